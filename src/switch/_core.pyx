@@ -1,0 +1,116 @@
+"""The face of the native core: the state of one batch, and one method a phase.
+
+It owns what lives between the chunks of a batch (sums, paid bits in use) and lends it to the loops
+in the rooms behind it: `_screen` (authenticate, route), `_ledger` (duplicate check, clear, net).
+It holds no file, no clock and no line; two cores in one process share nothing.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from switch._ledger import Ledger, settle_bits
+from switch._screen import Screen
+
+MONTHS = 13200
+NO_CODE = 0xFFFF
+PART_ROWS_MIN = 4096
+
+
+class Core:
+    """Clears one batch: `screen` and `post` every chunk in table order, then read the sums.
+
+    people, since, lists: the register (`_table.PeopleTable`; uint8 views of its records).
+    participant_of uint16: directory index of the register's participant codes. suspended uint8,
+    amount_max int64 (minor units): by directory index. debtor_agent uint16: directory index by
+    debtor account, one more for unknown ones. province uint8[1000]. bits_of(benefit, month) ->
+    uint64 pairs: the paid bits of a key, asked for when a key first comes.
+    """
+
+    def __init__(
+        self, people, since, lists, participant_of, suspended, amount_max, debtor_agent, province,
+        int benefits, long long clearing_limit, int value_day, bits_of, int threads=1,
+    ):
+        cdef Py_ssize_t participants = len(suspended)
+        self._screen = Screen(
+            people, since, lists, participant_of, suspended, amount_max, province, clearing_limit,
+            value_day,
+        )
+        self._debtor_agent = debtor_agent
+        self._bits_of = bits_of
+        self._bits = {}
+        self.pair_sum = np.zeros((participants, participants), np.int64)
+        self.pair_count = np.zeros((participants, participants), np.int64)
+        self.benefit_sum = np.zeros(benefits, np.int64)
+        self.benefit_count = np.zeros(benefits, np.int64)
+        self._ledger = Ledger(
+            benefits, participants, np.full(benefits * MONTHS, NO_CODE, np.uint16),
+            self.pair_sum.reshape(-1), self.pair_count.reshape(-1), self.benefit_sum,
+            self.benefit_count,
+        )
+        self._threads = threads
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+
+    def screen(
+        self, amount, person_id, name_key, benefit, debtor, agent=None,
+    ):
+        """Authenticate and route one chunk.
+
+        amount int64, person_id uint64 (2**64-1: no id), name_key uint64, benefit uint16, debtor
+        uint16, agent uint16 or None. Returns (reason uint8, row uint32, participant uint16,
+        account uint64), all of the chunk's length.
+        """
+        cdef Py_ssize_t n = len(amount)
+        reason = np.empty(n, np.uint8)
+        row = np.empty(n, np.uint32)
+        participant = np.empty(n, np.uint16)
+        account = np.empty(n, np.uint64)
+        inputs = (amount, person_id, name_key, benefit, debtor)
+        outputs = (reason, row, participant, account)
+
+        def part(Py_ssize_t start, Py_ssize_t end):
+            self._screen.lines(
+                *(column[start:end] for column in inputs),
+                None if agent is None else agent[start:end],
+                *(column[start:end] for column in outputs),
+                start,
+            )
+
+        if self._pool is None or n < 2 * PART_ROWS_MIN:
+            part(0, n)
+        else:
+            step = -(-n // self._threads)
+            list(self._pool.map(
+                part, range(0, n, step), [min(n, at + step) for at in range(0, n, step)]
+            ))
+        return reason, row, participant, account
+
+    def post(self, reason, row, benefit, month, debtor, participant, amount):
+        """Check one chunk for duplicates and post what lives; chunks come in table order.
+
+        Writes the reasons DUPLICATE_IN_TABLE and PAID_BEFORE. Raises OverflowError where a sum
+        leaves 64 bits.
+        """
+        for key in self._ledger.missing(reason, benefit, month):
+            bits = self._bits_of(key // MONTHS, key % MONTHS)
+            self._ledger.use(key, bits)
+            self._bits[key // MONTHS, key % MONTHS] = bits
+        self._ledger.post(
+            reason, row, benefit, month, debtor, self._debtor_agent, participant, amount
+        )
+
+    def tally(self):
+        """[(count, sum)] by reason number so far; sums are exact."""
+        return self._ledger.tally()
+
+    def paid(self):
+        """{(benefit, month): uint64 words} of everyone paid before or cleared now, by key."""
+        out = {}
+        for key in sorted(self._bits):
+            settle_bits(self._bits[key], True)
+            out[key] = np.ascontiguousarray(self._bits[key][0::2])
+        return out
+
+    def close(self):
+        if self._pool is not None:
+            self._pool.shutdown()

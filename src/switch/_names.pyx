@@ -1,0 +1,263 @@
+"""Name keys: a name as 64 bits, equal for all spellings that the contract calls one name.
+
+Phase authenticate. IN: names as Arrow strings (offsets and UTF-8). OUT: key u64 a name, 0 where
+the name is unusable (BE22), and on wish its initials, which are all that a message may show.
+Rule (contract): NFD, combining marks dropped, d with stroke to d, upper case, runs of white space
+to one blank, trimmed. Unusable: nothing left, more than 140 characters, or a character of the
+Unicode categories Cc, Cf, Zl, Zp.
+"""
+
+import unicodedata
+
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from switch._types cimport uint128
+
+cdef enum:
+    FOLD_SIZE = 0x2000      # code points below fold by table; names with others go through Python
+    NAME_CHARACTERS_MAX = 140
+    # What the table says instead of a folded code point.
+    DROPPED = 1
+    BLANK = 2
+    UNUSABLE = 3
+    SLOW = 4
+    MASKED_WORDS_MAX = 8
+    KEY_UNUSABLE = 0
+
+cdef extern from *:
+    """
+    #define SW_KEY_SEED 0x9E3779B97F4A7C15ULL
+    #define SW_KEY_STEP 0xD6E8FEB86659FD93ULL
+    """
+    const uint64_t KEY_SEED "SW_KEY_SEED"
+    const uint64_t KEY_STEP "SW_KEY_STEP"
+
+cdef uint16_t FOLD[FOLD_SIZE]
+cdef dict SLOW_KEYS = {}
+
+
+def fold(text: str) -> str:
+    """The canonical form of a name: what two spellings must share to be one name."""
+    bare = "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
+    return " ".join(bare.replace("đ", "d").replace("Đ", "D").upper().split())
+
+
+def _is_unusable(text: str) -> bool:
+    return any(unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") for c in text)
+
+
+cdef int _fill_fold() except -1:
+    cdef int point
+    for point in range(FOLD_SIZE):
+        character = chr(point)
+        if _is_unusable(character):
+            FOLD[point] = UNUSABLE
+        elif character.isspace():
+            FOLD[point] = BLANK
+        else:
+            folded = fold(character)
+            if not folded:
+                FOLD[point] = DROPPED
+            elif len(folded) == 1 and ord(folded) < FOLD_SIZE:
+                FOLD[point] = <uint16_t> ord(folded)
+            else:
+                FOLD[point] = SLOW
+    return 0
+
+
+_fill_fold()
+
+
+cdef inline uint64_t mix(uint64_t key, uint64_t word) noexcept nogil:
+    cdef uint128 product = <uint128> (key ^ word) * KEY_STEP
+    return <uint64_t> product ^ <uint64_t> (product >> 64)
+
+
+cdef inline int decode(
+    const uint8_t *data, Py_ssize_t left, uint32_t *point
+) noexcept nogil:
+    """One strict UTF-8 character of two bytes or more: its length, or 0 where there is none."""
+    cdef uint8_t lead = data[0]
+    cdef uint32_t value
+    if lead < 0xC2:
+        return 0
+    if lead < 0xE0:
+        if left < 2 or data[1] & 0xC0 != 0x80:
+            return 0
+        point[0] = (<uint32_t> (lead & 0x1F) << 6) | (data[1] & 0x3F)
+        return 2
+    if lead < 0xF0:
+        if left < 3 or data[1] & 0xC0 != 0x80 or data[2] & 0xC0 != 0x80:
+            return 0
+        value = (
+            (<uint32_t> (lead & 0x0F) << 12) | (<uint32_t> (data[1] & 0x3F) << 6) | (data[2] & 0x3F)
+        )
+        if value < 0x800 or 0xD800 <= value <= 0xDFFF:
+            return 0
+        point[0] = value
+        return 3
+    if (
+        lead > 0xF4 or left < 4 or data[1] & 0xC0 != 0x80 or data[2] & 0xC0 != 0x80
+        or data[3] & 0xC0 != 0x80
+    ):
+        return 0
+    value = (
+        (<uint32_t> (lead & 0x07) << 18) | (<uint32_t> (data[1] & 0x3F) << 12)
+        | (<uint32_t> (data[2] & 0x3F) << 6) | (data[3] & 0x3F)
+    )
+    if value < 0x10000 or value > 0x10FFFF:
+        return 0
+    point[0] = value
+    return 4
+
+
+cdef int key_of(
+    const uint8_t *data, Py_ssize_t length, uint64_t *key_out, uint64_t *mask_out
+) noexcept nogil:
+    """Key and initials of one name: 0 done, 1 needs the slow way, -1 is not UTF-8."""
+    cdef uint64_t key = KEY_SEED, word = 0, mask = 0
+    cdef uint32_t point = 0, folded
+    cdef int filled = 0, characters = 0, total = 0, words = 0, step
+    cdef bint blank = False, unusable = False, slow = False
+    cdef Py_ssize_t i = 0
+    while i < length:
+        if data[i] < 0x80:
+            point = data[i]
+            i += 1
+        else:
+            step = decode(data + i, length - i, &point)
+            if step == 0:
+                return -1
+            i += step
+        characters += 1
+        if point >= FOLD_SIZE:
+            slow = True
+            continue
+        folded = FOLD[point]
+        if folded <= SLOW:
+            if folded == BLANK:
+                blank = total > 0
+            elif folded == UNUSABLE:
+                unusable = True
+            elif folded == SLOW:
+                slow = True
+            continue
+        if blank or total == 0:
+            if words < MASKED_WORDS_MAX:
+                mask |= <uint64_t> (folded if folded < 0x80 else 63) << (8 * words)
+                words += 1
+            if blank:
+                word |= <uint64_t> 32 << (8 * filled)
+                filled += 1
+                total += 1
+                if filled == 8:
+                    key = mix(key, word)
+                    word = 0
+                    filled = 0
+                blank = False
+        if folded < 0x80:
+            word |= <uint64_t> folded << (8 * filled)
+            filled += 1
+        else:
+            # Code points beyond ASCII enter as two bytes; both ways through this file agree.
+            word |= <uint64_t> (0x80 | (folded >> 7)) << (8 * filled)
+            filled += 1
+            if filled == 8:
+                key = mix(key, word)
+                word = 0
+                filled = 0
+            word |= <uint64_t> (folded & 0x7F) << (8 * filled)
+            filled += 1
+        total += 1
+        if filled == 8:
+            key = mix(key, word)
+            word = 0
+            filled = 0
+    if characters > NAME_CHARACTERS_MAX or unusable:
+        key_out[0] = KEY_UNUSABLE
+        mask_out[0] = 0
+        return 0
+    if slow:
+        return 1
+    if total == 0:
+        key_out[0] = KEY_UNUSABLE
+        mask_out[0] = 0
+        return 0
+    key = mix(mix(key, word), <uint64_t> total)
+    key_out[0] = key if key != KEY_UNUSABLE else 1
+    mask_out[0] = mask
+    return 0
+
+
+cdef int key_of_slow(
+    const uint8_t *data, Py_ssize_t length, uint64_t *key_out, uint64_t *mask_out
+) noexcept with gil:
+    """The same for names with rare characters: folded by Python, then keyed as UTF-8 text."""
+    cdef bytes folded
+    cdef uint64_t key = KEY_SEED ^ KEY_STEP, mask = 0
+    cdef int i = 0
+    try:
+        text = data[:length].decode("utf-8")
+        canonical = fold(text)
+        key_out[0] = KEY_UNUSABLE
+        mask_out[0] = 0
+        if not canonical or _is_unusable(text):
+            return 0
+        folded = canonical.encode("utf-8")
+        if all(ord(c) < FOLD_SIZE and FOLD[ord(c)] == ord(c) for c in canonical.replace(" ", "")):
+            return key_of(folded, len(folded), key_out, mask_out)
+        for i in range(len(folded)):
+            key = mix(key, <uint64_t> folded[i])
+        for i, initial in enumerate(canonical.split(" ")[:MASKED_WORDS_MAX]):
+            mask |= <uint64_t> (ord(initial[0]) if ord(initial[0]) < 0x80 else 63) << (8 * i)
+        key_out[0] = key if key != KEY_UNUSABLE else 1
+        mask_out[0] = mask
+    except Exception:
+        return -1  # the caller refuses the file; nothing is keyed by accident
+    return 0
+
+
+cdef Py_ssize_t walk_keys(
+    const int32_t *offsets, const uint8_t *data, Py_ssize_t count, uint64_t *keys, uint64_t *masks
+) noexcept nogil:
+    """Keys (and initials unless NULL) of all names; the first that is not UTF-8, or -1."""
+    cdef Py_ssize_t i
+    cdef uint64_t mask = 0
+    cdef int done
+    for i in range(count):
+        if offsets[i] < offsets[0] or offsets[i + 1] < offsets[i] or offsets[i + 1] > offsets[count]:
+            return i
+        done = key_of(data + offsets[i], offsets[i + 1] - offsets[i], &keys[i], &mask)
+        if done == 1:
+            done = key_of_slow(data + offsets[i], offsets[i + 1] - offsets[i], &keys[i], &mask)
+        if done != 0:
+            return i
+        if masks != NULL:
+            masks[i] = mask
+    return -1
+
+
+def name_keys(
+    const int32_t[::1] offsets, const uint8_t[::1] data, uint64_t[::1] keys, uint64_t[::1] masks
+):
+    """Fill keys (and masks, unless None) for the names of an Arrow string array.
+
+    offsets: int32, one more than there are keys, absolute in data. Returns the index of the first
+    name that is not UTF-8, or -1.
+    """
+    cdef Py_ssize_t count = keys.shape[0]
+    cdef uint64_t *mask_at = NULL
+    cdef const uint8_t *data_at = NULL
+    cdef Py_ssize_t bad
+    assert offsets.shape[0] >= count + 1
+    if count == 0:
+        return -1
+    assert 0 <= offsets[0] <= offsets[count] <= data.shape[0]
+    if masks is not None:
+        assert masks.shape[0] == count
+        mask_at = &masks[0]
+    if data.shape[0]:
+        data_at = &data[0]
+    with nogil:
+        bad = walk_keys(&offsets[0], data_at, count, &keys[0], mask_at)
+    return bad

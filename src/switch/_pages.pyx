@@ -1,0 +1,43 @@
+"""Big memory in 2 MiB pages: filled once, reused, freed with its owner."""
+
+from cpython.buffer cimport PyBuffer_FillInfo
+from libc.stdint cimport uint8_t
+from libc.string cimport memset
+
+
+cdef extern from * nogil:
+    """
+    #include <stdlib.h>
+    #if defined(__linux__)
+    #include <sys/mman.h>
+    static void sw_advise(void *at, size_t size) { madvise(at, size, MADV_HUGEPAGE); }
+    #else
+    static void sw_advise(void *at, size_t size) { (void) at; (void) size; }
+    #endif
+    """
+    int posix_memalign(void **at, size_t alignment, size_t size)
+    void free(void *at)
+    void sw_advise(void *at, size_t size)
+
+
+cdef class Pages:
+    """size bytes of zeroed memory at a 2 MiB boundary, writable through the buffer protocol."""
+
+    def __cinit__(self, size_t size):
+        cdef size_t page = 1 << 21
+        self.size = size
+        self.at = NULL
+        if posix_memalign(<void **> &self.at, page, max((size + page - 1) // page * page, page)):
+            raise MemoryError(f"no memory for {size} bytes")
+        sw_advise(self.at, (size + page - 1) // page * page)
+        with nogil:
+            memset(self.at, 0, size)
+
+    def __dealloc__(self):
+        free(self.at)
+
+    def __len__(self):
+        return self.size
+
+    def __getbuffer__(self, Py_buffer *view, int flags):
+        PyBuffer_FillInfo(view, self, self.at, <Py_ssize_t> self.size, 0, flags)

@@ -1,0 +1,316 @@
+"""The directory: participants, whose settlement account pays for them, and the accounts that pay.
+
+Floor 2. Everything here is tens to thousands of rows, so it is plain Python; the core gets lookups
+by index. A participant's index is its place in the order of codes.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from importlib import resources
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+
+from switch.batch import open_table
+from switch.errors import InputRefused
+from switch.schema import (
+    DEBTOR_COLUMNS,
+    NO_CODE,
+    PARTICIPANT_COLUMNS,
+    PARTICIPANT_STATUS,
+    Column,
+    Kind,
+    Table,
+)
+
+PARTICIPANTS_MAX = 1024
+"""The pair matrix of positions is the square of this: 8 MiB of int64."""
+DEBTORS_MAX = 60_000
+BENEFITS_MAX = 1024
+NO_LIMIT = 2**63 - 1
+
+_AMOUNTS = ("net_debit_cap", "amount_max", "budget", "balance")
+_REQUIRED = ("participant", "status", "debtor_account", "debtor_agent", "benefit", "balance")
+
+
+def _table(name: str, columns: tuple[str, ...]) -> Table:
+    return Table(
+        name,
+        tuple(
+            Column(c, Kind.AMOUNT if c in _AMOUNTS else Kind.TEXT, c not in _REQUIRED)
+            for c in columns
+        ),
+    )
+
+
+PARTICIPANTS = _table("participant directory", PARTICIPANT_COLUMNS)
+DEBTORS = _table("debtor directory", DEBTOR_COLUMNS)
+PROGRAMMES = _table("programme table", ("benefit", "name", "purpose"))
+BALANCES = _table("table of balances", ("participant", "balance"))
+
+
+class Participant(msgspec.Struct, frozen=True):
+    """A bank, wallet, mobile-money operator or the treasury. None: no limit."""
+
+    participant: str
+    short_name: str
+    name: str
+    bic: str
+    kind: str
+    settled_by: str
+    """Whose settlement account pays for it; its own code where that is its own."""
+    net_debit_cap: int | None
+    amount_max: int | None
+    status: str
+
+
+class Debtor(msgspec.Struct, frozen=True):
+    """An account that pays, and the participant (debtor agent) that holds it."""
+
+    debtor_account: str
+    debtor_agent: str
+    programme: str
+    budget: int | None
+
+
+class Programme(msgspec.Struct, frozen=True):
+    benefit: str
+    name: str
+    purpose: str
+
+
+class Lookups(NamedTuple):
+    """The directory as the core takes it, all by index."""
+
+    suspended: Any
+    """uint8[participants]"""
+    amount_max: Any
+    """int64[participants], NO_LIMIT where there is none"""
+    debtor_agent: Any
+    """uint16[debtors + 1], participant index; the last is NO_CODE, for unknown debtors"""
+
+
+class Directory(msgspec.Struct, frozen=True):
+    """Participants in order of code, debtors in order of account, programmes as given."""
+
+    participants: tuple[Participant, ...]
+    debtors: tuple[Debtor, ...]
+    programmes: tuple[Programme, ...]
+
+    def index(self) -> dict[str, int]:
+        return {p.participant: i for i, p in enumerate(self.participants)}
+
+    def settlement_index(self) -> list[int]:
+        """For each participant, the index of the one that settles for it."""
+        index = self.index()
+        return [index[p.settled_by] for p in self.participants]
+
+    def lookups(self) -> Lookups:
+        index = self.index()
+        return Lookups(
+            np.array([p.status == "suspended" for p in self.participants], np.uint8),
+            np.array(
+                [NO_LIMIT if p.amount_max is None else p.amount_max for p in self.participants],
+                np.int64,
+            ),
+            np.array([*(index[d.debtor_agent] for d in self.debtors), NO_CODE], np.uint16),
+        )
+
+    def to_json(self) -> bytes:
+        return msgspec.json.encode(self)
+
+    @staticmethod
+    def of_json(text: bytes) -> Directory:
+        return msgspec.json.decode(text, type=Directory)
+
+
+def read_rows(source: Any, table: Table) -> list[dict[str, Any]]:
+    """A small table as dicts: text str ('' where absent), amounts int or None."""
+    reader = open_table(source, table, digest=False)
+    rows: list[dict[str, Any]] = []
+    for columns in reader.chunks():
+        lists: dict[str, list[Any]] = {}
+        for column in table.columns:
+            values = columns.get(column.name)
+            if values is None:
+                continue
+            if column.kind is Kind.AMOUNT:
+                lists[column.name] = [None if v == NO_LIMIT else int(v) for v in values]
+            else:
+                lists[column.name] = values.rows().to_pylist()
+        count = len(next(iter(lists.values())))
+        for i in range(count):
+            rows.append(
+                {
+                    c.name: (
+                        (lists[c.name][i] if c.name in lists else None)
+                        if c.kind is Kind.AMOUNT
+                        else ((lists[c.name][i] if c.name in lists else None) or "")
+                    )
+                    for c in table.columns
+                }
+            )
+    return rows
+
+
+def _refuse(
+    what: str, table: Table, source: Any, row: int, column: str, remedy: str
+) -> InputRefused:
+    file = str(source) if isinstance(source, str) or hasattr(source, "__fspath__") else table.name
+    return InputRefused(
+        "DIRECTORY_INVALID", what, file=file, row=row + 1, column=column, remedy=remedy
+    )
+
+
+def read_directory(participants: Any, debtors: Any, programmes: Any = None) -> Directory:
+    """The directory from its tables; programmes: None for the packaged table."""
+    known = tuple(sorted(_participants(participants), key=lambda p: p.participant))
+    return Directory(
+        known,
+        tuple(_debtors(debtors, known)),
+        packaged_programmes() if programmes is None else _programmes(programmes),
+    )
+
+
+def _participants(source: Any) -> list[Participant]:
+    rows = read_rows(source, PARTICIPANTS)
+    codes: set[str] = set()
+    for i, row in enumerate(rows):
+        code = row["participant"]
+        if code in codes or not code:
+            raise _refuse(
+                f"participant {code!r} stands twice or is empty",
+                PARTICIPANTS,
+                source,
+                i,
+                "participant",
+                "give each participant one row",
+            )
+        if "/" in code or "\\" in code or code.startswith(".") or not code.isprintable():
+            raise _refuse(
+                f"participant {code!r} cannot name a file",
+                PARTICIPANTS,
+                source,
+                i,
+                "participant",
+                "use letters, digits, '-' and '_'",
+            )
+        codes.add(code)
+        if row["status"] not in PARTICIPANT_STATUS:
+            raise _refuse(
+                f"status {row['status']!r} is not known",
+                PARTICIPANTS,
+                source,
+                i,
+                "status",
+                f"use {' or '.join(PARTICIPANT_STATUS)}",
+            )
+        for column in ("net_debit_cap", "amount_max"):
+            if row[column] is not None and row[column] < 0:
+                raise _refuse(
+                    f"{column} is negative",
+                    PARTICIPANTS,
+                    source,
+                    i,
+                    column,
+                    "leave it empty for no limit",
+                )
+    if len(rows) > PARTICIPANTS_MAX:
+        raise _refuse(
+            f"more than {PARTICIPANTS_MAX} participants",
+            PARTICIPANTS,
+            source,
+            PARTICIPANTS_MAX,
+            "participant",
+            "split the scheme",
+        )
+    own = {r["participant"]: r["settled_by"] or r["participant"] for r in rows}
+    for i, row in enumerate(rows):
+        agent = own[row["participant"]]
+        if own.get(agent) != agent:
+            raise _refuse(
+                f"settled_by {agent!r} is no participant that settles for itself",
+                PARTICIPANTS,
+                source,
+                i,
+                "settled_by",
+                "name a participant with an own settlement account, or leave it empty",
+            )
+        row["settled_by"] = agent
+    return [Participant(**row) for row in rows]
+
+
+def _debtors(source: Any, participants: tuple[Participant, ...]) -> list[Debtor]:
+    codes = {p.participant for p in participants}
+    debtors: dict[str, Debtor] = {}
+    for i, row in enumerate(read_rows(source, DEBTORS)):
+        account = row["debtor_account"]
+        if account in debtors or not account:
+            raise _refuse(
+                "the debtor account stands twice or is empty",
+                DEBTORS,
+                source,
+                i,
+                "debtor_account",
+                "give each debtor account one row",
+            )
+        if row["debtor_agent"] not in codes:
+            raise _refuse(
+                f"debtor agent {row['debtor_agent']!r} is no participant",
+                DEBTORS,
+                source,
+                i,
+                "debtor_agent",
+                "add it to the participants first",
+            )
+        debtors[account] = Debtor(**row)
+    if len(debtors) > DEBTORS_MAX:
+        raise _refuse(
+            f"more than {DEBTORS_MAX} debtor accounts",
+            DEBTORS,
+            source,
+            DEBTORS_MAX,
+            "debtor_account",
+            "split the scheme",
+        )
+    return sorted(debtors.values(), key=lambda d: d.debtor_account)
+
+
+def _programmes(source: Any) -> tuple[Programme, ...]:
+    rows = read_rows(source, PROGRAMMES)
+    codes = [row["benefit"] for row in rows]
+    for i, code in enumerate(codes):
+        if code in codes[:i] or not code or i >= BENEFITS_MAX:
+            raise _refuse(
+                f"benefit {code!r} stands twice, is empty or one too many",
+                PROGRAMMES,
+                source,
+                i,
+                "benefit",
+                f"give each of at most {BENEFITS_MAX} benefits one row",
+            )
+    return tuple(Programme(**row) for row in rows)
+
+
+def packaged_rows(name: str) -> list[dict[str, str]]:
+    """Rows of a table that comes with the package, as text."""
+    text = resources.files("switch").joinpath("data", name).read_text("utf-8")
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def packaged_programmes() -> tuple[Programme, ...]:
+    return tuple(
+        Programme(row["benefit"], row["name"], row["purpose"])
+        for row in packaged_rows("programmes.csv")
+    )
+
+
+def provinces() -> Any:
+    """uint8[1000]: 1 where the first three digits of an id are a province code."""
+    known = np.zeros(1000, np.uint8)
+    for row in packaged_rows("provinces.csv"):
+        known[int(row["cccd_province_code"])] = 1
+    return known

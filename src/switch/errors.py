@@ -1,0 +1,85 @@
+"""What can go wrong with a file, a peer or the machine, as a handful of exceptions.
+
+A wrong *line* is never an exception: it is a reason code in its row (`switch.reason`). Each child
+also inherits the builtin that a caller would expect to catch, and knows the exit code of the
+command line (contract: 2 usage, 3 input refused, 4 locked, 5 verification failed, 6 environment).
+"""
+
+from __future__ import annotations
+
+
+class SwitchError(Exception):
+    """Base of all errors that name a cause and a remedy."""
+
+    exit_code = 2
+
+
+class UsageError(SwitchError, ValueError):
+    """The call itself is wrong: an unknown option, a home that is not one."""
+
+    exit_code = 2
+
+
+class InputRefused(SwitchError, ValueError):
+    """A file cannot be read or proven, so nothing of it is used and the home is as before.
+
+    Says what is wrong, where (file, row counted from 1, column) and what to do. `rule` is a stable
+    word for programs, such as ``AMOUNT_FORMAT``.
+    """
+
+    exit_code = 3
+
+    def __init__(
+        self,
+        rule: str,
+        what: str,
+        *,
+        remedy: str,
+        file: str | None = None,
+        row: int | None = None,
+        column: str | None = None,
+    ) -> None:
+        self.rule = rule
+        self.what = what
+        self.remedy = remedy
+        self.file = file
+        self.row = row
+        self.column = column
+        super().__init__(what)
+
+    def __str__(self) -> str:
+        where = [
+            text
+            for text in (
+                f"file {self.file}" if self.file else "",
+                f"row {self.row}" if self.row is not None else "",
+                f"column {self.column}" if self.column else "",
+            )
+            if text
+        ]
+        place = f" ({', '.join(where)})" if where else ""
+        return f"{self.rule}: {self.what}{place}. Remedy: {self.remedy}"
+
+    def at(self, file: str) -> InputRefused:
+        """The same refusal with the file's name, for readers that only know their stream."""
+        if self.file is None:
+            self.file = file
+        return self
+
+
+class HomeLocked(SwitchError, BlockingIOError):
+    """Another process works on this home."""
+
+    exit_code = 4
+
+
+class VerificationFailed(SwitchError, AssertionError):
+    """What the files say and what the catalog says differ."""
+
+    exit_code = 5
+
+
+class EnvironmentFailed(SwitchError, OSError):
+    """The machine failed: disk full, read-only, an I/O error."""
+
+    exit_code = 6

@@ -1,0 +1,416 @@
+"""Intake: the dossier, and the payment table as lines that screening can take.
+
+Floor 3. Columns IN: the payment table's. Columns OUT: the same as numbers: codes of benefit,
+debtor account and creditor agent, months, name keys. What the table declares (count, sum, digest)
+is proven here, or the whole table is refused.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from switch import _ledger
+from switch.batch import Columns, TableReader, Texts, regular_file, text_buffers
+from switch.directory import Directory
+from switch.errors import InputRefused, UsageError
+from switch.register import name_keys
+from switch.schema import BATCH_ID_RULE, CURRENCY, NO_CODE, NOT_GIVEN, PAYMENT
+
+DOSSIER_BYTES_MAX = 1 << 20
+SOURCE_MAX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What the maker of a table says about it. sha256: of the table's file, '' without a file."""
+
+    source: str
+    batch_id: str
+    value_date: datetime.date
+    count: int
+    sum: int
+    sha256: str = ""
+    currency: str = CURRENCY
+
+    def check(self, file: str) -> Declared:
+        """Refuse what no batch can be named or dated by."""
+
+        def refuse(rule: str, what: str, column: str, remedy: str) -> InputRefused:
+            return InputRefused(rule, what, file=file, column=column, remedy=remedy)
+
+        if not re.fullmatch(BATCH_ID_RULE, self.batch_id):
+            raise refuse(
+                "NAME_UNSAFE",
+                "the batch id is not 1 to 64 of A-Z a-z 0-9 . _ - without a leading dot",
+                "batch_id",
+                "name the batch by that rule",
+            )
+        if not 1 <= len(self.source) <= SOURCE_MAX or not self.source.isprintable():
+            raise refuse(
+                "NAME_UNSAFE", f"the source is not 1 to {SOURCE_MAX} characters", "source", "name it"
+            )
+        if self.currency != CURRENCY:
+            raise refuse(
+                "CURRENCY", f"the currency is not {CURRENCY}", "currency", f"send {CURRENCY} alone"
+            )
+        if self.count < 1:
+            raise refuse("CONTROL_COUNT", "the declared count is below 1", "count", "correct it")
+        if not -(2**63) < self.sum < 2**63:
+            raise refuse("TOTAL_RANGE", "the declared sum leaves 64 bits", "sum", "split the table")
+        return self
+
+
+class _Dossier(msgspec.Struct):
+    source: str
+    batch_id: str
+    currency: str
+    count: int | str
+    sum: int | str
+    sha256: str
+    value_date: datetime.date
+
+
+def dossier_path(table: Path) -> Path:
+    """NAME.dossier.json beside NAME.parquet (or .csv, .arrow)."""
+    return table.with_name(f"{table.stem}.dossier.json")
+
+
+def read_dossier(table: Path) -> Declared:
+    """The dossier of a table's file, checked in itself."""
+    path = dossier_path(table)
+    if not path.exists():
+        raise InputRefused(
+            "DOSSIER_MISSING",
+            "the table has no dossier",
+            file=str(path),
+            remedy="put it beside the table; it declares source, batch_id, count, sum and sha256",
+        )
+    if regular_file(path).st_size > DOSSIER_BYTES_MAX:
+        raise InputRefused(
+            "SIZE_LIMIT", "the dossier exceeds 1 MiB", file=str(path), remedy="send a dossier"
+        )
+    try:
+        dossier = msgspec.json.decode(path.read_bytes(), type=_Dossier)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        column = re.search(r"`\$\.(\w+)`|field `(\w+)`", str(error))
+        raise InputRefused(
+            "DOSSIER_INVALID",
+            f"the dossier cannot be read: {str(error).split(' - ')[0][:120]}",
+            file=str(path),
+            column=next(filter(None, column.groups())) if column else None,
+            remedy="write it as the contract says",
+        ) from None
+    if not re.fullmatch(r"[0-9a-f]{64}", dossier.sha256):
+        raise InputRefused(
+            "DOSSIER_INVALID",
+            "sha256 is not 64 hexadecimal digits in lower case",
+            file=str(path),
+            column="sha256",
+            remedy="give the digest of the table's file",
+        )
+    return Declared(
+        source=dossier.source,
+        batch_id=dossier.batch_id,
+        value_date=dossier.value_date,
+        count=_whole(dossier.count, "count", path),
+        sum=_whole(dossier.sum, "sum", path),
+        sha256=dossier.sha256,
+        currency=dossier.currency,
+    ).check(str(path))
+
+
+def _whole(value: int | str, column: str, path: Path) -> int:
+    if isinstance(value, int):
+        return value
+    if not re.fullmatch(r"-?[0-9]{1,20}", value, re.ASCII):
+        raise InputRefused(
+            "DOSSIER_INVALID",
+            f"{column} is no whole number",
+            file=str(path),
+            column=column,
+            remedy="write plain digits",
+        )
+    return int(value)
+
+
+def as_date(value: datetime.date | str) -> datetime.date:
+    """A date, or its ISO text. Raises UsageError."""
+    if isinstance(value, datetime.datetime):
+        raise UsageError("a value date has no time of day")
+    if isinstance(value, datetime.date):
+        return value
+    try:
+        return datetime.date.fromisoformat(value)
+    except ValueError:
+        raise UsageError(f"{value!r} is no date: write yyyy-mm-dd") from None
+
+
+@dataclass(slots=True)
+class Lines:
+    """A chunk of lines on their way in: columns of equal length, in table order."""
+
+    line_no: Any
+    """uint32, unique in the table"""
+    person_id: Any
+    """uint64, 2**64-1 where the text was no id"""
+    name: Texts
+    name_key: Any
+    """uint64, 0 where the name is unusable"""
+    benefit: Any
+    """uint16 index of the programme, NO_CODE"""
+    month: Any
+    """uint16 months since 1900-01"""
+    amount: Any
+    """int64 minor units"""
+    debtor: Any
+    """uint16 index of the debtor account, NO_CODE"""
+    agent: Any
+    """uint16 directory index, NO_CODE or NOT_GIVEN; None where no line names one"""
+    account: Texts | None
+    end_to_end_id: Texts | None
+    raw: Columns
+    """The columns as read: what a held line keeps."""
+
+    def __len__(self) -> int:
+        return len(self.line_no)
+
+
+class Intake:
+    """Turns a reader's chunks into lines; after the last one `count` and `sum` are proven."""
+
+    def __init__(self, directory: Directory, *, digest: bool = False) -> None:
+        self.count = 0
+        self.sum = 0
+        self._limit = 0
+        self._benefit = {p.benefit: i for i, p in enumerate(directory.programmes)}
+        self._debtor = {d.debtor_account: i for i, d in enumerate(directory.debtors)}
+        self._agent = directory.index()
+        self._seen: Any = None
+        self._key_cache: tuple[Any, Any, int] = (None, None, -1)
+        self._digest = LogicalDigest() if digest else None
+
+    @property
+    def logical_digest(self) -> str:
+        """Digest of the rows taken so far, equal for every format, dictionary and chunk size."""
+        assert self._digest is not None
+        return self._digest.hexdigest()
+
+    def lines(self, reader: TableReader, declared: Declared, rows: int) -> Iterator[Lines]:
+        """All lines; raises InputRefused where the table is not what it declares."""
+        self._limit = declared.count
+        if reader.rows is not None and reader.rows != declared.count:
+            raise _count_differs(reader.name, reader.rows, declared.count)
+        for columns in reader.chunks(rows):
+            if self.count + len(columns["line_no"]) > declared.count:
+                raise _count_differs(reader.name, self.count, declared.count, more=True)
+            self._check_line_numbers(columns["line_no"], reader.name)
+            yield self.take(columns, reader.name)
+        if self.count != declared.count:
+            raise _count_differs(reader.name, self.count, declared.count)
+        self._require_all_line_numbers(reader.name)
+        if self.sum != declared.sum:
+            raise InputRefused(
+                "CONTROL_SUM",
+                f"the amounts add up to {self.sum}, the dossier declares {declared.sum}",
+                file=reader.name,
+                column="amount",
+                remedy="send the table that the dossier was made for",
+            )
+
+    def take(self, columns: Columns, file: str) -> Lines:
+        """One chunk of columns as lines."""
+        done = self.count
+        line_no = columns["line_no"]
+        amount = np.ascontiguousarray(columns["amount"])
+        try:
+            self.sum = _ledger.total(amount, self.sum)
+        except OverflowError:
+            raise InputRefused(
+                "TOTAL_RANGE",
+                "the sum of the amounts leaves 64 bits",
+                file=file,
+                row=done + len(amount),
+                column="amount",
+                remedy="split the table",
+            ) from None
+        self.count += len(line_no)
+        agent, account = self._given_accounts(columns, file, done)
+        if self._digest is not None:
+            self._digest.update(columns)
+        return Lines(
+            line_no=np.ascontiguousarray(line_no),
+            person_id=np.ascontiguousarray(columns["person_id"]),
+            name=columns["person_name"],
+            name_key=self._name_keys(columns["person_name"], file, done),
+            benefit=code_lookup(columns["benefit"], self._benefit),
+            month=np.ascontiguousarray(columns["period"]),
+            amount=amount,
+            debtor=code_lookup(columns["debtor_account"], self._debtor),
+            agent=agent,
+            account=account,
+            end_to_end_id=columns.get("end_to_end_id"),
+            raw=columns,
+        )
+
+    def _check_line_numbers(self, line_no: Any, file: str) -> None:
+        done, count = self.count, len(line_no)
+        in_order = np.arange(done + 1, done + count + 1, dtype=np.uint32)
+        if self._seen is None:
+            if np.array_equal(line_no, in_order):
+                return
+            self._seen = np.zeros(self._limit, bool)
+            self._seen[:done] = True
+        beyond = line_no > self._limit
+        if beyond.any():
+            raise InputRefused(
+                "LINE_NO_RANGE",
+                f"the line number is above the declared count of {self._limit}",
+                file=file,
+                row=done + int(np.argmax(beyond)) + 1,
+                column="line_no",
+                remedy="number the lines 1 to n",
+            )
+        index = line_no.astype(np.int64) - 1
+        order = np.argsort(index, kind="stable")
+        again = np.zeros(count, bool)
+        again[order[1:]] = index[order[1:]] == index[order[:-1]]
+        again |= self._seen[index]
+        if again.any():
+            raise InputRefused(
+                "LINE_NO_DUPLICATE",
+                "the line number stands twice",
+                file=file,
+                row=done + int(np.argmax(again)) + 1,
+                column="line_no",
+                remedy="number the lines 1 to n",
+            )
+        self._seen[index] = True
+
+    def _require_all_line_numbers(self, file: str) -> None:
+        """As many distinct numbers as lines, none above their count: they are 1 to n."""
+        assert self._seen is None or self._seen.all(), file
+
+    def _name_keys(self, names: Texts, file: str, done: int) -> Any:
+        if names.index is None:
+            keys, _, bad = name_keys(names)
+        else:
+            # A row group's chunks share one dictionary; its keys are computed once.
+            offsets, data = names.buffers()
+            mark = (offsets.ctypes.data, data.ctypes.data, len(offsets), len(data))
+            if self._key_cache[0] != mark:
+                keys, _, bad = name_keys(Texts(names.values, None))
+                self._key_cache = (mark, (keys, names.values), bad)
+            keys, bad = self._key_cache[1][0][names.index], self._key_cache[2]
+            if bad >= 0:
+                here = names.index == bad
+                bad = int(np.argmax(here)) if here.any() else 0
+        if bad >= 0:
+            raise InputRefused(
+                "ENCODING",
+                "the name is not UTF-8",
+                file=file,
+                row=done + bad + 1,
+                column="person_name",
+                remedy="write names in UTF-8",
+            )
+        return keys
+
+    def _given_accounts(
+        self, columns: Columns, file: str, done: int
+    ) -> tuple[Any, Texts | None]:
+        agents: Texts | None = columns.get("creditor_agent")
+        accounts: Texts | None = columns.get("creditor_account")
+        if agents is None and accounts is None:
+            return None, None
+        count = len(columns["line_no"])
+        none = np.ones(count, bool)
+        no_agent = none if agents is None else empty_rows(agents)
+        no_account = none if accounts is None else empty_rows(accounts)
+        odd = no_agent != no_account
+        if odd.any():
+            row = int(np.argmax(odd))
+            column = "creditor_agent" if no_agent[row] else "creditor_account"
+            raise InputRefused(
+                "ACCOUNT_INCOMPLETE",
+                "creditor_agent and creditor_account are not both given",
+                file=file,
+                row=done + row + 1,
+                column=column,
+                remedy="give both, or neither",
+            )
+        if no_agent.all():
+            return None, None
+        assert agents is not None
+        assert accounts is not None
+        lookup = code_lookup(agents, self._agent)
+        lookup[no_agent] = NOT_GIVEN
+        return lookup, Texts(accounts.rows(), None)
+
+
+def _count_differs(file: str, count: int, declared: int, more: bool = False) -> InputRefused:
+    return InputRefused(
+        "CONTROL_COUNT",
+        f"the table has {'more than ' if more else ''}{declared if more else count} lines, "
+        f"the dossier declares {declared}",
+        file=file,
+        remedy="send the table that the dossier was made for",
+    )
+
+
+def code_lookup(texts: Texts, index: dict[str, int]) -> Any:
+    """uint16 index of every row's text, NO_CODE where it is not known."""
+    assert texts.index is not None
+    values = [index.get(value, NO_CODE) for value in texts.values.to_pylist()]
+    return np.array([*values, NO_CODE], np.uint16)[texts.index]
+
+
+def empty_rows(texts: Texts) -> Any:
+    """bool: rows without a text (null or of no characters)."""
+    offsets, _ = texts.buffers()
+    empty = np.diff(offsets[: len(texts.values) + 1]) == 0
+    if texts.index is None:
+        return empty | texts.null_rows()
+    return np.append(empty, True)[texts.index]
+
+
+class LogicalDigest:
+    """SHA-256 over the canonical columns of a table: one hash a column, so that neither chunk
+    sizes nor dictionaries nor the file format show in it."""
+
+    def __init__(self) -> None:
+        self._hashes: dict[str, Any] = {}
+
+    def _hash(self, name: str) -> Any:
+        return self._hashes.setdefault(name, hashlib.sha256())
+
+    def update(self, columns: Columns) -> None:
+        for column in PAYMENT.columns:
+            values = columns.get(column.name)
+            if values is None:
+                # An absent column and one of nulls are the same table.
+                lengths = np.full(len(columns["line_no"]), -1, "<i4")
+                self._hash(column.name).update(lengths)
+            elif isinstance(values, Texts):
+                rows = values.rows()
+                offsets, data = text_buffers(rows.fill_null(""))
+                lengths = np.diff(offsets).astype("<i4")
+                lengths[np.asarray(rows.is_null())] = -1
+                self._hash(column.name).update(lengths)
+                self._hash(column.name + "=").update(data[offsets[0] : offsets[-1]])
+            else:
+                self._hash(column.name).update(np.ascontiguousarray(values))
+
+    def hexdigest(self) -> str:
+        whole = hashlib.sha256()
+        for name in sorted(self._hashes):
+            whole.update(name.encode() + b"\0" + self._hashes[name].digest())
+        return whole.hexdigest()

@@ -1,0 +1,65 @@
+"""Paid bits: who was paid for one (benefit, period), one bit a row of the register.
+
+Floor 2. At rest a file a key: 16 bytes of header, then the bits as little-endian 64-bit words,
+compressed (docs/formats.md). In memory pairs of words, as the ledger takes them: before, now.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from switch import _ledger
+from switch.errors import VerificationFailed
+
+MAGIC = b"SWPAID01"
+_HEADER = struct.Struct("<8sQ")
+
+
+def words_of(rows: int) -> int:
+    """64-bit words that hold a bit for every row."""
+    return (rows + 63) // 64
+
+
+def pairs(rows: int, *words: Any) -> Any:
+    """uint64[2 * words_of(rows)]: in front of each pair the union of words (each may be shorter),
+    behind it nothing yet."""
+    out = np.zeros(2 * words_of(rows), np.uint64)
+    before = out[0::2]
+    for part in words:
+        before[: len(part)] |= part
+    return out
+
+
+def mark(bits: Any, rows: Any) -> None:
+    """Set the bits of rows (uint32) as paid before."""
+    if len(rows):
+        assert int(rows.max()) < 32 * len(bits)
+        _ledger.set_bits(bits, np.ascontiguousarray(rows, np.uint32))
+
+
+def write(path: Path, words: Any) -> None:
+    """Write words (uint64) to a new file."""
+    content = np.ascontiguousarray(words, "<u8")
+    with path.open("xb") as stream:
+        stream.write(_HEADER.pack(MAGIC, len(content)))
+        stream.write(pa.compress(content.view(np.uint8), codec="zstd", asbytes=True))
+
+
+def read(path: Path) -> Any:
+    """The words of a file."""
+    content = path.read_bytes()
+    try:
+        magic, count = _HEADER.unpack_from(content)
+        if magic != MAGIC:
+            raise VerificationFailed(f"{path} holds no paid bits")
+        words = pa.decompress(
+            memoryview(content)[_HEADER.size :], 8 * count, codec="zstd", asbytes=True
+        )
+    except (struct.error, pa.ArrowException, OSError) as error:
+        raise VerificationFailed(f"{path} is damaged: restore it from a copy") from error
+    return np.frombuffer(words, "<u8")

@@ -1,0 +1,89 @@
+"""The one table of reasons: why a line is not cleared, in order of precedence.
+
+Source of codes and texts: ISO 20022 external code sets (status reason), as listed in
+data/reason_codes.csv. `_reason.pxd` holds the same numbers for the native core; a test compares.
+Number 0 means alive: no phase has refused the line.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+
+class Reason(IntEnum):
+    """Numbers are the precedence: of several reasons that hold, the lowest is given."""
+
+    NONE = 0
+    AMOUNT_NOT_POSITIVE = 1
+    AMOUNT_OVER_CLEARING_LIMIT = 2
+    BENEFIT_UNKNOWN = 3
+    DEBTOR_ACCOUNT_UNKNOWN = 4
+    PERSON_ID_MALFORMED = 5
+    NAME_UNUSABLE = 6
+    PERSON_UNKNOWN = 7
+    PERSON_DECEASED = 8
+    PERSON_RECORD_INVALID = 9
+    NAME_DIFFERS = 10
+    ACCOUNT_MISSING = 11
+    PARTICIPANT_UNKNOWN = 12
+    PARTICIPANT_SUSPENDED = 13
+    AMOUNT_OVER_PARTICIPANT_LIMIT = 14
+    DUPLICATE_IN_TABLE = 15
+    PAID_BEFORE = 16
+
+
+class Rule(NamedTuple):
+    """What a reason means at the doors."""
+
+    code: str
+    """ISO 20022 external status reason code, four characters."""
+    status: str
+    """ISO status of the line: RJCT refused for good, PDNG held and tried again."""
+    sentence: str
+    """For people: why, without any personal data."""
+
+
+RULES: dict[Reason, Rule] = {
+    Reason.AMOUNT_NOT_POSITIVE: Rule("AM12", "RJCT", "the amount is zero or negative"),
+    Reason.AMOUNT_OVER_CLEARING_LIMIT: Rule(
+        "AM13", "RJCT", "the amount is above the limit of the clearing"
+    ),
+    Reason.BENEFIT_UNKNOWN: Rule("FF07", "RJCT", "the benefit is not in the programme table"),
+    Reason.DEBTOR_ACCOUNT_UNKNOWN: Rule(
+        "AC02", "RJCT", "the debtor account is not in the directory"
+    ),
+    Reason.PERSON_ID_MALFORMED: Rule(
+        "BE17", "RJCT", "the person's id is not 12 digits with a known province code"
+    ),
+    Reason.NAME_UNUSABLE: Rule(
+        "BE22", "RJCT", "the name is empty, longer than 140 characters or holds control characters"
+    ),
+    Reason.PERSON_UNKNOWN: Rule("BE06", "RJCT", "the person is not in the population register"),
+    Reason.PERSON_DECEASED: Rule("MD07", "RJCT", "the person is deceased on the value date"),
+    Reason.PERSON_RECORD_INVALID: Rule(
+        "RR04", "RJCT", "the person's record is missing or revoked on the value date"
+    ),
+    Reason.NAME_DIFFERS: Rule("BE01", "RJCT", "the name differs from the population register"),
+    Reason.ACCOUNT_MISSING: Rule("AC03", "PDNG", "no account is valid on the value date"),
+    Reason.PARTICIPANT_UNKNOWN: Rule(
+        "CNOR", "RJCT", "the account's participant is not in the directory"
+    ),
+    Reason.PARTICIPANT_SUSPENDED: Rule("AB08", "PDNG", "the account's participant is suspended"),
+    Reason.AMOUNT_OVER_PARTICIPANT_LIMIT: Rule(
+        "AM02", "RJCT", "the amount is above the participant's limit"
+    ),
+    Reason.DUPLICATE_IN_TABLE: Rule(
+        "AM05", "RJCT", "the entitlement stands earlier in the same table"
+    ),
+    Reason.PAID_BEFORE: Rule("AM05", "RJCT", "the entitlement was cleared or paid before"),
+}
+
+REASONS_COUNT = len(Reason)
+HELD = tuple(reason for reason, rule in RULES.items() if rule.status == "PDNG")
+REFUSED = tuple(reason for reason, rule in RULES.items() if rule.status == "RJCT")
+
+
+def status_of(reason: int) -> str:
+    """ISO status of a line of a settled cycle: ACSC, or the status of its reason."""
+    return "ACSC" if reason == Reason.NONE else RULES[Reason(reason)].status

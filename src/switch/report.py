@@ -1,0 +1,238 @@
+"""Report: what a batch answers, as columns of the status file and as a summary for people.
+
+Floor 3. Columns IN: reason, row, participant and what the lines carried. OUT: status.parquet (the
+contract's), lines.parquet (what `verify` recomputes from), represented.parquet (held lines that
+moved), held.parquet (lines that wait on).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from switch.batch import Texts
+from switch.directory import Directory
+from switch.netting import Position
+from switch.reason import REASONS_COUNT, RULES, Reason, status_of
+from switch.register import Masks, mask_text
+from switch.schema import NO_CODE, period_of
+from switch.segment import coded
+
+_CODE = pa.dictionary(pa.int32(), pa.string())
+STATUS = pa.schema(
+    [
+        pa.field("line_no", pa.uint32(), nullable=False),
+        pa.field("status", _CODE, nullable=False),
+        pa.field("reason", _CODE),
+        pa.field("reason_detail", pa.string()),
+        pa.field("transfer_id", pa.string()),
+        pa.field("participant", _CODE),
+        pa.field("cycle", _CODE),
+    ]
+)
+LINES = pa.schema(
+    [
+        pa.field("row", pa.uint32(), nullable=False),
+        pa.field("amount", pa.int64(), nullable=False),
+        pa.field("benefit", _CODE),
+        pa.field("period", pa.int32(), nullable=False),
+        pa.field("debtor_agent", _CODE),
+        pa.field("reason_number", pa.uint8(), nullable=False),
+    ]
+)
+REPRESENTED = pa.schema([pa.field("batch", pa.uint32(), nullable=False), *STATUS, *LINES])
+HELD_SCHEMA = pa.schema(
+    [
+        pa.field("batch", pa.int64(), nullable=False),
+        pa.field("line_no", pa.uint32(), nullable=False),
+        pa.field("person_id", pa.uint64(), nullable=False),
+        pa.field("person_name", pa.string(), nullable=False),
+        pa.field("benefit", pa.string(), nullable=False),
+        pa.field("period", pa.int32(), nullable=False),
+        pa.field("amount", pa.int64(), nullable=False),
+        pa.field("debtor_account", pa.string(), nullable=False),
+        pa.field("creditor_agent", pa.string()),
+        pa.field("creditor_account", pa.string()),
+        pa.field("commune", pa.string()),
+        pa.field("end_to_end_id", pa.string()),
+    ]
+)
+
+_STATUSES = sorted({status_of(number) for number in range(REASONS_COUNT)})
+_STATUS_OF = np.array([_STATUSES.index(status_of(n)) for n in range(REASONS_COUNT)], np.int32)
+_CODES = sorted({rule.code for rule in RULES.values()})
+_CODE_OF = np.array(
+    [0, *(_CODES.index(RULES[Reason(n)].code) for n in range(1, REASONS_COUNT))], np.int32
+)
+_SENTENCES = ["", *(RULES[Reason(n)].sentence for n in range(1, REASONS_COUNT))]
+
+
+def is_held(reason: Any) -> Any:
+    """bool: lines that wait."""
+    return (_STATUS_OF == _STATUSES.index("PDNG"))[reason]
+
+
+class Columns:
+    """Builds the columns of answers for one batch."""
+
+    def __init__(self, directory: Directory, cycle: str, masks: Masks | None) -> None:
+        self._cycle = cycle
+        self._participants = [p.participant for p in directory.participants]
+        self._benefits = [p.benefit for p in directory.programmes]
+        self._agents = [
+            *(self._participants.index(d.debtor_agent) for d in directory.debtors),
+            NO_CODE,
+        ]
+        self._masks = masks
+
+    def status(
+        self, line_no: Any, reason: Any, participant: Any, transfer: Any, row: Any, masks: Any
+    ) -> dict[str, Any]:
+        """Columns of STATUS. transfer: string array, null where a line has none; masks: initials
+        of the names as the table has them, by row of the chunk, for names that differ."""
+        refused = reason != 0
+        return {
+            "line_no": pa.array(line_no),
+            "status": coded(_STATUSES, _STATUS_OF[reason]),
+            "reason": coded(_CODES, _CODE_OF[reason], ~refused),
+            "reason_detail": self._details(reason, row, masks),
+            "transfer_id": transfer,
+            "participant": coded(self._participants, participant, participant == NO_CODE),
+            "cycle": coded([self._cycle], np.zeros(len(reason), np.int32), refused),
+        }
+
+    def _details(self, reason: Any, row: Any, masks: Any) -> Any:
+        differs = np.flatnonzero(reason == Reason.NAME_DIFFERS)
+        at = reason.astype(np.int32)
+        sentences = list(_SENTENCES)
+        if len(differs) and self._masks is not None:
+            registered = self._masks.of_rows(row[differs])
+            for i, known in zip(differs, registered, strict=True):
+                at[i] = len(sentences)
+                sentences.append(
+                    f"{_SENTENCES[Reason.NAME_DIFFERS]}: table {mask_text(masks[i])}, "
+                    f"register {mask_text(known)}"
+                )
+        return pa.array(sentences, pa.string()).take(pa.array(at, mask=reason == 0))
+
+    def lines(
+        self, row: Any, amount: Any, benefit: Any, month: Any, debtor: Any, reason: Any
+    ) -> dict[str, Any]:
+        """Columns of LINES."""
+        agent = np.array(self._agents, np.uint16)[np.minimum(debtor, len(self._agents) - 1)]
+        return {
+            "row": pa.array(row),
+            "amount": pa.array(amount),
+            "benefit": coded(self._benefits, benefit, benefit == NO_CODE),
+            "period": pa.array(periods(month)),
+            "debtor_agent": coded(self._participants, agent, agent == NO_CODE),
+            "reason_number": pa.array(reason),
+        }
+
+
+def periods(month: Any) -> Any:
+    """int32 yyyymm of months since 1900-01."""
+    values, at = np.unique(month, return_inverse=True)
+    return np.array([period_of(int(m)) for m in values], np.int32)[at]
+
+
+def held_rows(batch: Any, raw: dict[str, Any], chosen: Any) -> dict[str, Any]:
+    """Columns of HELD_SCHEMA for the chosen rows (int indices) of a chunk as it was read."""
+    take = pa.array(chosen)
+
+    def text(name: str) -> Any:
+        values: Texts | None = raw.get(name)
+        if values is None:
+            return pa.nulls(len(chosen), pa.string())
+        return values.rows().take(take)
+
+    return {
+        "batch": pa.array(np.broadcast_to(batch, len(raw["line_no"]))[chosen], pa.int64()),
+        "line_no": pa.array(raw["line_no"][chosen]),
+        "person_id": pa.array(raw["person_id"][chosen]),
+        "period": pa.array(periods(raw["period"][chosen])),
+        "amount": pa.array(raw["amount"][chosen]),
+        **{
+            name: text(name)
+            for name in (
+                "person_name",
+                "benefit",
+                "debtor_account",
+                "creditor_agent",
+                "creditor_account",
+                "commune",
+                "end_to_end_id",
+            )
+        },
+    }
+
+
+def positions_table(cycle: list[Position]) -> Any:
+    """positions.parquet of a cycle."""
+    kinds = [pa.string()] * 2 + [pa.int64()] * 5
+    names = Position._fields
+    columns = list(zip(*cycle, strict=True)) or [()] * len(names)
+    return pa.table(
+        {
+            name: pa.array(list(column), kind)
+            for name, kind, column in zip(names, kinds, columns, strict=True)
+        }
+    )
+
+
+def outcome(tally: list[tuple[int, int]]) -> dict[str, Any]:
+    """Counts and sums by state and by reason, from a tally by reason number."""
+
+    def add(numbers: list[int]) -> dict[str, int]:
+        return {
+            "count": sum(tally[n][0] for n in numbers),
+            "sum": sum(tally[n][1] for n in numbers),
+        }
+
+    by_status = {
+        name: [n for n in range(REASONS_COUNT) if status_of(n) == name] for name in _STATUSES
+    }
+    return {
+        "received": add(list(range(REASONS_COUNT))),
+        "cleared": add(by_status["ACSC"]),
+        "held": add(by_status["PDNG"]),
+        "refused": add(by_status["RJCT"]),
+        "reasons": [
+            {
+                "reason": RULES[Reason(n)].code,
+                "status": status_of(n),
+                "sentence": _SENTENCES[n],
+                "count": tally[n][0],
+                "sum": tally[n][1],
+            }
+            for n in range(1, REASONS_COUNT)
+            if tally[n][0]
+        ],
+    }
+
+
+def receivers(directory: Directory, pair_sum: Any, pair_count: Any) -> list[dict[str, Any]]:
+    """Cleared lines and money by receiver, largest first; on-us lines too."""
+    rows = [
+        {
+            "participant": p.participant,
+            "short_name": p.short_name,
+            "kind": p.kind,
+            "count": int(pair_count[:, i].sum()),
+            "sum": sum(map(int, pair_sum[:, i])),
+        }
+        for i, p in enumerate(directory.participants)
+    ]
+    return sorted(
+        (row for row in rows if row["count"]), key=lambda row: (-row["sum"], row["participant"])
+    )
+
+
+def write_table(path: Path, table: Any) -> None:
+    """A small table as Parquet, the same bytes for the same rows."""
+    import pyarrow.parquet as pq
+
+    pq.write_table(table, path, compression="zstd", write_statistics=False, store_schema=False)

@@ -1,0 +1,145 @@
+"""The tables at the doors: columns, what they hold, who may leave them out. One table each.
+
+Source: the contract (docs/contract.md). `Kind` says how a column is read; docs/formats.md draws the
+files that the engine itself keeps.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+AMOUNT_MAX = 10**12
+"""No clearing limit may be set above this (VND: one thousand billion dong a line)."""
+CHUNK_ROWS_MAX = 1 << 20
+"""Most lines that one call of a kernel takes."""
+assert AMOUNT_MAX * CHUNK_ROWS_MAX < 2**63, "the sum of a chunk must fit in 64 bits"
+
+CLEARING_LIMIT = 500_000_000
+"""Default clearing limit in minor units (VND)."""
+LINES_MAX = 0xFFFF_FFF0
+CURRENCY = "VND"
+YEAR_MIN, YEAR_MAX = 1900, 2999
+MONTHS = (YEAR_MAX - YEAR_MIN + 1) * 12
+NO_ROW = 0xFFFF_FFFF
+NO_CODE = 0xFFFF
+NOT_GIVEN = 0xFFFE
+DAY_MIN, DAY_MAX = -(2**31), 2**31 - 1
+TRANSFER_ID_MAX = 35
+BATCH_ID_RULE = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}"
+
+
+class Kind(Enum):
+    """How a column is read. Arrow types that are taken stand in batch.py, one reader a kind."""
+
+    LINE_NO = "uint32 or int64, 1..n, unique"
+    ID = "12 digits: uint64, int64 or utf8"
+    AMOUNT = "int64 minor units, or decimal128 with scale 0"
+    PERIOD = "int32 yyyymm, or utf8 yyyy-mm"
+    DATE = "date32"
+    PRIORITY = "uint8, 1 first"
+    CODE = "utf8 with few values, or dictionary"
+    TEXT = "utf8"
+    INSTANT = "timestamp[us, UTC]"
+
+
+class Column(NamedTuple):
+    name: str
+    kind: Kind
+    nullable: bool = False
+    """Nulls are allowed, and the column may be absent."""
+
+
+class Table(NamedTuple):
+    name: str
+    columns: tuple[Column, ...]
+
+    def column(self, name: str) -> Column:
+        return next(column for column in self.columns if column.name == name)
+
+
+PAYMENT = Table(
+    "payment table",
+    (
+        Column("line_no", Kind.LINE_NO),
+        Column("person_id", Kind.ID),
+        Column("person_name", Kind.TEXT),
+        Column("benefit", Kind.CODE),
+        Column("period", Kind.PERIOD),
+        Column("amount", Kind.AMOUNT),
+        Column("debtor_account", Kind.CODE),
+        Column("creditor_agent", Kind.CODE, nullable=True),
+        Column("creditor_account", Kind.TEXT, nullable=True),
+        Column("commune", Kind.CODE, nullable=True),
+        Column("end_to_end_id", Kind.TEXT, nullable=True),
+    ),
+)
+
+HELD = Table("held lines", (Column("batch", Kind.AMOUNT), *PAYMENT.columns))
+"""Lines that wait, as the payment table had them, with the number of the batch they came in."""
+
+POPULATION = Table(
+    "population register",
+    (
+        Column("person_id", Kind.ID),
+        Column("name", Kind.TEXT),
+        Column("birth_date", Kind.DATE),
+        Column("status", Kind.CODE),
+        Column("status_since", Kind.DATE, nullable=True),
+        Column("household_id", Kind.TEXT, nullable=True),
+        Column("commune", Kind.CODE, nullable=True),
+    ),
+)
+
+ACCOUNTS = Table(
+    "account register",
+    (
+        Column("person_id", Kind.ID),
+        Column("participant", Kind.CODE),
+        Column("account", Kind.TEXT),
+        Column("kind", Kind.CODE),
+        Column("priority", Kind.PRIORITY),
+        Column("valid_from", Kind.DATE, nullable=True),
+        Column("valid_to", Kind.DATE, nullable=True),
+    ),
+)
+
+PAID = Table(
+    "paid history",
+    (
+        Column("person_id", Kind.ID),
+        Column("benefit", Kind.CODE),
+        Column("period", Kind.PERIOD),
+    ),
+)
+
+LIFE = ("alive", "deceased", "missing", "revoked")
+"""Status of a person; the index is the number in the native record."""
+ACCOUNT_KINDS = ("bank", "wallet", "mobile_money")
+PARTICIPANT_STATUS = ("active", "suspended")
+
+PARTICIPANT_COLUMNS = (
+    "participant",
+    "short_name",
+    "name",
+    "bic",
+    "kind",
+    "settled_by",
+    "net_debit_cap",
+    "amount_max",
+    "status",
+)
+DEBTOR_COLUMNS = ("debtor_account", "debtor_agent", "programme", "budget")
+
+
+def month_of(period: int) -> int | None:
+    """Months since 1900-01 of a yyyymm period, or None where it is no month."""
+    year, month = divmod(period, 100)
+    if YEAR_MIN <= year <= YEAR_MAX and 1 <= month <= 12:
+        return (year - YEAR_MIN) * 12 + month - 1
+    return None
+
+
+def period_of(month: int) -> int:
+    """The yyyymm period of months since 1900-01."""
+    return (YEAR_MIN + month // 12) * 100 + month % 12 + 1

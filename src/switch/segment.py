@@ -1,0 +1,179 @@
+"""Files at rest: Parquet segments in row groups of a fixed size, with digest and durable sync.
+
+Floor 2. The bytes of a segment depend on its rows alone: row groups are cut at fixed row numbers
+and columns are contiguous before they are encoded, whatever the sizes in which rows arrive.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+GROUP_ROWS = 1 << 17
+
+
+class HashingFile:
+    """A new binary file that keeps the SHA-256 and the size of what is written to it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = path.open("xb", buffering=0)
+        self._hash = hashlib.sha256()
+        self.bytes = 0
+        self.closed = False
+        self.abandoned = False
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        if self.abandoned:
+            return len(view)
+        done = 0
+        while done < len(view):
+            done += self._file.write(view[done:]) or 0
+        self._hash.update(view)
+        self.bytes += len(view)
+        return len(view)
+
+    def flush(self) -> None:
+        """Nothing is held back in this process; `sync` makes it durable."""
+
+    def tell(self) -> int:
+        return self.bytes
+
+    def readable(self) -> bool:
+        return False
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        if not self.closed:
+            self.closed = True
+            self._file.close()
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+
+class Segment:
+    """Writes one Parquet file: append columns of any length, close once.
+
+    plain: columns written without a dictionary; delta: integers that mostly grow by little.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        schema: Any,
+        *,
+        plain: tuple[str, ...] = (),
+        delta: tuple[str, ...] = (),
+        group_rows: int = GROUP_ROWS,
+    ) -> None:
+        self.path = path
+        self.schema = schema
+        self.rows = 0
+        self._group_rows = group_rows
+        self._pending: list[list[Any]] = []
+        self._pending_rows = 0
+        self._file = HashingFile(path)
+        self._writer = pq.ParquetWriter(
+            pa.PythonFile(self._file, mode="w"),
+            schema,
+            compression="zstd",
+            compression_level=1,
+            use_dictionary=[n for n in schema.names if n not in plain and n not in delta],
+            column_encoding={name: "DELTA_BINARY_PACKED" for name in delta} or None,
+            write_page_checksum=True,
+            write_statistics=False,
+            store_schema=False,
+        )
+
+    def append(self, columns: Mapping[str, Any]) -> None:
+        """Columns by name: arrow arrays of equal length."""
+        arrays = [columns[name] for name in self.schema.names]
+        rows = len(arrays[0])
+        start = 0
+        while start < rows:
+            take = min(rows - start, self._group_rows - self._pending_rows)
+            self._pending.append([array.slice(start, take) for array in arrays])
+            self._pending_rows += take
+            start += take
+            if self._pending_rows == self._group_rows:
+                self._flush()
+
+    def _flush(self) -> None:
+        if self._pending_rows == 0:
+            return
+        if len(self._pending) == 1:
+            arrays = self._pending[0]
+        else:
+            arrays = [
+                pa.concat_arrays([part[i] for part in self._pending])
+                for i in range(len(self.schema))
+            ]
+        batch = pa.Table.from_arrays(arrays, schema=self.schema)
+        self._writer.write_table(batch, row_group_size=self._group_rows)
+        self.rows += self._pending_rows
+        self._pending = []
+        self._pending_rows = 0
+
+    def close(self) -> tuple[str, int]:
+        """Write what is left; (sha256, bytes) of the file."""
+        self._flush()
+        self._writer.close()
+        self._file.close()
+        return self._file.sha256, self._file.bytes
+
+    def abandon(self) -> None:
+        """Let go of a file that nobody will read."""
+        self._file.abandoned = True
+        self._writer.close()
+        self._file.close()
+
+
+def sync_file(path: Path) -> None:
+    """The file's bytes are on the disk when this returns. After a failure nothing may be said of
+    them: the caller stops, and recovers from disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+sync_folder = sync_file
+"""A folder's entries are synced through its own handle, as files are."""
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def text_array(offsets: Any, data: Any, nulls: Any = None) -> Any:
+    """A pa.StringArray over kernel output: offsets int32[n + 1], data uint8, nulls bool[n]."""
+    count = len(offsets) - 1
+    validity = None
+    if nulls is not None and nulls.any():
+        validity = pa.py_buffer(np.packbits(~nulls, bitorder="little"))
+    return pa.StringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(data), validity)
+
+
+def coded(values: list[str], index: Any, nulls: Any = None) -> Any:
+    """A dictionary array: values by index (any integer type), null where nulls is true."""
+    return pa.DictionaryArray.from_arrays(
+        pa.array(index, pa.int32(), mask=nulls), pa.array(values, pa.string())
+    )
