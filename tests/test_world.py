@@ -17,7 +17,9 @@ import reference
 
 from switch.errors import UsageError
 from switch.reason import RULES, Reason
-from switch.sim import nation, payday, world
+from switch.sim import draw, nation, plan
+from switch.sim.institutions import COMMERCIAL_DEBTORS, UNLISTED, package_rows
+from switch.sim.names import other_tone_place
 from switch.sim.world import DEFAULT_RATES, Generated, Rates, generate
 
 VALUE_DATE = dt.date(2026, 11, 25)
@@ -50,8 +52,8 @@ def answers_of(made: Generated, value_date: dt.date = VALUE_DATE) -> list[refere
         rows_of(made.paid),
         rows_of(made.participants),
         rows_of(made.debtors),
-        {row["benefit"] for row in world.package_rows("programmes.csv")},
-        {row["cccd_province_code"] for row in world.package_rows("provinces.csv")},
+        {row["benefit"] for row in package_rows("programmes.csv")},
+        {row["cccd_province_code"] for row in package_rows("provinces.csv")},
         value_date=value_date,
     )
 
@@ -149,7 +151,7 @@ def test_generate__nulls_stand_only_where_allowed(made: Generated) -> None:
 
 
 def test_generate__ids_well_formed_and_unique(made: Generated) -> None:
-    provinces = {row["cccd_province_code"] for row in world.package_rows("provinces.csv")}
+    provinces = {row["cccd_province_code"] for row in package_rows("provinces.csv")}
     people = rows_of(made.population)
     ids = [reference.citizen_id(person["person_id"]) for person in people]
     assert len(set(ids)) == len(ids) == 3000
@@ -162,7 +164,7 @@ def test_generate__ids_well_formed_and_unique(made: Generated) -> None:
 
 
 def test_cells__ids_stay_unique_where_a_cell_fills_up() -> None:
-    cells = nation.Cells(nation.Provinces.of(world.package_rows("provinces.csv")), 20_000)
+    cells = nation.Cells(nation.Provinces.of(package_rows("provinces.csv")), 20_000)
     rows = 400_000
     ids = [
         cells.people(
@@ -180,7 +182,7 @@ def test_cells__ids_stay_unique_where_a_cell_fills_up() -> None:
 )
 def test_births__lie_in_the_years_of_the_cells(date: dt.date) -> None:
     value_day = (date - dt.date(1970, 1, 1)).days
-    cells = nation.Cells(nation.Provinces.of(world.package_rows("provinces.csv")), value_day)
+    cells = nation.Cells(nation.Provinces.of(package_rows("provinces.csv")), value_day)
     births = nation._births(value_day).astype("datetime64[D]").astype("datetime64[Y]").astype(int)
     assert births.min() + 1970 >= cells.first_year
     assert births.max() + 1970 < cells.first_year + cells.years
@@ -213,7 +215,7 @@ def test_generate__lines_spell_names_in_many_ways(made: Generated) -> None:
 def test_other_tone_place__moves_the_tone_of_open_syllables_only() -> None:
     before = ["Hòa", "Thúy", "Thủy", "Khỏe", "Toán", "Hoàng", "Quý", "Huỳnh"]
     after = ["Hoà", "Thuý", "Thuỷ", "Khoẻ", "Toán", "Hoàng", "Quý", "Huỳnh"]
-    assert [nation.other_tone_place(word) for word in before] == after
+    assert [other_tone_place(word) for word in before] == after
 
 
 def test_generate__households_and_communes_are_of_realistic_size(made: Generated) -> None:
@@ -223,7 +225,7 @@ def test_generate__households_and_communes_are_of_realistic_size(made: Generated
     assert max(sizes.values()) <= 8
     homes = {(person["household_id"], person["commune"]) for person in people}
     assert len(homes) == len(sizes)
-    communes = nation.Provinces.of(world.package_rows("provinces.csv")).commune_names
+    communes = nation.Provinces.of(package_rows("provinces.csv")).commune_names
     assert len(set(communes)) == 3321
 
 
@@ -265,8 +267,8 @@ def test_generate__truth_agrees_with_the_slow_twin(
 def test_generate__truth_agrees_across_chunks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (nation, payday):
-        monkeypatch.setattr(module, "GROUP_ROWS", 512)
+    for module in ("draw", "plan", "lines"):
+        monkeypatch.setattr(f"switch.sim.{module}.GROUP_ROWS", 512)
     made = generate(tmp_path, 3000, 5000, 3, rates=ROUGH)
     assert pq.read_metadata(made.payday).num_row_groups == 10
     assert_truth_agrees(made)
@@ -318,7 +320,7 @@ def test_generate__debtor_agents_hold_the_money_of_some_lines(made: Generated) -
     agents = {row["debtor_account"]: row["debtor_agent"] for row in rows_of(made.debtors)}
     paying = Counter(agents.get(line["debtor_account"]) for line in rows_of(made.payday))
     assert paying["KBNN"] > 0.9 * sum(paying.values())
-    banks = set(world.COMMERCIAL_DEBTORS)
+    banks = set(COMMERCIAL_DEBTORS)
     assert banks <= set(paying)
     known = {row["participant"] for row in rows_of(made.participants)}
     assert set(agents.values()) <= known
@@ -327,7 +329,7 @@ def test_generate__debtor_agents_hold_the_money_of_some_lines(made: Generated) -
 def test_generate__programmes_come_by_their_weight(tmp_path: Path) -> None:
     made = generate(tmp_path, 50_000, 40_000, 2, rates=CLEAN)
     count = Counter(pq.read_table(made.payday)["benefit"].to_pylist())
-    rows = [row for row in world.package_rows("programmes.csv") if row["benefit"] != "GIFT"]
+    rows = [row for row in package_rows("programmes.csv") if row["benefit"] != "GIFT"]
     total = sum(int(row["recipients_per_month"]) for row in rows)
     assert set(count) == {row["benefit"] for row in rows}
     for row in rows:
@@ -336,15 +338,15 @@ def test_generate__programmes_come_by_their_weight(tmp_path: Path) -> None:
 
 
 def test_amount_table__follows_the_models(made: Generated) -> None:
-    table = payday.amount_table(world.package_rows("programmes.csv"))
-    means = dict(zip(payday.BENEFITS, table.mean(axis=1), strict=True))
+    table = plan.amount_table(package_rows("programmes.csv"))
+    means = dict(zip(plan.BENEFITS, table.mean(axis=1), strict=True))
     assert means["PENS"] == pytest.approx(7_000_000, rel=0.02)
     assert means["SASS"] == pytest.approx(755_000, rel=0.01)
-    medians = dict(zip(payday.BENEFITS, np.median(table, axis=1), strict=True))
+    medians = dict(zip(plan.BENEFITS, np.median(table, axis=1), strict=True))
     assert medians["MATE"] == pytest.approx(25_000_000, rel=0.001)
     assert table.min(axis=1)[0] == 2_340_000
     assert (table > 0).all()
-    assert table.max() < payday.CLEARING_LIMIT
+    assert table.max() < plan.CLEARING_LIMIT
 
 
 def test_generate__accounts_are_plausible(made: Generated) -> None:
@@ -373,23 +375,23 @@ def test_generate__register_knows_deaths_after_the_value_date(tmp_path: Path) ->
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 10, 99, 1000, 12_345])
 def test_shuffle__is_a_permutation(size: int) -> None:
-    shuffle = payday.Shuffle(size, np.random.default_rng(size))
+    shuffle = draw.Shuffle(size, np.random.default_rng(size))
     entries = shuffle.at(np.arange(size, dtype=np.uint64))
     assert np.array_equal(np.sort(entries), np.arange(size))
 
 
 def test_shuffle__leaves_no_order() -> None:
     size = 100_000
-    entries = payday.Shuffle(size, np.random.default_rng(1)).at(np.arange(size, dtype=np.uint64))
+    entries = draw.Shuffle(size, np.random.default_rng(1)).at(np.arange(size, dtype=np.uint64))
     steps = np.abs(np.diff(entries.astype(np.int64)))
     assert np.corrcoef(np.arange(size), entries.astype(np.float64))[0, 1] < 0.02
     assert steps.mean() == pytest.approx(size / 3, rel=0.02)
 
 
 def test_months_before__crosses_the_year() -> None:
-    assert payday.months_before(202611, 1) == 202610
-    assert payday.months_before(202601, 1) == 202512
-    assert payday.months_before(202602, 2) == 202512
+    assert plan.months_before(202611, 1) == 202610
+    assert plan.months_before(202601, 1) == 202512
+    assert plan.months_before(202602, 2) == 202512
 
 
 @pytest.mark.parametrize(
@@ -423,11 +425,11 @@ def test_generate__tells_its_progress(tmp_path: Path) -> None:
 
 
 def test_package_data__refers_only_to_known_participants() -> None:
-    known = {r["bin"] or r["short_name"] for r in world.package_rows("participants.csv")}
-    for row in world.package_rows("simulated_directory.csv"):
+    known = {r["bin"] or r["short_name"] for r in package_rows("participants.csv")}
+    for row in package_rows("simulated_directory.csv"):
         assert row["participant"] in known
         assert row["settled_by"] in known | {""}
-    assert {row["participant"] for row in world.package_rows("market_shares.csv")} == known
-    assert not known & set(world.UNLISTED)
-    codes = {row["code"] for row in world.package_rows("reason_codes.csv")}
+    assert {row["participant"] for row in package_rows("market_shares.csv")} == known
+    assert not known & set(UNLISTED)
+    codes = {row["code"] for row in package_rows("reason_codes.csv")}
     assert {rule.code for rule in RULES.values()} <= codes

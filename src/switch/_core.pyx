@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from switch._ledger import Ledger, settle_bits
+from switch._ledger import Ledger
 from switch._screen import Screen
 
 MONTHS = 13200
@@ -103,13 +103,9 @@ class Core:
         """[(count, sum)] by reason number so far; sums are exact."""
         return self._ledger.tally()
 
-    def paid(self):
-        """{(benefit, month): uint64 words} of everyone paid before or cleared now, by key."""
-        out = {}
-        for key in sorted(self._bits):
-            settle_bits(self._bits[key], True)
-            out[key] = np.ascontiguousarray(self._bits[key][0::2])
-        return out
+    def cleared(self):
+        """{(benefit, month): uint64 words} of everyone cleared in this batch, by key."""
+        return {key: np.ascontiguousarray(self._bits[key][1::2]) for key in sorted(self._bits)}
 
     def close(self):
         if self._pool is not None:

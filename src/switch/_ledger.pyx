@@ -16,6 +16,17 @@ cdef enum:
     KEYS_MAX = 4096         # distinct (benefit, period) of one batch
 
 
+# What posting writes to besides the reasons, copied into the frame of the loop.
+cdef struct Sums:
+    const uint16_t *slot
+    uint64_t **bits
+    Py_ssize_t participants
+    int64_t *pair_sum
+    int64_t *pair_count
+    int64_t *benefit_sum
+    int64_t *benefit_count
+
+
 cdef class Ledger:
     """Paid bits of the keys in use, and the sums of one batch.
 
@@ -98,46 +109,26 @@ cdef class Ledger:
 
         Raises OverflowError where a sum leaves 64 bits; the ledger is then not to be used again.
         """
-        cdef Py_ssize_t i, n = reason.shape[0]
-        cdef uint64_t *bits
-        cdef uint64_t at, bit
-        cdef uint8_t verdict
-        cdef Py_ssize_t pair
-        cdef bint overflow = False
-        cdef long long total = 0
+        cdef Py_ssize_t n = reason.shape[0]
+        cdef Sums sums
+        cdef bint posted
         assert row.shape[0] == benefit.shape[0] == month.shape[0] == amount.shape[0] == n
         assert debtor.shape[0] == participant.shape[0] == n
+        if n == 0:
+            return
+        sums.slot = &self.slot[0]
+        sums.bits = self.bits
+        sums.participants = self.participants
+        sums.pair_sum = &self.pair_sum[0]
+        sums.pair_count = &self.pair_count[0]
+        sums.benefit_sum = &self.benefit_sum[0]
+        sums.benefit_count = &self.benefit_count[0]
         with nogil:
-            for i in range(n):
-                if i + AHEAD < n and reason[i + AHEAD] == NONE:
-                    at = self.slot[benefit[i + AHEAD] * MONTHS + month[i + AHEAD]]
-                    prefetch(&self.bits[at][2 * (row[i + AHEAD] >> 6)])
-                verdict = reason[i]
-                if verdict == NONE:
-                    bits = self.bits[self.slot[benefit[i] * MONTHS + month[i]]]
-                    at = 2 * <uint64_t> (row[i] >> 6)
-                    bit = <uint64_t> 1 << (row[i] & 63)
-                    if bits[at] & bit:
-                        verdict = PAID_BEFORE
-                    elif bits[at + 1] & bit:
-                        verdict = DUPLICATE_IN_TABLE
-                    else:
-                        bits[at + 1] |= bit
-                        pair = debtor_agent[debtor[i]] * self.participants + participant[i]
-                        if add_overflows(self.pair_sum[pair], amount[i], &total):
-                            overflow = True
-                            break
-                        self.pair_sum[pair] = total
-                        self.pair_count[pair] += 1
-                        if add_overflows(self.benefit_sum[benefit[i]], amount[i], &total):
-                            overflow = True
-                            break
-                        self.benefit_sum[benefit[i]] = total
-                        self.benefit_count[benefit[i]] += 1
-                    reason[i] = verdict
-                self.reason_sum[verdict] += amount[i]
-                self.reason_count[verdict] += 1
-        if overflow:
+            posted = walk_post(
+                sums, n, &reason[0], &row[0], &benefit[0], &month[0], &debtor[0],
+                &debtor_agent[0], &participant[0], &amount[0], self.reason_sum, self.reason_count,
+            )
+        if not posted:
             raise OverflowError("a sum of cleared amounts leaves 64 bits")
 
     def tally(self):
@@ -163,19 +154,59 @@ def total(const int64_t[::1] amount, long long start):
     return <long long> wide
 
 
-def settle_bits(uint64_t[::1] bits, bint keep):
-    """End of a batch for one key's pairs: who was cleared is paid (keep), or nobody was."""
-    cdef Py_ssize_t i
-    with nogil:
-        for i in range(0, bits.shape[0], 2):
-            if keep:
-                bits[i] |= bits[i + 1]
-            bits[i + 1] = 0
-
-
 def set_bits(uint64_t[::1] bits, const uint32_t[::1] rows):
     """Mark rows as paid before."""
     cdef Py_ssize_t i
     with nogil:
         for i in range(rows.shape[0]):
             bits[2 * <uint64_t> (rows[i] >> 6)] |= <uint64_t> 1 << (rows[i] & 63)
+
+
+cdef inline uint8_t claim(uint64_t *bits, uint32_t row) noexcept nogil:
+    """Take the entitlement of a row, or say who has it already. bits: pairs of one key."""
+    cdef uint64_t *pair = &bits[2 * <uint64_t> (row >> 6)]
+    cdef uint64_t bit = <uint64_t> 1 << (row & 63)
+    if pair[0] & bit:
+        return PAID_BEFORE
+    if pair[1] & bit:
+        return DUPLICATE_IN_TABLE
+    pair[1] |= bit
+    return NONE
+
+
+cdef bint walk_post(
+    Sums sums, Py_ssize_t n, uint8_t *reason, const uint32_t *row, const uint16_t *benefit,
+    const uint16_t *month, const uint16_t *debtor, const uint16_t *debtor_agent,
+    const uint16_t *participant, const int64_t *amount, int128 *reason_sum, int64_t *reason_count,
+) noexcept nogil:
+    """Post n lines; False where a sum would leave 64 bits."""
+    cdef Py_ssize_t i, ahead, pair
+    cdef uint8_t verdict
+    cdef long long by_pair, by_benefit
+    for i in range(n):
+        ahead = i + AHEAD
+        if ahead < n and reason[ahead] == NONE:
+            prefetch(
+                &sums.bits[sums.slot[benefit[ahead] * MONTHS + month[ahead]]][
+                    2 * <uint64_t> (row[ahead] >> 6)
+                ]
+            )
+        verdict = reason[i]
+        if verdict == NONE:
+            verdict = claim(sums.bits[sums.slot[benefit[i] * MONTHS + month[i]]], row[i])
+            if verdict == NONE:
+                pair = debtor_agent[debtor[i]] * sums.participants + participant[i]
+                if (
+                    add_overflows(sums.pair_sum[pair], amount[i], &by_pair)
+                    or add_overflows(sums.benefit_sum[benefit[i]], amount[i], &by_benefit)
+                ):
+                    return False
+                sums.pair_sum[pair] = by_pair
+                sums.pair_count[pair] += 1
+                sums.benefit_sum[benefit[i]] = by_benefit
+                sums.benefit_count[benefit[i]] += 1
+            else:
+                reason[i] = verdict
+        reason_sum[verdict] += amount[i]
+        reason_count[verdict] += 1
+    return True

@@ -225,7 +225,7 @@ cdef Py_ssize_t walk_keys(
     cdef uint64_t mask = 0
     cdef int done
     for i in range(count):
-        if offsets[i] < offsets[0] or offsets[i + 1] < offsets[i] or offsets[i + 1] > offsets[count]:
+        if not offsets[0] <= offsets[i] <= offsets[i + 1] <= offsets[count]:
             return i
         done = key_of(data + offsets[i], offsets[i + 1] - offsets[i], &keys[i], &mask)
         if done == 1:

@@ -1,7 +1,6 @@
 """Big memory in 2 MiB pages: filled once, reused, freed with its owner."""
 
 from cpython.buffer cimport PyBuffer_FillInfo
-from libc.stdint cimport uint8_t
 from libc.string cimport memset
 
 

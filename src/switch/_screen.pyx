@@ -11,14 +11,14 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from switch._account cimport IN_TABLE, REFERENCE
 from switch._reason cimport *
-from switch._table cimport PeopleTable, find, home_slot
+from switch._table cimport PeopleTable, fetch_ahead, find
 from switch._types cimport (
-    DAY_MAX, DECEASED, HAS_ACCOUNT, HAS_SINCE, ID_MASK, KNOWN, LISTED, MORE, NO_CODE, NO_ROW,
-    NOT_GIVEN, STATUS_SHIFT, Account, Person, prefetch,
+    DECEASED, HAS_ACCOUNT, HAS_SINCE, KNOWN, LISTED, NO_CODE, NO_ROW, NOT_GIVEN,
+    STATUS_SHIFT, Account, Person, prefetch,
 )
 
 cdef enum:
-    AHEAD = 24              # lines between the prefetch of a person and its use
+    BLOCK = 32              # lines between the prefetch of a person and its use
     ID_PER_PROVINCE = 1000000000
     PROVINCES = 1000
 
@@ -27,21 +27,29 @@ cdef packed struct Since:
     int32_t day
 
 
+# What the rules of one value date read. Kernels take a copy into their frame: stores to the output
+# columns could otherwise alias every field, and each would be loaded again for every line.
+cdef struct Rules:
+    Person *slots
+    uint64_t capacity
+    const Since *since
+    Py_ssize_t since_count
+    const Account *lists
+    Py_ssize_t lists_count
+    const uint16_t *participant_of      # register's code -> directory's index or NO_CODE
+    const uint8_t *suspended            # by directory index
+    const int64_t *amount_max           # by directory index
+    const uint8_t *province             # 1 where a province code exists
+    int64_t clearing_limit
+    int32_t value_day
+
+
 cdef class Screen:
     """Registers and directory as of one value date. Borrows its arrays; holds no line."""
 
     cdef PeopleTable people
     cdef object _keep
-    cdef const Since *since
-    cdef Py_ssize_t since_count
-    cdef const Account *lists
-    cdef Py_ssize_t lists_count
-    cdef const uint16_t *participant_of     # register's code -> directory's index or NO_CODE
-    cdef const uint8_t *suspended           # by directory index
-    cdef const int64_t *amount_max          # by directory index
-    cdef const uint8_t *province            # 1 where a province code exists
-    cdef int64_t clearing_limit
-    cdef int32_t value_day
+    cdef Rules rules
 
     def __init__(
         self, PeopleTable people not None, const uint8_t[::1] since, const uint8_t[::1] lists,
@@ -56,16 +64,18 @@ cdef class Screen:
         assert suspended.shape[0] == amount_max.shape[0] and province.shape[0] == PROVINCES
         self.people = people
         self._keep = (since, lists, participant_of, suspended, amount_max, province)
-        self.since_count = since.shape[0] // sizeof(Since)
-        self.since = <const Since *> &since[0] if since.shape[0] else NULL
-        self.lists_count = lists.shape[0] // sizeof(Account)
-        self.lists = <const Account *> &lists[0] if lists.shape[0] else NULL
-        self.participant_of = &participant_of[0] if participant_of.shape[0] else NULL
-        self.suspended = &suspended[0] if suspended.shape[0] else NULL
-        self.amount_max = &amount_max[0] if amount_max.shape[0] else NULL
-        self.province = &province[0]
-        self.clearing_limit = clearing_limit
-        self.value_day = value_day
+        self.rules.slots = people.slots
+        self.rules.capacity = people.capacity
+        self.rules.since_count = since.shape[0] // sizeof(Since)
+        self.rules.since = <const Since *> &since[0] if since.shape[0] else NULL
+        self.rules.lists_count = lists.shape[0] // sizeof(Account)
+        self.rules.lists = <const Account *> &lists[0] if lists.shape[0] else NULL
+        self.rules.participant_of = &participant_of[0] if participant_of.shape[0] else NULL
+        self.rules.suspended = &suspended[0] if suspended.shape[0] else NULL
+        self.rules.amount_max = &amount_max[0] if amount_max.shape[0] else NULL
+        self.rules.province = &province[0]
+        self.rules.clearing_limit = clearing_limit
+        self.rules.value_day = value_day
 
     def lines(
         self, const int64_t[::1] amount, const uint64_t[::1] person_id,
@@ -73,8 +83,11 @@ cdef class Screen:
         const uint16_t[::1] agent, uint8_t[::1] reason, uint32_t[::1] row,
         uint16_t[::1] participant, uint64_t[::1] account, Py_ssize_t first,
     ):
-        """Screen lines first, first + 1, ... of a chunk. agent: directory index, NO_CODE (named but unknown) or NOT_GIVEN;
-        None where the table names no agents. All columns have the length of amount."""
+        """Screen lines first, first + 1, ... of a chunk.
+
+        agent: directory index, NO_CODE (named but unknown) or NOT_GIVEN; None where the table
+        names no agents. All columns have the length of amount.
+        """
         cdef Py_ssize_t n = amount.shape[0]
         assert person_id.shape[0] == name_key.shape[0] == benefit.shape[0] == debtor.shape[0] == n
         assert reason.shape[0] == row.shape[0] == participant.shape[0] == account.shape[0] == n
@@ -83,20 +96,20 @@ cdef class Screen:
             return
         with nogil:
             walk_lines(
-                self, n, &amount[0], &person_id[0], &name_key[0], &benefit[0], &debtor[0],
+                self.rules, n, &amount[0], &person_id[0], &name_key[0], &benefit[0], &debtor[0],
                 NULL if agent is None else &agent[0],
                 &reason[0], &row[0], &participant[0], &account[0], first,
             )
 
 
-cdef inline bint well_formed(Screen rules, uint64_t person_id) noexcept nogil:
+cdef inline bint well_formed(const Rules *rules, uint64_t person_id) noexcept nogil:
     return (
         person_id < <uint64_t> PROVINCES * ID_PER_PROVINCE
         and rules.province[person_id // ID_PER_PROVINCE]
     )
 
 
-cdef inline bint in_force(Screen rules, const Person *person) noexcept nogil:
+cdef inline bint in_force(const Rules *rules, const Person *person) noexcept nogil:
     """Whether a status other than alive holds on the value date."""
     cdef Py_ssize_t low = 0, high = rules.since_count, middle
     if not person.word & HAS_SINCE:
@@ -113,24 +126,18 @@ cdef inline bint in_force(Screen rules, const Person *person) noexcept nogil:
     )
 
 
-cdef const Account *listed_account(Screen rules, uint32_t row) noexcept nogil:
-    """The first account of a row that is valid on the value date, or NULL."""
-    cdef Py_ssize_t low = 0, high = rules.lists_count, middle
-    while low < high:
-        middle = (low + high) // 2
-        if rules.lists[middle].row < row:
-            low = middle + 1
-        else:
-            high = middle
-    while low < rules.lists_count and rules.lists[low].row == row:
-        if rules.lists[low].valid_from <= rules.value_day <= rules.lists[low].valid_to:
-            return &rules.lists[low]
-        low += 1
+cdef inline const Account *listed_account(const Rules *rules, const Person *person) noexcept nogil:
+    """The first account of a listed person that is valid on the value date, or NULL."""
+    cdef Py_ssize_t at = <Py_ssize_t> person.account
+    while at < rules.lists_count and rules.lists[at].row == person.row:
+        if rules.lists[at].valid_from <= rules.value_day <= rules.lists[at].valid_to:
+            return &rules.lists[at]
+        at += 1
     return NULL
 
 
 cdef inline uint8_t judge_person(
-    Screen rules, const Person *person, uint64_t name_key
+    const Rules *rules, const Person *person, uint64_t name_key
 ) noexcept nogil:
     cdef int life
     if person.word & KNOWN == 0:
@@ -144,7 +151,7 @@ cdef inline uint8_t judge_person(
 
 
 cdef inline uint8_t route(
-    Screen rules, const Person *person, int64_t amount, uint16_t agent, Py_ssize_t line,
+    const Rules *rules, const Person *person, int64_t amount, uint16_t agent, Py_ssize_t line,
     uint16_t *participant, uint64_t *account,
 ) noexcept nogil:
     cdef uint16_t code
@@ -155,17 +162,17 @@ cdef inline uint8_t route(
     else:
         if person.word & HAS_ACCOUNT == 0:
             return ACCOUNT_MISSING
-        if person.word & LISTED == 0 and person.valid_from <= rules.value_day:
-            code = rules.participant_of[person.participant]
-            account[0] = person.account
-        elif person.word & (LISTED | MORE) == 0:
-            return ACCOUNT_MISSING
-        else:
-            entry = listed_account(rules, person.row)
+        if person.word & LISTED:
+            entry = listed_account(rules, person)
             if entry == NULL:
                 return ACCOUNT_MISSING
             code = rules.participant_of[entry.participant]
             account[0] = entry.account
+        elif person.valid_from > rules.value_day:
+            return ACCOUNT_MISSING
+        else:
+            code = rules.participant_of[person.participant]
+            account[0] = person.account
     participant[0] = code
     if code == NO_CODE:
         return PARTICIPANT_UNKNOWN
@@ -176,48 +183,69 @@ cdef inline uint8_t route(
     return NONE
 
 
+cdef inline void find_block(
+    const Rules *rules, const Person **who, const uint64_t *person_id, Py_ssize_t count,
+    Py_ssize_t left, uint32_t *row,
+) noexcept nogil:
+    """The records of count ids, while those of the next block are on their way to the cache.
+
+    who: NULL where an id is malformed; an empty record where nobody has it.
+    """
+    cdef Person *slots = rules.slots
+    cdef uint64_t capacity = rules.capacity
+    cdef Person *person
+    cdef Py_ssize_t i
+    for i in range(count):
+        if i + BLOCK < left:
+            fetch_ahead(slots, capacity, person_id[i + BLOCK])
+        row[i] = NO_ROW
+        who[i] = NULL
+        if well_formed(rules, person_id[i]):
+            person = find(slots, capacity, person_id[i])
+            who[i] = person
+            if person.word:
+                row[i] = person.row
+                if person.word & LISTED:
+                    prefetch(&rules.lists[person.account])
+
+
 cdef void walk_lines(
-    Screen rules, Py_ssize_t n, const int64_t *amount, const uint64_t *person_id,
+    Rules rules, Py_ssize_t n, const int64_t *amount, const uint64_t *person_id,
     const uint64_t *name_key, const uint16_t *benefit, const uint16_t *debtor,
     const uint16_t *agent, uint8_t *reason, uint32_t *row, uint16_t *participant,
     uint64_t *account, Py_ssize_t first,
 ) noexcept nogil:
-    cdef Person *slots = rules.people.slots
-    cdef uint64_t capacity = rules.people.capacity
+    cdef const Person *who[BLOCK]
     cdef const Person *person
-    cdef Py_ssize_t i
+    cdef Py_ssize_t i, start = 0, end = 0
     cdef uint8_t verdict
-    for i in range(min(AHEAD, n)):
-        prefetch(&slots[home_slot(person_id[i] & ID_MASK, capacity)])
-    for i in range(n):
-        if i + AHEAD < n:
-            prefetch(&slots[home_slot(person_id[i + AHEAD] & ID_MASK, capacity)])
-        participant[i] = NO_CODE
-        account[i] = 0
-        row[i] = NO_ROW
-        if not well_formed(rules, person_id[i]):
-            person = NULL
-        else:
-            person = find(slots, capacity, person_id[i])
-            if person.word:
-                row[i] = person.row
-        if amount[i] <= 0:
-            verdict = AMOUNT_NOT_POSITIVE
-        elif amount[i] > rules.clearing_limit:
-            verdict = AMOUNT_OVER_CLEARING_LIMIT
-        elif benefit[i] == NO_CODE:
-            verdict = BENEFIT_UNKNOWN
-        elif debtor[i] == NO_CODE:
-            verdict = DEBTOR_ACCOUNT_UNKNOWN
-        elif person == NULL:
-            verdict = PERSON_ID_MALFORMED
-        elif name_key[i] == 0:
-            verdict = NAME_UNUSABLE
-        else:
-            verdict = judge_person(rules, person, name_key[i])
-            if verdict == NONE:
-                verdict = route(
-                    rules, person, amount[i], NOT_GIVEN if agent == NULL else agent[i], first + i,
-                    &participant[i], &account[i],
-                )
-        reason[i] = verdict
+    for i in range(min(BLOCK, n)):
+        fetch_ahead(rules.slots, rules.capacity, person_id[i])
+    while end < n:
+        start = end
+        end = min(start + BLOCK, n)
+        find_block(&rules, who, &person_id[start], end - start, n - start, &row[start])
+        for i in range(start, end):
+            participant[i] = NO_CODE
+            account[i] = 0
+            person = who[i - start]
+            if amount[i] <= 0:
+                verdict = AMOUNT_NOT_POSITIVE
+            elif amount[i] > rules.clearing_limit:
+                verdict = AMOUNT_OVER_CLEARING_LIMIT
+            elif benefit[i] == NO_CODE:
+                verdict = BENEFIT_UNKNOWN
+            elif debtor[i] == NO_CODE:
+                verdict = DEBTOR_ACCOUNT_UNKNOWN
+            elif person == NULL:
+                verdict = PERSON_ID_MALFORMED
+            elif name_key[i] == 0:
+                verdict = NAME_UNUSABLE
+            else:
+                verdict = judge_person(&rules, person, name_key[i])
+                if verdict == NONE:
+                    verdict = route(
+                        &rules, person, amount[i], NOT_GIVEN if agent == NULL else agent[i],
+                        first + i, &participant[i], &account[i],
+                    )
+            reason[i] = verdict

@@ -11,14 +11,13 @@ from libc.string cimport memcpy
 from switch._account cimport REFERENCE, account_pack, account_text
 from switch._pages cimport Pages
 from switch._types cimport (
-    DAY_MAX, DAY_MIN, HAS_ACCOUNT, HAS_SINCE, KNOWN, LISTED, MORE, NO_ROW, STATUS_SHIFT, USED,
-    prefetch,
+    DAY_MAX, DAY_MIN, HAS_ACCOUNT, HAS_SINCE, KNOWN, LISTED, NO_ROW, STATUS_SHIFT, USED,
 )
 
 cdef enum:
     AHEAD = 24              # lines between a prefetch and its use
-    SLOTS_NUMERATOR = 4     # slots a person: 4/3, a load of three quarters
-    SLOTS_DENOMINATOR = 3
+    SLOTS_NUMERATOR = 5     # slots a person: 5/3, a load of 0.6 (measured: 0.75 probes 1.3 times
+    SLOTS_DENOMINATOR = 3   # as long, 0.5 is no faster)
     SLOTS_MIN = 64
     ROWS_MAX = 0xFFFFFFF0
     ACCOUNTS_PER_PERSON_MAX = 255
@@ -86,23 +85,28 @@ cdef class PeopleTable:
         """Fill rows with the row number of every id (all below 10**12); NO_ROW for a stranger
         unless add, which gives strangers the next numbers."""
         cdef Py_ssize_t i, n = ids.shape[0]
+        cdef Py_ssize_t strangers = 0
         cdef Person *person
         assert rows.shape[0] == n
-        if add:
-            self.reserve(self.count + n)
         with nogil:
             for i in range(n):
                 if i + AHEAD < n:
-                    prefetch(&self.slots[home_slot(ids[i + AHEAD], self.capacity)])
+                    fetch_ahead(self.slots, self.capacity, ids[i + AHEAD])
                 person = find(self.slots, self.capacity, ids[i])
-                if person.word == 0:
-                    if not add:
-                        rows[i] = NO_ROW
-                        continue
-                    person.word = ids[i] | USED
-                    person.row = <uint32_t> self.count
-                    self.count += 1
-                rows[i] = person.row
+                rows[i] = person.row if person.word else NO_ROW
+                strangers += person.word == 0
+        if not add or strangers == 0:
+            return
+        self.reserve(self.count + strangers)
+        with nogil:
+            for i in range(n):
+                if rows[i] == NO_ROW:
+                    person = find(self.slots, self.capacity, ids[i])
+                    if person.word == 0:
+                        person.word = ids[i] | USED
+                        person.row = <uint32_t> self.count
+                        self.count += 1
+                    rows[i] = person.row
 
     def put_people(
         self, const uint64_t[::1] ids, const uint64_t[::1] keys, const uint8_t[::1] status,
@@ -118,9 +122,9 @@ cdef class PeopleTable:
         with nogil:
             for i in range(n):
                 if i + AHEAD < n:
-                    prefetch(&self.slots[home_slot(ids[i + AHEAD], self.capacity)])
+                    fetch_ahead(self.slots, self.capacity, ids[i + AHEAD])
                 person = find(self.slots, self.capacity, ids[i])
-                kept = person.word & (HAS_ACCOUNT | LISTED | MORE)
+                kept = person.word & (HAS_ACCOUNT | LISTED)
                 person.word = (
                     ids[i] | USED | KNOWN | kept | (<uint64_t> status[i] << STATUS_SHIFT)
                     | (HAS_SINCE if dated[i] else 0)
@@ -133,17 +137,23 @@ cdef class PeopleTable:
         with nogil:
             for at in range(self.capacity):
                 if self.slots[at].word:
-                    self.slots[at].word &= ID_MASK | USED | HAS_ACCOUNT | LISTED | MORE
+                    self.slots[at].word &= ID_MASK | USED | HAS_ACCOUNT | LISTED
                     self.slots[at].name_key = 0
 
-    def put_accounts(self, const uint32_t[::1] starts, const uint8_t[::1] accounts):
+    def put_accounts(
+        self, const uint32_t[::1] starts, const uint8_t[::1] accounts,
+        const uint32_t[::1] list_starts,
+    ):
         """Set everyone's inline account. starts u32[count + 1]: a row's accounts are
-        accounts[starts[row]:starts[row + 1]], the first that counts first."""
+        accounts[starts[row]:starts[row + 1]], the first that counts first. list_starts u32[count]:
+        where a row's accounts begin in the list of those for whom it depends on the day which
+        account counts. The inline account never ends, and only a sole one has a beginning."""
         cdef const Account *entries = NULL
         cdef uint64_t at
         cdef uint32_t first, last
         cdef Person *person
         assert starts.shape[0] == <Py_ssize_t> self.count + 1
+        assert list_starts.shape[0] == <Py_ssize_t> self.count
         assert starts[self.count] * sizeof(Account) == <size_t> accounts.shape[0]
         if accounts.shape[0]:
             entries = <const Account *> &accounts[0]
@@ -152,7 +162,7 @@ cdef class PeopleTable:
                 person = &self.slots[at]
                 if person.word == 0:
                     continue
-                person.word &= ~(HAS_ACCOUNT | LISTED | MORE)
+                person.word &= ~(HAS_ACCOUNT | LISTED)
                 person.account = 0
                 person.participant = 0
                 person.valid_from = 0
@@ -161,13 +171,13 @@ cdef class PeopleTable:
                 if first == last:
                     continue
                 person.word |= HAS_ACCOUNT
-                if last - first > 1:
-                    person.word |= MORE
                 if entries[first].valid_to != DAY_MAX or (
                     entries[first].valid_from != DAY_MIN
-                    and not 0 < entries[first].valid_from < 0xFFFF
+                    and (last - first > 1 or not 0 < entries[first].valid_from < 0xFFFF)
                 ):
                     person.word |= LISTED
+                    person.account = list_starts[person.row]
+                    continue
                 person.account = entries[first].account
                 person.participant = entries[first].participant
                 if entries[first].valid_from != DAY_MIN:
@@ -229,8 +239,6 @@ cdef inline bint text_before(
         if left[i] != right[i]:
             return left[i] < right[i]
     return m < n
-
-
 
 
 cdef inline bint same_account(

@@ -4,7 +4,7 @@ Phase intake. pyarrow's CSV reader takes hexadecimal numbers, "NA" and blank lin
 nothing that concerns money may be guessed, so text columns are read as text and judged here.
 """
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
 cdef extern from *:
     """
@@ -103,7 +103,7 @@ cdef class CsvScan:
     cdef readonly int64_t row_bytes
     cdef int64_t row_bytes_max
     cdef int64_t cell
-    cdef int state                      # 0 cell begins, 1 plain, 2 quoted, 3 after a quote, 4 after CR
+    cdef int state      # 0 cell begins, 1 plain, 2 quoted, 3 after a quote, 4 after CR
     cdef int more                       # UTF-8 continuation bytes still due
     cdef uint8_t low, high              # bounds of the next continuation byte
 

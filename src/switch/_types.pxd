@@ -6,7 +6,7 @@ from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 cdef packed struct Person:
     uint64_t word           # id in bits 0..39, status in 40..41, flags above; 0 = empty slot
     uint64_t name_key       # key of the registered name; 0 = never matches
-    uint64_t account        # account word of the account that comes first (see _account.pxd)
+    uint64_t account        # account word (see _account.pxd), or if LISTED the place in the list
     uint32_t row            # dense number of the person, given once, never changed
     uint16_t participant    # the register's own code of the account's participant
     uint16_t valid_from     # first valid day since 1970-01-01; 0 = always
@@ -29,8 +29,7 @@ cdef extern from *:
     #define SW_KNOWN        (1ULL << 43)   /* the person stands in the population register */
     #define SW_HAS_SINCE    (1ULL << 44)   /* the status holds from a day in the since list on */
     #define SW_HAS_ACCOUNT  (1ULL << 45)
-    #define SW_LISTED       (1ULL << 46)   /* the inline account has an end or a far start */
-    #define SW_MORE         (1ULL << 47)   /* further accounts in the list */
+    #define SW_LISTED       (1ULL << 46)   /* which account counts depends on the day */
     #define SW_NO_ROW       0xFFFFFFFFU
     #define SW_NO_CODE      0xFFFFU        /* no participant, benefit or debtor of that name */
     #define SW_NOT_GIVEN    0xFFFEU        /* the table names no creditor agent */
@@ -47,7 +46,6 @@ cdef extern from *:
     const uint64_t HAS_SINCE "SW_HAS_SINCE"
     const uint64_t HAS_ACCOUNT "SW_HAS_ACCOUNT"
     const uint64_t LISTED "SW_LISTED"
-    const uint64_t MORE "SW_MORE"
     const uint32_t NO_ROW "SW_NO_ROW"
     const uint16_t NO_CODE "SW_NO_CODE"
     const uint16_t NOT_GIVEN "SW_NOT_GIVEN"

@@ -8,7 +8,6 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from switch._account cimport IN_TABLE, REFERENCE, account_text
-from switch._types cimport NO_CODE
 
 
 def partition(

@@ -25,7 +25,18 @@ import pyarrow.parquet as pq
 
 from switch import _text
 from switch.errors import EnvironmentFailed, InputRefused
-from switch.schema import DAY_MAX, DAY_MIN, LINES_MAX, Column, Kind, Table, month_of
+from switch.schema import (
+    DAY_MAX,
+    DAY_MIN,
+    LINES_MAX,
+    NO_CODE,
+    YEAR_MAX,
+    YEAR_MIN,
+    Column,
+    Kind,
+    Table,
+    month_of,
+)
 
 CHUNK_ROWS = 1 << 17
 ROW_BYTES_MAX = 1 << 20
@@ -33,6 +44,11 @@ READ_BYTES = 1 << 22
 ROWS_PER_GROUP_MIN = 64
 GROUPS_FREE = 1024
 DICTIONARY_BYTES_PER_ROW = 6
+PERIOD_MIN, PERIOD_MAX = YEAR_MIN * 100 + 1, YEAR_MAX * 100 + 12
+_MONTH_OF = np.array(
+    [NO_CODE if (m := month_of(p)) is None else m for p in range(PERIOD_MIN, PERIOD_MAX + 1)],
+    np.uint16,
+)
 
 
 @dataclass(slots=True)
@@ -348,9 +364,8 @@ def _ids(array: Any, from_text: bool) -> Any:
             )
         return ids
     values = np.asarray(array)
-    ids = values.astype(np.uint64)
     # Negative numbers wrap to more than 12 digits: malformed ids, a reason code of their line.
-    return ids
+    return values.astype(np.uint64)
 
 
 def _amounts(array: Any) -> Any:
@@ -413,12 +428,13 @@ def _months(array: Any) -> Any:
     bad = _BadValue("PERIOD_INVALID", 0, "the period is no month", "write it as yyyymm or yyyy-mm")
     if pa.types.is_integer(array.type):
         periods = np.asarray(array.cast(pa.int64(), safe=False))
-        years, months = periods // 100, periods % 100
-        wrong = (years < 1900) | (years > 2999) | (months < 1) | (months > 12)
-        if wrong.any():
-            bad.row = int(np.argmax(wrong))
+        outside = (periods < PERIOD_MIN) | (periods > PERIOD_MAX)
+        found = _MONTH_OF[np.where(outside, 0, periods - PERIOD_MIN)]
+        outside |= found == NO_CODE
+        if outside.any():
+            bad.row = int(np.argmax(outside))
             raise bad
-        return ((years - 1900) * 12 + months - 1).astype(np.uint16)
+        return found
     texts = _texts(array, True, check=True)
     assert texts.index is not None
     values = texts.values.to_pylist()
@@ -488,7 +504,8 @@ def open_table(
     """Open a file (path) or an Arrow C stream (any object with `__arrow_c_stream__`).
 
     The format of a file is known by its content. digest: compute `sha256` of a file before any of
-    it is decoded. only: the columns that the caller wants. Raises InputRefused, or EnvironmentFailed where the file cannot be read at all.
+    it is decoded. only: the columns that the caller wants. Raises InputRefused, or
+    EnvironmentFailed where the file cannot be read at all.
     """
     if isinstance(source, str | os.PathLike):
         return _open_file(Path(source), table, strict_columns, digest, only)

@@ -15,8 +15,10 @@ import msgspec
 import numpy as np
 
 from switch.batch import open_table
-from switch.errors import InputRefused
+from switch.errors import InputRefused, UsageError
 from switch.schema import (
+    AMOUNT_MAX,
+    CLEARING_LIMIT,
     DEBTOR_COLUMNS,
     NO_CODE,
     PARTICIPANT_COLUMNS,
@@ -80,6 +82,17 @@ class Programme(msgspec.Struct, frozen=True):
     benefit: str
     name: str
     purpose: str
+
+
+class Settings(msgspec.Struct, forbid_unknown_fields=True):
+    """What a home's owner decides; kept in the catalog, changed only with an audit record."""
+
+    clearing_limit: int = CLEARING_LIMIT
+
+    def check(self) -> Settings:
+        if not 0 < self.clearing_limit <= AMOUNT_MAX:
+            raise UsageError(f"clearing_limit is not between 1 and {AMOUNT_MAX}")
+        return self
 
 
 class Lookups(NamedTuple):

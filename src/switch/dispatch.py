@@ -15,10 +15,11 @@ import pyarrow as pa
 from switch import _wire
 from switch.batch import Texts
 from switch.directory import Directory
-from switch.schema import period_of
+from switch.schema import MONTHS, period_of
 from switch.segment import Segment, coded, text_array
 
 GROUP_ROWS = 1 << 16
+_PERIODS = np.array([period_of(month) for month in range(MONTHS)], np.int32)
 
 CLEARING = pa.schema(
     [
@@ -107,8 +108,6 @@ class Outbox:
         rows = self._rows
         if rows == 0:
             return
-        months, at = np.unique(self._month[:rows], return_inverse=True)
-        periods = np.array([period_of(int(month)) for month in months], np.int32)[at]
         self._segment.append(
             {
                 "transfer_id": self._transfer.take(rows),
@@ -117,7 +116,7 @@ class Outbox:
                 "creditor_name": self._name.take(rows),
                 "amount": pa.array(self._amount[:rows]),
                 "purpose": coded(self._purposes, self._purpose_of[self._benefit[:rows]]),
-                "period": pa.array(periods),
+                "period": pa.array(_PERIODS[self._month[:rows]]),
                 "debtor_account": coded(self._debtors, self._debtor[:rows]),
             }
         )
@@ -185,7 +184,7 @@ class Dispatch:
         order = np.empty(rows, np.uint32)
         starts = np.empty(len(self._codes) + 1, np.int64)
         _wire.partition(cleared.reason, cleared.participant, order, starts)
-        for i in np.flatnonzero(np.diff(starts)):
+        for i in np.flatnonzero(np.diff(starts)).tolist():
             outbox = self._outboxes.get(i)
             if outbox is None:
                 path = self._folder / f"{self._codes[i]}.parquet"

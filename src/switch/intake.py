@@ -217,6 +217,14 @@ class Intake:
         if self.count != declared.count:
             raise _count_differs(reader.name, self.count, declared.count)
         self._require_all_line_numbers(reader.name)
+        if not -(2**63) < self.sum < 2**63:
+            raise InputRefused(
+                "TOTAL_RANGE",
+                "the sum of the amounts leaves 64 bits",
+                file=reader.name,
+                column="amount",
+                remedy="split the table",
+            )
         if self.sum != declared.sum:
             raise InputRefused(
                 "CONTROL_SUM",
@@ -231,17 +239,7 @@ class Intake:
         done = self.count
         line_no = columns["line_no"]
         amount = np.ascontiguousarray(columns["amount"])
-        try:
-            self.sum = _ledger.total(amount, self.sum)
-        except OverflowError:
-            raise InputRefused(
-                "TOTAL_RANGE",
-                "the sum of the amounts leaves 64 bits",
-                file=file,
-                row=done + len(amount),
-                column="amount",
-                remedy="split the table",
-            ) from None
+        self.sum += _exact_sum(amount)
         self.count += len(line_no)
         agent, account = self._given_accounts(columns, file, done)
         if self._digest is not None:
@@ -364,6 +362,15 @@ def _count_differs(file: str, count: int, declared: int, more: bool = False) -> 
         file=file,
         remedy="send the table that the dossier was made for",
     )
+
+
+def _exact_sum(amount: Any) -> int:
+    """The sum of a chunk, also where it leaves 64 bits: what counts is the table's, not that of
+    the chunks in which it comes."""
+    try:
+        return int(_ledger.total(amount, 0))
+    except OverflowError:
+        return sum(map(int, amount))
 
 
 def code_lookup(texts: Texts, index: dict[str, int]) -> Any:

@@ -199,16 +199,17 @@ class Register:
                 "ACCOUNT_LIMIT", str(error), remedy="remove accounts that are closed"
             ) from error
         self.accounts = ordered[:kept]
-        self.table.put_accounts(starts, self.accounts.view(np.uint8))
         sizes = np.diff(starts)
         first = self.accounts[starts[:-1][sizes > 0]]
-        far = (first["valid_from"] != DAY_MIN) & (
-            (first["valid_from"] <= 0) | (first["valid_from"] >= 0xFFFF)
-        )
+        starts_on_a_day = first["valid_from"] != DAY_MIN
+        inline = (0 < first["valid_from"]) & (first["valid_from"] < 0xFFFF)
         needs = np.zeros(self.rows, bool)
-        needs[first["row"]] = (first["valid_to"] != DAY_MAX) | far
-        needs |= sizes > 1
+        needs[first["row"]] = (first["valid_to"] != DAY_MAX) | (
+            starts_on_a_day & ((sizes[sizes > 0] > 1) | ~inline)
+        )
         self.lists = self.accounts[needs[self.accounts["row"]]]
+        list_ends = np.cumsum(np.where(needs, sizes, 0), dtype=np.uint32)
+        self.table.put_accounts(starts, self.accounts.view(np.uint8), list_ends - sizes)
 
     # --- at rest --------------------------------------------------------------------------------
 
@@ -218,7 +219,7 @@ class Register:
             self.masks = np.concatenate(
                 [self.masks, np.zeros(self.rows - len(self.masks), np.uint64)]
             )
-        contents = {
+        contents: dict[str, Any] = {
             "people.slots": self.table.memory(),
             "since.bin": self.since,
             "accounts.bin": self.accounts,

@@ -18,8 +18,8 @@ from switch.directory import Directory
 from switch.netting import Position
 from switch.reason import REASONS_COUNT, RULES, Reason, status_of
 from switch.register import Masks, mask_text
-from switch.schema import NO_CODE, period_of
-from switch.segment import coded
+from switch.schema import MONTHS, NO_CODE, period_of
+from switch.segment import coded, text_array
 
 _CODE = pa.dictionary(pa.int32(), pa.string())
 STATUS = pa.schema(
@@ -67,6 +67,7 @@ _CODES = sorted({rule.code for rule in RULES.values()})
 _CODE_OF = np.array(
     [0, *(_CODES.index(RULES[Reason(n)].code) for n in range(1, REASONS_COUNT))], np.int32
 )
+_SENTENCES_UTF8 = [b"", *(RULES[Reason(n)].sentence.encode() for n in range(1, REASONS_COUNT))]
 _SENTENCES = ["", *(RULES[Reason(n)].sentence for n in range(1, REASONS_COUNT))]
 
 
@@ -105,18 +106,20 @@ class Columns:
         }
 
     def _details(self, reason: Any, row: Any, masks: Any) -> Any:
-        differs = np.flatnonzero(reason == Reason.NAME_DIFFERS)
-        at = reason.astype(np.int32)
-        sentences = list(_SENTENCES)
+        alive = reason == 0
+        refused = np.flatnonzero(~alive)
+        sentences = [_SENTENCES_UTF8[number] for number in reason[refused]]
+        differs = np.flatnonzero(reason[refused] == Reason.NAME_DIFFERS)
         if len(differs) and self._masks is not None:
-            registered = self._masks.of_rows(row[differs])
+            registered = self._masks.of_rows(row[refused[differs]])
             for i, known in zip(differs, registered, strict=True):
-                at[i] = len(sentences)
-                sentences.append(
-                    f"{_SENTENCES[Reason.NAME_DIFFERS]}: table {mask_text(masks[i])}, "
-                    f"register {mask_text(known)}"
-                )
-        return pa.array(sentences, pa.string()).take(pa.array(at, mask=reason == 0))
+                given = mask_text(masks[refused[i]])
+                detail = f": table {given}, register {mask_text(known)}"
+                sentences[i] += detail.encode()
+        lengths = np.zeros(len(reason) + 1, np.int32)
+        lengths[refused + 1] = [len(sentence) for sentence in sentences]
+        data = np.frombuffer(b"".join(sentences) or b"\0", np.uint8)
+        return text_array(np.cumsum(lengths, dtype=np.int32), data, alive)
 
     def lines(
         self, row: Any, amount: Any, benefit: Any, month: Any, debtor: Any, reason: Any
@@ -133,10 +136,12 @@ class Columns:
         }
 
 
+_PERIODS = np.array([period_of(month) for month in range(MONTHS)], np.int32)
+
+
 def periods(month: Any) -> Any:
     """int32 yyyymm of months since 1900-01."""
-    values, at = np.unique(month, return_inverse=True)
-    return np.array([period_of(int(m)) for m in values], np.int32)[at]
+    return _PERIODS[month]
 
 
 def held_rows(batch: Any, raw: dict[str, Any], chosen: Any) -> dict[str, Any]:

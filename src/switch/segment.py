@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 GROUP_ROWS = 1 << 17
+BUFFER_BYTES = 1 << 20
 
 
 class HashingFile:
@@ -88,13 +89,15 @@ class Segment:
         self._pending: list[list[Any]] = []
         self._pending_rows = 0
         self._file = HashingFile(path)
+        # Pages are small; the buffer spares a call into Python for each.
+        self._sink = pa.BufferedOutputStream(pa.PythonFile(self._file, mode="w"), BUFFER_BYTES)
         self._writer = pq.ParquetWriter(
-            pa.PythonFile(self._file, mode="w"),
+            self._sink,
             schema,
             compression="zstd",
             compression_level=1,
             use_dictionary=[n for n in schema.names if n not in plain and n not in delta],
-            column_encoding={name: "DELTA_BINARY_PACKED" for name in delta} or None,
+            column_encoding=dict.fromkeys(delta, "DELTA_BINARY_PACKED") or None,
             write_page_checksum=True,
             write_statistics=False,
             store_schema=False,
@@ -133,6 +136,7 @@ class Segment:
         """Write what is left; (sha256, bytes) of the file."""
         self._flush()
         self._writer.close()
+        self._sink.close()
         self._file.close()
         return self._file.sha256, self._file.bytes
 
@@ -140,6 +144,7 @@ class Segment:
         """Let go of a file that nobody will read."""
         self._file.abandoned = True
         self._writer.close()
+        self._sink.close()
         self._file.close()
 
 

@@ -52,7 +52,7 @@ def postings_of(
     settles = [p.settled_by for p in directory.participants]
     kinds = {p.participant: p.kind for p in directory.participants}
     reserve: dict[str, int] = {}
-    for i, participant in enumerate(directory.participants):
+    for i in range(len(codes)):
         if kinds[settles[i]] == "treasury":
             gross = sum(map(int, pair_sum[i])) - int(pair_sum[i, i])
             reserve[settles[i]] = reserve.get(settles[i], 0) + gross

@@ -208,10 +208,10 @@ class Home:
                 draft.rename(folder)
                 sync_folder(folder.parent)
             with _transaction(self._db):
-                for row in files:
-                    self._db.execute("INSERT INTO files VALUES (?, ?, ?)", row)
                 for statement, values in statements:
                     self._db.execute(statement, values)
+                for row in files:
+                    self._db.execute("INSERT INTO files VALUES (?, ?, ?)", row)
                 _append_audit(
                     self._db, at, kind, {**detail, "files": {name: d for name, d, _ in files}}
                 )

@@ -1,8 +1,7 @@
-"""An invented nation: people with citizen ids and names, and the accounts they registered.
+"""An invented nation: people with citizen ids and names, and whose account counts.
 
-Writes population.parquet and accounts.parquet (docs: contract, "Tables in") and keeps 12 bytes a
-person in memory for the payday that is written afterwards. Everything follows from the seed: each
-chunk of each table has its own numpy Generator, so no table depends on another one's draws.
+Writes population.parquet (docs: contract, "Tables in") and keeps 12 bytes a person in memory for
+the payday that is written afterwards.
 
 A citizen id is province (3 digits), century and sex (1), year of birth (2), serial (6), the layout
 of Decree 137/2015. Serials are counted per (province, sex, year), so ids never repeat.
@@ -10,23 +9,28 @@ of Decree 137/2015. Serials are counted per (province, sex, year), so ids never 
 
 from __future__ import annotations
 
-import base64
-import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-Progress = Callable[[str, int, int], None]
-Day = int
-"""Days since 1970-01-01."""
+from switch.sim.draw import (
+    Day,
+    Progress,
+    TableFile,
+    choice_table,
+    chunks,
+    days,
+    dictionary,
+    fields,
+    generator,
+    sparse,
+)
+from switch.sim.names import Names
 
-GROUP_ROWS = 1 << 20
 PEOPLE_MAX = 400_000_000
 """Keeps account numbers unique: at most 3 rows a person in a bank of 9 * 10**8 numbers or more."""
 
@@ -83,269 +87,6 @@ class Rates(NamedTuple):
 
 
 DEFAULT_RATES = Rates()
-
-
-def generator(seed: int, table: int, chunk: int = 0) -> np.random.Generator:
-    """The only source of randomness: a stream of its own for each chunk of each table."""
-    sequence = np.random.SeedSequence(entropy=seed, spawn_key=(table, chunk))
-    return np.random.Generator(np.random.PCG64(sequence))
-
-
-def fields(rng: np.random.Generator, rows: int) -> NDArray[np.uint16]:
-    """Uniform 16-bit fields, the input of choice tables."""
-    return rng.integers(0, 1 << 16, rows, dtype=np.uint16)
-
-
-def choice_table(weights: Sequence[float] | NDArray[np.float64]) -> NDArray[np.uint16]:
-    """A table of 65,536 entries that turns a uniform 16-bit field into a weighted choice."""
-    total = np.cumsum(np.asarray(weights, dtype=np.float64))
-    edges = np.rint(total / total[-1] * 65536).astype(np.int64)
-    counts = np.diff(edges, prepend=0)
-    return np.repeat(np.arange(len(counts), dtype=np.uint16), counts)
-
-
-def sparse(
-    rng: np.random.Generator, rows: int, rates: Sequence[float]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows that are hit, ascending, and by which of the exclusive rates (any size, exactly)."""
-    uniform = rng.random(rows)
-    edges = np.cumsum(np.asarray(rates, dtype=np.float64))
-    hits = np.flatnonzero(uniform < edges[-1])
-    return hits, np.searchsorted(edges, uniform[hits], side="right")
-
-
-def chunks(rows: int) -> list[tuple[int, int, int]]:
-    """(number, first row, end row) of each chunk of at most GROUP_ROWS rows."""
-    return [
-        (number, first, min(first + GROUP_ROWS, rows))
-        for number, first in enumerate(range(0, rows, GROUP_ROWS))
-    ]
-
-
-def dictionary(index: NDArray[Any], values: Sequence[str]) -> pa.DictionaryArray:
-    """Dictionary array of these values; an index outside them is null."""
-    narrow = index.astype(np.int16)
-    missing = narrow >= len(values)
-    indices = pa.array(narrow, mask=missing if missing.any() else None)
-    return pa.DictionaryArray.from_arrays(indices, pa.array(values, pa.string()))
-
-
-def days(values: NDArray[np.int32], missing: NDArray[np.bool_]) -> pa.Array:
-    """Date column from days since 1970; null where missing."""
-    return pa.array(values, pa.int32(), mask=missing).cast(pa.date32())
-
-
-class TableFile:
-    """A Parquet file of full row groups, whatever the sizes of the pieces that come in.
-
-    Columns may be dictionary arrays while the file declares them utf8: the declared schema is what
-    readers see, the dictionaries are only how the bytes are laid.
-    """
-
-    def __init__(
-        self, path: Path, declared: pa.Schema, encodings: Mapping[str, str] | None = None
-    ) -> None:
-        self._path = path
-        self._declared = declared
-        self._encodings = dict(encodings or {})
-        self._writer: pq.ParquetWriter | None = None
-        self._pending: list[pa.Table] = []
-        self._pending_rows = 0
-        self.rows = 0
-
-    def write(self, columns: Sequence[pa.Array]) -> None:
-        table = pa.Table.from_arrays(list(columns), names=self._declared.names)
-        self._pending.append(table)
-        self._pending_rows += table.num_rows
-        self.rows += table.num_rows
-        while self._pending_rows >= GROUP_ROWS:
-            self._flush(GROUP_ROWS)
-
-    def _flush(self, rows: int) -> None:
-        table = pa.concat_tables(self._pending)
-        self._group(table.slice(0, rows))
-        rest = table.slice(rows)
-        self._pending = [rest] if rest.num_rows else []
-        self._pending_rows = rest.num_rows
-
-    def _group(self, table: pa.Table) -> None:
-        if self._writer is None:
-            schema = table.schema
-            numeric = [f.name for f in schema if pa.types.is_primitive(f.type)]
-            self._writer = pq.ParquetWriter(
-                self._path,
-                schema,
-                compression="zstd",
-                compression_level=1,
-                use_dictionary=[f.name for f in schema if pa.types.is_dictionary(f.type)],
-                column_encoding=self._encodings or None,
-                dictionary_pagesize_limit=1 << 27,
-                write_statistics=numeric,
-                store_schema=False,
-            )
-        self._writer.write_table(table, row_group_size=GROUP_ROWS)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None and (self._pending or self._writer is None):
-            empty = pa.Table.from_batches([], self._declared)
-            self._pending = self._pending or [empty]
-            self._flush(self._pending_rows)
-        if self._writer is not None:
-            stored = base64.b64encode(self._declared.serialize().to_pybytes())
-            self._writer.add_key_value_metadata({"ARROW:schema": stored.decode("ascii")})
-            self._writer.close()
-
-
-def without_marks(text: str) -> str:
-    kept = (c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
-    return "".join(kept).replace("đ", "d").replace("Đ", "D")
-
-
-_TONES = [
-    (old, new)
-    for olds, news in (("òóỏõọ", "àáảãạ"), ("òóỏõọ", "èéẻẽẹ"), ("ùúủũụ", "ỳýỷỹỵ"))
-    for old_first, new_last in zip(olds, news, strict=True)
-    for base in [without_marks(new_last)]
-    for old, new in [(old_first + base, without_marks(old_first) + new_last)]
-]
-
-
-def other_tone_place(text: str) -> str:
-    """Hoà for Hòa: the tone on the second vowel of an open oa, oe, uy."""
-    for old, new in _TONES:
-        if text.endswith(old):
-            return text[: -len(old)] + new
-    return text
-
-
-class Style(NamedTuple):
-    """One way in which agencies write names; all of them match by the rule of names."""
-
-    weight: float
-    spell: Callable[[str], str]
-    lead: str = ""
-    gap: str = " "
-
-
-STYLES = (
-    Style(0.55, str),
-    Style(0.20, str.upper),
-    Style(0.10, lambda text: without_marks(text).upper()),
-    Style(0.05, other_tone_place),
-    Style(0.02, lambda text: unicodedata.normalize("NFD", text)),
-    Style(0.04, str, lead=" ", gap="  "),
-    Style(0.04, without_marks),
-)
-UNUSABLE = (
-    "",
-    "   ",
-    "Nguyễn Văn\tAn",
-    "Trần\x00 Thị Hoa",
-    "Lê\u200b Thị Thu",
-    "Phạm Văn\u2028Hùng",
-    "Võ Thị\u2029Mai",
-    "Đặng\x7f Văn Bình",
-    "Nguyễn " + "Văn " * 33 + "Án",
-)
-LONGEST_USABLE = "Nguyễn " + "Văn " * 32 + "Hoàng"
-"""140 characters: just within the limit, and nobody's name."""
-assert len(UNUSABLE[-1]) == 141
-assert len(LONGEST_USABLE) == 140
-
-
-class Names:
-    """Texts of names by number.
-
-    A name is prefix * width + given, where a prefix is a family and a middle name (men's first) and
-    width the count of given names of the longer of the two lists. A text is two table positions,
-    `prefix_at` and `given_at`, which know the style of writing too.
-    """
-
-    def __init__(self, rows: Sequence[Mapping[str, str]]) -> None:
-        def words(kind: str, sex: str) -> tuple[list[str], list[float]]:
-            found = [r for r in rows if r["kind"] == kind and r["sex"] in (sex, "any")]
-            return [r["text"] for r in found], [float(r["weight"]) for r in found]
-
-        families, family_weights = words("family", "any")
-        middles = [words("middle", sex) for sex in "mf"]
-        givens = [words("given", sex) for sex in "mf"]
-        self.family_table = choice_table(family_weights)
-        self.middle_tables = np.stack([choice_table(weights) for _, weights in middles])
-        self.given_tables = np.stack([choice_table(weights) for _, weights in givens])
-        self.middle_counts = np.array([len(m) for m, _ in middles], np.uint32)
-        self.women_from = len(families) * len(middles[0][0])
-        self.prefix_count = self.women_from + len(families) * len(middles[1][0])
-        self.width = max(len(texts) for texts, _ in givens)
-        self.count = self.prefix_count * self.width
-
-        padded = [texts + texts[:1] * (self.width - len(texts)) for texts, _ in givens]
-        given_words = padded[0] + padded[1]
-        pairs = [(f, m) for texts, _ in middles for f in families for m in texts]
-        words_of_prefixes = {word for pair in pairs for word in pair}
-        prefix_texts: list[str] = []
-        given_texts: list[str] = []
-        for style in STYLES:
-            spelled = {w: " ".join(map(style.spell, w.split())) for w in words_of_prefixes}
-            prefix_texts += [
-                style.lead + spelled[f] + style.gap + spelled[m] + style.gap for f, m in pairs
-            ]
-            given_texts += [style.spell(word) for word in given_words]
-        self.unusable_at = len(prefix_texts)
-        self.longest_at = self.unusable_at + len(UNUSABLE)
-        self.blank_at = len(given_texts)
-        self._prefixes = pa.array([*prefix_texts, *UNUSABLE, LONGEST_USABLE], pa.string())
-        self._givens = pa.array([*given_texts, ""], pa.string())
-        keys = np.array([without_marks(word).upper() for word in given_words])
-        _, self._given_keys = np.unique(keys, return_inverse=True)
-
-    def numbers(
-        self,
-        sex: NDArray[np.uint8],
-        family: NDArray[np.uint16],
-        middle: NDArray[np.uint16],
-        given: NDArray[np.uint16],
-    ) -> NDArray[np.uint32]:
-        """Names of men (0) and women (1) from a family and two uniform 16-bit fields."""
-        at = sex.astype(np.int64) << 16
-        prefix = family * self.middle_counts[sex] + self.middle_tables.ravel()[at + middle]
-        prefix += sex * np.uint32(self.women_from)
-        given_index = self.given_tables.ravel()[at + given]
-        number: NDArray[np.uint32] = prefix * np.uint32(self.width) + given_index
-        return number
-
-    def places(
-        self, number: NDArray[np.uint32], style: NDArray[np.uint16]
-    ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """(prefix_at, given_at) of names written in these styles."""
-        prefix = (number // np.uint32(self.width)).astype(np.int32)
-        given = number.astype(np.int32) - prefix * np.int32(self.width)
-        given += (prefix >= self.women_from) * np.int32(self.width)
-        step = style.astype(np.int32)
-        return prefix + step * self.prefix_count, given + step * (2 * self.width)
-
-    def other_given(self, rng: np.random.Generator, given_at: NDArray[np.int32]) -> NDArray[Any]:
-        """Positions of given names, in the same style, whose key differs."""
-        block = 2 * self.width
-        base, word = np.divmod(given_at, block)
-        other = rng.integers(0, block, len(given_at))
-        while (same := self._given_keys[other] == self._given_keys[word]).any():
-            other = np.where(same, (other + 1) % block, other)
-        return (base * block + other).astype(np.int32)
-
-    def texts(self, prefix_at: NDArray[np.int32], given_at: NDArray[np.int32]) -> pa.StringArray:
-        heads = self._prefixes.take(pa.array(prefix_at))
-        return pc.binary_join_element_wise(heads, self._givens.take(pa.array(given_at)), "")
-
-    def register_column(self, number: NDArray[np.uint32]) -> pa.DictionaryArray:
-        """The register's writing, as a dictionary of the names that occur."""
-        used = np.flatnonzero(np.bincount(number, minlength=self.count)).astype(np.uint32)
-        position = np.zeros(self.count, np.int32)
-        position[used] = np.arange(len(used), dtype=np.int32)
-        values = self.texts(*self.places(used, np.zeros(len(used), np.uint16)))
-        return pa.DictionaryArray.from_arrays(pa.array(position[number]), values)
 
 
 class Provinces(NamedTuple):

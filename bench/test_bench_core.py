@@ -1,0 +1,58 @@
+"""The core alone: screening and posting columns that are in memory, one thread.
+
+Left out: reading, decoding, name keys (given), writing, committing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from switch.batch import CHUNK_ROWS, open_table
+from switch.engine import Engine, core_of
+from switch.intake import Intake, read_dossier
+from switch.schema import PAYMENT
+
+SIZES = [100_000, 1_000_000]
+
+
+@pytest.mark.parametrize("size", SIZES, indirect=True)
+def test_bench_core__screen_and_post(
+    benchmark: Any, nation: Callable[[int], Path], home: Callable[[int], Path], size: int
+) -> None:
+    table = nation(size) / "payday.parquet"
+    with Engine(home(size)) as engine:
+        intake = Intake(engine.directory)
+        declared = read_dossier(table)
+        reader = open_table(table, PAYMENT)
+        chunks = list(intake.lines(reader, declared, CHUNK_ROWS))
+
+        def fresh() -> tuple[tuple[Any], dict[str, Any]]:
+            return (core_of(engine, declared.value_date),), {}
+
+        def clear(core: Any) -> tuple[Any, list[Any]]:
+            reasons = []
+            for c in chunks:
+                reason, row, participant, _ = core.screen(
+                    c.amount, c.person_id, c.name_key, c.benefit, c.debtor, c.agent
+                )
+                core.post(reason, row, c.benefit, c.month, c.debtor, participant, c.amount)
+                reasons.append(reason)
+            return core, reasons
+
+        core, reasons = benchmark.pedantic(clear, setup=fresh, rounds=5, warmup_rounds=1)
+        digest = hashlib.sha256(np.concatenate(reasons).tobytes() + core.pair_sum.tobytes())
+        assert sum(count for count, _ in core.tally()) == size
+    report(benchmark, size, digest.hexdigest())
+
+
+def report(benchmark: Any, lines: int, digest: str) -> None:
+    """Lines per second (median) and the digest of the result, beside pytest-benchmark's table."""
+    stats = getattr(benchmark, "stats", None)
+    rate = f"{lines / stats.stats.median:,.0f} lines/s" if stats else "not timed"
+    print(f"\n{benchmark.name}: {rate}, digest {digest[:16]}")

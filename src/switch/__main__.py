@@ -1,0 +1,5 @@
+"""`python -m switch` is the command line."""
+
+from switch.cli import main
+
+main()

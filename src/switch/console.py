@@ -1,0 +1,183 @@
+"""Console: what a run did, as a few tables in a terminal or a pipe.
+
+Floor 6. IN: the summary of a batch, as the engine gives it. OUT: lines on a rich console. All
+money is exact; where the screen is narrow, words and numbers are folded and never cut.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from switch.reason import HELD, REFUSED, RULES
+
+RECEIVERS_SHOWN = 10
+POSITIONS_SHOWN = 5
+"""Net payers, and as many net receivers."""
+STATES = {"received": "", "cleared": "green", "held": "yellow", "refused": "red"}
+GROUPS = {
+    "held": {RULES[reason].status for reason in HELD},
+    "refused": {RULES[reason].status for reason in REFUSED},
+}
+
+
+def print_batch(console: Console, summary: dict[str, Any], *, seconds: float | None = None) -> None:
+    """Print the outcome of a batch for people: totals, reasons, receivers, settlement.
+
+    seconds: how long the run took, shown if given. Nothing is printed but to the console.
+    """
+    _head(console, summary, seconds)
+    console.print(_states(summary, summary["currency"]))
+    if summary["reasons"]:
+        console.print(_reasons("Held and refused, by reason", summary["reasons"]))
+    again = summary["represented"]
+    if again is not None:
+        console.print(_again(again))
+        if again["reasons"]:
+            console.print(_reasons("Presented again and not cleared", again["reasons"]))
+    if summary["receivers"]:
+        console.print(_receivers(summary["receivers"]))
+    if summary["settlement"]["nets"]:
+        console.print(_nets(summary))
+    console.print()
+    _settled(console, summary["settlement"], summary["currency"])
+
+
+def _head(console: Console, summary: dict[str, Any], seconds: float | None) -> None:
+    text = Text.assemble(
+        (f"Batch {_plain(summary['batch_id'])} of {_plain(summary['source'])}", "bold"),
+        f", cycle {_plain(summary['cycle'])}, value date {summary['value_date']}",
+    )
+    console.print(text)
+    if summary.get("replayed"):
+        console.print(Text("Answered from what was stored: run before, nothing moves", "yellow"))
+    if seconds is not None:
+        count = summary["received"]["count"]
+        rate = f", {round(count / seconds):,} lines/s" if seconds > 0 else ""
+        console.print(Text(f"{_lines(count)} in {seconds:.2f} s{rate}"))
+
+
+def _states(summary: dict[str, Any], currency: str) -> Table:
+    table = _table("Received = cleared + held + refused", "", "#lines", f"#money, {currency}", "#")
+    whole = summary["received"]["count"]
+    for state, style in STATES.items():
+        count, money = summary[state]["count"], summary[state]["sum"]
+        table.add_row(
+            Text(state, style or "bold"), f"{count:,}", f"{money:,}", _share(count, whole)
+        )
+    return table
+
+
+def _reasons(title: str, reasons: list[dict[str, Any]]) -> Table:
+    table = _table(title, "", "code", "why", "#lines", "#money")
+    for state, statuses in GROUPS.items():
+        for row in reasons:
+            if row["status"] in statuses:
+                table.add_row(
+                    Text(state, STATES[state]),
+                    _plain(row["reason"]),
+                    Text(_plain(row["sentence"])),
+                    f"{row['count']:,}",
+                    f"{row['sum']:,}",
+                )
+    return table
+
+
+def _again(again: dict[str, Any]) -> Table:
+    """Lines held before, which were presented again together with this batch."""
+    table = _table("Held before, presented again", "", "#lines", "#money")
+    names = ("presented again", "cleared now", "still held", "refused now")
+    for (state, style), name in zip(STATES.items(), names, strict=True):
+        count, money = again[state]["count"], again[state]["sum"]
+        table.add_row(Text(name, style or "bold"), f"{count:,}", f"{money:,}")
+    return table
+
+
+def _receivers(receivers: list[dict[str, Any]]) -> Table:
+    table = _table("Cleared, by receiver", "receiver", "kind", "#lines", "#money", "#")
+    rows = sorted(receivers, key=lambda row: (-row["sum"], row["participant"]))
+    whole = sum(row["sum"] for row in rows)
+    for row in rows[:RECEIVERS_SHOWN]:
+        table.add_row(
+            Text(_plain(row["short_name"] or row["participant"])),
+            Text(_plain(row["kind"]).replace("_", " ")),
+            f"{row['count']:,}",
+            f"{row['sum']:,}",
+            _share(row["sum"], whole),
+        )
+    rest = rows[RECEIVERS_SHOWN:]
+    if rest:
+        count, money = (sum(row[key] for row in rest) for key in ("count", "sum"))
+        name = Text(f"{len(rest):,} other{'' if len(rest) == 1 else 's'}", "dim")
+        table.add_row(name, "", f"{count:,}", f"{money:,}", _share(money, whole))
+    return table
+
+
+def _nets(summary: dict[str, Any]) -> Table:
+    """Largest net payers first, then largest net receivers, and the rest of each as one row."""
+    table = _table("Net positions at settlement", "account", "name", "#pays", "#receives")
+    names = summary.get("names", {})
+    nets = sorted(summary["settlement"]["nets"].items(), key=lambda item: (-abs(item[1]), item[0]))
+    for sign in (-1, 1):
+        side = [(code, abs(net)) for code, net in nets if net * sign > 0]
+        for code, net in side[:POSITIONS_SHOWN]:
+            row = (f"{net:,}", "") if sign < 0 else ("", f"{net:,}")
+            table.add_row(Text(_plain(code)), Text(_plain(names.get(code) or "")), *row)
+        rest = side[POSITIONS_SHOWN:]
+        if rest:
+            money = f"{sum(net for _, net in rest):,}"
+            name = Text(f"{len(rest):,} other{'' if len(rest) == 1 else 's'}", "dim")
+            table.add_row(name, "", *((money, "") if sign < 0 else ("", money)))
+    return table
+
+
+def _settled(console: Console, settled: dict[str, Any], currency: str) -> None:
+    gross, net = settled["gross"], settled["settled"]
+    if not gross:
+        console.print(Text("No money moves between institutions in this cycle."))
+        return
+    console.print(
+        Text.assemble(
+            "Settled ",
+            (f"{net:,} {currency}", "bold"),
+            f" for {gross:,} {currency} owed between institutions. Netting ratio ",
+            (_share(gross - net, gross), "bold"),
+            " (what need not move). "
+            f"Net payers {settled['payers']:,}, net receivers {settled['receivers']:,}.",
+        )
+    )
+
+
+def _table(title: str, *heads: str) -> Table:
+    """A table with these heads; those that begin with # are of numbers."""
+    table = Table(
+        title=f"\n{title}",
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+    )
+    for head in heads:
+        justify: Any = "right" if head.startswith("#") else "left"
+        table.add_column(head.removeprefix("#"), justify=justify, overflow="fold")
+    return table
+
+
+def _lines(count: int) -> str:
+    return f"{count:,} line{'' if count == 1 else 's'}"
+
+
+def _share(part: int, whole: int) -> str:
+    """A percentage with one decimal, rounded down so that only all is 100.0 %."""
+    tenths = part * 1000 // whole if whole else 0
+    return f"{tenths // 10}.{tenths % 10} %"
+
+
+def _plain(text: str) -> str:
+    """Text from files for a terminal: what does not print is replaced, so no escape codes."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)

@@ -1,0 +1,513 @@
+"""The road of one table: every phase in order, chunk by chunk, up to the commit.
+
+Floor 4, below the engine. A run is intake - screen - post, then netting and settlement on tens of
+rows, then one commit; until that commit nothing has happened, and after it everything has. No
+result depends on a clock, on threads or on chunk sizes.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from switch import paid, segment, settlement
+from switch._core import Core
+from switch._wire import transfer_ids
+from switch.batch import TableReader, Texts, open_table
+from switch.directory import Directory, Settings, provinces
+from switch.dispatch import Cleared, Dispatch, account_texts
+from switch.errors import InputRefused
+from switch.intake import Declared, Intake, Lines
+from switch.netting import Position, gross_of, positions, settlement_nets
+from switch.overlap import Behind, ahead
+from switch.reason import Reason
+from switch.register import Masks, Register, name_keys
+from switch.report import (
+    HELD_SCHEMA,
+    LINES,
+    REPRESENTED,
+    STATUS,
+    Columns,
+    held_rows,
+    is_held,
+    outcome,
+    positions_table,
+    receivers,
+    write_table,
+)
+from switch.schema import HELD, TRANSFER_ID_MAX, period_of
+from switch.store import Home
+
+ENGINE = "switch 0.1"
+RULE_SET = "contract 2026-11"
+EPOCH = datetime.date(1970, 1, 1)
+Progress = Callable[[str, int, int], None]
+"""(phase, rows done, rows in all) as work goes on; nothing may depend on it."""
+
+
+def core_of(
+    home: Home,
+    directory: Directory,
+    register: Register,
+    settings: Settings,
+    value_date: datetime.date,
+    threads: int = 1,
+) -> Core:
+    """A native core for one batch: registers, directory and who was paid before, as of a day."""
+    lookups = directory.lookups()
+    before = {
+        (row["origin"], row["benefit"], row["period"]): home.path / row["path"]
+        for row in home.rows("SELECT * FROM paid")
+    }
+
+    def bits_of(benefit: int, month: int) -> Any:
+        key = (directory.programmes[benefit].benefit, period_of(month))
+        files = [before.get((origin, *key)) for origin in ("history", "cleared")]
+        return paid.pairs(register.rows, *(paid.read(f) for f in files if f is not None))
+
+    return Core(
+        register.table,
+        register.since.view(np.uint8),
+        register.lists.view(np.uint8),
+        register.participant_lookup(directory.index()),
+        lookups.suspended,
+        lookups.amount_max,
+        lookups.debtor_agent,
+        provinces(),
+        len(directory.programmes),
+        settings.clearing_limit,
+        (value_date - EPOCH).days,
+        bits_of,
+        threads,
+    )
+
+class Run:
+    """One table on its road. Everything it writes stands in a draft until the commit."""
+
+    def __init__(
+        self,
+        home: Home,
+        directory: Directory,
+        register: Register,
+        settings: Settings,
+        declared: Declared,
+        reader: TableReader,
+        threads: int,
+        chunk_rows: int,
+        at: str,
+        progress: Progress | None,
+    ) -> None:
+        self.home, self.directory = home, directory
+        self.register, self.settings = register, settings
+        self.declared, self.reader, self.at = declared, reader, at
+        self.threads, self.chunk_rows = threads, chunk_rows
+        self.progress = progress or (lambda *_: None)
+        self.seq = self.home.next_batch()
+        self.cycle = f"{declared.value_date:%Y%m%d}-{self.seq:06d}"
+        self.prefix = _prefix(declared.value_date, self.seq)
+        self.masks = Masks(self.home.folder("registers", self.home.register_seq()))
+        self.columns = Columns(self.directory, self.cycle, self.masks)
+        self.digests: dict[str, tuple[str, int]] = {}
+
+    def carry_out(self) -> None:
+        """Everything from the first line to the commit."""
+        self.core = core_of(
+            self.home,
+            self.directory,
+            self.register,
+            self.settings,
+            self.declared.value_date,
+            self.threads,
+        )
+        depth = 2 if self.threads > 1 else 0
+        self.status_writer, self.clearing_writer = Behind(depth), Behind(depth)
+        try:
+            with self.home.draft("batches") as draft:
+                self._open(draft)
+                try:
+                    self._represent()
+                    self.carried = self.core.tally()
+                    self._lines()
+                    self.status_writer.finish()
+                    self.clearing_writer.finish()
+                except BaseException:
+                    self._abandon()
+                    raise
+                self._close(draft)
+                self._settle(draft)
+        finally:
+            self.status_writer.close()
+            self.clearing_writer.close()
+            self.core.close()
+
+    def _open(self, draft: Path) -> None:
+        self.draft = draft
+        self.dispatch = Dispatch(draft / "clearing", self.directory)
+        self.status = segment.Segment(
+            draft / "status.parquet", STATUS, plain=("transfer_id",), delta=("line_no",)
+        )
+        self.lines = segment.Segment(draft / "lines.parquet", LINES, plain=("row", "amount"))
+        self.held: segment.Segment | None = None
+        self.represented: segment.Segment | None = None
+
+    def _segments(self) -> dict[str, segment.Segment | None]:
+        return {
+            "status.parquet": self.status,
+            "lines.parquet": self.lines,
+            "held.parquet": self.held,
+            "represented.parquet": self.represented,
+        }
+
+    def _abandon(self) -> None:
+        self.status_writer.close()
+        self.clearing_writer.close()
+        self.dispatch.abandon()
+        for part in self._segments().values():
+            if part is not None:
+                part.abandon()
+
+    def _close(self, draft: Path) -> None:
+        for name, part in self._segments().items():
+            if part is not None:
+                self.digests[name] = part.close()
+        for name, digest in self.dispatch.close().items():
+            self.digests[f"clearing/{name}"] = digest
+
+    # --- lines ----------------------------------------------------------------------------------
+
+    def _lines(self) -> None:
+        intake = Intake(self.directory, digest=self.reader.sha256 is None)
+        chunks = intake.lines(self.reader, self.declared, self.chunk_rows)
+        done = 0
+        for lines in ahead(chunks, 2 if self.threads > 1 else 0):
+            reason, row, participant, account = self._screen_and_post(lines)
+            prefix = np.frombuffer(self.prefix, np.uint8)
+            transfer = _transfer_ids(prefix, lines.line_no, reason)
+            self._dispatch(lines, reason, participant, account, transfer)
+            self.status_writer(self._answer_lines, lines, reason, row, participant, transfer)
+            done += len(lines)
+            self.progress("clearing", done, self.declared.count)
+        if self.reader.sha256 is not None:
+            self.digest = f"sha256:{self.reader.sha256}"
+        else:
+            self.digest = f"logical:{intake.logical_digest}"
+
+    def _screen_and_post(self, lines: Lines) -> tuple[Any, Any, Any, Any]:
+        reason, row, participant, account = self.core.screen(
+            lines.amount, lines.person_id, lines.name_key, lines.benefit, lines.debtor, lines.agent
+        )
+        try:
+            self.core.post(
+                reason, row, lines.benefit, lines.month, lines.debtor, participant, lines.amount
+            )
+        except (OverflowError, ValueError) as error:
+            raise InputRefused(
+                "TOTAL_RANGE", str(error), file=self.reader.name, remedy="split the table"
+            ) from error
+        return reason, row, participant, account
+
+    def _dispatch(
+        self, lines: Lines, reason: Any, participant: Any, account: Any, transfer: Any
+    ) -> None:
+        self.clearing_writer(self._hand_over, lines, reason, participant, account, transfer)
+
+    def _hand_over(
+        self, lines: Lines, reason: Any, participant: Any, account: Any, transfer: Any
+    ) -> None:
+        self.dispatch.append(
+            Cleared(
+                reason=reason,
+                participant=participant,
+                transfer=transfer,
+                account=account_texts(account, self.register.heap, lines.account),
+                name=lines.name,
+                end_to_end_id=lines.end_to_end_id,
+                amount=lines.amount,
+                month=lines.month,
+                benefit=lines.benefit,
+                debtor=lines.debtor,
+            )
+        )
+
+    def _answer_lines(
+        self, lines: Lines, reason: Any, row: Any, participant: Any, transfer: Any
+    ) -> None:
+        self.status.append(self._status_columns(lines, reason, row, participant, transfer))
+        self.lines.append(
+            self.columns.lines(
+                row, lines.amount, lines.benefit, lines.month, lines.debtor, reason
+            )
+        )
+        self._hold(np.uint32(self.seq), lines, reason)
+
+    def _status_columns(
+        self, lines: Lines, reason: Any, row: Any, participant: Any, transfer: tuple[Any, Any]
+    ) -> dict[str, Any]:
+        masks = {}
+        differs = np.flatnonzero(reason == Reason.NAME_DIFFERS)
+        if len(differs):
+            names = Texts(lines.name.rows().take(differs), None)
+            masks = dict(zip(differs, name_keys(names, with_masks=True)[1], strict=True))
+        ids = segment.text_array(*transfer, reason != 0)
+        return self.columns.status(lines.line_no, reason, participant, ids, row, masks)
+
+    def _hold(self, batch: Any, lines: Lines, reason: Any) -> None:
+        waiting = np.flatnonzero(is_held(reason))
+        if len(waiting):
+            if self.held is None:
+                self.held = segment.Segment(
+                    self.draft / "held.parquet", HELD_SCHEMA, plain=("person_id", "person_name")
+                )
+            self.held.append(held_rows(batch, lines.raw, waiting))
+
+    # --- held lines -----------------------------------------------------------------------------
+
+    def _represent(self) -> None:
+        """Try the lines that wait, oldest first, before the table's own."""
+        path = self.home.folder("batches", self.seq - 1) / "held.parquet"
+        if self.seq == 1 or not path.exists():
+            return
+        prefixes = {
+            row["seq"]: _prefix(datetime.date.fromisoformat(row["value_date"]), row["seq"])
+            for row in self.home.rows("SELECT seq, value_date FROM batches")
+        }
+        self.represented = segment.Segment(
+            self.draft / "represented.parquet", REPRESENTED, plain=("transfer_id", "row", "amount")
+        )
+        intake = Intake(self.directory)
+        reader = open_table(path, HELD, digest=False)
+        for raw in reader.chunks(self.chunk_rows):
+            lines = intake.take(raw, reader.name)
+            reason, row, participant, account = self._screen_and_post(lines)
+            heads = [prefixes[int(batch)] for batch in raw["batch"]]
+            transfer = _transfer_ids_each(heads, lines.line_no, reason)
+            self._dispatch(lines, reason, participant, account, transfer)
+            self.status_writer(
+                self._answer_held, raw["batch"], lines, reason, row, participant, transfer
+            )
+
+    def _answer_held(
+        self, batch: Any, lines: Lines, reason: Any, row: Any, participant: Any, transfer: Any
+    ) -> None:
+        assert self.represented is not None
+        moved = np.flatnonzero(~is_held(reason))
+        columns = {
+            "batch": pa.array(batch.astype(np.uint32)),
+            **self._status_columns(lines, reason, row, participant, transfer),
+            **self.columns.lines(
+                row, lines.amount, lines.benefit, lines.month, lines.debtor, reason
+            ),
+        }
+        if len(moved):
+            self.represented.append({name: c.take(pa.array(moved)) for name, c in columns.items()})
+        self._hold(batch, lines, reason)
+
+    # --- netting, settlement, commit ------------------------------------------------------------
+
+    def _settle(self, draft: Path) -> None:
+        core, directory = self.core, self.directory
+        cycle = positions(directory, core.pair_sum, core.pair_count)
+        nets = settlement_nets(cycle)
+        balances = self.home.balances() or msgspec.json.decode(self.home.meta("opening"))
+        guarded = set(msgspec.json.decode(self.home.meta("opening")))
+        settlement.require_cover(directory, nets, balances, guarded)
+        name = f"{self.seq:06d}"
+        postings = settlement.postings_of(
+            directory, name, self.cycle, core.benefit_sum, core.pair_sum, nets
+        )
+        after = settlement.apply(balances, postings)
+        settlement.require_settled(after, self.cycle)
+        summary = self._summary(cycle, nets)
+        self._require_nothing_lost(summary)
+        write_table(draft / "positions.parquet", positions_table(cycle))
+        request = settlement.request(
+            directory, self.declared.batch_id, self.cycle, str(self.declared.value_date), nets
+        )
+        _write_json(draft / "settlement.json", request)
+        _write_json(draft / "postings.json", [list(p) for p in postings])
+        (draft / "paid").mkdir()
+        paid_rows = []
+        cleared_before = {
+            (row["benefit"], row["period"]): self.home.path / row["path"]
+            for row in self.home.rows("SELECT * FROM paid WHERE origin = 'cleared'")
+        }
+        for number, ((benefit, month), words) in enumerate(core.cleared().items()):
+            key = (directory.programmes[benefit].benefit, period_of(month))
+            if key in cleared_before:
+                before = paid.read(cleared_before[key])
+                words[: len(before)] |= before
+            file = f"paid/{number:04d}.bits"
+            paid.write(draft / file, words)
+            paid_rows.append((*key, f"batches/{name}/{file}"))
+        for path in sorted(p for p in draft.rglob("*") if p.is_file()):
+            name_in_draft = path.relative_to(draft).as_posix()
+            if name_in_draft not in self.digests:
+                self.digests[name_in_draft] = (segment.digest_of(path), path.stat().st_size)
+        manifest = self._manifest(summary)
+        _write_json(draft / "manifest.json", manifest)
+        self.home.commit(
+            at=self.at,
+            kind="batch",
+            detail={
+                "seq": self.seq,
+                "batch_id": self.declared.batch_id,
+                "source": self.declared.source,
+                "digest": self.digest,
+                "cycle": self.cycle,
+                "nets": nets,
+            },
+            statements=self._statements(summary, manifest, cycle, postings, after, paid_rows),
+            draft=draft,
+            folder=self.home.folder("batches", self.seq),
+            digests=self.digests,
+        )
+
+    def _summary(self, cycle: list[Position], nets: dict[str, int]) -> dict[str, Any]:
+        core = self.core
+        tally = core.tally()
+        own = [(c - c0, s - s0) for (c, s), (c0, s0) in zip(tally, self.carried, strict=True)]
+        gross = gross_of(core.pair_sum)
+        names = {
+            p.participant: p.name.partition(" (")[0]
+            if p.short_name in ("", p.participant)
+            else p.short_name
+            for p in self.directory.participants
+        }
+        return {
+            "source": self.declared.source,
+            "batch_id": self.declared.batch_id,
+            "seq": self.seq,
+            "cycle": self.cycle,
+            "value_date": self.declared.value_date.isoformat(),
+            "at": self.at,
+            "currency": self.declared.currency,
+            "digest": self.digest,
+            **outcome(own),
+            "represented": outcome(self.carried) if self.represented is not None else None,
+            "receivers": receivers(self.directory, core.pair_sum, core.pair_count),
+            "positions": [position._asdict() for position in cycle],
+            "names": {p.participant: names[p.participant] for p in cycle},
+            "settlement": {
+                "gross": gross,
+                "settled": sum(net for net in nets.values() if net > 0),
+                "payers": sum(net < 0 for net in nets.values()),
+                "receivers": sum(net > 0 for net in nets.values()),
+                "nets": nets,
+            },
+        }
+
+    def _require_nothing_lost(self, summary: dict[str, Any]) -> None:
+        """I4: lines by state add up to the declared count and sum, and cleared money by receiver
+        to cleared money by line."""
+        states = [summary[state] for state in ("cleared", "held", "refused")]
+        assert sum(s["count"] for s in states) == self.declared.count, "lines are missing"
+        assert sum(s["sum"] for s in states) == self.declared.sum, "money is missing"
+        cleared = summary["cleared"]["sum"] + self.carried[0][1]
+        assert sum(r["sum"] for r in summary["receivers"]) == cleared, "receivers do not add up"
+        assert sum(map(int, self.core.benefit_sum)) == cleared, "programmes do not add up"
+
+    def _manifest(self, summary: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "engine": ENGINE,
+            "rule_set": RULE_SET,
+            "settings": msgspec.to_builtins(self.settings),
+            "declared": {
+                "source": self.declared.source,
+                "batch_id": self.declared.batch_id,
+                "count": self.declared.count,
+                "sum": str(self.declared.sum),
+                "value_date": self.declared.value_date.isoformat(),
+                "sha256": self.declared.sha256,
+            },
+            "digest": self.digest,
+            "seq": self.seq,
+            "cycle": self.cycle,
+            "at": self.at,
+            "register": self.home.register_seq(),
+            "previous": self.home.last_link(),
+            "outcome": {key: summary[key] for key in ("received", "cleared", "held", "refused")},
+            "files": {name: digest for name, (digest, _) in sorted(self.digests.items())},
+        }
+
+    def _statements(
+        self,
+        summary: dict[str, Any],
+        manifest: dict[str, Any],
+        cycle: list[Position],
+        postings: list[settlement.Posting],
+        balances: dict[str, int],
+        paid_rows: list[tuple[str, int, str]],
+    ) -> Iterator[tuple[str, tuple[Any, ...]]]:
+        yield (
+            "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'SETTLED', ?, ?)",
+            (
+                self.seq,
+                self.declared.source,
+                self.declared.batch_id,
+                self.digest,
+                self.declared.value_date.isoformat(),
+                self.at,
+                self.cycle,
+                self.declared.count,
+                str(self.declared.sum),
+                msgspec.json.encode(manifest, order="sorted").decode(),
+                msgspec.json.encode(summary).decode(),
+            ),
+        )
+        for position in cycle:
+            yield (
+                "INSERT INTO positions VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (self.cycle, *position),
+            )
+        for posting in postings:
+            yield (
+                "INSERT INTO postings (batch, cycle, step, debit, credit, amount)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (self.seq, self.cycle, *posting),
+            )
+        for account, balance in sorted(balances.items()):
+            yield "INSERT OR REPLACE INTO balances VALUES (?, ?)", (account, balance)
+        for benefit, period, path in paid_rows:
+            yield (
+                "INSERT OR REPLACE INTO paid VALUES ('cleared', ?, ?, ?)",
+                (benefit, period, path),
+            )
+
+
+def _prefix(value_date: datetime.date, seq: int) -> bytes:
+    """What all transfer ids of a batch begin with: its value date and its number."""
+    prefix = f"{value_date:%Y%m%d}-{seq:06d}-".encode()
+    assert len(prefix) + 10 <= TRANSFER_ID_MAX
+    return prefix
+
+
+def _transfer_ids(prefix: Any, line_no: Any, reason: Any) -> tuple[Any, Any]:
+    """(offsets, data) of the ids of living lines; others have an empty text."""
+    offsets = np.empty(len(line_no) + 1, np.int32)
+    data = np.empty(len(line_no) * (len(prefix) + 10), np.uint8)
+    given = (reason == 0).view(np.uint8)
+    transfer_ids(prefix, line_no, given, offsets, data)
+    return offsets, data
+
+
+def _transfer_ids_each(heads: list[bytes], line_no: Any, reason: Any) -> tuple[Any, Any]:
+    """The same for lines of several batches."""
+    texts = [
+        b"%s%010d" % (head, number) if alive == 0 else b""
+        for head, number, alive in zip(heads, line_no, reason, strict=True)
+    ]
+    offsets = np.zeros(len(texts) + 1, np.int32)
+    np.cumsum([len(text) for text in texts], out=offsets[1:])
+    return offsets, np.frombuffer(b"".join(texts) or b"\0", np.uint8)
+
+
+def _write_json(path: Path, content: Any) -> None:
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(content, order="sorted"), indent=1))
+
+

@@ -1,0 +1,146 @@
+"""Status: where lines, batches and people's payments stand, from the committed files.
+
+Floor 4. First form: the answer at commit, and what happened to a held line later. Ids are asked
+for by people, never listed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from switch.errors import UsageError
+from switch.register import Register
+from switch.schema import NO_ROW
+from switch.store import Home
+
+SENTENCES = {
+    "ACSC": "Paid to the receiver and settled between institutions.",
+    "PDNG": "Held: it is tried again with every payday.",
+    "RJCT": "Refused: it was not paid.",
+}
+
+
+def batches(home: Home) -> list[dict[str, Any]]:
+    """All batches, oldest first: identity, cycle, counts and money by state."""
+    out = []
+    for row in home.rows("SELECT * FROM batches ORDER BY seq"):
+        summary = msgspec.json.decode(row["summary"])
+        states = ("received", "cleared", "held", "refused")
+        out.append(
+            {
+                "seq": row["seq"],
+                "source": row["source"],
+                "batch_id": row["batch_id"],
+                "value_date": row["value_date"],
+                "cycle": row["cycle"],
+                "state": row["state"],
+                **{state: summary[state] for state in states},
+            }
+        )
+    return out
+
+
+def batch(home: Home, batch_id: str) -> dict[str, Any]:
+    """The stored summary of a batch. Raises UsageError where there is none."""
+    row = _batch_row(home, batch_id)
+    return {**msgspec.json.decode(row["summary"]), "state": row["state"], "replayed": False}
+
+
+def _batch_row(home: Home, name: str) -> Any:
+    """The batch of a name: its id, or SOURCE:ID where several sources use the id."""
+    source, _, batch_id = name.rpartition(":")
+    rows = home.rows("SELECT * FROM batches WHERE batch_id = ? ORDER BY seq", batch_id)
+    rows = [row for row in rows if source in ("", row["source"])]
+    if not rows:
+        raise UsageError(f"no batch {name!r} here; `switch status HOME` lists them")
+    if len(rows) > 1:
+        sources = ", ".join(row["source"] for row in rows)
+        raise UsageError(f"batch {batch_id!r} came from {sources}: ask for SOURCE:{batch_id}")
+    return rows[0]
+
+
+def line(home: Home, batch_id: str, line_no: int) -> dict[str, Any]:
+    """One line's states, oldest first. Raises UsageError where there is no such line."""
+    row = _batch_row(home, batch_id)
+    folder = home.folder("batches", row["seq"])
+    status, lines = pq.ParquetFile(folder / "status.parquet"), folder / "lines.parquet"
+    done = 0
+    for group in range(status.num_row_groups):
+        numbers = status.read_row_group(group, columns=["line_no"])["line_no"]
+        at = pc.index(numbers, pa.scalar(line_no, pa.uint32())).as_py()
+        if at >= 0:
+            answer = status.read_row_group(group).slice(at, 1).to_pylist()[0]
+            inner = pq.ParquetFile(lines).read_row_group(group).slice(at, 1).to_pylist()[0]
+            return _timeline(home, row, answer, inner)
+        done += len(numbers)
+    raise UsageError(f"batch {batch_id!r} has lines 1 to {done}")
+
+
+def person(home: Home, person_id: str) -> dict[str, Any]:
+    """All lines of one person over all batches. Raises UsageError for what is no citizen id."""
+    if len(person_id) != 12 or not (person_id.isascii() and person_id.isdigit()):
+        raise UsageError("a citizen id has 12 digits")
+    version = home.register_seq()
+    row = NO_ROW
+    if version:
+        register = Register.load(home.folder("registers", version))
+        row = int(register.rows_of(np.array([int(person_id)], np.uint64))[0])
+    if row == NO_ROW:
+        raise UsageError("the person is in no register of this home")
+    found = []
+    for batch_row in home.rows("SELECT * FROM batches ORDER BY seq"):
+        folder = home.folder("batches", batch_row["seq"])
+        lines, status = (pq.ParquetFile(folder / f"{n}.parquet") for n in ("lines", "status"))
+        for group in range(lines.num_row_groups):
+            rows = np.asarray(lines.read_row_group(group, columns=["row"])["row"])
+            for at in np.flatnonzero(rows == row):
+                answer = status.read_row_group(group).slice(at, 1).to_pylist()[0]
+                inner = lines.read_row_group(group).slice(at, 1).to_pylist()[0]
+                found.append(_timeline(home, batch_row, answer, inner))
+    return {"person": home.id_hash(person_id), "lines": found}
+
+
+def _timeline(home: Home, row: Any, answer: dict[str, Any], inner: dict[str, Any]) -> dict[str, Any]:
+    states = [_state(row, answer)]
+    if answer["status"] == "PDNG":
+        later = home.rows("SELECT * FROM batches WHERE seq > ? ORDER BY seq", row["seq"])
+        for batch_row in later:
+            path = home.folder("batches", batch_row["seq"]) / "represented.parquet"
+            if not path.exists():
+                continue
+            moved = pq.read_table(
+                path, filters=[("batch", "=", row["seq"]), ("line_no", "=", answer["line_no"])]
+            ).to_pylist()
+            if moved:
+                states.append(_state(batch_row, moved[0]))
+                break
+    return {
+        "batch_id": row["batch_id"],
+        "line_no": answer["line_no"],
+        "benefit": inner["benefit"],
+        "period": f"{inner['period'] // 100}-{inner['period'] % 100:02d}",
+        "amount": inner["amount"],
+        "states": states,
+    }
+
+
+def _state(row: Any, answer: dict[str, Any]) -> dict[str, Any]:
+    reason = answer["reason"]
+    why = answer["reason_detail"] or ""
+    return {
+        "at": row["at"],
+        "status": answer["status"],
+        "reason": reason,
+        "text": SENTENCES[answer["status"]] + (f" Reason: {why}." if why else ""),
+        "transfer_id": answer["transfer_id"],
+        "participant": answer["participant"],
+        "cycle": answer["cycle"],
+        "file": f"batches/{row['seq']:06d}/status.parquet",
+    }
+

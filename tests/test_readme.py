@@ -1,0 +1,224 @@
+"""What the documents say is so: commands and code of the README run, links lead somewhere, and the
+tables of reasons, rules, exit codes, bits and limits are those of the code."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import io
+import os
+import re
+import shlex
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import switch
+from switch import cli, errors
+from switch.reason import RULES, Reason
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE = Path(switch.__file__).parent
+README = (ROOT / "README.md").read_text("utf-8")
+SKIPPED_FOLDERS = {"build", "demo", "dist", "node_modules"}
+
+
+def blocks(language: str) -> list[str]:
+    """Fenced blocks of the README in one language, in order."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+
+
+def commands() -> Iterator[tuple[str, int]]:
+    """(command, exit code) of every line in a shell block; `# exit N` says which but zero."""
+    for block in blocks("sh"):
+        for line in block.replace("\\\n", " ").splitlines():
+            command, _, comment = line.partition("#")
+            if command.strip() and not command.startswith(("make ", "pip ")):
+                said = re.search(r"exit (\d+)", comment)
+                yield command.strip(), int(said[1]) if said else 0
+
+
+def documents() -> list[Path]:
+    found = []
+    for path in ROOT.rglob("*.md"):
+        folders = path.relative_to(ROOT).parts[:-1]
+        if not any(name.startswith(".") or name in SKIPPED_FOLDERS for name in folders):
+            found.append(path)
+    return found
+
+
+def anchors(path: Path) -> set[str]:
+    """Anchors of a document's headings."""
+    heads = re.findall(r"^#+ (.+)$", path.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+def cells(document: str) -> list[list[str]]:
+    """The rows of all tables of a document."""
+    text = (ROOT / document).read_text("utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in rows]
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> dict[str, str]:
+    """An environment in which `switch` is this interpreter's."""
+    program = tmp_path / "bin" / "switch"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m switch "$@"\n')
+    program.chmod(0o755)
+    paths = [str(SOURCE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {
+        **os.environ,
+        "PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": os.pathsep.join(paths),
+    }
+
+
+def test_readme__every_command_exits_as_said(tmp_path: Path, shell: dict[str, str]) -> None:
+    run = list(commands())
+    assert len(run) >= 10
+    for command, code in run:
+        done = subprocess.run(
+            ["sh", "-c", command], cwd=tmp_path, env=shell, capture_output=True, text=True
+        )
+        assert done.returncode == code, f"{command}\n{done.stdout}\n{done.stderr}"
+    assert (tmp_path / "home/out/PAYDAY-2026-11/payday.svg").exists()
+
+
+def test_readme__python_prints_what_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {"__name__": "readme"}
+    for block in blocks("python"):
+        code, _, said = block.rpartition("\n\n# ")
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            exec(compile(code, "README.md", "exec"), names)
+        expected = [line.removeprefix("# ") for line in ("# " + said).splitlines()]
+        assert out.getvalue().splitlines() == expected
+
+
+def test_readme__shows_the_two_commands_for_a_fresh_machine() -> None:
+    shown = [line for block in blocks("sh") for line in block.splitlines()]
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    for target in ("demo", "test"):
+        assert f"make {target}" in shown
+        assert target in targets
+
+
+def test_readme__names_every_command() -> None:
+    for name in cli.cli.commands:
+        assert f"switch {name}" in README or f"make {name}" in README, name
+
+
+def test_readme__exit_codes_are_those_of_the_errors() -> None:
+    shown = {int(row[0]) for row in cells("README.md") if row[0].isdigit()}
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    codes = {kind.exit_code for kind in kinds if issubclass(kind, errors.SwitchError)}
+    assert shown == {0, 1} | codes
+
+
+def test_readme__road_names_every_reason_code() -> None:
+    road = README.split("## The road of a line")[1].split("\n## ")[0]
+    assert {rule.code for rule in RULES.values()} <= set(re.findall(r"\b[A-Z0-9]{4}\b", road))
+
+
+def test_docs__picture_stands_alone() -> None:
+    picture = ROOT / "docs" / "payday.svg"
+    text = picture.read_text("utf-8")
+    assert "docs/payday.svg" in README
+    assert ET.fromstring(text).tag == "{http://www.w3.org/2000/svg}svg"
+    assert "<script" not in text
+    assert "href" not in text
+
+
+@pytest.mark.parametrize("path", documents(), ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_docs__links_lead_somewhere(path: Path) -> None:
+    code = re.compile(r"^```.*?^```$|`[^`\n]+`", re.DOTALL | re.MULTILINE)
+    text = code.sub("", path.read_text("utf-8"))
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", target):
+            continue
+        file, _, anchor = target.partition("#")
+        found = path if not file else path.parent / file
+        assert found.exists(), target
+        assert ROOT in found.resolve().parents, f"{target} leads out of the project"
+        if anchor:
+            assert anchor in anchors(found), target
+
+
+def test_contract__screening_table_is_the_table_of_reasons() -> None:
+    rows = [row for row in cells("docs/contract.md") if len(row) == 4 and row[0].isdigit()]
+    shown = {int(number): (status, code) for number, _, status, code in rows}
+    known = {int(reason): (rule.status, rule.code) for reason, rule in RULES.items()}
+    # The contract's last row has two numbers in the code: in the table, and paid before.
+    assert known.pop(Reason.PAID_BEFORE) == known[Reason.DUPLICATE_IN_TABLE]
+    assert shown == known
+
+
+REFUSING = {"InputRefused", "_BadValue", "refuse", "_refuse"}
+RULE = re.compile("[A-Z_]{4,}")
+
+
+def rules_in(tree: ast.AST) -> Iterator[str]:
+    """Rule words that a module gives: first arguments of what refuses, and tables of such."""
+    for node in ast.walk(tree):
+        given: list[ast.AST] = []
+        if isinstance(node, ast.Call):
+            name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+            given = [part for arg in node.args[:1] for part in ast.walk(arg)]
+            given = given if name in REFUSING else []
+        elif isinstance(node, ast.Dict):
+            given = [v.elts[0] if isinstance(v, ast.Tuple) else v for v in node.values]
+            given = [v for v in given if "_" in str(getattr(v, "value", ""))]
+        elif isinstance(node, ast.Tuple) and len(node.elts) == 3:
+            given = node.elts[:1]
+        words = (str(n.value) for n in given if isinstance(n, ast.Constant))
+        yield from (word for word in words if RULE.fullmatch(word))
+
+
+def test_operations__every_refusal_has_a_remedy() -> None:
+    used = {
+        word
+        for path in SOURCE.glob("*.py")
+        for word in rules_in(ast.parse(path.read_text("utf-8")))
+    }
+    listed = {row[0] for row in cells("docs/operations.md") if RULE.fullmatch(row[0])}
+    assert len(listed) > 40
+    assert used == listed
+
+
+def test_formats__flags_of_a_record_are_those_of_the_core() -> None:
+    defined = re.findall(
+        r"#define SW_(\w+)\s+\(1ULL << (\d+)\)\s", (SOURCE / "_types.pxd").read_text("utf-8")
+    )
+    shown = {row[1]: row[0] for row in cells("docs/formats.md") if len(row) == 3}
+    assert defined
+    for name, bit in defined:
+        assert shown.get(name) == bit, name
+
+
+def test_architecture__limits_are_those_of_the_code() -> None:
+    checked = 0
+    for row in cells("ARCHITECTURE.md"):
+        where = re.fullmatch(r"`(\w+)\.(\w+)`", row[-1])
+        if where is None or len(row) != 3:
+            continue
+        text = "".join(path.read_text("utf-8") for path in SOURCE.glob(f"{where[1]}.p*"))
+        assert where[2] in text, row
+        found = re.search(rf"^\s*{where[2]}\s*=\s*([\w*<+ ]+?)\s*(?:#.*)?$", text, re.MULTILINE)
+        if found is None:
+            assert where[2] == "CURRENCY", row
+            continue
+        value = re.match(r"[\d,^]+(?: MiB)?", row[1])
+        assert value is not None, row
+        shown = value[0].replace(",", "").replace("^", "**").replace(" MiB", " << 20")
+        assert eval(shown) == eval(found[1]), row
+        checked += 1
+    assert checked >= 10
