@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from switch.batch import CHUNK_ROWS, open_table
+from switch.batch import open_table
 from switch.engine import Engine, core_of
+from switch.formats import CHUNK_ROWS
 from switch.intake import Intake, read_dossier
 from switch.schema import PAYMENT
 

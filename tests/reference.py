@@ -167,9 +167,9 @@ def screen(
 ) -> list[Answer]:
     """Answers of all lines in table order, with the columns of the contract as keys.
 
-    `paid` is all that was cleared or paid before. Row 15: an entitlement that stands earlier among
-    lines which passed rows 1 to 14 is DUPLICATE_IN_TABLE, even when that line itself was paid
-    before; else one that was cleared or paid before is PAID_BEFORE. Both answer AM05.
+    `paid` is all that was cleared or paid before. Row 15: an entitlement that was cleared or paid
+    before is PAID_BEFORE, else one that a line of this table took is DUPLICATE_IN_TABLE. Both
+    answer AM05.
     """
     by_person: dict[str, list[Row]] = {}
     for account in accounts:
@@ -192,10 +192,10 @@ def screen(
         reason = _first_reason(line, registers, participant)
         if reason is Reason.NONE:
             key = entitlement(line)
-            if key in seen:
-                reason = Reason.DUPLICATE_IN_TABLE
-            elif key in paid_before:
+            if key in paid_before:
                 reason = Reason.PAID_BEFORE
+            elif key in seen:
+                reason = Reason.DUPLICATE_IN_TABLE
             seen.add(key)
         if reason is Reason.NONE:
             answers.append(Answer("ACSC", None, reason, participant, account))

@@ -103,6 +103,11 @@ class Core:
         """[(count, sum)] by reason number so far; sums are exact."""
         return self._ledger.tally()
 
+    def seal(self):
+        """What is cleared so far counts as paid before for the lines that follow."""
+        for bits in self._bits.values():
+            bits[0::2] |= bits[1::2]
+
     def cleared(self):
         """{(benefit, month): uint64 words} of everyone cleared in this batch, by key."""
         return {key: np.ascontiguousarray(self._bits[key][1::2]) for key in sorted(self._bits)}

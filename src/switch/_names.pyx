@@ -112,7 +112,8 @@ cdef inline int decode(
 
 
 cdef int key_of(
-    const uint8_t *data, Py_ssize_t length, uint64_t *key_out, uint64_t *mask_out
+    const uint8_t *data, Py_ssize_t length, int characters_max, uint64_t *key_out,
+    uint64_t *mask_out,
 ) noexcept nogil:
     """Key and initials of one name: 0 done, 1 needs the slow way, -1 is not UTF-8."""
     cdef uint64_t key = KEY_SEED, word = 0, mask = 0
@@ -173,7 +174,7 @@ cdef int key_of(
             key = mix(key, word)
             word = 0
             filled = 0
-    if characters > NAME_CHARACTERS_MAX or unusable:
+    if characters > characters_max or unusable:
         key_out[0] = KEY_UNUSABLE
         mask_out[0] = 0
         return 0
@@ -205,7 +206,7 @@ cdef int key_of_slow(
             return 0
         folded = canonical.encode("utf-8")
         if all(ord(c) < FOLD_SIZE and FOLD[ord(c)] == ord(c) for c in canonical.replace(" ", "")):
-            return key_of(folded, len(folded), key_out, mask_out)
+            return key_of(folded, len(folded), len(folded), key_out, mask_out)
         for i in range(len(folded)):
             key = mix(key, <uint64_t> folded[i])
         for i, initial in enumerate(canonical.split(" ")[:MASKED_WORDS_MAX]):
@@ -227,7 +228,9 @@ cdef Py_ssize_t walk_keys(
     for i in range(count):
         if not offsets[0] <= offsets[i] <= offsets[i + 1] <= offsets[count]:
             return i
-        done = key_of(data + offsets[i], offsets[i + 1] - offsets[i], &keys[i], &mask)
+        done = key_of(
+            data + offsets[i], offsets[i + 1] - offsets[i], NAME_CHARACTERS_MAX, &keys[i], &mask
+        )
         if done == 1:
             done = key_of_slow(data + offsets[i], offsets[i + 1] - offsets[i], &keys[i], &mask)
         if done != 0:

@@ -168,7 +168,7 @@ cdef inline uint8_t route(
                 return ACCOUNT_MISSING
             code = rules.participant_of[entry.participant]
             account[0] = entry.account
-        elif person.valid_from > rules.value_day:
+        elif person.valid_from != 0 and person.valid_from > rules.value_day:
             return ACCOUNT_MISSING
         else:
             code = rules.participant_of[person.participant]

@@ -8,159 +8,35 @@ Modules are imported where they are used, so that `switch --version` is instant.
 
 from __future__ import annotations
 
-import functools
 import os
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
 from switch import __version__
-from switch.errors import EnvironmentFailed, InputRefused, SwitchError, UsageError
+from switch.errors import EnvironmentFailed, SwitchError, UsageError
+from switch.terminal import (
+    Context,
+    Progress,
+    at_option,
+    draw,
+    fail,
+    file_option,
+    home_argument,
+    new_settings,
+    parse_time,
+    say_error,
+    shared,
+    strict_option,
+)
+from switch.terminal import generate as make_nation
 
 DEMO_PEOPLE, DEMO_LINES, DEMO_SEED = 200_000, 150_000, 2026
 SOFTWARE_FAULT = 70
 """Exit code where we are wrong ourselves (sysexits' EX_SOFTWARE)."""
-
-
-class Context:
-    """What every command shares: how to speak, and the configuration."""
-
-    def __init__(self) -> None:
-        self.json = False
-        self.quiet = False
-        self.config: Path | None = None
-
-    def say(self, document: dict[str, Any], show: Callable[[], None]) -> None:
-        """The answer: as JSON, or as show prints it."""
-        if self.json:
-            import msgspec
-
-            sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
-        elif not self.quiet:
-            show()
-
-    @functools.cached_property
-    def log(self) -> Any:
-        """structlog on stderr: for people on a terminal, JSON elsewhere."""
-        import logging
-
-        import structlog
-
-        renderer: Any = structlog.processors.JSONRenderer()
-        if sys.stderr.isatty():
-            renderer = structlog.dev.ConsoleRenderer()
-        structlog.configure(
-            processors=[
-                structlog.processors.add_log_level,
-                structlog.processors.TimeStamper(fmt="iso"),
-                renderer,
-            ],
-            wrapper_class=structlog.make_filtering_bound_logger(
-                logging.WARNING if self.quiet else logging.INFO
-            ),
-            logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        )
-        return structlog.get_logger()
-
-    def console(self) -> Any:
-        from rich.console import Console
-
-        return Console(highlight=False)
-
-    def settings(self) -> dict[str, Any]:
-        """What --config says. Raises UsageError for a file that is no such configuration."""
-        if self.config is None:
-            return {}
-        import tomllib
-
-        try:
-            content = tomllib.loads(self.config.read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise UsageError(f"configuration {self.config}: {error}") from error
-        unknown = set(content) - {"clearing_limit", "threads", "out"}
-        if unknown:
-            raise UsageError(
-                f"configuration {self.config}: unknown {min(unknown)!r}; known are"
-                " clearing_limit, threads, out"
-            )
-        for name, kind in (("clearing_limit", int), ("threads", int), ("out", str)):
-            if name in content and type(content[name]) is not kind:
-                raise UsageError(f"configuration {self.config}: {name} is no {kind.__name__}")
-        return content
-
-
-class Progress:
-    """A bar with rows per second on stderr, on a terminal only."""
-
-    def __init__(self, context: Context) -> None:
-        self._shown = sys.stderr.isatty() and not (context.json or context.quiet)
-        self._bar: Any = None
-        self._tasks: dict[str, Any] = {}
-
-    def __enter__(self) -> Progress:
-        if self._shown:
-            from rich.console import Console
-            from rich.progress import (
-                BarColumn,
-                MofNCompleteColumn,
-                ProgressColumn,
-                TextColumn,
-                TimeRemainingColumn,
-            )
-            from rich.progress import Progress as Bars
-            from rich.text import Text
-
-            class Rate(ProgressColumn):
-                def render(self, task: Any) -> Text:
-                    return Text(f"{task.finished_speed or task.speed or 0:,.0f} lines/s")
-
-            self._bar = Bars(
-                TextColumn("{task.description:<20}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                Rate(),
-                TimeRemainingColumn(),
-                console=Console(stderr=True),
-            )
-            self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def __call__(self, phase: str, done: int, total: int) -> None:
-        if self._bar is None:
-            return
-        if phase not in self._tasks:
-            self._tasks[phase] = self._bar.add_task(phase, total=total or None)
-        self._bar.update(self._tasks[phase], completed=done, total=total or None)
-
-
-def shared(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Options that stand before or after the command's name."""
-
-    @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-    @click.option("--quiet", is_flag=True, help="Say nothing but errors.")
-    @click.option(
-        "--config", type=click.Path(path_type=Path, dir_okay=False), help="A TOML file."
-    )
-    @click.pass_context
-    @functools.wraps(command)
-    def wrapped(
-        click_context: click.Context, /, as_json: bool, quiet: bool, config: Path | None, **rest: Any
-    ) -> Any:
-        context = click_context.ensure_object(Context)
-        context.json |= as_json
-        context.quiet |= quiet
-        context.config = config or context.config
-        return command(context, **rest)
-
-    return wrapped
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -169,38 +45,6 @@ def shared(command: Callable[..., Any]) -> Callable[..., Any]:
 def cli(context: Context) -> None:
     """Clear bulk social-security credit transfers: a payment table goes in, cleared and settled
     files come out."""
-
-
-def file_option(
-    *names: str, required: bool = False, text: str = ""
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    return click.option(
-        *names, type=click.Path(path_type=Path), required=required, metavar="FILE", help=text
-    )
-
-
-home_argument = click.argument("home", type=click.Path(path_type=Path))
-at_option = click.option("--at", metavar="TIME", help="The time to record (ISO 8601).")
-strict_option = click.option("--strict-columns", is_flag=True, help="Refuse unknown columns.")
-
-
-def _time(at: str | None) -> str | None:
-    if at is None:
-        return None
-    import datetime
-
-    try:
-        datetime.datetime.fromisoformat(at)
-    except ValueError:
-        raise UsageError(f"--at {at!r} is no ISO 8601 time, such as 2026-11-25T08:00:00") from None
-    return at
-
-
-def _new_settings(context: Context) -> Any:
-    from switch.directory import Settings
-
-    limit = context.settings().get("clearing_limit")
-    return None if limit is None else Settings(clearing_limit=limit).check()
 
 
 @cli.command()
@@ -239,16 +83,18 @@ def init(
         debtors=debtors,
         programmes=programmes,
         balances=balances,
-        settings=_new_settings(context),
+        settings=new_settings(context),
         key=secret,
-        at=_time(at) or "",
+        at=parse_time(at) or "",
     ) as engine:
         counts = {
             "participants": len(engine.directory.participants),
             "debtors": len(engine.directory.debtors),
             "programmes": len(engine.directory.programmes),
         }
-    context.say({"home": str(home), **counts}, lambda: click.echo(f"{home} is ready: {_list(counts)}"))
+    context.say(
+        {"home": str(home), **counts}, lambda: click.echo(f"{home} is ready: {_list(counts)}")
+    )
 
 
 @cli.command()
@@ -270,14 +116,14 @@ def directory(
     from switch.engine import Engine
 
     with Engine(home) as engine:
-        settings = _new_settings(context)
+        settings = new_settings(context)
         if participants or debtors or programmes or settings:
             engine.change_directory(
                 participants=participants,
                 debtors=debtors,
                 programmes=programmes,
                 settings=settings,
-                at=_time(at) or "",
+                at=parse_time(at) or "",
             )
         import msgspec
 
@@ -328,7 +174,7 @@ def register(
             paid_history=paid,
             replace=replace,
             strict_columns=strict_columns,
-            at=_time(at) or "",
+            at=parse_time(at) or "",
             progress=progress,
         )
     context.log.info("registers loaded", home=str(home), **counts)
@@ -348,7 +194,9 @@ def _list(counts: dict[str, int]) -> str:
 
 @cli.command()
 @home_argument
-@click.argument("tables", nargs=-1, required=True, metavar="TABLE...", type=click.Path(path_type=Path))
+@click.argument(
+    "tables", nargs=-1, required=True, metavar="TABLE...", type=click.Path(path_type=Path)
+)
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Default: HOME/out.")
 @click.option("--threads", type=click.IntRange(1, 256), help="Default: the machine's cores.")
 @click.option("--fail-on-refused", is_flag=True, help="Exit 1 if lines were refused or held.")
@@ -370,11 +218,11 @@ def run(
 
     config = context.settings()
     done: list[dict[str, Any]] = []
-    at = _time(at)
+    at = parse_time(at)
     out = out or (Path(config["out"]) if "out" in config else None)
     threads = threads or config.get("threads") or os.cpu_count() or 1
     with _opened(context, home, Engine) as engine:
-        engine.settings = _new_settings(context) or engine.settings
+        engine.settings = new_settings(context) or engine.settings
         for table in tables:
             began = time.monotonic()
             try:
@@ -459,7 +307,9 @@ def _show_lines(lines: list[dict[str, Any]]) -> None:
             f"  {line['amount']:,} dong"
         )
         for state in line["states"]:
-            click.echo(f"  {state['at']}  {state['status']} {state['reason'] or '':4}  {state['text']}")
+            click.echo(
+                f"  {state['at']}  {state['status']} {state['reason'] or '':4}  {state['text']}"
+            )
             if state["transfer_id"]:
                 click.echo(
                     f"      transfer {state['transfer_id']} to {state['participant']},"
@@ -503,20 +353,9 @@ def report(context: Context, home: Path, batch_id: str | None, out: Path | None)
                 raise UsageError(f"{home} has no batch yet")
             batch_id = str(rows[-1]["batch_id"])
         summary = timeline.batch(opened, batch_id)
-    path = _draw(summary, out or home / "out")
+        folder = (out or home / "out") / opened.out_name(summary["batch_id"], summary["seq"])
+    path = draw(summary, folder)
     context.say({"batch_id": batch_id, "picture": str(path)}, lambda: click.echo(f"drawn: {path}"))
-
-
-def _draw(summary: dict[str, Any], out: Path) -> Path:
-    from switch.picture import payday_svg
-
-    path: Path = out / summary["batch_id"] / "payday.svg"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(payday_svg(summary), "utf-8")
-    except OSError as error:
-        raise EnvironmentFailed(f"{path}: {error.strerror}") from error
-    return path
 
 
 @cli.command()
@@ -549,24 +388,19 @@ def verify(context: Context, home: Path) -> None:
 @shared
 def generate(context: Context, folder: Path, people: int, lines: int, seed: int) -> None:
     """Simulate a nation and its payday into DIR: directory, registers, table, dossier, truth."""
-    made = _generate(context, folder, people, lines, seed)
-    document = {"folder": str(folder), "people": people, "count": lines, "sum": str(made.declared_sum)}
+    made = make_nation(context, folder, people, lines, seed)
+    document = {
+        "folder": str(folder),
+        "people": people,
+        "count": lines,
+        "sum": str(made.declared_sum),
+    }
     context.say(
         document,
-        lambda: click.echo(f"{folder}: {people:,} people, {lines:,} lines, {made.declared_sum:,} dong"),
+        lambda: click.echo(
+            f"{folder}: {people:,} people, {lines:,} lines, {made.declared_sum:,} dong"
+        ),
     )
-
-
-def _generate(context: Context, folder: Path, people: int, lines: int, seed: int) -> Any:
-    from switch.sim.world import generate as make
-
-    with Progress(context) as progress:
-        try:
-            return make(folder, people, lines, seed, progress=progress)
-        except OSError as error:
-            if isinstance(error, SwitchError):
-                raise
-            raise EnvironmentFailed(f"{error.filename or folder}: {error.strerror}") from error
 
 
 @cli.command()
@@ -584,65 +418,9 @@ def _generate(context: Context, folder: Path, people: int, lines: int, seed: int
 @shared
 def demo(context: Context, folder: Path, people: int, lines: int, seed: int) -> None:
     """Simulate a small nation, run one payday through the native core, show what happened."""
-    import shutil
+    from switch.demo import run_demo
 
-    from switch.engine import init as make
-    from switch.verify import verify as check
-
-    mark = folder / ".switch-demo"
-    if folder.exists() and any(folder.iterdir()):
-        if not mark.exists():
-            raise UsageError(f"{folder} holds other things: give another --dir")
-        shutil.rmtree(folder)
-    nation, home = folder / "nation", folder / "home"
-    folder.mkdir(parents=True, exist_ok=True)
-    mark.touch()
-
-    def step(text: str) -> None:
-        if not (context.json or context.quiet):
-            click.secho(f"\n{text}", bold=True)
-
-    step(f"1  A nation of {people:,} people and a payday of {lines:,} lines  ({nation})")
-    _generate(context, nation, people, lines, seed)
-    step(f"2  A home with its directory and registers  ({home})")
-    with make(
-        home, participants=nation / "participants.csv", debtors=nation / "debtors.csv"
-    ) as engine:
-        with Progress(context) as progress:
-            engine.register(
-                population=nation / "population.parquet",
-                accounts=nation / "accounts.parquet",
-                paid_history=nation / "paid.parquet",
-                progress=progress,
-            )
-        step("3  The payday: screened, routed, cleared, netted, settled, committed")
-        began = time.monotonic()
-        with Progress(context) as progress:
-            batch = engine.run(
-                nation / "payday.parquet", threads=os.cpu_count() or 1, progress=progress
-            )
-        seconds = time.monotonic() - began
-        if not (context.json or context.quiet):
-            from switch.console import print_batch
-
-            print_batch(context.console(), batch.summary, seconds=seconds)
-        step("4  The same table once more: nothing is paid twice")
-        again = engine.run(nation / "payday.parquet")
-        assert again.replayed
-        if not (context.json or context.quiet):
-            click.echo("   answered from what was stored; no money moved")
-    step("5  Every invariant recomputed from the files alone")
-    checks = check(home)
-    picture = _draw(batch.summary, home / "out")
-    document = {"batch": batch.summary, "checks": len(checks), "picture": str(picture)}
-
-    def show() -> None:
-        click.echo(f"   {len(checks)} checks, all hold")
-        step(f"The picture of the payday: {picture}")
-        if sys.stdout.isatty() and (os.environ.get("DISPLAY") or sys.platform in ("darwin", "win32")):
-            click.launch(str(picture))
-
-    context.say(document, show)
+    run_demo(context, folder, people, lines, seed)
 
 
 def main() -> None:
@@ -655,41 +433,24 @@ def main() -> None:
         raise SystemExit(stop.exit_code) from None
     except click.ClickException as error:
         if as_json:
-            _say_error({"rule": "USAGE", "what": error.format_message()}, error.exit_code)
+            say_error({"rule": "USAGE", "what": error.format_message()}, error.exit_code)
         error.show(sys.stderr)
         raise SystemExit(error.exit_code) from None
     except click.Abort:
         click.echo("interrupted: nothing that was not committed has happened", err=True)
         raise SystemExit(130) from None
     except SwitchError as error:
-        _fail(error, error.exit_code, as_json)
+        fail(error, error.exit_code, as_json)
     except MemoryError:
-        _fail(EnvironmentFailed("not enough memory"), EnvironmentFailed.exit_code, as_json)
+        fail(EnvironmentFailed("not enough memory"), EnvironmentFailed.exit_code, as_json)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         raise SystemExit(EnvironmentFailed.exit_code) from None
     except OSError as error:
-        _fail(EnvironmentFailed(str(error)), EnvironmentFailed.exit_code, as_json)
+        fail(EnvironmentFailed(str(error)), EnvironmentFailed.exit_code, as_json)
     except Exception:
         import traceback
 
         traceback.print_exc()
         click.echo("this is a fault of the engine; what is committed stays the truth", err=True)
         raise SystemExit(SOFTWARE_FAULT) from None
-
-
-def _fail(error: SwitchError, code: int, as_json: bool) -> None:
-    if as_json:
-        document: dict[str, Any] = {"rule": type(error).__name__, "what": str(error)}
-        if isinstance(error, InputRefused):
-            names = ("rule", "what", "file", "row", "column", "remedy")
-            document = {name: getattr(error, name) for name in names}
-        _say_error(document, code)
-    click.echo(f"error: {error}", err=True)
-    raise SystemExit(code)
-
-
-def _say_error(document: dict[str, Any], code: int) -> None:
-    import json
-
-    sys.stdout.write(json.dumps({"error": {**document, "exit_code": code}}) + "\n")

@@ -85,7 +85,8 @@ class Programme(msgspec.Struct, frozen=True):
 
 
 class Settings(msgspec.Struct, forbid_unknown_fields=True):
-    """What a home's owner decides; kept in the catalog, changed only with an audit record."""
+    """What a home's owner decides; kept in the catalog with an audit record; a run may be given
+    others, which its manifest records."""
 
     clearing_limit: int = CLEARING_LIMIT
 

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from switch import _wire
-from switch.batch import Texts
+from switch.columns import Texts
 from switch.directory import Directory
 from switch.schema import MONTHS, period_of
 from switch.segment import Segment, coded, text_array
@@ -195,9 +195,7 @@ class Dispatch:
 
     def close(self) -> dict[str, tuple[str, int]]:
         """(sha256, bytes) of every file by its name in the folder."""
-        return {
-            f"{self._codes[i]}.parquet": outbox.close() for i, outbox in self._outboxes.items()
-        }
+        return {f"{self._codes[i]}.parquet": outbox.close() for i, outbox in self._outboxes.items()}
 
     def abandon(self) -> None:
         for outbox in self._outboxes.values():

@@ -21,9 +21,10 @@ import pyarrow.parquet as pq
 
 from switch import paid, road, segment, settlement
 from switch._core import Core
-from switch.batch import CHUNK_ROWS, TableReader, open_table
+from switch.batch import TableReader, open_table
 from switch.directory import BALANCES, Directory, Settings, read_directory, read_rows
 from switch.errors import InputRefused, UsageError
+from switch.formats import CHUNK_ROWS
 from switch.intake import Declared, Intake, as_date, dossier_path, read_dossier
 from switch.register import Register
 from switch.road import Progress, Run
@@ -145,6 +146,7 @@ class Engine:
     ) -> None:
         """Replace tables of the directory, or the settings; what is None stays."""
         encode = msgspec.to_builtins
+
         def table(rows: Any) -> Any:
             return pa.Table.from_pylist([encode(row) for row in rows])
 
@@ -295,14 +297,7 @@ class Engine:
             raise UsageError(f"chunk_rows is not in 1..{CHUNK_ROWS_MAX}, or threads below 1")
         declared = _declared(table, source, batch_id, value_date, count, sum)
         known = self.home.batch(declared.source, declared.batch_id)
-        reader = open_table(table, PAYMENT, strict_columns=strict_columns)
-        if declared.sha256 and reader.sha256 != declared.sha256:
-            raise InputRefused(
-                "FILE_HASH",
-                "the table's SHA-256 is not the one that the dossier declares",
-                file=reader.name,
-                remedy="send the table that the dossier was made for",
-            )
+        reader = open_table(table, PAYMENT, strict_columns=strict_columns, sha256=declared.sha256)
         at = at if at is not None else declared.value_date.isoformat()
         if known is not None:
             batch = self._answer(known, reader, declared)
@@ -357,17 +352,12 @@ class Engine:
 
     def export(self, batch: Batch, out: Path) -> Path:
         """Copy a batch's answer to out/<batch_id> and out/cycles/<cycle>; each file lands whole."""
-        namesake = self.home.rows(
-            "SELECT min(seq) AS seq FROM batches WHERE batch_id = ?", batch.batch_id
-        )[0]["seq"]
-        # Two sources may use one batch id; the later one's folder says which it is.
-        name = batch.batch_id if namesake == batch.seq else f"{batch.batch_id}.{batch.seq:06d}"
+        name = self.home.out_name(batch.batch_id, batch.seq)
         copies = {
             path.relative_to(batch.folder): out / name / path.relative_to(batch.folder)
             for path in [
                 batch.folder / "status.parquet",
                 *sorted((batch.folder / "clearing").iterdir()),
-                *batch.folder.glob("represented.parquet"),
             ]
         }
         for cycle_file in ("positions.parquet", "settlement.json"):

@@ -19,7 +19,8 @@ import msgspec
 import numpy as np
 
 from switch import _ledger
-from switch.batch import Columns, TableReader, Texts, regular_file, text_buffers
+from switch.batch import TableReader, regular_file
+from switch.columns import Columns, Texts, text_buffers
 from switch.directory import Directory
 from switch.errors import InputRefused, UsageError
 from switch.register import name_keys
@@ -56,7 +57,10 @@ class Declared:
             )
         if not 1 <= len(self.source) <= SOURCE_MAX or not self.source.isprintable():
             raise refuse(
-                "NAME_UNSAFE", f"the source is not 1 to {SOURCE_MAX} characters", "source", "name it"
+                "NAME_UNSAFE",
+                f"the source is not 1 to {SOURCE_MAX} characters",
+                "source",
+                "name it",
             )
         if self.currency != CURRENCY:
             raise refuse(
@@ -322,9 +326,7 @@ class Intake:
             )
         return keys
 
-    def _given_accounts(
-        self, columns: Columns, file: str, done: int
-    ) -> tuple[Any, Texts | None]:
+    def _given_accounts(self, columns: Columns, file: str, done: int) -> tuple[Any, Texts | None]:
         agents: Texts | None = columns.get("creditor_agent")
         accounts: Texts | None = columns.get("creditor_account")
         if agents is None and accounts is None:

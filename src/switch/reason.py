@@ -29,8 +29,8 @@ class Reason(IntEnum):
     PARTICIPANT_UNKNOWN = 12
     PARTICIPANT_SUSPENDED = 13
     AMOUNT_OVER_PARTICIPANT_LIMIT = 14
-    DUPLICATE_IN_TABLE = 15
-    PAID_BEFORE = 16
+    PAID_BEFORE = 15
+    DUPLICATE_IN_TABLE = 16
 
 
 class Rule(NamedTuple):
@@ -73,10 +73,10 @@ RULES: dict[Reason, Rule] = {
     Reason.AMOUNT_OVER_PARTICIPANT_LIMIT: Rule(
         "AM02", "RJCT", "the amount is above the participant's limit"
     ),
+    Reason.PAID_BEFORE: Rule("AM05", "RJCT", "the entitlement was cleared or paid before"),
     Reason.DUPLICATE_IN_TABLE: Rule(
         "AM05", "RJCT", "the entitlement stands earlier in the same table"
     ),
-    Reason.PAID_BEFORE: Rule("AM05", "RJCT", "the entitlement was cleared or paid before"),
 }
 
 REASONS_COUNT = len(Reason)

@@ -22,7 +22,8 @@ import msgspec
 import numpy as np
 
 from switch import _names, _pages, _table
-from switch.batch import TableReader, Texts, text_buffers
+from switch.batch import TableReader
+from switch.columns import Texts, text_buffers
 from switch.errors import EnvironmentFailed, InputRefused, VerificationFailed
 from switch.schema import ACCOUNT_KINDS, DAY_MAX, DAY_MIN, LIFE, NO_CODE
 from switch.segment import HashingFile
@@ -191,7 +192,11 @@ class Register:
         starts = np.empty(self.rows + 1, np.uint32)
         try:
             kept = _table.order_accounts(
-                self.accounts.view(np.uint8), self.rows, rank, self.heap, ordered.view(np.uint8),
+                self.accounts.view(np.uint8),
+                self.rows,
+                rank,
+                self.heap,
+                ordered.view(np.uint8),
                 starts,
             )
         except ValueError as error:
@@ -315,8 +320,6 @@ def mask_text(mask: int) -> str:
     """Initials as a person may read them: 'N* V* A*'."""
     initials = int(mask).to_bytes(8, "little").rstrip(b"\0").decode("ascii", "replace")
     return " ".join(f"{c}*" for c in initials)
-
-
 
 
 def _require_ids(ids: Any, file: str, done: int) -> None:

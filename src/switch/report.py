@@ -7,15 +7,16 @@ moved), held.parquet (lines that wait on).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from switch.batch import Texts
+from switch.columns import Texts
 from switch.directory import Directory
-from switch.netting import Position
 from switch.reason import REASONS_COUNT, RULES, Reason, status_of
 from switch.register import Masks, mask_text
 from switch.schema import MONTHS, NO_CODE, period_of
@@ -175,16 +176,25 @@ def held_rows(batch: Any, raw: dict[str, Any], chosen: Any) -> dict[str, Any]:
     }
 
 
-def positions_table(cycle: list[Position]) -> Any:
-    """positions.parquet of a cycle."""
-    kinds = [pa.string()] * 2 + [pa.int64()] * 5
-    names = Position._fields
-    columns = list(zip(*cycle, strict=True)) or [()] * len(names)
+POSITIONS = pa.schema(
+    [
+        ("participant", pa.string()),
+        ("settled_by", pa.string()),
+        ("credit_count", pa.int64()),
+        ("credit_sum", pa.int64()),
+        ("debit_count", pa.int64()),
+        ("debit_sum", pa.int64()),
+        ("net", pa.int64()),
+    ]
+)
+
+
+def positions_table(cycle: Sequence[tuple[Any, ...]]) -> Any:
+    """positions.parquet of a cycle: rows as POSITIONS has them."""
+    columns = list(zip(*cycle, strict=True)) or [()] * len(POSITIONS)
     return pa.table(
-        {
-            name: pa.array(list(column), kind)
-            for name, kind, column in zip(names, kinds, columns, strict=True)
-        }
+        [pa.array(list(c), f.type) for c, f in zip(columns, POSITIONS, strict=True)],
+        schema=POSITIONS,
     )
 
 
@@ -238,6 +248,4 @@ def receivers(directory: Directory, pair_sum: Any, pair_count: Any) -> list[dict
 
 def write_table(path: Path, table: Any) -> None:
     """A small table as Parquet, the same bytes for the same rows."""
-    import pyarrow.parquet as pq
-
     pq.write_table(table, path, compression="zstd", write_statistics=False, store_schema=False)

@@ -19,7 +19,8 @@ import pyarrow as pa
 from switch import paid, segment, settlement
 from switch._core import Core
 from switch._wire import transfer_ids
-from switch.batch import TableReader, Texts, open_table
+from switch.batch import TableReader, open_table
+from switch.columns import Texts
 from switch.directory import Directory, Settings, provinces
 from switch.dispatch import Cleared, Dispatch, account_texts
 from switch.errors import InputRefused
@@ -87,6 +88,7 @@ def core_of(
         threads,
     )
 
+
 class Run:
     """One table on its road. Everything it writes stands in a draft until the commit."""
 
@@ -132,6 +134,7 @@ class Run:
                 self._open(draft)
                 try:
                     self._represent()
+                    self.core.seal()
                     self.carried = self.core.tally()
                     self._lines()
                     self.status_writer.finish()
@@ -208,7 +211,10 @@ class Run:
             )
         except (OverflowError, ValueError) as error:
             raise InputRefused(
-                "TOTAL_RANGE", str(error), file=self.reader.name, remedy="split the table"
+                "TOTAL_RANGE" if isinstance(error, OverflowError) else "PERIOD_LIMIT",
+                str(error),
+                file=self.reader.name,
+                remedy="split the table",
             ) from error
         return reason, row, participant, account
 
@@ -240,9 +246,7 @@ class Run:
     ) -> None:
         self.status.append(self._status_columns(lines, reason, row, participant, transfer))
         self.lines.append(
-            self.columns.lines(
-                row, lines.amount, lines.benefit, lines.month, lines.debtor, reason
-            )
+            self.columns.lines(row, lines.amount, lines.benefit, lines.month, lines.debtor, reason)
         )
         self._hold(np.uint32(self.seq), lines, reason)
 
@@ -509,5 +513,3 @@ def _transfer_ids_each(heads: list[bytes], line_no: Any, reason: Any) -> tuple[A
 
 def _write_json(path: Path, content: Any) -> None:
     path.write_bytes(msgspec.json.format(msgspec.json.encode(content, order="sorted"), indent=1))
-
-

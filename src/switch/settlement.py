@@ -61,11 +61,11 @@ def postings_of(
         account = settlement_account(directory, code)
         out.append(Posting("P2", account, f"S.RESERVE[{batch}]", gross))
     for i, debtor in enumerate(codes):
-        for j, creditor in enumerate(codes):
+        for j in range(len(codes)):
             amount = int(pair_sum[i, j])
             if amount and i == j:
                 out.append(Posting("P12", f"B.TREASURY[{debtor}]", f"B.CUSTOMER[{debtor}]", amount))
-            elif amount:
+            elif amount and settles[i] != settles[j]:
                 position = f"N.POSITION[{settles[i]}]"
                 out.append(Posting("P3", position, f"N.POSITION[{settles[j]}]", amount))
     clearing = f"S.CLEARING[{cycle}]"
@@ -131,7 +131,7 @@ def require_cover(
 def request(
     directory: Directory, batch: str, cycle: str, value_date: str, nets: dict[str, int]
 ) -> dict[str, Any]:
-    """settlement.json: what the settlement bank is asked to move, a row a settlement participant."""
+    """settlement.json: what the settlement bank is asked to move, by settlement participant."""
     return {
         "cycle": cycle,
         "batch": batch,

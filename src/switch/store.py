@@ -89,7 +89,9 @@ class Home:
     @staticmethod
     def create(path: Path, meta: dict[str, str], at: str, key: bytes | None = None) -> None:
         """A new home with its first audit record. meta: directory, settings, opening balances."""
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        skeleton = {"batches", "registers", "quarantine", "lock", "key", "catalog.new"}
+        # What an `init` that died left behind may be used again: it holds nothing.
+        if path.exists() and (not path.is_dir() or {p.name for p in path.iterdir()} - skeleton):
             raise UsageError(f"{path} exists and is not empty")
         try:
             for folder in (path, path / "batches", path / "registers", path / "quarantine"):
@@ -100,6 +102,7 @@ class Home:
             sync_file(path / "key")
             # The catalog appears whole or not at all: it is made aside and renamed.
             aside = path / "catalog.new"
+            aside.unlink(missing_ok=True)
             db = _connect(aside)
             with _transaction(db):
                 for statement in _SCHEMA.split(";"):
@@ -140,6 +143,12 @@ class Home:
             "SELECT * FROM batches WHERE source = ? AND batch_id = ?", source, batch_id
         )
         return rows[0] if rows else None
+
+    def out_name(self, batch_id: str, seq: int) -> str:
+        """Folder of a batch's answer. Two sources may use one batch id; the later one's folder
+        says which it is."""
+        first = self.rows("SELECT min(seq) AS seq FROM batches WHERE batch_id = ?", batch_id)[0]
+        return batch_id if first["seq"] == seq else f"{batch_id}.{seq:06d}"
 
     def next_batch(self) -> int:
         return int(self.rows("SELECT coalesce(max(seq), 0) + 1 AS seq FROM batches")[0]["seq"])
@@ -200,7 +209,9 @@ class Home:
                 for path in sorted(p for p in draft.rglob("*") if p.is_file()):
                     name = path.relative_to(draft).as_posix()
                     sha256, size = known.get(name) or (digest_of(path), path.stat().st_size)
-                    files.append((f"{folder.relative_to(self.path).as_posix()}/{name}", sha256, size))
+                    files.append(
+                        (f"{folder.relative_to(self.path).as_posix()}/{name}", sha256, size)
+                    )
                     sync_file(path)
                 for path in sorted(p for p in draft.rglob("*") if p.is_dir()):
                     sync_folder(path)

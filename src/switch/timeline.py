@@ -106,7 +106,9 @@ def person(home: Home, person_id: str) -> dict[str, Any]:
     return {"person": home.id_hash(person_id), "lines": found}
 
 
-def _timeline(home: Home, row: Any, answer: dict[str, Any], inner: dict[str, Any]) -> dict[str, Any]:
+def _timeline(
+    home: Home, row: Any, answer: dict[str, Any], inner: dict[str, Any]
+) -> dict[str, Any]:
     states = [_state(row, answer)]
     if answer["status"] == "PDNG":
         later = home.rows("SELECT * FROM batches WHERE seq > ? ORDER BY seq", row["seq"])
@@ -143,4 +145,3 @@ def _state(row: Any, answer: dict[str, Any]) -> dict[str, Any]:
         "cycle": answer["cycle"],
         "file": f"batches/{row['seq']:06d}/status.parquet",
     }
-

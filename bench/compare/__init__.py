@@ -1,0 +1,1 @@
+"""The same job in other tools, side by side: see job.py for what the job is, run.py to run it."""

@@ -1,0 +1,468 @@
+"""The job that every tool does, what it is given, and what its answer is.
+
+Given are the files of `switch generate`; the answer is, for every line, the number of its Reason
+(0: cleared), the receiver and account of cleared lines, and positions by participant. The job has
+four forms:
+
+    memory  lines stand in memory as the columns that the engine's own core takes (codes of benefit,
+            debtor account and agent looked up, 64-bit name keys computed), the register stands in
+            memory in whatever form serves the tool best; from there to reasons, receivers, accounts
+            and positions in memory
+    names   the same, but names come as text (dictionary-encoded) and are normalised in the clock
+    files   payday.parquet to status.parquet, clearing/<participant>.parquet and positions.parquet,
+            all columns of the contract, zstd level 1; the register stands in memory
+    cold    the same in a fresh process, registers read from disk too: from Parquet, or from HOME
+
+Precedence of the reasons 15 and 16 is the engine's: who was paid before is PAID_BEFORE; the first
+living line of an entitlement takes it, and later ones are DUPLICATE_IN_TABLE.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from switch.directory import Directory, provinces, read_directory
+from switch.netting import positions
+from switch.reason import REASONS_COUNT, RULES, Reason, status_of
+from switch.schema import CLEARING_LIMIT, NO_CODE, NOT_GIVEN
+
+FORMS = ("memory", "names", "files", "cold")
+BATCH_SEQ = 1
+EPOCH = datetime.date(1970, 1, 1)
+SENTENCES = ["", *(RULES[Reason(n)].sentence for n in range(1, REASONS_COUNT))]
+ISO_CODES = [None, *(RULES[Reason(n)].code for n in range(1, REASONS_COUNT))]
+STATUSES = [status_of(n) for n in range(REASONS_COUNT)]
+NO_PERSON = 0xFFFF_FFFF
+DUPLICATE, PAID_BEFORE = int(Reason.DUPLICATE_IN_TABLE), int(Reason.PAID_BEFORE)
+
+
+class Answer(NamedTuple):
+    """What a tool answers, in one canonical form."""
+
+    reasons: Any
+    """uint8[lines], in table order"""
+    positions: list[tuple[str, int, int, int, int]]
+    """(participant, credit count and sum, debit count and sum), on-us lines left out; by code"""
+    cleared: tuple[Any, Any] | None = None
+    """Of cleared lines in table order: uint16 directory index, account texts (Arrow)."""
+
+
+def digest(answer: Answer) -> str:
+    """SHA-256 over reason numbers in table order and positions."""
+    assert answer.reasons.dtype == np.uint8
+    whole = hashlib.sha256(np.ascontiguousarray(answer.reasons))
+    rows = [[p[0], *map(int, p[1:])] for p in answer.positions]
+    whole.update(json.dumps(rows).encode())
+    return whole.hexdigest()
+
+
+def detail_digest(answer: Answer) -> str:
+    """SHA-256 over receivers and accounts of cleared lines."""
+    if answer.cleared is None:
+        return ""
+    participant, account = answer.cleared
+    whole = hashlib.sha256(np.ascontiguousarray(participant, "<u2"))
+    _hash_texts(whole, pa.chunked_array([account]).combine_chunks())
+    return whole.hexdigest()
+
+
+def counts(reasons: Any) -> dict[str, int]:
+    """Lines by name of their reason."""
+    by_number = np.bincount(reasons, minlength=REASONS_COUNT)
+    return {Reason(n).name: int(c) for n, c in enumerate(by_number) if c}
+
+
+@dataclass(frozen=True)
+class Job:
+    """The files of one nation, and the tens of rows that everybody reads the same way."""
+
+    folder: Path
+
+    def path(self, name: str) -> Path:
+        return self.folder / f"{name}.parquet"
+
+    @cached_property
+    def dossier(self) -> dict[str, Any]:
+        return json.loads((self.folder / "payday.dossier.json").read_text("utf-8"))
+
+    @cached_property
+    def lines(self) -> int:
+        return int(self.dossier["count"])
+
+    @cached_property
+    def value_date(self) -> datetime.date:
+        return datetime.date.fromisoformat(self.dossier["value_date"])
+
+    @cached_property
+    def value_day(self) -> int:
+        return (self.value_date - EPOCH).days
+
+    @cached_property
+    def directory(self) -> Directory:
+        return read_directory(self.folder / "participants.csv", self.folder / "debtors.csv")
+
+    @cached_property
+    def participants(self) -> list[str]:
+        return [p.participant for p in self.directory.participants]
+
+    @cached_property
+    def benefits(self) -> list[str]:
+        return [p.benefit for p in self.directory.programmes]
+
+    @cached_property
+    def purposes(self) -> list[str]:
+        return [p.purpose for p in self.directory.programmes]
+
+    @cached_property
+    def debtors(self) -> list[str]:
+        return [d.debtor_account for d in self.directory.debtors]
+
+    @cached_property
+    def debtor_agent(self) -> Any:
+        """uint16[debtors]: participant index."""
+        return self.directory.lookups().debtor_agent[:-1]
+
+    @cached_property
+    def suspended(self) -> Any:
+        """bool[participants]"""
+        return self.directory.lookups().suspended.astype(bool)
+
+    @cached_property
+    def amount_max(self) -> Any:
+        """int64[participants], 2**63-1 where there is no limit"""
+        return self.directory.lookups().amount_max
+
+    @cached_property
+    def provinces(self) -> Any:
+        """bool[1000]"""
+        return provinces().astype(bool)
+
+    @property
+    def clearing_limit(self) -> int:
+        return CLEARING_LIMIT
+
+    @cached_property
+    def cycle(self) -> str:
+        return f"{self.value_date:%Y%m%d}-{BATCH_SEQ:06d}"
+
+    @cached_property
+    def transfer_prefix(self) -> str:
+        return f"{self.cycle}-"
+
+    def positions_of(self, pair_sum: Any, pair_count: Any) -> list[Any]:
+        """netting.positions of sums by (debtor agent, receiver)."""
+        return positions(self.directory, pair_sum, pair_count)
+
+    def answer(
+        self, reasons: Any, pair_sum: Any, pair_count: Any, cleared: Any = None
+    ) -> Answer:
+        rows = self.positions_of(pair_sum, pair_count)
+        return Answer(
+            reasons,
+            [
+                (p.participant, p.credit_count, p.credit_sum, p.debit_count, p.debit_sum)
+                for p in rows
+            ],
+            cleared,
+        )
+
+    def write_positions(self, path: Path, pair_sum: Any, pair_count: Any) -> None:
+        """positions.parquet, tens of rows: the engine's own writer, for everyone."""
+        from switch.report import positions_table, write_table
+
+        write_table(path, positions_table(self.positions_of(pair_sum, pair_count)))
+
+    def pair_matrix(self, debtor_agent: Any, participant: Any, values: Any) -> Any:
+        """int64[participants, participants] of grouped values."""
+        out = np.zeros((len(self.participants),) * 2, np.int64)
+        out[np.asarray(debtor_agent), np.asarray(participant)] = np.asarray(values)
+        return out
+
+
+def engine_columns(job: Job, *, keys: bool) -> dict[str, Any]:
+    """The lines as the engine's intake hands them to its core, whole columns: what every tool is
+    given in the forms memory (keys) and names.
+
+    person_id u64, amount i64, benefit u16, debtor u16, agent u16 (NO_CODE unknown; agent NOT_GIVEN
+    where the line names none), month u16; with keys name_key u64 (0 unusable), else name_index i32
+    and name_texts (pa.StringArray, distinct); account_texts: the lines' own accounts (Arrow).
+    """
+    from switch.batch import CHUNK_ROWS, open_table
+    from switch.intake import Intake, read_dossier
+    from switch.schema import PAYMENT
+
+    table = job.path("payday")
+    names = ("person_id", "amount", "benefit", "debtor", "agent", "month", "name_key")
+    kinds = (np.uint64, np.int64, *(np.uint16,) * 4, np.uint64)
+    out: dict[str, Any] = {
+        n: np.empty(job.lines, k)
+        for n, k in zip(names, kinds, strict=True)
+        if keys or n != "name_key"
+    }
+    intake = Intake(job.directory)
+    at = 0
+    accounts = []
+    for chunk in intake.lines(open_table(table, PAYMENT), read_dossier(table), CHUNK_ROWS):
+        end = at + len(chunk)
+        for name, column in out.items():
+            value = getattr(chunk, name)
+            column[at:end] = NOT_GIVEN if value is None else value
+        if chunk.account is None:
+            accounts.append(pa.nulls(len(chunk), pa.string()))
+        else:
+            accounts.append(chunk.account.rows())
+        at = end
+    out["account_texts"] = pa.chunked_array(accounts, pa.string())
+    if not keys:
+        names = pq.read_table(table, columns=["person_name"])["person_name"]
+        out["name_index"], out["name_texts"] = encode(names)
+    return out
+
+
+def encode(column: Any) -> tuple[Any, Any]:
+    """(int32 index, distinct texts) of a chunked text column without nulls; the whole text may be
+    longer than one Arrow array holds."""
+    encoded = column.dictionary_encode().unify_dictionaries()
+    index = np.concatenate([np.asarray(chunk.indices) for chunk in encoded.chunks])
+    return index, encoded.chunk(0).dictionary
+
+
+def engine_name_keys(names: Any) -> Any:
+    """uint64 name keys of a chunked text column, by the engine: 0 where a name is unusable."""
+    from switch.register import Texts, name_keys
+
+    parts = [name_keys(Texts(part, None))[0] for part in names.chunks]
+    return np.concatenate(parts) if parts else np.empty(0, np.uint64)
+
+
+# --- names --------------------------------------------------------------------------------------
+
+_UPPER = np.arange(256, dtype=np.uint8)
+_UPPER[97:123] -= 32
+_UPPER[[9, 10, 11, 12, 13, 28, 29, 30, 31]] = 32
+_KEEP = np.arange(256) < 128
+
+
+def fold_names(names: Any) -> tuple[Any, Any]:
+    """Names (pa.StringArray) in their canonical form (empty where unusable), and which are
+    unusable (bool). Arrow does NFD, numpy the bytes; names with rare letters go through Python.
+    """
+    plain = names.cast(pa.string()) if not pa.types.is_string(names.type) else names
+    bad = np.array(pc.match_substring_regex(plain, r"[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]"))
+    bad |= np.asarray(pc.utf8_length(plain)) > 140
+    usable = pc.if_else(pa.array(bad), "", plain)
+    form = pc.utf8_normalize(usable, "NFD")
+    offsets = np.frombuffer(form.buffers()[1], np.int32)[form.offset :][: len(form) + 1]
+    raw = np.frombuffer(form.buffers()[2] or b"", np.uint8)[offsets[0] : offsets[-1]].copy()
+    offsets = offsets - offsets[0]
+    # A d with stroke is C4 90 or C4 91; combining marks that names have are CC 80 to CD AF.
+    high = np.flatnonzero(raw >= 0x80)
+    lead = high[(raw[high] >= 0xC0)]
+    follow = raw[np.minimum(lead + 1, max(len(raw) - 1, 0))] if len(raw) else raw
+    stroke = (raw[lead] == 0xC4) & ((follow == 0x90) | (follow == 0x91))
+    mark = (raw[lead] == 0xCC) | ((raw[lead] == 0xCD) & (follow < 0xB0))
+    odd = lead[~(stroke | mark)]
+    raw[lead[stroke]] = ord("D")
+    raw = _UPPER[raw]
+    keep = _KEEP[raw]
+    # Of blanks in a row the first stays, unless it begins its name; a last one goes below.
+    blank = raw == 32
+    kept = np.flatnonzero(keep)
+    text, blank = raw[kept], blank[kept]
+    at = np.searchsorted(kept, offsets) if len(kept) < 0 else _positions(keep, offsets)
+    begins = np.zeros(len(text) + 1, bool)
+    begins[at[:-1]] = True
+    before = np.empty_like(blank)
+    before[:1] = True
+    before[1:] = blank[:-1]
+    gone = blank & (before | begins[:-1])
+    # The blank that ends a name: the next kept byte begins another one.
+    stays = ~gone
+    at = _positions(stays, at)
+    text = text[stays]
+    last = at[1:] - 1
+    ends = last[(last >= at[:-1])]
+    ends = ends[text[ends] == 32] if len(ends) else ends
+    if len(ends):
+        stays = np.ones(len(text), bool)
+        stays[ends] = False
+        text, at = text[stays], _positions(stays, at)
+    folded = pa.StringArray.from_buffers(
+        len(names), pa.py_buffer(at.astype(np.int32)), pa.py_buffer(np.ascontiguousarray(text))
+    )
+    if len(odd):
+        from switch._names import fold
+
+        rows = np.unique(np.searchsorted(offsets, odd, side="right") - 1)
+        mask = np.zeros(len(names), bool)
+        mask[rows] = True
+        slow = pa.array([fold(usable[int(row)].as_py()) for row in rows], pa.string())
+        folded = pc.replace_with_mask(folded, pa.array(mask), slow)
+    bad |= np.asarray(pc.binary_length(folded)) == 0
+    return folded, bad
+
+
+def _positions(kept: Any, at: Any) -> Any:
+    """Where positions at (0..len) come to lie when only kept elements stay."""
+    total = np.zeros(len(kept) + 1, np.int64)
+    np.cumsum(kept, out=total[1:])
+    return total[at]
+
+
+def initials(folded: str) -> str:
+    """What may be shown of a name: its initials, of at most eight words."""
+    words = folded.split(" ")[:8] if folded else []
+    return " ".join(f"{w[0] if w[0] < chr(128) else '?'}*" for w in words)
+
+
+def name_differs(line_name: str, registered: str) -> str:
+    """reason_detail of a line whose name differs, both names folded."""
+    return (
+        f"{SENTENCES[Reason.NAME_DIFFERS]}: table {initials(line_name)}, "
+        f"register {initials(registered)}"
+    )
+
+
+# --- files --------------------------------------------------------------------------------------
+
+
+def _hash_texts(whole: Any, texts: Any) -> None:
+    plain = pc.fill_null(texts.cast(pa.large_string()), "\x00")
+    offsets = np.frombuffer(plain.buffers()[1], np.int64)[plain.offset :][: len(plain) + 1]
+    whole.update(np.diff(offsets))
+    if plain.buffers()[2] is not None:
+        whole.update(memoryview(plain.buffers()[2])[offsets[0] : offsets[-1]])
+
+
+STATUS_COLUMNS = (
+    "line_no", "status", "reason", "reason_detail", "transfer_id", "participant", "cycle",
+)
+CLEARING_COLUMNS = (
+    "transfer_id", "end_to_end_id", "creditor_account", "creditor_name", "amount", "purpose",
+    "period", "debtor_account",
+)
+
+
+def _hash_file(path: Path, columns: tuple[str, ...], see: Any = None) -> str:
+    """One hash a column, so that neither row groups nor encodings show in it."""
+    hashes = {name: (hashlib.sha256(), hashlib.sha256()) for name in columns}
+    with pq.ParquetFile(path) as file:
+        if tuple(file.schema_arrow.names) != columns:
+            raise AssertionError(f"{path}: columns {file.schema_arrow.names}")
+        for batch in file.iter_batches(1 << 17):
+            for name in columns:
+                array = batch.column(name)
+                if pa.types.is_dictionary(array.type):
+                    array = array.cast(pa.string())
+                lengths, data = hashes[name]
+                if pa.types.is_integer(array.type):
+                    assert array.null_count == 0
+                    data.update(np.asarray(array).astype("<i8"))
+                    continue
+                plain = pc.fill_null(array.cast(pa.large_string()), "\x00")
+                offsets = np.frombuffer(plain.buffers()[1], np.int64)
+                offsets = offsets[plain.offset :][: len(plain) + 1]
+                lengths.update(np.diff(offsets))
+                if plain.buffers()[2] is not None:
+                    data.update(memoryview(plain.buffers()[2])[offsets[0] : offsets[-1]])
+            if see is not None:
+                see(batch)
+    return "".join(a.hexdigest() + b.hexdigest() for a, b in hashes.values())
+
+
+def read_answer(status: Path, clearing: Path, positions_file: Path) -> tuple[Answer, str]:
+    """What files answer, and a digest of all their columns."""
+    number = {text: n for n, text in enumerate(SENTENCES) if n}
+    differs = SENTENCES[Reason.NAME_DIFFERS]
+    reasons = []
+
+    def see(batch: Any) -> None:
+        detail = batch.column("reason_detail")
+        if not pa.types.is_dictionary(detail.type):
+            detail = detail.dictionary_encode()
+        texts = detail.dictionary.to_pylist()
+        codes = [
+            number[differs if t is not None and t.startswith(differs) else t] for t in texts
+        ]
+        at = np.asarray(pc.fill_null(detail.indices, len(codes)))
+        reasons.append(np.array([*codes, 0], np.uint8)[at])
+
+    whole = hashlib.sha256(_hash_file(status, STATUS_COLUMNS, see).encode())
+    for path in sorted(clearing.glob("*.parquet")):
+        whole.update(path.name.encode() + _hash_file(path, CLEARING_COLUMNS).encode())
+    rows = pq.read_table(positions_file).to_pylist()
+    whole.update(json.dumps(rows, sort_keys=True).encode())
+    listed = [
+        (r["participant"], r["credit_count"], r["credit_sum"], r["debit_count"], r["debit_sum"])
+        for r in rows
+    ]
+    return Answer(np.concatenate(reasons), listed), whole.hexdigest()
+
+
+class Peer:
+    """One tool doing the job. What is not `screen` or `run_files` is outside the clock, except
+    that the form cold times the whole process."""
+
+    name = ""
+    can = FORMS
+    lines_max = 1 << 40
+
+    def __init__(self, job: Job, threads: int) -> None:
+        self.job, self.threads = job, threads
+
+    @staticmethod
+    def version() -> str:
+        raise NotImplementedError
+
+    def load_register(self, form: str) -> None:
+        """Registers and paid history into memory; form memory compares 64-bit name keys, the
+        others names in their canonical form."""
+
+    def load_lines(self, form: str) -> None:
+        """Lines into memory, for the forms memory and names."""
+
+    def prepare(self, form: str, out: Path) -> None:
+        """Before each repetition: forget the last one."""
+
+    def screen(self, form: str) -> None:
+        """The forms memory and names: lines to an answer that stays in memory."""
+
+    def run_files(self, out: Path) -> None:
+        """The form files: payday.parquet to files in out (an empty folder)."""
+
+    def answer(self, *, cleared: bool) -> Answer:
+        """The last screen's answer; with receivers and accounts where cleared."""
+        raise NotImplementedError
+
+    def read_files(self, out: Path) -> tuple[Answer, str]:
+        return read_answer(out / "status.parquet", out / "clearing", out / "positions.parquet")
+
+    def close(self) -> None:
+        pass
+
+
+TOOLS = ("switch", "duckdb", "polars", "pandas", "numpy", "python")
+PACKAGES = {"switch": None, "python": None}
+
+
+def peer_of(tool: str, job: Job, threads: int) -> Peer:
+    """The tool's peer; raises ImportError where the tool is not installed."""
+    import importlib
+
+    module = importlib.import_module(f"bench.compare.{tool}_peer")
+    peer: Peer = module.ToolPeer(job, threads)
+    return peer
+
+
+__all__ = ["NO_CODE", "NO_PERSON", "NOT_GIVEN", "Answer", "Job", "Peer", "digest", "peer_of"]

@@ -1,0 +1,167 @@
+"""The engine in the same forms: its core for columns in memory, a run for files."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from switch.batch import open_table
+from switch.columns import Texts
+from switch.formats import CHUNK_ROWS
+from switch.dispatch import account_texts
+from switch.engine import Engine, core_of, init
+from switch.intake import Intake, read_dossier
+from switch.register import Texts, name_keys
+from switch.schema import PAYMENT
+
+from .job import Answer, Job, Peer, encode, read_answer
+
+
+def make_home(job: Job, home: Path) -> None:
+    """A home with the nation's registers and no batch."""
+    with init(
+        home, participants=job.folder / "participants.csv", debtors=job.folder / "debtors.csv"
+    ) as engine:
+        engine.register(
+            population=job.path("population"),
+            accounts=job.path("accounts"),
+            paid_history=job.path("paid"),
+        )
+
+
+def copy_home(home: Path, to: Path) -> None:
+    """A home of its own for one run: what never changes is linked, the catalog is copied."""
+
+    def copy(source: str, target: str) -> None:
+        if "registers" in Path(source).parts:
+            os.link(source, target)
+        else:
+            shutil.copy2(source, target)
+
+    shutil.rmtree(to, ignore_errors=True)
+    shutil.copytree(home, to, copy_function=copy)
+
+
+class ToolPeer(Peer):
+    name = "switch"
+
+    def __init__(self, job: Job, threads: int) -> None:
+        super().__init__(job, threads)
+        self.home = job.folder / "home"
+        self.work: Path | None = None
+        self.engine: Engine | None = None
+        self.core: Any = None
+        self.batch: Any = None
+
+    @staticmethod
+    def version() -> str:
+        return importlib.metadata.version("payment-switch")
+
+    def load_register(self, form: str) -> None:
+        if not self.home.exists():
+            aside = self.home.with_name(f"home.{os.getpid()}")
+            make_home(self.job, aside)
+            aside.rename(self.home)
+        if form in ("memory", "names"):
+            self.open(self.home.with_name(f"home.{os.getpid()}.work"))
+
+    def open(self, work: Path) -> None:
+        self.close()
+        copy_home(self.home, work)
+        self.work, self.engine = work, Engine(work)
+        self.engine.open_register()
+
+    def load_lines(self, form: str) -> None:
+        assert self.engine is not None
+        table = self.job.path("payday")
+        reader = open_table(table, PAYMENT)
+        intake = Intake(self.engine.directory)
+        self.chunks = list(intake.lines(reader, read_dossier(table), CHUNK_ROWS))
+        self.names: list[Any] = []
+        if form == "names":
+            names = pq.read_table(table, columns=["person_name"])["person_name"]
+            index, values = encode(names)
+            self.names = [Texts(values, index)]
+            for chunk in self.chunks:
+                chunk.name_key = None
+
+    def prepare(self, form: str, out: Path) -> None:
+        if form == "files":
+            self.open(out / "home")
+        else:
+            if self.core is not None:
+                self.core.close()
+            assert self.engine is not None
+            self.core = core_of(self.engine, self.job.value_date, self.threads)
+            self.result: list[Any] = []
+
+    def screen(self, form: str) -> None:
+        core = self.core
+        if form == "names":
+            keys, _, bad = name_keys(self.names[0])
+            assert bad < 0
+        at = 0
+        for c in self.chunks:
+            key = c.name_key if form == "memory" else keys[at : at + len(c)]
+            reason, row, participant, account = core.screen(
+                c.amount, c.person_id, key, c.benefit, c.debtor, c.agent
+            )
+            core.post(reason, row, c.benefit, c.month, c.debtor, participant, c.amount)
+            self.result.append((reason, participant, account))
+            at += len(c)
+
+    def run_files(self, out: Path) -> None:
+        assert self.engine is not None
+        self.batch = self.engine.run(self.job.path("payday"), threads=self.threads, out=out)
+
+    def answer(self, *, cleared: bool) -> Answer:
+        reasons = np.concatenate([reason for reason, _, _ in self.result])
+        of_cleared = None
+        if cleared:
+            assert self.engine is not None
+            heap = self.engine.open_register().heap
+            texts, participants = [], []
+            for chunk, (reason, participant, account) in zip(
+                self.chunks, self.result, strict=True
+            ):
+                live = reason == 0
+                offsets, data = account_texts(account, heap, chunk.account)
+                whole = pa.StringArray.from_buffers(
+                    len(reason), pa.py_buffer(offsets), pa.py_buffer(data)
+                )
+                texts.append(whole.filter(pa.array(live)))
+                participants.append(participant[live])
+            of_cleared = (
+                np.concatenate(participants),
+                pa.chunked_array(texts).combine_chunks(),
+            )
+        return self.job.answer(reasons, self.core.pair_sum, self.core.pair_count, of_cleared)
+
+    def read_files(self, out: Path) -> tuple[Answer, str]:
+        folder = out / self.job.dossier["batch_id"]
+        cycle = out / "cycles" / self.job.cycle
+        return read_answer(
+            folder / "status.parquet", folder / "clearing", cycle / "positions.parquet"
+        )
+
+    def cold_command(self, home: Path, out: Path) -> list[str]:
+        return [
+            sys.executable, "-m", "switch", "run", str(home), str(self.job.path("payday")),
+            "--out", str(out), "--threads", str(self.threads), "--quiet",
+        ]
+
+    def close(self) -> None:
+        if self.engine is not None:
+            self.engine.close()
+            self.engine = None
+        if self.work is not None:
+            shutil.rmtree(self.work, ignore_errors=True)
+            self.work = None

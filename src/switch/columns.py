@@ -1,0 +1,299 @@
+"""Columns: what a value of each kind is read from, and what is refused.
+
+Floor 2, lowest step. Text becomes numbers only where every character says so; the first value that
+cannot be read as its kind is reported by its row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from switch import _text
+from switch.schema import NO_CODE, YEAR_MAX, YEAR_MIN, month_of
+
+PERIOD_MIN, PERIOD_MAX = YEAR_MIN * 100 + 1, YEAR_MAX * 100 + 12
+_MONTH_OF = np.array(
+    [NO_CODE if (m := month_of(p)) is None else m for p in range(PERIOD_MIN, PERIOD_MAX + 1)],
+    np.uint16,
+)
+
+
+@dataclass(slots=True)
+class Texts:
+    """A text column: values, and where it came as a dictionary the index of each row's value.
+
+    values: pa.StringArray (int32 offsets). index: int32[rows], -1 for null, or None where values
+    stand row by row (nulls as the array says).
+    """
+
+    values: Any
+    index: np.ndarray[Any, np.dtype[np.int32]] | None
+
+    def buffers(self) -> tuple[Any, Any]:
+        """(offsets int32, data uint8) of values, as the kernels take them."""
+        return text_buffers(self.values)
+
+    def rows(self) -> Any:
+        """The column as a plain pa.StringArray, row by row."""
+        if self.index is None:
+            return self.values
+        mask = self.index < 0
+        return self.values.take(pa.array(np.where(mask, 0, self.index), mask=mask))
+
+    def null_rows(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        if self.index is not None:
+            return self.index < 0
+        return np.asarray(self.values.is_null())
+
+
+Columns = dict[str, Any]
+"""Columns of one chunk by name: numpy arrays for LINE_NO (uint32), ID (uint64, 2**64-1 where the
+text is no id), AMOUNT (int64), PERIOD (uint16 months since 1900-01), DATE (int32 days), PRIORITY
+(uint8); `Texts` for CODE and TEXT. A nullable column that the file lacks is absent."""
+
+
+def text_buffers(array: Any) -> tuple[Any, Any]:
+    """(offsets int32[n + 1], data uint8) of a pa.StringArray; offsets are absolute in data."""
+    _, offsets, data = array.buffers()
+    if offsets is None or len(array) == 0:
+        return np.zeros(1, np.int32), np.empty(0, np.uint8)
+    start = array.offset
+    return (
+        np.frombuffer(offsets, np.int32, start + len(array) + 1)[start:],
+        np.frombuffer(data, np.uint8) if data is not None else np.empty(0, np.uint8),
+    )
+
+
+class BadValue(Exception):
+    """A value that cannot be read as its type: row is 0-based in the chunk."""
+
+    def __init__(self, rule: str, row: int, what: str, remedy: str) -> None:
+        self.rule, self.row, self.what, self.remedy = rule, row, what, remedy
+
+
+def first_line(error: Exception) -> str:
+    """An Arrow message without the data that it may quote."""
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return text.split(":")[0][:80]
+
+
+def validate(array: Any) -> None:
+    try:
+        array.validate(full=True)
+    except pa.ArrowException as error:
+        raise BadValue(
+            "ARROW_INVALID",
+            0,
+            f"the column's data is damaged ({first_line(error)}, in this row or after it)",
+            "ask for the file again; text must be UTF-8 and offsets in order",
+        ) from None
+
+
+def as_string(array: Any) -> Any:
+    """Any text array as pa.StringArray with int32 offsets."""
+    if not pa.types.is_string(array.type):
+        try:
+            array = array.cast(pa.string())
+        except pa.ArrowInvalid:
+            raise BadValue(
+                "FIELD_TOO_LONG", 0, "a chunk of text exceeds 2 GiB", "shorten the values"
+            ) from None
+    return array
+
+
+def require_bounds(array: Any) -> None:
+    """Refuse a dictionary array that has indices beyond its dictionary."""
+    bounds = pc.min_max(array.indices)
+    if len(array.indices) > array.indices.null_count and (
+        bounds["min"].as_py() < 0 or bounds["max"].as_py() >= len(array.dictionary)
+    ):
+        raise BadValue(
+            "ARROW_INVALID", 0, "a dictionary index is out of range", "ask for the file again"
+        )
+
+
+def plain(array: Any) -> Any:
+    """A dictionary array row by row, so that nulls among its values show."""
+    require_bounds(array)
+    return array.cast(array.type.value_type)
+
+
+def read_texts(array: Any, encode: bool, check: bool) -> Texts:
+    """Text as is, or with encode as dictionary. check: validate UTF-8 and bounds in full."""
+    if pa.types.is_integer(array.type):
+        return Texts(array.cast(pa.string()), None)
+    if not pa.types.is_dictionary(array.type):
+        array = as_string(array)
+        if check:
+            validate(array)
+        if not encode:
+            return Texts(array, None)
+        array = array.dictionary_encode()
+    else:
+        if pa.types.is_dictionary(array.type.value_type):
+            raise BadValue("TYPE", 0, "a dictionary of dictionaries", "write plain text")
+        require_bounds(array)
+        if check:
+            validate(array.dictionary)
+    values = as_string(array.dictionary)
+    indices = array.indices
+    if values.null_count:
+        nulls = np.asarray(values.is_null())
+        index = np.asarray(pc.fill_null(indices.cast(pa.int32()), -1))
+        index = np.where((index >= 0) & nulls[index], -1, index).astype(np.int32)
+        values = pc.fill_null(values, "")
+    else:
+        if indices.null_count:
+            indices = pc.fill_null(indices.cast(pa.int32()), -1)
+        elif indices.type != pa.int32():
+            indices = indices.cast(pa.int32())
+        index = np.asarray(indices)
+    return Texts(values, index)
+
+
+def read_ids(array: Any, from_text: bool) -> Any:
+    if pa.types.is_dictionary(array.type):
+        array = plain(array)
+    if not pa.types.is_integer(array.type):
+        array = as_string(array)
+        validate(array)
+        ids = np.empty(len(array), np.uint64)
+        odd = _text.parse_ids(*text_buffers(array), ids)
+        if from_text and odd >= 0:
+            raise BadValue(
+                "ID_LENGTH",
+                odd,
+                "the id is not 12 characters long",
+                "write ids as text with their leading zeros",
+            )
+        return ids
+    values = np.asarray(array)
+    # Negative numbers wrap to more than 12 digits: malformed ids, a reason code of their line.
+    return values.astype(np.uint64)
+
+
+def read_amounts(array: Any) -> Any:
+    if pa.types.is_string(array.type):
+        amounts = np.empty(len(array), np.int64)
+        row, fault = _text.parse_amounts(*text_buffers(array), amounts)
+        if row >= 0:
+            rule = {_text.Fault.MISSING: "AMOUNT_MISSING", _text.Fault.RANGE: "AMOUNT_RANGE"}
+            raise BadValue(
+                rule.get(fault, "AMOUNT_FORMAT"),
+                row,
+                "the amount is not a whole number in plain digits that fits 64 bits",
+                "write whole dong without marks, signs, blanks or decimals",
+            )
+        return amounts
+    if not pa.types.is_int64(array.type):
+        try:
+            array = array.cast(pa.int64())
+        except pa.ArrowInvalid:
+            values = array.cast(pa.decimal128(38, 0)).to_pylist()
+            row = next(i for i, v in enumerate(values) if not -(2**63) <= v < 2**63)
+            raise BadValue(
+                "AMOUNT_RANGE", row, "the amount does not fit 64 bits", "correct the amount"
+            ) from None
+    return np.asarray(array)
+
+
+def read_limits(array: Any) -> Any:
+    """Amounts of which some are absent: 2**63-1, no limit."""
+    given = ~np.asarray(array.is_null())
+    limits = np.full(len(array), 2**63 - 1, np.int64)
+    try:
+        limits[given] = read_amounts(array.drop_null())
+    except BadValue as bad:
+        bad.row = int(np.flatnonzero(given)[bad.row])
+        raise
+    return limits
+
+
+def read_integers(array: Any, low: int, high: int, what: str, from_text: bool) -> Any:
+    if from_text:
+        values = read_amounts(array)
+    else:
+        try:
+            values = np.asarray(array.cast(pa.int64()))
+        except pa.ArrowInvalid:
+            values = np.asarray(array.cast(pa.float64()))
+    outside = (values < low) | (values > high)
+    if outside.any():
+        raise BadValue(
+            "RANGE",
+            int(np.argmax(outside)),
+            f"the {what} is not between {low} and {high}",
+            f"correct the {what}",
+        )
+    return values
+
+
+def read_months(array: Any) -> Any:
+    bad = BadValue("PERIOD_INVALID", 0, "the period is no month", "write it as yyyymm or yyyy-mm")
+    if pa.types.is_integer(array.type):
+        periods = np.asarray(array.cast(pa.int64(), safe=False))
+        outside = (periods < PERIOD_MIN) | (periods > PERIOD_MAX)
+        found = _MONTH_OF[np.where(outside, 0, periods - PERIOD_MIN)]
+        outside |= found == NO_CODE
+        if outside.any():
+            bad.row = int(np.argmax(outside))
+            raise bad
+        return found
+    texts = read_texts(array, True, check=True)
+    assert texts.index is not None
+    values = texts.values.to_pylist()
+    month_by_value = np.array([_month_of_text(value) for value in values] or [-1], np.int64)
+    months = month_by_value[texts.index]
+    if (months < 0).any():
+        bad.row = int(np.argmax(months < 0))
+        raise bad
+    return months.astype(np.uint16)
+
+
+def _month_of_text(text: str) -> int:
+    digits = text.replace("-", "", 1) if len(text) == 7 and text[4] == "-" else text
+    if len(digits) != 6 or not (digits.isascii() and digits.isdigit()):
+        return -1
+    month = month_of(int(digits))
+    return -1 if month is None else month
+
+
+def read_days(array: Any, null: int) -> Any:
+    if pa.types.is_dictionary(array.type):
+        array = array.cast(array.type.value_type)
+    if pa.types.is_string(array.type):
+        texts = read_texts(array, True, check=True)
+        assert texts.index is not None
+        days = [_day_of_text(value) for value in texts.values.to_pylist()]
+        lookup = np.array([*(-1 if d is None else d for d in days), null], np.int64)
+        broken = np.array([*(d is None for d in days), False])
+        if broken[texts.index].any():
+            raise BadValue(
+                "DATE_INVALID",
+                int(np.argmax(broken[texts.index])),
+                "the date does not exist",
+                "write dates as yyyy-mm-dd",
+            )
+        return lookup[texts.index].astype(np.int32)
+    if not pa.types.is_date32(array.type):
+        dates = array.cast(pa.date32(), safe=False)
+        back = dates.cast(array.type)
+        if not pc.all(pc.fill_null(pc.equal(back, array), True)).as_py():
+            row = pc.index(pc.fill_null(pc.equal(back, array), True), False).as_py()
+            raise BadValue("TYPE", row, "the date has a time of day", "write dates as date32")
+        array = dates
+    days = array.cast(pa.int32())
+    return np.asarray(pc.fill_null(days, null) if days.null_count else days)
+
+
+def _day_of_text(text: str) -> int | None:
+    try:
+        value = np.datetime64(text, "D") if len(text) == 10 else None
+    except ValueError:
+        return None
+    return None if value is None else int(value.astype(np.int64))

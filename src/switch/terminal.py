@@ -1,0 +1,230 @@
+"""What every command shares: how to speak, the options, progress, and drawing a picture.
+
+Floor 6, below the commands. Nothing here knows a command.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from switch.errors import EnvironmentFailed, InputRefused, SwitchError, UsageError
+
+
+class Context:
+    """What every command shares: how to speak, and the configuration."""
+
+    def __init__(self) -> None:
+        self.json = False
+        self.quiet = False
+        self.config: Path | None = None
+
+    def say(self, document: dict[str, Any], show: Callable[[], None]) -> None:
+        """The answer: as JSON, or as show prints it."""
+        if self.json:
+            import msgspec
+
+            sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
+        elif not self.quiet:
+            show()
+
+    @functools.cached_property
+    def log(self) -> Any:
+        """structlog on stderr: for people on a terminal, JSON elsewhere."""
+        import logging
+
+        import structlog
+
+        renderer: Any = structlog.processors.JSONRenderer()
+        if sys.stderr.isatty():
+            renderer = structlog.dev.ConsoleRenderer()
+        structlog.configure(
+            processors=[
+                structlog.processors.add_log_level,
+                structlog.processors.TimeStamper(fmt="iso"),
+                renderer,
+            ],
+            wrapper_class=structlog.make_filtering_bound_logger(
+                logging.WARNING if self.quiet else logging.INFO
+            ),
+            logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        )
+        return structlog.get_logger()
+
+    def console(self) -> Any:
+        from rich.console import Console
+
+        return Console(highlight=False)
+
+    def settings(self) -> dict[str, Any]:
+        """What --config says. Raises UsageError for a file that is no such configuration."""
+        if self.config is None:
+            return {}
+        import tomllib
+
+        try:
+            content = tomllib.loads(self.config.read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise UsageError(f"configuration {self.config}: {error}") from error
+        unknown = set(content) - {"clearing_limit", "threads", "out"}
+        if unknown:
+            raise UsageError(
+                f"configuration {self.config}: unknown {min(unknown)!r}; known are"
+                " clearing_limit, threads, out"
+            )
+        for name, kind in (("clearing_limit", int), ("threads", int), ("out", str)):
+            if name in content and type(content[name]) is not kind:
+                raise UsageError(f"configuration {self.config}: {name} is no {kind.__name__}")
+        return content
+
+
+class Progress:
+    """A bar with rows per second on stderr, on a terminal only."""
+
+    def __init__(self, context: Context) -> None:
+        self._shown = sys.stderr.isatty() and not (context.json or context.quiet)
+        self._bar: Any = None
+        self._tasks: dict[str, Any] = {}
+
+    def __enter__(self) -> Progress:
+        if self._shown:
+            from rich.console import Console
+            from rich.progress import (
+                BarColumn,
+                MofNCompleteColumn,
+                ProgressColumn,
+                TextColumn,
+                TimeRemainingColumn,
+            )
+            from rich.progress import Progress as Bars
+            from rich.text import Text
+
+            class Rate(ProgressColumn):
+                def render(self, task: Any) -> Text:
+                    return Text(f"{task.finished_speed or task.speed or 0:,.0f} lines/s")
+
+            self._bar = Bars(
+                TextColumn("{task.description:<20}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                Rate(),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+            )
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, phase: str, done: int, total: int) -> None:
+        if self._bar is None:
+            return
+        if phase not in self._tasks:
+            self._tasks[phase] = self._bar.add_task(phase, total=total or None)
+        self._bar.update(self._tasks[phase], completed=done, total=total or None)
+
+
+def shared(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options that stand before or after the command's name."""
+
+    @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+    @click.option("--quiet", is_flag=True, help="Say nothing but errors.")
+    @click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="A TOML file.")
+    @click.pass_context
+    @functools.wraps(command)
+    def wrapped(
+        click_context: click.Context,
+        /,
+        as_json: bool,
+        quiet: bool,
+        config: Path | None,
+        **rest: Any,
+    ) -> Any:
+        context = click_context.ensure_object(Context)
+        context.json |= as_json
+        context.quiet |= quiet
+        context.config = config or context.config
+        return command(context, **rest)
+
+    return wrapped
+
+
+def file_option(
+    *names: str, required: bool = False, text: str = ""
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    return click.option(
+        *names, type=click.Path(path_type=Path), required=required, metavar="FILE", help=text
+    )
+
+
+home_argument = click.argument("home", type=click.Path(path_type=Path))
+at_option = click.option("--at", metavar="TIME", help="The time to record (ISO 8601).")
+strict_option = click.option("--strict-columns", is_flag=True, help="Refuse unknown columns.")
+
+
+def parse_time(at: str | None) -> str | None:
+    if at is None:
+        return None
+    import datetime
+
+    try:
+        datetime.datetime.fromisoformat(at)
+    except ValueError:
+        raise UsageError(f"--at {at!r} is no ISO 8601 time, such as 2026-11-25T08:00:00") from None
+    return at
+
+
+def new_settings(context: Context) -> Any:
+    from switch.directory import Settings
+
+    limit = context.settings().get("clearing_limit")
+    return None if limit is None else Settings(clearing_limit=limit).check()
+
+
+def draw(summary: dict[str, Any], folder: Path) -> Path:
+    """The picture of a batch in folder. Raises EnvironmentFailed where it cannot be written."""
+    from switch.picture import payday_svg
+
+    path = folder / "payday.svg"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(payday_svg(summary), "utf-8")
+    except OSError as error:
+        raise EnvironmentFailed(f"{path}: {error.strerror}") from error
+    return path
+
+
+def generate(context: Context, folder: Path, people: int, lines: int, seed: int) -> Any:
+    from switch.sim.world import generate as make
+
+    with Progress(context) as progress:
+        try:
+            return make(folder, people, lines, seed, progress=progress)
+        except OSError as error:
+            if isinstance(error, SwitchError):
+                raise
+            raise EnvironmentFailed(f"{error.filename or folder}: {error.strerror}") from error
+
+
+def fail(error: SwitchError, code: int, as_json: bool) -> None:
+    if as_json:
+        document: dict[str, Any] = {"rule": type(error).__name__, "what": str(error)}
+        if isinstance(error, InputRefused):
+            names = ("rule", "what", "file", "row", "column", "remedy")
+            document = {name: getattr(error, name) for name in names}
+        say_error(document, code)
+    click.echo(f"error: {error}", err=True)
+    raise SystemExit(code)
+
+
+def say_error(document: dict[str, Any], code: int) -> None:
+    import json
+
+    sys.stdout.write(json.dumps({"error": {**document, "exit_code": code}}) + "\n")
