@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from scene import make_home, person, account
+from scene import account, make_home, person
 
 import switch
 from switch.sim.world import Generated

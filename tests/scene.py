@@ -195,7 +195,9 @@ def make_home(
     return path
 
 
-def run(engine: Engine, lines: Iterable[Row] | pa.Table, batch_id: str = "B", **options: Any) -> Batch:
+def run(
+    engine: Engine, lines: Iterable[Row] | pa.Table, batch_id: str = "B", **options: Any
+) -> Batch:
     """Run lines (or a table) from memory, with true control totals."""
     table = lines if isinstance(lines, pa.Table) else payment_table(lines)
     declared = {
@@ -234,7 +236,7 @@ def write_file(table: pa.Table, path: Path, form: str) -> Path:
         pq.write_table(table, path)
     elif form == "csv":
         with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
+            writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
             writer.writerow(table.schema.names)
             for row in table.to_pylist():
                 row["person_id"] = _twelve(row["person_id"])
@@ -250,13 +252,13 @@ def _twelve(value: int | str) -> str:
     return f"{value:012d}" if isinstance(value, int) else value
 
 
-def write_dossier(path: Path, count: int, total: int, **changes: Any) -> Path:
+def write_dossier(path: Path, rows: int, total: int, **changes: Any) -> Path:
     """The dossier of a written table; `changes` replace entries, None leaves one out."""
     content = {
         "source": "VSS",
         "batch_id": "B",
         "currency": "VND",
-        "count": count,
+        "count": rows,
         "sum": str(total),
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "0" * 64,
         "value_date": VALUE_DATE.isoformat(),

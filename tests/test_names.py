@@ -13,7 +13,12 @@ from switch.register import mask_text, name_keys
 
 ONE_NAME = (
     ("Hoà", "Hòa", "HOA", "hoa", "  Hoa ", "Hoa\u0300", "HO\u0300A"),
-    ("Nguyễn Văn Đức", "NGUYEN VAN DUC", "nguyễn  văn\u00a0đức", "Nguyê\u0303n Va\u0306n Đư\u0301c"),
+    (
+        "Nguyễn Văn Đức",
+        "NGUYEN VAN DUC",
+        "nguyễn  văn\u00a0đức",
+        "Nguyê\u0303n Va\u0306n Đư\u0301c",
+    ),
     ("Đặng Thị Ánh", "DANG THI ANH", "đặng thị ánh", "Ðặng Thị Ánh".replace("Ð", "Đ")),
     ("Trần Quốc Khánh", "TRÂ\u0300N QUÔ\u0301C KHANH"),
     ("Lê Thị Ý", "LE THI Y", "Lê\u2003Thị\u3000Ý"),
@@ -124,7 +129,16 @@ def test_names__keys_of_many_names_do_not_collide() -> None:
 
 @pytest.mark.parametrize(
     "broken",
-    [b"\xff", b"\xc3", b"a\xe1\xbb", b"\xc0\xaf", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\x80", b"An\xf1o"],
+    [
+        b"\xff",
+        b"\xc3",
+        b"a\xe1\xbb",
+        b"\xc0\xaf",
+        b"\xed\xa0\x80",
+        b"\xf4\x90\x80\x80",
+        b"\x80",
+        b"An\xf1o",
+    ],
 )
 def test_names__invalid_utf8_is_found(broken: bytes) -> None:
     assert name_keys(raw_texts([b"An", b"", broken, b"\xff"]))[2] == 2

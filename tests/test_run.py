@@ -315,9 +315,7 @@ def test_run__nothing_accepted_is_answered_too(village: Path) -> None:
 def test_run__positions_are_the_sums_of_the_lines_and_sum_to_zero(
     payday: switch.Batch, nation: Generated
 ) -> None:
-    agent_of = {
-        row["debtor_account"]: row["debtor_agent"] for row in csv_rows(nation.debtors)
-    }
+    agent_of = {row["debtor_account"]: row["debtor_agent"] for row in csv_rows(nation.debtors)}
     expected: dict[str, list[int]] = {}
     lines = pq.read_table(nation.payday).to_pylist()
     for sent, answer in zip(lines, payday.status.to_pylist(), strict=True):
@@ -426,7 +424,12 @@ def test_run__same_id_with_other_content_is_refused(village: Path, column: str) 
 
 
 def test_run__same_id_with_other_file_exits_3(village: Path, tmp_path: Path) -> None:
-    assert command("run", "--quiet", village, write_table(payment_table([line(1)]), tmp_path / "a")).code == 0
+    assert (
+        command(
+            "run", "--quiet", village, write_table(payment_table([line(1)]), tmp_path / "a")
+        ).code
+        == 0
+    )
     before = tree_digest(village)
     said = command("--json", "run", village, write_table(payment_table([line(2)]), tmp_path / "b"))
     assert said.code == 3
@@ -691,8 +694,14 @@ ACCOUNT_CASES: dict[str, tuple[list[dict[str, Any]], str | None]] = {
     "ended_before_1970": ([A | {"valid_to": dt.date(1965, 1, 1)}], None),
     "lower_priority_number": ([A | {"priority": 2}, B], "222"),
     "next_priority_when_the_first_ended": ([A | {"valid_to": BEFORE}, B | {"priority": 9}], "222"),
-    "next_priority_when_the_first_begins": ([A | {"valid_from": AFTER}, B | {"priority": 9}], "222"),
-    "earlier_start_of_equal_priority": ([A | {"valid_from": ON}, B | {"valid_from": BEFORE}], "222"),
+    "next_priority_when_the_first_begins": (
+        [A | {"valid_from": AFTER}, B | {"priority": 9}],
+        "222",
+    ),
+    "earlier_start_of_equal_priority": (
+        [A | {"valid_from": ON}, B | {"valid_from": BEFORE}],
+        "222",
+    ),
     "no_start_is_the_earliest": ([A | {"valid_from": dt.date(1900, 1, 1)}, B], "222"),
     "smaller_participant": ([A | {"participant": SMALL_BANK}, B | {"participant": BANK}], "222"),
     "smaller_account_as_text": ([A | {"account": "9"}, B | {"account": "10"}], "10"),
@@ -803,7 +812,9 @@ def test_register__upsert_replaces_by_key_and_keeps_the_rest(village: Path) -> N
 
 
 def test_register__person_may_come_back_to_life(tmp_path: Path) -> None:
-    home = make_home(tmp_path / "h", [person(1, status="deceased", status_since=APRIL)], [account(1)])
+    home = make_home(
+        tmp_path / "h", [person(1, status="deceased", status_since=APRIL)], [account(1)]
+    )
     assert reasons(pay(home, [line(1)], "A")) == ["MD07"]
     with switch.open(home) as engine:
         engine.register(population=people_table([person(1)]))
@@ -966,7 +977,9 @@ def test_run__unguarded_accounts_may_go_below_zero(tmp_path: Path) -> None:
 
 
 def test_run__net_debit_cap_refuses_the_table(tmp_path: Path) -> None:
-    capped = [r | ({"net_debit_cap": 100} if r["participant"] == TREASURY else {}) for r in PARTICIPANTS]
+    capped = [
+        r | ({"net_debit_cap": 100} if r["participant"] == TREASURY else {}) for r in PARTICIPANTS
+    ]
     home = make_home(tmp_path / "h", map(person, (1, 2)), map(account, (1, 2)), participants=capped)
     before = tree_digest(home)
     with pytest.raises(InputRefused, match="NET_DEBIT_CAP"):
@@ -981,12 +994,12 @@ def test_run__clearing_limit_comes_from_the_configuration(
 ) -> None:
     config = tmp_path / "switch.toml"
     config.write_text("clearing_limit = 50\n")
-    table = write_table(
-        payment_table([line(1, amount=50), line(2, amount=51)]), tmp_path / "t"
-    )
+    table = write_table(payment_table([line(1, amount=50), line(2, amount=51)]), tmp_path / "t")
     options = ["--config", config]
-    said = command(*options, "--json", "run", village, table) if at == "before" else command(
-        "run", village, table, "--json", *options
+    said = (
+        command(*options, "--json", "run", village, table)
+        if at == "before"
+        else command("run", village, table, "--json", *options)
     )
     assert said.code == 0
     assert [r["reason"] for r in said.document["batches"][0]["reasons"]] == ["AM13"]
@@ -1076,9 +1089,7 @@ def test_command__wrong_call_exits_2(
     assert tree_digest(village) == before
 
 
-def test_command__at_is_recorded_and_changes_no_other_answer(
-    village: Path, tmp_path: Path
-) -> None:
+def test_command__at_is_recorded_and_changes_no_other_answer(village: Path, tmp_path: Path) -> None:
     table = write_table(payment_table([line(1)]), tmp_path / "t")
     other = shutil.copytree(village, tmp_path / "other")
     assert command("--quiet", "run", village, table).code == 0

@@ -99,10 +99,7 @@ def load_people(job: Job, form: str, threads: int, find: Any = None) -> People:
     del table
     distinct = None
     if form == "memory":
-        from switch.columns import Texts
-        from switch.register import name_keys
-
-        key = np.concatenate([name_keys(Texts(part, None))[0] for part in names.chunks])
+        key = engine_name_keys(names)
         key[key == 0] = NO_NAME
     else:
         index, texts = encode(names)

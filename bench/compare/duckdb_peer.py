@@ -19,9 +19,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from .job import (
+    DUPLICATE,
     ISO_CODES,
     NO_CODE,
     NOT_GIVEN,
+    PAID_BEFORE,
     SENTENCES,
     STATUSES,
     Answer,
@@ -43,7 +45,7 @@ SELECT l.line_no, l.debtor, l.amount, l.benefit, l.month, {carry}
     CASE
         WHEN l.name_key = p.name_key AND l.amount BETWEEN 1 AND p.amount_max
             AND l.benefit <> {no_code} AND l.debtor <> {no_code} AND l.agent = {not_given}
-            THEN CASE WHEN paid.person_id IS NULL THEN 0 ELSE 16 END
+            THEN CASE WHEN paid.person_id IS NULL THEN 0 ELSE {paid_before} END
         WHEN l.amount <= 0 THEN 1
         WHEN l.amount > {limit} THEN 2
         WHEN l.benefit = {no_code} THEN 3
@@ -62,7 +64,7 @@ SELECT l.line_no, l.debtor, l.amount, l.benefit, l.month, {carry}
             THEN 13
         WHEN l.amount > {amount_max}[
             1 + (CASE WHEN l.agent = {not_given} THEN p.participant ELSE l.agent END)] THEN 14
-        WHEN paid.person_id IS NOT NULL THEN 16
+        WHEN paid.person_id IS NOT NULL THEN {paid_before}
         ELSE 0
     END::UTINYINT AS reason,
     CASE WHEN l.agent = {not_given} THEN p.participant ELSE l.agent END AS participant
@@ -85,7 +87,7 @@ SELECT line_no FROM live JOIN several USING (entitlement) WHERE line_no > first
 """
 
 POSITIONS = """
-SELECT d.agent, s.participant, count(*) AS lines, sum(s.amount)::BIGINT AS total
+SELECT d.agent, s.participant, sum(s.lines)::BIGINT AS lines, sum(s.amount)::BIGINT AS total
 FROM (
     SELECT debtor, participant, count(*) AS lines, sum(amount) AS amount
     FROM screened WHERE reason = 0 GROUP BY debtor, participant
@@ -94,13 +96,20 @@ GROUP BY ALL
 """
 
 
+def _list(texts: list[Any]) -> str:
+    """A constant list of texts."""
+    quoted = ("NULL" if t is None else "'" + t.replace("'", "''") + "'" for t in texts)
+    return f"[{', '.join(quoted)}]"
+
+
 class ToolPeer(Peer):
     name = "duckdb"
 
     def __init__(self, job: Job, threads: int) -> None:
         super().__init__(job, threads)
         self.db = duckdb.connect(":memory:", config={"threads": threads})
-        self.db.execute("SET preserve_insertion_order = false")
+        # The first to probe stays the first: lines keep their order through the joins.
+        self.db.execute("SET disabled_optimizers = 'build_side_probe_side,join_order'")
         self.pairs: Any = None
         participants = pa.table(
             {
@@ -218,9 +227,7 @@ class ToolPeer(Peer):
                 table.append_column("name_key", pa.array(key)).append_column("row", pa.array(row)),
             )
             return "SELECT * FROM keyed"
-        self.db.execute(f"""
-            CREATE OR REPLACE TEMP TABLE spellings AS SELECT DISTINCT name FROM '{path}'""")
-        spelling = self.db.execute("SELECT name FROM spellings").to_arrow_table()["name"]
+        spelling = self.db.sql(f"SELECT DISTINCT name FROM '{path}'").to_arrow_table()["name"]
         spelling = spelling.combine_chunks()
         folded, bad = fold_names(spelling)
         encoded = folded.dictionary_encode()
@@ -274,14 +281,15 @@ class ToolPeer(Peer):
         job, db = self.job, self.db
         db.execute(
             SCREEN.format(
-                lines=lines, carry=carry, no_code=NO_CODE, not_given=NOT_GIVEN,
+                lines=lines, carry=carry, paid_before=PAID_BEFORE, no_code=NO_CODE, not_given=NOT_GIVEN,
                 limit=job.clearing_limit, provinces=self._provinces(),
                 suspended=job.suspended.tolist(), amount_max=job.amount_max.tolist(),
             )
         )
         db.execute(DUPLICATES)
         db.execute(
-            "UPDATE screened SET reason = 15 WHERE line_no IN (SELECT line_no FROM again)"
+            f"UPDATE screened SET reason = {DUPLICATE} "
+            "WHERE line_no IN (SELECT line_no FROM again)"
         )
         rows = db.execute(POSITIONS).fetchnumpy()
         place = (rows["agent"], rows["participant"])
@@ -293,7 +301,7 @@ class ToolPeer(Peer):
         reasons[rows["line_no"] - 1] = rows["reason"]
         of_cleared = None
         if cleared:
-            of = self.db.execute(f"""
+            of = self.db.sql(f"""
                 SELECT s.line_no, s.participant,
                     CASE WHEN l.agent = {NOT_GIVEN} THEN p.account END AS account
                 FROM screened s JOIN lines l USING (line_no) JOIN people p USING (row)
@@ -320,7 +328,7 @@ class ToolPeer(Peer):
             LEFT JOIN benefits b ON t.benefit = b.code
             LEFT JOIN debtors d ON t.debtor_account = d.account
             LEFT JOIN participants i ON t.creditor_agent = i.code""")
-        spelling = db.execute("SELECT DISTINCT person_name FROM lines").to_arrow_table()
+        spelling = db.sql("SELECT DISTINCT person_name FROM lines").to_arrow_table()
         spelling = spelling["person_name"].combine_chunks()
         key = self._name_table(spelling)
         index = np.arange(len(key), dtype=np.int32)
@@ -330,26 +338,35 @@ class ToolPeer(Peer):
         )
         self._screen(
             "(SELECT * FROM lines JOIN line_names USING (person_name))",
-            "l.person_name, l.period, l.name_index, p.name_key AS register_key, "
-            f"CASE WHEN l.agent = {NOT_GIVEN} THEN p.account ELSE l.own_account END AS account,",
+            "l.name_index, p.name_key AS register_key, p.account,",
         )
+        self._put_in_order()
         self._details()
         job.write_positions(out / "positions.parquet", *self.pairs)
         transfer = f"'{job.transfer_prefix}' || lpad(line_no::VARCHAR, 10, '0')"
+        # Constant lists instead of joins, so that rows stream in the order in which they stand.
+        participants = _list([*job.participants])
         db.execute(f"""
             COPY (
-                SELECT line_no, r.status, r.iso AS reason,
-                    coalesce(d.detail, nullif(r.sentence, '')) AS reason_detail,
-                    CASE WHEN s.reason = 0 THEN {transfer} END AS transfer_id,
-                    i.code AS participant,
-                    CASE WHEN s.reason = 0 THEN '{job.cycle}' END AS cycle
-                FROM screened s JOIN reasons r ON s.reason = r.reason
-                LEFT JOIN details d USING (line_no)
-                LEFT JOIN participants i
-                    ON s.participant = i.participant AND (s.reason = 0 OR s.reason > 12)
-                ORDER BY line_no
+                SELECT line_no, {_list(STATUSES)}[1 + reason] AS status,
+                    {_list(ISO_CODES)}[1 + reason] AS reason,
+                    coalesce(detail, {_list([None, *SENTENCES[1:]])}[1 + reason])
+                        AS reason_detail,
+                    CASE WHEN reason = 0 THEN {transfer} END AS transfer_id,
+                    CASE WHEN reason = 0 OR reason > 12 THEN {participants}[1 + participant] END
+                        AS participant,
+                    CASE WHEN reason = 0 THEN '{job.cycle}' END AS cycle
+                FROM screened LEFT JOIN details USING (line_no)
             ) TO '{out}/status.parquet' ({PARQUET})""")
         self._write_clearing(out, transfer)
+
+    def _put_in_order(self) -> None:
+        """screened as the lines stand: it does already, unless the join was turned round."""
+        ordered = "SELECT bool_and(line_no = rowid + 1) FROM screened"
+        if not self.db.execute(ordered).fetchone()[0]:
+            self.db.execute(
+                "CREATE OR REPLACE TEMP TABLE screened AS SELECT * FROM screened ORDER BY line_no"
+            )
 
     def _details(self) -> None:
         """details: the text of each line whose name differs."""
@@ -372,24 +389,39 @@ class ToolPeer(Peer):
         )
 
     def _write_clearing(self, out: Path, transfer: str) -> None:
-        db = self.db
-        (out / "clearing").mkdir()
-        # Sorted once by receiver, each file is then a range that zone maps find.
-        db.execute("SET preserve_insertion_order = true")
+        """One thread writes all receivers' files at once, in order. Several would mix the lines of
+        a file, so they sort first and write file by file."""
+        db, folder = self.db, out / "clearing"
+        cleared = f"""
+            SELECT s.participant, {transfer} AS transfer_id, NULL::VARCHAR AS end_to_end_id,
+                CASE WHEN l.agent = {NOT_GIVEN} THEN s.account ELSE l.own_account END
+                    AS creditor_account,
+                l.person_name AS creditor_name, s.amount,
+                {_list(self.job.purposes)}[1 + s.benefit] AS purpose, l.period,
+                {_list(self.job.debtors)}[1 + s.debtor] AS debtor_account
+            FROM (SELECT * FROM screened) s POSITIONAL JOIN (
+                SELECT agent, own_account, person_name, period FROM lines) l
+            WHERE s.reason = 0"""
+        if self.threads == 1:
+            parts = out / "parts"
+            db.execute(f"COPY ({cleared}) TO '{parts}' ({PARQUET}, PARTITION_BY (participant))")
+            folder.mkdir()
+            for part in parts.iterdir():
+                code = self.job.participants[int(part.name.partition("=")[2])]
+                (file,) = part.iterdir()
+                file.rename(folder / f"{code}.parquet")
+            return
+        folder.mkdir()
         db.execute(f"""
             CREATE OR REPLACE TEMP TABLE clearing AS
-            SELECT s.participant, {transfer} AS transfer_id, NULL::VARCHAR AS end_to_end_id,
-                s.account AS creditor_account, s.person_name AS creditor_name, s.amount,
-                b.purpose, s.period, d.account AS debtor_account
-            FROM screened s JOIN benefits b USING (benefit) JOIN debtors d USING (debtor)
-            WHERE s.reason = 0 ORDER BY s.participant, line_no""")
+            SELECT * FROM ({cleared}) ORDER BY participant, transfer_id""")
         codes = db.execute("SELECT DISTINCT participant FROM clearing").fetchall()
         for (participant,) in codes:
-            path = out / "clearing" / f"{self.job.participants[participant]}.parquet"
+            path = folder / f"{self.job.participants[participant]}.parquet"
             db.execute(f"""
                 COPY (SELECT * EXCLUDE (participant) FROM clearing
                     WHERE participant = {participant}) TO '{path}' ({PARQUET})""")
-        db.execute("DROP TABLE clearing; SET preserve_insertion_order = false")
+        db.execute("DROP TABLE clearing")
 
     def close(self) -> None:
         self.db.close()

@@ -13,8 +13,8 @@ four forms:
             all columns of the contract, zstd level 1; the register stands in memory
     cold    the same in a fresh process, registers read from disk too: from Parquet, or from HOME
 
-Precedence of the reasons 15 and 16 is the engine's: who was paid before is PAID_BEFORE; the first
-living line of an entitlement takes it, and later ones are DUPLICATE_IN_TABLE.
+Who was paid before is PAID_BEFORE; of the other living lines of an entitlement the first in table
+order takes it, and later ones are DUPLICATE_IN_TABLE.
 """
 
 from __future__ import annotations
@@ -198,7 +198,8 @@ def engine_columns(job: Job, *, keys: bool) -> dict[str, Any]:
     where the line names none), month u16; with keys name_key u64 (0 unusable), else name_index i32
     and name_texts (pa.StringArray, distinct); account_texts: the lines' own accounts (Arrow).
     """
-    from switch.batch import CHUNK_ROWS, open_table
+    from switch.batch import open_table
+    from switch.formats import CHUNK_ROWS
     from switch.intake import Intake, read_dossier
     from switch.schema import PAYMENT
 
@@ -240,7 +241,8 @@ def encode(column: Any) -> tuple[Any, Any]:
 
 def engine_name_keys(names: Any) -> Any:
     """uint64 name keys of a chunked text column, by the engine: 0 where a name is unusable."""
-    from switch.register import Texts, name_keys
+    from switch.columns import Texts
+    from switch.register import name_keys
 
     parts = [name_keys(Texts(part, None))[0] for part in names.chunks]
     return np.concatenate(parts) if parts else np.empty(0, np.uint64)

@@ -14,9 +14,11 @@ import pyarrow.parquet as pq
 
 from .job import (
     CLEARING_COLUMNS,
+    DUPLICATE,
     ISO_CODES,
     NO_CODE,
     NOT_GIVEN,
+    PAID_BEFORE,
     SENTENCES,
     STATUS_COLUMNS,
     STATUSES,
@@ -186,9 +188,9 @@ class ToolPeer(Peer):
                         participant = own
                         entitlement = (person_id, benefit, month)
                         if entitlement in paid:
-                            reason = 16
+                            reason = PAID_BEFORE
                         elif entitlement in taken:
-                            reason = 15
+                            reason = DUPLICATE
                         else:
                             taken.add(entitlement)
                             reason = 0

@@ -15,11 +15,11 @@ import pyarrow.parquet as pq
 
 from switch.batch import open_table
 from switch.columns import Texts
-from switch.formats import CHUNK_ROWS
 from switch.dispatch import account_texts
 from switch.engine import Engine, core_of, init
+from switch.formats import CHUNK_ROWS
 from switch.intake import Intake, read_dossier
-from switch.register import Texts, name_keys
+from switch.register import name_keys
 from switch.schema import PAYMENT
 
 from .job import Answer, Job, Peer, encode, read_answer

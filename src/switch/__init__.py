@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         VerificationFailed,
     )
     from switch.sim.world import generate
-    from switch.verify import verify
+    from switch.proof import verify
 
 __version__ = "0.1.0"
 
@@ -46,7 +46,7 @@ _HOMES = {
     "UsageError": "switch.errors",
     "VerificationFailed": "switch.errors",
     "generate": "switch.sim.world",
-    "verify": "switch.verify",
+    "verify": "switch.proof",
 }
 
 __all__ = [

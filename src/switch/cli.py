@@ -363,7 +363,7 @@ def report(context: Context, home: Path, batch_id: str | None, out: Path | None)
 @shared
 def verify(context: Context, home: Path) -> None:
     """Recompute every invariant of HOME from its files alone."""
-    from switch.verify import verify as check
+    from switch.proof import verify as check
 
     checks = check(home)
 

@@ -17,7 +17,7 @@ from switch.console import print_batch
 from switch.engine import init
 from switch.errors import UsageError
 from switch.terminal import Context, Progress, draw, generate
-from switch.verify import verify
+from switch.proof import verify
 
 
 def run_demo(context: Context, folder: Path, people: int, lines: int, seed: int) -> None:

@@ -16,7 +16,7 @@ from switch import _wire
 from switch.columns import Texts
 from switch.directory import Directory
 from switch.schema import MONTHS, period_of
-from switch.segment import Segment, coded, text_array
+from switch.segment import Segment, Style, coded, text_array, validity
 
 GROUP_ROWS = 1 << 16
 _PERIODS = np.array([period_of(month) for month in range(MONTHS)], np.int32)
@@ -35,6 +35,15 @@ CLEARING = pa.schema(
 )
 
 
+STYLES = {
+    "transfer_id": Style.QUICK_TEXT,
+    "end_to_end_id": Style.QUICK_TEXT,
+    "creditor_account": Style.TEXT,
+    "creditor_name": Style.QUICK_TEXT,
+    "amount": Style.NUMBER,
+}
+
+
 class _TextColumn:
     """Texts under construction: Arrow string buffers that grow."""
 
@@ -51,19 +60,18 @@ class _TextColumn:
     def take(self, rows: int, nulls: Any = None) -> Any:
         """The finished array of rows; the buffers are then free for the next."""
         offsets = self.offsets[: rows + 1].copy()
-        return text_array(offsets, self.data[: offsets[-1]].copy(), nulls)
+        valid = validity(nulls) if nulls is not None else (None, 0)
+        return text_array(offsets, self.data[: offsets[-1]].copy(), valid)
 
 
 class Outbox:
     """The lines of one receiver on their way into its clearing file."""
 
-    def __init__(
-        self, path: Path, purposes: list[str], purpose_of: Any, debtors: list[str]
-    ) -> None:
+    def __init__(self, path: Path, purposes: Any, purpose_of: Any, debtors: Any) -> None:
         self._segment = Segment(
             path,
             CLEARING,
-            plain=("transfer_id", "end_to_end_id", "creditor_account", "creditor_name"),
+            STYLES,
             group_rows=GROUP_ROWS,
         )
         self._purposes, self._purpose_of, self._debtors = purposes, purpose_of, debtors
@@ -73,8 +81,8 @@ class Outbox:
         self._no_end_to_end = np.empty(GROUP_ROWS, bool)
         self._amount = np.empty(GROUP_ROWS, np.int64)
         self._month = np.empty(GROUP_ROWS, np.uint16)
-        self._benefit = np.empty(GROUP_ROWS, np.uint16)
-        self._debtor = np.empty(GROUP_ROWS, np.uint16)
+        self._purpose = np.empty(GROUP_ROWS, np.int32)
+        self._debtor = np.empty(GROUP_ROWS, np.int32)
 
     def append(self, order: Any, cleared: Cleared) -> None:
         """Rows order (uint32) of the chunk, in that order."""
@@ -100,7 +108,7 @@ class Outbox:
             self._end_to_end.append(order, *end_to_end.buffers(), end_to_end.index, row)
         self._amount[row:end] = cleared.amount[order]
         self._month[row:end] = cleared.month[order]
-        self._benefit[row:end] = cleared.benefit[order]
+        self._purpose[row:end] = self._purpose_of[cleared.benefit[order]]
         self._debtor[row:end] = cleared.debtor[order]
         self._rows = end
 
@@ -115,7 +123,7 @@ class Outbox:
                 "creditor_account": self._account.take(rows),
                 "creditor_name": self._name.take(rows),
                 "amount": pa.array(self._amount[:rows]),
-                "purpose": coded(self._purposes, self._purpose_of[self._benefit[:rows]]),
+                "purpose": coded(self._purposes, self._purpose[:rows]),
                 "period": pa.array(_PERIODS[self._month[:rows]]),
                 "debtor_account": coded(self._debtors, self._debtor[:rows]),
             }
@@ -171,11 +179,12 @@ class Dispatch:
         self._folder = folder
         self._codes = [p.participant for p in directory.participants]
         # A dictionary needs distinct values, and programmes may share a purpose.
-        self._purposes = sorted({p.purpose for p in directory.programmes})
+        purposes = sorted({p.purpose for p in directory.programmes})
+        self._purposes = pa.array(purposes, pa.string())
         self._purpose_of = np.array(
-            [self._purposes.index(p.purpose) for p in directory.programmes], np.uint16
+            [purposes.index(p.purpose) for p in directory.programmes], np.int32
         )
-        self._debtors = [d.debtor_account for d in directory.debtors]
+        self._debtors = pa.array([d.debtor_account for d in directory.debtors], pa.string())
         self._outboxes: dict[int, Outbox] = {}
 
     def append(self, cleared: Cleared) -> None:

@@ -24,7 +24,7 @@ from switch.columns import Columns, Texts, text_buffers
 from switch.directory import Directory
 from switch.errors import InputRefused, UsageError
 from switch.register import name_keys
-from switch.schema import BATCH_ID_RULE, CURRENCY, NO_CODE, NOT_GIVEN, PAYMENT
+from switch.schema import BATCH_ID_RULE, CURRENCY, LINES_MAX, NO_CODE, NOT_GIVEN, PAYMENT
 
 DOSSIER_BYTES_MAX = 1 << 20
 SOURCE_MAX = 64
@@ -68,6 +68,8 @@ class Declared:
             )
         if self.count < 1:
             raise refuse("CONTROL_COUNT", "the declared count is below 1", "count", "correct it")
+        if self.count > LINES_MAX:
+            raise refuse("ROW_LIMIT", f"more than {LINES_MAX} lines", "count", "split the table")
         if not -(2**63) < self.sum < 2**63:
             raise refuse("TOTAL_RANGE", "the declared sum leaves 64 bits", "sum", "split the table")
         return self
@@ -211,7 +213,7 @@ class Intake:
     def lines(self, reader: TableReader, declared: Declared, rows: int) -> Iterator[Lines]:
         """All lines; raises InputRefused where the table is not what it declares."""
         self._limit = declared.count
-        if reader.rows is not None and reader.rows != declared.count:
+        if reader.rows and reader.rows != declared.count:
             raise _count_differs(reader.name, reader.rows, declared.count)
         for columns in reader.chunks(rows):
             if self.count + len(columns["line_no"]) > declared.count:

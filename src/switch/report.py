@@ -20,7 +20,7 @@ from switch.directory import Directory
 from switch.reason import REASONS_COUNT, RULES, Reason, status_of
 from switch.register import Masks, mask_text
 from switch.schema import MONTHS, NO_CODE, period_of
-from switch.segment import coded, text_array
+from switch.segment import Style, coded, text_array, validity
 
 _CODE = pa.dictionary(pa.int32(), pa.string())
 STATUS = pa.schema(
@@ -45,6 +45,16 @@ LINES = pa.schema(
     ]
 )
 REPRESENTED = pa.schema([pa.field("batch", pa.uint32(), nullable=False), *STATUS, *LINES])
+STYLES = {
+    "line_no": Style.NUMBER,
+    "transfer_id": Style.TEXT,
+    "row": Style.NUMBER,
+    "amount": Style.NUMBER,
+    "person_id": Style.NUMBER,
+    "person_name": Style.TEXT,
+}
+"""How the columns of all these files are encoded, as far as they are not codes."""
+
 HELD_SCHEMA = pa.schema(
     [
         pa.field("batch", pa.int64(), nullable=False),
@@ -62,53 +72,59 @@ HELD_SCHEMA = pa.schema(
     ]
 )
 
-_STATUSES = sorted({status_of(number) for number in range(REASONS_COUNT)})
-_STATUS_OF = np.array([_STATUSES.index(status_of(n)) for n in range(REASONS_COUNT)], np.int32)
-_CODES = sorted({rule.code for rule in RULES.values()})
+_STATUS_NAMES = sorted({status_of(number) for number in range(REASONS_COUNT)})
+_STATUSES = pa.array(_STATUS_NAMES)
+_STATUS_OF = np.array([_STATUS_NAMES.index(status_of(n)) for n in range(REASONS_COUNT)], np.int32)
+_CODE_NAMES = sorted({rule.code for rule in RULES.values()})
+_CODES = pa.array(_CODE_NAMES)
 _CODE_OF = np.array(
-    [0, *(_CODES.index(RULES[Reason(n)].code) for n in range(1, REASONS_COUNT))], np.int32
+    [0, *(_CODE_NAMES.index(RULES[Reason(n)].code) for n in range(1, REASONS_COUNT))], np.int32
 )
 _SENTENCES_UTF8 = [b"", *(RULES[Reason(n)].sentence.encode() for n in range(1, REASONS_COUNT))]
 _SENTENCES = ["", *(RULES[Reason(n)].sentence for n in range(1, REASONS_COUNT))]
 
 
+_IS_HELD = np.array([status_of(n) == "PDNG" for n in range(REASONS_COUNT)])
+
+
 def is_held(reason: Any) -> Any:
     """bool: lines that wait."""
-    return (_STATUS_OF == _STATUSES.index("PDNG"))[reason]
+    return _IS_HELD[reason]
 
 
 class Columns:
     """Builds the columns of answers for one batch."""
 
     def __init__(self, directory: Directory, cycle: str, masks: Masks | None) -> None:
-        self._cycle = cycle
-        self._participants = [p.participant for p in directory.participants]
-        self._benefits = [p.benefit for p in directory.programmes]
-        self._agents = [
-            *(self._participants.index(d.debtor_agent) for d in directory.debtors),
-            NO_CODE,
-        ]
+        participants = [p.participant for p in directory.participants]
+        self._cycle = pa.array([cycle])
+        self._participants = pa.array(participants, pa.string())
+        self._benefits = pa.array([p.benefit for p in directory.programmes], pa.string())
+        self._agents = np.array(
+            [*(participants.index(d.debtor_agent) for d in directory.debtors), NO_CODE], np.uint16
+        )
         self._masks = masks
 
     def status(
         self, line_no: Any, reason: Any, participant: Any, transfer: Any, row: Any, masks: Any
     ) -> dict[str, Any]:
-        """Columns of STATUS. transfer: string array, null where a line has none; masks: initials
-        of the names as the table has them, by row of the chunk, for names that differ."""
-        refused = reason != 0
+        """Columns of STATUS. transfer: (offsets, data) of texts, empty where a line has none;
+        masks: initials of the names as the table has them, by row of the chunk, for names that
+        differ."""
+        alive = reason == 0
+        cleared, refused = validity(~alive), validity(alive)
         return {
             "line_no": pa.array(line_no),
             "status": coded(_STATUSES, _STATUS_OF[reason]),
-            "reason": coded(_CODES, _CODE_OF[reason], ~refused),
-            "reason_detail": self._details(reason, row, masks),
-            "transfer_id": transfer,
-            "participant": coded(self._participants, participant, participant == NO_CODE),
-            "cycle": coded([self._cycle], np.zeros(len(reason), np.int32), refused),
+            "reason": coded(_CODES, _CODE_OF[reason], refused),
+            "reason_detail": self._details(reason, row, masks, refused),
+            "transfer_id": text_array(transfer[0], transfer[1], cleared),
+            "participant": _codes(self._participants, participant),
+            "cycle": coded(self._cycle, np.zeros(len(reason), np.int32), cleared),
         }
 
-    def _details(self, reason: Any, row: Any, masks: Any) -> Any:
-        alive = reason == 0
-        refused = np.flatnonzero(~alive)
+    def _details(self, reason: Any, row: Any, masks: Any, valid: tuple[Any, int]) -> Any:
+        refused = np.flatnonzero(reason)
         sentences = [_SENTENCES_UTF8[number] for number in reason[refused]]
         differs = np.flatnonzero(reason[refused] == Reason.NAME_DIFFERS)
         if len(differs) and self._masks is not None:
@@ -120,21 +136,28 @@ class Columns:
         lengths = np.zeros(len(reason) + 1, np.int32)
         lengths[refused + 1] = [len(sentence) for sentence in sentences]
         data = np.frombuffer(b"".join(sentences) or b"\0", np.uint8)
-        return text_array(np.cumsum(lengths, dtype=np.int32), data, alive)
+        return text_array(np.cumsum(lengths, dtype=np.int32), data, valid)
 
     def lines(
         self, row: Any, amount: Any, benefit: Any, month: Any, debtor: Any, reason: Any
     ) -> dict[str, Any]:
         """Columns of LINES."""
-        agent = np.array(self._agents, np.uint16)[np.minimum(debtor, len(self._agents) - 1)]
+        agent = self._agents[np.minimum(debtor, len(self._agents) - 1)]
         return {
             "row": pa.array(row),
             "amount": pa.array(amount),
-            "benefit": coded(self._benefits, benefit, benefit == NO_CODE),
+            "benefit": _codes(self._benefits, benefit),
             "period": pa.array(periods(month)),
-            "debtor_agent": coded(self._participants, agent, agent == NO_CODE),
+            "debtor_agent": _codes(self._participants, agent),
             "reason_number": pa.array(reason),
         }
+
+
+def _codes(values: Any, index: Any) -> Any:
+    """A dictionary array by uint16 codes; NO_CODE is null."""
+    unknown = index == NO_CODE
+    valid = validity(unknown)
+    return coded(values, np.where(unknown, 0, index).astype(np.int32), valid)
 
 
 _PERIODS = np.array([period_of(month) for month in range(MONTHS)], np.int32)
@@ -208,7 +231,7 @@ def outcome(tally: list[tuple[int, int]]) -> dict[str, Any]:
         }
 
     by_status = {
-        name: [n for n in range(REASONS_COUNT) if status_of(n) == name] for name in _STATUSES
+        name: [n for n in range(REASONS_COUNT) if status_of(n) == name] for name in _STATUS_NAMES
     }
     return {
         "received": add(list(range(REASONS_COUNT))),

@@ -34,6 +34,7 @@ from switch.report import (
     LINES,
     REPRESENTED,
     STATUS,
+    STYLES,
     Columns,
     held_rows,
     is_held,
@@ -152,10 +153,8 @@ class Run:
     def _open(self, draft: Path) -> None:
         self.draft = draft
         self.dispatch = Dispatch(draft / "clearing", self.directory)
-        self.status = segment.Segment(
-            draft / "status.parquet", STATUS, plain=("transfer_id",), delta=("line_no",)
-        )
-        self.lines = segment.Segment(draft / "lines.parquet", LINES, plain=("row", "amount"))
+        self.status = segment.Segment(draft / "status.parquet", STATUS, STYLES)
+        self.lines = segment.Segment(draft / "lines.parquet", LINES, STYLES)
         self.held: segment.Segment | None = None
         self.represented: segment.Segment | None = None
 
@@ -258,16 +257,13 @@ class Run:
         if len(differs):
             names = Texts(lines.name.rows().take(differs), None)
             masks = dict(zip(differs, name_keys(names, with_masks=True)[1], strict=True))
-        ids = segment.text_array(*transfer, reason != 0)
-        return self.columns.status(lines.line_no, reason, participant, ids, row, masks)
+        return self.columns.status(lines.line_no, reason, participant, transfer, row, masks)
 
     def _hold(self, batch: Any, lines: Lines, reason: Any) -> None:
         waiting = np.flatnonzero(is_held(reason))
         if len(waiting):
             if self.held is None:
-                self.held = segment.Segment(
-                    self.draft / "held.parquet", HELD_SCHEMA, plain=("person_id", "person_name")
-                )
+                self.held = segment.Segment(self.draft / "held.parquet", HELD_SCHEMA, STYLES)
             self.held.append(held_rows(batch, lines.raw, waiting))
 
     # --- held lines -----------------------------------------------------------------------------
@@ -281,9 +277,7 @@ class Run:
             row["seq"]: _prefix(datetime.date.fromisoformat(row["value_date"]), row["seq"])
             for row in self.home.rows("SELECT seq, value_date FROM batches")
         }
-        self.represented = segment.Segment(
-            self.draft / "represented.parquet", REPRESENTED, plain=("transfer_id", "row", "amount")
-        )
+        self.represented = segment.Segment(self.draft / "represented.parquet", REPRESENTED, STYLES)
         intake = Intake(self.directory)
         reader = open_table(path, HELD, digest=False)
         for raw in reader.chunks(self.chunk_rows):

@@ -1,4 +1,4 @@
-"""Verify: every invariant of the domain recomputed from the committed files alone.
+"""Proof: every invariant of the domain recomputed from the committed files alone.
 
 Floor 4, beside the engine and sharing none of its kernels: sums and bits are computed again with
 numpy from what is on disk, and compared with what the catalog says. Invariants are numbered as in
