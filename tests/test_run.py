@@ -452,6 +452,15 @@ def test_run__same_id_of_another_source_is_another_batch(village: Path, tmp_path
     assert command("status", village, "--batch", "B").code == 2
 
 
+def test_run__answers_of_two_batches_never_share_a_folder(village: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    pay(village, [line(1)], "A", out=out)
+    pay(village, [line(2)], "A", source="MOLISA", out=out)
+    pay(village, [line(3), line(4)], "A.000002", out=out)
+    rows = sorted(pq.read_metadata(path).num_rows for path in out.glob("*/status.parquet"))
+    assert rows == [1, 1, 2]
+
+
 def test_run__same_bytes_under_another_id_pay_nothing_twice(
     home: Path, nation: Generated, tmp_path: Path
 ) -> None:

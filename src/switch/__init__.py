@@ -28,8 +28,8 @@ if TYPE_CHECKING:
         UsageError,
         VerificationFailed,
     )
-    from switch.sim.world import generate
     from switch.proof import verify
+    from switch.sim.world import generate
 
 __version__ = "0.1.0"
 

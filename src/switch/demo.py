@@ -16,8 +16,8 @@ import click
 from switch.console import print_batch
 from switch.engine import init
 from switch.errors import UsageError
-from switch.terminal import Context, Progress, draw, generate
 from switch.proof import verify
+from switch.terminal import Context, Progress, draw, generate
 
 
 def run_demo(context: Context, folder: Path, people: int, lines: int, seed: int) -> None:

@@ -146,9 +146,9 @@ class Home:
 
     def out_name(self, batch_id: str, seq: int) -> str:
         """Folder of a batch's answer. Two sources may use one batch id; the later one's folder
-        says which it is."""
+        says which it is (no batch id has an @)."""
         first = self.rows("SELECT min(seq) AS seq FROM batches WHERE batch_id = ?", batch_id)[0]
-        return batch_id if first["seq"] == seq else f"{batch_id}.{seq:06d}"
+        return batch_id if first["seq"] == seq else f"{batch_id}@{seq:06d}"
 
     def next_batch(self) -> int:
         return int(self.rows("SELECT coalesce(max(seq), 0) + 1 AS seq FROM batches")[0]["seq"])
