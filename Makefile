@@ -1,10 +1,11 @@
 # Each target does all of its own set-up in .venv, from a fresh clone.
 PYTHON ?= python3
 VENV := .venv
+SEEDS ?= 10000
 BIN := $(VENV)/bin
 SOURCES := $(wildcard src/switch/*.pyx src/switch/*.pxd) setup.py pyproject.toml
 
-.PHONY: demo test lint bench build debug clean
+.PHONY: demo test lint bench simulate build debug clean
 
 demo: $(VENV)/.run  ## generate a small nation, run one payday, show what happened
 	$(BIN)/switch demo
@@ -23,6 +24,9 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.dev  ## lines/s of the core and of a run from files to files
 	$(BIN)/python -m pytest bench -o addopts= -q -s --benchmark-only --benchmark-columns=median,min,rounds
+
+simulate: $(VENV)/.run  ## SEEDS lives of a small switch, engine and auditor in lockstep
+	$(BIN)/python -m switch.sim.simulate --seeds 1:$(SEEDS) --processes 2
 
 build: $(VENV)/.run
 
@@ -44,3 +48,7 @@ $(VENV)/.dev: $(VENV)/.run constraints.txt
 
 clean:
 	rm -rf build $(VENV) demo src/*.egg-info src/switch/*.so
+
+.PHONY: instructions
+instructions: $(VENV)/.dev  ## instructions per line of every kernel, against the record
+	$(BIN)/python -m bench.instructions

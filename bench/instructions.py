@@ -1,4 +1,4 @@
-"""Instructions per line of every kernel, counted by callgrind: a slower core is seen without a clock.
+"""Instructions per line of every kernel, counted by callgrind: a slower core shows without a clock.
 
     python -m bench.instructions            compare with bench/instructions.json (5 % tolerance)
     python -m bench.instructions --record   write it anew

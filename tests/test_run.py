@@ -54,6 +54,7 @@ from scene import (
 import switch
 from switch.engine import Settings
 from switch.errors import HomeLocked, InputRefused, UsageError, VerificationFailed
+from switch.segment import read_segment
 from switch.sim.world import Generated
 
 APRIL, MARCH = dt.date(2026, 4, 25), dt.date(2026, 3, 25)
@@ -1203,7 +1204,7 @@ def test_verify__every_kind_of_file_is_named_here(rich_home: Path) -> None:
     def kinds(names: Any) -> set[str]:
         return {Path(name).name for name in names if not name.startswith(("out/", "quarantine/"))}
 
-    beside = {"catalog.sqlite", "key"}
+    beside = {"catalog.sqlite", "checkpoint", "key"}
     others = {"0001.bits", "0002.bits"}
     assert kinds(tree_digest(rich_home)) - beside - others == kinds(RICH_FILES)
 
@@ -1357,3 +1358,31 @@ def test_run__failing_disk_leaves_the_home_as_it_was(
             pay(village, [line(1)])
     assert tree_digest(village) == before
     assert reasons(pay(village, [line(1)])) == [None]
+
+
+# --- Arrow files out ---
+
+
+def test_run__arrow_form_says_the_same_as_parquet(
+    nation: Generated, nation_home: Path, tmp_path: Path
+) -> None:
+    answers_by_form = {}
+    for form in ("parquet", "arrow"):
+        home = tmp_path / form
+        shutil.copytree(nation_home, home)
+        with switch.open(home) as engine:
+            batch = engine.run(nation.payday, form=form)
+            sent = {
+                path.stem: read_segment(path).to_pylist()
+                for path in (batch.folder / "clearing").iterdir()
+            }
+            answers_by_form[form] = (batch.status.to_pylist(), sent)
+            assert {p.suffix for p in (home / "out" / batch.batch_id).rglob("*.*")} == {f".{form}"}
+        assert switch.verify(home)
+        assert line_states(home, batch.batch_id, 1)
+    assert answers_by_form["arrow"] == answers_by_form["parquet"]
+
+
+def test_run__unknown_form_is_a_usage_error(nation: Generated, home: Path) -> None:
+    with switch.open(home) as engine, pytest.raises(UsageError, match="form"):
+        engine.run(nation.payday, form="xml")

@@ -199,8 +199,15 @@ def read_lines(job: Job, people: People, threads: int) -> dict[str, Any]:
     table = pq.read_table(
         job.path("payday"),
         columns=[
-            "line_no", "person_id", "person_name", "benefit", "period", "amount",
-            "debtor_account", "creditor_agent", "creditor_account",
+            "line_no",
+            "person_id",
+            "person_name",
+            "benefit",
+            "period",
+            "amount",
+            "debtor_account",
+            "creditor_agent",
+            "creditor_account",
         ],
         read_dictionary=coded,
         use_threads=threads > 1,
@@ -233,8 +240,18 @@ def name_codes(lines: dict[str, Any], people: People) -> Any:
 
 
 def first_reason(
-    job: Job, ids: Any, key: Any, amount: Any, benefit: Any, debtor: Any, agent: Any,
-    found: Any, life: Any, known_key: Any, participant: Any, limits: Any,
+    job: Job,
+    ids: Any,
+    key: Any,
+    amount: Any,
+    benefit: Any,
+    debtor: Any,
+    agent: Any,
+    found: Any,
+    life: Any,
+    known_key: Any,
+    participant: Any,
+    limits: Any,
 ) -> tuple[Any, Any]:
     """(reason uint8, participant uint16) of the lines that are not obviously right: every rule,
     the last in precedence written first. found, life, known_key, participant: the person's."""
@@ -331,9 +348,14 @@ def write_files(
 
 def _writer(path: Path, schema: Any, coded: list[str], delta: tuple[str, ...] = ()) -> Any:
     return pq.ParquetWriter(
-        path, schema, compression="zstd", compression_level=1, use_dictionary=coded,
-        column_encoding={c: "DELTA_BINARY_PACKED" for c in delta} or None,
-        write_statistics=False, store_schema=False,
+        path,
+        schema,
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=coded,
+        column_encoding=dict.fromkeys(delta, "DELTA_BINARY_PACKED") or None,
+        write_statistics=False,
+        store_schema=False,
     )
 
 
@@ -369,8 +391,12 @@ def _write_status(
     text = pa.dictionary(pa.int32(), pa.string())
     schema = pa.schema(
         [
-            ("line_no", pa.uint32()), ("status", text), ("reason", text),
-            ("reason_detail", text), ("transfer_id", pa.string()), ("participant", text),
+            ("line_no", pa.uint32()),
+            ("status", text),
+            ("reason", text),
+            ("reason_detail", text),
+            ("transfer_id", pa.string()),
+            ("participant", text),
             ("cycle", text),
         ]
     )
@@ -410,9 +436,13 @@ def _write_clearing(
     text = pa.dictionary(pa.int32(), pa.string())
     schema = pa.schema(
         [
-            ("transfer_id", pa.string()), ("end_to_end_id", pa.string()),
-            ("creditor_account", pa.string()), ("creditor_name", pa.string()),
-            ("amount", pa.int64()), ("purpose", text), ("period", pa.int32()),
+            ("transfer_id", pa.string()),
+            ("end_to_end_id", pa.string()),
+            ("creditor_account", pa.string()),
+            ("creditor_name", pa.string()),
+            ("amount", pa.int64()),
+            ("purpose", text),
+            ("period", pa.int32()),
             ("debtor_account", text),
         ]
     )

@@ -281,15 +281,20 @@ class ToolPeer(Peer):
         job, db = self.job, self.db
         db.execute(
             SCREEN.format(
-                lines=lines, carry=carry, paid_before=PAID_BEFORE, no_code=NO_CODE, not_given=NOT_GIVEN,
-                limit=job.clearing_limit, provinces=self._provinces(),
-                suspended=job.suspended.tolist(), amount_max=job.amount_max.tolist(),
+                lines=lines,
+                carry=carry,
+                paid_before=PAID_BEFORE,
+                no_code=NO_CODE,
+                not_given=NOT_GIVEN,
+                limit=job.clearing_limit,
+                provinces=self._provinces(),
+                suspended=job.suspended.tolist(),
+                amount_max=job.amount_max.tolist(),
             )
         )
         db.execute(DUPLICATES)
         db.execute(
-            f"UPDATE screened SET reason = {DUPLICATE} "
-            "WHERE line_no IN (SELECT line_no FROM again)"
+            f"UPDATE screened SET reason = {DUPLICATE} WHERE line_no IN (SELECT line_no FROM again)"
         )
         rows = db.execute(POSITIONS).fetchnumpy()
         place = (rows["agent"], rows["participant"])
@@ -350,13 +355,13 @@ class ToolPeer(Peer):
             COPY (
                 SELECT line_no, {_list(STATUSES)}[1 + reason] AS status,
                     {_list(ISO_CODES)}[1 + reason] AS reason,
-                    coalesce(detail, {_list([None, *SENTENCES[1:]])}[1 + reason])
-                        AS reason_detail,
+                    CASE WHEN reason = 10 THEN getvariable('details')[name_index]
+                        ELSE {_list([None, *SENTENCES[1:]])}[1 + reason] END AS reason_detail,
                     CASE WHEN reason = 0 THEN {transfer} END AS transfer_id,
                     CASE WHEN reason = 0 OR reason > 12 THEN {participants}[1 + participant] END
                         AS participant,
                     CASE WHEN reason = 0 THEN '{job.cycle}' END AS cycle
-                FROM screened LEFT JOIN details USING (line_no)
+                FROM screened
             ) TO '{out}/status.parquet' ({PARQUET})""")
         self._write_clearing(out, transfer)
 
@@ -369,7 +374,7 @@ class ToolPeer(Peer):
             )
 
     def _details(self) -> None:
-        """details: the text of each line whose name differs."""
+        """The text of each line whose name differs: in a list, its place in name_index."""
         rows = self.db.execute(
             "SELECT line_no, name_index, register_key FROM screened WHERE reason = 10"
         ).fetchnumpy()
@@ -378,21 +383,21 @@ class ToolPeer(Peer):
         known = pa.array(key.astype(np.int64) - 1, mask=key == np.uint64(2**64 - 1))
         registered = self.names.take(known).to_pylist()
         texts = [name_differs(a, b or "") for a, b in zip(said, registered, strict=True)]
-        self._table(
-            "details",
-            pa.table(
-                {
-                    "line_no": pa.array(rows["line_no"], pa.uint32()),
-                    "detail": pa.array(texts, pa.string()),
-                }
-            ),
-        )
+        place = np.arange(1, len(texts) + 1, dtype=np.int32)
+        self.db.register("given", pa.table({"line_no": rows["line_no"], "place": place}))
+        self.db.execute("""
+            UPDATE screened SET name_index = given.place FROM given
+            WHERE screened.line_no = given.line_no""")
+        self.db.unregister("given")
+        self.db.execute("SET VARIABLE details = ?", [texts])
 
     def _write_clearing(self, out: Path, transfer: str) -> None:
-        """One thread writes all receivers' files at once, in order. Several would mix the lines of
-        a file, so they sort first and write file by file."""
+        """Cleared lines once as they will be written, then a filter of them for each receiver:
+        scans keep the order, and cost less than sorting wide rows. PARTITION_BY would mix lines."""
         db, folder = self.db, out / "clearing"
-        cleared = f"""
+        folder.mkdir()
+        db.execute(f"""
+            CREATE OR REPLACE TEMP TABLE clearing AS
             SELECT s.participant, {transfer} AS transfer_id, NULL::VARCHAR AS end_to_end_id,
                 CASE WHEN l.agent = {NOT_GIVEN} THEN s.account ELSE l.own_account END
                     AS creditor_account,
@@ -401,20 +406,7 @@ class ToolPeer(Peer):
                 {_list(self.job.debtors)}[1 + s.debtor] AS debtor_account
             FROM (SELECT * FROM screened) s POSITIONAL JOIN (
                 SELECT agent, own_account, person_name, period FROM lines) l
-            WHERE s.reason = 0"""
-        if self.threads == 1:
-            parts = out / "parts"
-            db.execute(f"COPY ({cleared}) TO '{parts}' ({PARQUET}, PARTITION_BY (participant))")
-            folder.mkdir()
-            for part in parts.iterdir():
-                code = self.job.participants[int(part.name.partition("=")[2])]
-                (file,) = part.iterdir()
-                file.rename(folder / f"{code}.parquet")
-            return
-        folder.mkdir()
-        db.execute(f"""
-            CREATE OR REPLACE TEMP TABLE clearing AS
-            SELECT * FROM ({cleared}) ORDER BY participant, transfer_id""")
+            WHERE s.reason = 0""")
         codes = db.execute("SELECT DISTINCT participant FROM clearing").fetchall()
         for (participant,) in codes:
             path = folder / f"{self.job.participants[participant]}.parquet"

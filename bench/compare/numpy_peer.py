@@ -195,9 +195,18 @@ class ToolPeer(Peer):
             if len(odd):
                 who = row[odd]
                 reason[odd], participant[odd] = c.first_reason(
-                    self.job, ids[odd], wanted[odd], amount[odd], benefit[odd], debtor[odd],
-                    agent[odd], found[odd, 0] == ids[odd], self.people.life[who],
-                    self.people.key[who], participant[odd], self.limits,
+                    self.job,
+                    ids[odd],
+                    wanted[odd],
+                    amount[odd],
+                    benefit[odd],
+                    debtor[odd],
+                    agent[odd],
+                    found[odd, 0] == ids[odd],
+                    self.people.life[who],
+                    self.people.key[who],
+                    participant[odd],
+                    self.limits,
                 )
             live = np.flatnonzero(reason == 0)
             paid = self._paid(benefit[live], lines["month"][part][live], row[live])

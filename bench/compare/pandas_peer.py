@@ -15,8 +15,17 @@ import numpy as np
 import pandas as pd
 
 from . import columns as c
-from .job import DUPLICATE, NO_CODE, NO_PERSON, NOT_GIVEN, PAID_BEFORE, Answer, Job, Peer
-from .job import engine_columns
+from .job import (
+    DUPLICATE,
+    NO_CODE,
+    NO_PERSON,
+    NOT_GIVEN,
+    PAID_BEFORE,
+    Answer,
+    Job,
+    Peer,
+    engine_columns,
+)
 
 
 class ToolPeer(Peer):
@@ -92,9 +101,18 @@ class ToolPeer(Peer):
         some = frame.take(odd)
         who = row[odd]
         reason[odd], participant[odd] = c.first_reason(
-            self.job, some["person_id"].to_numpy(), key[odd], amount[odd],
-            some["benefit"].to_numpy(), some["debtor"].to_numpy(), some["agent"].to_numpy(),
-            who >= 0, self.people.life[who], self.people.key[who], participant[odd], self.limits,
+            self.job,
+            some["person_id"].to_numpy(),
+            key[odd],
+            amount[odd],
+            some["benefit"].to_numpy(),
+            some["debtor"].to_numpy(),
+            some["agent"].to_numpy(),
+            who >= 0,
+            self.people.life[who],
+            self.people.key[who],
+            participant[odd],
+            self.limits,
         )
         live = np.flatnonzero(reason == 0)
         entitlement = self.entitlements(row[live], frame["benefit"].to_numpy()[live])

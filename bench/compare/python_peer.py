@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import unicodedata
 from collections import defaultdict
 from pathlib import Path
@@ -27,6 +28,7 @@ from .job import (
     Peer,
     engine_columns,
     engine_name_keys,
+    fold_slowly,
     name_differs,
 )
 
@@ -34,20 +36,16 @@ STRANGER = (0, None, None, 0, 0)
 
 
 def fold(text: str) -> str | None:
-    """The canonical form of a name; None where it is unusable."""
-    if len(text) > 140 or not (text.isprintable() or _usable(text)):
-        return None
-    form = unicodedata.normalize("NFD", text).replace("đ", "d").replace("Đ", "D")
-    bare = form.encode("ascii", "ignore")
-    if len(bare) != len(form) and not bare.isascii():
-        raise AssertionError
-    if any(not unicodedata.combining(c) for c in form if not c.isascii()):
-        bare = "".join(c for c in form if not unicodedata.combining(c)).encode()
-    return " ".join(bare.decode().upper().split()) or None
+    """The canonical form of a name; None where it is unusable. Nearly all names are ASCII once
+    they are decomposed and their marks are dropped."""
+    if len(text) <= 140 and text.isprintable():
+        form = unicodedata.normalize("NFD", text).replace("đ", "d").replace("Đ", "D")
+        if form.isascii() or not OTHER_LETTERS.search(form):
+            return " ".join(form.encode("ascii", "ignore").decode().upper().split()) or None
+    return fold_slowly(text) or None
 
 
-def _usable(text: str) -> bool:
-    return all(unicodedata.category(c) not in ("Cc", "Cf", "Zl", "Zp") for c in text)
+OTHER_LETTERS = re.compile("[^\x00-\x7f\u0300-\u034e\u0350-\u036f]")
 
 
 class Names(dict[str, str | None]):
@@ -136,7 +134,13 @@ class ToolPeer(Peer):
         self._screen(*columns, names)
 
     def _screen(
-        self, ids: Any, amounts: Any, benefits: Any, debtors: Any, agents: Any, months: Any,
+        self,
+        ids: Any,
+        amounts: Any,
+        benefits: Any,
+        debtors: Any,
+        agents: Any,
+        months: Any,
         names: Any,
     ) -> None:
         job = self.job
@@ -213,8 +217,15 @@ class ToolPeer(Peer):
     def run_files(self, out: Path) -> None:
         job = self.job
         columns = (
-            "person_id", "amount", "benefit", "debtor_account", "creditor_agent", "period",
-            "person_name", "line_no", "creditor_account",
+            "person_id",
+            "amount",
+            "benefit",
+            "debtor_account",
+            "creditor_agent",
+            "period",
+            "person_name",
+            "line_no",
+            "creditor_account",
         )
         table = pq.read_table(job.path("payday"), columns=list(columns), use_threads=False)
         ids, amounts, benefit, debtor, agent, period, names, line_no, own = (
@@ -235,15 +246,21 @@ class ToolPeer(Peer):
         pair_sum, pair_count = self._matrices()
         job.write_positions(out / "positions.parquet", pair_sum, pair_count)
         prefix = job.transfer_prefix
-        transfer = [f"{prefix}{n:010d}" if r == 0 else None for n, r in zip(line_no, reasons)]
+        transfer = [
+            f"{prefix}{n:010d}" if r == 0 else None for n, r in zip(line_no, reasons, strict=True)
+        ]
         details = [SENTENCES[r] or None for r in reasons]
         for i, reason in enumerate(reasons):
             if reason == 10:
                 details[i] = name_differs(folded[i], self.people[ids[i]][1] or "")
         codes = [*job.participants, *[None] * (NO_CODE + 1 - len(job.participants))]
         status = (
-            line_no, [STATUSES[r] for r in reasons], [ISO_CODES[r] for r in reasons], details,
-            transfer, [codes[p] for p in receivers],
+            line_no,
+            [STATUSES[r] for r in reasons],
+            [ISO_CODES[r] for r in reasons],
+            details,
+            transfer,
+            [codes[p] for p in receivers],
             [None if r else job.cycle for r in reasons],
         )
         kinds = [pa.uint32(), *[pa.string()] * 6]
@@ -306,6 +323,9 @@ def _rows(path: Path, columns: tuple[str, ...]) -> Any:
 def _write(path: Path, names: tuple[str, ...], columns: Any, kinds: list[Any]) -> None:
     arrays = [pa.array(column, kind) for column, kind in zip(columns, kinds, strict=True)]
     pq.write_table(
-        pa.Table.from_arrays(arrays, names=list(names)), path, compression="zstd",
-        compression_level=1, write_statistics=False,
+        pa.Table.from_arrays(arrays, names=list(names)),
+        path,
+        compression="zstd",
+        compression_level=1,
+        write_statistics=False,
     )

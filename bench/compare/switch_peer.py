@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import shutil
 import sys
@@ -13,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+import switch
 from switch.batch import open_table
 from switch.columns import Texts
 from switch.dispatch import account_texts
@@ -63,7 +63,7 @@ class ToolPeer(Peer):
 
     @staticmethod
     def version() -> str:
-        return importlib.metadata.version("payment-switch")
+        return switch.__version__
 
     def load_register(self, form: str) -> None:
         if not self.home.exists():
@@ -129,9 +129,7 @@ class ToolPeer(Peer):
             assert self.engine is not None
             heap = self.engine.open_register().heap
             texts, participants = [], []
-            for chunk, (reason, participant, account) in zip(
-                self.chunks, self.result, strict=True
-            ):
+            for chunk, (reason, participant, account) in zip(self.chunks, self.result, strict=True):
                 live = reason == 0
                 offsets, data = account_texts(account, heap, chunk.account)
                 whole = pa.StringArray.from_buffers(
@@ -154,8 +152,17 @@ class ToolPeer(Peer):
 
     def cold_command(self, home: Path, out: Path) -> list[str]:
         return [
-            sys.executable, "-m", "switch", "run", str(home), str(self.job.path("payday")),
-            "--out", str(out), "--threads", str(self.threads), "--quiet",
+            sys.executable,
+            "-m",
+            "switch",
+            "run",
+            str(home),
+            str(self.job.path("payday")),
+            "--out",
+            str(out),
+            "--threads",
+            str(self.threads),
+            "--quiet",
         ]
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ Unicode categories Cc, Cf, Zl, Zp.
 import unicodedata
 
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy
 
 from switch._types cimport uint128
 
@@ -22,6 +23,7 @@ cdef enum:
     UNUSABLE = 3
     SLOW = 4
     MASKED_WORDS_MAX = 8
+    FOLDED_BYTES_MAX = 512  # more than three bytes for each of 140 characters
     KEY_UNUSABLE = 0
 
 cdef extern from *:
@@ -115,79 +117,77 @@ cdef int key_of(
     const uint8_t *data, Py_ssize_t length, int characters_max, uint64_t *key_out,
     uint64_t *mask_out,
 ) noexcept nogil:
-    """Key and initials of one name: 0 done, 1 needs the slow way, -1 is not UTF-8."""
-    cdef uint64_t key = KEY_SEED, word = 0, mask = 0
+    """Key and initials (unless NULL) of one name: 0 done, 1 needs the slow way, -1 is not UTF-8."""
+    cdef uint8_t text[FOLDED_BYTES_MAX + 16]
     cdef uint32_t point = 0, folded
-    cdef int filled = 0, characters = 0, total = 0, words = 0, step
+    cdef int characters = 0, total = 0, step
     cdef bint blank = False, unusable = False, slow = False
     cdef Py_ssize_t i = 0
+    key_out[0] = KEY_UNUSABLE
+    if mask_out != NULL:
+        mask_out[0] = 0
     while i < length:
         if data[i] < 0x80:
-            point = data[i]
+            folded = FOLD[data[i]]
             i += 1
         else:
             step = decode(data + i, length - i, &point)
             if step == 0:
                 return -1
             i += step
+            folded = FOLD[point] if point < FOLD_SIZE else SLOW
         characters += 1
-        if point >= FOLD_SIZE:
-            slow = True
-            continue
-        folded = FOLD[point]
-        if folded <= SLOW:
-            if folded == BLANK:
-                blank = total > 0
-            elif folded == UNUSABLE:
-                unusable = True
-            elif folded == SLOW:
-                slow = True
-            continue
-        if blank or total == 0:
-            if words < MASKED_WORDS_MAX:
-                mask |= <uint64_t> (folded if folded < 0x80 else 63) << (8 * words)
-                words += 1
-            if blank:
-                word |= <uint64_t> 32 << (8 * filled)
-                filled += 1
+        if folded > SLOW and total < FOLDED_BYTES_MAX:
+            text[total] = 32
+            total += blank
+            blank = False
+            if folded < 0x80:
+                text[total] = <uint8_t> folded
                 total += 1
-                if filled == 8:
-                    key = mix(key, word)
-                    word = 0
-                    filled = 0
-                blank = False
-        if folded < 0x80:
-            word |= <uint64_t> folded << (8 * filled)
-            filled += 1
-        else:
-            # Code points beyond ASCII enter as two bytes; both ways through this file agree.
-            word |= <uint64_t> (0x80 | (folded >> 7)) << (8 * filled)
-            filled += 1
-            if filled == 8:
-                key = mix(key, word)
-                word = 0
-                filled = 0
-            word |= <uint64_t> (folded & 0x7F) << (8 * filled)
-            filled += 1
-        total += 1
-        if filled == 8:
-            key = mix(key, word)
-            word = 0
-            filled = 0
+            else:
+                # Code points beyond ASCII enter as two bytes; both ways through this file agree.
+                text[total] = <uint8_t> (0x80 | (folded >> 7))
+                text[total + 1] = <uint8_t> (folded & 0x7F)
+                total += 2
+        elif folded == BLANK:
+            blank = total > 0
+        elif folded == UNUSABLE:
+            unusable = True
+        elif folded != DROPPED:
+            slow = True
     if characters > characters_max or unusable:
-        key_out[0] = KEY_UNUSABLE
-        mask_out[0] = 0
         return 0
     if slow:
         return 1
-    if total == 0:
-        key_out[0] = KEY_UNUSABLE
-        mask_out[0] = 0
-        return 0
-    key = mix(mix(key, word), <uint64_t> total)
-    key_out[0] = key if key != KEY_UNUSABLE else 1
-    mask_out[0] = mask
+    if total:
+        key_out[0] = hash_text(text, total)
+        if mask_out != NULL:
+            mask_out[0] = initials(text, total)
     return 0
+
+
+cdef inline uint64_t hash_text(uint8_t *text, int total) noexcept nogil:
+    """Key of folded text; text has room for eight bytes more."""
+    cdef uint64_t key = KEY_SEED, word = 0
+    cdef int i = 0
+    memcpy(text + total, &word, 8)
+    while i <= total:
+        memcpy(&word, text + i, 8)
+        key = mix(key, word)
+        i += 8
+    key = mix(key, <uint64_t> total)
+    return key if key != KEY_UNUSABLE else 1
+
+
+cdef inline uint64_t initials(const uint8_t *text, int total) noexcept nogil:
+    """First letters of up to eight words, a byte each; '?' for letters beyond ASCII."""
+    cdef uint64_t mask = 0
+    cdef int i, words = 0
+    for i in range(total):
+        if (i == 0 or text[i - 1] == 32) and words < MASKED_WORDS_MAX:
+            mask |= <uint64_t> (text[i] if text[i] < 0x80 else 63) << (8 * words)
+            words += 1
+    return mask
 
 
 cdef int key_of_slow(
@@ -195,24 +195,24 @@ cdef int key_of_slow(
 ) noexcept with gil:
     """The same for names with rare characters: folded by Python, then keyed as UTF-8 text."""
     cdef bytes folded
-    cdef uint64_t key = KEY_SEED ^ KEY_STEP, mask = 0
+    cdef uint64_t key = KEY_SEED ^ KEY_STEP
     cdef int i = 0
     try:
         text = data[:length].decode("utf-8")
         canonical = fold(text)
-        key_out[0] = KEY_UNUSABLE
-        mask_out[0] = 0
         if not canonical or _is_unusable(text):
             return 0
         folded = canonical.encode("utf-8")
-        if all(ord(c) < FOLD_SIZE and FOLD[ord(c)] == ord(c) for c in canonical.replace(" ", "")):
-            return key_of(folded, len(folded), len(folded), key_out, mask_out)
+        if len(folded) < FOLDED_BYTES_MAX and all(
+            ord(c) < FOLD_SIZE and FOLD[ord(c)] == ord(c) for c in canonical.replace(" ", "")
+        ):
+            return key_of(folded, len(folded), FOLDED_BYTES_MAX, key_out, mask_out)
         for i in range(len(folded)):
             key = mix(key, <uint64_t> folded[i])
-        for i, initial in enumerate(canonical.split(" ")[:MASKED_WORDS_MAX]):
-            mask |= <uint64_t> (ord(initial[0]) if ord(initial[0]) < 0x80 else 63) << (8 * i)
+        if mask_out != NULL:
+            for i, word in enumerate(canonical.split(" ")[:MASKED_WORDS_MAX]):
+                mask_out[0] |= <uint64_t> (ord(word[0]) if ord(word[0]) < 0x80 else 63) << (8 * i)
         key_out[0] = key if key != KEY_UNUSABLE else 1
-        mask_out[0] = mask
     except Exception:
         return -1  # the caller refuses the file; nothing is keyed by accident
     return 0
@@ -223,20 +223,19 @@ cdef Py_ssize_t walk_keys(
 ) noexcept nogil:
     """Keys (and initials unless NULL) of all names; the first that is not UTF-8, or -1."""
     cdef Py_ssize_t i
-    cdef uint64_t mask = 0
+    cdef uint64_t *mask_at
     cdef int done
     for i in range(count):
         if not offsets[0] <= offsets[i] <= offsets[i + 1] <= offsets[count]:
             return i
+        mask_at = NULL if masks == NULL else &masks[i]
         done = key_of(
-            data + offsets[i], offsets[i + 1] - offsets[i], NAME_CHARACTERS_MAX, &keys[i], &mask
+            data + offsets[i], offsets[i + 1] - offsets[i], NAME_CHARACTERS_MAX, &keys[i], mask_at
         )
         if done == 1:
-            done = key_of_slow(data + offsets[i], offsets[i + 1] - offsets[i], &keys[i], &mask)
+            done = key_of_slow(data + offsets[i], offsets[i + 1] - offsets[i], &keys[i], mask_at)
         if done != 0:
             return i
-        if masks != NULL:
-            masks[i] = mask
     return -1
 
 

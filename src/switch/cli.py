@@ -199,6 +199,14 @@ def _list(counts: dict[str, int]) -> str:
 )
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Default: HOME/out.")
 @click.option("--threads", type=click.IntRange(1, 256), help="Default: the machine's cores.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["parquet", "arrow"]),
+    default="parquet",
+    show_default=True,
+    help="Of the status and clearing files.",
+)
 @click.option("--fail-on-refused", is_flag=True, help="Exit 1 if lines were refused or held.")
 @strict_option
 @at_option
@@ -209,6 +217,7 @@ def run(
     tables: tuple[Path, ...],
     out: Path | None,
     threads: int | None,
+    form: str,
     fail_on_refused: bool,
     strict_columns: bool,
     at: str | None,
@@ -233,6 +242,7 @@ def run(
                         threads=threads,
                         at=at,
                         strict_columns=strict_columns,
+                        form=form,
                         progress=progress,
                     )
             except SwitchError:

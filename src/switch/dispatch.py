@@ -174,9 +174,10 @@ class Cleared:
 class Dispatch:
     """All outboxes of one batch, opened as their first line comes."""
 
-    def __init__(self, folder: Path, directory: Directory) -> None:
+    def __init__(self, folder: Path, directory: Directory, form: str = "parquet") -> None:
         folder.mkdir()
         self._folder = folder
+        self._form = form
         self._codes = [p.participant for p in directory.participants]
         # A dictionary needs distinct values, and programmes may share a purpose.
         purposes = sorted({p.purpose for p in directory.programmes})
@@ -196,7 +197,7 @@ class Dispatch:
         for i in np.flatnonzero(np.diff(starts)).tolist():
             outbox = self._outboxes.get(i)
             if outbox is None:
-                path = self._folder / f"{self._codes[i]}.parquet"
+                path = self._folder / self._file_of(i)
                 outbox = self._outboxes[i] = Outbox(
                     path, self._purposes, self._purpose_of, self._debtors
                 )
@@ -204,7 +205,10 @@ class Dispatch:
 
     def close(self) -> dict[str, tuple[str, int]]:
         """(sha256, bytes) of every file by its name in the folder."""
-        return {f"{self._codes[i]}.parquet": outbox.close() for i, outbox in self._outboxes.items()}
+        return {self._file_of(i): outbox.close() for i, outbox in self._outboxes.items()}
+
+    def _file_of(self, index: int) -> str:
+        return f"{self._codes[index]}.{self._form}"
 
     def abandon(self) -> None:
         for outbox in self._outboxes.values():

@@ -31,6 +31,12 @@ from switch.road import Progress, Run
 from switch.schema import ACCOUNTS, CHUNK_ROWS_MAX, PAID, PAYMENT, POPULATION, period_of
 from switch.store import Home, environment
 
+ROOM_A_LINE, ROOM_TIMES_FILE = 80, 4
+"""Bytes that a line takes in a batch and its copies (60 of a simulated nation), and how often a
+run writes its table at most, for a table of fewer bytes a line."""
+ROOM_SPARE = 1 << 22
+"""Bytes for small files by receiver, and for the catalog and its journal."""
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -55,7 +61,7 @@ class Batch:
     @property
     def status(self) -> Any:
         """One row a line, in table order: a pyarrow Table."""
-        return pq.read_table(self.folder / "status.parquet")
+        return segment.read_segment(segment.segment_at(self.folder, "status"))
 
     @property
     def positions(self) -> Any:
@@ -227,6 +233,8 @@ class Engine:
             (row["benefit"], row["period"]): self.home.path / row["path"]
             for row in self.home.rows("SELECT * FROM paid WHERE origin = 'history'")
         }
+        bits = 8 * paid.words_of(register.rows) * (len(old) + len(history))
+        self.home.require_room(register.nbytes + bits + ROOM_SPARE)
         statements: list[tuple[str, tuple[Any, ...]]] = [
             ("DELETE FROM paid WHERE origin = 'history'", ()),
             ("DELETE FROM files WHERE path LIKE 'registers/%'", ()),
@@ -284,15 +292,19 @@ class Engine:
         chunk_rows: int = CHUNK_ROWS,
         at: str | None = None,
         strict_columns: bool = False,
+        form: str = "parquet",
         progress: Progress | None = None,
     ) -> Batch:
         """Clear and settle one payment table; the same table again answers what was stored.
 
         table: a path with its dossier beside it, or an Arrow table, which then needs source,
         batch_id, value_date, count and sum (minor units) here. out: where the answer is copied to
-        (default HOME/out). at: the time that is recorded, else the value date. Raises InputRefused
-        where the table is not what it declares: nothing of it is paid, the home is as before.
+        (default HOME/out). form: of the status and clearing files, "parquet" or "arrow". at: the
+        time that is recorded, else the value date. Raises InputRefused where the table is not what
+        it declares: nothing of it is paid, the home is as before.
         """
+        if form not in segment.FORMS:
+            raise UsageError(f"form {form!r} is none of {', '.join(segment.FORMS)}")
         if not 1 <= chunk_rows <= CHUNK_ROWS_MAX or threads < 1:
             raise UsageError(f"chunk_rows is not in 1..{CHUNK_ROWS_MAX}, or threads below 1")
         declared = _declared(table, source, batch_id, value_date, count, sum)
@@ -302,10 +314,12 @@ class Engine:
         if known is not None:
             batch = self._answer(known, reader, declared)
         else:
+            register = self.open_register()
+            self.home.require_room(self._room_for(table, declared))
             Run(
                 self.home,
                 self.directory,
-                self.open_register(),
+                register,
                 self.settings,
                 declared,
                 reader,
@@ -313,6 +327,7 @@ class Engine:
                 chunk_rows,
                 at,
                 progress,
+                form,
             ).carry_out()
             row = self.home.batch(declared.source, declared.batch_id)
             assert row is not None
@@ -320,6 +335,20 @@ class Engine:
         self.export(batch, self.home.path / "out" if out is None else Path(out))
         warnings = tuple(f"unknown column {name!r} is ignored" for name in reader.extra)
         return dataclasses.replace(batch, warnings=warnings)
+
+    def _room_for(self, table: Any, declared: Declared) -> int:
+        """Bytes that a run will write, as far as they can be known before it: its answer and the
+        copies of that, the lines that wait, and paid bits of the keys that were touched so far."""
+        is_file = isinstance(table, str | Path)
+        size = ROOM_TIMES_FILE * Path(table).stat().st_size if is_file else _bytes_of(table)
+        lines = min(ROOM_A_LINE * declared.count, size) if size else ROOM_A_LINE * declared.count
+        held = f"batches/{self.home.next_batch() - 1:06d}/held.parquet"
+        kept = self.home.rows(
+            "SELECT coalesce(sum(bytes), 0) AS bytes FROM files"
+            " WHERE path = ? OR path IN (SELECT path FROM paid WHERE origin = 'cleared')",
+            held,
+        )
+        return int(lines + ROOM_TIMES_FILE * kept[0]["bytes"]) + ROOM_SPARE
 
     def _answer(self, known: Any, reader: TableReader, declared: Declared) -> Batch:
         """The stored answer to a table that was run before."""
@@ -356,7 +385,7 @@ class Engine:
         copies = {
             path.relative_to(batch.folder): out / name / path.relative_to(batch.folder)
             for path in [
-                batch.folder / "status.parquet",
+                segment.segment_at(batch.folder, "status"),
                 *sorted((batch.folder / "clearing").iterdir()),
             ]
         }
@@ -371,6 +400,12 @@ class Engine:
         except OSError as error:
             raise environment(error, out) from error
         return out / name
+
+
+def _bytes_of(table: Any) -> int:
+    """Size of a table in memory; 0 where it does not say."""
+    size = getattr(table, "nbytes", 0)
+    return size if isinstance(size, int) else 0
 
 
 def _counted(reader: TableReader, progress: Progress | None) -> TableReader:

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from switch import paid
 from switch.errors import VerificationFailed
 from switch.reason import REASONS_COUNT, RULES, Reason, status_of
-from switch.segment import digest_of
+from switch.segment import Groups, digest_of, read_segment, segment_at
 from switch.store import GENESIS, Home, link_of
 
 SHOWN_MAX = 20
@@ -57,6 +57,11 @@ class Verifier:
     def __init__(self, home: Home) -> None:
         self.home = home
         self.paid: dict[tuple[str, int], Any] = {}
+        """Who was cleared, by (benefit, period): bool by row."""
+        self.history: dict[tuple[str, int], Any] = {}
+        """The same of the loaded history. It may tell of payments that were made here, too: only
+        batches since its last change were judged with all of it."""
+        self.history_since = 0
         self.cleared: set[tuple[str, int]] = set()
         self.waiting: dict[tuple[int, int], None] = {}
         self.balances: dict[str, int] = msgspec.json.decode(home.meta("opening"))
@@ -67,9 +72,11 @@ class Verifier:
         yield from self._files()
         for row in self.home.rows("SELECT * FROM paid WHERE origin = 'history'"):
             words = _words(self.home.path / row["path"])
-            self._bits((row["benefit"], row["period"]), len(words) * 64)[: len(words) * 64] |= (
-                np.unpackbits(words.view(np.uint8), bitorder="little").astype(bool)
-            )
+            bits = np.unpackbits(words.view(np.uint8), bitorder="little").astype(bool)
+            self.history[row["benefit"], row["period"]] = bits
+        for row in self.home.rows("SELECT * FROM registers ORDER BY seq"):
+            if "paid" in msgspec.json.decode(row["manifest"])["counts"]:
+                self.history_since = row["seq"]
         for row in self.home.rows("SELECT * FROM batches ORDER BY seq"):
             try:
                 yield from self._batch(_Batch(self.home, row))
@@ -158,7 +165,7 @@ class Verifier:
         waiting: list[tuple[int, int]] = []
         represented = batch.folder / "represented.parquet"
         parts = [(represented, None)] if represented.exists() else []
-        parts.append((batch.folder / "status.parquet", batch.folder / "lines.parquet"))  # type: ignore[arg-type]
+        parts.append((segment_at(batch.folder, "status"), batch.folder / "lines.parquet"))  # type: ignore[arg-type]
         for status_file, lines_file in parts:
             for status, lines in _row_groups(status_file, lines_file):
                 reason = np.asarray(lines["reason_number"])
@@ -179,7 +186,8 @@ class Verifier:
                 _send(sent, status, amount, alive)
                 _pair(pairs, status, lines, amount, alive)
                 _by_text(benefits, lines["benefit"], amount, alive)
-                fault = fault or self._pay(lines, alive)
+                judged = batch.manifest["register"] >= self.history_since
+                fault = fault or self._pay(lines, alive, self.history if judged else {})
         yield Check("I6 nothing paid twice", subject, fault)
         yield from self._row(batch, subject)
         yield from self._totals(batch, subject, tally)
@@ -209,8 +217,9 @@ class Verifier:
             bits = self.paid[key] = wider
         return bits
 
-    def _pay(self, lines: Any, alive: Any) -> str:
-        """Mark the entitlements of living lines; what is marked already is a fault."""
+    def _pay(self, lines: Any, alive: Any, history: dict[tuple[str, int], Any]) -> str:
+        """Mark the entitlements of living lines; what is marked already is a fault, and so is what
+        stands in the history."""
         rows = np.asarray(lines["row"])[alive]
         periods = np.asarray(lines["period"])[alive]
         benefit = lines["benefit"].combine_chunks()
@@ -222,7 +231,9 @@ class Verifier:
             name = (names[int(key) & 0xFFFF], int(key) >> 16)
             self.cleared.add(name)
             bits = self._bits(name, int(mine.max()) + 1)
-            if bits[mine].any() or len(np.unique(mine)) != len(mine):
+            told = history.get(name, bits[:0])
+            before = bits[mine].any() or told[mine[mine < len(told)]].any()
+            if before or len(np.unique(mine)) != len(mine):
                 return (
                     f"an entitlement of {names[int(key) & 0xFFFF]} {int(key) >> 16} is paid twice"
                 )
@@ -244,7 +255,7 @@ class Verifier:
         positions = pq.read_table(batch.folder / "positions.parquet").to_pylist()
         receivers = {}
         for path in (batch.folder / "clearing").iterdir():
-            amount = pq.read_table(path, columns=["amount"])["amount"]
+            amount = read_segment(path)["amount"]
             receivers[path.stem] = [len(amount), pc.sum(amount).as_py()]
         shown = {
             **{name: summary[name] for name in found if name in summary},
@@ -374,10 +385,6 @@ class Verifier:
         yield Check("held lines", subject, fault)
 
     def _paid_bits(self) -> Iterator[Check]:
-        history = {
-            (row["benefit"], row["period"]): self.home.path / row["path"]
-            for row in self.home.rows("SELECT * FROM paid WHERE origin = 'history'")
-        }
         named = {row["path"] for row in self.home.rows("SELECT path FROM paid")}
         query = "SELECT path FROM files WHERE path LIKE 'registers/%.bits'"
         lost = {row["path"] for row in self.home.rows(query)} - named
@@ -391,12 +398,6 @@ class Verifier:
             key = (row["benefit"], row["period"])
             words = _words(self.home.path / row["path"])
             stored = np.unpackbits(words.view(np.uint8), bitorder="little").astype(bool)
-            if key in history:
-                more = _words(history[key])
-                bits = np.unpackbits(more.view(np.uint8), bitorder="little").astype(bool)
-                size = max(len(stored), len(bits))
-                stored = np.pad(stored, (0, size - len(stored)))
-                stored |= np.pad(bits, (0, size - len(bits)))
             known = self._bits(key, len(stored))
             same = np.array_equal(known[: len(stored)], stored) and not known[len(stored) :].any()
             yield Check(
@@ -416,13 +417,13 @@ def _sha256(text: str) -> str:
 
 
 def _row_groups(status_file: Path, lines_file: Path | None) -> Iterator[tuple[Any, Any]]:
-    status = pq.ParquetFile(status_file)
-    lines = status if lines_file is None else pq.ParquetFile(lines_file)
-    if status.num_row_groups != lines.num_row_groups:
+    status = Groups(status_file)
+    lines = status if lines_file is None else Groups(lines_file)
+    if len(status) != len(lines):
         raise VerificationFailed(f"{status_file} and its lines differ in length")
-    for group in range(status.num_row_groups):
-        left = status.read_row_group(group)
-        right = left if lines is status else lines.read_row_group(group)
+    for group in range(len(status)):
+        left = status.read(group)
+        right = left if lines is status else lines.read(group)
         if left.num_rows != right.num_rows:
             raise VerificationFailed(f"{status_file} and its lines differ in length")
         yield left, _coded(right)
@@ -474,9 +475,9 @@ def _clearing(folder: Path) -> dict[str, tuple[int, str, str]]:
     sent: dict[str, Any] = {}
     for path in (folder / "clearing").iterdir():
         state = sent.setdefault(path.stem, [0, hashlib.sha256(), hashlib.sha256()])
-        file = pq.ParquetFile(path)
-        for group in range(file.num_row_groups):
-            table = file.read_row_group(group, columns=["transfer_id", "amount"])
+        file = Groups(path)
+        for group in range(len(file)):
+            table = file.read(group, ["transfer_id", "amount"])
             state[0] += table.num_rows
             state[1].update("\n".join(table["transfer_id"].to_pylist()).encode() + b"\n")
             state[2].update(np.ascontiguousarray(table["amount"].to_numpy()))

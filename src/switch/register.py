@@ -74,6 +74,12 @@ class Register:
     def rows(self) -> int:
         return int(self.table.count)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that `save` writes, but for register.json."""
+        parts = (self.since, self.accounts, self.lists, self.heap)
+        return int(self.table.nbytes + 8 * self.rows + sum(part.nbytes for part in parts))
+
     # --- changing -------------------------------------------------------------------------------
 
     def forget_people(self) -> None:

@@ -105,11 +105,13 @@ class Run:
         chunk_rows: int,
         at: str,
         progress: Progress | None,
+        form: str = "parquet",
     ) -> None:
         self.home, self.directory = home, directory
         self.register, self.settings = register, settings
         self.declared, self.reader, self.at = declared, reader, at
         self.threads, self.chunk_rows = threads, chunk_rows
+        self.form = form
         self.progress = progress or (lambda *_: None)
         self.seq = self.home.next_batch()
         self.cycle = f"{declared.value_date:%Y%m%d}-{self.seq:06d}"
@@ -140,10 +142,10 @@ class Run:
                     self._lines()
                     self.status_writer.finish()
                     self.clearing_writer.finish()
+                    self._close(draft)
                 except BaseException:
                     self._abandon()
                     raise
-                self._close(draft)
                 self._settle(draft)
         finally:
             self.status_writer.close()
@@ -152,15 +154,15 @@ class Run:
 
     def _open(self, draft: Path) -> None:
         self.draft = draft
-        self.dispatch = Dispatch(draft / "clearing", self.directory)
-        self.status = segment.Segment(draft / "status.parquet", STATUS, STYLES)
+        self.dispatch = Dispatch(draft / "clearing", self.directory, self.form)
+        self.status = segment.Segment(draft / f"status.{self.form}", STATUS, STYLES)
         self.lines = segment.Segment(draft / "lines.parquet", LINES, STYLES)
         self.held: segment.Segment | None = None
         self.represented: segment.Segment | None = None
 
     def _segments(self) -> dict[str, segment.Segment | None]:
         return {
-            "status.parquet": self.status,
+            f"status.{self.form}": self.status,
             "lines.parquet": self.lines,
             "held.parquet": self.held,
             "represented.parquet": self.represented,

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.ipc
 import pyarrow.parquet as pq
 
 GROUP_ROWS = 1 << 17
@@ -37,8 +38,13 @@ class HashingFile:
         if self.abandoned:
             return len(view)
         done = 0
-        while done < len(view):
-            done += self._file.write(view[done:]) or 0
+        try:
+            while done < len(view):
+                done += self._file.write(view[done:]) or 0
+        except OSError:
+            # What Arrow still holds goes nowhere: the file is lost, and one error is enough.
+            self.abandoned = True
+            raise
         self._hash.update(view)
         self.bytes += len(view)
         return len(view)
@@ -86,10 +92,13 @@ _COMPRESSION = {
 }
 
 
-class Segment:
-    """Writes one Parquet file: append columns of any length, close once.
+FORMS = ("parquet", "arrow")
+"""Forms of the files that others read: Parquet is small, Arrow IPC (LZ4) is quick."""
 
-    styles: of the columns that are not CODED.
+
+class Segment:
+    """Writes one file, Parquet or Arrow IPC as its suffix says: append columns of any length,
+    close once. styles: of the columns that are not CODED, for Parquet.
     """
 
     def __init__(
@@ -107,12 +116,19 @@ class Segment:
         self._pending: list[list[Any]] = []
         self._pending_rows = 0
         self._file = HashingFile(path)
-        style_of = {name: styles.get(name, Style.CODED) for name in schema.names}
         # Pages are small; the buffer spares a call into Python for each.
         self._sink = pa.BufferedOutputStream(pa.PythonFile(self._file, mode="w"), BUFFER_BYTES)
-        self._writer = pq.ParquetWriter(
+        if path.suffix == ".arrow":
+            options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
+            self._writer = pa.ipc.new_file(self._sink, schema, options=options)
+        else:
+            self._writer = self._parquet_writer(styles)
+
+    def _parquet_writer(self, styles: Mapping[str, Style]) -> Any:
+        style_of = {name: styles.get(name, Style.CODED) for name in self.schema.names}
+        return pq.ParquetWriter(
             self._sink,
-            schema,
+            self.schema,
             compression={name: _COMPRESSION[style] for name, style in style_of.items()},
             compression_level={n: 1 for n, s in style_of.items() if _COMPRESSION[s] == "ZSTD"},
             use_dictionary=[n for n, style in style_of.items() if style is Style.CODED],
@@ -150,8 +166,11 @@ class Segment:
                 pa.concat_arrays([part[i] for part in self._pending])
                 for i in range(len(self.schema))
             ]
-        batch = pa.Table.from_arrays(arrays, schema=self.schema)
-        self._writer.write_table(batch, row_group_size=self._group_rows)
+        if self.path.suffix == ".arrow":
+            self._writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=self.schema))
+        else:
+            batch = pa.Table.from_arrays(arrays, schema=self.schema)
+            self._writer.write_table(batch, row_group_size=self._group_rows)
         self.rows += self._pending_rows
         self._pending = []
         self._pending_rows = 0
@@ -170,6 +189,48 @@ class Segment:
         self._writer.close()
         self._sink.close()
         self._file.close()
+
+
+class Groups:
+    """The row groups of a segment, in order: `len`, and `read` one as a table."""
+
+    def __init__(self, path: Path) -> None:
+        if path.suffix == ".arrow":
+            self._arrow = pa.ipc.open_file(pa.OSFile(str(path)))
+            self._count = self._arrow.num_record_batches
+        else:
+            self._arrow = None
+            self._parquet = pq.ParquetFile(path)
+            self._count = self._parquet.num_row_groups
+
+    def __len__(self) -> int:
+        return int(self._count)
+
+    def read(self, group: int, columns: list[str] | None = None) -> Any:
+        if self._arrow is None:
+            return self._parquet.read_row_group(group, columns=columns)
+        table = pa.Table.from_batches([self._arrow.get_batch(group)])
+        table = table if columns is None else table.select(columns)
+        # Parquet gives texts; the same table looks the same in either form.
+        kinds = [
+            pa.field(f.name, f.type.value_type if pa.types.is_dictionary(f.type) else f.type)
+            for f in table.schema
+        ]
+        return table.cast(pa.schema(kinds))
+
+
+def segment_at(folder: Path, name: str) -> Path:
+    """The file of a segment, in whichever form it was written."""
+    paths = [folder / f"{name}.{form}" for form in FORMS]
+    return next((path for path in paths if path.exists()), paths[0])
+
+
+def read_segment(path: Path) -> Any:
+    """A whole segment as a table."""
+    groups = Groups(path)
+    return pa.concat_tables(
+        [groups.read(group) for group in range(len(groups))], promote_options="default"
+    )
 
 
 def sync_file(path: Path) -> None:

@@ -5,6 +5,7 @@ synced, renamed and synced again before one SQLite transaction names it; that tr
 finality. What the catalog does not name does not exist: leftovers go to quarantine at open.
 
     HOME/catalog.sqlite     batches, cycles, positions, postings, balances, files, audit chain
+    HOME/checkpoint         last audit record, by which an older catalog is recognised
     HOME/lock               flock: one writer, or readers
     HOME/key                secret of keyed hashes, by which ids are told apart in logs
     HOME/batches/000001/    one committed batch (docs/formats.md)
@@ -29,10 +30,11 @@ from typing import Any
 
 import msgspec
 
-from switch.errors import EnvironmentFailed, HomeLocked, UsageError, VerificationFailed
+from switch.errors import EnvironmentFailed, HomeLocked, SwitchError, UsageError, VerificationFailed
 from switch.segment import digest_of, sync_file, sync_folder
 
 FORMAT = 1
+CATALOG = "catalog.sqlite"
 GENESIS = "0" * 64
 """Previous link of the first audit record."""
 
@@ -70,58 +72,74 @@ class Home:
         self.path = path
         self.writing = writing
         self.quarantined: list[str] = []
-        if not (path / "catalog.sqlite").is_file():
+        self.stopped = ""
+        """Why nothing more can be done here: a commit was broken off, and only the disk knows."""
+        self._needed = 0
+        if not (path / CATALOG).is_file():
             raise UsageError(f"{path} is no home: make one with `switch init`")
-        self._lock = _lock(path, writing)
-        try:
-            self._db = _connect(path / "catalog.sqlite")
-            if self.meta("format") != str(FORMAT):
-                raise UsageError(f"{path} has format {self.meta('format')}, this engine {FORMAT}")
-            if writing:
-                self._recover()
-        except sqlite3.DatabaseError as error:
-            self._lock.close()
-            raise EnvironmentFailed(f"{path / 'catalog.sqlite'}: {error}") from error
-        except BaseException:
-            self._lock.close()
-            raise
+        with contextlib.ExitStack() as opened:
+            opened.enter_context(_lock(path, writing))
+            try:
+                self._db = opened.enter_context(contextlib.closing(_connect(path / CATALOG)))
+                if self.meta("format") != str(FORMAT):
+                    raise UsageError(
+                        f"{path} has format {self.meta('format')}, this engine {FORMAT}"
+                    )
+                self._require_checkpoint()
+                if writing:
+                    with machine(path):
+                        self._recover()
+            except sqlite3.DatabaseError as error:
+                raise EnvironmentFailed(f"{path / CATALOG}: {error}") from error
+            self._opened = opened.pop_all()
 
     @staticmethod
     def create(path: Path, meta: dict[str, str], at: str, key: bytes | None = None) -> None:
         """A new home with its first audit record. meta: directory, settings, opening balances."""
-        skeleton = {"batches", "registers", "quarantine", "lock", "key", "catalog.new"}
-        # What an `init` that died left behind may be used again: it holds nothing.
-        if path.exists() and (not path.is_dir() or {p.name for p in path.iterdir()} - skeleton):
-            raise UsageError(f"{path} exists and is not empty")
-        try:
+        aside = path / "catalog.new"
+        journal = path / "catalog.new-journal"
+        skeleton = {"batches", "registers", "quarantine", "lock", "key", aside.name, journal.name}
+        skeleton |= {"checkpoint", "checkpoint.new"}
+
+        def require_empty() -> None:
+            # What an `init` that died left behind may be used again: it holds nothing.
+            if path.exists() and (not path.is_dir() or {p.name for p in path.iterdir()} - skeleton):
+                raise UsageError(f"{path} exists and is not empty")
+
+        with machine(path):
+            require_empty()
+            made = [folder for folder in (path, *path.parents) if not folder.exists()]
             for folder in (path, path / "batches", path / "registers", path / "quarantine"):
                 folder.mkdir(parents=True, exist_ok=True)
-            (path / "lock").touch()
-            (path / "key").write_bytes(key or secrets.token_bytes(32))
-            (path / "key").chmod(0o600)
-            sync_file(path / "key")
-            # The catalog appears whole or not at all: it is made aside and renamed.
-            aside = path / "catalog.new"
-            aside.unlink(missing_ok=True)
-            db = _connect(aside)
-            with _transaction(db):
-                for statement in _SCHEMA.split(";"):
-                    if statement.strip():
-                        db.execute(statement)
-                for name, value in {"format": str(FORMAT), **meta}.items():
-                    db.execute("INSERT INTO meta VALUES (?, ?)", (name, value))
-                _append_audit(db, at, "init", {n: _sha256(v) for n, v in sorted(meta.items())})
-            db.close()
-            sync_file(aside)
-            aside.rename(path / "catalog.sqlite")
-            sync_folder(path)
-            sync_folder(path.parent)
-        except OSError as error:
-            raise environment(error, path) from error
+            with _lock(path, writing=True):
+                require_empty()
+                (path / "key").write_bytes(key or secrets.token_bytes(32))
+                (path / "key").chmod(0o600)
+                sync_file(path / "key")
+                # The catalog appears whole or not at all: it is made aside and renamed. A journal
+                # that was left would be played back into a new file of the old name.
+                for left in (journal, aside):
+                    left.unlink(missing_ok=True)
+                with contextlib.closing(_connect(aside)) as db:
+                    with _transaction(db):
+                        for statement in _SCHEMA.split(";"):
+                            if statement.strip():
+                                db.execute(statement)
+                        for name, value in {"format": str(FORMAT), **meta}.items():
+                            db.execute("INSERT INTO meta VALUES (?, ?)", (name, value))
+                        digests = {n: _sha256(v) for n, v in sorted(meta.items())}
+                        _append_audit(db, at, "init", digests)
+                    _write_checkpoint(path, db)
+                sync_file(aside)
+                # Everything else stands before the catalog makes a home of the folder.
+                sync_folder(path)
+                for folder in made:
+                    sync_folder(folder.parent)
+                aside.rename(path / CATALOG)
+                sync_folder(path)
 
     def close(self) -> None:
-        self._db.close()
-        self._lock.close()
+        self._opened.close()
 
     def __enter__(self) -> Home:
         return self
@@ -132,11 +150,13 @@ class Home:
     # --- reading --------------------------------------------------------------------------------
 
     def rows(self, query: str, *values: Any) -> list[sqlite3.Row]:
-        return list(self._db.execute(query, values))
+        self._require_known()
+        with machine(self.path):
+            return list(self._db.execute(query, values))
 
     def meta(self, name: str) -> str:
-        row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
-        return "" if row is None else str(row["value"])
+        rows = self.rows("SELECT value FROM meta WHERE name = ?", name)
+        return str(rows[0]["value"]) if rows else ""
 
     def batch(self, source: str, batch_id: str) -> sqlite3.Row | None:
         rows = self.rows(
@@ -174,18 +194,27 @@ class Home:
 
     # --- writing --------------------------------------------------------------------------------
 
+    def _require_known(self) -> None:
+        if self.stopped:
+            raise EnvironmentFailed(self.stopped)
+
+    def require_room(self, needed: int) -> None:
+        """About needed bytes are free, before any of them is written."""
+        self._needed = needed
+        free = shutil.disk_usage(self.path).free
+        if free < needed:
+            raise EnvironmentFailed(_no_room(self.path, free, needed))
+
     @contextlib.contextmanager
     def draft(self, kind: str) -> Iterator[Path]:
         """A folder under a temporary name; gone again unless `commit` took it."""
+        self._require_known()
         path = self.path / kind / f".draft-{os.getpid()}"
         try:
-            shutil.rmtree(path, ignore_errors=True)
-            path.mkdir()
-            yield path
-        except OSError as error:
-            if isinstance(error, EnvironmentFailed | HomeLocked):
-                raise
-            raise environment(error, self.path) from error
+            with machine(self.path, self._needed):
+                shutil.rmtree(path, ignore_errors=True)
+                path.mkdir()
+                yield path
         finally:
             shutil.rmtree(path, ignore_errors=True)
 
@@ -201,35 +230,69 @@ class Home:
         digests: dict[str, tuple[str, int]] | None = None,
     ) -> None:
         """Make a draft durable and final. digests: (sha256, bytes) of the draft's files by name
-        relative to it, where already known; others are read back."""
+        relative to it, where already known; others are read back.
+
+        Where it is broken off, nobody but the disk knows whether it happened: the home then does
+        nothing more, and the next one to open it finds out."""
+        self._require_known()
+        self.stopped = (
+            f"a commit in {self.path} was broken off, and whether it happened stands on the disk"
+            " alone: open the home again, and run the same again"
+        )
         files: list[tuple[str, str, int]] = []
         try:
-            if draft is not None and folder is not None:
-                known = digests or {}
-                for path in sorted(p for p in draft.rglob("*") if p.is_file()):
-                    name = path.relative_to(draft).as_posix()
-                    sha256, size = known.get(name) or (digest_of(path), path.stat().st_size)
-                    files.append(
-                        (f"{folder.relative_to(self.path).as_posix()}/{name}", sha256, size)
+            with machine(self.path, self._needed):
+                if draft is not None and folder is not None:
+                    files = self._make_durable(draft, folder, digests or {})
+                with _transaction(self._db):
+                    for statement, values in statements:
+                        self._db.execute(statement, values)
+                    for row in files:
+                        self._db.execute("INSERT INTO files VALUES (?, ?, ?)", row)
+                    _append_audit(
+                        self._db, at, kind, {**detail, "files": {name: d for name, d, _ in files}}
                     )
-                    sync_file(path)
-                for path in sorted(p for p in draft.rglob("*") if p.is_dir()):
-                    sync_folder(path)
-                sync_folder(draft)
-                draft.rename(folder)
-                sync_folder(folder.parent)
-            with _transaction(self._db):
-                for statement, values in statements:
-                    self._db.execute(statement, values)
-                for row in files:
-                    self._db.execute("INSERT INTO files VALUES (?, ?, ?)", row)
-                _append_audit(
-                    self._db, at, kind, {**detail, "files": {name: d for name, d, _ in files}}
-                )
-        except OSError as error:
-            raise environment(error, self.path) from error
-        except sqlite3.OperationalError as error:
-            raise EnvironmentFailed(f"the catalog cannot be written: {error}") from error
+                _write_checkpoint(self.path, self._db)
+        except EnvironmentFailed as error:
+            raise EnvironmentFailed(f"{error}. Then run the same again") from error
+        self.stopped = ""
+
+    def _make_durable(
+        self, draft: Path, folder: Path, known: dict[str, tuple[str, int]]
+    ) -> list[tuple[str, str, int]]:
+        """Everything in draft on the disk, under its final name: (path, sha256, bytes) by file."""
+        files = []
+        for path in sorted(p for p in draft.rglob("*") if p.is_file()):
+            name = path.relative_to(draft).as_posix()
+            sha256, size = known.get(name) or (digest_of(path), path.stat().st_size)
+            files.append((f"{folder.relative_to(self.path).as_posix()}/{name}", sha256, size))
+            sync_file(path)
+        for path in sorted(p for p in draft.rglob("*") if p.is_dir()):
+            sync_folder(path)
+        sync_folder(draft)
+        draft.rename(folder)
+        sync_folder(folder.parent)
+        return files
+
+    def _require_checkpoint(self) -> None:
+        """The catalog is that of the last acknowledged commit, or a later one. A crash between
+        commit and checkpoint leaves the checkpoint behind, which the next writer mends."""
+        path = self.path / "checkpoint"
+        try:
+            said = msgspec.json.decode(path.read_bytes(), type=_Checkpoint)
+        except (OSError, msgspec.DecodeError) as error:
+            raise VerificationFailed(f"{path} cannot be read: restore it ({error})") from error
+        links = self.rows("SELECT link FROM audit WHERE seq = ?", said.seq)
+        if not links or links[0]["link"] != said.link:
+            raise VerificationFailed(
+                f"{self.path / 'catalog.sqlite'} is not the catalog of commit {said.seq}, which was"
+                f" acknowledged: an older or another one was put in its place; restore the last one"
+            )
+        if self.writing and self.last_link() != said.link:
+            try:
+                _write_checkpoint(self.path, self._db)
+            except OSError as error:
+                raise environment(error, self.path) from error
 
     def _recover(self) -> None:
         """Put aside what no commit names; stop where a commit's folder is gone."""
@@ -239,14 +302,14 @@ class Home:
             present = {entry.name for entry in (self.path / kind).iterdir()}
             if kind == "registers":
                 # Versions before the current one are not read again.
-                for name in {n for n in named if int(n) < current} & present:
-                    shutil.rmtree(self.path / kind / name)
+                self.drop_old_registers()
                 named = {f"{current:06d}"} if current else set()
                 present = {entry.name for entry in (self.path / kind).iterdir()}
             if named - present:
                 gone = min(named - present)
                 raise VerificationFailed(f"{self.path / kind / gone} is gone: restore it")
             for name in sorted(present - named):
+                (self.path / "quarantine").mkdir(exist_ok=True)
                 target = self.path / "quarantine" / f"{kind}-{name}"
                 while target.exists():
                     target = target.with_name(target.name + "+")
@@ -254,10 +317,27 @@ class Home:
                 self.quarantined.append(target.name)
 
     def drop_old_registers(self) -> None:
-        """After a commit of a new version: give the room of the old ones back."""
+        """Give the room of versions before the current one back. What cannot be removed now is
+        tried again at the next open: it is in nobody's way."""
+        current = self.register_seq()
         for entry in (self.path / "registers").iterdir():
-            if entry.name.isdigit() and int(entry.name) < self.register_seq():
-                shutil.rmtree(entry)
+            if entry.name.isdigit() and int(entry.name) < current:
+                shutil.rmtree(entry, ignore_errors=True)
+
+
+class _Checkpoint(msgspec.Struct):
+    seq: int
+    link: str
+
+
+def _write_checkpoint(home: Path, db: sqlite3.Connection) -> None:
+    """Note the last audit record beside the catalog, whole or not at all."""
+    row = db.execute("SELECT seq, link FROM audit ORDER BY seq DESC LIMIT 1").fetchone()
+    aside = home / "checkpoint.new"
+    aside.write_bytes(msgspec.json.encode(_Checkpoint(row["seq"], row["link"])))
+    sync_file(aside)
+    aside.rename(home / "checkpoint")
+    sync_folder(home)
 
 
 def _sha256(text: str) -> str:
@@ -288,17 +368,23 @@ def _connect(path: Path) -> sqlite3.Connection:
     db.execute("PRAGMA journal_mode = DELETE")
     db.execute("PRAGMA synchronous = EXTRA")
     db.execute("PRAGMA foreign_keys = ON")
+    # Nothing of a transaction reaches the catalog before its COMMIT.
+    db.execute("PRAGMA cache_spill = OFF")
     return db
 
 
 @contextlib.contextmanager
 def _transaction(db: sqlite3.Connection) -> Iterator[None]:
+    folder = Path(db.execute("PRAGMA database_list").fetchone()["file"]).parent
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
+        # The journal must be found after a power cut. SQLite syncs its name too, but goes on
+        # where that fails.
+        sync_folder(folder)
         db.execute("COMMIT")
     except BaseException:
-        if db.in_transaction:
+        with contextlib.suppress(sqlite3.Error):
             db.execute("ROLLBACK")
         raise
 
@@ -316,11 +402,49 @@ def _lock(path: Path, writing: bool) -> Any:
     return handle
 
 
-def environment(error: OSError, path: Path) -> EnvironmentFailed:
+@contextlib.contextmanager
+def machine(path: Path, needed: int = 0) -> Iterator[None]:
+    """What the machine fails at in here is an EnvironmentFailed. needed: about how many bytes the
+    work takes, where known."""
+    try:
+        yield
+    except SwitchError:
+        raise
+    except OSError as error:
+        raise environment(error, path, needed) from error
+    except sqlite3.OperationalError as error:
+        if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_IOERR) & 0xFF not in _OF_THE_MACHINE:
+            raise
+        free = shutil.disk_usage(path).free
+        raise EnvironmentFailed(
+            f"the catalog in {path} cannot be used: {error} ({free:,} bytes free{_about(needed)})"
+        ) from error
+
+
+_OF_THE_MACHINE = {
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+}
+
+
+def environment(error: OSError, path: Path, needed: int = 0) -> EnvironmentFailed:
     """The machine's failure in words, with what is needed."""
     if isinstance(error, EnvironmentFailed):
         return error
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         free = shutil.disk_usage(path if path.exists() else path.parent).free
-        return EnvironmentFailed(f"the disk of {path} is full ({free:,} bytes free): make room")
+        return EnvironmentFailed(_no_room(path, free, needed))
     return EnvironmentFailed(f"{error.filename or path}: {error.strerror or error}")
+
+
+def _no_room(path: Path, free: int, needed: int) -> str:
+    return f"the disk of {path} is full ({free:,} bytes free{_about(needed)}): make room"
+
+
+def _about(needed: int) -> str:
+    return f", about {needed:,} are needed" if needed else ""

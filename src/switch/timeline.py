@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from switch.errors import UsageError
 from switch.register import Register
 from switch.schema import NO_ROW
+from switch.segment import Groups, segment_at
 from switch.store import Home
 
 SENTENCES = {
@@ -69,14 +70,14 @@ def line(home: Home, batch_id: str, line_no: int) -> dict[str, Any]:
     """One line's states, oldest first. Raises UsageError where there is no such line."""
     row = _batch_row(home, batch_id)
     folder = home.folder("batches", row["seq"])
-    status, lines = pq.ParquetFile(folder / "status.parquet"), folder / "lines.parquet"
+    status, lines = (Groups(segment_at(folder, name)) for name in ("status", "lines"))
     done = 0
-    for group in range(status.num_row_groups):
-        numbers = status.read_row_group(group, columns=["line_no"])["line_no"]
+    for group in range(len(status)):
+        numbers = status.read(group, ["line_no"])["line_no"]
         at = pc.index(numbers, pa.scalar(line_no, pa.uint32())).as_py()
         if at >= 0:
-            answer = status.read_row_group(group).slice(at, 1).to_pylist()[0]
-            inner = pq.ParquetFile(lines).read_row_group(group).slice(at, 1).to_pylist()[0]
+            answer = status.read(group).slice(at, 1).to_pylist()[0]
+            inner = lines.read(group).slice(at, 1).to_pylist()[0]
             return _timeline(home, row, answer, inner)
         done += len(numbers)
     raise UsageError(f"batch {batch_id!r} has lines 1 to {done}")
@@ -96,12 +97,12 @@ def person(home: Home, person_id: str) -> dict[str, Any]:
     found = []
     for batch_row in home.rows("SELECT * FROM batches ORDER BY seq"):
         folder = home.folder("batches", batch_row["seq"])
-        lines, status = (pq.ParquetFile(folder / f"{n}.parquet") for n in ("lines", "status"))
-        for group in range(lines.num_row_groups):
-            rows = np.asarray(lines.read_row_group(group, columns=["row"])["row"])
+        lines, status = (Groups(segment_at(folder, name)) for name in ("lines", "status"))
+        for group in range(len(lines)):
+            rows = np.asarray(lines.read(group, ["row"])["row"])
             for at in np.flatnonzero(rows == row):
-                answer = status.read_row_group(group).slice(at, 1).to_pylist()[0]
-                inner = lines.read_row_group(group).slice(at, 1).to_pylist()[0]
+                answer = status.read(group).slice(at, 1).to_pylist()[0]
+                inner = lines.read(group).slice(at, 1).to_pylist()[0]
                 found.append(_timeline(home, batch_row, answer, inner))
     return {"person": home.id_hash(person_id), "lines": found}
 
@@ -143,5 +144,5 @@ def _state(row: Any, answer: dict[str, Any]) -> dict[str, Any]:
         "transfer_id": answer["transfer_id"],
         "participant": answer["participant"],
         "cycle": answer["cycle"],
-        "file": f"batches/{row['seq']:06d}/status.parquet",
+        "file": f"batches/{row['seq']:06d}",
     }

@@ -1,0 +1,467 @@
+"""The auditor: what must become of every line, every posting and every balance of a home.
+
+Floor 5, and of the engine it imports floor 0 alone. Written from docs/contract.md and
+docs/domain.md as plain dicts and lists, without regard for speed: it is told the same operations as
+the engine, and predicts what the engine must answer. Amounts are whole dong.
+
+An operation is tried on a copy (`Auditor.copy`): where the machine fails in the middle of it, the
+home must be as one of the two says, and nothing in between.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from switch.reason import Reason
+from switch.schema import BATCH_ID_RULE, CLEARING_LIMIT, month_of
+from switch.sim.judge import (
+    Answer,
+    Entitlement,
+    Registers,
+    Row,
+    answers,
+    by_person,
+    citizen_id,
+    entitlement,
+)
+
+TREASURY_KIND = "treasury"
+KEPT_BOOKS = ("T.", "S.", "B.")
+SOURCE_MAX = 64
+
+
+class Table(NamedTuple):
+    """A payment table with what is declared of it."""
+
+    source: str
+    batch_id: str
+    value_date: dt.date
+    declared_count: int
+    declared_sum: int
+    rows: tuple[Row, ...]
+    content: str
+    """A word for its content: two tables are the same when these are equal."""
+    digest_true: bool = True
+    """The dossier's digest is that of the file."""
+    dossier: bool = True
+    """There is a dossier, or the declarations come as arguments."""
+    currency: str = "VND"
+
+
+class Outcome(NamedTuple):
+    """One line's answer in one run."""
+
+    batch: int
+    """The batch it came in."""
+    line_no: int
+    status: str
+    code: str | None
+    reason: int
+    participant: str | None
+    """Whose account counts; None before a line got so far, and where the directory lacks it."""
+    transfer_id: str | None
+    cycle: str | None
+
+
+class Sent(NamedTuple):
+    """A line of a clearing file."""
+
+    transfer_id: str
+    end_to_end_id: str | None
+    creditor_account: str
+    creditor_name: str
+    amount: int
+    purpose: str
+    period: int
+    debtor_account: str
+
+
+class Position(NamedTuple):
+    participant: str
+    settled_by: str
+    credit_count: int
+    credit_sum: int
+    debit_count: int
+    debit_sum: int
+    net: int
+
+
+class Posting(NamedTuple):
+    step: str
+    debit: str
+    credit: str
+
+
+class Waiting(NamedTuple):
+    """A held line: (batch, line number) is its identity."""
+
+    batch: int
+    batch_date: dt.date
+    row: Row
+
+
+class Expected(NamedTuple):
+    """What a committed batch must say."""
+
+    seq: int
+    cycle: str
+    own: list[Outcome]
+    """In table order."""
+    represented: list[Outcome] | None
+    """Held lines that moved, oldest first; None where none waited."""
+    held: list[Waiting]
+    """Lines that wait afterwards, oldest first."""
+    sent: dict[str, list[Sent]]
+    """By receiver, in order of clearing."""
+    positions: list[Position]
+    postings: Counter[Posting]
+    """Amounts by (step, debit, credit)."""
+    states: dict[str, tuple[int, int]]
+    """(count, sum) of received, cleared, held, refused own lines."""
+
+
+class Verdict(NamedTuple):
+    """What `run` must do: refuse by one of the rules, answer again, or clear a new batch.
+
+    Of several faults any may be named. A table that was run before and whose dossier is wrong this
+    time may be refused or answered again: neither moves anything.
+    """
+
+    refusals: frozenset[str]
+    replay: int | None
+    batch: Expected | None
+
+
+class Auditor:
+    """One home as it must be."""
+
+    def __init__(
+        self,
+        participants: Iterable[Row],
+        debtors: Iterable[Row],
+        programmes: Iterable[Row],
+        provinces: Iterable[str],
+        opening: Mapping[str, int],
+    ) -> None:
+        """opening: balances by participant, which may not go below zero."""
+        self.commits = 0
+        self.participants: dict[str, Row] = {}
+        self.debtors: dict[str, Row] = {}
+        self.programmes: dict[str, Row] = {}
+        self.provinces = frozenset(provinces)
+        self.clearing_limit = CLEARING_LIMIT
+        refused = self.change(participants, debtors, programmes)
+        assert not refused, "a home begins with a sound directory"
+        self.commits = 1
+        """Operations that took place: as many as there are audit records."""
+        self.guarded = {self._account(code) for code in opening}
+        self.balances = {self._account(code): amount for code, amount in opening.items()}
+        self.people: dict[str, Row] = {}
+        self.accounts: dict[tuple[str, str, str], Row] = {}
+        self.history: set[Entitlement] = set()
+        self.cleared: set[Entitlement] = set()
+        self.queue: list[Waiting] = []
+        self.batches: dict[tuple[str, str], tuple[int, str]] = {}
+        """(number, content) by (source, batch id)."""
+        self.lines: dict[tuple[int, int], str] = {}
+        """Present status of every line that was ever taken in."""
+
+    def copy(self) -> Auditor:
+        """Another auditor that knows the same. Rows are shared: nobody changes them."""
+        other = object.__new__(Auditor)
+        for name, value in vars(self).items():
+            kept = type(value)(value) if isinstance(value, dict | set | list) else value
+            setattr(other, name, kept)
+        return other
+
+    # --- directory and registers ----------------------------------------------------------------
+
+    def change(
+        self,
+        participants: Iterable[Row] | None = None,
+        debtors: Iterable[Row] | None = None,
+        programmes: Iterable[Row] | None = None,
+        clearing_limit: int | None = None,
+    ) -> frozenset[str]:
+        """Replace tables of the directory; what is None stays. Returns why it must be refused."""
+        if participants is not None:
+            self.participants = {row["participant"]: row for row in participants}
+        if debtors is not None:
+            self.debtors = {row["debtor_account"]: row for row in debtors}
+        if programmes is not None:
+            self.programmes = {row["benefit"]: row for row in programmes}
+        if clearing_limit is not None:
+            self.clearing_limit = clearing_limit
+        sound = all(self._settles(self._settles(p)) == self._settles(p) for p in self.participants)
+        sound &= all(row["debtor_agent"] in self.participants for row in self.debtors.values())
+        self.commits += 1
+        return frozenset() if sound else frozenset({"DIRECTORY_INVALID"})
+
+    def register(
+        self,
+        people: Iterable[Row] | None,
+        accounts: Iterable[Row] | None,
+        paid: Iterable[Row] | None,
+        replace: bool,
+    ) -> None:
+        """Upsert by key, or replace the whole of what is given."""
+        if people is not None:
+            self.people = {} if replace else self.people
+            self.people.update({citizen_id(row["person_id"]): row for row in people})
+        if accounts is not None:
+            self.accounts = {} if replace else self.accounts
+            for row in accounts:
+                key = citizen_id(row["person_id"]), row["participant"], row["account"]
+                self.accounts[key] = row
+        if paid is not None:
+            self.history = set() if replace else self.history
+            self.history.update(map(entitlement, paid))
+        self.commits += 1
+
+    def registers_on(self, value_date: dt.date) -> Registers:
+        return Registers(
+            people=self.people,
+            accounts=by_person(self.accounts.values()),
+            participants=self.participants,
+            debtors=self.debtors,
+            benefits=self.programmes,
+            provinces=self.provinces,
+            value_date=value_date,
+            clearing_limit=self.clearing_limit,
+        )
+
+    # --- the run --------------------------------------------------------------------------------
+
+    def run(self, table: Table) -> Verdict:
+        """What must become of a table; where it is accepted, this is how things stand after it."""
+        faults = _faults(table)
+        known = self.batches.get((table.source, table.batch_id))
+        if known is not None:
+            number, content = known
+            if content != table.content:
+                return Verdict(frozenset(faults | {"REFERENCE_REUSED"}), None, None)
+            return Verdict(frozenset(faults), number, None)
+        if faults:
+            return Verdict(frozenset(faults), None, None)
+        expected, cleared = self._clear(table)
+        nets: Counter[str] = Counter()
+        for position in expected.positions:
+            nets[position.settled_by] += position.net
+        short = self._uncovered(nets)
+        if short:
+            return Verdict(frozenset(short), None, None)
+        self._book(expected, cleared)
+        self.batches[table.source, table.batch_id] = expected.seq, table.content
+        return Verdict(frozenset(), None, expected)
+
+    def _clear(self, table: Table) -> tuple[Expected, list[tuple[Row, Answer, str]]]:
+        """The batch, and (row, answer, transfer id) of every line that clears in it."""
+        seq = len(self.batches) + 1
+        cycle = f"{table.value_date:%Y%m%d}-{seq:06d}"
+        registers = self.registers_on(table.value_date)
+        paid = self.history | self.cleared
+        old = list(self.queue)
+        retried = answers([entry.row for entry in old], registers, paid)
+        paid |= {entitlement(e.row) for e, a in zip(old, retried, strict=True) if _alive(a)}
+        found = answers(table.rows, registers, paid)
+        fresh = [Waiting(seq, table.value_date, row) for row in table.rows]
+        moved, cleared, held, own = [], [], [], []
+        for entry, answer in zip(old + fresh, retried + found, strict=True):
+            transfer = f"{entry.batch_date:%Y%m%d}-{entry.batch:06d}-{entry.row['line_no']:010d}"
+            if _alive(answer):
+                cleared.append((entry.row, answer, transfer))
+            if answer.status == "PDNG":
+                held.append(entry)
+            outcome = self._outcome(entry, answer, transfer, cycle)
+            if entry.batch == seq:
+                own.append(outcome)
+            elif answer.status != "PDNG":
+                moved.append(outcome)
+        sent: dict[str, list[Sent]] = {}
+        for row, answer, transfer in cleared:
+            assert answer.participant is not None
+            sent.setdefault(answer.participant, []).append(self._sent(row, answer, transfer))
+        positions = self._positions(cleared)
+        postings = self._postings(f"{seq:06d}", cycle, cleared, positions)
+        expected = Expected(
+            seq=seq,
+            cycle=cycle,
+            own=own,
+            represented=moved if old else None,
+            held=held,
+            sent=sent,
+            positions=positions,
+            postings=postings,
+            states=_states(table.rows, own),
+        )
+        return expected, cleared
+
+    def _outcome(self, entry: Waiting, answer: Answer, transfer: str, cycle: str) -> Outcome:
+        routed = _alive(answer) or answer.reason >= Reason.PARTICIPANT_SUSPENDED
+        return Outcome(
+            batch=entry.batch,
+            line_no=entry.row["line_no"],
+            status=answer.status,
+            code=answer.code,
+            reason=int(answer.reason),
+            participant=answer.participant if routed else None,
+            transfer_id=transfer if _alive(answer) else None,
+            cycle=cycle if _alive(answer) else None,
+        )
+
+    def _sent(self, row: Row, answer: Answer, transfer: str) -> Sent:
+        assert answer.account is not None
+        return Sent(
+            transfer_id=transfer,
+            end_to_end_id=row["end_to_end_id"],
+            creditor_account=answer.account,
+            creditor_name=row["person_name"],
+            amount=row["amount"],
+            purpose=self.programmes[row["benefit"]]["purpose"],
+            period=row["period"],
+            debtor_account=row["debtor_account"],
+        )
+
+    def _book(self, expected: Expected, cleared: list[tuple[Row, Answer, str]]) -> None:
+        """The batch has happened."""
+        for row, _, _ in cleared:
+            key = entitlement(row)
+            assert key not in self.cleared | self.history, f"{key} would be paid twice"
+            self.cleared.add(key)
+        for outcome in (expected.represented or []) + expected.own:
+            before = self.lines.get((outcome.batch, outcome.line_no))
+            assert before in (None, "PDNG"), "a line left a terminal state"
+            self.lines[outcome.batch, outcome.line_no] = outcome.status
+        self.queue = list(expected.held)
+        self.commits += 1
+        for posting, amount in expected.postings.items():
+            assert amount > 0
+            if posting.debit.startswith(KEPT_BOOKS):
+                self.balances[posting.debit] = self.balances.get(posting.debit, 0) - amount
+                self.balances[posting.credit] = self.balances.get(posting.credit, 0) + amount
+
+    # --- money ----------------------------------------------------------------------------------
+
+    def _settles(self, code: str) -> str:
+        """Whose settlement account pays; '' where the directory lacks it."""
+        return (
+            str(self.participants[code]["settled_by"] or code) if code in self.participants else ""
+        )
+
+    def _account(self, code: str) -> str:
+        """The settlement account of a participant that settles for itself."""
+        treasury = self.participants[code]["kind"] == TREASURY_KIND
+        return f"S.TREASURY[{code}]" if treasury else f"S.BANK[{code}]"
+
+    def _agent(self, row: Row) -> str:
+        return str(self.debtors[row["debtor_account"]]["debtor_agent"])
+
+    def _positions(self, cleared: list[tuple[Row, Answer, str]]) -> list[Position]:
+        """Positions of those who took part; a line within one institution enters none."""
+        sums: dict[str, list[int]] = {}
+        for row, answer, _ in cleared:
+            payer, payee = self._agent(row), str(answer.participant)
+            if payer != payee:
+                for code, at in ((payee, 0), (payer, 2)):
+                    mine = sums.setdefault(code, [0, 0, 0, 0])
+                    mine[at] += 1
+                    mine[at + 1] += row["amount"]
+        return [
+            Position(code, self._settles(code), *(*mine, mine[1] - mine[3]))
+            for code, mine in sorted(sums.items())
+        ]
+
+    def _postings(
+        self,
+        batch: str,
+        cycle: str,
+        cleared: list[tuple[Row, Answer, str]],
+        positions: list[Position],
+    ) -> Counter[Posting]:
+        """Steps P1, P2, P3, P4 and P12 of the domain's table."""
+        found: Counter[Posting] = Counter()
+        reserve, clearing = f"S.RESERVE[{batch}]", f"S.CLEARING[{cycle}]"
+        funded: Counter[str] = Counter()
+        for row, answer, _ in cleared:
+            amount, payer, payee = row["amount"], self._agent(row), str(answer.participant)
+            found[Posting("P1", f"T.EXPENSE[{row['benefit']}]", f"T.PAYABLE[{batch}]")] += amount
+            if payer == payee:
+                found[Posting("P12", f"B.TREASURY[{payer}]", f"B.CUSTOMER[{payer}]")] += amount
+                continue
+            debit, credit = self._settles(payer), self._settles(payee)
+            if debit != credit:
+                found[Posting("P3", f"N.POSITION[{debit}]", f"N.POSITION[{credit}]")] += amount
+            if self.participants[debit]["kind"] == TREASURY_KIND:
+                funded[debit] += amount
+        nets: Counter[str] = Counter()
+        for position in positions:
+            nets[position.settled_by] += position.net
+        for code, amount in funded.items():
+            found[Posting("P2", self._account(code), reserve)] += amount
+            found[Posting("P2", reserve, self._account(code))] += amount + min(nets[code], 0)
+        for code, net in nets.items():
+            if net < 0:
+                payer = reserve if code in funded else self._account(code)
+                found[Posting("P4", payer, clearing)] += -net
+            else:
+                found[Posting("P4", clearing, self._account(code))] += net
+        return +found
+
+    def _uncovered(self, nets: Mapping[str, int]) -> set[str]:
+        """Why a cycle may not be settled."""
+        found = set()
+        for code, net in nets.items():
+            cap, account = self.participants[code]["net_debit_cap"], self._account(code)
+            if cap is not None and -net > cap:
+                found.add("NET_DEBIT_CAP")
+            if account in self.guarded and self.balances.get(account, 0) + net < 0:
+                found.add("FUNDS")
+        return found
+
+
+def _alive(answer: Answer) -> bool:
+    return answer.reason is Reason.NONE
+
+
+def _states(rows: Iterable[Row], own: list[Outcome]) -> dict[str, tuple[int, int]]:
+    names = {"ACSC": "cleared", "PDNG": "held", "RJCT": "refused"}
+    found = dict.fromkeys(["received", *names.values()], (0, 0))
+    for row, outcome in zip(rows, own, strict=True):
+        for state in ("received", names[outcome.status]):
+            count, sum_ = found[state]
+            found[state] = count + 1, sum_ + row["amount"]
+    return found
+
+
+def _faults(table: Table) -> set[str]:
+    """Rules by which a table may be refused whole, whatever stands in the home."""
+    if not table.dossier:
+        return {"DOSSIER_MISSING"}
+    found = set()
+    if not re.fullmatch(BATCH_ID_RULE, table.batch_id):
+        found.add("NAME_UNSAFE")
+    if not 1 <= len(table.source) <= SOURCE_MAX or not table.source.isprintable():
+        found.add("NAME_UNSAFE")
+    if table.currency != "VND":
+        found.add("CURRENCY")
+    if not table.digest_true:
+        found.add("FILE_HASH")
+    if table.declared_count != len(table.rows) or table.declared_count < 1:
+        found.add("CONTROL_COUNT")
+    if table.declared_sum != sum(row["amount"] for row in table.rows):
+        found.add("CONTROL_SUM")
+    numbers = [row["line_no"] for row in table.rows]
+    if len(set(numbers)) != len(numbers):
+        found.add("LINE_NO_DUPLICATE")
+    if max(numbers, default=1) > table.declared_count:
+        found.add("LINE_NO_RANGE")
+    for row in table.rows:
+        if (row["creditor_agent"] is None) != (row["creditor_account"] is None):
+            found.add("ACCOUNT_INCOMPLETE")
+        if month_of(row["period"]) is None:
+            found.add("PERIOD_INVALID")
+    return found

@@ -1,0 +1,524 @@
+"""Lockstep: the engine and the auditor told the same things, and compared after each of them.
+
+Floor 5. One home in a folder, one auditor beside it. `step` does one operation of a life on both;
+what differs raises `Difference`. No clock, no thread of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import io
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from switch import engine as engine_room
+from switch import timeline
+from switch.directory import Settings
+from switch.engine import Batch, Engine
+from switch.errors import EnvironmentFailed, InputRefused, VerificationFailed
+from switch.proof import verify
+from switch.reason import RULES, Reason
+from switch.sim.auditor import Auditor, Expected, Outcome, Position, Posting, Sent, Table, Waiting
+from switch.sim.faults import Crash, Faults
+from switch.sim.judge import Row
+from switch.sim.life import (
+    Change,
+    Fault,
+    Nation,
+    OldCatalog,
+    Operation,
+    Payday,
+    Register,
+    Reopen,
+    Verify,
+)
+
+KEY = b"0123456789abcdef"
+OLD_CATALOGS = 4
+TIMELINES = 8
+"""About so many lines of a life are asked for by `status`."""
+
+_PEOPLE = pa.schema(
+    {
+        "person_id": pa.string(),
+        "name": pa.string(),
+        "birth_date": pa.date32(),
+        "status": pa.string(),
+        "status_since": pa.date32(),
+    }
+)
+_ACCOUNTS = pa.schema(
+    {
+        "person_id": pa.string(),
+        "participant": pa.string(),
+        "account": pa.string(),
+        "kind": pa.string(),
+        "priority": pa.uint8(),
+        "valid_from": pa.date32(),
+        "valid_to": pa.date32(),
+    }
+)
+_PAID = pa.schema({"person_id": pa.string(), "benefit": pa.string(), "period": pa.int32()})
+_PAYMENT = pa.schema(
+    {
+        "line_no": pa.uint32(),
+        "person_id": pa.string(),
+        "person_name": pa.string(),
+        "benefit": pa.string(),
+        "period": pa.int32(),
+        "amount": pa.int64(),
+        "debtor_account": pa.string(),
+        "creditor_agent": pa.string(),
+        "creditor_account": pa.string(),
+        "commune": pa.string(),
+        "end_to_end_id": pa.string(),
+    }
+)
+
+
+class Difference(AssertionError):
+    """The engine did other than the auditor says."""
+
+    def __init__(self, where: str, expected: Any, got: Any) -> None:
+        self.where, self.expected, self.got = where, expected, got
+        super().__init__(f"{where}\n  expected {expected!r}\n  got      {got!r}")
+
+
+def require(where: str, expected: Any, got: Any) -> None:
+    """Raise Difference where two things differ; of lists and dicts, at their first difference."""
+    if expected == got:
+        return
+    if isinstance(expected, dict) and isinstance(got, dict):
+        for key in sorted({**expected, **got}, key=str):
+            require(f"{where}, {key}", expected.get(key), got.get(key))
+    if isinstance(expected, list) and isinstance(got, list):
+        for i, pair in enumerate(zip(expected, got, strict=False)):
+            require(f"{where}, row {i + 1}", *pair)
+        raise Difference(f"{where}, rows", len(expected), len(got))
+    raise Difference(where, expected, got)
+
+
+class Lockstep:
+    """One home and its auditor. Close it."""
+
+    def __init__(self, folder: Path, nation: Nation, *, chunk_rows: int | None = None) -> None:
+        """folder: empty, for the home and the tables. chunk_rows: instead of what a life says."""
+        self.home, self.tables = folder / "home", folder / "tables"
+        self.tables.mkdir(parents=True)
+        self.chunk_rows = chunk_rows
+        self.auditor = Auditor(
+            nation.participants,
+            nation.debtors,
+            nation.programmes,
+            nation.provinces,
+            nation.opening,
+        )
+        opening = [{"participant": code, "balance": sum_} for code, sum_ in nation.opening.items()]
+        self.engine = engine_room.init(
+            self.home,
+            participants=rows_table(nation.participants),
+            debtors=rows_table(nation.debtors),
+            programmes=rows_table(nation.programmes),
+            balances=rows_table(opening) if opening else None,
+            key=KEY,
+        )
+        self._content: dict[int, str] = {}
+        """Content digest of every batch by number, as it was when it was committed."""
+        self._catalogs: list[tuple[int, bytes]] = []
+        self._waited: dict[tuple[int, int], None] = {}
+        """Lines that were held at any time."""
+
+    def close(self) -> None:
+        self.engine.close()
+
+    def step(self, operation: Operation) -> str:
+        """Do one operation on both sides. Returns what happened, in words that depend on nothing
+        but the life."""
+        match operation:
+            case Payday():
+                word = self._payday(operation)
+            case Register():
+                word = self._register(operation)
+            case Change():
+                word = self._change(operation)
+            case Reopen():
+                word = self._reopen()
+            case OldCatalog():
+                word = self._old_catalog(operation)
+            case Verify():
+                word = self.verify()
+        self._compare_home()
+        return f"{type(operation).__name__}: {word}"
+
+    def require_all_terminal(self) -> None:
+        """In the end nothing waits: every line that was ever taken in is settled or refused."""
+        waiting = {line: s for line, s in self.auditor.lines.items() if s not in ("ACSC", "RJCT")}
+        require("lines that wait in the end", {}, waiting)
+        last = self.engine.home.next_batch() - 1
+        held = self.engine.home.folder("batches", last) / "held.parquet"
+        require("held.parquet in the end", False, held.exists())
+        names = {number: name for name, (number, _) in self.auditor.batches.items()}
+        for number, line_no in list(self._waited)[:: 1 + len(self._waited) // TIMELINES]:
+            told = timeline.line(self.engine.home, ":".join(names[number]), line_no)
+            where = f"present status of batch {number}, line {line_no}"
+            require(where, self.auditor.lines[number, line_no], told["states"][-1]["status"])
+            require(f"{where}, states", 2, len(told["states"]))
+
+    def verify(self) -> str:
+        """What `switch verify` makes of the home."""
+        self.engine.close()
+        try:
+            checks = verify(self.home)
+        except VerificationFailed as error:
+            raise Difference("verify", "no fault", str(error)) from error
+        self.engine = Engine(self.home)
+        return f"{len(checks)} checks"
+
+    @property
+    def link(self) -> str:
+        """The last link of the audit chain: it stands for everything that was ever committed."""
+        return self.engine.home.last_link()
+
+    # --- operations -----------------------------------------------------------------------------
+
+    def _register(self, operation: Register) -> str:
+        after = self.auditor.copy()
+        after.register(operation.people, operation.accounts, operation.paid, operation.replace)
+
+        def act() -> None:
+            self.engine.register(
+                population=_given(operation.people, _PEOPLE),
+                accounts=_given(operation.accounts, _ACCOUNTS),
+                paid_history=_given(operation.paid, _PAID),
+                replace=operation.replace,
+            )
+
+        word, _ = self._attempt(act, operation.fault, after, frozenset())
+        return word
+
+    def _change(self, operation: Change) -> str:
+        after = self.auditor.copy()
+        refusals = after.change(
+            operation.participants,
+            operation.debtors,
+            operation.programmes,
+            operation.clearing_limit,
+        )
+        limit = operation.clearing_limit
+
+        def act() -> None:
+            self.engine.change_directory(
+                participants=_given(operation.participants),
+                debtors=_given(operation.debtors),
+                programmes=_given(operation.programmes),
+                settings=None if limit is None else Settings(clearing_limit=limit),
+            )
+
+        word, _ = self._attempt(act, operation.fault, after, refusals)
+        return word
+
+    def _payday(self, operation: Payday) -> str:
+        after = self.auditor.copy()
+        verdict = after.run(operation.table)
+        source, declared = self._hand_over(operation)
+
+        def act() -> Batch:
+            return self.engine.run(
+                source,
+                threads=1,
+                chunk_rows=self.chunk_rows or operation.chunk_rows,
+                **declared,
+            )
+
+        new = verdict.batch
+        word, batch = self._attempt(
+            act, operation.fault, after, verdict.refusals, verdict.replay is not None
+        )
+        if new is not None and self.auditor is after:
+            if batch is None:
+                batch = self._committed(operation.table)
+            require("replayed", False, batch.replayed)
+            self._compare_batch(new, batch)
+            self._content[new.seq] = batch.content_digest
+        elif batch is not None:
+            require("replayed", True, batch.replayed)
+            require("number of the stored batch", verdict.replay, batch.seq)
+            require("content of the stored batch", self._content[batch.seq], batch.content_digest)
+            self._compare_copies(batch)
+        return f"{word} {batch.seq if batch else ''} {batch.content_digest if batch else ''}"
+
+    def _reopen(self) -> str:
+        self.engine.close()
+        self.engine = Engine(self.home)
+        return "done"
+
+    def _old_catalog(self, operation: OldCatalog) -> str:
+        """An older catalog is recognised by writers and by verify, and nothing is moved."""
+        commits, old = self._catalogs[-min(operation.back + 1, len(self._catalogs))]
+        if commits == self.auditor.commits:
+            return "the same"
+        self.engine.close()
+        catalog = self.home / "catalog.sqlite"
+        current = catalog.read_bytes()
+        catalog.write_bytes(old)
+        folders = _folders(self.home)
+        for what, use in (("open", Engine), ("verify", verify)):
+            try:
+                use(self.home)
+            except VerificationFailed:
+                continue
+            raise Difference(f"{what} with a catalog of {commits} commits", "refused", "taken")
+        require("folders after an old catalog", folders, _folders(self.home))
+        catalog.write_bytes(current)
+        self.engine = Engine(self.home)
+        return "recognised"
+
+    def _attempt(
+        self,
+        act: Callable[[], Any],
+        fault: Fault | None,
+        after: Auditor,
+        refusals: frozenset[str],
+        replay: bool = False,
+    ) -> tuple[str, Any]:
+        """(word, result) of an operation, and the auditor that is right afterwards.
+
+        refusals: rules of which one must be named, none if empty; replay: it may also be answered
+        from what is stored, which commits nothing.
+        """
+        with Faults(self.home, fault) as faults:
+            try:
+                result = act()
+                said = "done"
+                if faults.strike_after():
+                    require("committed before it is answered", not replay, faults.committed)
+                    said = "crashed"
+            except InputRefused as error:
+                result, said = None, error.rule
+            except Crash:
+                result, said = None, "crashed"
+            except EnvironmentFailed as error:
+                if not faults.fired:
+                    raise Difference("the machine", "obeys", str(error)) from error
+                result, said = None, "failed"
+        if faults.fired:
+            assert fault is not None
+            wanted = "failed" if fault.kind == "full" else "crashed"
+            require(f"{fault.kind} at {faults.fired}", wanted, said)
+            self.engine.close()
+            if said == "crashed":
+                faults.survive()
+            self._open_after(fault)
+            if faults.committed:
+                require("commits of what must be refused", frozenset(), refusals)
+                self.auditor = after
+            return f"{said} at {faults.fired}", None
+        if said == "done":
+            if not replay:
+                require("refused by one of", frozenset(), refusals)
+                self.auditor = after
+        elif said not in refusals:
+            raise Difference("refused by one of", set(refusals), said)
+        # Which of several faults is met first is a matter of how the table is cut.
+        return said if said == "done" or len(refusals) == 1 else "refused", result
+
+    def _open_after(self, fault: Fault) -> None:
+        """Open the home after a fault; one time in four that is cut short as well."""
+        if fault.salt % 4 == 0:
+            fault = fault._replace(kind="crash", point=fault.salt % 3)
+            with Faults(self.home, fault) as again, contextlib.suppress(Crash):
+                Engine(self.home).close()
+            if again.fired:
+                again.survive()
+        self.engine = Engine(self.home)
+
+    def _hand_over(self, operation: Payday) -> tuple[Any, dict[str, Any]]:
+        """The table as `Engine.run` takes it: from memory with arguments, or a file."""
+        table, form = operation.table, operation.form
+        if form in ("rows", "typed rows"):
+            arrow = pa.Table.from_pylist(list(table.rows), schema=_PAYMENT)
+            return _typed(arrow) if form == "typed rows" else arrow, {
+                "source": table.source,
+                "batch_id": table.batch_id,
+                "value_date": table.value_date,
+                "count": table.declared_count,
+                "sum": table.declared_sum,
+            }
+        for old in self.tables.iterdir():
+            old.unlink()
+        path = self.tables / f"table.{form}"
+        content = _csv(table.rows) if form == "csv" else _parquet(table.rows)
+        path.write_bytes(content)
+        if table.dossier:
+            digest = hashlib.sha256(content if table.digest_true else b"").hexdigest()
+            dossier = {
+                "source": table.source,
+                "batch_id": table.batch_id,
+                "currency": table.currency,
+                "count": table.declared_count,
+                "sum": str(table.declared_sum),
+                "sha256": digest,
+                "value_date": table.value_date.isoformat(),
+            }
+            path.with_name("table.dossier.json").write_text(json.dumps(dossier), "utf-8")
+        return path, {}
+
+    def _committed(self, table: Table) -> Batch:
+        """The stored batch of a table whose run did not live to answer."""
+        row = self.engine.home.batch(table.source, table.batch_id)
+        if row is None:
+            raise Difference("batch after a crash behind its commit", table.batch_id, None)
+        return self.engine._batch(row, replayed=False)
+
+    # --- comparing ------------------------------------------------------------------------------
+
+    def _compare_home(self) -> None:
+        """What the catalog says in sums; an older copy of it is kept."""
+        home, auditor = self.engine.home, self.auditor
+        count = home.rows("SELECT count(*) AS n FROM audit")[0]["n"]
+        require("audit records", auditor.commits, count)
+        require("number of the next batch", len(auditor.batches) + 1, home.next_batch())
+        live = home.balances()
+        if live:
+            require("balances", _nonzero(auditor.balances), _nonzero(live))
+        if not self._catalogs or self._catalogs[-1][0] != count:
+            self._catalogs.append((count, (self.home / "catalog.sqlite").read_bytes()))
+            del self._catalogs[:-OLD_CATALOGS]
+
+    def _compare_batch(self, expected: Expected, batch: Batch) -> None:
+        """Every file of a batch, and what the catalog keeps of it."""
+        name = f"batch {expected.seq}"
+        require(f"{name}, number", expected.seq, batch.seq)
+        require(f"{name}, cycle", expected.cycle, batch.cycle)
+        status, lines = (
+            _read(batch.folder / "status.parquet"),
+            _read(batch.folder / "lines.parquet"),
+        )
+        rows = zip(status, lines, strict=True)
+        found = [_outcome({**s, **number, "batch": expected.seq}) for s, number in rows]
+        require(f"{name}, line", expected.own, found)
+        path = batch.folder / "represented.parquet"
+        moved = [_outcome(row) for row in _read(path)] if path.exists() else None
+        require(f"{name}, represented", _blurred(expected.represented), _blurred(moved))
+        path = batch.folder / "held.parquet"
+        held = [_waiting(row) for row in _read(path)] if path.exists() else []
+        self._waited |= {(entry.batch, entry.row["line_no"]): None for entry in expected.held}
+        require(f"{name}, held", [_kept(entry) for entry in expected.held], held)
+        sent = {
+            path.stem: [Sent(**row) for row in _read(path)]
+            for path in (batch.folder / "clearing").iterdir()
+        }
+        require(f"{name}, clearing file", expected.sent, sent)
+        positions = [Position(**row) for row in _read(batch.folder / "positions.parquet")]
+        require(f"{name}, position", expected.positions, positions)
+        postings: Counter[Posting] = Counter()
+        for row in self.engine.home.rows("SELECT * FROM postings WHERE batch = ?", expected.seq):
+            postings[Posting(row["step"], row["debit"], row["credit"])] += row["amount"]
+        require(f"{name}, postings", dict(expected.postings), dict(postings))
+        states = {state: batch.summary[state] for state in expected.states}
+        told = {state: (shown["count"], shown["sum"]) for state, shown in states.items()}
+        require(f"{name}, states", expected.states, told)
+
+    def _compare_copies(self, batch: Batch) -> None:
+        """What stands in the out folder is what was committed."""
+        out = self.home / "out" / self.engine.home.out_name(batch.batch_id, batch.seq)
+        for path in [batch.folder / "status.parquet", *(batch.folder / "clearing").iterdir()]:
+            copy = out / path.relative_to(batch.folder)
+            require(f"copy {copy.name}", path.read_bytes(), copy.read_bytes())
+
+
+def _blurred(outcomes: list[Outcome] | None) -> list[Outcome] | None:
+    """Held lines that meet an entitlement taken: by whom is not told apart."""
+    if outcomes is None:
+        return None
+    taken = (Reason.PAID_BEFORE, Reason.DUPLICATE_IN_TABLE)
+    return [
+        o._replace(reason=int(Reason.PAID_BEFORE)) if o.reason in taken else o for o in outcomes
+    ]
+
+
+def _outcome(row: Mapping[str, Any]) -> Outcome:
+    number = row["reason_number"]
+    if number:
+        detail = row["reason_detail"]
+        if not str(detail).startswith(RULES[Reason(number)].sentence):
+            raise Difference("reason in words", RULES[Reason(number)].sentence, detail)
+    return Outcome(
+        batch=row["batch"],
+        line_no=row["line_no"],
+        status=row["status"],
+        code=row["reason"],
+        reason=number,
+        participant=row["participant"],
+        transfer_id=row["transfer_id"],
+        cycle=row["cycle"],
+    )
+
+
+def _waiting(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {**row, "person_id": f"{row['person_id']:012d}"}
+
+
+def _kept(entry: Waiting) -> dict[str, Any]:
+    return {"batch": entry.batch, **entry.row}
+
+
+def _nonzero(balances: Mapping[str, int]) -> dict[str, int]:
+    return {account: sum_ for account, sum_ in balances.items() if sum_}
+
+
+def _folders(home: Path) -> list[str]:
+    kinds = ("batches", "registers", "quarantine")
+    return sorted(f"{kind}/{path.name}" for kind in kinds for path in (home / kind).iterdir())
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    file = pq.ParquetFile(path)
+    rows: list[dict[str, Any]] = file.read(use_threads=False).to_pylist()
+    file.close()
+    return rows
+
+
+# --- tables as they are handed over -------------------------------------------------------------
+
+
+def rows_table(rows: Iterable[Row], schema: Any = None) -> Any:
+    return pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
+
+
+def _given(rows: Iterable[Row] | None, schema: Any = None) -> Any:
+    return None if rows is None else rows_table(rows, schema)
+
+
+def _typed(table: Any) -> Any:
+    """The same rows as numbers and dictionaries."""
+    ids = [int(text) for text in table["person_id"].to_pylist()]
+    periods = [f"{p // 100}-{p % 100:02d}" for p in table["period"].to_pylist()]
+    columns = {name: table[name] for name in table.schema.names}
+    columns |= {"person_id": pa.array(ids, pa.uint64()), "period": pa.array(periods)}
+    for name in ("benefit", "debtor_account", "creditor_agent"):
+        columns[name] = table[name].combine_chunks().dictionary_encode()
+    return pa.table(columns)
+
+
+def _parquet(rows: Iterable[Row]) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(rows_table(rows, _PAYMENT), sink, store_schema=False)
+    return sink.getvalue()
+
+
+def _csv(rows: Iterable[Row]) -> bytes:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    writer.writerow(_PAYMENT.names)
+    for row in rows:
+        writer.writerow(["" if row[name] is None else row[name] for name in _PAYMENT.names])
+    return text.getvalue().encode()

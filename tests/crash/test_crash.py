@@ -1,0 +1,262 @@
+"""A run that is killed, cut short or failed at any call: recovered, proven, repeated, same end.
+
+`make test` strikes every call of one small batch with held lines by every mode, kills every call
+of the commands around it, and takes every eighth call for the other modes there. CRASH=1 (`make
+crash`) strikes every call of everything, adds 2,000 random points on larger batches, and cuts the
+power of a file system, where root may mount one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import harness
+import powercut
+import pytest
+from scene import (
+    account,
+    answers,
+    command,
+    line,
+    make_home,
+    payment_table,
+    person,
+    tree_digest,
+    write_table,
+)
+
+import switch
+from switch import store
+
+WHOLE = bool(os.environ.get("CRASH"))
+AROUND = ("0", "1", "2", "3", "5", "6", "7")
+"""Steps around the batch (4) that every mode strikes at every call."""
+HALVES = [pytest.param(("--part", n, 2), id=f"half {n + 1}") for n in (0, 1)]
+COMMITS = ("0", "3", "4", "5")
+"""One commit of each kind: init, register, run, directory."""
+NOTICE = harness.unavailable()
+needs_cc = pytest.mark.skipif(bool(NOTICE), reason=NOTICE)
+whole_only = pytest.mark.skipif(not WHOLE, reason="`make crash` runs this")
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interposer, compiled."""
+    return harness.build(tmp_path_factory.mktemp("preload"))
+
+
+def found(library: Path, *args: object) -> dict[str, Any]:
+    """What a sweep found."""
+    done = harness.start(library, "sweep.py", *args)
+    assert done.returncode in (0, 1), done.stderr[-3000:]
+    assert done.stdout, done.stderr[-3000:]
+    return dict(json.loads(done.stdout))
+
+
+def require_none(found: dict[str, Any], at_least: int) -> None:
+    print(json.dumps({k: v for k, v in found.items() if k != "faults"}))
+    assert not found["faults"], "\n".join(found["faults"][:5])
+    assert sum(found["points"].values()) >= at_least
+
+
+# --- faults at calls ------------------------------------------------------------------------------
+
+
+@needs_cc
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("part", HALVES)
+def test_run__every_call_of_a_batch_may_fail(library: Path, part: Any) -> None:
+    require_none(found(library, "calls", "--steps", 4, *part), 500)
+
+
+@needs_cc
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("part", HALVES)
+def test_commands__every_call_may_be_the_last(library: Path, part: Any) -> None:
+    require_none(found(library, "calls", "--modes", "kill", "--steps", *AROUND, *part), 250)
+
+
+@needs_cc
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("part", HALVES)
+def test_commands__calls_may_fail(library: Path, part: Any) -> None:
+    modes = [mode for mode in harness.MODES if mode != "kill"]
+    every = 1 if WHOLE else 8
+    require_none(
+        found(library, "calls", "--every", every, "--modes", *modes, "--steps", *AROUND, *part), 100
+    )
+
+
+@needs_cc
+@pytest.mark.timeout(1800)
+def test_recovery__may_fail_at_every_call(library: Path) -> None:
+    """Once for each sequence of calls that a recovery may be."""
+    steps = () if WHOLE else ("--steps", 4)
+    require_none(found(library, "recovery", *steps), 50)
+
+
+@needs_cc
+@whole_only
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_large_batches__faults_at_random(library: Path, seed: int) -> None:
+    require_none(found(library, "random", "--count", 1000, "--seed", seed), 1000)
+
+
+# --- what a power cut may leave -------------------------------------------------------------------
+
+
+@needs_cc
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("step", COMMITS)
+def test_commit__unsynced_operations_may_be_lost_in_any_selection(library: Path, step: str) -> None:
+    require_none(found(library, "reorder", "--steps", step), 100)
+
+
+@needs_cc
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("forgotten", ["sync_file", "sync_folder"])
+def test_commit__a_forgotten_sync_would_be_found(library: Path, forgotten: str) -> None:
+    assert found(library, "reorder", "--steps", 4, "--forget", forgotten)["faults"]
+
+
+@needs_cc
+@whole_only
+@pytest.mark.timeout(3600)
+def test_power_cut__of_a_file_system_at_every_call(library: Path) -> None:
+    notice = powercut.unavailable()
+    if notice:
+        pytest.skip(f"NO POWER CUTS: {notice}")
+    require_none(found(library, "power"), 700)
+
+
+# --- many at once ---------------------------------------------------------------------------------
+
+
+@needs_cc
+@pytest.mark.timeout(900)
+def test_run__one_table_by_many_processes_is_paid_once(library: Path) -> None:
+    require_none(found(library, "crowd", "--count", 100 if WHOLE else 20), 60)
+
+
+def test_run__eight_commands_with_one_table(village: Path, tmp_path: Path) -> None:
+    """One commits, the others answer 4 or what was stored."""
+    table = write_table(payment_table([line(1), line(2)]), tmp_path / "t")
+    source = str(Path(switch.__file__).resolve().parents[1])
+    words = [sys.executable, "-m", "switch", "--json", "run", str(village), str(table)]
+    running = [
+        subprocess.Popen(
+            words,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=os.environ | {"PYTHONPATH": source},
+        )
+        for _ in range(8)
+    ]
+    replayed = []
+    for process in running:
+        out, _ = process.communicate(timeout=120)
+        assert process.returncode in (0, 4)
+        if process.returncode == 0:
+            replayed.append(json.loads(out)["batches"][0]["replayed"])
+    assert replayed.count(False) == 1
+    switch.verify(village)
+
+
+# --- the machine ----------------------------------------------------------------------------------
+
+
+def test_run__space_is_checked_before_the_start(
+    village: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = write_table(payment_table([line(1)]), tmp_path / "t")
+    before = tree_digest(village)
+    usage = shutil.disk_usage(village)._replace(free=1000)
+    monkeypatch.setattr(store.shutil, "disk_usage", lambda path: usage)
+    said = command("run", village, table)
+    assert said.code == 6
+    assert "1,000 bytes free, about 4," in said.err
+    assert tree_digest(village) == before
+    people = harness.scene.people_table([person(20)])
+    with switch.open(village) as engine, pytest.raises(switch.EnvironmentFailed, match="about 4,"):
+        engine.register(population=people)
+    monkeypatch.undo()
+    assert command("run", village, table).code == 0
+
+
+def test_run__a_wrong_count_is_refused_and_no_matter_of_space(
+    village: Path, tmp_path: Path
+) -> None:
+    table = write_table(payment_table([line(1)]), tmp_path / "t", count=4_000_000_000)
+    said = command("run", village, table)
+    assert said.code == 3
+    assert "CONTROL_COUNT" in said.err
+
+
+@pytest.mark.parametrize("struck", ["sync_folder", "_append_audit", "COMMIT"])
+def test_commit__broken_off_stops_the_engine(
+    village: Path, monkeypatch: pytest.MonkeyPatch, struck: str
+) -> None:
+    """Only the disk knows what happened, so the open home does nothing more."""
+
+    def fail(*_: Any) -> None:
+        raise OSError(5, "Input/output error")
+
+    with switch.open(village) as engine:
+        with monkeypatch.context() as patch:
+            if struck == "COMMIT":
+                # Something else reads the catalog, so that it cannot be written.
+                other = sqlite3.connect(village / "catalog.sqlite")
+                other.execute("BEGIN")
+                other.execute("SELECT * FROM meta").fetchall()
+                engine.home.rows("PRAGMA busy_timeout = 10")
+            else:
+                patch.setattr(store, struck, fail)
+            with pytest.raises(switch.EnvironmentFailed, match="run the same again"):
+                harness.scene.run(engine, [line(1)])
+            if struck == "COMMIT":
+                other.close()
+        with pytest.raises(switch.EnvironmentFailed, match="stands on the disk alone"):
+            harness.scene.run(engine, [line(1)])
+    with switch.open(village) as engine:
+        assert answers(harness.scene.run(engine, [line(1)])) == [("ACSC", None)]
+        assert len(engine.home.rows("SELECT * FROM batches")) == 1
+    switch.verify(village)
+
+
+def test_open__quarantine_may_have_been_deleted(village: Path) -> None:
+    shutil.rmtree(village / "quarantine")
+    (village / "batches" / ".draft-1").mkdir()
+    with switch.open(village) as engine:
+        assert engine.home.quarantined == ["batches-.draft-1"]
+
+
+def test_open__takes_well_under_a_second_after_many_batches(tmp_path: Path) -> None:
+    """3,000 batches: opening reads their numbers and the names of their folders alone."""
+    home = make_home(tmp_path / "home", [person(1)], [account(1)])
+    harness.scene.pay(home, [line(1)])
+    db = sqlite3.connect(home / "catalog.sqlite")
+    db.execute("UPDATE batches SET summary = summary || ?", (" " * 20_000,))
+    for seq in range(2, 3001):
+        db.execute(
+            "INSERT INTO batches SELECT ?, source, ?, digest, value_date, at, cycle, lines, amount,"
+            " state, manifest, summary FROM batches WHERE seq = 1",
+            (seq, f"B{seq}"),
+        )
+        (home / "batches" / f"{seq:06d}").mkdir()
+    db.commit()
+    db.close()
+    (home / "batches" / ".draft-1").mkdir()
+    began = time.monotonic()
+    with switch.open(home) as engine:
+        assert engine.home.next_batch() == 3001
+        assert len(engine.home.quarantined) == 1
+    assert time.monotonic() - began < 1
