@@ -1386,3 +1386,16 @@ def test_run__arrow_form_says_the_same_as_parquet(
 def test_run__unknown_form_is_a_usage_error(nation: Generated, home: Path) -> None:
     with switch.open(home) as engine, pytest.raises(UsageError, match="form"):
         engine.run(nation.payday, form="xml")
+
+
+# --- the pace of the machine ---
+
+
+def test_bench__gives_a_pace_and_a_digest_that_does_not_change() -> None:
+    figures = [
+        json.loads(command("bench", "--lines", "500", "--repeat", "1", "--json").out)
+        for _ in range(2)
+    ]
+    assert all(f["core"]["lines_per_second"] > 0 for f in figures)
+    for name in ("core", "files_to_files"):
+        assert figures[0][name]["digest"] == figures[1][name]["digest"]

@@ -433,6 +433,28 @@ def demo(context: Context, folder: Path, people: int, lines: int, seed: int) -> 
     run_demo(context, folder, people, lines, seed)
 
 
+@cli.command()
+@click.option("--lines", type=click.IntRange(1), default=1_000_000, show_default=True, metavar="N")
+@click.option("--threads", type=click.IntRange(1, 256), default=1, show_default=True, metavar="N")
+@click.option("--repeat", type=click.IntRange(1), default=3, show_default=True, metavar="N")
+@shared
+def bench(context: Context, lines: int, threads: int, repeat: int) -> None:
+    """Measure the pace of this machine on a simulated nation: the core, and files to files."""
+    from switch.pace import run_bench
+
+    found = run_bench(context, lines, threads, repeat)
+
+    def show() -> None:
+        for name in ("core", "files_to_files"):
+            figure = found[name]
+            text = name.replace("_", " ")
+            click.echo(
+                f"{text:15} {figure['lines_per_second']:>13,} lines/s   digest {figure['digest']}"
+            )
+
+    context.say(found, show)
+
+
 def main() -> None:
     """Run the command line; every failure becomes its exit code and one clear message."""
     as_json = "--json" in sys.argv[1:]
