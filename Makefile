@@ -5,7 +5,7 @@ SEEDS ?= 10000
 BIN := $(VENV)/bin
 SOURCES := $(wildcard src/switch/*.pyx src/switch/*.pxd) setup.py pyproject.toml
 
-.PHONY: demo test lint bench simulate build debug clean
+.PHONY: demo test lint bench crash simulate build debug clean
 
 demo: $(VENV)/.run  ## generate a small nation, run one payday, show what happened
 	$(BIN)/switch demo
@@ -22,11 +22,15 @@ lint: $(VENV)/.dev
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 
-bench: $(VENV)/.dev  ## lines/s of the core and of a run from files to files
+bench: $(VENV)/.dev  ## lines/s of the core, of a run from files to files, and of other tools beside it
 	$(BIN)/python -m pytest bench -o addopts= -q -s --benchmark-only --benchmark-columns=median,min,rounds
+	$(BIN)/python -m bench.compare.run --lines 100000 1000000 --docs docs
 
 simulate: $(VENV)/.run  ## SEEDS lives of a small switch, engine and auditor in lockstep
 	$(BIN)/python -m switch.sim.simulate --seeds 1:$(SEEDS) --processes 2
+
+crash: $(VENV)/.dev  ## every command failed at every call, random points, power cuts; half an hour
+	CRASH=1 $(BIN)/python -m pytest -n 2 -rs tests/crash
 
 build: $(VENV)/.run
 

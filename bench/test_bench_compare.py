@@ -104,6 +104,21 @@ def test_bench_compare__a_peer_writes_the_engines_files(
     assert to_files(tool, job, tmp_path / "out", threads) == expected["files"]
 
 
+def test_bench_compare__arrow_files_say_what_parquet_files_say(
+    job: Job, expected: dict[str, tuple[str, str]], tmp_path: Path
+) -> None:
+    one = peer("switch", job)
+    try:
+        one.load_register("ipc")
+        one.prepare("ipc", tmp_path)
+        one.run_files(tmp_path)
+        answer, detail = one.read_files(tmp_path)
+        assert (digest(answer), detail) == expected["files"]
+        assert not list(tmp_path.glob("*/status.parquet"))
+    finally:
+        one.close()
+
+
 def test_bench_compare__names_fold_by_the_rule_of_the_contract() -> None:
     letters = "aZ đĐăẵỳộÕ\t\u0301\u0323\u200b\u2028\u00a0ßŉ中\x7fﬁ"
     rng = np.random.default_rng(5)

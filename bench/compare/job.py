@@ -11,7 +11,7 @@ Given are the files of `switch generate`; the answer is, for every line, the num
     files   payday.parquet to status.parquet, clearing/<participant>.parquet and positions.parquet,
             all columns of the contract, zstd level 1; the register stands in memory
     cold    the same in a fresh process, registers read from disk too: from Parquet, or from HOME
-    ipc     a place kept for Arrow IPC in and out, which no tool here does yet
+    ipc     as files, but the engine reads and writes Arrow IPC; peers Parquet, as in files
 
 Who was paid before is PAID_BEFORE; of the other living lines of an entitlement the first in table
 order takes it, and later ones are DUPLICATE_IN_TABLE.
@@ -19,11 +19,13 @@ order takes it, and later ones are DUPLICATE_IN_TABLE.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import functools
 import hashlib
 import json
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +34,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.ipc
 import pyarrow.parquet as pq
 
 from switch.directory import Directory, provinces, read_directory
@@ -383,13 +386,25 @@ CLEARING_COLUMNS = (
 )
 
 
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[tuple[list[str], Any]]:
+    """(column names, batches) of a Parquet or Arrow IPC file."""
+    if path.suffix == ".arrow":
+        with pa.ipc.open_file(path) as file:
+            count = file.num_record_batches
+            yield file.schema.names, (file.get_batch(i) for i in range(count))
+    else:
+        with pq.ParquetFile(path) as file:
+            yield file.schema_arrow.names, file.iter_batches(1 << 17)
+
+
 def _hash_file(path: Path, columns: tuple[str, ...], see: Any = None) -> str:
     """One hash a column, so that neither row groups nor encodings show in it."""
     hashes = {name: (hashlib.sha256(), hashlib.sha256()) for name in columns}
-    with pq.ParquetFile(path) as file:
-        if tuple(file.schema_arrow.names) != columns:
-            raise AssertionError(f"{path}: columns {file.schema_arrow.names}")
-        for batch in file.iter_batches(1 << 17):
+    with _opened(path) as (names, batches):
+        if tuple(names) != columns:
+            raise AssertionError(f"{path}: columns {names}")
+        for batch in batches:
             for name in columns:
                 array = batch.column(name)
                 if pa.types.is_dictionary(array.type):
@@ -426,8 +441,8 @@ def read_answer(status: Path, clearing: Path, positions_file: Path) -> tuple[Ans
         reasons.append(np.array([*codes, 0], np.uint8)[at])
 
     whole = hashlib.sha256(_hash_file(status, STATUS_COLUMNS, see).encode())
-    for path in sorted(clearing.glob("*.parquet")):
-        whole.update(path.name.encode() + _hash_file(path, CLEARING_COLUMNS).encode())
+    for path in sorted(clearing.iterdir()):
+        whole.update(path.stem.encode() + _hash_file(path, CLEARING_COLUMNS).encode())
     rows = pq.read_table(positions_file).to_pylist()
     whole.update(json.dumps(rows, sort_keys=True).encode())
     listed = [
@@ -442,7 +457,7 @@ class Peer:
     that the form cold times the whole process."""
 
     name = ""
-    can: tuple[str, ...] = ("memory", "names", "files", "cold")
+    can: tuple[str, ...] = FORMS
     lines_max = 1 << 40
 
     def __init__(self, job: Job, threads: int) -> None:
@@ -466,7 +481,8 @@ class Peer:
         """The forms memory and names: lines to an answer that stays in memory."""
 
     def run_files(self, out: Path) -> None:
-        """The form files: payday.parquet to files in out (an empty folder)."""
+        """The form files: payday.parquet to files in out (an empty folder). (The engine's does the
+        form ipc too, as `prepare` was told.)"""
 
     def answer(self, *, cleared: bool) -> Answer:
         """The last screen's answer; with receivers and accounts where cleared."""

@@ -20,8 +20,8 @@ TITLES = {
     "memory": "columns in memory, name keys given",
     "names": "columns in memory, names as text",
     "files": "Parquet to Parquet, register open",
+    "ipc": "the engine Arrow IPC to Arrow IPC, peers Parquet",
     "cold": "a fresh process, files to files",
-    "ipc": "Arrow IPC in and out",
 }
 NO_PEER = ("switch", "light")
 GIB = 1 << 30
@@ -250,7 +250,7 @@ in the forms with files every column of every file.
   that, and none could be restarted after a crash. Inputs are in the page cache.
 - **cold**: the same; the engine opens its HOME, peers read and prepare registers from Parquet. The
   page cache is warm{evicted}.
-- **ipc**: Arrow IPC in and out is not measured yet.
+- **ipc**: peers read and write Parquet here as in *files*; their Arrow roads are not measured.
 - Names are normalised by one function in numpy (job.py) for all peers, once per distinct spelling;
   it is faster than what DuckDB, Polars and Arrow offer for it.
 - The bare loop (light.c) reads and writes the same memory and decides nothing; it is no peer.
@@ -267,6 +267,8 @@ def write_page(where: dict[str, Any], entries: list[dict[str, Any]], path: Path)
         f"Python {where['python']}; load average {where['load_average'][0]} when the run began; "
         f"{where['measured_on']}."
     )
+    if where["load_average"][0] > 1:
+        machine += " The machine was busy with other work: CPU time says more than wall time."
     listed = "; ".join(
         f"{tool} {versions[tool]}" for tool in COLORS if versions.get(tool) and tool != "light"
     )

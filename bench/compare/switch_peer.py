@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 import sys
@@ -60,6 +62,8 @@ class ToolPeer(Peer):
         self.engine: Engine | None = None
         self.core: Any = None
         self.batch: Any = None
+        self.form = "files"
+        self.arrow = job.folder / "ipc" / "payday.arrow"
 
     @staticmethod
     def version() -> str:
@@ -70,8 +74,23 @@ class ToolPeer(Peer):
             aside = self.home.with_name(f"home.{os.getpid()}")
             make_home(self.job, aside)
             aside.rename(self.home)
+        if form == "ipc":
+            self._write_arrow()
         if form in ("memory", "names"):
             self.open(self.home.with_name(f"home.{os.getpid()}.work"))
+
+    def _write_arrow(self) -> None:
+        """The payment table as an Arrow IPC file, with a dossier of its own; made once."""
+        dossier = self.arrow.with_name("payday.dossier.json")
+        if dossier.exists():
+            return
+        self.arrow.parent.mkdir(exist_ok=True)
+        table = pq.read_table(self.job.path("payday")).unify_dictionaries()
+        with pa.ipc.new_file(self.arrow, table.schema) as writer:
+            writer.write_table(table, max_chunksize=CHUNK_ROWS)
+        with self.arrow.open("rb") as stream:
+            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+        dossier.write_text(json.dumps({**self.job.dossier, "sha256": sha256}), "utf-8")
 
     def open(self, work: Path) -> None:
         self.close()
@@ -94,7 +113,8 @@ class ToolPeer(Peer):
                 chunk.name_key = None
 
     def prepare(self, form: str, out: Path) -> None:
-        if form == "files":
+        if form in ("files", "ipc"):
+            self.form = form
             self.open(out / "home")
         else:
             if self.core is not None:
@@ -120,7 +140,9 @@ class ToolPeer(Peer):
 
     def run_files(self, out: Path) -> None:
         assert self.engine is not None
-        self.batch = self.engine.run(self.job.path("payday"), threads=self.threads, out=out)
+        table = self.job.path("payday") if self.form == "files" else self.arrow
+        form = "parquet" if self.form == "files" else "arrow"
+        self.batch = self.engine.run(table, threads=self.threads, out=out, form=form)
 
     def answer(self, *, cleared: bool) -> Answer:
         reasons = np.concatenate([reason for reason, _, _ in self.result])
@@ -146,9 +168,8 @@ class ToolPeer(Peer):
     def read_files(self, out: Path) -> tuple[Answer, str]:
         folder = out / self.job.dossier["batch_id"]
         cycle = out / "cycles" / self.job.cycle
-        return read_answer(
-            folder / "status.parquet", folder / "clearing", cycle / "positions.parquet"
-        )
+        (status,) = folder.glob("status.*")
+        return read_answer(status, folder / "clearing", cycle / "positions.parquet")
 
     def cold_command(self, home: Path, out: Path) -> list[str]:
         return [

@@ -85,7 +85,7 @@ def repetition(peer: Any, form: str, folder: Path, *, detail: bool) -> dict[str,
         reset_peak()
         base = memory()["rss"]
         cpu, wall = time.process_time(), time.perf_counter()
-        if form == "files":
+        if form in ("files", "ipc"):
             peer.run_files(out)
         else:
             peer.screen(form)
@@ -93,7 +93,7 @@ def repetition(peer: Any, form: str, folder: Path, *, detail: bool) -> dict[str,
         done: dict[str, Any] = {"wall": wall, "cpu": cpu, "base": base, **memory()}
         if peer.name == "light":
             return {**done, "measures": peer.measures()}
-        if form == "files":
+        if form in ("files", "ipc"):
             answer, of_files = peer.read_files(out)
             done["detail"] = of_files
         else:
@@ -131,10 +131,12 @@ def main() -> None:
         peer.load_register("files")
         peer.run_files(args.out)
         return
+    # Only the engine writes Arrow IPC; beside it peers do the form files.
+    form = "files" if args.form == "ipc" and args.tool != "switch" else args.form
     begun = time.perf_counter()
-    peer.load_register(args.form)
-    if args.form != "files":
-        peer.load_lines(args.form)
+    peer.load_register(form)
+    if form not in ("files", "ipc"):
+        peer.load_lines(form)
     gc.collect()
     loaded = time.perf_counter() - begun
     ready = {"ready": True, "version": peer.version(), "load": loaded, **memory()}
@@ -143,7 +145,7 @@ def main() -> None:
         for line in sys.stdin:
             if line.strip() != "go":
                 break
-            done = repetition(peer, args.form, Path(folder), detail=args.detail)
+            done = repetition(peer, form, Path(folder), detail=args.detail)
             print(json.dumps(done), flush=True)
         peer.close()
 

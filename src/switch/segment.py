@@ -6,6 +6,7 @@ and columns are contiguous before they are encoded, whatever the sizes in which 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Mapping
@@ -184,11 +185,11 @@ class Segment:
         return self._file.sha256, self._file.bytes
 
     def abandon(self) -> None:
-        """Let go of a file that nobody will read."""
+        """Let go of a file that nobody will read, in whatever state it is."""
         self._file.abandoned = True
-        self._writer.close()
-        self._sink.close()
-        self._file.close()
+        for part in (self._writer, self._sink, self._file):
+            with contextlib.suppress(OSError, pa.ArrowException):
+                part.close()
 
 
 class Groups:

@@ -34,8 +34,8 @@ from typing import Any, NamedTuple
 from harness import COUNT, FAULTS_MAX, KINDS, Mode, Report, Scenario, Wrong, require
 
 EXACT = 8
-SAMPLES = 40
-PLAYED_ALIKE = 4
+SAMPLES = 24
+PLAYED_ALIKE = 2
 """How many states that are the same to the engine are played through."""
 
 

@@ -38,6 +38,7 @@ def main() -> None:
     parser.add_argument("--part", type=int, nargs=2, default=(0, 1), help="which of how many parts")
     parser.add_argument("--count", type=int, default=2000, help="random points")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--prove-every", type=int, default=1, help="verify after every nth point")
     parser.add_argument("--forget", choices=["sync_file", "sync_folder"], help="break the store")
     options = parser.parse_args()
     if options.forget:
@@ -52,6 +53,7 @@ def run(options: argparse.Namespace, work: Path) -> dict[str, Any]:
     make = large_steps if options.what == "random" else small_steps
     kind = PowerCuts if options.what == "power" else Scenario
     scenario = kind(make(work), work, Interposer())
+    scenario.prove_every = options.prove_every
     steps = list(range(len(scenario.steps))) if options.steps is None else options.steps
     part = tuple(options.part)
     if options.what == "calls":

@@ -1,9 +1,11 @@
 """A run that is killed, cut short or failed at any call: recovered, proven, repeated, same end.
 
-`make test` strikes every call of one small batch with held lines by every mode, kills every call
-of the commands around it, and takes every eighth call for the other modes there. CRASH=1 (`make
-crash`) strikes every call of everything, adds 2,000 random points on larger batches, and cuts the
-power of a file system, where root may mount one.
+`make test` strikes every call of one small batch with held lines (killed, torn, failed once, full
+from there on, interrupted, written short; every fourth call by the other modes), kills every call
+of the commands around it, and takes every eighth call for the other modes there. A home that
+equals a proven one byte for byte is then proven again after every eighth point alone. CRASH=1
+(`make crash`) strikes every call of everything by every mode and proves each home, adds 2,000
+random points on larger batches, and cuts the power of a file system, where root may mount one.
 """
 
 from __future__ import annotations
@@ -38,7 +40,9 @@ from switch import store
 
 WHOLE = bool(os.environ.get("CRASH"))
 AROUND = ("0", "1", "2", "3", "5", "6", "7")
-"""Steps around the batch (4) that every mode strikes at every call."""
+"""Steps around the batch, which is 4."""
+EVERYWHERE = ["kill", "torn", "eio", "enospc-on", "eintr", "short"]
+"""Modes that strike every call of the batch in `make test`; the others are close to these."""
 HALVES = [pytest.param(("--part", n, 2), id=f"half {n + 1}") for n in (0, 1)]
 COMMITS = ("0", "3", "4", "5")
 """One commit of each kind: init, register, run, directory."""
@@ -55,7 +59,8 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def found(library: Path, *args: object) -> dict[str, Any]:
     """What a sweep found."""
-    done = harness.start(library, "sweep.py", *args)
+    thin = () if WHOLE else ("--prove-every", 8)
+    done = harness.start(library, "sweep.py", *args, *thin)
     assert done.returncode in (0, 1), done.stderr[-3000:]
     assert done.stdout, done.stderr[-3000:]
     return dict(json.loads(done.stdout))
@@ -74,7 +79,15 @@ def require_none(found: dict[str, Any], at_least: int) -> None:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("part", HALVES)
 def test_run__every_call_of_a_batch_may_fail(library: Path, part: Any) -> None:
-    require_none(found(library, "calls", "--steps", 4, *part), 500)
+    modes = list(harness.MODES) if WHOLE else EVERYWHERE
+    require_none(found(library, "calls", "--steps", 4, *part, "--modes", *modes), 300)
+
+
+@needs_cc
+@pytest.mark.timeout(900)
+def test_run__every_fourth_call_may_fail_otherwise(library: Path) -> None:
+    modes = [mode for mode in harness.MODES if mode not in EVERYWHERE]
+    require_none(found(library, "calls", "--steps", 4, "--every", 4, "--modes", *modes), 80)
 
 
 @needs_cc
@@ -122,6 +135,7 @@ def test_commit__unsynced_operations_may_be_lost_in_any_selection(library: Path,
 
 
 @needs_cc
+@whole_only
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("forgotten", ["sync_file", "sync_folder"])
 def test_commit__a_forgotten_sync_would_be_found(library: Path, forgotten: str) -> None:
