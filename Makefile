@@ -35,9 +35,9 @@ crash: $(VENV)/.dev  ## every command failed at every call, random points, power
 build: $(VENV)/.run
 
 debug: $(VENV)/.dev  ## bounds checks and assertions in the kernels, then the tests
-	SWITCH_BUILD=debug $(BIN)/python setup.py -q build_ext --inplace --force
+	SWITCH_BUILD=debug $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
 	$(BIN)/python -m pytest -n 2 tests
-	$(BIN)/python setup.py -q build_ext --inplace --force
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
 
 # The package in place, with what it needs to run.
 $(VENV)/.run: $(SOURCES)

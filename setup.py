@@ -32,7 +32,7 @@ setup(
             "cdivision": True,
             "embedsignature": False,
         },
-        build_dir="build/cython",
+        build_dir="build/cython-debug" if DEBUG else "build/cython",
         include_path=["src"],
         force=DEBUG,
         quiet=True,
