@@ -25,7 +25,7 @@ from typing import Any
 LINES = 20_000
 TOLERANCE = 0.05
 RECORD = Path(__file__).with_name("instructions.json")
-KERNELS = ("names", "screen", "post", "transfer_ids", "account_texts", "partition", "gather_text")
+KERNELS = ("names", "screen", "post", "transfer_ids", "outboxes", "hybrid", "delta", "shared")
 
 
 def kernels() -> dict[str, Callable[[], Any]]:
@@ -33,7 +33,7 @@ def kernels() -> dict[str, Callable[[], Any]]:
     import numpy as np
     import pyarrow as pa
 
-    from switch import _ledger, _screen, _table, _wire
+    from switch import _encode, _ledger, _screen, _table, _wire
     from switch._names import name_keys
     from switch.columns import text_buffers
     from switch.schema import MONTHS, NO_CODE
@@ -96,20 +96,52 @@ def kernels() -> dict[str, Callable[[], Any]]:
 
     prefix = np.frombuffer(b"20261125-000001-", np.uint8)
     line_no = (number + np.uint64(1)).astype(np.uint32)
-    out_offsets, out = np.zeros(people + 1, np.int32), np.empty(64 * people, np.uint8)
-    chosen, ends = np.empty(people, np.uint32), np.empty(61, np.int64)
-    no_offsets = np.zeros(1, np.int32)
-    _wire.partition(none, participant, chosen, ends)
+    id_offsets, ids_out = np.zeros(people + 1, np.int32), np.empty(64 * people, np.uint8)
+    living = np.ones(people, np.uint8)
+    _wire.transfer_ids(prefix, line_no, living, id_offsets, ids_out)
+
+    boxes = _wire.Outboxes(60, people)
+    for code in range(60):
+        texts = {
+            name: (np.zeros(people + 1, np.int32), np.empty(32 * people // 30 + 4096, np.uint8))
+            for name in ("transfer_id", "end_to_end_id", "creditor_account", "creditor_name")
+        }
+        numbers = {name: np.empty(people, np.int32) for name in ("purpose", "period")}
+        boxes.open(
+            code,
+            {
+                **texts,
+                **numbers,
+                "debtor_account": np.empty(people, np.int32),
+                "amount": np.empty(people, np.int64),
+                "no_end_to_end_id": np.empty(people, np.uint8),
+            },
+        )
+    purposes, periods = np.zeros(7, np.int32), np.full(MONTHS, 202611, np.int32)
+    no_texts = (np.zeros(1, np.int32), empty, None)
+
+    def run_outboxes() -> None:
+        for code in range(60):
+            boxes.empty(code)
+        done = boxes.append(
+            0, none, participant, (id_offsets, ids_out, None), account, empty, no_texts,
+            (offsets, data, None), None, amount, benefit, purposes, month, periods, debtor,
+        )  # fmt: skip
+        assert done == people
+
+    codes_of = participant.astype(np.int32)
+    page = np.empty(16 * people + 4096, np.uint8)
+    shares, adds = np.empty(people, np.int32), np.empty(people, np.int32)
+    suffixes = np.empty(32 * people, np.uint8)
     return {
         "names": lambda: name_keys(offsets, data, keys, None),
         "screen": run_screen,
         "post": run_post,
-        "transfer_ids": lambda: _wire.transfer_ids(prefix, line_no, None, out_offsets, out),
-        "account_texts": lambda: _wire.account_texts(
-            account, empty, no_offsets, empty, out_offsets, out
-        ),
-        "partition": lambda: _wire.partition(none, participant, chosen, ends),
-        "gather_text": lambda: _wire.gather_text(chosen, offsets, data, None, out_offsets, out, 0),
+        "transfer_ids": lambda: _wire.transfer_ids(prefix, line_no, living, id_offsets, ids_out),
+        "outboxes": run_outboxes,
+        "hybrid": lambda: _encode.hybrid(codes_of, 6, page),
+        "delta": lambda: _encode.delta(amount, page),
+        "shared": lambda: _encode.shared(id_offsets, ids_out, shares, adds, suffixes),
     }
 
 

@@ -22,7 +22,7 @@ CODE = sorted(path for path in SOURCE.rglob("*") if path.suffix in {".py", ".pyi
 LINES_MAX = 600
 
 STEPS = (
-    {"_types", "_reason", "_account", "_pages"},
+    {"_types", "_reason", "_account", "_pages", "_encode"},
     {"_names", "_table", "_text"},
     {"_screen", "_ledger", "_wire"},
     {"_core"},

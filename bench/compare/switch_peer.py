@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 import switch
 from switch.batch import open_table
 from switch.columns import Texts
-from switch.dispatch import account_texts
 from switch.engine import Engine, core_of, init
 from switch.formats import CHUNK_ROWS
 from switch.intake import Intake, read_dossier
@@ -25,6 +25,24 @@ from switch.register import name_keys
 from switch.schema import PAYMENT
 
 from .job import Answer, Job, Peer, encode, read_answer
+
+
+def account_texts(words: Any, heap: Any, given: Any) -> Any:
+    """pa.StringArray of account words; `_account.pxd` says what a word is."""
+    refers, in_table = words >> np.uint64(63) == 1, words >> np.uint64(62) == 3
+    lengths = np.where(refers, 0, words >> np.uint64(57)).astype(np.int64)
+    digits = pa.array(words & np.uint64((1 << 57) - 1)).cast(pa.string())
+    texts = np.empty(len(words), object)
+    for length in np.unique(lengths[~refers]).tolist():
+        here = np.flatnonzero(lengths == length)
+        texts[here] = pc.utf8_lpad(digits.take(pa.array(here)), length, "0").to_pylist()
+    for i in np.flatnonzero(refers).tolist():
+        at = int(words[i] & np.uint64((1 << 62) - 1))
+        if in_table[i]:
+            texts[i] = given[at].as_py()
+        else:
+            texts[i] = bytes(heap[at + 1 : at + 1 + heap[at]]).decode()
+    return pa.array(texts, pa.string())
 
 
 def make_home(job: Job, home: Path) -> None:
@@ -153,11 +171,8 @@ class ToolPeer(Peer):
             texts, participants = [], []
             for chunk, (reason, participant, account) in zip(self.chunks, self.result, strict=True):
                 live = reason == 0
-                offsets, data = account_texts(account, heap, chunk.account)
-                whole = pa.StringArray.from_buffers(
-                    len(reason), pa.py_buffer(offsets), pa.py_buffer(data)
-                )
-                texts.append(whole.filter(pa.array(live)))
+                given = None if chunk.account is None else chunk.account.values
+                texts.append(account_texts(account[live], heap, given))
                 participants.append(participant[live])
             of_cleared = (
                 np.concatenate(participants),

@@ -23,7 +23,7 @@ cdef enum:
     UNUSABLE = 3
     SLOW = 4
     MASKED_WORDS_MAX = 8
-    FOLDED_BYTES_MAX = 512  # more than three bytes for each of 140 characters
+    FOLDED_BYTES_MAX = 560  # four bytes for each of 140 characters: a longer name has more
     KEY_UNUSABLE = 0
 
 cdef extern from *:
@@ -120,50 +120,80 @@ cdef int key_of(
     """Key and initials (unless NULL) of one name: 0 done, 1 needs the slow way, -1 is not UTF-8."""
     cdef uint8_t text[FOLDED_BYTES_MAX + 16]
     cdef uint32_t point = 0, folded
-    cdef int characters = 0, total = 0, step
-    cdef bint blank = False, unusable = False, slow = False
+    cdef int total = 0, step
+    cdef bint unusable = False, slow = False
+    cdef uint8_t byte
     cdef Py_ssize_t i = 0
     key_out[0] = KEY_UNUSABLE
     if mask_out != NULL:
         mask_out[0] = 0
+    if length > FOLDED_BYTES_MAX:
+        return 0 if characters_of(data, length) >= 0 else -1
     while i < length:
-        if data[i] < 0x80:
-            folded = FOLD[data[i]]
+        byte = data[i]
+        if byte < 0x80:
+            folded = FOLD[byte]
             i += 1
+            if folded > SLOW:
+                text[total] = <uint8_t> folded
+                total += 1
+                continue
+        elif byte == 0xE1 and i + 2 < length and (
+            data[i + 1] & 0xC0 == 0x80 and data[i + 2] & 0xC0 == 0x80
+        ):
+            folded = FOLD[0x1000 | (<uint32_t> (data[i + 1] & 0x3F) << 6) | (data[i + 2] & 0x3F)]
+            i += 3
+        elif 0xC2 <= byte < 0xE0 and i + 1 < length and data[i + 1] & 0xC0 == 0x80:
+            folded = FOLD[(<uint32_t> (byte & 0x1F) << 6) | (data[i + 1] & 0x3F)]
+            i += 2
         else:
             step = decode(data + i, length - i, &point)
             if step == 0:
                 return -1
             i += step
             folded = FOLD[point] if point < FOLD_SIZE else SLOW
-        characters += 1
-        if folded > SLOW and total < FOLDED_BYTES_MAX:
-            text[total] = 32
-            total += blank
-            blank = False
-            if folded < 0x80:
-                text[total] = <uint8_t> folded
-                total += 1
-            else:
-                # Code points beyond ASCII enter as two bytes; both ways through this file agree.
-                text[total] = <uint8_t> (0x80 | (folded >> 7))
-                text[total + 1] = <uint8_t> (folded & 0x7F)
-                total += 2
+        # No character folds to more bytes than it has, so text cannot overflow.
+        if SLOW < folded < 0x80:
+            text[total] = <uint8_t> folded
+            total += 1
+        elif folded > SLOW:
+            # Code points beyond ASCII enter as two bytes; both ways through this file agree.
+            text[total] = <uint8_t> (0x80 | (folded >> 7))
+            text[total + 1] = <uint8_t> (folded & 0x7F)
+            total += 2
         elif folded == BLANK:
-            blank = total > 0
+            # One blank between words; the one that may stand at the end is taken off below.
+            text[total] = 32
+            total += total > 0 and text[total - 1] != 32
         elif folded == UNUSABLE:
             unusable = True
         elif folded != DROPPED:
             slow = True
-    if characters > characters_max or unusable:
+    if unusable or (length > characters_max and characters_of(data, length) > characters_max):
         return 0
     if slow:
         return 1
+    if total and text[total - 1] == 32:
+        total -= 1
     if total:
         key_out[0] = hash_text(text, total)
         if mask_out != NULL:
             mask_out[0] = initials(text, total)
     return 0
+
+
+cdef Py_ssize_t characters_of(const uint8_t *data, Py_ssize_t length) noexcept nogil:
+    """Characters of a text, or -1 where it is not UTF-8."""
+    cdef Py_ssize_t i = 0, characters = 0
+    cdef uint32_t point = 0
+    cdef int step
+    while i < length:
+        step = 1 if data[i] < 0x80 else decode(data + i, length - i, &point)
+        if step == 0:
+            return -1
+        i += step
+        characters += 1
+    return characters
 
 
 cdef inline uint64_t hash_text(uint8_t *text, int total) noexcept nogil:

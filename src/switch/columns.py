@@ -45,6 +45,12 @@ class Texts:
         mask = self.index < 0
         return self.values.take(pa.array(np.where(mask, 0, self.index), mask=mask))
 
+    def take(self, chosen: Any) -> Texts:
+        """The chosen rows (int indices), in that order."""
+        if self.index is None:
+            return Texts(self.values.take(pa.array(chosen)), None)
+        return Texts(self.values, self.index[chosen])
+
     def null_rows(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
         if self.index is not None:
             return self.index < 0

@@ -1,13 +1,13 @@
 """Dispatch: one clearing file a receiver, its lines in table order.
 
-Floor 3. Lines are gathered receiver by receiver into row groups of a fixed size, so that memory
-stays bounded and the files' bytes depend on the lines alone.
+Floor 3. Lines are handed to their receivers' outboxes, which empty as row groups of a fixed size,
+so that memory stays bounded and the files' bytes depend on the lines alone.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -15,8 +15,9 @@ import pyarrow as pa
 from switch import _wire
 from switch.columns import Texts
 from switch.directory import Directory
+from switch.parquet import Style
 from switch.schema import MONTHS, period_of
-from switch.segment import Segment, Style, coded, text_array, validity
+from switch.segment import Segment, coded, text_array, validity
 
 GROUP_ROWS = 1 << 16
 _PERIODS = np.array([period_of(month) for month in range(MONTHS)], np.int32)
@@ -35,134 +36,66 @@ CLEARING = pa.schema(
 )
 
 
-STYLES = {
-    "transfer_id": Style.QUICK_TEXT,
-    "end_to_end_id": Style.QUICK_TEXT,
-    "creditor_account": Style.TEXT,
-    "creditor_name": Style.QUICK_TEXT,
-    "amount": Style.NUMBER,
-}
+STYLES = {"transfer_id": Style.SHARED, "end_to_end_id": Style.SHARED}
 
 
-class _TextColumn:
-    """Texts under construction: Arrow string buffers that grow."""
-
-    def __init__(self) -> None:
-        self.offsets = np.zeros(GROUP_ROWS + 1, np.int32)
-        self.data = np.empty(1 << 16, np.uint8)
-
-    def append(self, order: Any, offsets: Any, data: Any, index: Any, row: int) -> None:
-        while _wire.gather_text(order, offsets, data, index, self.offsets, self.data, row) < 0:
-            wider = np.empty(2 * len(self.data), np.uint8)
-            wider[: len(self.data)] = self.data
-            self.data = wider
-
-    def take(self, rows: int, nulls: Any = None) -> Any:
-        """The finished array of rows; the buffers are then free for the next."""
-        offsets = self.offsets[: rows + 1].copy()
-        valid = validity(nulls) if nulls is not None else (None, 0)
-        return text_array(offsets, self.data[: offsets[-1]].copy(), valid)
+_NUMBERS = {"amount": np.int64, "purpose": np.int32, "period": np.int32, "debtor_account": np.int32}
+_TEXTS = {"transfer_id": 32, "end_to_end_id": 1, "creditor_account": 20, "creditor_name": 32}
+"""Columns of texts, and the bytes a line that their buffers begin with."""
+_TEXT_SLACK = 1 << 16
 
 
 class Outbox:
-    """The lines of one receiver on their way into its clearing file."""
+    """Buffers of one receiver, and the segment into which they empty."""
 
-    def __init__(self, path: Path, purposes: Any, purpose_of: Any, debtors: Any) -> None:
-        self._segment = Segment(
-            path,
-            CLEARING,
-            STYLES,
-            group_rows=GROUP_ROWS,
-        )
-        self._purposes, self._purpose_of, self._debtors = purposes, purpose_of, debtors
-        self._rows = 0
-        self._transfer, self._account = _TextColumn(), _TextColumn()
-        self._name, self._end_to_end = _TextColumn(), _TextColumn()
-        self._no_end_to_end = np.empty(GROUP_ROWS, bool)
-        self._amount = np.empty(GROUP_ROWS, np.int64)
-        self._month = np.empty(GROUP_ROWS, np.uint16)
-        self._purpose = np.empty(GROUP_ROWS, np.int32)
-        self._debtor = np.empty(GROUP_ROWS, np.int32)
+    def __init__(self, path: Path, purposes: Any, debtors: Any) -> None:
+        self._segment = Segment(path, CLEARING, STYLES, group_rows=GROUP_ROWS)
+        self._dictionaries = {"purpose": purposes, "debtor_account": debtors}
+        self.buffers: dict[str, Any] = {
+            name: np.empty(GROUP_ROWS, kind) for name, kind in _NUMBERS.items()
+        }
+        self.buffers["no_end_to_end_id"] = np.empty(GROUP_ROWS, np.uint8)
+        for name, size in _TEXTS.items():
+            data = np.empty(GROUP_ROWS * size + _TEXT_SLACK, np.uint8)
+            self.buffers[name] = (np.zeros(GROUP_ROWS + 1, np.int32), data)
 
-    def append(self, order: Any, cleared: Cleared) -> None:
-        """Rows order (uint32) of the chunk, in that order."""
-        start = 0
-        while start < len(order):
-            part = order[start : start + GROUP_ROWS - self._rows]
-            self._take_in(part, cleared)
-            start += len(part)
-            if self._rows == GROUP_ROWS:
-                self._flush()
+    def widen(self, rows: int) -> None:
+        """Twice the room for texts of rows lines that fill theirs."""
+        for name in _TEXTS:
+            ends, data = self.buffers[name]
+            if 2 * int(ends[rows]) + _TEXT_SLACK >= len(data):
+                wider = np.empty(2 * len(data), np.uint8)
+                wider[: ends[rows]] = data[: ends[rows]]
+                self.buffers[name] = (ends, wider)
 
-    def _take_in(self, order: Any, cleared: Cleared) -> None:
-        row, end = self._rows, self._rows + len(order)
-        self._transfer.append(order, *cleared.transfer, None, row)
-        self._account.append(order, *cleared.account, None, row)
-        self._name.append(order, *cleared.name.buffers(), cleared.name.index, row)
-        end_to_end = cleared.end_to_end_id
-        if end_to_end is None:
-            self._no_end_to_end[row:end] = True
-            self._end_to_end.offsets[row + 1 : end + 1] = self._end_to_end.offsets[row]
-        else:
-            self._no_end_to_end[row:end] = end_to_end.null_rows()[order]
-            self._end_to_end.append(order, *end_to_end.buffers(), end_to_end.index, row)
-        self._amount[row:end] = cleared.amount[order]
-        self._month[row:end] = cleared.month[order]
-        self._purpose[row:end] = self._purpose_of[cleared.benefit[order]]
-        self._debtor[row:end] = cleared.debtor[order]
-        self._rows = end
-
-    def _flush(self) -> None:
-        rows = self._rows
-        if rows == 0:
-            return
-        self._segment.append(
-            {
-                "transfer_id": self._transfer.take(rows),
-                "end_to_end_id": self._end_to_end.take(rows, self._no_end_to_end[:rows]),
-                "creditor_account": self._account.take(rows),
-                "creditor_name": self._name.take(rows),
-                "amount": pa.array(self._amount[:rows]),
-                "purpose": coded(self._purposes, self._purpose[:rows]),
-                "period": pa.array(_PERIODS[self._month[:rows]]),
-                "debtor_account": coded(self._debtors, self._debtor[:rows]),
-            }
-        )
-        self._rows = 0
+    def write(self, rows: int) -> None:
+        """The first rows lines of the buffers as a row group; they are free when it returns."""
+        columns = {name: pa.array(self.buffers[name][:rows]) for name in ("amount", "period")}
+        for name, values in self._dictionaries.items():
+            columns[name] = coded(values, self.buffers[name][:rows])
+        for name in _TEXTS:
+            ends, data = self.buffers[name]
+            absent = self.buffers["no_end_to_end_id"][:rows].view(bool)
+            valid = validity(absent) if name == "end_to_end_id" else (None, 0)
+            columns[name] = text_array(ends[: rows + 1], data[: ends[rows]], valid)
+        self._segment.append(columns)
 
     def close(self) -> tuple[str, int]:
         """(sha256, bytes) of the finished file."""
-        self._flush()
         return self._segment.close()
 
     def abandon(self) -> None:
         self._segment.abandon()
 
 
-class Cleared:
-    """What dispatch needs of one chunk: columns in table order, texts as (offsets, data)."""
-
-    __slots__ = (
-        "account",
-        "amount",
-        "benefit",
-        "debtor",
-        "end_to_end_id",
-        "month",
-        "name",
-        "participant",
-        "reason",
-        "transfer",
-    )
-
-    def __init__(self, **columns: Any) -> None:
-        for name, column in columns.items():
-            setattr(self, name, column)
+class Cleared(NamedTuple):
+    """What dispatch needs of one chunk, in table order; `_account.pxd` says what words are."""
 
     reason: Any
     participant: Any
     transfer: tuple[Any, Any]
-    account: tuple[Any, Any]
+    account: Any
+    accounts: Texts | None
     name: Texts
     end_to_end_id: Texts | None
     amount: Any
@@ -172,11 +105,17 @@ class Cleared:
 
 
 class Dispatch:
-    """All outboxes of one batch, opened as their first line comes."""
+    """All outboxes of one batch, opened as their first line comes.
 
-    def __init__(self, folder: Path, directory: Directory, form: str = "parquet") -> None:
+    heap: the register's account texts, to which account words refer.
+    """
+
+    def __init__(
+        self, folder: Path, directory: Directory, heap: Any, form: str = "parquet"
+    ) -> None:
         folder.mkdir()
         self._folder = folder
+        self._heap = heap
         self._form = form
         self._codes = [p.participant for p in directory.participants]
         # A dictionary needs distinct values, and programmes may share a purpose.
@@ -187,24 +126,55 @@ class Dispatch:
         )
         self._debtors = pa.array([d.debtor_account for d in directory.debtors], pa.string())
         self._outboxes: dict[int, Outbox] = {}
+        self._lines = _wire.Outboxes(len(self._codes), GROUP_ROWS)
 
     def append(self, cleared: Cleared) -> None:
         """Hand every living line of a chunk to its receiver's outbox."""
-        rows = len(cleared.reason)
-        order = np.empty(rows, np.uint32)
-        starts = np.empty(len(self._codes) + 1, np.int64)
-        _wire.partition(cleared.reason, cleared.participant, order, starts)
-        for i in np.flatnonzero(np.diff(starts)).tolist():
-            outbox = self._outboxes.get(i)
-            if outbox is None:
-                path = self._folder / self._file_of(i)
-                outbox = self._outboxes[i] = Outbox(
-                    path, self._purposes, self._purpose_of, self._debtors
-                )
-            outbox.append(order[starts[i] : starts[i + 1]], cleared)
+        end_to_end = cleared.end_to_end_id
+        columns = (
+            cleared.reason,
+            cleared.participant,
+            (*cleared.transfer, None),
+            cleared.account,
+            self._heap,
+            _buffers(
+                Texts(pa.array([], pa.string()), None)
+                if cleared.accounts is None
+                else cleared.accounts
+            ),
+            _buffers(cleared.name),
+            None if end_to_end is None else _buffers(end_to_end),
+            cleared.amount,
+            cleared.benefit,
+            self._purpose_of,
+            cleared.month,
+            _PERIODS,
+            cleared.debtor,
+        )
+        line = self._lines.append(0, *columns)
+        while line < len(cleared.reason):
+            self._make_room(self._lines.waiting)
+            line = self._lines.append(line, *columns)
+
+    def _make_room(self, index: int) -> None:
+        outbox = self._outboxes.get(index)
+        rows = self._lines.rows(index)
+        if outbox is None:
+            path = self._folder / self._file_of(index)
+            outbox = self._outboxes[index] = Outbox(path, self._purposes, self._debtors)
+        elif rows == GROUP_ROWS:
+            outbox.write(rows)
+            self._lines.empty(index)
+            return
+        else:
+            outbox.widen(rows)
+        self._lines.open(index, outbox.buffers)
 
     def close(self) -> dict[str, tuple[str, int]]:
         """(sha256, bytes) of every file by its name in the folder."""
+        for index, outbox in self._outboxes.items():
+            if self._lines.rows(index):
+                outbox.write(self._lines.rows(index))
         return {self._file_of(i): outbox.close() for i, outbox in self._outboxes.items()}
 
     def _file_of(self, index: int) -> str:
@@ -215,16 +185,10 @@ class Dispatch:
             outbox.abandon()
 
 
-def account_texts(words: Any, heap: Any, given: Texts | None) -> tuple[Any, Any]:
-    """(offsets, data) of account words in table order; see `_account.pxd` for the words."""
-    offsets = np.empty(len(words) + 1, np.int32)
-    table_offsets, table_data = (
-        given.buffers() if given is not None else (np.zeros(1, np.int32), np.empty(0, np.uint8))
-    )
-    room = 32 * len(words) + 512
-    while True:
-        data = np.empty(room, np.uint8)
-        used = _wire.account_texts(words, heap, table_offsets, table_data, offsets, data)
-        if used >= 0:
-            return offsets, data
-        room *= 2
+def _buffers(texts: Texts) -> tuple[Any, Any, Any]:
+    """(offsets, data, index) of a column; the index of a null is -1."""
+    index = texts.index
+    if index is None and texts.values.null_count:
+        index = np.where(texts.null_rows(), -1, np.arange(len(texts.values), dtype=np.int32))
+        index = index.astype(np.int32)
+    return (*texts.buffers(), index)

@@ -107,7 +107,8 @@ def parquet(path: Path, wanted: dict[str, Kind]) -> tuple[Any, Callable[[], Iter
     as_dictionary = [
         name
         for name in columns
-        if wanted[name] is Kind.CODE or (wanted[name] is Kind.TEXT and _is_compact(meta, name))
+        if _has_dictionary_form(meta, name)
+        and (wanted[name] is Kind.CODE or (wanted[name] is Kind.TEXT and _is_compact(meta, name)))
     ]
 
     def batches() -> Iterator[Any]:
@@ -120,18 +121,31 @@ def parquet(path: Path, wanted: dict[str, Kind]) -> tuple[Any, Callable[[], Iter
     return schema, batches, meta.num_rows
 
 
+def _chunks(meta: Any, name: str) -> Iterator[Any]:
+    """What the footer says of a column, row group by row group."""
+    names = [meta.schema.column(index).path for index in range(meta.num_columns)]
+    if name in names:
+        for group in range(meta.num_row_groups):
+            yield meta.row_group(group).column(names.index(name))
+
+
+def _has_dictionary_form(meta: Any, name: str) -> bool:
+    """Whether pyarrow can read a text column as a dictionary: not where it is delta encoded."""
+    return not any(
+        encoding.startswith("DELTA")
+        for chunk in _chunks(meta, name)
+        for encoding in chunk.encodings
+    )
+
+
 def _is_compact(meta: Any, name: str) -> bool:
     """Whether a text column stands as a dictionary that is much smaller than its rows."""
-    if meta.num_row_groups == 0:
-        return False
-    group = meta.row_group(0)
-    for index in range(group.num_columns):
-        column = group.column(index)
-        if column.path_in_schema == name:
-            return (
-                "RLE_DICTIONARY" in column.encodings or "PLAIN_DICTIONARY" in column.encodings
-            ) and column.total_uncompressed_size < DICTIONARY_BYTES_PER_ROW * group.num_rows
-    return False
+    chunk = next(_chunks(meta, name), None)
+    return (
+        chunk is not None
+        and ("RLE_DICTIONARY" in chunk.encodings or "PLAIN_DICTIONARY" in chunk.encodings)
+        and chunk.total_uncompressed_size < DICTIONARY_BYTES_PER_ROW * chunk.num_values
+    )
 
 
 def arrow(

@@ -15,6 +15,8 @@ A row number is given once and never changed, so paid bits stay valid while the 
 
 from __future__ import annotations
 
+import functools
+import os
 from pathlib import Path
 from typing import Any
 
@@ -316,15 +318,16 @@ class Masks:
         """uint64 of initials for rows (few of them: those whose names differ)."""
         out = np.zeros(len(rows), np.uint64)
         with self._path.open("rb", buffering=0) as stream:
-            for i, row in enumerate(rows):
-                stream.seek(8 * int(row))
-                out[i] = int.from_bytes(stream.read(8), "little")
+            handle = stream.fileno()
+            for i, row in enumerate(rows.tolist()):
+                out[i] = int.from_bytes(os.pread(handle, 8, 8 * row), "little")
         return out
 
 
+@functools.lru_cache(maxsize=1 << 16)
 def mask_text(mask: int) -> str:
     """Initials as a person may read them: 'N* V* A*'."""
-    initials = int(mask).to_bytes(8, "little").rstrip(b"\0").decode("ascii", "replace")
+    initials = mask.to_bytes(8, "little").rstrip(b"\0").decode("ascii", "replace")
     return " ".join(f"{c}*" for c in initials)
 
 

@@ -17,10 +17,11 @@ import pyarrow.parquet as pq
 
 from switch.columns import Texts
 from switch.directory import Directory
+from switch.parquet import Style
 from switch.reason import REASONS_COUNT, RULES, Reason, status_of
 from switch.register import Masks, mask_text
 from switch.schema import MONTHS, NO_CODE, period_of
-from switch.segment import Style, coded, text_array, validity
+from switch.segment import coded, text_array, validity
 
 _CODE = pa.dictionary(pa.int32(), pa.string())
 STATUS = pa.schema(
@@ -46,14 +47,15 @@ LINES = pa.schema(
 )
 REPRESENTED = pa.schema([pa.field("batch", pa.uint32(), nullable=False), *STATUS, *LINES])
 STYLES = {
-    "line_no": Style.NUMBER,
-    "transfer_id": Style.TEXT,
-    "row": Style.NUMBER,
-    "amount": Style.NUMBER,
-    "person_id": Style.NUMBER,
-    "person_name": Style.TEXT,
+    "transfer_id": Style.SHARED,
+    "end_to_end_id": Style.SHARED,
+    "reason_detail": Style.SQUEEZED,
+    "person_name": Style.SQUEEZED,
+    "benefit": Style.SQUEEZED,
+    "debtor_account": Style.SQUEEZED,
+    "commune": Style.SQUEEZED,
 }
-"""How the columns of all these files are encoded, as far as they are not codes."""
+"""How columns of texts of all these files are encoded, as far as they are not codes."""
 
 HELD_SCHEMA = pa.schema(
     [
@@ -130,8 +132,8 @@ class Columns:
         if len(differs) and self._masks is not None:
             registered = self._masks.of_rows(row[refused[differs]])
             for i, known in zip(differs, registered, strict=True):
-                given = mask_text(masks[refused[i]])
-                detail = f": table {given}, register {mask_text(known)}"
+                given = mask_text(int(masks[refused[i]]))
+                detail = f": table {given}, register {mask_text(int(known))}"
                 sentences[i] += detail.encode()
         lengths = np.zeros(len(reason) + 1, np.int32)
         lengths[refused + 1] = [len(sentence) for sentence in sentences]
@@ -170,13 +172,12 @@ def periods(month: Any) -> Any:
 
 def held_rows(batch: Any, raw: dict[str, Any], chosen: Any) -> dict[str, Any]:
     """Columns of HELD_SCHEMA for the chosen rows (int indices) of a chunk as it was read."""
-    take = pa.array(chosen)
 
     def text(name: str) -> Any:
         values: Texts | None = raw.get(name)
         if values is None:
             return pa.nulls(len(chosen), pa.string())
-        return values.rows().take(take)
+        return values.take(chosen).rows()
 
     return {
         "batch": pa.array(np.broadcast_to(batch, len(raw["line_no"]))[chosen], pa.int64()),

@@ -22,7 +22,7 @@ from switch._wire import transfer_ids
 from switch.batch import TableReader, open_table
 from switch.columns import Texts
 from switch.directory import Directory, Settings, provinces
-from switch.dispatch import Cleared, Dispatch, account_texts
+from switch.dispatch import Cleared, Dispatch
 from switch.errors import InputRefused
 from switch.intake import Declared, Intake, Lines
 from switch.netting import Position, gross_of, positions, settlement_nets
@@ -49,6 +49,8 @@ from switch.store import Home
 ENGINE = "switch 0.1"
 RULE_SET = "contract 2026-11"
 EPOCH = datetime.date(1970, 1, 1)
+ID_SLACK = 40
+"""Bytes behind the last transfer id that its kernel may touch."""
 Progress = Callable[[str, int, int], None]
 """(phase, rows done, rows in all) as work goes on; nothing may depend on it."""
 
@@ -154,7 +156,7 @@ class Run:
 
     def _open(self, draft: Path) -> None:
         self.draft = draft
-        self.dispatch = Dispatch(draft / "clearing", self.directory, self.form)
+        self.dispatch = Dispatch(draft / "clearing", self.directory, self.register.heap, self.form)
         self.status = segment.Segment(draft / f"status.{self.form}", STATUS, STYLES)
         self.lines = segment.Segment(draft / "lines.parquet", LINES, STYLES)
         self.held: segment.Segment | None = None
@@ -232,7 +234,8 @@ class Run:
                 reason=reason,
                 participant=participant,
                 transfer=transfer,
-                account=account_texts(account, self.register.heap, lines.account),
+                account=account,
+                accounts=lines.account,
                 name=lines.name,
                 end_to_end_id=lines.end_to_end_id,
                 amount=lines.amount,
@@ -257,7 +260,7 @@ class Run:
         masks = {}
         differs = np.flatnonzero(reason == Reason.NAME_DIFFERS)
         if len(differs):
-            names = Texts(lines.name.rows().take(differs), None)
+            names = Texts(lines.name.take(differs).rows(), None)
             masks = dict(zip(differs, name_keys(names, with_masks=True)[1], strict=True))
         return self.columns.status(lines.line_no, reason, participant, transfer, row, masks)
 
@@ -490,7 +493,7 @@ def _prefix(value_date: datetime.date, seq: int) -> bytes:
 def _transfer_ids(prefix: Any, line_no: Any, reason: Any) -> tuple[Any, Any]:
     """(offsets, data) of the ids of living lines; others have an empty text."""
     offsets = np.empty(len(line_no) + 1, np.int32)
-    data = np.empty(len(line_no) * (len(prefix) + 10), np.uint8)
+    data = np.empty(len(line_no) * (len(prefix) + 10) + ID_SLACK, np.uint8)
     given = (reason == 0).view(np.uint8)
     transfer_ids(prefix, line_no, given, offsets, data)
     return offsets, data

@@ -9,8 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Mapping
-from enum import Enum
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet as pq
+
+from switch import parquet
+from switch.parquet import Style
 
 GROUP_ROWS = 1 << 17
 BUFFER_BYTES = 1 << 20
@@ -75,31 +77,13 @@ class HashingFile:
         return self._hash.hexdigest()
 
 
-class Style(Enum):
-    """How a column is encoded, chosen by measuring time and bytes together: a byte saved is a byte
-    that is not hashed, written and copied."""
-
-    CODED = "dictionary, zstd: few values"
-    TEXT = "plain, zstd: texts that share beginnings or compress well"
-    QUICK_TEXT = "plain, snappy: texts on which zstd spends more than it saves"
-    NUMBER = "delta, not compressed: numbers"
-
-
-_COMPRESSION = {
-    Style.CODED: "ZSTD",
-    Style.TEXT: "ZSTD",
-    Style.QUICK_TEXT: "SNAPPY",
-    Style.NUMBER: "NONE",
-}
-
-
 FORMS = ("parquet", "arrow")
 """Forms of the files that others read: Parquet is small, Arrow IPC (LZ4) is quick."""
 
 
 class Segment:
     """Writes one file, Parquet or Arrow IPC as its suffix says: append columns of any length,
-    close once. styles: of the columns that are not CODED, for Parquet.
+    close once. styles: of the columns of texts that have one, for Parquet.
     """
 
     def __init__(
@@ -117,32 +101,21 @@ class Segment:
         self._pending: list[list[Any]] = []
         self._pending_rows = 0
         self._file = HashingFile(path)
-        # Pages are small; the buffer spares a call into Python for each.
-        self._sink = pa.BufferedOutputStream(pa.PythonFile(self._file, mode="w"), BUFFER_BYTES)
+        self._write: Callable[[list[Any]], None]
+        self._ends: list[Callable[[], object]]
         if path.suffix == ".arrow":
+            # Messages are small; the buffer spares a call into Python for each.
+            sink = pa.BufferedOutputStream(pa.PythonFile(self._file, mode="w"), BUFFER_BYTES)
             options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
-            self._writer = pa.ipc.new_file(self._sink, schema, options=options)
+            arrow = pa.ipc.new_file(sink, schema, options=options)
+            self._write = lambda arrays: arrow.write_batch(
+                pa.RecordBatch.from_arrays(arrays, schema=schema)
+            )
+            self._ends = [arrow.close, sink.close, self._file.close]
         else:
-            self._writer = self._parquet_writer(styles)
-
-    def _parquet_writer(self, styles: Mapping[str, Style]) -> Any:
-        style_of = {name: styles.get(name, Style.CODED) for name in self.schema.names}
-        return pq.ParquetWriter(
-            self._sink,
-            self.schema,
-            compression={name: _COMPRESSION[style] for name, style in style_of.items()},
-            compression_level={n: 1 for n, s in style_of.items() if _COMPRESSION[s] == "ZSTD"},
-            use_dictionary=[n for n, style in style_of.items() if style is Style.CODED],
-            column_encoding={
-                name: "DELTA_BINARY_PACKED"
-                for name, style in style_of.items()
-                if style is Style.NUMBER
-            }
-            or None,
-            write_page_checksum=True,
-            write_statistics=False,
-            store_schema=False,
-        )
+            writer = parquet.Writer(self._file.write, schema, styles)
+            self._write = writer.write_group
+            self._ends = [writer.close, self._file.close]
 
     def append(self, columns: Mapping[str, Any]) -> None:
         """Columns by name: arrow arrays of equal length."""
@@ -167,11 +140,7 @@ class Segment:
                 pa.concat_arrays([part[i] for part in self._pending])
                 for i in range(len(self.schema))
             ]
-        if self.path.suffix == ".arrow":
-            self._writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=self.schema))
-        else:
-            batch = pa.Table.from_arrays(arrays, schema=self.schema)
-            self._writer.write_table(batch, row_group_size=self._group_rows)
+        self._write(arrays)
         self.rows += self._pending_rows
         self._pending = []
         self._pending_rows = 0
@@ -179,17 +148,16 @@ class Segment:
     def close(self) -> tuple[str, int]:
         """Write what is left; (sha256, bytes) of the file."""
         self._flush()
-        self._writer.close()
-        self._sink.close()
-        self._file.close()
+        for end in self._ends:
+            end()
         return self._file.sha256, self._file.bytes
 
     def abandon(self) -> None:
         """Let go of a file that nobody will read, in whatever state it is."""
         self._file.abandoned = True
-        for part in (self._writer, self._sink, self._file):
+        for end in self._ends:
             with contextlib.suppress(OSError, pa.ArrowException):
-                part.close()
+                end()
 
 
 class Groups:

@@ -1,0 +1,16 @@
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+def room_hybrid(count: int, width: int) -> int: ...
+def room_delta(count: int) -> int: ...
+def hybrid(values: NDArray[np.int32], width: int, out: NDArray[np.uint8]) -> int: ...
+def delta(values: NDArray[Any], out: NDArray[np.uint8]) -> int: ...
+def shared(
+    offsets: NDArray[np.int32],
+    data: NDArray[np.uint8],
+    prefix: NDArray[np.int32],
+    suffix: NDArray[np.int32],
+    out: NDArray[np.uint8],
+) -> int: ...
