@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -116,6 +116,7 @@ def test_writer__a_damaged_footer_is_no_file():
 
 
 @pytest.mark.parametrize("kind", NUMBERS[1:])
+@settings(deadline=None)
 @given(data=st.data())
 def test_delta__numbers_of_any_size_come_back(kind, data):
     numbers = data.draw(arrays(kind, st.integers(0, 300)))
@@ -123,12 +124,14 @@ def test_delta__numbers_of_any_size_come_back(kind, data):
     require_same(read(written(columns)), columns)
 
 
+@settings(deadline=None)
 @given(texts=st.lists(st.one_of(st.none(), st.text("ab", max_size=20)), max_size=60))
 def test_shared__texts_that_share_beginnings_come_back(texts):
     columns = {"t": pa.array(texts, pa.string())}
     require_same(read(written(columns, {"t": Style.SHARED})), columns)
 
 
+@settings(deadline=None)
 @given(
     width=st.integers(1, 20),
     runs=st.lists(st.tuples(st.integers(0, 2**20 - 1), st.integers(1, 40)), max_size=40),

@@ -98,7 +98,7 @@ class Writer:
 
 
 class _Column:
-    """One column: its element of the schema, and the pages of its chunks."""
+    """One column: its element of the schema, and the pages of its chunks. It has no state."""
 
     physical = _BYTE_ARRAY
     codec = _NOT_COMPRESSED
@@ -115,7 +115,7 @@ class _Column:
         )
         # What all pages and all chunks of the column have in common.
         self._page_tail = _fields(1, (2, _i32(self.encodings[1])), (3, _i32(_RLE)), (4, _i32(_RLE)))
-        self._page_tail += _END
+        self._page_tail += _END + _END
         self._head = _fields(
             0,
             (1, _i32(self.physical)),
@@ -145,13 +145,9 @@ class _Column:
         if self.codec:
             pieces = [_ZSTD.compress(b"".join(pieces), asbytes=True)]
             size = len(pieces[0])
-        header = _PAGE + _fields(
-            1,
-            (2, _i32(plain)),
-            (3, _i32(size)),
-            (5, _Tagged(_STRUCT, _fields(0, (1, _i32(count))) + self._page_tail)),
-        )
-        header += _END
+        # A struct of fields 1, 2, 3 (i32) and 5, itself a struct that begins with an i32.
+        numbers = _zigzag(plain), b"\x15", _zigzag(size), b"\x2c\x15", _zigzag(count)
+        header = b"".join((_PAGE, *numbers, self._page_tail))
         return [header, *pieces], len(header) + plain
 
     def _entry(
@@ -218,29 +214,24 @@ class _Shared(_Column):
 class _Coded(_Column):
     encodings = (_PLAIN, _RLE_DICTIONARY)
 
-    def __init__(self, field: Any) -> None:
-        super().__init__(field)
-        self._values: Any = None
-        self._page: list[Any] = []
-
     def chunk(self, array: Any, at: int) -> tuple[list[Any], bytes]:
         valid = _validity(array) if array.null_count else None
-        if array.dictionary is not self._values:
-            self._values = array.dictionary
-            self._page = _dictionary_page(self._values)
+        texts = tuple(array.dictionary.to_pylist())
+        dictionary = _dictionary_page(texts)
         codes = np.frombuffer(array.indices.buffers()[1], np.int32)
         codes = codes[array.offset : array.offset + len(array)]
         codes = codes if valid is None else codes[valid]
-        width = max(1, (len(self._values) - 1).bit_length())
+        width = max(1, (len(texts) - 1).bit_length())
         out = np.empty(_encode.room_hybrid(len(codes), width), np.uint8)
         used = _encode.hybrid(codes, width, out)
         pieces = [] if not self.nullable else _levels(len(array), valid)
         pages, plain = self._data_page(len(array), [*pieces, bytes([width]), out[:used]])
-        before = sum(map(len, self._page))
-        entry = self._entry(len(array), [*self._page, *pages], before + plain, at, before)
-        return [*self._page, *pages], entry
+        pages = [dictionary, *pages]
+        before = len(dictionary)
+        return pages, self._entry(len(array), pages, before + plain, at, before)
 
 
+@functools.cache
 def _column(field: Any, style: Style | None) -> _Column:
     if pa.types.is_dictionary(field.type):
         return _Coded(field)
@@ -250,17 +241,21 @@ def _column(field: Any, style: Style | None) -> _Column:
     return kinds[style](field)
 
 
-def _dictionary_page(values: Any) -> list[bytes]:
-    texts = [text.encode() for text in values.to_pylist()]
-    body = b"".join(len(text).to_bytes(4, "little") + text for text in texts)
-    inner = _struct((1, _i32(len(texts))), (2, _i32(_PLAIN)))
-    header = _struct(
-        (1, _i32(_DICTIONARY_PAGE)),
-        (2, _i32(len(body))),
-        (3, _i32(len(body))),
-        (7, _Tagged(_STRUCT, inner)),
+@functools.lru_cache(maxsize=64)
+def _dictionary_page(texts: tuple[str, ...]) -> bytes:
+    body = b"".join(
+        len(utf8).to_bytes(4, "little") + utf8 for utf8 in (text.encode() for text in texts)
     )
-    return [header, body]
+    inner = _struct((1, _i32(len(texts))), (2, _i32(_PLAIN)))
+    return (
+        _struct(
+            (1, _i32(_DICTIONARY_PAGE)),
+            (2, _i32(len(body))),
+            (3, _i32(len(body))),
+            (7, _Tagged(_STRUCT, inner)),
+        )
+        + body
+    )
 
 
 def _validity(array: Any) -> Any:
@@ -355,4 +350,4 @@ def _varint(value: int) -> bytes:
     return bytes(out)
 
 
-_PAGE = _fields(0, (1, _i32(_DATA_PAGE)))
+_PAGE = _fields(0, (1, _i32(_DATA_PAGE))) + b"\x15"
