@@ -7,6 +7,8 @@ participant u16, account word u64. The rules and their order are the contract's;
 the tests is the slow twin.
 """
 
+import numpy as np
+
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from switch._account cimport IN_TABLE, REFERENCE
@@ -14,13 +16,17 @@ from switch._reason cimport *
 from switch._table cimport PeopleTable, fetch_ahead, find
 from switch._types cimport (
     DECEASED, HAS_ACCOUNT, HAS_SINCE, KNOWN, LISTED, NO_CODE, NO_ROW, NOT_GIVEN,
-    STATUS_SHIFT, Account, Person, prefetch,
+    STATUS_SHIFT, USED, Account, Person, prefetch,
 )
 
 cdef enum:
     BLOCK = 32              # lines between the prefetch of a person and its use
     ID_PER_PROVINCE = 1000000000
     PROVINCES = 1000
+
+# Flags of a person of whom nothing needs a second look: known, alive, one account for any day
+# from valid_from on.
+cdef uint64_t PLAIN = (USED | KNOWN | HAS_ACCOUNT) >> STATUS_SHIFT
 
 cdef packed struct Since:
     uint32_t row
@@ -40,6 +46,7 @@ cdef struct Rules:
     const uint8_t *suspended            # by directory index
     const int64_t *amount_max           # by directory index
     const uint8_t *province             # 1 where a province code exists
+    const int64_t *ceiling              # by register's code: what may be sent there, -1 for nothing
     int64_t clearing_limit
     int32_t value_day
 
@@ -63,7 +70,13 @@ cdef class Screen:
         assert since.shape[0] % sizeof(Since) == 0 and lists.shape[0] % sizeof(Account) == 0
         assert suspended.shape[0] == amount_max.shape[0] and province.shape[0] == PROVINCES
         self.people = people
-        self._keep = (since, lists, participant_of, suspended, amount_max, province)
+        cdef int64_t[::1] ceiling = np.full(participant_of.shape[0] + 1, -1, np.int64)
+        for i in range(participant_of.shape[0]):
+            code = participant_of[i]
+            if code != NO_CODE and not suspended[code]:
+                ceiling[i] = min(amount_max[code], clearing_limit)
+        self._keep = (since, lists, participant_of, suspended, amount_max, province, ceiling)
+        self.rules.ceiling = &ceiling[0]
         self.rules.slots = people.slots
         self.rules.capacity = people.capacity
         self.rules.since_count = since.shape[0] // sizeof(Since)
@@ -198,15 +211,28 @@ cdef inline void find_block(
     for i in range(count):
         if i + BLOCK < left:
             fetch_ahead(slots, capacity, person_id[i + BLOCK])
+        person = NULL
         row[i] = NO_ROW
-        who[i] = NULL
         if well_formed(rules, person_id[i]):
             person = find(slots, capacity, person_id[i])
-            who[i] = person
             if person.word:
                 row[i] = person.row
                 if person.word & LISTED:
                     prefetch(&rules.lists[person.account])
+        who[i] = person
+
+
+cdef inline bint is_plain(
+    const Rules *rules, const Person *person, uint64_t name_key, int64_t amount
+) noexcept nogil:
+    """Whether a line breaks no rule about its person, account and amount, as nearly all do not;
+    the others are judged rule by rule."""
+    return (
+        person != NULL and person.word >> STATUS_SHIFT == PLAIN
+        and person.name_key == name_key and name_key != 0
+        and person.valid_from <= rules.value_day
+        and 0 < amount <= rules.ceiling[person.participant]
+    )
 
 
 cdef void walk_lines(
@@ -226,9 +252,17 @@ cdef void walk_lines(
         end = min(start + BLOCK, n)
         find_block(&rules, who, &person_id[start], end - start, n - start, &row[start])
         for i in range(start, end):
+            person = who[i - start]
+            if (
+                is_plain(&rules, person, name_key[i], amount[i]) and benefit[i] != NO_CODE
+                and debtor[i] != NO_CODE and (agent == NULL or agent[i] == NOT_GIVEN)
+            ):
+                participant[i] = rules.participant_of[person.participant]
+                account[i] = person.account
+                reason[i] = NONE
+                continue
             participant[i] = NO_CODE
             account[i] = 0
-            person = who[i - start]
             if amount[i] <= 0:
                 verdict = AMOUNT_NOT_POSITIVE
             elif amount[i] > rules.clearing_limit:
