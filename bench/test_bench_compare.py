@@ -183,3 +183,19 @@ def test_bench_compare__a_worker_measures(job: Job, tmp_path: Path) -> None:
     assert len(repetitions) == 2
     assert repetitions[0]["digest"] == repetitions[1]["digest"]
     assert all(r["wall"] > 0 and r["peak"] > 0 for r in repetitions)
+
+
+def test_national__every_step_is_measured_and_shown(tmp_path: Path) -> None:
+    options = ["--lines", "400", "--data", "data", "--out", "out", "--docs", "."]
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.compare.national", *options],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "benchmarks.md").read_text("utf-8")
+    for step in ("generate", "register", "open", "run", "verify"):
+        assert f"| 400 | {step} |" in page

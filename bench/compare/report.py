@@ -237,7 +237,7 @@ in the forms with files every column of every file.
 {tables}
 
 {light}
-## What is left out
+{nation}## What is left out
 
 - **memory, names**: reading and decoding files, looking codes up, and making the register ready,
   for everyone. The register stands in whatever form serves a tool best: hash tables of people in
@@ -259,8 +259,50 @@ in the forms with files every column of every file.
 """
 
 
-def write_page(where: dict[str, Any], entries: list[dict[str, Any]], path: Path) -> None:
-    """docs/benchmarks.md from results."""
+NATION = """## A nation's payday
+
+The engine alone, each step a process of its own, sizes measured one after the other in one run
+with {threads} threads; load average at the end {load:.1f}. To repeat it, with 24 GiB of memory and
+40 GB of disk:
+
+    python -m bench.compare.national --lines {sizes} --data DIR --docs docs
+
+{table}
+
+"""
+
+
+def nation_section(paydays: list[dict[str, Any]]) -> str:
+    """The table of a nation's payday: empty where none was measured."""
+    if not paydays:
+        return ""
+    lines = [
+        "| lines and people | step | wall s | CPU s | wall ns a line | CPU ns a line | peak GiB |",
+        "|---:|---|---:|---:|---:|---:|---:|",
+    ]
+    for payday in paydays:
+        count = payday["lines"]
+        for name, used in payday["steps"].items():
+            peak = f"{used['peak'] / GIB:.2f}" if used["peak"] else ""
+            lines.append(
+                f"| {count:,} | {name} | {used['wall']:.1f} | {used['cpu']:.1f} "
+                f"| {1e9 * used['wall'] / count:.0f} | {1e9 * used['cpu'] / count:.0f} | {peak} |"
+            )
+    return NATION.format(
+        threads=paydays[0]["threads"],
+        load=paydays[-1]["load"],
+        sizes=" ".join(str(p["lines"]) for p in paydays),
+        table="\n".join(lines),
+    )
+
+
+def write_page(
+    where: dict[str, Any],
+    entries: list[dict[str, Any]],
+    path: Path,
+    paydays: list[dict[str, Any]] | None = None,
+) -> None:
+    """docs/benchmarks.md from results; paydays: what national.py measured."""
     versions = {e["tool"]: e["version"] for e in entries}
     machine = (
         f"{where['cpu']}, {where['cores']} cores, {where['memory_gib']} GiB; {where['kernel']}; "
@@ -310,6 +352,7 @@ def write_page(where: dict[str, Any], entries: list[dict[str, Any]], path: Path)
             ratios="\n".join(lines),
             tables="\n".join(tables).rstrip(),
             evicted=evicted,
+            nation=nation_section(paydays or []),
             light=f"## The speed of light\n\n{light}" if light else "",
         ),
         "utf-8",

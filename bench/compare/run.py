@@ -430,11 +430,12 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     results = args.out / "results.json"
     kept: list[dict[str, Any]] = []
+    paydays: list[dict[str, Any]] = []
     where = machine()
     if results.exists():
         before = json.loads(results.read_text("utf-8"))
         if before["machine"]["cpu"] == where["cpu"]:
-            kept = before["entries"]
+            kept, paydays = before["entries"], before.get("nation", [])
         if args.report:
             where = before["machine"]
     entries: list[dict[str, Any]] = []
@@ -448,7 +449,9 @@ def main() -> None:
     fresh = {tuple(e[k] for k in key) for e in entries}
     whole = [e for e in kept if tuple(e[k] for k in key) not in fresh] + entries
     whole.sort(key=lambda e: (e["lines"], e["threads"], FORMS.index(e["form"]), e["wall"]))
-    results.write_text(json.dumps({"machine": where, "entries": whole}, indent=1), "utf-8")
+    results.write_text(
+        json.dumps({"machine": where, "entries": whole, "nation": paydays}, indent=1), "utf-8"
+    )
 
     from . import report
 
@@ -458,7 +461,7 @@ def main() -> None:
         picture = args.out / "benchmarks.svg"
         if picture.exists():
             shutil.copy2(picture, args.docs / picture.name)
-        report.write_page(where, whole, args.docs / "benchmarks.md")
+        report.write_page(where, whole, args.docs / "benchmarks.md", paydays)
 
 
 if __name__ == "__main__":
