@@ -182,6 +182,9 @@ def register(
 
 
 def _opened(context: Context, home: Path, engine: Any) -> Any:
+    from switch import airlock
+
+    airlock.start()  # The process that reads files gets ready while the home is opened.
     opened = engine(home)
     for name in opened.home.quarantined:
         context.log.warning("a crash left this behind; it is in quarantine", folder=name)

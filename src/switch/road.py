@@ -272,8 +272,9 @@ class Run:
 
     def _represent(self) -> None:
         """Try the lines that wait, oldest first, before the table's own."""
-        path = self.home.folder("batches", self.seq - 1) / "held.parquet"
-        if self.seq == 1 or not path.exists():
+        name = f"batches/{self.seq - 1:06d}/held.parquet"
+        digest = self.home.digest(name)
+        if digest is None:
             return
         prefixes = {
             row["seq"]: _prefix(datetime.date.fromisoformat(row["value_date"]), row["seq"])
@@ -281,7 +282,7 @@ class Run:
         }
         self.represented = segment.Segment(self.draft / "represented.parquet", REPRESENTED, STYLES)
         intake = Intake(self.directory)
-        reader = open_table(path, HELD, digest=False)
+        reader = open_table(self.home.path / name, HELD, digest=False, sha256=digest, own=True)
         for raw in reader.chunks(self.chunk_rows):
             lines = intake.take(raw, reader.name)
             reason, row, participant, account = self._screen_and_post(lines)

@@ -177,6 +177,11 @@ class Home:
         """The current version of the register; 0 where there is none."""
         return int(self.rows("SELECT coalesce(max(seq), 0) AS seq FROM registers")[0]["seq"])
 
+    def digest(self, path: str) -> str | None:
+        """SHA-256 of a committed file, by its path below the home; None where there is none."""
+        rows = self.rows("SELECT sha256 FROM files WHERE path = ?", path)
+        return str(rows[0]["sha256"]) if rows else None
+
     def balances(self) -> dict[str, int]:
         return {r["account"]: r["balance"] for r in self.rows("SELECT * FROM balances")}
 
