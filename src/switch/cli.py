@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from switch import __version__
+from switch import __version__, upkeep
 from switch.errors import EnvironmentFailed, SwitchError, UsageError
 from switch.terminal import (
     Context,
@@ -54,6 +54,7 @@ def cli(context: Context) -> None:
 @file_option("--programmes", text="Programme table; default: the packaged one.")
 @file_option("--balances", text="Opening balances of settlement accounts; they bind.")
 @file_option("--key", text="Secret of keyed hashes; default: made at random.")
+@file_option("--signing-key", text="Ed25519 key in PEM that signs commits; default: at random.")
 @at_option
 @shared
 def init(
@@ -64,19 +65,21 @@ def init(
     programmes: Path | None,
     balances: Path | None,
     key: Path | None,
+    signing_key: Path | None,
     at: str | None,
 ) -> None:
     """Make a new HOME."""
+    from switch import signing
     from switch.engine import init as make
 
-    secret = None
-    if key is not None:
-        try:
-            secret = key.read_bytes()
-        except OSError as error:
-            raise UsageError(f"--key {key}: {error.strerror}") from error
-        if len(secret) < 16:
-            raise UsageError(f"--key {key}: a key has at least 16 bytes")
+    secret = None if key is None else upkeep.read_secret("--key", key)
+    if secret is not None and len(secret) < 16:
+        raise UsageError(f"--key {key}: a key has at least 16 bytes")
+    signer = None
+    if signing_key is not None:
+        signer = upkeep.read_secret("--signing-key", signing_key)
+    elif signing.installed():
+        signer = signing.new_key()
     with make(
         home,
         participants=participants,
@@ -85,6 +88,7 @@ def init(
         balances=balances,
         settings=new_settings(context),
         key=secret,
+        signing_key=signer,
         at=parse_time(at) or "",
     ) as engine:
         counts = {
@@ -93,7 +97,11 @@ def init(
             "programmes": len(engine.directory.programmes),
         }
     context.say(
-        {"home": str(home), **counts}, lambda: click.echo(f"{home} is ready: {_list(counts)}")
+        {"home": str(home), **counts, "signed": signer is not None},
+        lambda: click.echo(
+            f"{home} is ready: {_list(counts)}"
+            + ("" if signer else "; commits are not signed, for the extra [sign] is not installed")
+        ),
     )
 
 
@@ -371,26 +379,8 @@ def report(context: Context, home: Path, batch_id: str | None, out: Path | None)
     context.say({"batch_id": batch_id, "picture": str(path)}, lambda: click.echo(f"drawn: {path}"))
 
 
-@cli.command()
-@home_argument
-@shared
-def verify(context: Context, home: Path) -> None:
-    """Recompute every invariant of HOME from its files alone."""
-    from switch.proof import verify as check
-
-    checks = check(home)
-
-    def show() -> None:
-        names: dict[str, int] = {}
-        for done in checks:
-            names[done.name] = names.get(done.name, 0) + 1
-        for name, count in names.items():
-            click.echo(f"  holds  {name} ({count})")
-        click.echo(f"{home}: {len(checks)} checks, all hold")
-
-    context.say(
-        {"checks": [{"name": c.name, "subject": c.subject, "holds": True} for c in checks]}, show
-    )
+for command in (upkeep.verify, upkeep.scrub, upkeep.replay):
+    cli.add_command(command)
 
 
 @cli.command()

@@ -8,6 +8,7 @@ result depends on a clock, on threads or on chunk sizes.
 from __future__ import annotations
 
 import datetime
+import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -64,14 +65,14 @@ def core_of(
     """A native core for one batch: registers, directory and who was paid before, as of a day."""
     lookups = directory.lookups()
     before = {
-        (row["origin"], row["benefit"], row["period"]): home.path / row["path"]
-        for row in home.rows("SELECT * FROM paid")
+        (row["origin"], row["benefit"], row["period"]): (home.path / row["path"], row["sha256"])
+        for row in home.rows("SELECT * FROM paid JOIN files USING (path)")
     }
 
     def bits_of(benefit: int, month: int) -> Any:
         key = (directory.programmes[benefit].benefit, period_of(month))
         files = [before.get((origin, *key)) for origin in ("history", "cleared")]
-        return paid.pairs(register.rows, *(paid.read(f) for f in files if f is not None))
+        return paid.pairs(register.rows, *(paid.read(*f) for f in files if f is not None))
 
     return Core(
         register.table,
@@ -335,13 +336,15 @@ class Run:
         (draft / "paid").mkdir()
         paid_rows = []
         cleared_before = {
-            (row["benefit"], row["period"]): self.home.path / row["path"]
-            for row in self.home.rows("SELECT * FROM paid WHERE origin = 'cleared'")
+            (row["benefit"], row["period"]): (self.home.path / row["path"], row["sha256"])
+            for row in self.home.rows(
+                "SELECT * FROM paid JOIN files USING (path) WHERE origin = 'cleared'"
+            )
         }
         for number, ((benefit, month), words) in enumerate(core.cleared().items()):
             key = (directory.programmes[benefit].benefit, period_of(month))
             if key in cleared_before:
-                before = paid.read(cleared_before[key])
+                before = paid.read(*cleared_before[key])
                 words[: len(before)] |= before
             file = f"paid/{number:04d}.bits"
             paid.write(draft / file, words)
@@ -351,6 +354,7 @@ class Run:
             if name_in_draft not in self.digests:
                 self.digests[name_in_draft] = (segment.digest_of(path), path.stat().st_size)
         manifest = self._manifest(summary)
+        summary_text = msgspec.json.encode(summary).decode()
         _write_json(draft / "manifest.json", manifest)
         self.home.commit(
             at=self.at,
@@ -362,8 +366,9 @@ class Run:
                 "digest": self.digest,
                 "cycle": self.cycle,
                 "nets": nets,
+                "summary": hashlib.sha256(summary_text.encode()).hexdigest(),
             },
-            statements=self._statements(summary, manifest, cycle, postings, after, paid_rows),
+            statements=self._statements(summary_text, manifest, cycle, postings, after, paid_rows),
             draft=draft,
             folder=self.home.folder("batches", self.seq),
             digests=self.digests,
@@ -438,7 +443,7 @@ class Run:
 
     def _statements(
         self,
-        summary: dict[str, Any],
+        summary: str,
         manifest: dict[str, Any],
         cycle: list[Position],
         postings: list[settlement.Posting],
@@ -458,7 +463,7 @@ class Run:
                 self.declared.count,
                 str(self.declared.sum),
                 msgspec.json.encode(manifest, order="sorted").decode(),
-                msgspec.json.encode(summary).decode(),
+                summary,
             ),
         )
         for position in cycle:
@@ -509,4 +514,5 @@ def _transfer_ids_each(heads: list[bytes], line_no: Any, reason: Any) -> tuple[A
 
 
 def _write_json(path: Path, content: Any) -> None:
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(content, order="sorted"), indent=1))
+    text = msgspec.json.format(msgspec.json.encode(content, order="sorted"), indent=1)
+    segment.write_new(path, text)
