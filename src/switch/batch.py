@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -36,6 +37,12 @@ from switch.columns import (
 from switch.errors import EnvironmentFailed, InputRefused, VerificationFailed
 from switch.formats import CHUNK_ROWS, READ_BYTES, ROW_BYTES_MAX
 from switch.schema import DAY_MAX, DAY_MIN, LINES_MAX, Column, Kind, Table
+
+
+def shown(name: str) -> str:
+    """A column's name for a message, where it looks like one: a table without a header has
+    somebody's full name, id or account there."""
+    return name if re.fullmatch(r"[A-Za-z][A-Za-z_]{0,39}", name) else "(not a usual name)"
 
 
 class TableReader:
@@ -76,9 +83,9 @@ class TableReader:
             if key in seen:
                 raise InputRefused(
                     "HEADER_DUPLICATE",
-                    f"column {name!r} stands twice",
+                    f"column {shown(name)} stands twice",
                     file=self.name,
-                    column=name,
+                    column=shown(name),
                     remedy="keep one column of each name",
                 )
             seen[key] = name
@@ -99,9 +106,9 @@ class TableReader:
         if extra and strict:
             raise InputRefused(
                 "HEADER_MISMATCH",
-                f"unknown column {extra[0]!r}",
+                f"unknown column {shown(extra[0])}",
                 file=self.name,
-                column=extra[0],
+                column=shown(extra[0]),
                 remedy="remove it, or read without --strict-columns",
             )
         return extra

@@ -8,7 +8,9 @@ Modules are imported where they are used, so that `switch --version` is instant.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 import sys
 import time
 from pathlib import Path
@@ -29,6 +31,7 @@ from switch.terminal import (
     new_settings,
     parse_time,
     say_error,
+    say_traceback,
     shared,
     strict_option,
 )
@@ -361,10 +364,13 @@ def _show_batches(context: Context, rows: list[dict[str, Any]]) -> None:
 @home_argument
 @click.option("--batch", "batch_id", metavar="ID", help="Default: the last one.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Default: HOME/out.")
+@click.option("--csv", "as_csv", is_flag=True, help="The status of every line as CSV, too.")
 @shared
-def report(context: Context, home: Path, batch_id: str | None, out: Path | None) -> None:
+def report(
+    context: Context, home: Path, batch_id: str | None, out: Path | None, as_csv: bool
+) -> None:
     """Draw a batch as a picture: DIR/ID/payday.svg."""
-    from switch import timeline
+    from switch import sheet, timeline
     from switch.store import Home
 
     with Home(home, writing=False) as opened:
@@ -375,8 +381,11 @@ def report(context: Context, home: Path, batch_id: str | None, out: Path | None)
             batch_id = str(rows[-1]["batch_id"])
         summary = timeline.batch(opened, batch_id)
         folder = (out or home / "out") / opened.out_name(summary["batch_id"], summary["seq"])
-    path = draw(summary, folder)
-    context.say({"batch_id": batch_id, "picture": str(path)}, lambda: click.echo(f"drawn: {path}"))
+        made = {"picture": str(draw(summary, folder))}
+        if as_csv:
+            made["csv"] = str(sheet.write_status(opened, summary["seq"], folder / "status.csv"))
+    shown = "\n".join(f"{kind}: {path}" for kind, path in made.items())
+    context.say({"batch_id": batch_id, **made}, lambda: click.echo(shown))
 
 
 for command in (upkeep.verify, upkeep.scrub, upkeep.replay):
@@ -451,6 +460,9 @@ def bench(context: Context, lines: int, threads: int, repeat: int) -> None:
 def main() -> None:
     """Run the command line; every failure becomes its exit code and one clear message."""
     as_json = "--json" in sys.argv[1:]
+    # What is in memory are people's names and accounts: no core of it lands on a disk.
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     try:
         code = cli.main(standalone_mode=False)
         raise SystemExit(code if isinstance(code, int) else 0)
@@ -474,8 +486,6 @@ def main() -> None:
     except OSError as error:
         fail(EnvironmentFailed(str(error)), EnvironmentFailed.exit_code, as_json)
     except Exception:
-        import traceback
-
-        traceback.print_exc()
+        say_traceback()
         click.echo("this is a fault of the engine; what is committed stays the truth", err=True)
         raise SystemExit(SOFTWARE_FAULT) from None

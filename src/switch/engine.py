@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from switch import paid, road, segment, settlement, signing
 from switch._core import Core
-from switch.batch import TableReader, open_table
+from switch.batch import TableReader, open_table, shown
 from switch.directory import BALANCES, Directory, Settings, read_directory, read_rows
 from switch.errors import InputRefused, UsageError
 from switch.formats import CHUNK_ROWS
@@ -351,7 +351,7 @@ class Engine:
             assert row is not None
             batch = self._batch(row, replayed=False)
         self.export(batch, self.home.path / "out" if out is None else Path(out))
-        warnings = tuple(f"unknown column {name!r} is ignored" for name in reader.extra)
+        warnings = tuple(f"unknown column {shown(name)} is ignored" for name in reader.extra)
         return dataclasses.replace(batch, warnings=warnings)
 
     def _room_for(self, table: Any, declared: Declared) -> int:
