@@ -5,7 +5,7 @@ SEEDS ?= 10000
 BIN := $(VENV)/bin
 SOURCES := $(wildcard src/switch/*.pyx src/switch/*.pxd) setup.py pyproject.toml
 
-.PHONY: demo test lint bench crash simulate build debug clean
+.PHONY: demo test lint bench crash simulate flips build debug clean
 
 demo: $(VENV)/.run  ## generate a small nation, run one payday, show what happened
 	$(BIN)/switch demo
@@ -31,6 +31,9 @@ simulate: $(VENV)/.run  ## SEEDS lives of a small switch, engine and auditor in 
 
 crash: $(VENV)/.dev  ## every command failed at every call, random points, power cuts; half an hour
 	CRASH=1 $(BIN)/python -m pytest -n 2 -rs tests/crash
+
+flips: $(VENV)/.dev  ## 10,000 bits of a home changed, one at a time: each is found and named
+	FLIPS=10000 $(BIN)/python -m pytest tests/test_evidence.py -k flipped -s -o timeout=3600
 
 build: $(VENV)/.run
 

@@ -97,7 +97,7 @@ def _represented_lines_are_not_sealed(patch: pytest.MonkeyPatch) -> None:
 
 
 def _paid_bits_are_forgotten(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(paid, "read", lambda path: np.zeros(1, np.uint64))
+    patch.setattr(paid, "read", lambda *_: np.zeros(1, np.uint64))
 
 
 def _some_of_the_history_is_forgotten(patch: pytest.MonkeyPatch) -> None:
@@ -283,7 +283,7 @@ def test_verify__finds_a_line_that_the_history_forbids(
     history = [entitlement(1)]
     home = make_home(tmp_path / "home", [person(1)], [account(1)], history)
     with switch.open(home) as opened, monkeypatch.context() as patch:
-        patch.setattr(paid, "read", lambda path: np.zeros(1, np.uint64))
+        patch.setattr(paid, "read", lambda *_: np.zeros(1, np.uint64))
         assert run(opened, [line(1)]).status["status"].to_pylist() == ["ACSC"]
     with pytest.raises(switch.VerificationFailed, match="paid twice"):
         proof.verify(home)

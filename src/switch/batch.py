@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from switch import _text, formats
+from switch import _text, airlock, formats
 from switch.columns import (
     BadValue,
     Columns,
@@ -33,9 +34,15 @@ from switch.columns import (
     read_months,
     read_texts,
 )
-from switch.errors import EnvironmentFailed, InputRefused
+from switch.errors import EnvironmentFailed, InputRefused, VerificationFailed
 from switch.formats import CHUNK_ROWS, READ_BYTES, ROW_BYTES_MAX
 from switch.schema import DAY_MAX, DAY_MIN, LINES_MAX, Column, Kind, Table
+
+
+def shown(name: str) -> str:
+    """A column's name for a message, where it looks like one: a table without a header has
+    somebody's full name, id or account there."""
+    return name if re.fullmatch(r"[A-Za-z][A-Za-z_]{0,39}", name) else "(not a usual name)"
 
 
 class TableReader:
@@ -76,9 +83,9 @@ class TableReader:
             if key in seen:
                 raise InputRefused(
                     "HEADER_DUPLICATE",
-                    f"column {name!r} stands twice",
+                    f"column {shown(name)} stands twice",
                     file=self.name,
-                    column=name,
+                    column=shown(name),
                     remedy="keep one column of each name",
                 )
             seen[key] = name
@@ -99,9 +106,9 @@ class TableReader:
         if extra and strict:
             raise InputRefused(
                 "HEADER_MISMATCH",
-                f"unknown column {extra[0]!r}",
+                f"unknown column {shown(extra[0])}",
                 file=self.name,
-                column=extra[0],
+                column=shown(extra[0]),
                 remedy="remove it, or read without --strict-columns",
             )
         return extra
@@ -232,16 +239,19 @@ def open_table(
     digest: bool = True,
     only: tuple[str, ...] | None = None,
     sha256: str = "",
+    own: bool = False,
 ) -> TableReader:
     """Open a file (path) or an Arrow C stream (any object with `__arrow_c_stream__`).
 
     The format of a file is known by its content. digest: compute `sha256` of a file before any of
     it is decoded. sha256: the digest that a file must have ('' for any); another is refused before
-    decoding, for damaged files may crash a decoder. only: the columns that the caller wants.
+    decoding, for damaged files may crash a decoder. only: the columns that the caller wants. own:
+    the file is this home's, with the digest of its commit, and needs no process of its own, as
+    files of others do (`airlock`).
     Raises InputRefused, or EnvironmentFailed where the file cannot be read at all.
     """
     if isinstance(source, str | os.PathLike):
-        return _open_file(Path(source), table, strict_columns, digest, only, sha256)
+        return _open_file(Path(source), table, strict_columns, digest, only, sha256, own)
     if isinstance(source, pa.RecordBatch):
         source = pa.Table.from_batches([source])
     if not hasattr(source, "__arrow_c_stream__"):
@@ -274,11 +284,15 @@ def _open_file(
     digest: bool,
     only: tuple[str, ...] | None,
     sha256: str,
+    own: bool,
 ) -> TableReader:
     name = str(path)
     before = regular_file(path)
     if before.st_size == 0:
         raise InputRefused("FILE_EMPTY", "the file is empty", file=name, remedy="send it again")
+    assert sha256 or not own
+    if not own:
+        airlock.start()
     scan = _text.CsvScan(ROW_BYTES_MAX)
     hasher = hashlib.sha256()
     try:
@@ -288,7 +302,7 @@ def _open_file(
             is_text = not (head[:4] in (b"PAR1", b"PARE") or head[:6] == b"ARROW1") and (
                 head[:4] != b"\xff\xff\xff\xff"
             )
-            if digest or is_text:
+            if digest or is_text or sha256:
                 while block := stream.read(READ_BYTES):
                     hasher.update(block)
                     if is_text and not scan.feed(block):
@@ -298,6 +312,8 @@ def _open_file(
     if is_text:
         formats.judge_csv(scan, head, path)
     if sha256 and hasher.hexdigest() != sha256:
+        if own:
+            raise VerificationFailed(f"{name} is not as it was committed: restore it")
         raise InputRefused(
             "FILE_HASH",
             "the table's SHA-256 is not the one that the dossier declares",
@@ -316,10 +332,15 @@ def _open_file(
                 remedy="send it again when its writer is done",
             )
 
-    opener = formats.csv if is_text else formats.parquet if head[:3] == b"PAR" else formats.arrow
+    form = "csv" if is_text else "parquet" if head[:3] == b"PAR" else "arrow"
     wanted = {c.name: c.kind for c in table.columns if only is None or c.name in only}
+    rows: int | None
     try:
-        schema, batches, rows = opener(path, wanted)
+        if own:
+            schema, batches, rows = formats.parquet(path, wanted)
+        else:
+            with path.open("rb") as stream:
+                schema, batches, rows = airlock.opened(stream.fileno(), name, form, wanted)
         return TableReader(
             table,
             name,

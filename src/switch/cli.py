@@ -8,7 +8,9 @@ Modules are imported where they are used, so that `switch --version` is instant.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 import sys
 import time
 from pathlib import Path
@@ -16,7 +18,7 @@ from typing import Any
 
 import click
 
-from switch import __version__
+from switch import __version__, upkeep
 from switch.errors import EnvironmentFailed, SwitchError, UsageError
 from switch.terminal import (
     Context,
@@ -29,6 +31,7 @@ from switch.terminal import (
     new_settings,
     parse_time,
     say_error,
+    say_traceback,
     shared,
     strict_option,
 )
@@ -54,6 +57,7 @@ def cli(context: Context) -> None:
 @file_option("--programmes", text="Programme table; default: the packaged one.")
 @file_option("--balances", text="Opening balances of settlement accounts; they bind.")
 @file_option("--key", text="Secret of keyed hashes; default: made at random.")
+@file_option("--signing-key", text="Ed25519 key in PEM that signs commits; default: at random.")
 @at_option
 @shared
 def init(
@@ -64,19 +68,21 @@ def init(
     programmes: Path | None,
     balances: Path | None,
     key: Path | None,
+    signing_key: Path | None,
     at: str | None,
 ) -> None:
     """Make a new HOME."""
+    from switch import signing
     from switch.engine import init as make
 
-    secret = None
-    if key is not None:
-        try:
-            secret = key.read_bytes()
-        except OSError as error:
-            raise UsageError(f"--key {key}: {error.strerror}") from error
-        if len(secret) < 16:
-            raise UsageError(f"--key {key}: a key has at least 16 bytes")
+    secret = None if key is None else upkeep.read_secret("--key", key)
+    if secret is not None and len(secret) < 16:
+        raise UsageError(f"--key {key}: a key has at least 16 bytes")
+    signer = None
+    if signing_key is not None:
+        signer = upkeep.read_secret("--signing-key", signing_key)
+    elif signing.installed():
+        signer = signing.new_key()
     with make(
         home,
         participants=participants,
@@ -85,6 +91,7 @@ def init(
         balances=balances,
         settings=new_settings(context),
         key=secret,
+        signing_key=signer,
         at=parse_time(at) or "",
     ) as engine:
         counts = {
@@ -93,7 +100,11 @@ def init(
             "programmes": len(engine.directory.programmes),
         }
     context.say(
-        {"home": str(home), **counts}, lambda: click.echo(f"{home} is ready: {_list(counts)}")
+        {"home": str(home), **counts, "signed": signer is not None},
+        lambda: click.echo(
+            f"{home} is ready: {_list(counts)}"
+            + ("" if signer else "; commits are not signed, for the extra [sign] is not installed")
+        ),
     )
 
 
@@ -182,6 +193,9 @@ def register(
 
 
 def _opened(context: Context, home: Path, engine: Any) -> Any:
+    from switch import airlock
+
+    airlock.start()  # The process that reads files gets ready while the home is opened.
     opened = engine(home)
     for name in opened.home.quarantined:
         context.log.warning("a crash left this behind; it is in quarantine", folder=name)
@@ -350,10 +364,13 @@ def _show_batches(context: Context, rows: list[dict[str, Any]]) -> None:
 @home_argument
 @click.option("--batch", "batch_id", metavar="ID", help="Default: the last one.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Default: HOME/out.")
+@click.option("--csv", "as_csv", is_flag=True, help="The status of every line as CSV, too.")
 @shared
-def report(context: Context, home: Path, batch_id: str | None, out: Path | None) -> None:
+def report(
+    context: Context, home: Path, batch_id: str | None, out: Path | None, as_csv: bool
+) -> None:
     """Draw a batch as a picture: DIR/ID/payday.svg."""
-    from switch import timeline
+    from switch import sheet, timeline
     from switch.store import Home
 
     with Home(home, writing=False) as opened:
@@ -364,30 +381,15 @@ def report(context: Context, home: Path, batch_id: str | None, out: Path | None)
             batch_id = str(rows[-1]["batch_id"])
         summary = timeline.batch(opened, batch_id)
         folder = (out or home / "out") / opened.out_name(summary["batch_id"], summary["seq"])
-    path = draw(summary, folder)
-    context.say({"batch_id": batch_id, "picture": str(path)}, lambda: click.echo(f"drawn: {path}"))
+        made = {"picture": str(draw(summary, folder))}
+        if as_csv:
+            made["csv"] = str(sheet.write_status(opened, summary["seq"], folder / "status.csv"))
+    shown = "\n".join(f"{kind}: {path}" for kind, path in made.items())
+    context.say({"batch_id": batch_id, **made}, lambda: click.echo(shown))
 
 
-@cli.command()
-@home_argument
-@shared
-def verify(context: Context, home: Path) -> None:
-    """Recompute every invariant of HOME from its files alone."""
-    from switch.proof import verify as check
-
-    checks = check(home)
-
-    def show() -> None:
-        names: dict[str, int] = {}
-        for done in checks:
-            names[done.name] = names.get(done.name, 0) + 1
-        for name, count in names.items():
-            click.echo(f"  holds  {name} ({count})")
-        click.echo(f"{home}: {len(checks)} checks, all hold")
-
-    context.say(
-        {"checks": [{"name": c.name, "subject": c.subject, "holds": True} for c in checks]}, show
-    )
+for command in (upkeep.verify, upkeep.scrub, upkeep.replay):
+    cli.add_command(command)
 
 
 @cli.command()
@@ -458,6 +460,9 @@ def bench(context: Context, lines: int, threads: int, repeat: int) -> None:
 def main() -> None:
     """Run the command line; every failure becomes its exit code and one clear message."""
     as_json = "--json" in sys.argv[1:]
+    # What is in memory are people's names and accounts: no core of it lands on a disk.
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     try:
         code = cli.main(standalone_mode=False)
         raise SystemExit(code if isinstance(code, int) else 0)
@@ -481,8 +486,6 @@ def main() -> None:
     except OSError as error:
         fail(EnvironmentFailed(str(error)), EnvironmentFailed.exit_code, as_json)
     except Exception:
-        import traceback
-
-        traceback.print_exc()
+        say_traceback()
         click.echo("this is a fault of the engine; what is committed stays the truth", err=True)
         raise SystemExit(SOFTWARE_FAULT) from None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import hashlib
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,9 +20,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from switch import paid, road, segment, settlement
+from switch import paid, road, segment, settlement, signing
 from switch._core import Core
-from switch.batch import TableReader, open_table
+from switch.batch import TableReader, open_table, shown
 from switch.directory import BALANCES, Directory, Settings, read_directory, read_rows
 from switch.errors import InputRefused, UsageError
 from switch.formats import CHUNK_ROWS
@@ -34,6 +35,7 @@ from switch.store import Home, environment
 ROOM_A_LINE, ROOM_TIMES_FILE = 80, 4
 """Bytes that a line takes in a batch and its copies (60 of a simulated nation), and how often a
 run writes its table at most, for a table of fewer bytes a line."""
+COPY_BYTES = 1 << 20
 ROOM_SPARE = 1 << 22
 """Bytes for small files by receiver, and for the catalog and its journal."""
 
@@ -78,12 +80,15 @@ def init(
     balances: Any = None,
     settings: Settings | None = None,
     key: bytes | None = None,
+    signing_key: bytes | None = None,
     at: str = "",
 ) -> Engine:
     """Make a new home and open it. Tables: paths or Arrow tables, as the contract has them.
 
     balances: opening balances of settlement accounts, which then may not go below zero. key: the
-    secret of keyed hashes. Raises UsageError where home is not empty, InputRefused for bad tables.
+    secret of keyed hashes. signing_key: an Ed25519 private key as PEM, with which every commit is
+    signed (`switch.signing.new_key` makes one). Raises UsageError where home is not empty,
+    InputRefused for bad tables.
     """
     directory = read_directory(participants, debtors, programmes)
     opening = _opening(directory, balances)
@@ -96,6 +101,7 @@ def init(
         },
         at,
         key,
+        None if signing_key is None else signing.read_key(signing_key),
     )
     return Engine(home)
 
@@ -193,11 +199,7 @@ class Engine:
         Returns rows read by table. All of it is committed, or nothing.
         """
         version = self.home.register_seq()
-        register = (
-            Register.load(self.home.folder("registers", version), whole=True)
-            if version
-            else Register()
-        )
+        register = self._load_register(whole=True) if version else Register()
         counts = {}
         only = ("person_id", "name", "status", "status_since")
         if population is not None:
@@ -230,8 +232,10 @@ class Engine:
         version = self.home.register_seq() + 1
         folder = self.home.folder("registers", version)
         old = {
-            (row["benefit"], row["period"]): self.home.path / row["path"]
-            for row in self.home.rows("SELECT * FROM paid WHERE origin = 'history'")
+            (row["benefit"], row["period"]): (self.home.path / row["path"], row["sha256"])
+            for row in self.home.rows(
+                "SELECT * FROM paid JOIN files USING (path) WHERE origin = 'history'"
+            )
         }
         bits = 8 * paid.words_of(register.rows) * (len(old) + len(history))
         self.home.require_room(register.nbytes + bits + ROOM_SPARE)
@@ -241,23 +245,33 @@ class Engine:
         ]
         with self.home.draft("registers") as draft:
             info = register.save(draft)
+            named = []
             keys = sorted(set(history) | (set() if replace_history else set(old)))
             for number, key in enumerate(keys):
                 name = f"paid-{number:04d}.bits"
-                words = [] if replace_history or key not in old else [paid.read(old[key])]
+                words = [] if replace_history or key not in old else [paid.read(*old[key])]
                 if key in history:
                     words.append(paid.pairs(register.rows, history[key])[0::2])
                 paid.write(draft / name, paid.pairs(register.rows, *words)[0::2])
                 path = f"{folder.relative_to(self.home.path).as_posix()}/{name}"
                 statements.append(("INSERT INTO paid VALUES ('history', ?, ?, ?)", (*key, path)))
-            manifest = msgspec.json.encode(
-                {"counts": counts, "register": info, "replaced": replace_history}, order="sorted"
-            ).decode()
+                named.append([*key, name])
+            content = {
+                "counts": counts,
+                "history": named,
+                "register": info,
+                "replaced": replace_history,
+            }
+            manifest = msgspec.json.encode(content, order="sorted").decode()
             statements.append(("INSERT INTO registers VALUES (?, ?)", (version, manifest)))
             self.home.commit(
                 at=at,
                 kind="register",
-                detail={"version": version, **counts},
+                detail={
+                    "version": version,
+                    **counts,
+                    "manifest": hashlib.sha256(manifest.encode()).hexdigest(),
+                },
                 statements=statements,
                 draft=draft,
                 folder=folder,
@@ -273,8 +287,12 @@ class Engine:
                 raise UsageError(
                     f"{self.home.path} has no register: load one with `switch register`"
                 )
-            self._register = Register.load(self.home.folder("registers", version))
+            self._register = self._load_register(whole=False)
         return self._register
+
+    def _load_register(self, *, whole: bool) -> Register:
+        folder = self.home.folder("registers", self.home.register_seq())
+        return Register.load(folder, whole=whole, digests=self.home.digests(folder))
 
     # --- the run --------------------------------------------------------------------------------
 
@@ -333,7 +351,7 @@ class Engine:
             assert row is not None
             batch = self._batch(row, replayed=False)
         self.export(batch, self.home.path / "out" if out is None else Path(out))
-        warnings = tuple(f"unknown column {name!r} is ignored" for name in reader.extra)
+        warnings = tuple(f"unknown column {shown(name)} is ignored" for name in reader.extra)
         return dataclasses.replace(batch, warnings=warnings)
 
     def _room_for(self, table: Any, declared: Declared) -> int:
@@ -395,7 +413,8 @@ class Engine:
             for source, target in copies.items():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 aside = target.with_name(f".{target.name}.part")
-                shutil.copyfile(batch.folder / source, aside)
+                with (batch.folder / source).open("rb") as stored, segment.new_file(aside) as copy:
+                    shutil.copyfileobj(stored, copy, COPY_BYTES)
                 aside.replace(target)
         except OSError as error:
             raise environment(error, out) from error

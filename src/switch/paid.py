@@ -6,6 +6,7 @@ compressed (docs/formats.md). In memory pairs of words, as the ledger takes them
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pyarrow as pa
 
 from switch import _ledger
 from switch.errors import VerificationFailed
+from switch.segment import write_new
 
 MAGIC = b"SWPAID01"
 _HEADER = struct.Struct("<8sQ")
@@ -45,14 +47,15 @@ def mark(bits: Any, rows: Any) -> None:
 def write(path: Path, words: Any) -> None:
     """Write words (uint64) to a new file."""
     content = np.ascontiguousarray(words, "<u8")
-    with path.open("xb") as stream:
-        stream.write(_HEADER.pack(MAGIC, len(content)))
-        stream.write(pa.compress(content.view(np.uint8), codec="zstd", asbytes=True))
+    packed = pa.compress(content.view(np.uint8), codec="zstd", asbytes=True)
+    write_new(path, _HEADER.pack(MAGIC, len(content)) + packed)
 
 
-def read(path: Path) -> Any:
-    """The words of a file."""
+def read(path: Path, sha256: str | None = None) -> Any:
+    """The words of a file. sha256: that of its commit. Raises VerificationFailed for another."""
     content = path.read_bytes()
+    if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
+        raise VerificationFailed(f"{path} is not as it was committed: restore it from a copy")
     try:
         magic, count = _HEADER.unpack_from(content)
         if magic != MAGIC:

@@ -10,10 +10,9 @@ balances follow from the files. (I5 speaks of confirmations, which this version 
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -22,23 +21,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from switch import paid
-from switch.errors import VerificationFailed
+from switch.errors import HomeLocked, UsageError, VerificationFailed
+from switch.evidence import Check, Records, compare, file_faults, files
 from switch.reason import REASONS_COUNT, RULES, Reason, status_of
 from switch.segment import Groups, digest_of, read_segment, segment_at
-from switch.store import GENESIS, Home, link_of
+from switch.signing import Signed, departure, read_checkpoints, require_signed
+from switch.store import CATALOG, Home, read_checkpoint
 
 SHOWN_MAX = 20
-SHOWN_TEXT = 80
-_IDENTITY = ("source", "batch_id", "digest", "cycle")
-"""What the audit record of a batch says of it."""
-
-
-class Check(NamedTuple):
-    """One thing that was recomputed, and what is wrong with it ('' where it holds)."""
-
-    name: str
-    subject: str
-    fault: str
 
 
 class _Batch:
@@ -67,10 +57,15 @@ class Verifier:
         self.balances: dict[str, int] = msgspec.json.decode(home.meta("opening"))
 
     def checks(self) -> Iterator[Check]:
-        yield from self._audit()
-        yield from self._meta()
-        yield from self._files()
+        records = Records(self.home)
+        yield from records.checks()
+        faults = file_faults(self.home, self.home.path)
+        yield from files(self.home, records, faults)
+        # What has another digest is not decoded: damage may take the decoder down.
+        broken = {"/".join(path.split("/")[:2]) for path in faults}
         for row in self.home.rows("SELECT * FROM paid WHERE origin = 'history'"):
+            if row["path"] in faults:
+                continue
             words = _words(self.home.path / row["path"])
             bits = np.unpackbits(words.view(np.uint8), bitorder="little").astype(bool)
             self.history[row["benefit"], row["period"]] = bits
@@ -78,81 +73,18 @@ class Verifier:
             if "paid" in msgspec.json.decode(row["manifest"])["counts"]:
                 self.history_since = row["seq"]
         for row in self.home.rows("SELECT * FROM batches ORDER BY seq"):
+            if f"batches/{row['seq']:06d}" in broken:
+                continue
             try:
                 yield from self._batch(_Batch(self.home, row))
             except (OSError, pa.ArrowException, KeyError, IndexError, ValueError) as error:
                 yield Check("files", f"batch {row['seq']}", f"cannot be read: {error}")
+        if broken:
+            return  # What follows adds up all batches.
         yield from self._paid_bits()
         live = self.home.balances()
         if live or self.home.rows("SELECT 1 FROM batches"):
-            yield _compare("I8 balances", "catalog", self.balances, live)
-
-    def _audit(self) -> Iterator[Check]:
-        previous = GENESIS
-        fault = ""
-        count = 0
-        for row in self.home.rows("SELECT * FROM audit ORDER BY seq"):
-            count += 1
-            link = link_of(previous, row["seq"], row["at"], row["kind"], row["detail"])
-            if row["seq"] != count or row["previous"] != previous or row["link"] != link:
-                fault = fault or f"record {row['seq']} does not follow from the one before it"
-            previous = row["link"]
-        yield Check("audit chain", f"{count} records", fault)
-
-    def _meta(self) -> Iterator[Check]:
-        """Directory, settings and opening balances are those that were audited last."""
-        audited: dict[str, str] = {}
-        query = "SELECT kind, detail FROM audit WHERE kind IN ('init', 'directory') ORDER BY seq"
-        for row in self.home.rows(query):
-            detail = msgspec.json.decode(row["detail"])
-            if row["kind"] == "directory":
-                del detail["files"]
-                detail = {name: _sha256(value) for name, value in detail.items()}
-            audited |= detail
-        live = {name: _sha256(self.home.meta(name)) for name in audited}
-        yield _compare("audit chain", "covers directory and settings", audited, live)
-        audited_batches = {}
-        for row in self.home.rows("SELECT detail FROM audit WHERE kind = 'batch'"):
-            detail = msgspec.json.decode(row["detail"])
-            audited_batches[detail["seq"]] = [detail[name] for name in _IDENTITY]
-        live_batches = {
-            row["seq"]: [row[name] for name in _IDENTITY]
-            for row in self.home.rows("SELECT * FROM batches")
-        }
-        yield _compare("audit chain", "covers every batch", audited_batches, live_batches)
-
-    def _files(self) -> Iterator[Check]:
-        named = {row["path"]: row for row in self.home.rows("SELECT * FROM files")}
-        fault = ""
-        for path, row in named.items():
-            file = self.home.path / path
-            if not file.is_file():
-                fault = f"{path} is gone"
-            elif file.stat().st_size != row["bytes"] or digest_of(file) != row["sha256"]:
-                fault = f"{path} was changed"
-            if fault:
-                break
-        yield Check("files", f"{len(named)} files", fault)
-        present = {
-            file.relative_to(self.home.path).as_posix()
-            for kind in ("batches", "registers")
-            for file in (self.home.path / kind).rglob("*")
-            if file.is_file()
-        }
-        # A whole folder that no commit names is what a crash left behind: it was never read, and
-        # the next writer puts it into quarantine. A stranger in a committed folder is a fault.
-        folders = {path.rsplit("/", path.count("/") - 1)[0] for path in named}
-        extra = sorted(
-            path for path in present - set(named) if "/".join(path.split("/")[:2]) in folders
-        )
-        yield Check("files", "no strangers", f"{extra[0]} is not in the catalog" if extra else "")
-        audited: dict[str, str] = {}
-        for row in self.home.rows("SELECT detail FROM audit WHERE kind IN ('batch', 'register')"):
-            audited.update(msgspec.json.decode(row["detail"])["files"])
-        differ = [path for path, row in named.items() if audited.get(path) != row["sha256"]]
-        yield Check(
-            "audit chain", "covers every file", f"{differ[0]} is not as audited" if differ else ""
-        )
+            yield compare("I8 balances", "catalog", self.balances, live)
 
     def _batch(self, batch: _Batch) -> Iterator[Check]:
         subject = f"batch {batch.row['seq']}"
@@ -192,7 +124,7 @@ class Verifier:
         yield from self._row(batch, subject)
         yield from self._totals(batch, subject, tally)
         yield from self._money(batch, subject, pairs, benefits)
-        yield _compare("clearing files", subject, _digests(sent), _clearing(batch.folder))
+        yield compare("clearing files", subject, _digests(sent), _clearing(batch.folder))
         yield from self._held(batch, subject, moved, waiting)
 
     def _states(self, status: Any, reason: Any) -> str:
@@ -243,14 +175,14 @@ class Verifier:
     def _row(self, batch: _Batch, subject: str) -> Iterator[Check]:
         """What the catalog says of a batch is what its manifest says."""
         manifest = msgspec.json.decode((batch.folder / "manifest.json").read_bytes())
-        yield _compare("catalog", f"{subject}, manifest", manifest, batch.manifest)
+        yield compare("catalog", f"{subject}, manifest", manifest, batch.manifest)
         row, declared = batch.row, manifest["declared"]
         found = {name: declared[name] for name in ("source", "batch_id", "value_date")}
         found |= {name: manifest[name] for name in ("seq", "cycle", "at", "digest")}
         stored = {name: row[name] for name in found}
         found |= {"lines": declared["count"], "amount": declared["sum"], "state": "SETTLED"}
         stored |= {name: row[name] for name in ("lines", "amount", "state")}
-        yield _compare("catalog", f"{subject}, row", found, stored)
+        yield compare("catalog", f"{subject}, row", found, stored)
         summary = msgspec.json.decode(row["summary"])
         positions = pq.read_table(batch.folder / "positions.parquet").to_pylist()
         receivers = {}
@@ -272,19 +204,19 @@ class Verifier:
             "positions": positions,
             "receivers": receivers,
         }
-        yield _compare("catalog", f"{subject}, summary", told, shown)
+        yield compare("catalog", f"{subject}, summary", told, shown)
 
     def _totals(self, batch: _Batch, subject: str, tally: list[list[int]]) -> Iterator[Check]:
         declared = batch.manifest["declared"]
         found = {"count": sum(c for c, _ in tally), "sum": sum(s for _, s in tally)}
-        yield _compare(
+        yield compare(
             "I4 lines add up",
             subject,
             found,
             {"count": declared["count"], "sum": int(declared["sum"])},
         )
         states = {"cleared": "ACSC", "held": "PDNG", "refused": "RJCT"}
-        yield _compare(
+        yield compare(
             "I4 states add up",
             subject,
             {
@@ -321,7 +253,7 @@ class Verifier:
         cycle = batch.row["cycle"]
         catalog = self.home.rows("SELECT * FROM positions WHERE cycle = ?", cycle)
         columns = ("credit_count", "credit_sum", "debit_count", "debit_sum")
-        yield _compare(
+        yield compare(
             "positions",
             f"cycle {cycle}",
             found,
@@ -329,7 +261,7 @@ class Verifier:
         )
         table = pq.read_table(batch.folder / "positions.parquet").to_pylist()
         names = ("participant", "settled_by", *columns, "net")
-        yield _compare(
+        yield compare(
             "positions file",
             f"cycle {cycle}",
             [[row[n] for n in names] for row in table],
@@ -341,7 +273,7 @@ class Verifier:
         live = self.home.rows(
             "SELECT * FROM postings WHERE batch = ? ORDER BY seq", batch.row["seq"]
         )
-        yield _compare(
+        yield compare(
             "I1 postings",
             subject,
             postings,
@@ -354,7 +286,7 @@ class Verifier:
         left = self.balances.get(f"S.CLEARING[{cycle}]", 0)
         left = left or self.balances.get(f"S.RESERVE[{batch.name}]", 0)
         yield Check("I3 clearing account is zero", f"cycle {cycle}", f"{left}" if left else "")
-        yield _compare(
+        yield compare(
             "postings follow from lines",
             subject,
             _expected(batch.name, cycle, benefits, pairs, table),
@@ -552,26 +484,50 @@ def _moved(postings: list[Any]) -> dict[str, Any]:
     }
 
 
-def _compare(name: str, subject: str, found: Any, stored: Any) -> Check:
-    if found == stored:
-        return Check(name, subject, "")
-    if isinstance(found, dict) and isinstance(stored, dict):
-        keys = [k for k in {**found, **stored} if found.get(k) != stored.get(k)]
-        key = sorted(keys, key=str)[0]
-        says, has = (str(side.get(key))[:SHOWN_TEXT] for side in (found, stored))
-        return Check(name, subject, f"{key}: the files say {says}, stored is {has}")
-    return Check(name, subject, "the files say other than what is stored")
+def verify(
+    path: str | Path, *, checkpoint: str | Path | None = None, public_key: bytes | None = None
+) -> list[Check]:
+    """All checks of a home. Raises VerificationFailed with the faults, if there are any.
 
-
-def verify(path: str | Path) -> list[Check]:
-    """All checks of a home. Raises VerificationFailed with the faults, if there are any."""
+    checkpoint: a file of signed checkpoints that somebody kept, and public_key (PEM) what they were
+    signed with: the history is proven to go on from them.
+    """
+    path = Path(path)
+    signed = [] if checkpoint is None else _kept(Path(checkpoint), public_key)
     try:
-        with Home(Path(path), writing=False) as home:
+        with Home(path, writing=False) as home:
             checks = list(Verifier(home).checks())
-    except (sqlite3.DatabaseError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise VerificationFailed(f"the catalog of {path} is damaged: {error}") from error
+            if checkpoint is not None:
+                links = [row["link"] for row in home.rows("SELECT link FROM audit ORDER BY seq")]
+                about = f"{len(signed)} checkpoints"
+                checks.append(Check("signed history", about, departure(links, signed)))
+    except HomeLocked:
+        raise
+    except Exception as error:
+        # A damaged catalog may fail as anything; that its bytes are others can be said for sure.
+        if not (path / CATALOG).is_file() or not _differs(path):
+            raise
+        raise VerificationFailed(f"{path / CATALOG} was changed: restore it ({error})") from error
     faults = [check for check in checks if check.fault]
     if faults:
         shown = "; ".join(f"{c.name}, {c.subject}: {c.fault}" for c in faults[:SHOWN_MAX])
         raise VerificationFailed(f"{len(faults)} of {len(checks)} checks failed: {shown}")
     return checks
+
+
+def _differs(path: Path) -> bool:
+    return digest_of(path / CATALOG) != read_checkpoint(path).catalog
+
+
+def _kept(checkpoint: Path, public_key: bytes | None) -> list[Signed]:
+    if public_key is None:
+        raise UsageError("a checkpoint is proven with the public key of the home that signed it")
+    try:
+        content = checkpoint.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{checkpoint}: {error.strerror}") from error
+    signed = read_checkpoints(content, str(checkpoint))
+    if not signed:
+        raise UsageError(f"{checkpoint} holds no checkpoint")
+    require_signed(public_key, signed, str(checkpoint))
+    return signed

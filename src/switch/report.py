@@ -21,7 +21,7 @@ from switch.parquet import Style
 from switch.reason import REASONS_COUNT, RULES, Reason, status_of
 from switch.register import Masks, mask_text
 from switch.schema import MONTHS, NO_CODE, period_of
-from switch.segment import coded, text_array, validity
+from switch.segment import coded, new_file, text_array, validity
 
 _CODE = pa.dictionary(pa.int32(), pa.string())
 STATUS = pa.schema(
@@ -272,4 +272,5 @@ def receivers(directory: Directory, pair_sum: Any, pair_count: Any) -> list[dict
 
 def write_table(path: Path, table: Any) -> None:
     """A small table as Parquet, the same bytes for the same rows."""
-    pq.write_table(table, path, compression="zstd", write_statistics=False, store_schema=False)
+    with new_file(path) as file:
+        pq.write_table(table, file, compression="zstd", write_statistics=False, store_schema=False)

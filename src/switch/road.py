@@ -8,6 +8,7 @@ result depends on a clock, on threads or on chunk sizes.
 from __future__ import annotations
 
 import datetime
+import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -66,14 +67,14 @@ def core_of(
     """A native core for one batch: registers, directory and who was paid before, as of a day."""
     lookups = directory.lookups()
     before = {
-        (row["origin"], row["benefit"], row["period"]): home.path / row["path"]
-        for row in home.rows("SELECT * FROM paid")
+        (row["origin"], row["benefit"], row["period"]): (home.path / row["path"], row["sha256"])
+        for row in home.rows("SELECT * FROM paid JOIN files USING (path)")
     }
 
     def bits_of(benefit: int, month: int) -> Any:
         key = (directory.programmes[benefit].benefit, period_of(month))
         files = [before.get((origin, *key)) for origin in ("history", "cleared")]
-        return paid.pairs(register.rows, *(paid.read(f) for f in files if f is not None))
+        return paid.pairs(register.rows, *(paid.read(*f) for f in files if f is not None))
 
     return Core(
         register.table,
@@ -275,8 +276,9 @@ class Run:
 
     def _represent(self) -> None:
         """Try the lines that wait, oldest first, before the table's own."""
-        path = self.home.folder("batches", self.seq - 1) / "held.parquet"
-        if self.seq == 1 or not path.exists():
+        name = f"batches/{self.seq - 1:06d}/held.parquet"
+        digest = self.home.digest(name)
+        if digest is None:
             return
         prefixes = {
             row["seq"]: _prefix(datetime.date.fromisoformat(row["value_date"]), row["seq"])
@@ -284,7 +286,7 @@ class Run:
         }
         self.represented = segment.Segment(self.draft / "represented.parquet", REPRESENTED, STYLES)
         intake = Intake(self.directory)
-        reader = open_table(path, HELD, digest=False)
+        reader = open_table(self.home.path / name, HELD, digest=False, sha256=digest, own=True)
         for raw in reader.chunks(self.chunk_rows):
             lines = intake.take(raw, reader.name)
             reason, row, participant, account = self._screen_and_post(lines)
@@ -337,13 +339,15 @@ class Run:
         (draft / "paid").mkdir()
         paid_rows = []
         cleared_before = {
-            (row["benefit"], row["period"]): self.home.path / row["path"]
-            for row in self.home.rows("SELECT * FROM paid WHERE origin = 'cleared'")
+            (row["benefit"], row["period"]): (self.home.path / row["path"], row["sha256"])
+            for row in self.home.rows(
+                "SELECT * FROM paid JOIN files USING (path) WHERE origin = 'cleared'"
+            )
         }
         for number, ((benefit, month), words) in enumerate(core.cleared().items()):
             key = (directory.programmes[benefit].benefit, period_of(month))
             if key in cleared_before:
-                before = paid.read(cleared_before[key])
+                before = paid.read(*cleared_before[key])
                 words[: len(before)] |= before
             file = f"paid/{number:04d}.bits"
             paid.write(draft / file, words)
@@ -353,6 +357,7 @@ class Run:
             if name_in_draft not in self.digests:
                 self.digests[name_in_draft] = (segment.digest_of(path), path.stat().st_size)
         manifest = self._manifest(summary)
+        summary_text = msgspec.json.encode(summary).decode()
         _write_json(draft / "manifest.json", manifest)
         self.home.commit(
             at=self.at,
@@ -364,8 +369,9 @@ class Run:
                 "digest": self.digest,
                 "cycle": self.cycle,
                 "nets": nets,
+                "summary": hashlib.sha256(summary_text.encode()).hexdigest(),
             },
-            statements=self._statements(summary, manifest, cycle, postings, after, paid_rows),
+            statements=self._statements(summary_text, manifest, cycle, postings, after, paid_rows),
             draft=draft,
             folder=self.home.folder("batches", self.seq),
             digests=self.digests,
@@ -440,7 +446,7 @@ class Run:
 
     def _statements(
         self,
-        summary: dict[str, Any],
+        summary: str,
         manifest: dict[str, Any],
         cycle: list[Position],
         postings: list[settlement.Posting],
@@ -460,7 +466,7 @@ class Run:
                 self.declared.count,
                 str(self.declared.sum),
                 msgspec.json.encode(manifest, order="sorted").decode(),
-                msgspec.json.encode(summary).decode(),
+                summary,
             ),
         )
         for position in cycle:
@@ -511,4 +517,5 @@ def _transfer_ids_each(heads: list[bytes], line_no: Any, reason: Any) -> tuple[A
 
 
 def _write_json(path: Path, content: Any) -> None:
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(content, order="sorted"), indent=1))
+    text = msgspec.json.format(msgspec.json.encode(content, order="sorted"), indent=1)
+    segment.write_new(path, text)

@@ -25,12 +25,27 @@ GROUP_ROWS = 1 << 17
 BUFFER_BYTES = 1 << 20
 
 
+def new_file(path: Path, mode: str = "wb", buffering: int = -1) -> Any:
+    """A new file that only its owner may read: most of what is written names people or money."""
+    return open(path, mode, buffering=buffering, opener=_owner_only)
+
+
+def _owner_only(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def write_new(path: Path, content: Any) -> None:
+    """A whole file for its owner alone; not yet on the disk."""
+    with new_file(path) as file:
+        file.write(content)
+
+
 class HashingFile:
     """A new binary file that keeps the SHA-256 and the size of what is written to it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = path.open("xb", buffering=0)
+        self._file = new_file(path, "xb", 0)
         self._hash = hashlib.sha256()
         self.bytes = 0
         self.closed = False

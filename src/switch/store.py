@@ -7,6 +7,9 @@ finality. What the catalog does not name does not exist: leftovers go to quarant
     HOME/catalog.sqlite     batches, cycles, positions, postings, balances, files, audit chain
     HOME/checkpoint         last audit record, by which an older catalog is recognised
     HOME/lock               flock: one writer, or readers
+    HOME/signing.key        private key of signed checkpoints, where the home has one
+    HOME/signing.pub        the public one
+    HOME/checkpoints.signed a signed line for every audit record, for others to keep
     HOME/key                secret of keyed hashes, by which ids are told apart in logs
     HOME/batches/000001/    one committed batch (docs/formats.md)
     HOME/registers/000001/  one version of the register
@@ -30,11 +33,14 @@ from typing import Any
 
 import msgspec
 
+from switch import signing
 from switch.errors import EnvironmentFailed, HomeLocked, SwitchError, UsageError, VerificationFailed
-from switch.segment import digest_of, sync_file, sync_folder
+from switch.segment import digest_of, new_file, sync_file, sync_folder, write_new
 
-FORMAT = 1
+FORMAT = 2
 CATALOG = "catalog.sqlite"
+SIGNING_KEY, SIGNING_PUB, SIGNED = "signing.key", "signing.pub", "checkpoints.signed"
+SIGNED_LINE_MAX = 512
 GENESIS = "0" * 64
 """Previous link of the first audit record."""
 
@@ -62,13 +68,17 @@ CREATE TABLE paid (
 CREATE TABLE audit (
     seq INTEGER PRIMARY KEY, at TEXT NOT NULL, kind TEXT NOT NULL, detail TEXT NOT NULL,
     previous TEXT NOT NULL, link TEXT NOT NULL) STRICT;
+CREATE TABLE events (
+    seq INTEGER PRIMARY KEY, at TEXT NOT NULL, kind TEXT NOT NULL, detail TEXT NOT NULL,
+    previous TEXT NOT NULL, link TEXT NOT NULL) STRICT;
 """
 
 
 class Home:
-    """An open home. Use as a context manager; `writing` holds the lock for one process alone."""
+    """An open home. Use as a context manager; `writing` holds the lock for one process alone.
+    mending: hold it, but leave everything as it is, also where folders are gone."""
 
-    def __init__(self, path: Path, *, writing: bool) -> None:
+    def __init__(self, path: Path, *, writing: bool, mending: bool = False) -> None:
         self.path = path
         self.writing = writing
         self.quarantined: list[str] = []
@@ -76,9 +86,11 @@ class Home:
         """Why nothing more can be done here: a commit was broken off, and only the disk knows."""
         self._needed = 0
         if not (path / CATALOG).is_file():
+            if any(path.glob("[br]*/[0-9]*")):
+                raise VerificationFailed(f"{path / CATALOG} is gone: restore it")
             raise UsageError(f"{path} is no home: make one with `switch init`")
         with contextlib.ExitStack() as opened:
-            opened.enter_context(_lock(path, writing))
+            opened.enter_context(_lock(path, writing or mending))
             try:
                 self._db = opened.enter_context(contextlib.closing(_connect(path / CATALOG)))
                 if self.meta("format") != str(FORMAT):
@@ -87,19 +99,29 @@ class Home:
                     )
                 self._require_checkpoint()
                 if writing:
+                    if (path / SIGNING_KEY).exists():
+                        signing.require_library()
                     with machine(path):
+                        _sign(path, self._db)
                         self._recover()
             except sqlite3.DatabaseError as error:
                 raise EnvironmentFailed(f"{path / CATALOG}: {error}") from error
             self._opened = opened.pop_all()
 
     @staticmethod
-    def create(path: Path, meta: dict[str, str], at: str, key: bytes | None = None) -> None:
-        """A new home with its first audit record. meta: directory, settings, opening balances."""
+    def create(
+        path: Path,
+        meta: dict[str, str],
+        at: str,
+        key: bytes | None = None,
+        signing_key: bytes | None = None,
+    ) -> None:
+        """A new home with its first audit record. meta: directory, settings, opening balances.
+        signing_key: in the form of `signing`; without one nothing is signed."""
         aside = path / "catalog.new"
         journal = path / "catalog.new-journal"
         skeleton = {"batches", "registers", "quarantine", "lock", "key", aside.name, journal.name}
-        skeleton |= {"checkpoint", "checkpoint.new"}
+        skeleton |= {"checkpoint", "checkpoint.new", SIGNING_KEY, SIGNING_PUB, SIGNED}
 
         def require_empty() -> None:
             # What an `init` that died left behind may be used again: it holds nothing.
@@ -111,15 +133,25 @@ class Home:
             made = [folder for folder in (path, *path.parents) if not folder.exists()]
             for folder in (path, path / "batches", path / "registers", path / "quarantine"):
                 folder.mkdir(parents=True, exist_ok=True)
+                folder.chmod(0o700)
             with _lock(path, writing=True):
                 require_empty()
-                (path / "key").write_bytes(key or secrets.token_bytes(32))
-                (path / "key").chmod(0o600)
-                sync_file(path / "key")
+                key = key or secrets.token_bytes(32)
+                kept = {"key": key}
+                marks = {"key": keyed(key, KEY_MARK)}
+                if signing_key is not None:
+                    kept[SIGNING_KEY] = signing_key
+                    kept[SIGNING_PUB] = signing.public_of(signing_key)
+                    marks["signing"] = _sha256(kept[SIGNING_PUB].decode())
+                for name in ("key", SIGNING_KEY, SIGNING_PUB, SIGNED):
+                    (path / name).unlink(missing_ok=True)
+                for name, content in kept.items():
+                    write_durably(path / name, content)
                 # The catalog appears whole or not at all: it is made aside and renamed. A journal
                 # that was left would be played back into a new file of the old name.
                 for left in (journal, aside):
                     left.unlink(missing_ok=True)
+                new_file(aside).close()
                 with contextlib.closing(_connect(aside)) as db:
                     with _transaction(db):
                         for statement in _SCHEMA.split(";"):
@@ -127,9 +159,11 @@ class Home:
                                 db.execute(statement)
                         for name, value in {"format": str(FORMAT), **meta}.items():
                             db.execute("INSERT INTO meta VALUES (?, ?)", (name, value))
-                        digests = {n: _sha256(v) for n, v in sorted(meta.items())}
-                        _append_audit(db, at, "init", digests)
-                    _write_checkpoint(path, db)
+                        _append_audit(db, at, "init", meta)
+                        # Beside the history: no answer may depend on a key made at random.
+                        _append_audit(db, at, "keys", marks, "events")
+                    _write_checkpoint(path, db, aside)
+                    _sign(path, db)
                 sync_file(aside)
                 # Everything else stands before the catalog makes a home of the folder.
                 sync_folder(path)
@@ -177,6 +211,18 @@ class Home:
         """The current version of the register; 0 where there is none."""
         return int(self.rows("SELECT coalesce(max(seq), 0) AS seq FROM registers")[0]["seq"])
 
+    def digest(self, path: str) -> str | None:
+        """SHA-256 of a committed file, by its path below the home; None where there is none."""
+        rows = self.rows("SELECT sha256 FROM files WHERE path = ?", path)
+        return str(rows[0]["sha256"]) if rows else None
+
+    def digests(self, folder: Path) -> dict[str, str]:
+        """SHA-256 of the files of a committed folder by their names in it."""
+        start = folder.relative_to(self.path).as_posix() + "/"
+        query = "SELECT path, sha256 FROM files WHERE substr(path, 1, ?) = ?"
+        rows = self.rows(query, len(start), start)
+        return {row["path"][len(start) :]: row["sha256"] for row in rows}
+
     def balances(self) -> dict[str, int]:
         return {r["account"]: r["balance"] for r in self.rows("SELECT * FROM balances")}
 
@@ -184,10 +230,15 @@ class Home:
         rows = self.rows("SELECT link FROM audit ORDER BY seq DESC LIMIT 1")
         return str(rows[0]["link"]) if rows else GENESIS
 
+    def heads(self) -> tuple[int, str, int, str]:
+        """(seq, link) of the last audit record, and of the last event (0 and GENESIS if none)."""
+        self._require_known()
+        with machine(self.path):
+            return heads(self._db)
+
     def id_hash(self, text: str) -> str:
         """A keyed hash by which an id can be recognised in logs without being readable."""
-        key = (self.path / "key").read_bytes()
-        return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()[:16]
+        return keyed((self.path / "key").read_bytes(), text)
 
     def folder(self, kind: str, seq: int) -> Path:
         return self.path / kind / f"{seq:06d}"
@@ -213,7 +264,7 @@ class Home:
         try:
             with machine(self.path, self._needed):
                 shutil.rmtree(path, ignore_errors=True)
-                path.mkdir()
+                path.mkdir(mode=0o700)
                 yield path
         finally:
             shutil.rmtree(path, ignore_errors=True)
@@ -253,9 +304,17 @@ class Home:
                         self._db, at, kind, {**detail, "files": {name: d for name, d, _ in files}}
                     )
                 _write_checkpoint(self.path, self._db)
+                _sign(self.path, self._db)
         except EnvironmentFailed as error:
             raise EnvironmentFailed(f"{error}. Then run the same again") from error
         self.stopped = ""
+
+    def note(self, kind: str, detail: dict[str, Any], at: str = "") -> None:
+        """Record what was done to the home beside its history: it has a chain of its own, so that
+        a crash and its repair change no link and no byte of an answer."""
+        with _transaction(self._db):
+            _append_audit(self._db, at, kind, detail, "events")
+        _write_checkpoint(self.path, self._db)
 
     def _make_durable(
         self, draft: Path, folder: Path, known: dict[str, tuple[str, int]]
@@ -277,25 +336,26 @@ class Home:
     def _require_checkpoint(self) -> None:
         """The catalog is that of the last acknowledged commit, or a later one. A crash between
         commit and checkpoint leaves the checkpoint behind, which the next writer mends."""
-        path = self.path / "checkpoint"
-        try:
-            said = msgspec.json.decode(path.read_bytes(), type=_Checkpoint)
-        except (OSError, msgspec.DecodeError) as error:
-            raise VerificationFailed(f"{path} cannot be read: restore it ({error})") from error
-        links = self.rows("SELECT link FROM audit WHERE seq = ?", said.seq)
-        if not links or links[0]["link"] != said.link:
+        said = read_checkpoint(self.path)
+        if any(
+            seq and [row["link"] for row in self.rows(query, seq)] != [link]
+            for query, seq, link in (
+                ("SELECT link FROM audit WHERE seq = ?", said.seq, said.link),
+                ("SELECT link FROM events WHERE seq = ?", said.events, said.events_link),
+            )
+        ):
             raise VerificationFailed(
                 f"{self.path / 'catalog.sqlite'} is not the catalog of commit {said.seq}, which was"
-                f" acknowledged: an older or another one was put in its place; restore the last one"
+                " acknowledged (checkpoint): an older or another one was put in its place; restore"
+                " the last one"
             )
-        if self.writing and self.last_link() != said.link:
-            try:
+        if self.writing and heads(self._db) != (said.seq, said.link, said.events, said.events_link):
+            with machine(self.path):
                 _write_checkpoint(self.path, self._db)
-            except OSError as error:
-                raise environment(error, self.path) from error
 
     def _recover(self) -> None:
         """Put aside what no commit names; stop where a commit's folder is gone."""
+        moves: dict[Path, Path] = {}
         current = self.register_seq()
         for kind in ("batches", "registers"):
             named = {f"{row['seq']:06d}" for row in self.rows(f"SELECT seq FROM {kind}")}
@@ -309,12 +369,18 @@ class Home:
                 gone = min(named - present)
                 raise VerificationFailed(f"{self.path / kind / gone} is gone: restore it")
             for name in sorted(present - named):
-                (self.path / "quarantine").mkdir(exist_ok=True)
+                (self.path / "quarantine").mkdir(mode=0o700, exist_ok=True)
                 target = self.path / "quarantine" / f"{kind}-{name}"
                 while target.exists():
                     target = target.with_name(target.name + "+")
-                (self.path / kind / name).rename(target)
-                self.quarantined.append(target.name)
+                moves[self.path / kind / name] = target
+        if moves:
+            # What was never committed may be large: its sizes are recorded, not its digests.
+            sizes = {target.name: _sizes(source) for source, target in moves.items()}
+            self.note("quarantine", {"moved": sizes})
+        for source, target in moves.items():
+            source.rename(target)
+            self.quarantined.append(target.name)
 
     def drop_old_registers(self) -> None:
         """Give the room of versions before the current one back. What cannot be removed now is
@@ -325,19 +391,97 @@ class Home:
                 shutil.rmtree(entry, ignore_errors=True)
 
 
-class _Checkpoint(msgspec.Struct):
+class Checkpoint(msgspec.Struct, forbid_unknown_fields=True):
+    """The heads of both chains after the last commit, and the catalog that holds them."""
+
     seq: int
     link: str
+    events: int
+    events_link: str
+    catalog: str
+    """SHA-256 of catalog.sqlite: bits that no query reads may change unseen otherwise."""
 
 
-def _write_checkpoint(home: Path, db: sqlite3.Connection) -> None:
-    """Note the last audit record beside the catalog, whole or not at all."""
-    row = db.execute("SELECT seq, link FROM audit ORDER BY seq DESC LIMIT 1").fetchone()
+def read_checkpoint(home: Path) -> Checkpoint:
+    """What HOME/checkpoint says. Raises VerificationFailed where it says nothing."""
+    path = home / "checkpoint"
+    try:
+        content = path.read_bytes()
+        said = msgspec.json.decode(content, type=Checkpoint)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise VerificationFailed(f"{path} cannot be read: restore it ({error})") from error
+    if msgspec.json.encode(said) != content:
+        raise VerificationFailed(f"{path} is not as it was written: restore it")
+    return said
+
+
+def heads(db: sqlite3.Connection) -> tuple[int, str, int, str]:
+    found: list[Any] = []
+    for chain in ("audit", "events"):
+        row = db.execute(f"SELECT seq, link FROM {chain} ORDER BY seq DESC LIMIT 1").fetchone()
+        found += [row["seq"], row["link"]] if row else [0, GENESIS]
+    return tuple(found)
+
+
+def _write_checkpoint(home: Path, db: sqlite3.Connection, catalog: Path | None = None) -> None:
+    """Note the last records beside the catalog, whole or not at all."""
+    digest = digest_of(catalog or home / CATALOG)
     aside = home / "checkpoint.new"
-    aside.write_bytes(msgspec.json.encode(_Checkpoint(row["seq"], row["link"])))
-    sync_file(aside)
+    write_durably(aside, msgspec.json.encode(Checkpoint(*heads(db), digest)))
     aside.rename(home / "checkpoint")
     sync_folder(home)
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """A file for its owner alone, whose bytes are on the disk when this returns."""
+    write_new(path, content)
+    sync_file(path)
+
+
+def _sign(home: Path, db: sqlite3.Connection) -> None:
+    """Append a signed checkpoint for every audit record that has none, if the home has a key. Who
+    keeps a copy of the file can prove later what the history was."""
+    if not (home / SIGNING_KEY).exists():
+        return
+    path = home / SIGNED
+    done, size = 0, 0
+    if path.exists():
+        with path.open("rb") as file:
+            start = max(0, os.fstat(file.fileno()).st_size - SIGNED_LINE_MAX)
+            file.seek(start)
+            tail = file.read()
+        # A crash may have cut the last line off: it is written again.
+        whole = tail[: tail.rfind(b"\n") + 1]
+        size = start + len(whole)
+        if whole:
+            last = whole.splitlines(keepends=True)[-1]
+            done = signing.read_checkpoints(last, str(path))[0].seq
+    query = "SELECT seq, link FROM audit WHERE seq > ? ORDER BY seq"
+    records = [(row["seq"], row["link"]) for row in db.execute(query, (done,))]
+    if not records:
+        return
+    signed = signing.sign((home / SIGNING_KEY).read_bytes(), records)
+    made = not path.exists()
+    with new_file(path, "ab") as file:
+        file.truncate(size)
+        file.write(b"".join(said.line() for said in signed))
+    sync_file(path)
+    if made:
+        sync_folder(home)
+
+
+def _sizes(path: Path) -> dict[str, int]:
+    """Bytes of every file of a folder, or of the one file, by name."""
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    return {file.relative_to(path.parent).as_posix(): file.stat().st_size for file in files}
+
+
+KEY_MARK = "the key of this home"
+"""The keyed hash of this text stands in the first event, so that another key is noticed."""
+
+
+def keyed(key: bytes, text: str) -> str:
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()[:16]
 
 
 def _sha256(text: str) -> str:
@@ -350,12 +494,14 @@ def link_of(previous: str, seq: int, at: str, kind: str, detail: str) -> str:
     return hashlib.sha256(record).hexdigest()
 
 
-def _append_audit(db: sqlite3.Connection, at: str, kind: str, detail: dict[str, Any]) -> None:
-    last = db.execute("SELECT seq, link FROM audit ORDER BY seq DESC LIMIT 1").fetchone()
+def _append_audit(
+    db: sqlite3.Connection, at: str, kind: str, detail: dict[str, Any], chain: str = "audit"
+) -> None:
+    last = db.execute(f"SELECT seq, link FROM {chain} ORDER BY seq DESC LIMIT 1").fetchone()
     seq, previous = (last["seq"] + 1, last["link"]) if last else (1, GENESIS)
     text = msgspec.json.encode(detail, order="sorted").decode()
     db.execute(
-        "INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?)",
+        f"INSERT INTO {chain} VALUES (?, ?, ?, ?, ?, ?)",
         (seq, at, kind, text, previous, link_of(previous, seq, at, kind, text)),
     )
 
@@ -391,7 +537,8 @@ def _transaction(db: sqlite3.Connection) -> Iterator[None]:
 
 def _lock(path: Path, writing: bool) -> Any:
     try:
-        handle = (path / "lock").open("a" if writing else "r")
+        name = path / "lock"
+        handle = new_file(name, "ab") if writing else name.open("rb")
         fcntl.flock(handle, (fcntl.LOCK_EX if writing else fcntl.LOCK_SH) | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise HomeLocked(

@@ -7,13 +7,28 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
 import click
 
 from switch.errors import EnvironmentFailed, InputRefused, SwitchError, UsageError
+
+LOG_FIELDS = frozenset(
+    (
+        *("event", "level", "timestamp"),
+        *("home", "table", "batch_id", "cycle", "lines", "cleared", "folder"),
+        *("population", "accounts", "paid"),
+    )
+)
+"""All that a log line may say. What is not here is dropped: nobody's id, name or account comes into
+a log because a field was added in a hurry."""
+
+
+def allowed_fields(_: Any, __: str, event: MutableMapping[str, Any]) -> dict[str, Any]:
+    """A structlog processor: only the fields of LOG_FIELDS."""
+    return {name: value for name, value in event.items() if name in LOG_FIELDS}
 
 
 class Context:
@@ -45,6 +60,7 @@ class Context:
             renderer = structlog.dev.ConsoleRenderer()
         structlog.configure(
             processors=[
+                allowed_fields,
                 structlog.processors.add_log_level,
                 structlog.processors.TimeStamper(fmt="iso"),
                 renderer,
@@ -222,6 +238,19 @@ def fail(error: SwitchError, code: int, as_json: bool) -> None:
         say_error(document, code)
     click.echo(f"error: {error}", err=True)
     raise SystemExit(code)
+
+
+def say_traceback() -> None:
+    """Where the engine failed, without what the exception says: it may quote what was read. Our own
+    assertions quote nothing of a line."""
+    import traceback
+
+    kind, error, place = sys.exc_info()
+    assert kind is not None
+    click.echo("Traceback (most recent call last):", err=True)
+    click.echo("".join(traceback.format_tb(place)), err=True, nl=False)
+    what = str(error) if kind is AssertionError else "(what it says is not shown)"
+    click.echo(f"{kind.__name__}: {what}", err=True)
 
 
 def say_error(document: dict[str, Any], code: int) -> None:

@@ -49,11 +49,11 @@ def batches(home: Home) -> list[dict[str, Any]]:
 
 def batch(home: Home, batch_id: str) -> dict[str, Any]:
     """The stored summary of a batch. Raises UsageError where there is none."""
-    row = _batch_row(home, batch_id)
+    row = batch_row(home, batch_id)
     return {**msgspec.json.decode(row["summary"]), "state": row["state"], "replayed": False}
 
 
-def _batch_row(home: Home, name: str) -> Any:
+def batch_row(home: Home, name: str) -> Any:
     """The batch of a name: its id, or SOURCE:ID where several sources use the id."""
     source, _, batch_id = name.rpartition(":")
     rows = home.rows("SELECT * FROM batches WHERE batch_id = ? ORDER BY seq", batch_id)
@@ -68,7 +68,7 @@ def _batch_row(home: Home, name: str) -> Any:
 
 def line(home: Home, batch_id: str, line_no: int) -> dict[str, Any]:
     """One line's states, oldest first. Raises UsageError where there is no such line."""
-    row = _batch_row(home, batch_id)
+    row = batch_row(home, batch_id)
     folder = home.folder("batches", row["seq"])
     status, lines = (Groups(segment_at(folder, name)) for name in ("status", "lines"))
     done = 0
@@ -90,7 +90,8 @@ def person(home: Home, person_id: str) -> dict[str, Any]:
     version = home.register_seq()
     row = NO_ROW
     if version:
-        register = Register.load(home.folder("registers", version))
+        folder = home.folder("registers", version)
+        register = Register.load(folder, digests=home.digests(folder))
         row = int(register.rows_of(np.array([int(person_id)], np.uint64))[0])
     if row == NO_ROW:
         raise UsageError("the person is in no register of this home")

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import json
 import os
 import random
 import shutil
@@ -278,20 +279,22 @@ def large_steps(folder: Path) -> list[Step]:
 
 
 def catalog_of(home: Path) -> Any:
-    """Every row of the catalog; None where there is none."""
+    """Every row of the catalog but events, which tell of recoveries; None where it is not."""
     if not (home / "catalog.sqlite").exists():
         return None
     db = sqlite3.connect(home / "catalog.sqlite")
     try:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        names = [row[0] for row in db.execute("SELECT name FROM sqlite_schema WHERE type='table'")]
+        query = "SELECT name FROM sqlite_schema WHERE type='table' AND name <> 'events'"
+        names = [row[0] for row in db.execute(query)]
         return {name: list(db.execute(f"SELECT * FROM {name} ORDER BY 1, 2")) for name in names}
     finally:
         db.close()
 
 
 def state_of(home: Path) -> Any:
-    """All that must be the same after every fault: rows and bytes, but not the quarantine."""
+    """All that must be the same after every fault: rows and bytes, but not the quarantine and what
+    tells of it."""
     files = {}
     for folder, _, names in os.walk(home):
         inside = folder[len(str(home)) + 1 :]
@@ -299,6 +302,9 @@ def state_of(home: Path) -> Any:
             if name != "lock" and not name.startswith("catalog.sqlite"):
                 with open(f"{folder}/{name}", "rb") as stream:
                     files[f"{inside}/{name}"] = stream.read()
+    if "/checkpoint" in files:
+        said = json.loads(files["/checkpoint"])
+        files["/checkpoint"] = json.dumps([said["seq"], said["link"]]).encode()
     return catalog_of(home), files
 
 

@@ -1,0 +1,137 @@
+"""Decoder: the process that opens files of others, so that the engine's own never does.
+
+Floor 2, beside nothing: it runs in a process of its own (`airlock` starts it and says what passes
+between the two). That process waits with its libraries loaded, opens no file itself, and forks one
+child a file. The child takes limits, decodes, and hands the rows over as an Arrow IPC stream; what
+goes wrong with it, the next file does not notice.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+
+from switch import formats
+from switch.airlock import FILE_BAD, HEAD, REQUEST_BYTES
+from switch.columns import first_line
+from switch.errors import InputRefused
+from switch.schema import Kind
+
+_OPENERS: dict[str, Callable[..., Any]] = {
+    "csv": formats.csv,
+    "parquet": formats.parquet,
+    "arrow": formats.arrow,
+}
+
+
+def serve(handle: int) -> None:
+    """Fork a child for each request until the engine's end of the socket is closed."""
+    requests = socket.socket(fileno=handle)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    while True:
+        request, files, _, _ = socket.recv_fds(requests, REQUEST_BYTES, 2, socket.MSG_WAITALL)
+        if not request:
+            return
+        if os.fork() == 0:
+            try:
+                requests.close()
+                _answer(json.loads(request), *files)
+            finally:
+                os._exit(0)
+        for file in files:
+            os.close(file)
+
+
+def _answer(request: dict[str, Any], file: int, reply: int) -> None:
+    _limit(request["memory"])
+    path = Path(f"/dev/fd/{file}")
+    wanted = {name: Kind[kind] for name, kind in request["wanted"].items()}
+    with open(reply, "wb") as sink:
+        schema, batches, rows, fault = None, None, None, None
+        try:
+            schema, batches, rows = _OPENERS[request["form"]](path, wanted)
+        except Exception as error:
+            fault = _fault(error)
+        packed = b"" if schema is None else schema.serialize().to_pybytes()
+        head = {"pid": os.getpid(), "rows": rows, "fault": fault, "schema": len(packed)}
+        _say(sink, head)
+        sink.write(packed)
+        sink.flush()
+        if batches is not None:
+            _say(sink, {"fault": _hand_over(batches(), schema, wanted, sink)})
+
+
+def _hand_over(batches: Iterator[Any], schema: Any, wanted: Any, sink: BinaryIO) -> Any:
+    """All wanted columns as one IPC stream; what cut it short, or None."""
+    writer = None
+    fault = None
+    try:
+        for batch in batches:
+            names = [name for name in wanted if name in batch.schema.names]
+            part = batch.select(names)
+            if writer is None:
+                writer = pa.ipc.new_stream(sink, part.schema)
+            writer.write_batch(part)
+    except BrokenPipeError:
+        os._exit(0)  # Nobody reads on.
+    except Exception as error:
+        fault = _fault(error)
+    if writer is None:
+        writer = pa.ipc.new_stream(sink, pa.schema([]))
+    writer.close()
+    return fault
+
+
+def _say(sink: BinaryIO, content: dict[str, Any]) -> None:
+    text = json.dumps(content).encode()
+    sink.write(HEAD.pack(len(text)) + text)
+    sink.flush()
+
+
+def _fault(error: Exception) -> dict[str, Any]:
+    """An exception as data: a refusal, or what the machine or Arrow said, without values."""
+    if isinstance(error, InputRefused):
+        names = ("rule", "what", "remedy", "row", "column")
+        return {name: getattr(error, name) for name in names}
+    if isinstance(error, MemoryError):
+        return {
+            "rule": "READER_MEMORY",
+            "what": "reading the file takes more memory than a file may",
+            "remedy": "write row groups or batches of 100,000 rows; or ask for the file again",
+        }
+    if isinstance(error, UnicodeDecodeError):
+        return {
+            "rule": "ENCODING",
+            "what": "a column's name is not UTF-8",
+            "remedy": "send the file again",
+        }
+    number = getattr(error, "errno", None)
+    if isinstance(error, OSError) and number is not None:
+        return {"errno": number, "what": os.strerror(number)}
+    what = first_line(error) if isinstance(error, pa.ArrowException | OSError) else ""
+    return {"rule": FILE_BAD, "what": what or type(error).__name__}
+
+
+def _limit(memory: int) -> None:
+    """No more than memory bytes beyond what is mapped now, no files, no core of personal data."""
+    try:
+        mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    except OSError:
+        mapped = 0
+    for what, most in (
+        (resource.RLIMIT_AS, mapped + memory),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        _, hard = resource.getrlimit(what)
+        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(what, (most, most))

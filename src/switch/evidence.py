@@ -1,0 +1,244 @@
+"""Evidence: the chains of a home, and whether everything it keeps is what they recorded.
+
+Floor 4, below the proof. Nothing is decoded here that has not the digest of its commit. The audit
+chain records what changed answers or money: the home's making, directory and settings, registers,
+batches. The chain of events records what was done beside that: quarantine and repair.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from switch import signing
+from switch.errors import UsageError
+from switch.segment import digest_of
+from switch.store import (
+    CATALOG,
+    GENESIS,
+    KEY_MARK,
+    SIGNED,
+    SIGNING_KEY,
+    SIGNING_PUB,
+    Home,
+    keyed,
+    link_of,
+    read_checkpoint,
+)
+
+SHOWN_TEXT = 80
+_IDENTITY = ("source", "batch_id", "digest", "cycle")
+"""What the audit record of a batch says of its row."""
+
+
+class Check(NamedTuple):
+    """One thing that was recomputed, and what is wrong with it ('' where it holds)."""
+
+    name: str
+    subject: str
+    fault: str
+
+
+def compare(name: str, subject: str, found: Any, stored: Any) -> Check:
+    """Whether two things are equal, and where they first differ."""
+    if found == stored:
+        return Check(name, subject, "")
+    if isinstance(found, dict) and isinstance(stored, dict):
+        keys = [k for k in {**found, **stored} if found.get(k) != stored.get(k)]
+        key = sorted(keys, key=str)[0]
+        says, has = (str(side.get(key))[:SHOWN_TEXT] for side in (found, stored))
+        return Check(name, subject, f"{key}: the files say {says}, stored is {has}")
+    return Check(name, subject, "the files say other than what is stored")
+
+
+class Records:
+    """The records of a home's chains, read once."""
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self.audit = home.rows("SELECT * FROM audit ORDER BY seq")
+        self.events = home.rows("SELECT * FROM events ORDER BY seq")
+        self.links = [str(row["link"]) for row in self.audit]
+
+    def details(self, *kinds: str) -> list[tuple[str, dict[str, Any]]]:
+        """(kind, detail) of the audit records of some kinds, in order."""
+        return [
+            (row["kind"], msgspec.json.decode(row["detail"]))
+            for row in self.audit
+            if row["kind"] in kinds
+        ]
+
+    def checks(self) -> Iterator[Check]:
+        """The chains hold, and so does what they say of catalog, keys and copies."""
+        yield from self.chains()
+        yield Check("checkpoint", CATALOG, catalog_fault(self.home))
+        yield from self._meta()
+        yield from self._batches()
+        yield from self._registers()
+        if not self.events:
+            yield Check("chain of events", "keys", "the record of the keys is gone")
+            return
+        faults = self.key_faults(self.home.path)
+        shown = ", ".join(f"{name} {fault}" for name, fault in faults.items())
+        yield Check("keys and signatures", "beside the catalog", shown)
+
+    def chains(self) -> Iterator[Check]:
+        """Each record follows from the one before it."""
+        yield _chain("audit chain", self.audit)
+        yield _chain("chain of events", self.events)
+
+    def _meta(self) -> Iterator[Check]:
+        audited: dict[str, str] = {}
+        for _, detail in self.details("init", "directory"):
+            audited |= {name: value for name, value in detail.items() if name != "files"}
+        live = {name: self.home.meta(name) for name in audited}
+        yield compare("audit chain", "covers directory and settings", audited, live)
+
+    def _batches(self) -> Iterator[Check]:
+        audited = {
+            detail["seq"]: [*(detail[name] for name in _IDENTITY), detail["summary"]]
+            for _, detail in self.details("batch")
+        }
+        live = {
+            row["seq"]: [*(row[name] for name in _IDENTITY), _sha256(row["summary"])]
+            for row in self.home.rows("SELECT * FROM batches")
+        }
+        yield compare("audit chain", "covers every batch", audited, live)
+
+    def _registers(self) -> Iterator[Check]:
+        audited = {d["version"]: d["manifest"] for _, d in self.details("register")}
+        rows = self.home.rows("SELECT * FROM registers ORDER BY seq")
+        live = {row["seq"]: _sha256(row["manifest"]) for row in rows}
+        yield compare("audit chain", "covers every register", audited, live)
+        told = msgspec.json.decode(rows[-1]["manifest"])["history"] if rows else []
+        stored = {
+            (row["benefit"], row["period"]): Path(row["path"]).name
+            for row in self.home.rows("SELECT * FROM paid WHERE origin = 'history'")
+        }
+        found = {(benefit, period): name for benefit, period, name in told}
+        yield compare("I6 paid bits", "history", found, stored)
+
+    def key_faults(self, root: Path) -> dict[str, str]:
+        """Keys and signatures of a folder (a home or a copy) that are gone or changed, by name."""
+        marks = msgspec.json.decode(self.events[0]["detail"])
+        content = {
+            name: (root / name).read_bytes() if (root / name).is_file() else b""
+            for name in ("key", SIGNING_KEY, SIGNING_PUB, SIGNED)
+        }
+        sound = {"key": keyed(content["key"], KEY_MARK) == marks["key"]}
+        if "signing" in marks:
+            public, private = content[SIGNING_PUB], content[SIGNING_KEY]
+            sound[SIGNING_PUB] = _sha256(public) == marks["signing"]
+            try:
+                derived = signing.public_of(private)
+                sound[SIGNING_KEY] = (
+                    signing.read_key(private) == private and _sha256(derived) == marks["signing"]
+                )
+            except UsageError:
+                sound[SIGNING_KEY] = False
+            if sound[SIGNING_KEY]:
+                sound[SIGNED] = self._is_signed(content[SIGNED], private)
+        return {
+            name: "was changed" if (root / name).is_file() else "is gone"
+            for name, holds in sound.items()
+            if not holds
+        }
+
+    def signed(self, private: bytes) -> list[bytes]:
+        """The lines of signed checkpoints, one a record: the same key signs the same bytes."""
+        records = list(enumerate(self.links, start=1))
+        return [said.line() for said in signing.sign(private, records)]
+
+    def _is_signed(self, content: bytes, private: bytes) -> bool:
+        """Every record has its line; a crash may have cut off the last."""
+        lines = self.signed(private)
+        whole = b"".join(lines)
+        return whole.startswith(content) and len(content) >= len(whole) - len(lines[-1])
+
+
+def _chain(name: str, rows: list[Any]) -> Check:
+    previous, fault = GENESIS, ""
+    for count, row in enumerate(rows, start=1):
+        link = link_of(previous, row["seq"], row["at"], row["kind"], row["detail"])
+        if row["seq"] != count or row["previous"] != previous or row["link"] != link:
+            fault = fault or f"record {row['seq']} does not follow from the one before it"
+        previous = row["link"]
+    return Check(name, f"{len(rows)} records", fault)
+
+
+def catalog_fault(home: Home) -> str:
+    """Whether the catalog's bytes are those of the last commit. One that is ahead of its checkpoint
+    was left by a crash, and only its chain can speak for it."""
+    said = read_checkpoint(home.path)
+    if home.heads() != (said.seq, said.link, said.events, said.events_link):
+        return ""
+    same = digest_of(home.path / CATALOG) == said.catalog
+    return "" if same else f"{CATALOG} was changed"
+
+
+def file_faults(home: Home, root: Path) -> dict[str, str]:
+    """Committed files that are gone or changed below a folder (a home or a copy), by path."""
+    faults = {}
+    for row in home.rows("SELECT * FROM files ORDER BY path"):
+        file = root / row["path"]
+        if not file.is_file():
+            faults[row["path"]] = "is gone"
+        elif file.stat().st_size != row["bytes"] or digest_of(file) != row["sha256"]:
+            faults[row["path"]] = "was changed"
+    return faults
+
+
+def strangers(home: Home) -> list[str]:
+    """Files in committed folders that no commit names. A whole folder that no commit names is what
+    a crash left behind: it was never read, and the next writer puts it into quarantine."""
+    named = {row["path"] for row in home.rows("SELECT path FROM files")}
+    folders = {"/".join(path.split("/")[:2]) for path in named}
+    return sorted(
+        path
+        for kind in ("batches", "registers")
+        for file in (home.path / kind).rglob("*")
+        if file.is_file()
+        and (path := file.relative_to(home.path).as_posix()) not in named
+        and "/".join(path.split("/")[:2]) in folders
+    )
+
+
+def files(home: Home, records: Records, faults: dict[str, str]) -> Iterator[Check]:
+    """The files are those of the catalog, and the catalog's are those of the chain."""
+    rows = home.rows("SELECT * FROM files")
+    for path, fault in faults.items():
+        yield Check("files", path, f"{path} {fault}")
+    if not faults:
+        yield Check("files", f"{len(rows)} files", "")
+    extra = strangers(home)
+    yield Check("files", "no strangers", f"{extra[0]} is not in the catalog" if extra else "")
+    audited: dict[str, str] = {}
+    for _, detail in records.details("batch", "register"):
+        audited |= detail["files"]
+    differ = [row["path"] for row in rows if audited.get(row["path"]) != row["sha256"]]
+    yield Check(
+        "audit chain", "covers every file", f"{differ[0]} is not as audited" if differ else ""
+    )
+    yield Check("copies", "HOME/out", _copies_fault(home))
+
+
+def _copies_fault(home: Home) -> str:
+    """Copies that still stand in HOME/out are what was committed: they are what is handed out."""
+    for row in home.rows("SELECT seq, batch_id, cycle FROM batches"):
+        folder = home.folder("batches", row["seq"])
+        own = home.path / "out" / home.out_name(row["batch_id"], row["seq"])
+        cycle = home.path / "out" / "cycles" / row["cycle"]
+        for name, sha256 in home.digests(folder).items():
+            root = cycle if name in ("positions.parquet", "settlement.json") else own
+            if (root / name).is_file() and digest_of(root / name) != sha256:
+                shown = (root / name).relative_to(home.path).as_posix()
+                return f"{shown} is no copy of the committed file: run the table again"
+    return ""
+
+
+def _sha256(text: str | bytes) -> str:
+    return hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()

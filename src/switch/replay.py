@@ -1,0 +1,251 @@
+"""Replay: a committed batch derived again from its table, and compared row by row.
+
+Floor 4, above the engine. A home of its own is made in a temporary folder with the state before
+the batch, the engine runs the table there, and both batches are compared by *logical* digests: a
+canonical encoding of rows, in which neither Parquet nor its writer's version shows. State before:
+
+    directory, settings    as the audit chain records them
+    held lines             held.parquet of the batch before
+    balances               opening balances and the postings of all batches before
+    who was paid           the lines of all batches before, not the paid bits that were stored
+    register, history      the version that judged the batch: the current one, or a folder that was
+                           kept elsewhere before it was replaced (its digests are in the chain)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from switch import paid, settlement
+from switch.batch import regular_file
+from switch.directory import Settings
+from switch.engine import Engine
+from switch.errors import InputRefused, UsageError, VerificationFailed
+from switch.schema import PAYMENT
+from switch.segment import FORMS, Groups, digest_of, read_segment
+from switch.store import CATALOG, Home
+from switch.timeline import batch_row
+
+
+def replay(
+    path: str | Path, batch: str, table: Any, *, register: str | Path | None = None
+) -> dict[str, str]:
+    """Logical digests of a batch's files, by name, after it was derived again with the same ones.
+
+    table: the batch's own, as a path or an Arrow table. register: a folder kept of the register's
+    version that judged the batch, where it is not the current one. Raises InputRefused for another
+    table, UsageError where the state before the batch is gone, VerificationFailed where the batch
+    derived differs from the one committed.
+    """
+    with Home(Path(path), writing=False) as home:
+        row = batch_row(home, batch)
+        manifest = msgspec.json.decode(row["manifest"])
+        _require_its_table(table, row, batch)
+        folder = _register_folder(home, manifest["register"], register)
+        with tempfile.TemporaryDirectory(prefix="switch-replay-") as name:
+            scratch = Path(name) / "home"
+            _state_before(home, scratch, row, folder)
+            stored = home.folder("batches", row["seq"])
+            declared = manifest["declared"]
+            with Engine(scratch) as engine:
+                engine.settings = msgspec.convert(manifest["settings"], Settings)
+                derived = engine.run(
+                    table,
+                    source=row["source"],
+                    batch_id=row["batch_id"],
+                    value_date=row["value_date"],
+                    count=declared["count"],
+                    sum=int(declared["sum"]),
+                    at=row["at"],
+                    form=next(f for f in FORMS if (stored / f"status.{f}").exists()),
+                    threads=1,
+                )
+                if (
+                    row["digest"].startswith("logical:")
+                    and derived.summary["digest"] != row["digest"]
+                ):
+                    raise _other_table(batch, PAYMENT.name)
+                return _compared(stored, derived.folder, batch)
+
+
+def _require_its_table(table: Any, row: Any, batch: str) -> None:
+    """A file that is not the batch's cannot derive it."""
+    if not isinstance(table, str | Path):
+        return
+    regular_file(Path(table))
+    if row["digest"] != f"sha256:{digest_of(Path(table))}":
+        raise _other_table(batch, str(table))
+
+
+def _other_table(batch: str, file: str) -> InputRefused:
+    return InputRefused(
+        "FILE_HASH",
+        f"the table is not the one that batch {batch!r} was run with",
+        file=file,
+        remedy="give the table as it was sent",
+    )
+
+
+def _register_folder(home: Home, version: int, given: str | Path | None) -> Path:
+    """The folder of a register's version, with every file as the audit chain has it."""
+    digests: dict[str, str] = {}
+    for row in home.rows("SELECT detail FROM audit WHERE kind = 'register'"):
+        detail = msgspec.json.decode(row["detail"])
+        if detail["version"] == version:
+            digests = {Path(name).name: sha256 for name, sha256 in detail["files"].items()}
+    folder = home.folder("registers", version) if given is None else Path(given)
+    if given is None and version != home.register_seq():
+        raise UsageError(
+            f"the batch was judged with version {version} of the register, which was dropped when"
+            f" version {version + 1} was committed: give the folder registers/{version:06d} of a"
+            " backup with --register"
+        )
+    for name, sha256 in digests.items():
+        if not (folder / name).is_file() or digest_of(folder / name) != sha256:
+            raise VerificationFailed(f"{folder / name} is not version {version} of the register")
+    return folder
+
+
+def _state_before(home: Home, scratch: Path, row: Any, folder: Path) -> None:
+    """A home as it was before a batch: folders are links, the catalog is made anew."""
+    seq, version = row["seq"], msgspec.json.decode(row["manifest"])["register"]
+    audited: dict[str, str] = {}
+    for record in home.rows("SELECT kind, detail FROM audit ORDER BY seq"):
+        detail = msgspec.json.decode(record["detail"])
+        if record["kind"] in ("init", "directory"):
+            audited |= {name: text for name, text in detail.items() if name != "files"}
+        elif record["kind"] == "batch" and detail["seq"] == seq:
+            break
+    Home.create(scratch, audited, "")
+    (scratch / "registers" / f"{version:06d}").symlink_to(folder.resolve())
+    for number in range(1, seq):
+        kept = home.folder("batches", number)
+        (scratch / "batches" / kept.name).symlink_to(kept.resolve())
+    with contextlib.closing(sqlite3.connect(scratch / CATALOG)) as db, db:
+        for statement, values in _rows_before(home, scratch, seq, version, folder, audited):
+            db.execute(statement, values)
+
+
+def _rows_before(
+    home: Home, scratch: Path, seq: int, version: int, folder: Path, audited: dict[str, str]
+) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """Statements that fill the catalog of a home as it was before batch seq."""
+    (made,) = home.rows("SELECT manifest FROM registers WHERE seq = ?", version)
+    yield "INSERT INTO registers VALUES (?, ?)", (version, made["manifest"])
+    for path in sorted(folder.iterdir()):
+        name = f"registers/{version:06d}/{path.name}"
+        yield "INSERT INTO files VALUES (?, ?, ?)", (name, digest_of(path), path.stat().st_size)
+    for benefit, period, name in msgspec.json.decode(made["manifest"])["history"]:
+        place = f"registers/{version:06d}/{name}"
+        yield "INSERT INTO paid VALUES ('history', ?, ?, ?)", (benefit, period, place)
+    for batch in home.rows("SELECT * FROM batches WHERE seq < ?", seq):
+        yield f"INSERT INTO batches VALUES ({', '.join('?' * len(batch))})", tuple(batch)
+    balances: dict[str, int] = msgspec.json.decode(audited["opening"])
+    postings = home.rows(
+        "SELECT step, debit, credit, amount FROM postings WHERE batch < ? ORDER BY seq", seq
+    )
+    balances = settlement.apply(balances, [settlement.Posting(*row) for row in postings])
+    if seq > 1:
+        for account, balance in sorted(balances.items()):
+            yield "INSERT INTO balances VALUES (?, ?)", (account, balance)
+    held = f"batches/{seq - 1:06d}/held.parquet"
+    for file in home.rows("SELECT * FROM files WHERE path = ?", held):
+        yield "INSERT INTO files VALUES (?, ?, ?)", tuple(file)
+    for number, (key, cleared) in enumerate(sorted(_paid_before(home, seq).items())):
+        bits = scratch / f"paid-{number:04d}.bits"
+        paid.write(bits, _words(cleared))
+        size = bits.stat().st_size
+        yield "INSERT INTO files VALUES (?, ?, ?)", (bits.name, digest_of(bits), size)
+        yield "INSERT INTO paid VALUES ('cleared', ?, ?, ?)", (*key, bits.name)
+
+
+def _paid_before(home: Home, seq: int) -> dict[tuple[str, int], Any]:
+    """Rows of the people who were cleared by the batches before one, by (benefit, period)."""
+    found: dict[tuple[str, int], list[Any]] = {}
+    for number in range(1, seq):
+        folder = home.folder("batches", number)
+        for path in (folder / "represented.parquet", folder / "lines.parquet"):
+            if not path.exists():
+                continue
+            groups = Groups(path)
+            for group in range(len(groups)):
+                lines = groups.read(group, ["row", "benefit", "period", "reason_number"])
+                lines = lines.filter(pc.equal(lines["reason_number"], 0))
+                keys = lines.select(["benefit", "period"]).group_by(["benefit", "period"])
+                for key in keys.aggregate([]).to_pylist():
+                    mine = pc.and_(
+                        pc.equal(lines["benefit"], key["benefit"]),
+                        pc.equal(lines["period"], key["period"]),
+                    )
+                    rows = np.asarray(lines["row"].filter(mine))
+                    found.setdefault((key["benefit"], key["period"]), []).append(rows)
+    return {key: np.concatenate(rows) for key, rows in found.items()}
+
+
+def _words(rows: Any) -> Any:
+    """Paid bits of rows, as words."""
+    bits = np.zeros(64 * paid.words_of(int(rows.max()) + 1), bool)
+    bits[rows] = True
+    return np.packbits(bits, bitorder="little").view("<u8")
+
+
+def _compared(stored: Path, derived: Path, batch: str) -> dict[str, str]:
+    """Logical digests of both; they must be equal."""
+    left, right = logical_digests(stored), logical_digests(derived)
+    differ = sorted(name for name in {**left, **right} if left.get(name) != right.get(name))
+    if differ:
+        raise VerificationFailed(
+            f"batch {batch!r} derived again is not the one committed: {', '.join(differ)} differ"
+        )
+    return left
+
+
+def logical_digests(folder: Path) -> dict[str, str]:
+    """The logical digest of every file of a batch but its manifest, by name without suffix."""
+    found = {}
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if path.suffix in (".parquet", ".arrow"):
+            found[name] = logical_digest(read_segment(path))
+        elif path.suffix == ".bits":
+            found[name] = hashlib.sha256(np.trim_zeros(paid.read(path), "b")).hexdigest()
+        elif path.name != "manifest.json":
+            content = msgspec.json.encode(
+                msgspec.json.decode(path.read_bytes()), order="deterministic"
+            )
+            found[name] = hashlib.sha256(content).hexdigest()
+    return found
+
+
+def logical_digest(table: Any) -> str:
+    """SHA-256 over the rows of a table in canonical form: column by column in their order, its
+    name, then every value as 8 bytes (integers) or as its length (-1 for null) and UTF-8."""
+    whole = hashlib.sha256()
+    for name, column in zip(table.schema.names, table.columns, strict=True):
+        values = column.combine_chunks()
+        whole.update(f"{name}\0{len(values)}\0".encode())
+        if pa.types.is_integer(values.type):
+            assert values.null_count == 0
+            wide = pa.uint64() if pa.types.is_unsigned_integer(values.type) else pa.int64()
+            whole.update(np.ascontiguousarray(np.asarray(values.cast(wide))).data)
+            continue
+        texts = values.cast(pa.large_string())
+        filled = texts.fill_null("")
+        _, offsets, data = filled.buffers()
+        ends = np.frombuffer(offsets, np.int64, len(filled) + 1 + filled.offset)[filled.offset :]
+        lengths = np.diff(ends)
+        lengths[np.asarray(texts.is_null())] = -1
+        whole.update(lengths.data)
+        whole.update(memoryview(data or b"")[int(ends[0]) : int(ends[-1])] if len(ends) else b"")
+    return whole.hexdigest()

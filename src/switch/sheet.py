@@ -1,0 +1,43 @@
+"""Sheet: a batch's answer as CSV, for people who open it in a spreadsheet.
+
+Floor 4. The contract's answer is the status file; this is a copy of it for the eye. A spreadsheet
+runs a cell that begins like a formula, so such a cell gets an apostrophe in front, which shows it
+as text (OWASP, CSV injection).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+from switch.segment import Groups, new_file, segment_at
+from switch.store import Home, machine
+
+FORMULA_BEGINS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What makes a cell a formula, full-width forms too: some spreadsheets take them for the same."""
+
+
+def defused(cell: Any) -> str:
+    """A cell that no spreadsheet runs."""
+    text = "" if cell is None else str(cell)
+    return f"'{text}" if text.startswith(FORMULA_BEGINS) else text
+
+
+def write_status(home: Home, seq: int, path: Path) -> Path:
+    """The status of a batch's lines as CSV with a header (UTF-8 with the mark that Excel needs)."""
+    groups = Groups(segment_at(home.folder("batches", seq), "status"))
+    with machine(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_name(f".{path.name}.part")
+        with new_file(aside) as raw, io.TextIOWrapper(raw, "utf-8-sig", newline="") as file:
+            writer = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
+            for group in range(len(groups)):
+                table = groups.read(group)
+                if group == 0:
+                    writer.writerow(table.schema.names)
+                columns = [map(defused, column.to_pylist()) for column in table.columns]
+                writer.writerows(zip(*columns, strict=True))
+        aside.replace(path)
+    return path

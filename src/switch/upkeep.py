@@ -1,0 +1,104 @@
+"""Upkeep: commands that look after a home: repair from a copy, and deriving a batch again.
+
+Floor 6, below the command line.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from switch.errors import UsageError, VerificationFailed
+from switch.terminal import Context, at_option, file_option, home_argument, parse_time, shared
+
+
+@click.command()
+@home_argument
+@click.option(
+    "--copy",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="A second copy of HOME, such as a backup.",
+)
+@click.option("--dry-run", is_flag=True, help="Report, and repair nothing.")
+@at_option
+@shared
+def scrub(context: Context, home: Path, copy: Path, dry_run: bool, at: str | None) -> None:
+    """Compare HOME with a second copy file by file, and repair HOME from it."""
+    from switch.scrub import scrub as compare
+
+    findings = compare(home, copy, dry_run=dry_run, at=parse_time(at) or "")
+    left = [f for f in findings if f.side == "home" and (dry_run or not f.repaired)]
+
+    def show() -> None:
+        for found in findings:
+            mended = ("; can be repaired" if dry_run else "; repaired") if found.repaired else ""
+            click.echo(f"  {found.side}: {found.path} {found.fault}{mended}")
+        click.echo(f"{home}: {len(findings)} damaged files, {len(left)} of the home's remain")
+
+    context.say({"findings": [f._asdict() for f in findings], "remaining": len(left)}, show)
+    if left:
+        click.echo(f"error: {len(left)} files of {home} are damaged", err=True)
+        raise SystemExit(VerificationFailed.exit_code)
+
+
+@click.command()
+@home_argument
+@click.argument("batch", metavar="BATCH")
+@click.argument("table", metavar="TABLE", type=click.Path(path_type=Path))
+@click.option(
+    "--register",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="HOME/registers/NNNNNN as it was, kept elsewhere; default: the current version.",
+)
+@shared
+def replay(context: Context, home: Path, batch: str, table: Path, register: Path | None) -> None:
+    """Derive BATCH again from its TABLE and the state before it, and compare the rows."""
+    from switch.replay import replay as derive
+
+    digests = derive(home, batch, table, register=register)
+
+    def show() -> None:
+        for name, digest in digests.items():
+            click.echo(f"  {digest[:16]}  {name}")
+        click.echo(f"{batch}: {len(digests)} logical digests, all as committed")
+
+    context.say({"batch": batch, "digests": digests}, show)
+
+
+@click.command()
+@home_argument
+@file_option("--checkpoint", text="Signed checkpoints that were kept: proves that history goes on.")
+@file_option("--public-key", text="The key they were signed with (PEM).")
+@shared
+def verify(context: Context, home: Path, checkpoint: Path | None, public_key: Path | None) -> None:
+    """Recompute every invariant of HOME from its files alone."""
+    from switch.proof import verify as check
+
+    if (checkpoint is None) != (public_key is None):
+        raise UsageError("--checkpoint and --public-key go together")
+    key = None if public_key is None else read_secret("--public-key", public_key)
+    checks = check(home, checkpoint=checkpoint, public_key=key)
+
+    def show() -> None:
+        names: dict[str, int] = {}
+        for done in checks:
+            names[done.name] = names.get(done.name, 0) + 1
+        for name, count in names.items():
+            click.echo(f"  holds  {name} ({count})")
+        click.echo(f"{home}: {len(checks)} checks, all hold")
+
+    context.say(
+        {"checks": [{"name": c.name, "subject": c.subject, "holds": True} for c in checks]}, show
+    )
+
+
+def read_secret(option: str, path: Path) -> bytes:
+    """What a file given for a key holds."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{option} {path}: {error.strerror}") from error

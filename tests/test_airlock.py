@@ -1,0 +1,240 @@
+"""Files of others are opened in a process of their own: what kills, hangs or bloats it refuses the
+file, names it, and changes nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import scene
+from scene import (
+    PARTICIPANTS,
+    account,
+    accounts_table,
+    command,
+    line,
+    paid_table,
+    payment_table,
+    people_table,
+    person,
+    run,
+    tree_digest,
+    write_table,
+)
+
+import switch
+from switch import airlock
+from switch.errors import InputRefused
+
+PLANTED = {
+    "abort": "os.abort()",
+    "segment": "os.kill(os.getpid(), signal.SIGSEGV)",
+    "killed": "os.kill(os.getpid(), signal.SIGKILL)",
+    "hang": "time.sleep(1000)",
+    "memory": "bytearray(1 << 40)",
+}
+"""What a file could make its reader do."""
+RULES = {"hang": "READER_TIME", "memory": "READER_MEMORY"}
+
+
+@pytest.fixture
+def plant(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], None]]:
+    """Make every reader do something: as it opens its file, or after the first rows."""
+
+    def do(what: str, when: str) -> None:
+        lines = [
+            "import os, signal, time, switch.decoder as d",
+            "def bad(opener):",
+            "    def opened(path, wanted):",
+            "        schema, batches, rows = opener(path, wanted)",
+            "        def later():",
+            "            yield next(batches())",
+            f"            {what}",
+            f"        {what if when == 'open' else 'pass'}",
+            "        return schema, later, rows",
+            "    return opened",
+            "d._OPENERS = {k: bad(v) for k, v in d._OPENERS.items()}",
+            "d.serve(HANDLE)",
+        ]
+        monkeypatch.setattr(airlock, "PROGRAM", "\n".join(lines))
+        if what == PLANTED["hang"]:
+            monkeypatch.setattr(airlock, "SILENCE_SECONDS_MAX", 2)
+        airlock.stop()
+
+    yield do
+    airlock.stop()
+
+
+def tables(folder: Path) -> dict[str, Path]:
+    """A file of every kind that comes from outside."""
+    return {
+        "table": write_table(payment_table([line(1), line(2)]), folder / "table.parquet"),
+        "csv": write_table(payment_table([line(1), line(2)]), folder / "pay.csv", "csv"),
+        "arrow": write_table(payment_table([line(1), line(2)]), folder / "ipc.arrow", "arrow"),
+        "population": scene.write_file(people_table([person(1)]), folder / "people", "parquet"),
+        "accounts": scene.write_file(accounts_table([account(1)]), folder / "accounts", "arrow"),
+        "paid": scene.write_file(paid_table([scene.entitlement(1)]), folder / "paid", "parquet"),
+        "participants": scene.write_file(
+            pa.Table.from_pylist(list(PARTICIPANTS)), folder / "participants", "parquet"
+        ),
+    }
+
+
+DOORS = {
+    "table": ("run", "{home}", "{file}"),
+    "csv": ("run", "{home}", "{file}"),
+    "arrow": ("run", "{home}", "{file}"),
+    "population": ("register", "{home}", "--population", "{file}"),
+    "accounts": ("register", "{home}", "--accounts", "{file}"),
+    "paid": ("register", "{home}", "--paid", "{file}"),
+    "participants": ("directory", "{home}", "--participants", "{file}"),
+}
+
+
+@pytest.mark.parametrize("what", PLANTED)
+@pytest.mark.parametrize("when", ["open", "rows"])
+@pytest.mark.parametrize("door", ["table", "csv", "arrow"])
+def test_airlock__what_a_reader_dies_of_refuses_the_table(
+    what: str, when: str, door: str, village: Path, tmp_path: Path, plant: Callable[..., None]
+) -> None:
+    file = tables(tmp_path)[door]
+    before = tree_digest(village)
+    plant(PLANTED[what], when)
+    said = command("--json", "run", village, file)
+    assert said.code == 3, said
+    assert said.document["error"]["file"] == str(file)
+    assert said.document["error"]["rule"] == RULES.get(what, "READER_CRASHED")
+    assert tree_digest(village) == before
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_airlock__every_door_has_one(
+    door: str, village: Path, tmp_path: Path, plant: Callable[..., None]
+) -> None:
+    file = tables(tmp_path)[door]
+    before = tree_digest(village)
+    plant(PLANTED["abort"], "open")
+    call = [part.format(home=village, file=file) for part in DOORS[door]]
+    said = command(*call)
+    assert said.code == 3, said
+    assert "READER_CRASHED" in said.err
+    assert str(file) in said.err
+    assert tree_digest(village) == before
+
+
+def test_airlock__a_real_bomb_of_memory_is_refused(
+    village: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few kilobytes that become gigabytes when they are decoded."""
+    count = 40_000
+    text = pa.DictionaryArray.from_arrays(
+        pa.array([0] * count, pa.int32()), pa.array(["A" * 10_000])
+    )
+    table = payment_table([line(1)]).take(pa.array([0] * count))
+    at = table.schema.get_field_index("end_to_end_id")
+    path = tmp_path / "bomb.parquet"
+    table = table.set_column(at, "end_to_end_id", text)
+    pq.write_table(table, path, use_dictionary=False, compression="zstd", store_schema=False)
+    assert path.stat().st_size < 4 << 20
+    scene.write_dossier(path, count, count * 1_000_001)
+    monkeypatch.setattr(airlock, "MEMORY_MAX", 256 << 20)
+    before = tree_digest(village)
+    said = command("--json", "run", village, path)
+    assert (said.code, said.document["error"]["rule"]) == (3, "READER_MEMORY"), said
+    assert tree_digest(village) == before
+
+
+def children(pid: int) -> list[int]:
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(entry.read_text().rpartition(")")[2].split()[1])
+        except (OSError, IndexError):
+            continue
+        if parent == pid:
+            found.append(int(entry.parent.name))
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
+def test_airlock__a_refused_table_leaves_no_reader_behind(village: Path, tmp_path: Path) -> None:
+    rows = payment_table([line(n % 9 + 1) for n in range(40_000)])
+    path = write_table(rows, tmp_path / "t.parquet", sum="1")
+    with switch.open(village) as engine, pytest.raises(InputRefused, match="CONTROL_SUM"):
+        engine.run(path)
+    waiting = airlock._waiting
+    assert waiting is not None
+    for _ in range(500):
+        if not children(waiting[1].pid):
+            break
+        time.sleep(0.01)
+    assert not children(waiting[1].pid)
+
+
+def test_airlock__somebody_ends_the_waiting_process(village: Path, tmp_path: Path) -> None:
+    path = write_table(payment_table([line(1)]), tmp_path / "t.parquet")
+    airlock.start()
+    waiting = airlock._waiting
+    assert waiting is not None
+    os.kill(waiting[1].pid, signal.SIGKILL)
+    waiting[1].wait()
+    with switch.open(village) as engine:
+        assert engine.run(path).summary["cleared"]["count"] == 1
+
+
+def test_airlock__refusals_say_row_and_column_as_ever(village: Path, tmp_path: Path) -> None:
+    path = write_table(payment_table([line(1), line(2)]), tmp_path / "t.csv", "csv")
+    text = path.read_text("utf-8")
+    path.write_text(re.sub(r"1000002", "1e6", text), "utf-8")
+    scene.write_dossier(path, 2, 2_000_003)
+    with switch.open(village) as engine, pytest.raises(InputRefused) as refusal:
+        engine.run(path)
+    found = refusal.value
+    assert (found.rule, found.row, found.column) == ("AMOUNT_FORMAT", 2, "amount")
+    assert found.file == str(path)
+
+
+def test_airlock__two_files_at_once_do_not_meet(tmp_path: Path) -> None:
+    from switch.batch import open_table
+    from switch.schema import PAYMENT
+
+    paths = [
+        write_table(payment_table([line(n)] * 2), tmp_path / f"{n}.parquet") for n in range(1, 9)
+    ]
+    readers = [open_table(path, PAYMENT) for path in paths]
+    for number, reader in reversed(list(enumerate(readers, start=1))):
+        (chunk,) = reader.chunks()
+        assert chunk["amount"].tolist() == [1_000_000 + number] * 2
+
+
+def test_airlock__forked_processes_share_the_waiting_one(village: Path, tmp_path: Path) -> None:
+    path = write_table(payment_table([line(1), line(2)]), tmp_path / "t.parquet")
+    airlock.start()
+    from switch.batch import open_table
+    from switch.schema import PAYMENT
+
+    pids = []
+    for _ in range(4):
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                code = int(sum(len(c["amount"]) for c in open_table(path, PAYMENT).chunks()) != 2)
+            finally:
+                os._exit(code)
+        pids.append(pid)
+    assert [os.waitpid(pid, 0)[1] for pid in pids] == [0] * 4
+
+
+def test_airlock__in_memory_tables_need_no_process(village: Path) -> None:
+    airlock.stop()
+    with switch.open(village) as engine:
+        run(engine, [line(1)])
+    assert airlock._waiting is None
