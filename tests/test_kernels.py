@@ -30,7 +30,7 @@ from scene import (
 )
 
 import switch
-from switch import _ledger, _text
+from switch import _ledger, _text, _wire
 from switch._pages import Pages
 from switch._table import PeopleTable
 from switch.columns import Texts, text_buffers
@@ -81,6 +81,14 @@ def test_screen__an_account_makes_nobody_known(village: Path) -> None:
     with switch.open(village) as engine:
         engine.register(accounts=accounts_table([account(20)]))
         assert answers(run(engine, [line(20), line(1)])) == [("RJCT", "BE06"), ("ACSC", None)]
+
+
+def test_screen__nobody_is_paid_to_the_next_persons_account(tmp_path: Path) -> None:
+    """Lists of accounts stand one behind the other; the first person's have all ended."""
+    ended = {"valid_to": VALUE_DATE - DAY}
+    accounts = [account(1, **ended), account(2, **ended), account(2, account="222", priority=2)]
+    home = make_home(tmp_path / "h", [person(1), person(2)], accounts)
+    assert answers(pay(home, [line(1), line(2)])) == [("PDNG", "AC03"), ("ACSC", None)]
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
@@ -238,11 +246,11 @@ def test_table__people_keep_their_listed_accounts() -> None:
 
 def test_register__texts_of_accounts_stay_when_others_come(village: Path) -> None:
     with switch.open(village) as engine:
-        engine.register(accounts=accounts_table([account(1, account="VN-first", priority=0)]))
+        engine.register(accounts=accounts_table([account(1, account="VNfirst", priority=0)]))
         engine.register(accounts=accounts_table([account(2, account="VN-second", priority=0)]))
         batch = run(engine, [line(1), line(2), line(3)])
     sent = pq.read_table(batch.folder / "clearing" / f"{BANK}.parquet")
-    assert sent["creditor_account"].to_pylist() == ["VN-first", "VN-second", "1000000003"]
+    assert sent["creditor_account"].to_pylist() == ["VNfirst", "VN-second", "1000000003"]
 
 
 def test_register__people_of_many_slots_are_all_found(village: Path) -> None:
@@ -298,18 +306,49 @@ def test_text__amounts_are_exact_to_the_last_dong(text: str, value: Any) -> None
         assert (bad, fault, list(amounts)) == (-1, _text.Fault.FINE, [12, value])
 
 
-def test_text__csv_is_the_utf8_that_python_takes() -> None:
-    """Every lead byte with continuations at all edges, whole and cut."""
+def test_wire__transfer_ids_have_ten_digits() -> None:
+    numbers = np.array([1, 0, 4_294_967_280, 1_234_567_890], np.uint32)
+    offsets, data = np.empty(5, np.int32), np.full(48, 120, np.uint8)
+    given = np.array([1, 0, 1, 1], np.uint8)
+    prefix = np.frombuffer(b"P-", np.uint8)
+    assert _wire.transfer_ids(prefix, numbers, given, offsets, data) == 36
+    texts = [bytes(data[a:b]) for a, b in zip(offsets, offsets[1:], strict=False)]
+    assert texts == [b"P-0000000001", b"", b"P-4294967280", b"P-1234567890"]
+
+
+def sequences() -> list[tuple[bytes, bool]]:
+    """Every lead byte with continuations at all edges, whole and cut, and whether it is UTF-8."""
     edges = (0x00, 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC0, 0xFF)
+    rests = ((), (0x80,), (0xBF,), (0x80, 0xBF), (0xBF, 0xBF), (0x80, 0x7F))
+    found = []
     for lead in range(0x80, 0x100):
-        tails = [bytes((a, *rest)) for a in edges for rest in ((), (0x80,), (0x80, 0xBF))]
-        for sequence in (bytes([lead]), *(bytes([lead]) + tail for tail in tails)):
-            scan = _text.CsvScan(1 << 20)
-            scan.feed(np.frombuffer(b'"' + sequence + b'"', np.uint8))
-            scan.finish()
+        for tail in ((), *((a, *rest) for a in edges for rest in rests)):
+            text = bytes((lead, *tail))
             try:
-                sequence.decode("utf-8")
+                text.decode("utf-8")
             except UnicodeDecodeError:
-                assert scan.fault == _text.Fault.ENCODING, sequence
+                found.append((text, False))
             else:
-                assert scan.fault == _text.Fault.FINE, sequence
+                found.append((text, True))
+    return found
+
+
+def test_text__csv_is_the_utf8_that_python_takes() -> None:
+    for text, sound in sequences():
+        scan = _text.CsvScan(1 << 20)
+        scan.feed(np.frombuffer(b'"' + text + b'"', np.uint8))
+        scan.finish()
+        assert scan.fault == (_text.Fault.FINE if sound else _text.Fault.ENCODING), text
+
+
+def test_names__are_the_utf8_that_python_takes() -> None:
+    for text, sound in sequences():
+        _, _, bad = name_keys(Texts(pa.array([text], pa.binary()).view(pa.string()), None))
+        assert bad == (-1 if sound else 0), text
+
+
+@pytest.mark.parametrize("length", [1, 2, 7, 8, 9, 15, 16, 17, 33])
+def test_names__every_letter_counts(length: int) -> None:
+    names = ["A" * length] + ["A" * n + "B" + "A" * (length - n - 1) for n in range(length)]
+    keys, _, _ = name_keys(Texts(pa.array(names), None))
+    assert len(set(keys)) == length + 1

@@ -37,7 +37,7 @@ SCREEN = [
     ("a participant's limit is skipped", "if amount > rules.amount_max[code]:", "if False:",
      RUN + "answers_are_the_generators_truth"),
     ("suspended participants receive", "if rules.suspended[code]:", "if False:",
-     RUN + "own_participant_counts_not_the_one_that_settles"),
+     RUN + "held_line_clears_when_its_participant_is_active_again"),
     ("who died on the value date is alive", "rules.since[low].day <= rules.value_day",
      "rules.since[low].day < rules.value_day", KERNELS + "screen__status_holds_from_its_day_on"),
     ("the search for a day steps over an entry", "low = middle + 1", "low = middle + 2",
@@ -58,7 +58,8 @@ SCREEN = [
     ("only the first account of a list is looked at", "        at += 1\n    return NULL",
      "        break\n    return NULL", RUN + "account_that_counts_on_the_value_date"),
     ("another person's accounts are searched", "rules.lists[at].row == person.row",
-     "rules.lists[at].row >= person.row", RUN + "account_that_counts_on_the_value_date"),
+     "rules.lists[at].row >= person.row",
+     KERNELS + "screen__nobody_is_paid_to_the_next_persons_account"),
 ]  # fmt: skip
 
 LEDGER = [
@@ -132,7 +133,7 @@ SHAPES = [
     ("a search runs over the end of the table", "_table.pxd", "if at == capacity:",
      "if at > capacity:", KERNELS + "table__ids_of_the_last_slot_go_on_at_the_first"),
     ("any digit is one", "_account.pxd", "if text[i] < 48 or text[i] > 57:", "if text[i] < 48:",
-     RUN + "account_that_counts_on_the_value_date"),
+     KERNELS + "register__texts_of_accounts_stay_when_others_come"),
     ("leading zeros are lost", "_account.pxd", "length = word >> 57", "length = (word >> 57) - 1",
      RUN + "account_that_counts_on_the_value_date"),
     ("a page is not cleared", "_pages.pyx", "memset(self.at, 0, size)", "pass",
@@ -148,13 +149,13 @@ NAME_KEYS = [
     ("control characters are names", "elif folded == UNUSABLE:\n            unusable = True",
      "elif folded == UNUSABLE:\n            pass", NAMES + "unusable_names_have_no_key"),
     ("half of a surrogate pair is text", "0xD800 <= value <= 0xDFFF", "0xD800 <= value < 0xDFFF",
-     NAMES + "validity_of_utf8_is_pythons"),
+     KERNELS + "names__are_the_utf8_that_python_takes"),
     ("text after the last code point", "or value > 0x10FFFF", "or value > 0x110FFF",
-     NAMES + "validity_of_utf8_is_pythons"),
+     KERNELS + "names__are_the_utf8_that_python_takes"),
     ("a message shows the wrong letters", "text[i - 1] == 32", "text[i - 1] == 65",
      NAMES + "a_message_shows_initials_only"),
     ("a name is keyed without its end", "while i <= total:", "while i + 8 <= total:",
-     NAMES + "other_names_have_other_keys"),
+     KERNELS + "names__every_letter_counts"),
 ]  # fmt: skip
 
 TEXT = [
@@ -176,7 +177,7 @@ WIRE = [
     ("a receiver's lines begin one late", "            at += size", "            at += size + 1",
      RUN + "clearing_files_hold_the_accepted_lines_in_table_order"),
     ("a transfer id lacks its first digit", "for k in range(1, 11):", "for k in range(1, 10):",
-     RUN + "transfer_ids_are_unique"),
+     KERNELS + "wire__transfer_ids_have_ten_digits"),
     ("an account of the table by the next line", "word & ~(REFERENCE | IN_TABLE))",
      "word & ~(REFERENCE | IN_TABLE)) + 1", RUN + "account_of_the_table_wins"),
     ("a text takes the length of its neighbour",
