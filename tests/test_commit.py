@@ -6,7 +6,9 @@ themselves, so that a mistake in one of them is named.
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +78,34 @@ def test_transaction__the_journals_name_is_synced_before_the_commit(
     end = said.index("COMMIT")
     assert said[end - 1] == f"sync {village.name}"
     assert any(words.startswith("INSERT INTO audit") for words in said[:end])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the names of open files in /proc")
+def test_commit__everything_is_synced_before_it_has_its_name(
+    village: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each file, each folder and the draft; then the rename; then the folder that has the name."""
+    said: list[tuple[str, Path]] = []
+    fsync, rename = os.fsync, Path.rename
+
+    def record_sync(handle: int) -> None:
+        said.append(("sync", Path(os.readlink(f"/proc/self/fd/{handle}"))))
+        fsync(handle)
+
+    def record_rename(path: Path, target: Path) -> Path:
+        if target.parent.name == "batches":
+            inside = set(path.rglob("*"))
+            synced = {p for what, p in said if what == "sync"}
+            said.append(("rename", path))
+            assert inside | {path} <= synced, sorted(map(str, inside - synced))
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", record_sync)
+    monkeypatch.setattr(Path, "rename", record_rename)
+    batch = pay(village, [line(1), line(20)])
+    assert {path.suffix for path in batch.folder.rglob("*")} >= {".parquet", ".json", ".bits", ""}
+    renamed = next(i for i, (what, _) in enumerate(said) if what == "rename")
+    assert said[renamed + 1] == ("sync", village / "batches")
 
 
 @pytest.mark.parametrize("batches", [1, 2, 3])

@@ -104,11 +104,19 @@ def parquet(path: Path, wanted: dict[str, Kind]) -> tuple[Any, Callable[[], Iter
             remedy="write row groups of 100,000 rows or more",
         )
     columns = [name for name in wanted if name in schema.names]
-    as_dictionary = [
-        name
-        for name in columns
-        if wanted[name] is Kind.CODE or (wanted[name] is Kind.TEXT and _is_compact(meta, name))
-    ]
+    try:
+        as_dictionary = [
+            name
+            for name in columns
+            if wanted[name] is Kind.CODE or (wanted[name] is Kind.TEXT and _is_compact(parquet, name))
+        ]
+    except (pa.ArrowException, OSError) as error:
+        raise InputRefused(
+            "PARQUET_BAD",
+            f"a column cannot be read ({first_line(error)})",
+            file=str(path),
+            remedy="send the file again; it is damaged",
+        ) from error
 
     def batches() -> Iterator[Any]:
         reader = pq.ParquetFile(path, read_dictionary=as_dictionary, pre_buffer=False)
@@ -120,18 +128,20 @@ def parquet(path: Path, wanted: dict[str, Kind]) -> tuple[Any, Callable[[], Iter
     return schema, batches, meta.num_rows
 
 
-def _is_compact(meta: Any, name: str) -> bool:
+def _is_compact(parquet: Any, name: str) -> bool:
     """Whether a text column stands as a dictionary that is much smaller than its rows."""
-    if meta.num_row_groups == 0:
+    meta = parquet.metadata
+    paths = [meta.schema.column(index).path for index in range(meta.num_columns)]
+    if meta.num_row_groups == 0 or name not in paths:
         return False
+    # Where the description of a column is damaged, asking for it ends the process: an exception of
+    # C++ that pyarrow does not catch. Reading one row comes by the same place, and raises.
+    next(parquet.iter_batches(1, row_groups=[0], columns=[name], use_threads=False), None)
     group = meta.row_group(0)
-    for index in range(group.num_columns):
-        column = group.column(index)
-        if column.path_in_schema == name:
-            return (
-                "RLE_DICTIONARY" in column.encodings or "PLAIN_DICTIONARY" in column.encodings
-            ) and column.total_uncompressed_size < DICTIONARY_BYTES_PER_ROW * group.num_rows
-    return False
+    column = group.column(paths.index(name))
+    return (
+        "RLE_DICTIONARY" in column.encodings or "PLAIN_DICTIONARY" in column.encodings
+    ) and column.total_uncompressed_size < DICTIONARY_BYTES_PER_ROW * group.num_rows
 
 
 def arrow(

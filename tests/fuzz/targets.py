@@ -66,6 +66,7 @@ class Bench:
             folder / "made", map(scene.person, PEOPLE), map(scene.account, PEOPLE)
         )
         self.number = 0
+        """Files that were taken so far."""
         self.home = folder / "home"
         self._engine: Any = None
 
@@ -102,6 +103,7 @@ class Bench:
         given = {"participants": PARTICIPANTS, "debtors": DEBTORS} | tables
         try:
             switch.init(new, **given).close()
+            self.number += 1
         except SwitchError as error:
             _require_words(error)
             if new.exists():
@@ -161,6 +163,7 @@ def _configuration(bench: Bench) -> None:
     context.config = bench.file
     try:
         new_settings(context)
+        bench.number += 1
     except SwitchError as error:
         _require_words(error)
 
