@@ -48,6 +48,7 @@ mutants: $(VENV)/.dev  ## a hundred small mistakes in the core and the commit, e
 	$(BIN)/python tests/mutants/run.py
 
 fuzz: $(VENV)/.dev  ## SECONDS of coverage-guided fuzzing for each reader
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
 	$(BIN)/python tests/fuzz/run.py --seconds $(SECONDS)
 
 coverage: $(VENV)/.dev  ## every branch of the modules that money passes through

@@ -69,9 +69,13 @@ def small_nation(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run_program(
-    nation: Path, work: Path, threads: int = 1, chunks: Any = (65_536,), python: str = sys.executable,
+    nation: Path,
+    work: Path,
+    threads: int = 1,
+    chunks: Any = (65_536,),
+    python: str = sys.executable,
     **environment: str,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """What program.py says in a process of its own."""
     source = str(Path(switch.__file__).resolve().parents[1])
     known = {k: v for k, v in os.environ.items() if not k.startswith(("LC_", "LANG", "PYTHONHASH"))}

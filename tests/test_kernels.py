@@ -6,6 +6,7 @@ Each test is named by a mutant (tests/mutants/table.py) as the one that sees it.
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -235,9 +236,7 @@ def test_table__people_keep_their_listed_accounts() -> None:
     table.put_people(ids, key, none, none, rows)
     entries = np.zeros(2, ACCOUNT)
     entries["valid_from"], entries["valid_to"] = DAY_MIN, (DAY_MAX - 1, DAY_MAX)
-    table.put_accounts(
-        np.array([0, 2], np.uint32), entries.view(np.uint8), np.zeros(1, np.uint32)
-    )
+    table.put_accounts(np.array([0, 2], np.uint32), entries.view(np.uint8), np.zeros(1, np.uint32))
     before = slots(table)["word"].copy()
     table.put_people(ids, key, none, none, rows)
     assert np.array_equal(slots(table)["word"], before)
@@ -312,7 +311,7 @@ def test_wire__transfer_ids_have_ten_digits() -> None:
     given = np.array([1, 0, 1, 1], np.uint8)
     prefix = np.frombuffer(b"P-", np.uint8)
     assert _wire.transfer_ids(prefix, numbers, given, offsets, data) == 36
-    texts = [bytes(data[a:b]) for a, b in zip(offsets, offsets[1:], strict=False)]
+    texts = [bytes(data[a:b]) for a, b in itertools.pairwise(offsets)]
     assert texts == [b"P-0000000001", b"", b"P-4294967280", b"P-1234567890"]
 
 

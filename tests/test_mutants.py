@@ -1,4 +1,4 @@
-"""The short form of `make mutants`: every mutant still applies, and the test that sees it is there."""
+"""The short form of `make mutants`: every mutant applies, and the test that sees it is there."""
 
 from __future__ import annotations
 

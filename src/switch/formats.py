@@ -108,7 +108,8 @@ def parquet(path: Path, wanted: dict[str, Kind]) -> tuple[Any, Callable[[], Iter
         as_dictionary = [
             name
             for name in columns
-            if wanted[name] is Kind.CODE or (wanted[name] is Kind.TEXT and _is_compact(parquet, name))
+            if wanted[name] is Kind.CODE
+            or (wanted[name] is Kind.TEXT and _is_compact(parquet, name))
         ]
     except (pa.ArrowException, OSError) as error:
         raise InputRefused(

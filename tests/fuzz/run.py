@@ -24,7 +24,10 @@ HERE = Path(__file__).resolve().parent
 HANG_SECONDS = 20
 INPUT_BYTES_MAX = 1 << 16
 MEMORY_MIB = 3000
-DIED = re.compile(r"(?:^|\n)(\w[\w.]*(?:Error|Exception|Changed)\b[^\n]*)|Fatal Python error: ([^\n]*)")
+DIED = re.compile(
+    r"(?:^|\n)(\w[\w.]*(?:Error|Exception|Changed)\b[^\n]*)|Fatal Python error: ([^\n]*)"
+)
+EXECUTIONS = re.compile(r"^(?:#(\d+)\t|stat::number_of_executed_units:\s*(\d+))", re.MULTILINE)
 
 
 def child(target: str, corpus: Path, found: Path, seconds: int) -> None:
@@ -97,7 +100,7 @@ def fuzz(target: str, seconds: int, folder: Path) -> tuple[int, int, dict[str, l
                 cwd=folder / target,
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path[1:])},
             )
-        numbers = re.findall(r"^(?:#(\d+)\t|stat::number_of_executed_units:\s*(\d+))", log.read_text("utf-8", "replace"), re.M)  # noqa: E501
+        numbers = EXECUTIONS.findall(log.read_text("utf-8", "replace"))
         executions += max((int(a or b) for a, b in numbers), default=0)
         if end - time.monotonic() > 5:
             stopped += 1

@@ -1,4 +1,4 @@
-"""What is fuzzed: every reader of a file that comes from outside, by the door through which it comes.
+"""What is fuzzed: every reader of a file from outside, by the door through which the file comes.
 
 A target takes bytes as the file and calls the engine as the command line does. Either that is done,
 or it raises a SwitchError and the home is as before; anything else is a finding.
@@ -40,7 +40,9 @@ TABLE = scene.payment_table(LINES)
 PARTICIPANTS, DEBTORS = (
     pa.Table.from_pylist(list(rows)) for rows in (scene.PARTICIPANTS, scene.DEBTORS)
 )
-PROGRAMMES = pa.table({"benefit": ["PENS", "SASS"], "name": ["Pension", "Aid"], "purpose": ["", "x"]})
+PROGRAMMES = pa.table(
+    {"benefit": ["PENS", "SASS"], "name": ["Pension", "Aid"], "purpose": ["", "x"]}
+)
 BALANCES = pa.table({"participant": [scene.TREASURY, scene.BANK], "balance": [10**12, 0]})
 HISTORY = scene.paid_table([scene.entitlement(n, period=202601 + n) for n in PEOPLE])
 CONFIGURATIONS = (
@@ -185,7 +187,8 @@ def _rows(table: pa.Table) -> Callable[[Path], list[bytes]]:
 
     def seeds(folder: Path) -> list[bytes]:
         lines = [",".join(table.schema.names)]
-        lines += [",".join("" if v is None else str(v) for v in r.values()) for r in table.to_pylist()]
+        for row in table.to_pylist():
+            lines.append(",".join("" if value is None else str(value) for value in row.values()))
         text = "\n".join(lines).encode() + b"\n"
         return [text, *_forms(table, "parquet", "arrow", "stream")(folder)]
 

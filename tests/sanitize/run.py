@@ -1,6 +1,6 @@
 """The tests on a core built under AddressSanitizer and UndefinedBehaviorSanitizer.
 
-    python tests/sanitize/run.py [ARGUMENTS OF PYTEST]      default: tests -n 2
+    python tests/sanitize/run.py [ARGUMENTS OF PYTEST]      default: tests but for SWEEPS
 
 The package is copied into build/sanitize and built there (SWITCH_BUILD=sanitize in setup.py), so
 that the release build stays as it is. Python takes its memory from malloc and Arrow from the
@@ -12,6 +12,8 @@ What is left out, and why:
   its pools. Kernels own no memory but `_pages`, which has a test.
 - The code of CPython, numpy and pyarrow itself: they are not built with sanitizers. What they do
   with memory of ours is seen where it is malloc's, for its borders are guarded.
+- The sweeps of tests/crash: some two thousand forks of a process that takes half a gigabyte here,
+  about the order of file operations in Python. The rest of tests/crash runs.
 - stubtest and commands that tests start with a path of their own: they take the build in place.
 """
 
@@ -27,6 +29,9 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build/sanitize"
 LIBRARIES = ("libasan.so", "libubsan.so", "libstdc++.so.6")
 """The runtimes come before everything else; libasan needs to find C++ exceptions at its start."""
+
+SWEEPS = ("every_call", "every_fourth_call", "calls_may_fail", "unsynced", "many_processes")
+"""Words in the names of tests that are left out."""
 
 CANARIES = {
     "heap-buffer-overflow": """
@@ -115,7 +120,11 @@ def main() -> None:
     require_canaries(known)
     # Everything takes three times as long here.
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--timeout=1800"]
-    command += sys.argv[1:] or ["tests", "-n", "2"]
+    if sys.argv[1:]:
+        command += sys.argv[1:]
+    else:
+        print(f"left out: tests with {', '.join(SWEEPS)} in their names", flush=True)
+        command += ["tests", "-k", " and ".join(f"not {word}" for word in SWEEPS), "-n", "2"]
     raise SystemExit(subprocess.run(command, cwd=ROOT, env=known, check=False).returncode)
 
 
