@@ -2,10 +2,12 @@
 PYTHON ?= python3
 VENV := .venv
 SEEDS ?= 10000
+SECONDS ?= 600
+PYTHONS ?= 3.11 3.12 3.13
 BIN := $(VENV)/bin
 SOURCES := $(wildcard src/switch/*.pyx src/switch/*.pxd) setup.py pyproject.toml
 
-.PHONY: demo test lint bench crash simulate flips build debug clean
+.PHONY: demo test lint bench crash simulate flips build debug clean sanitize mutants fuzz coverage pythons
 
 demo: $(VENV)/.run  ## generate a small nation, run one payday, show what happened
 	$(BIN)/switch demo
@@ -41,6 +43,30 @@ debug: $(VENV)/.dev  ## bounds checks and assertions in the kernels, then the te
 	SWITCH_BUILD=debug $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
 	$(BIN)/python -m pytest -n 2 tests
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
+
+sanitize: $(VENV)/.dev  ## all tests on a core under AddressSanitizer and UBSan, in build/sanitize
+	$(BIN)/python tests/sanitize/run.py
+
+mutants: $(VENV)/.dev  ## a hundred small mistakes in the core and the commit, each caught by a test
+	$(BIN)/python tests/mutants/run.py
+
+fuzz: $(VENV)/.dev  ## SECONDS of coverage-guided fuzzing for each reader
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
+	$(BIN)/python tests/fuzz/run.py --seconds $(SECONDS)
+
+coverage: $(VENV)/.dev  ## every branch of the modules that money passes through
+	mkdir -p build
+	$(BIN)/python -m coverage run -m pytest tests --ignore tests/crash --ignore tests/test_everywhere.py
+	$(BIN)/python -m coverage report
+
+pythons: constraints.txt  ## a venv for each supported Python that is here, for tests/test_everywhere.py
+	for version in $(PYTHONS); do \
+	  if python$$version -c '' 2>/dev/null; then \
+	    python$$version -m venv build/pythons/$$version && \
+	    build/pythons/$$version/bin/python -m pip install -q --disable-pip-version-check \
+	      -c constraints.txt -e . || exit 1; \
+	  else echo "no python$$version here"; fi; \
+	done
 
 # The package in place, with what it needs to run.
 $(VENV)/.run: $(SOURCES)

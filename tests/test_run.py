@@ -1184,7 +1184,7 @@ RICH_FILES = (
     "batches/000001/settlement.json",
     "batches/000001/manifest.json",
     f"batches/000001/clearing/{BANK}.parquet",
-    "batches/000001/paid/0000.bits",
+    "batches/000001/paid-0000.bits",
     "batches/000002/represented.parquet",
     "batches/000002/held.parquet",
     "registers/000002/people.slots",
@@ -1205,7 +1205,7 @@ def test_verify__every_kind_of_file_is_named_here(rich_home: Path) -> None:
         return {Path(name).name for name in names if not name.startswith(("out/", "quarantine/"))}
 
     beside = {"catalog.sqlite", "checkpoint", "key"}
-    others = {"0001.bits", "0002.bits"}
+    others = {"paid-0001.bits", "paid-0002.bits"}
     assert kinds(tree_digest(rich_home)) - beside - others == kinds(RICH_FILES)
 
 

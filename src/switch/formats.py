@@ -27,6 +27,8 @@ READ_BYTES = 1 << 22
 ROWS_PER_GROUP_MIN = 64
 GROUPS_FREE = 1024
 DICTIONARY_BYTES_PER_ROW = 6
+PROBE_BYTES = 1 << 16
+"""What is read at once of a column of which one row is wanted."""
 
 
 def judge_csv(scan: Any, head: bytes, path: Path) -> None:
@@ -85,7 +87,7 @@ def csv(path: Path, wanted: dict[str, Kind]) -> tuple[Any, Callable[[], Iterator
 
 def parquet(path: Path, wanted: dict[str, Kind]) -> tuple[Any, Callable[[], Iterator[Any]], int]:
     try:
-        parquet = pq.ParquetFile(path, pre_buffer=False)
+        parquet = pq.ParquetFile(path, pre_buffer=False, buffer_size=PROBE_BYTES)
         schema = parquet.schema_arrow
         meta = parquet.metadata
     except (pa.ArrowException, OSError, ValueError) as error:

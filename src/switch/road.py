@@ -336,7 +336,6 @@ class Run:
         )
         _write_json(draft / "settlement.json", request)
         _write_json(draft / "postings.json", [list(p) for p in postings])
-        (draft / "paid").mkdir()
         paid_rows = []
         cleared_before = {
             (row["benefit"], row["period"]): (self.home.path / row["path"], row["sha256"])
@@ -349,7 +348,7 @@ class Run:
             if key in cleared_before:
                 before = paid.read(*cleared_before[key])
                 words[: len(before)] |= before
-            file = f"paid/{number:04d}.bits"
+            file = f"paid-{number:04d}.bits"
             paid.write(draft / file, words)
             paid_rows.append((*key, f"batches/{name}/{file}"))
         for path in sorted(p for p in draft.rglob("*") if p.is_file()):

@@ -10,8 +10,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from switch.errors import UsageError
@@ -73,9 +71,8 @@ def line(home: Home, batch_id: str, line_no: int) -> dict[str, Any]:
     status, lines = (Groups(segment_at(folder, name)) for name in ("status", "lines"))
     done = 0
     for group in range(len(status)):
-        numbers = status.read(group, ["line_no"])["line_no"]
-        at = pc.index(numbers, pa.scalar(line_no, pa.uint32())).as_py()
-        if at >= 0:
+        numbers = np.asarray(status.read(group, ["line_no"])["line_no"])
+        for at in np.flatnonzero(numbers == line_no):
             answer = status.read(group).slice(at, 1).to_pylist()[0]
             inner = lines.read(group).slice(at, 1).to_pylist()[0]
             return _timeline(home, row, answer, inner)
@@ -115,9 +112,8 @@ def _timeline(
     if answer["status"] == "PDNG":
         later = home.rows("SELECT * FROM batches WHERE seq > ? ORDER BY seq", row["seq"])
         for batch_row in later:
+            # A line that waits is presented in every batch until it moves.
             path = home.folder("batches", batch_row["seq"]) / "represented.parquet"
-            if not path.exists():
-                continue
             moved = pq.read_table(
                 path, filters=[("batch", "=", row["seq"]), ("line_no", "=", answer["line_no"])]
             ).to_pylist()

@@ -89,7 +89,7 @@ class Interposer:
     """preload.so in this process, which must have been started with it."""
 
     def __init__(self) -> None:
-        self._library = ctypes.CDLL(os.environ["LD_PRELOAD"])
+        self._library = ctypes.CDLL(os.environ["LD_PRELOAD"].split()[-1])
         self._library.crash_state.restype = ctypes.POINTER(State)
         self._library.crash_arm.argtypes = (
             ctypes.c_char_p,
@@ -135,10 +135,11 @@ def build(folder: Path) -> Path:
 def start(library: Path, program: str, *args: object) -> subprocess.CompletedProcess[str]:
     """A program of this folder under the interposer, to its end."""
     paths = [HERE, HERE.parent, Path(switch.__file__).parents[1]]
+    # Behind what is preloaded already: the runtimes of sanitizers come first.
+    preload = f"{os.environ.get('LD_PRELOAD', '')} {library}".strip()
     return subprocess.run(
         [sys.executable, str(HERE / program), *map(str, args)],
-        env=os.environ
-        | {"LD_PRELOAD": str(library), "PYTHONPATH": os.pathsep.join(map(str, paths))},
+        env=os.environ | {"LD_PRELOAD": preload, "PYTHONPATH": os.pathsep.join(map(str, paths))},
         capture_output=True,
         text=True,
         check=False,

@@ -1,0 +1,103 @@
+"""What durability costs: the share of syncs, renames and the catalog's transaction in a whole run.
+
+    python -m bench.durability [--lines 1000000] [--work FOLDER]
+
+One table of Parquet against as many people, from file to files, twice; the second run is told (the
+first pays for pages that nobody has touched yet). What encodes and hashes files is not durability
+and is not counted; the time in SQLite is that of the whole transaction, from BEGIN to its end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import shutil
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import switch
+from switch import store
+
+SEED = 7
+
+
+@contextlib.contextmanager
+def timed(spent: dict[str, float], name: str) -> Iterator[None]:
+    began = time.perf_counter()
+    try:
+        yield
+    finally:
+        spent[name] += time.perf_counter() - began
+
+
+@contextlib.contextmanager
+def watched(spent: dict[str, float]) -> Iterator[None]:
+    """Time in the calls that make a commit durable, by kind; those inside SQLite are SQLite's."""
+
+    def watch(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any) -> Any:
+            with timed(spent, name):
+                return real(*args)
+
+        return call
+
+    real_transaction = store._transaction
+
+    @contextlib.contextmanager
+    def transaction(db: Any) -> Iterator[None]:
+        # The sync of HOME's entries is inside: it is counted here alone.
+        with (
+            mock.patch.object(store, "sync_folder", folder),
+            timed(spent, "SQLite"),
+            real_transaction(db),
+        ):
+            yield
+
+    folder = store.sync_folder
+    with (
+        mock.patch.object(store, "sync_file", watch("files", store.sync_file)),
+        mock.patch.object(store, "sync_folder", watch("folders", store.sync_folder)),
+        mock.patch.object(Path, "rename", watch("renames", Path.rename)),
+        mock.patch.object(store, "_transaction", transaction),
+    ):
+        yield
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--lines", type=int, default=1_000_000)
+    parser.add_argument("--work", type=Path, help="default: the folder of temporary files")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="switch-durability-", dir=options.work) as name:
+        work = Path(name)
+        made = switch.generate(work / "nation", options.lines, options.lines, SEED)
+        with switch.init(
+            work / "made", participants=made.participants, debtors=made.debtors
+        ) as engine:
+            engine.register(
+                population=made.population, accounts=made.accounts, paid_history=made.paid
+            )
+        for again in (False, True):
+            shutil.rmtree(work / "home", ignore_errors=True)
+            shutil.copytree(work / "made", work / "home")
+            spent: dict[str, float] = defaultdict(float)
+            with switch.open(work / "home") as engine, watched(spent):
+                began = time.perf_counter()
+                batch = engine.run(made.payday)
+                whole = time.perf_counter() - began
+            if again:
+                durable = sum(spent.values())
+                print(f"{options.lines:,} lines from file to files: {whole:.2f} s")
+                for kind, seconds in sorted(spent.items()):
+                    print(f"  {kind:8} {1000 * seconds:8.1f} ms {100 * seconds / whole:6.2f} %")
+                print(f"  durable  {1000 * durable:8.1f} ms {100 * durable / whole:6.2f} %")
+                print(f"  digest   {batch.content_digest}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""Coverage-guided fuzzing of every reader, with atheris.
+
+    python tests/fuzz/run.py --seconds 600 [--targets csv dossier ...] [--corpus build/fuzz]
+
+Each target runs in processes of its own, for a decoder that aborts takes its process with it: the
+file is kept, and another process goes on. What was found is tried once more in a fresh process, and
+stands in CORPUS/TARGET/found; what is ours to answer for goes into tests/fuzz/cases/TARGET with its
+repair, and tests/test_fuzz_cases.py reads it ever after. Exit code 1: something was found.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+HANG_SECONDS = 20
+INPUT_BYTES_MAX = 1 << 16
+MEMORY_MIB = 3000
+DIED = re.compile(
+    r"(?:^|\n)(\w[\w.]*(?:Error|Exception|Changed)\b[^\n]*)|Fatal Python error: ([^\n]*)"
+)
+EXECUTIONS = re.compile(r"^(?:#(\d+)\t|stat::number_of_executed_units:\s*(\d+))", re.MULTILINE)
+
+
+def child(target: str, corpus: Path, found: Path, seconds: int) -> None:
+    """Fuzz in this process until the time is over or something is found."""
+    import atheris
+
+    with atheris.instrument_imports(include=["switch"]):
+        import targets
+    bench = targets.bench()
+    # The bytes stay: libFuzzer writes them before the process goes.
+    words = [sys.argv[0], f"-artifact_prefix={found}/", f"-max_total_time={seconds}"]
+    words += [f"-timeout={HANG_SECONDS}", f"-rss_limit_mb={MEMORY_MIB}"]
+    words += [f"-max_len={INPUT_BYTES_MAX}", f"-dict={HERE / 'words.dict'}"]
+    words += ["-print_final_stats=1", str(corpus)]
+    atheris.Setup(words, lambda data: targets.feed(target, bench, data))
+    atheris.Fuzz()
+
+
+def replay(target: str, path: Path) -> str:
+    """How one file ends in a fresh process; '' where it is read or refused as it should be."""
+    command = [sys.executable, "-X", "faulthandler", str(HERE / "run.py"), "--replay", target]
+    try:
+        done = subprocess.run(
+            [*command, str(path)],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=5 * HANG_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"no end after {5 * HANG_SECONDS} s"
+    if done.returncode == 0:
+        return ""
+    said = [a or b for a, b in DIED.findall(done.stderr)]
+    frames = re.findall(r'File "[^"]*/(\w+/\w+\.py)", line (\d+)', done.stderr)
+    # faulthandler shows the innermost frame first, a traceback last.
+    frame = frames[0 if done.returncode < 0 else -1] if frames else ("?", "?")
+    words = said[-1] if said else done.stderr[-300:]
+    return f"exit {done.returncode}, {words} at {':'.join(frame)}"
+
+
+def fuzz(target: str, seconds: int, folder: Path) -> tuple[int, int, dict[str, list[Path]]]:
+    """(executions, processes that ended early, files by how they end) of one target."""
+    import targets
+
+    corpus, found = folder / target / "corpus", folder / target / "found"
+    for path in (corpus, found):
+        path.mkdir(parents=True, exist_ok=True)
+    made = folder / target / "seeds"
+    made.mkdir(exist_ok=True)
+    known = HERE / "cases" / target
+    seeds = targets.TARGETS[target].seeds(made)
+    seeds += [path.read_bytes() for path in (known.iterdir() if known.is_dir() else ())]
+    for data in seeds:
+        (corpus / targets.case_name(data)).write_bytes(data)
+    shutil.rmtree(made)
+    executions = stopped = 0
+    end = time.monotonic() + seconds
+    while (left := int(end - time.monotonic())) > 0:
+        command = [sys.executable, str(HERE / "run.py"), "--child", target, str(corpus), str(found)]
+        log = folder / target / "log"
+        with log.open("w", encoding="utf-8") as out, contextlib.suppress(subprocess.TimeoutExpired):
+            subprocess.run(
+                [*command, str(left)],
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                timeout=left + 60,
+                check=False,
+                cwd=folder / target,
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path[1:])},
+            )
+        numbers = EXECUTIONS.findall(log.read_text("utf-8", "replace"))
+        executions += max((int(a or b) for a, b in numbers), default=0)
+        if end - time.monotonic() > 5:
+            stopped += 1
+    ends: dict[str, list[Path]] = {}
+    for path in sorted(found.iterdir()):
+        how = replay(target, path)
+        if how:
+            ends.setdefault(how, []).append(path)
+    return executions, stopped, ends
+
+
+def main() -> None:
+    if "--child" in sys.argv:
+        target, corpus, found, seconds = sys.argv[2:6]
+        child(target, Path(corpus), Path(found), int(seconds))
+        return
+    sys.path[:0] = [str(HERE)]
+    import targets
+
+    if "--replay" in sys.argv:
+        bench = targets.bench()
+        try:
+            targets.feed(sys.argv[2], bench, Path(sys.argv[3]).read_bytes())
+        finally:
+            shutil.rmtree(bench.folder, ignore_errors=True)
+        return
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=int, default=600, help="for each target")
+    parser.add_argument("--targets", nargs="*", default=list(targets.TARGETS))
+    parser.add_argument("--corpus", type=Path, default=HERE.parents[1] / "build/fuzz")
+    options = parser.parse_args()
+    try:
+        import atheris  # noqa: F401
+    except ImportError as error:
+        raise SystemExit(f"NOT FUZZED: atheris is not installed ({error})") from error
+    bad = 0
+    for target in options.targets:
+        executions, stopped, ends = fuzz(target, options.seconds, options.corpus.resolve())
+        print(f"{target:14} {executions:9,} executions, {stopped} early ends", flush=True)
+        for how, paths in ends.items():
+            bad += 1
+            print(f"    {len(paths)} x {how}: {paths[0]}", flush=True)
+    raise SystemExit(bad > 0)
+
+
+if __name__ == "__main__":
+    main()

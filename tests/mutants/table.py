@@ -1,0 +1,310 @@
+"""The mutants: a file of src/switch, the text that is changed, the mistake, the test that sees it.
+
+The text must stand exactly once in its file. Short texts live longest; where one moves, its line
+here moves with it (tests/test_mutants.py says which).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Mutant(NamedTuple):
+    file: str
+    what: str
+    old: str
+    new: str
+    test: str
+    """FILE::TEST below tests/."""
+
+
+RUN = "test_run.py::test_run__"
+REGISTER = "test_run.py::test_register__"
+BAD = "test_bad_inputs.py::test_bad_inputs__"
+NAMES = "test_names.py::test_names__"
+KERNELS = "test_kernels.py::test_"
+COMMIT = "test_commit.py::test_"
+SYNCED = "test_commit.py::test_commit__everything_is_synced_before_it_has_its_name"
+SIMULATION = "test_simulation.py::test_"
+
+SCREEN = [
+    ("an amount of zero is paid", "amount[i] <= 0:", "amount[i] < 0:",
+     BAD + "wrong_line_has_a_reason"),
+    ("the clearing limit itself is refused", "> rules.clearing_limit", ">= rules.clearing_limit",
+     RUN + "amount_at_the_limits_is_fine"),
+    ("a participant's limit itself is refused", "> rules.amount_max[code]",
+     ">= rules.amount_max[code]", RUN + "amount_at_the_limits_is_fine"),
+    ("a participant's limit is skipped", "if amount > rules.amount_max[code]:", "if False:",
+     RUN + "answers_are_the_generators_truth"),
+    ("suspended participants receive", "if rules.suspended[code]:", "if False:",
+     RUN + "held_line_clears_when_its_participant_is_active_again"),
+    ("who died on the value date is alive", "rules.since[low].day <= rules.value_day",
+     "rules.since[low].day < rules.value_day", KERNELS + "screen__status_holds_from_its_day_on"),
+    ("the search for a day steps over an entry", "low = middle + 1", "low = middle + 2",
+     KERNELS + "screen__status_holds_from_its_day_on"),
+    ("a listed account ends a day early", "<= rules.value_day <= rules.lists[at].valid_to",
+     "<= rules.value_day < rules.lists[at].valid_to",
+     RUN + "account_that_counts_on_the_value_date"),
+    ("an account begins a day late", "person.valid_from > rules.value_day",
+     "person.valid_from >= rules.value_day", RUN + "account_that_counts_on_the_value_date"),
+    ("the dead are said to be missing", "life == DECEASED", "life != DECEASED",
+     RUN + "answers_are_the_generators_truth"),
+    ("who has an account is a known person", "if person.word & KNOWN == 0:",
+     "if person.word == 0:", KERNELS + "screen__an_account_makes_nobody_known"),
+    ("accounts of the table by the wrong line", "first + i, &participant[i]", "i, &participant[i]",
+     KERNELS + "core__threads_change_no_given_account"),
+    ("any province is one", "and rules.province[person_id // ID_PER_PROVINCE]", "and True",
+     BAD + "wrong_line_has_a_reason"),
+    ("only the first account of a list is looked at", "        at += 1\n    return NULL",
+     "        break\n    return NULL", RUN + "account_that_counts_on_the_value_date"),
+    ("another person's accounts are searched", "rules.lists[at].row == person.row",
+     "rules.lists[at].row >= person.row",
+     KERNELS + "screen__nobody_is_paid_to_the_next_persons_account"),
+]  # fmt: skip
+
+LEDGER = [
+    ("who was paid before is paid again", "if pair[0] & bit:", "if False:",
+     RUN + "paid_history_is_not_paid_again"),
+    ("a duplicate in the table is paid", "if pair[1] & bit:", "if False:",
+     RUN + "of_equal_lines_the_first_clears"),
+    ("a paid bit forgets its neighbours", "pair[1] |= bit", "pair[1] = bit",
+     RUN + "another_table_is_refused_exactly_what_was_cleared_before"),
+    ("a bit of half a word", "<uint64_t> 1 << (row & 63)", "<uint64_t> 1 << (row & 31)",
+     RUN + "answers_are_the_generators_truth"),
+    ("the history marks other rows", "bits[2 * <uint64_t> (rows[i] >> 6)]",
+     "bits[2 * <uint64_t> (rows[i] >> 7)]", RUN + "answers_are_the_generators_truth"),
+    ("payer and receiver are exchanged",
+     "debtor_agent[debtor[i]] * sums.participants + participant[i]",
+     "participant[i] * sums.participants + debtor_agent[debtor[i]]",
+     RUN + "positions_are_the_sums_of_the_lines_and_sum_to_zero"),
+    ("a cleared line is not counted", "sums.pair_count[pair] += 1", "pass",
+     RUN + "positions_are_the_sums_of_the_lines_and_sum_to_zero"),
+    ("a cleared amount is not added", "sums.pair_sum[pair] = by_pair", "pass",
+     RUN + "positions_are_the_sums_of_the_lines_and_sum_to_zero"),
+    ("a sum of a pair wraps around",
+     "add_overflows(sums.pair_sum[pair], amount[i], &by_pair)\n                    or ",
+     "(add_overflows(sums.pair_sum[pair], amount[i], &by_pair) and False)\n                    or ",
+     KERNELS + "ledger__a_sum_that_leaves_64_bits_stops"),
+    ("a sum of a benefit wraps around",
+     "or add_overflows(sums.benefit_sum[benefit[i]], amount[i], &by_benefit)",
+     "or (add_overflows(sums.benefit_sum[benefit[i]], amount[i], &by_benefit) and False)",
+     KERNELS + "ledger__a_sum_that_leaves_64_bits_stops"),
+    ("a duplicate has no reason", "reason[i] = verdict", "pass",
+     RUN + "of_equal_lines_the_first_clears"),
+    ("a carry of refused money is lost", "* (1 << 62) + low", "* (1 << 61) + low",
+     RUN + "sum_that_leaves_64_bits_only_on_the_way_is_fine"),
+    ("refused money is cut to 64 bits", "cdef int128 wide = start", "cdef long long wide = start",
+     KERNELS + "ledger__a_total_is_exact_or_refused"),
+    ("a key too many", "if self.keys == KEYS_MAX:", "if self.keys > KEYS_MAX:",
+     KERNELS + "ledger__takes_4096_keys_and_no_more"),
+]  # fmt: skip
+
+TABLE = [
+    ("a growing table loses its records", "to[0] = self.slots[at]", "pass",
+     REGISTER + "paid_bits_stay_true_while_the_register_grows"),
+    ("two strangers get one row", "self.count += 1", "pass",
+     REGISTER + "upsert_replaces_by_key_and_keeps_the_rest"),
+    ("an upsert forgets that accounts are listed", "kept = person.word & (HAS_ACCOUNT | LISTED)",
+     "kept = person.word & HAS_ACCOUNT", KERNELS + "table__people_keep_their_listed_accounts"),
+    ("forgotten people stay known", "ID_MASK | USED | HAS_ACCOUNT | LISTED",
+     "ID_MASK | USED | HAS_ACCOUNT | LISTED | KNOWN",
+     REGISTER + "replace_swaps_the_whole_of_what_is_given"),
+    ("an account that ends is for ever", "if entries[first].valid_to != DAY_MAX or (",
+     "if (", RUN + "account_that_counts_on_the_value_date"),
+    ("a second account is overlooked", "last - first > 1 or not 0 <", "last - first > 2 or not 0 <",
+     RUN + "account_that_counts_on_the_value_date"),
+    ("the last priority counts first", "return a.priority < b.priority",
+     "return a.priority > b.priority", RUN + "account_that_counts_on_the_value_date"),
+    ("the latest account counts first", "return a.valid_from < b.valid_from",
+     "return a.valid_from > b.valid_from", RUN + "account_that_counts_on_the_value_date"),
+    ("the longer of two texts comes first", "    return m < n", "    return m > n",
+     RUN + "account_that_counts_on_the_value_date"),
+    ("an account stays as it was", "                        target[k] = entry\n", "",
+     REGISTER + "upsert_replaces_by_key_and_keeps_the_rest"),
+    ("the first of a person's accounts is not sorted", "while k > kept and",
+     "while k > kept + 1 and",
+     RUN + "account_that_counts_on_the_value_date"),
+    ("an account of 255 bytes is refused", "length > 255:", "length > 254:",
+     RUN + "account_that_counts_on_the_value_date"),
+    ("an account's text by the wrong place", "REFERENCE | (heap_start + used)", "REFERENCE | used",
+     KERNELS + "register__texts_of_accounts_stay_when_others_come"),
+]  # fmt: skip
+
+SHAPES = [
+    ("a search runs over the end of the table", "_table.pxd", "if at == capacity:",
+     "if at > capacity:", KERNELS + "table__ids_of_the_last_slot_go_on_at_the_first"),
+    ("any digit is one", "_account.pxd", "if text[i] < 48 or text[i] > 57:", "if text[i] < 48:",
+     KERNELS + "register__texts_of_accounts_stay_when_others_come"),
+    ("leading zeros are lost", "_account.pxd", "length = word >> 57", "length = (word >> 57) - 1",
+     RUN + "account_that_counts_on_the_value_date"),
+    ("a page is not cleared", "_pages.pyx", "memset(self.at, 0, size)", "pass",
+     KERNELS + "pages__are_zero_when_memory_is_used_again"),
+    ("a page is a byte short", "_pages.pyx", "self.size = size", "self.size = size - 1",
+     KERNELS + "pages__are_zero_when_memory_is_used_again"),
+]  # fmt: skip
+
+NAME_KEYS = [
+    ("two words are one", "total += blank", "pass", NAMES + "other_names_have_other_keys"),
+    ("a name of 140 characters is too long", "if characters > characters_max or",
+     "if characters >= characters_max or", NAMES + "odd_but_usable_names_have_a_key"),
+    ("control characters are names", "elif folded == UNUSABLE:\n            unusable = True",
+     "elif folded == UNUSABLE:\n            pass", NAMES + "unusable_names_have_no_key"),
+    ("a letter in three bytes too many", "if value < 0x800 or", "if value < 0x80 or",
+     KERNELS + "names__are_the_utf8_that_python_takes"),
+    ("a letter in two bytes too many", "if lead < 0xC2:", "if lead < 0xC0:",
+     KERNELS + "names__are_the_utf8_that_python_takes"),
+    ("a message shows the wrong letters", "text[i - 1] == 32", "text[i - 1] == 65",
+     NAMES + "a_message_shows_initials_only"),
+    ("a name is keyed without its end", "while i <= total:", "while i + 8 <= total:",
+     KERNELS + "names__every_letter_counts"),
+]  # fmt: skip
+
+TEXT = [
+    ("an amount one too large wraps around", "data[k] > 55", "data[k] > 56",
+     KERNELS + "text__amounts_are_exact_to_the_last_dong"),
+    ("a minus is lost", "-<int64_t> value if minus", "<int64_t> value if minus",
+     KERNELS + "text__amounts_are_exact_to_the_last_dong"),
+    ("an id of 13 digits is cut", "offsets[i + 1] - start != 12", "offsets[i + 1] - start < 12",
+     BAD + "file_is_refused_whole"),
+    ("a row may be narrower", "elif width != self.columns:", "elif width > self.columns:",
+     BAD + "file_is_refused_whole"),
+    ("surrogates are text", "self.high = 0x9F", "self.high = 0xBF",
+     KERNELS + "text__csv_is_the_utf8_that_python_takes"),
+    ("a quote that stays open", "            elif self.state == 2:\n                self.fault",
+     "            elif self.state == 9:\n                self.fault",
+     BAD + "file_is_refused_whole"),
+]  # fmt: skip
+
+WIRE = [
+    ("a receiver's lines begin one late", "            at += size", "            at += size + 1",
+     RUN + "clearing_files_hold_the_accepted_lines_in_table_order"),
+    ("a transfer id lacks its first digit", "for k in range(1, 11):", "for k in range(1, 10):",
+     KERNELS + "wire__transfer_ids_have_ten_digits"),
+    ("an account of the table by the next line", "word & ~(REFERENCE | IN_TABLE))",
+     "word & ~(REFERENCE | IN_TABLE)) + 1", RUN + "account_of_the_table_wins"),
+    ("a text takes the length of its neighbour",
+     "length = offsets[value + 1] - offsets[value]",
+     "length = offsets[value + 1] - offsets[value] - 1",
+     RUN + "clearing_file_carries_account_purpose_and_end_to_end_id"),
+]  # fmt: skip
+
+CORE = [
+    ("a thread leaves its last line out", "min(n, at + step)", "min(n, at + step - 1)",
+     RUN + "threads_and_chunks_change_no_byte"),
+    ("cleared waiting lines are no payments before", "bits[0::2] |= bits[1::2]", "pass",
+     KERNELS + "core__what_is_sealed_was_paid_before"),
+    ("who was cleared is forgotten", "self._bits[key][1::2]", "self._bits[key][0::2]",
+     RUN + "same_bytes_under_another_id_pay_nothing_twice"),
+]  # fmt: skip
+
+ROAD = [
+    ("a segment is lost", '            "held.parquet": self.held,\n', "",
+     RUN + "held_line_clears_when_an_account_appears"),
+    ("earlier paid bits are forgotten", "words[: len(before)] |= before", "pass",
+     COMMIT + "paid__of_every_earlier_batch_is_remembered"),
+    ("paid bits are not named", 'paid_rows.append((*key, f"batches/{name}/{file}"))', "pass",
+     RUN + "same_bytes_under_another_id_pay_nothing_twice"),
+    ("a waiting line is dropped", "        self._hold(batch, lines, reason)\n", "",
+     RUN + "held_lines_survive_many_runs_and_registers"),
+    ("lost lines are not noticed", "        self._require_nothing_lost(summary)\n", "",
+     COMMIT + "run__a_lost_line_stops_it"),
+    ("a full clearing account is not noticed",
+     "        settlement.require_settled(after, self.cycle)\n", "",
+     COMMIT + "run__money_left_on_the_clearing_account_stops_it"),
+    ("cover is not asked for",
+     "        settlement.require_cover(directory, nets, balances, guarded)\n", "",
+     RUN + "guarded_account_without_funds_refuses_the_table"),
+    ("a balance is not kept",
+     '            yield "INSERT OR REPLACE INTO balances VALUES (?, ?)", (account, balance)\n',
+     "            pass\n", RUN + "guarded_account_pays_to_its_last_dong_and_no_further"),
+]  # fmt: skip
+
+STORE = [
+    ("files are not synced", "            sync_file(path)\n        for path in sorted",
+     "        for path in sorted", SYNCED),
+    ("the batch's folder is not synced", "        sync_folder(draft)\n", "", SYNCED),
+    ("the renamed folder is not synced", "rename(folder)\n        sync_folder(folder.parent)\n",
+     "rename(folder)\n", SYNCED),
+    ("the journal's name is not synced", "        sync_folder(folder)\n", "",
+     COMMIT + "transaction__the_journals_name_is_synced_before_the_commit"),
+    ("a journal in memory", "journal_mode = DELETE", "journal_mode = MEMORY",
+     COMMIT + "catalog__is_opened_with_a_journal_on_disk"),
+    ("commits that are not synced", "synchronous = EXTRA", "synchronous = OFF",
+     COMMIT + "catalog__is_opened_with_a_journal_on_disk"),
+    ("pages reach the catalog early", "cache_spill = OFF", "cache_spill = ON",
+     COMMIT + "catalog__is_opened_with_a_journal_on_disk"),
+    ("a batch may stand twice", "    UNIQUE (source, batch_id)) STRICT;", "    CHECK (1)) STRICT;",
+     COMMIT + "catalog__takes_no_batch_twice"),
+    ("no checkpoint after a commit",
+     "                _write_checkpoint(self.path, self._db)\n        except EnvironmentFailed",
+     "        except EnvironmentFailed",
+     SIMULATION + "store__an_old_catalog_is_refused_and_nothing_moves"),
+    ("an old catalog is taken", 'if not links or links[0]["link"] != said.link:',
+     "if not said.link:",
+     SIMULATION + "store__an_old_catalog_is_refused_and_nothing_moves"),
+    ("leftovers stay where they are", "                (self.path / kind / name).rename(target)\n",
+     "", "test_run.py::test_open__leftovers_of_a_crash_go_to_quarantine"),
+    ("a lost folder is not missed", "if named - present:", "if False:",
+     "test_run.py::test_open__lost_batch_folder_stops"),
+    ("two writers at once", "fcntl.LOCK_EX if writing", "fcntl.LOCK_SH if writing",
+     "test_run.py::test_command__locked_home_exits_4"),
+    ("a broken commit is gone over", "        if self.stopped:\n", "        if False:\n",
+     "crash/test_crash.py::test_commit__broken_off_stops_the_engine"),
+    ("the audit chain is cut", "(seq, at, kind, text, previous, link_of(previous,",
+     "(seq, at, kind, text, previous, link_of(GENESIS,",
+     "test_run.py::test_verify__fresh_home_holds"),
+    ("files are not named", '                        self._db.execute("INSERT INTO files',
+     '                        str("INSERT INTO files',
+     "test_run.py::test_verify__a_strange_file_is_found"),
+]  # fmt: skip
+
+AT_REST = [
+    ("segment.py", "the last rows are not written",
+     "        self._flush()\n        self._writer.close()",
+     "        self._writer.close()", RUN + "answers_are_the_generators_truth"),
+    ("segment.py", "a digest of less than the file", "self._hash.update(view)",
+     "self._hash.update(view[:-1])", "test_run.py::test_verify__changes_nothing"),
+    ("segment.py", "nothing is ever synced", "        os.fsync(handle)\n", "        pass\n",
+     SYNCED),
+    ("paid.py", "the last rows have no bit", "(rows + 63) // 64", "rows // 64",
+     REGISTER + "paid_bits_stay_true_while_the_register_grows"),
+    ("paid.py", "one history replaces another", "before[: len(part)] |= part",
+     "before[: len(part)] = part", COMMIT + "paid__of_every_earlier_batch_is_remembered"),
+    ("engine.py", "other content under an old id", 'if digest != known["digest"]:', "if False:",
+     RUN + "same_id_with_other_content_is_refused"),
+    ("engine.py", "a copy that is seen half written", "                aside.replace(target)\n", "",
+     RUN + "out_holds_copies_of_the_committed_files"),
+    ("settlement.py", "a debit that adds", "after.get(posting.debit, 0) - posting.amount",
+     "after.get(posting.debit, 0) + posting.amount",
+     RUN + "guarded_account_pays_to_its_last_dong_and_no_further"),
+    ("settlement.py", "a cap may not be reached", "-net > cap", "-net >= cap",
+     COMMIT + "settlement__a_cap_may_be_reached_and_not_passed"),
+    ("settlement.py", "the last dong stays", "balances.get(account, 0) + net < 0",
+     "balances.get(account, 0) + net <= 0",
+     RUN + "guarded_account_pays_to_its_last_dong_and_no_further"),
+    ("netting.py", "on-us lines enter positions", "    np.fill_diagonal(between_sum, 0)\n", "",
+     RUN + "on_us_lines_are_sent_but_stand_in_no_position"),
+    ("netting.py", "a position with the wrong sign", "credit_sum - debit_sum,",
+     "debit_sum - credit_sum,", RUN + "positions_are_the_sums_of_the_lines_and_sum_to_zero"),
+    ("netting.py", "wallets settle for themselves", "nets[position.settled_by] =",
+     "nets[position.participant] =", RUN + "wallet_is_settled_by_its_bank"),
+]  # fmt: skip
+
+
+def _of(file: str, rows: list[tuple[str, str, str, str]]) -> list[Mutant]:
+    return [Mutant(file, *row) for row in rows]
+
+
+MUTANTS = [
+    *_of("_screen.pyx", SCREEN),
+    *_of("_ledger.pyx", LEDGER),
+    *_of("_table.pyx", TABLE),
+    *(Mutant(file, what, *rest) for what, file, *rest in SHAPES),
+    *_of("_names.pyx", NAME_KEYS),
+    *_of("_text.pyx", TEXT),
+    *_of("_wire.pyx", WIRE),
+    *_of("_core.pyx", CORE),
+    *_of("road.py", ROAD),
+    *_of("store.py", STORE),
+    *(Mutant(*row) for row in AT_REST),
+]

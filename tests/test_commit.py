@@ -1,0 +1,177 @@
+"""The commit protocol from inside: what must be durable, what is refused, what must be noticed.
+
+tests/crash breaks it from outside, call by call; here single promises of its parts stand by
+themselves, so that a mistake in one of them is named.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scene import (
+    BANK,
+    PARTICIPANTS,
+    TREASURY,
+    account,
+    entitlement,
+    line,
+    make_home,
+    paid_table,
+    pay,
+    person,
+    reasons,
+    run,
+    tree_digest,
+)
+
+import switch
+from switch import road, settlement, store
+from switch.errors import InputRefused
+
+
+def test_catalog__is_opened_with_a_journal_on_disk(village: Path) -> None:
+    """Rollback journal as a file, everything synced, nothing in the catalog before COMMIT."""
+    with switch.open(village) as engine:
+        settings = {
+            name: engine.home.rows(f"PRAGMA {name}")[0][0]
+            for name in ("journal_mode", "synchronous", "cache_spill", "foreign_keys")
+        }
+    assert settings == {
+        "journal_mode": "delete",
+        "synchronous": 3,
+        "cache_spill": 0,
+        "foreign_keys": 1,
+    }
+
+
+def test_catalog__takes_no_batch_twice(village: Path) -> None:
+    pay(village, [line(1)])
+    db = sqlite3.connect(village / "catalog.sqlite")
+    columns = [row[1] for row in db.execute("PRAGMA table_info(batches)")]
+    others = ", ".join("seq + 1" if name == "seq" else name for name in columns)
+    with pytest.raises(sqlite3.IntegrityError, match=r"batches\.source, batches\.batch_id"):
+        db.execute(f"INSERT INTO batches SELECT {others} FROM batches")
+    db.close()
+
+
+def test_transaction__the_journals_name_is_synced_before_the_commit(
+    village: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A journal whose name is lost cannot be played back. SQLite passes over a failure there."""
+    said: list[str] = []
+    real = store.sync_folder
+
+    def sync_folder(path: Path) -> None:
+        said.append(f"sync {path.name}")
+        real(path)
+
+    monkeypatch.setattr(store, "sync_folder", sync_folder)
+    with switch.open(village) as engine:
+        engine.home._db.set_trace_callback(said.append)
+        run(engine, [line(1)])
+        engine.home._db.set_trace_callback(None)
+    end = said.index("COMMIT")
+    assert said[end - 1] == f"sync {village.name}"
+    assert any(words.startswith("INSERT INTO audit") for words in said[:end])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the names of open files in /proc")
+def test_commit__everything_is_synced_before_it_has_its_name(
+    village: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each file, each folder and the draft; then the rename; then the folder that has the name."""
+    said: list[tuple[str, Path]] = []
+    fsync, rename = os.fsync, Path.rename
+
+    def record_sync(handle: int) -> None:
+        said.append(("sync", Path(os.readlink(f"/proc/self/fd/{handle}"))))
+        fsync(handle)
+
+    def record_rename(path: Path, target: Path) -> Path:
+        if target.parent.name == "batches":
+            inside = set(path.rglob("*"))
+            synced = {p for what, p in said if what == "sync"}
+            said.append(("rename", path))
+            assert inside | {path} <= synced, sorted(map(str, inside - synced))
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", record_sync)
+    monkeypatch.setattr(Path, "rename", record_rename)
+    batch = pay(village, [line(1), line(20)])
+    assert {path.suffix for path in batch.folder.rglob("*")} >= {".parquet", ".json", ".bits", ""}
+    renamed = next(i for i, (what, _) in enumerate(said) if what == "rename")
+    assert said[renamed + 1] == ("sync", village / "batches")
+
+
+@pytest.mark.parametrize("batches", [1, 2, 3])
+def test_paid__of_every_earlier_batch_is_remembered(village: Path, batches: int) -> None:
+    """Bits of a batch are those of all batches before it too, and of every paid history."""
+    with switch.open(village) as engine:
+        engine.register(paid_history=paid_table([entitlement(8)]))
+        engine.register(paid_history=paid_table([entitlement(9)]))
+        for number in range(1, batches + 1):
+            assert reasons(run(engine, [line(number)], f"B{number}")) == [None]
+        last = run(engine, [line(n) for n in range(1, 10)], "LAST")
+    assert reasons(last) == ["AM05"] * batches + [None] * (7 - batches) + ["AM05"] * 2
+    assert switch.verify(village)
+
+
+@pytest.mark.parametrize("lost", ["count", "sum"])
+def test_run__a_lost_line_stops_it(
+    village: Path, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    """A core that forgets a line, or a dong, is found out before anything is committed."""
+
+    class Forgetful(road.Core):  # type: ignore[misc]
+        def tally(self) -> Any:
+            (count, money), *others = super().tally()
+            forgotten = (int(lost == "count"), int(lost == "sum")) if count else (0, 0)
+            return [(count - forgotten[0], money - forgotten[1]), *others]
+
+    before = tree_digest(village)
+    with monkeypatch.context() as patch:
+        patch.setattr(road, "Core", Forgetful)
+        with pytest.raises(AssertionError, match=r"missing|add up"):
+            pay(village, [line(1), line(2)])
+    assert tree_digest(village) == before
+    assert reasons(pay(village, [line(1), line(2)])) == [None, None]
+
+
+def test_run__money_left_on_the_clearing_account_stops_it(
+    village: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = settlement.apply
+
+    def leave_a_dong(*args: Any) -> dict[str, int]:
+        after = real(*args)
+        (clearing,) = (name for name in after if name.startswith("S.CLEARING"))
+        return after | {clearing: 1}
+
+    before = tree_digest(village)
+    with monkeypatch.context() as patch:
+        patch.setattr(settlement, "apply", leave_a_dong)
+        with pytest.raises(AssertionError, match="is not zero"):
+            pay(village, [line(1)])
+    assert tree_digest(village) == before
+
+
+@pytest.mark.parametrize(("cap", "refused"), [(1_000_001, False), (1_000_000, True)])
+def test_settlement__a_cap_may_be_reached_and_not_passed(
+    tmp_path: Path, cap: int, refused: bool
+) -> None:
+    participants = [
+        row | {"net_debit_cap": cap if row["participant"] == TREASURY else None}
+        for row in PARTICIPANTS
+    ]
+    home = make_home(tmp_path / "h", [person(1)], [account(1)], participants=participants)
+    if refused:
+        with pytest.raises(InputRefused, match="NET_DEBIT_CAP"):
+            pay(home, [line(1)])
+    else:
+        batch = pay(home, [line(1)])
+        assert batch.summary["settlement"]["nets"] == {BANK: 1_000_001, TREASURY: -1_000_001}
