@@ -10,6 +10,9 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t
 
 from switch._types cimport int128
 
+cdef extern from *:
+    int lowest_bit "__builtin_ctzll" (unsigned long long) noexcept nogil
+
 cdef enum:
     DIGIT_BITS = 11
     DIGITS = 2048           # 2**DIGIT_BITS
@@ -17,6 +20,7 @@ cdef enum:
     FREED_MAX = 16          # participants that an attempt frees, with two payments at most each
     TOUCHED_MAX = 64        # more than 2 + 2 * FREED_MAX, see try_with
     LOOKS_MAX = 512         # pairs that are looked at to free one participant
+    SUBSETS_OF_MAX = 20     # payments whose subsets are all looked at
 
 
 def rank(const int64_t[::1] amount, int32_t[::1] ranked, int32_t[::1] work):
@@ -141,6 +145,12 @@ cdef class ByValue:
         with nogil:
             done = free_any(&self.pool)
         return done
+
+    def try_all(self):
+        """The best set of all, of at most SUBSETS_OF_MAX payments; equal ones: the first found."""
+        assert self.pool.n <= SUBSETS_OF_MAX
+        with nogil:
+            try_all(&self.pool)
 
     def improve(self):
         """From a set with which nobody lacks anything to one of higher value, until no single
@@ -384,6 +394,27 @@ cdef bint add_back(Pool *pool) noexcept nogil:
                 toggle(pool, k)
                 again = True
     return True
+
+
+cdef void try_all(Pool *pool) noexcept nogil:
+    """Go through all sets by toggling one payment at a time (Gray code), from the present one."""
+    cdef Py_ssize_t turn, turns = <Py_ssize_t> 1 << pool.n, best = 0, p
+    cdef int64_t gain = 0, most = 0
+    cdef int k, lacking = 0
+    for turn in range(1, turns):
+        k = lowest_bit(turn)
+        gain += -pool.amount[k] if pool.kept[k] else pool.amount[k]
+        lacking -= (pool.left[pool.sender[k]] < 0) + (pool.left[pool.receiver[k]] < 0)
+        toggle(pool, k)
+        lacking += (pool.left[pool.sender[k]] < 0) + (pool.left[pool.receiver[k]] < 0)
+        if lacking == 0 and gain > most:
+            most = gain
+            best = turn
+    # The last set differs from the first by the last payment alone; back, then on to the best.
+    toggle(pool, <int32_t> (pool.n - 1))
+    for p in range(pool.n):
+        if (best ^ best >> 1) >> p & 1:
+            toggle(pool, <int32_t> p)
 
 
 cdef bint try_with(Pool *pool, int32_t k) noexcept nogil:

@@ -135,7 +135,7 @@ cdef void nearest(Net net) noexcept nogil:
     """distance: how far, in reduced cost, the nearest participant is that can bear something.
 
     Dijkstra on the dense matrix, backwards from all who can bear."""
-    cdef Py_ssize_t v, w, best
+    cdef Py_ssize_t v, best
     cdef int64_t step
     for v in range(net.n):
         net.seen[v] = 0
@@ -159,7 +159,7 @@ cdef bint push(Net net, int32_t source) noexcept nogil:
     """Move what the source lacks along one path of length zero to somebody who can bear it.
 
     A participant that leads nowhere stays seen for the rest of the pass."""
-    cdef Py_ssize_t n = net.n, depth = 0, v, w, k
+    cdef Py_ssize_t n = net.n, depth = 0, v, w = 0, k
     cdef int64_t most, free
     net.stack[0] = source
     net.seen[source] = 1

@@ -20,6 +20,8 @@ from switch.liquidity.queue import Amounts, PaymentQueue, amounts, floors
 STEPS_MAX = 5_000_000
 """Payments looked at; some tens of milliseconds. It is work and not time, so that an answer does
 not depend on the machine."""
+ALL_SUBSETS_MAX = 20
+"""Up to so many payments every subset is looked at."""
 FLOWS_MAX = 32
 """How often the flow is asked again before payments are cancelled without it."""
 
@@ -27,16 +29,16 @@ FLOWS_MAX = 32
 class ByValue(NamedTuple):
     """What settles together, and how far it can be from the best.
 
-    kept bool[N]; balance i64[P] afterwards; value and count of what settles. bound: nothing above
-    it can settle; gap: (bound - value) / bound. level i64[P] proves the bound: what one unit more
-    of liquidity at a participant would let settle. complete: the search ended by itself, and not
-    with its steps or its time.
+    kept bool[N]; balance i64[P] afterwards; value and payments_count: of what settles. bound:
+    nothing above it can settle; gap: (bound - value) / bound. level i64[P] proves the bound: what
+    one unit more of liquidity at a participant would let settle. complete: the search ended by
+    itself, and not with its steps or its time.
     """
 
     kept: NDArray[np.bool_]
     balance: Amounts
     value: int
-    count: int
+    payments_count: int
     bound: int
     gap: float
     level: Amounts
@@ -86,7 +88,8 @@ def settle_by_value(
     parts of pairs; what is then still lacking is freed from the highest level down, at the least
     cost by the levels; the flow is asked again for what that leaves. In the end payments are added
     back in descending amount, and exchanged as long as that gains. Never below what settles in
-    order; with too few steps it is that.
+    order; with too few steps it is that. Up to 20 payments the answer is the best, and its own
+    bound.
     """
     p, n = queue.participants, len(queue)
     before = amounts(balance, p, "balance")
@@ -96,7 +99,7 @@ def settle_by_value(
     flow = least_cancelled(queue.pair_sum, left)
     bound = queue.value - int(flow.cancel.sum())
     kept, balance_after, complete = ordered.kept, ordered.balance, True
-    if ordered.count < n:
+    if ordered.payments_count < n:
         level = flow.level.copy()
         pair_sum = queue.pair_sum.ravel().copy()
         chosen = np.ones(n, np.uint8)
@@ -121,7 +124,11 @@ def settle_by_value(
             left[:] = ordered.balance - least
             pair_sum[:] = _sums(queue, ordered.kept)
         level[:] = flow.level
-        complete = choice.improve()
+        if n <= ALL_SUBSETS_MAX:
+            choice.try_all()
+            bound = queue.value_of(chosen.view(np.bool_))
+        else:
+            complete = choice.improve()
         kept, balance_after = chosen.view(np.bool_), left + least
     value = queue.value_of(kept)
     gap = (bound - value) / bound if bound else 0.0

@@ -17,17 +17,17 @@ NO_LIMIT = 2**63 - 1
 class InOrder(NamedTuple):
     """What settles together in order, with the proof that nothing more can.
 
-    kept bool[N]; balance i64[P] afterwards; value and count of what settles. dropped i32: payments
-    in the order in which they had to go, each the last of its sender's at a moment when its sender
-    could not pay all that was left, so that no other set with the property holds it. head i64[P]:
-    the first payment of each queue that does not settle, -1 for none.
+    kept bool[N]; balance i64[P] afterwards; value and payments_count: of what settles. dropped i32:
+    payments in the order in which they had to go, each the last of its sender's at a moment when
+    its sender could not pay all that was left, so that no other set with the property holds it.
+    head i64[P]: the first payment of each queue that does not settle, -1 for none.
     `switch.liquidity.proof.require_in_order` goes through it again.
     """
 
     kept: NDArray[np.bool_]
     balance: Amounts
     value: int
-    count: int
+    payments_count: int
     dropped: NDArray[np.int32]
     head: Amounts
 
@@ -118,7 +118,7 @@ def _least(queue: PaymentQueue, before: Amounts, low: Amounts, reserved: Amounts
     """
     p, classes = reserved.shape
     paid = np.zeros((p, classes), np.int64)
-    priority = 0 if queue.priority is None else queue.priority
+    priority = np.zeros(len(queue), np.uint8) if queue.priority is None else queue.priority
     np.add.at(paid, (queue.sender, priority), queue.amount)
     rest = np.minimum(reserved, SUM_MAX) - paid.cumsum(axis=1)
     kept_back = np.zeros((p, classes), np.int64)
