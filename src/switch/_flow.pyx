@@ -5,10 +5,17 @@ least value to cancel, and the largest number of groups whose positions sum to z
 last two does not depend on how many payments there are. Nothing is allocated but small stacks.
 """
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+cdef extern from *:
+    """
+    #define SW_SUM_MAX ((1LL << 62) - 1)
+    """
+    const int64_t SUM_MAX "SW_SUM_MAX"
 
 cdef enum:
     GROUP_MOVERS_MAX = 20   # 2**20 subsets
+    BLOCK = 4096            # payments that are proven together
     FAR = 1 << 30           # beyond any level: a path is shorter than the participants are many
 
 
@@ -21,25 +28,63 @@ def pair_sums(
     Returns -1, or the index of the first payment that is none: an unknown participant, a payment
     to oneself, an amount below 1, or the one with which the total leaves 62 bits.
     """
-    cdef Py_ssize_t i, n = amount.shape[0]
-    cdef uint16_t s, r
-    cdef int64_t a, total = 0
-    cdef Py_ssize_t bad = -1
+    cdef Py_ssize_t n = amount.shape[0], bad = -1
     assert sender.shape[0] == receiver.shape[0] == n
     assert pair_sum.shape[0] == participants * participants
-    with nogil:
-        for i in range(n):
-            s, r, a = sender[i], receiver[i], amount[i]
-            # total stays below 2**62, so that adding an amount below 2**62 cannot wrap.
-            if (
-                s >= participants or r >= participants or s == r
-                or a < 1 or a >= <int64_t> 1 << 62 or total + a >= <int64_t> 1 << 62
-            ):
-                bad = i
-                break
-            total += a
-            pair_sum[s * participants + r] += a
+    if n:
+        with nogil:
+            bad = sum_pairs(n, &sender[0], &receiver[0], &amount[0], participants, &pair_sum[0])
     return bad
+
+
+cdef Py_ssize_t sum_pairs(
+    Py_ssize_t n, const uint16_t *sender, const uint16_t *receiver, const int64_t *amount,
+    Py_ssize_t participants, int64_t *pair_sum,
+) noexcept nogil:
+    """A block is proven as a whole, in a loop without branches, before it is added."""
+    cdef Py_ssize_t first = 0, until, i
+    cdef uint64_t total = 0, low, high, bits
+    cdef uint16_t most, same
+    while first < n:
+        until = min(first + BLOCK, n)
+        most = 0
+        same = 0
+        bits = low = high = 0
+        for i in range(first, until):
+            most = max(most, max(sender[i], receiver[i]))
+            same |= sender[i] == receiver[i]
+        for i in range(first, until):
+            # An amount below 1 or above 2**62 sets one of the two highest bits.
+            bits |= <uint64_t> amount[i] - 1
+            # In halves, so that no block leaves 64 bits.
+            low += <uint32_t> amount[i]
+            high += <uint64_t> amount[i] >> 32
+        if (
+            most >= participants or same or bits >> 62
+            or high + (low >> 32) > SUM_MAX >> 32 or total + (high << 32) + low > SUM_MAX
+        ):
+            return first_bad(first, n, sender, receiver, amount, participants, total)
+        total += (high << 32) + low
+        for i in range(first, until):
+            pair_sum[sender[i] * participants + receiver[i]] += amount[i]
+        first = until
+    return -1
+
+
+cdef Py_ssize_t first_bad(
+    Py_ssize_t first, Py_ssize_t n, const uint16_t *sender, const uint16_t *receiver,
+    const int64_t *amount, Py_ssize_t participants, uint64_t total,
+) noexcept nogil:
+    """The first payment that is none; there is one from `first` on."""
+    cdef Py_ssize_t i
+    for i in range(first, n):
+        if (
+            sender[i] >= participants or receiver[i] >= participants or sender[i] == receiver[i]
+            or amount[i] < 1 or <uint64_t> amount[i] > SUM_MAX - total
+        ):
+            return i
+        total += <uint64_t> amount[i]
+    return n - 1
 
 
 cdef struct Net:
