@@ -17,9 +17,9 @@ cdef enum:
     DIGIT_BITS = 11
     DIGITS = 2048           # 2**DIGIT_BITS
     CHANGES_MAX = 256       # of one attempt
-    FREED_MAX = 16          # participants that an attempt frees, with two payments at most each
-    TOUCHED_MAX = 64        # more than 2 + 2 * FREED_MAX, see try_with
-    LOOKS_MAX = 512         # pairs that are looked at to free one participant
+    FREED_MAX = 16          # turns of an attempt
+    TOUCHED_MAX = 64        # participants of an attempt
+    LOOKS_MAX = 512         # payments or pairs that are looked at for one participant
     SUBSETS_OF_MAX = 20     # payments whose subsets are all looked at
 
 
@@ -88,6 +88,7 @@ cdef struct Attempt:
     int changes
     int32_t touched[TOUCHED_MAX]
     int touches
+    bint full               # more were touched than are remembered
     int64_t gain
 
 
@@ -244,6 +245,7 @@ cdef bint free_fully(Pool *pool, Py_ssize_t p) noexcept nogil:
     while pool.left[p] < 0:
         attempt.changes = 0
         attempt.touches = 0
+        attempt.full = False
         attempt.gain = 0
         # Somebody who lacks something has a payment that settles: nobody begins below the floor.
         if not free_some(pool, &attempt, p, -1) or pool.steps < 0:
@@ -266,9 +268,11 @@ cdef inline void touch(Attempt *attempt, int32_t p) noexcept nogil:
     for i in range(attempt.touches):
         if attempt.touched[i] == p:
             return
-    if attempt.touches < TOUCHED_MAX:
-        attempt.touched[attempt.touches] = p
-        attempt.touches += 1
+    if attempt.touches == TOUCHED_MAX:
+        attempt.full = True
+        return
+    attempt.touched[attempt.touches] = p
+    attempt.touches += 1
 
 
 cdef inline Py_ssize_t after_covering(Pool *pool, Py_ssize_t p, int64_t amount) noexcept nogil:
@@ -287,8 +291,8 @@ cdef inline int128 cost_of(Pool *pool, int32_t k, int64_t lack) noexcept nogil:
     """What cancelling a payment costs by the levels, beyond what it frees.
 
     A payment that should settle (its level does not fall) costs what it misses. A receiver that
-    cannot bear it has to be freed in turn, never exactly: half the lack for a guess, and much more
-    where the lack would climb or go round."""
+    cannot bear it has to be freed in turn, never exactly: half the lack is a guess that was tried
+    out; where the lack would climb or go round it is much more."""
     cdef int64_t fall = pool.level[pool.sender[k]] - pool.level[pool.receiver[k]]
     cdef int128 cost = 0
     if fall < 1:
@@ -296,7 +300,7 @@ cdef inline int128 cost_of(Pool *pool, int32_t k, int64_t lack) noexcept nogil:
     if pool.left[pool.receiver[k]] < pool.amount[k]:
         if fall < 1:
             cost += <int128> lack * 4 + pool.amount[k]
-        elif pool.level[pool.receiver[k]] > 0:
+        else:
             cost += lack // 2
     return cost
 
@@ -378,6 +382,29 @@ cdef void refill(Pool *pool, Attempt *attempt) noexcept nogil:
                 change(pool, attempt, k)
 
 
+cdef void feed(Pool *pool, Attempt *attempt) noexcept nogil:
+    """Let payments of those touched who have something left settle, where the receiver lacks it."""
+    cdef int t
+    cdef Py_ssize_t p, i, looks
+    cdef int32_t k
+    for t in range(attempt.touches):
+        p = attempt.touched[t]
+        if pool.left[p] <= 0:
+            continue
+        looks = 0
+        for i in range(after_covering(pool, p, pool.left[p] + 1), pool.start[p + 1]):
+            k = pool.own[i]
+            looks += 1
+            if looks > LOOKS_MAX:
+                break
+            if (
+                not pool.kept[k] and pool.left[pool.receiver[k]] < 0
+                and pool.amount[k] <= pool.left[p] and attempt.changes < CHANGES_MAX
+            ):
+                change(pool, attempt, k)
+        pool.steps -= looks
+
+
 cdef bint add_back(Pool *pool) noexcept nogil:
     """Let payments settle after all, in descending amount, until none can; False out of steps."""
     cdef Py_ssize_t i
@@ -419,15 +446,14 @@ cdef void try_all(Pool *pool) noexcept nogil:
 
 cdef bint try_with(Pool *pool, int32_t k) noexcept nogil:
     """Let a payment settle, free who then lacks something, refill; taken back where nothing is
-    gained.
-
-    Only ends of k and receivers of what was cancelled can lack something, so that all of them are
-    among those touched."""
+    gained. Only ends of k and receivers of what was cancelled can lack something, so that all of
+    them are among those touched, as long as these are not too many."""
     cdef Attempt attempt
     cdef int i, freed = 0
     cdef Py_ssize_t p, worst = -1
     attempt.changes = 0
     attempt.touches = 0
+    attempt.full = False
     attempt.gain = 0
     change(pool, &attempt, k)
     while True:
@@ -438,12 +464,16 @@ cdef bint try_with(Pool *pool, int32_t k) noexcept nogil:
                 worst = p
         if worst < 0:
             refill(pool, &attempt)
-            if attempt.gain > 0:
+            if attempt.gain > 0 and not attempt.full:
                 return True
             break
         freed += 1
-        if (
-            freed > FREED_MAX or attempt.gain < -pool.amount[k]
+        # Those who have something left pay those who lack it; then others, who may in turn.
+        feed(pool, &attempt)
+        refill(pool, &attempt)
+        feed(pool, &attempt)
+        if pool.left[worst] < 0 and (
+            freed > FREED_MAX or attempt.full or attempt.gain < -pool.amount[k]
             or not free_some(pool, &attempt, worst, k)
         ):
             break
