@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,16 @@ def settled(ids: list[Any], answer: InOrder | ByValue) -> list[Any]:
 def exactly(queue: PaymentQueue, balance: Any, floor: Any = 0) -> ByValue:
     pytest.importorskip("highspy")
     return switch.settle_exactly(queue, balance, floor)
+
+
+def test_docs__the_example_of_the_settlement_page_holds() -> None:
+    page = Path(__file__).parents[1] / "docs" / "settlement.md"
+    blocks = re.findall(
+        r"^```python\n(.*?)^```$", page.read_text("utf-8"), re.DOTALL | re.MULTILINE
+    )
+    assert blocks
+    for block in blocks:
+        exec(compile(block, page.name, "exec"), {"__name__": "settlement"})
 
 
 UBIN = document("01_lsm_ubin_functional.json")

@@ -17,7 +17,7 @@ from switch import _choice, _flow
 from switch.liquidity.in_order import settle_in_order
 from switch.liquidity.queue import Amounts, PaymentQueue, amounts, floors
 
-STEPS_MAX = 10_000_000
+STEPS_MAX = 20_000_000
 """Payments looked at; some tens of milliseconds. It is work and not time, so that an answer does
 not depend on the machine."""
 ALL_SUBSETS_MAX = 20
