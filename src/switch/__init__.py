@@ -28,6 +28,14 @@ if TYPE_CHECKING:
         UsageError,
         VerificationFailed,
     )
+    from switch.liquidity.by_value import settle_by_value
+    from switch.liquidity.exact import settle_exactly
+    from switch.liquidity.in_order import settle_in_order
+    from switch.liquidity.queue import PaymentQueue, liquidity_needed
+    from switch.liquidity.stress import clearing_vector
+    from switch.liquidity.transfers import fewest_transfers
+    from switch.liquidity.unwind import recast, share_loss
+    from switch.netting import netting_of
     from switch.proof import verify
     from switch.sim.world import generate
 
@@ -45,7 +53,17 @@ _HOMES = {
     "SwitchError": "switch.errors",
     "UsageError": "switch.errors",
     "VerificationFailed": "switch.errors",
+    "PaymentQueue": "switch.liquidity.queue",
+    "clearing_vector": "switch.liquidity.stress",
+    "fewest_transfers": "switch.liquidity.transfers",
     "generate": "switch.sim.world",
+    "liquidity_needed": "switch.liquidity.queue",
+    "netting_of": "switch.netting",
+    "recast": "switch.liquidity.unwind",
+    "settle_by_value": "switch.liquidity.by_value",
+    "settle_exactly": "switch.liquidity.exact",
+    "settle_in_order": "switch.liquidity.in_order",
+    "share_loss": "switch.liquidity.unwind",
     "verify": "switch.proof",
 }
 
@@ -55,13 +73,23 @@ __all__ = [
     "EnvironmentFailed",
     "HomeLocked",
     "InputRefused",
+    "PaymentQueue",
     "Settings",
     "SwitchError",
     "UsageError",
     "VerificationFailed",
+    "clearing_vector",
+    "fewest_transfers",
     "generate",
     "init",
+    "liquidity_needed",
+    "netting_of",
     "open",
+    "recast",
+    "settle_by_value",
+    "settle_exactly",
+    "settle_in_order",
+    "share_loss",
     "verify",
 ]
 

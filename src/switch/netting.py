@@ -71,3 +71,40 @@ def settlement_nets(cycle: list[Position]) -> dict[str, int]:
 def gross_of(pair_sum: Any) -> int:
     """Everything that was cleared between different participants, before netting."""
     return sum(map(int, pair_sum.ravel())) - sum(map(int, np.diagonal(pair_sum)))
+
+
+class Netting(NamedTuple):
+    """What has to be paid before netting and after it, in minor units.
+
+    gross: every payment by itself. bilateral: the difference of each pair. multilateral: the net
+    positions of the payers, which no netting that keeps positions can get below.
+    """
+
+    gross: int
+    bilateral: int
+    multilateral: int
+
+    @property
+    def bilateral_ratio(self) -> float:
+        """Share of the gross amount that bilateral netting saves."""
+        return 1 - self.bilateral / self.gross if self.gross else 0.0
+
+    @property
+    def multilateral_ratio(self) -> float:
+        """Share of the gross amount that multilateral netting saves."""
+        return 1 - self.multilateral / self.gross if self.gross else 0.0
+
+
+def netting_of(pair_sum: Any) -> Netting:
+    """The three amounts from a matrix of sums, row pays column; the diagonal is on-us and left out.
+
+    pair_sum i64[P, P], from zero up. Sums are Python integers, so that none can leave 64 bits.
+    """
+    pairs = pair_sum.tolist()
+    n = range(len(pairs))
+    bilateral = sum(abs(pairs[i][j] - pairs[j][i]) for i in n for j in range(i))
+    nets = [sum(pairs[j][i] for j in n) - sum(pairs[i]) for i in n]
+    require_balanced(nets)
+    netting = Netting(gross_of(pair_sum), bilateral, sum(net for net in nets if net > 0))
+    assert netting.multilateral <= netting.bilateral <= netting.gross, netting
+    return netting

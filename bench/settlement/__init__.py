@@ -1,0 +1,1 @@
+"""Netting, gridlock resolution and their peers, measured beside each other."""
