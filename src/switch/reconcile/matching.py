@@ -1,0 +1,208 @@
+"""Two sides: lines and the records of one set, each claimed once.
+
+What is plain is certified natively, chunk by chunk (`_match.Lines`). What is left, a few records of
+a hundred, is read again with all columns and put in order, so that neither the order of files nor
+their cut shows; then the passes of the rules run over it. All of it is symmetric: sides that change
+places mirror the result.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from switch._match import Lines
+from switch.columns import text_buffers
+from switch.reconcile import passes
+from switch.reconcile.passes import REFUSED, RETURNED
+from switch.reconcile.records import DAY_US, RECORD, Chunk, Records
+from switch.reconcile.rules import Rules, Verdict
+from switch.schema import NO_ROW
+
+SECRET = 0x5377_6974_6368_2006
+"""Default key of the hash table's hashes; a home may give its own. No result depends on it."""
+_FAST = ("transfer_id", "account", "amount", "currency", "status", "at")
+
+
+class Side:
+    """Records of one side that are looked at one by one, in order, without repetitions.
+
+    Index i is the i-th lowest record. verdict 0 is open; mate is the index of the counterpart on
+    the other side, or -1; decided the number of the pass that brought them together, or -1; group
+    the number of the group, or -1; kin the record of this side that a duplicate repeats, or -1.
+    """
+
+    def __init__(self, table: Any, rows: NDArray[np.int64]) -> None:
+        order, repeats = _ordered(table)
+        self.repeats = rows[order[repeats]]
+        order = order[~repeats]
+        self.table = table.take(pa.array(order))
+        self.rows = rows[order]
+        count = len(order)
+        self.amount: NDArray[np.int64] = self.table["amount"].to_numpy()
+        self.day = (self.table["at"].to_numpy() // DAY_US).astype(np.int64)
+        status = self.table["status"]
+        self.money = np.zeros(count, np.uint8)
+        self.money[np.asarray(pc.fill_null(pc.equal(status, "RJCT"), False))] = REFUSED
+        self.money[np.asarray(pc.fill_null(pc.equal(status, "RTRN"), False))] = RETURNED
+        self.verdict = np.zeros(count, np.uint8)
+        self.mate = np.full(count, -1, np.int64)
+        self.decided = np.full(count, -1, np.int64)
+        self.group = np.full(count, -1, np.int64)
+        self.kin = np.full(count, -1, np.int64)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def column(self, name: str) -> Any:
+        return self.table[name].combine_chunks()
+
+    def open(self) -> NDArray[np.int64]:
+        """Indices of what no pass has claimed, rising."""
+        return np.flatnonzero((self.verdict == 0) & (self.mate < 0) & (self.group < 0))
+
+
+class Comparison(NamedTuple):
+    """One set held against the lines. verdicts u8 by row of either side; what was not plain stands
+    in left and right."""
+
+    left: Side
+    right: Side
+    left_verdict: NDArray[np.uint8]
+    right_verdict: NDArray[np.uint8]
+    rules: Rules
+    as_of: int
+
+
+class Expected:
+    """Lines that answers are expected for, read once and held against any number of sets."""
+
+    def __init__(self, lines: Records, rules: Rules, secret: int = SECRET) -> None:
+        self.records = lines
+        self.rules = rules
+        self._lines = Lines(len(lines), secret)
+        first = [np.empty(0, np.uint32)]
+        for chunk in lines.chunks(_FAST):
+            ids, accounts, amount, day, _ = _kernel_columns(chunk)
+            same = np.empty(len(amount), np.uint32)
+            self._lines.expect(*ids, *accounts, amount, day, same)
+            first.append(same)
+        first_row = np.concatenate(first)
+        # Lines beside the first of their id; the native table knows the first alone.
+        strange = first_row != np.arange(len(first_row), dtype=np.uint32)
+        self._strange = np.flatnonzero(strange)
+        crowded = first_row[self._strange]
+        self._crowded = np.unique(crowded[crowded != NO_ROW])
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the lines take, the same for any set."""
+        return int(self._lines.nbytes)
+
+    def against(self, answers: Records, as_of: int, *, required: bool = True) -> Comparison:
+        """Match a set. as_of: days since 1970. required: a line without a record is a break once
+        its deadline is over; else it is none at all."""
+        self._lines.release(self._crowded)
+        right_verdict = np.zeros(len(answers), np.uint8)
+        state = np.ones(len(self.records), np.uint8)
+        if self.rules.passes[0].by == "transfer_id":
+            self._certify(answers, right_verdict)
+            self._lines.open(state)
+            state[self._strange] = 2
+        left_verdict = np.where(state == 0, Verdict.MATCHED, 0).astype(np.uint8)
+        if not required and self.rules.passes[0].by == "transfer_id":
+            # Only lines that something was said of can have a counterpart by another pass; where
+            # nothing is left of the set, the others need not be read again.
+            if (right_verdict == 0).any():
+                state = self._candidates(answers, right_verdict, state)
+            else:
+                state[state == 1] = 0
+        left_rows = np.flatnonzero(state != 0)
+        right_rows = np.flatnonzero(right_verdict == 0)
+        left = Side(self.records.take(left_rows), left_rows)
+        right = Side(answers.take(right_rows), right_rows)
+        passes.run(left, right, self.rules)
+        passes.judge(left, right, self.rules, as_of, required=required)
+        for side, verdicts in ((left, left_verdict), (right, right_verdict)):
+            verdicts[side.rows] = side.verdict
+            verdicts[side.repeats] = Verdict.REPEATED
+        return Comparison(left, right, left_verdict, right_verdict, self.rules, as_of)
+
+    def _certify(self, answers: Records, verdict: NDArray[np.uint8]) -> None:
+        row = 0
+        for chunk in answers.chunks(_FAST):
+            ids, accounts, amount, day, plain = _kernel_columns(chunk)
+            clean = np.empty(len(amount), np.uint8)
+            ousted = np.empty(len(amount), np.uint32)
+            self._lines.answer(
+                *ids, *accounts, amount, day, plain, row, self.rules.days, clean, ousted
+            )
+            # MATCHED is 1; what was ousted may stand in this chunk or in an earlier one.
+            verdict[row : row + len(clean)] = clean
+            verdict[ousted[ousted != NO_ROW]] = 0
+            row += len(clean)
+
+    def _candidates(
+        self, answers: Records, right_verdict: NDArray[np.uint8], state: NDArray[np.uint8]
+    ) -> NDArray[np.uint8]:
+        """state without the unanswered lines that share no id and no account with what is left."""
+        left_over = answers.take(np.flatnonzero(right_verdict == 0))
+        row = 0
+        for chunk in self.records.chunks(("transfer_id", "end_to_end_id", "account")):
+            count = len(next(iter(chunk.values())))
+            shared = np.zeros(count, bool)
+            for name, column in chunk.items():
+                values = left_over[name].drop_null()
+                if len(values):
+                    shared |= np.asarray(pc.is_in(column, value_set=values.combine_chunks()))
+            part = state[row : row + count]
+            part[(part == 1) & ~shared] = 0
+            row += count
+        return state
+
+
+def _kernel_columns(chunk: Chunk) -> tuple[Any, Any, Any, Any, Any]:
+    """(ids, accounts, amount, day, plain) as the kernel takes them."""
+    amount = np.ascontiguousarray(chunk["amount"].to_numpy(zero_copy_only=False), np.int64)
+    rows = len(amount)
+    ids, accounts = (_texts(chunk.get(name), rows) for name in ("transfer_id", "account"))
+    day = (chunk["at"].to_numpy() // DAY_US).astype(np.int32)
+    plain = np.ones(rows, bool)
+    for name, value in (("status", "ACCC"), ("currency", "VND")):
+        if name in chunk:
+            plain &= np.asarray(pc.fill_null(pc.equal(chunk[name], value), True))
+    return ids, accounts, amount, day, plain.view(np.uint8)
+
+
+def _texts(column: Any, rows: int) -> tuple[Any, Any]:
+    """(offsets, data) of a text column that may be absent; nulls are empty texts."""
+    if column is None or pa.types.is_null(column.type):
+        return np.zeros(rows + 1, np.int32), np.empty(0, np.uint8)
+    if not pa.types.is_string(column.type):
+        column = column.cast(pa.string())
+    if column.null_count:
+        column = pc.fill_null(column, "")
+    return text_buffers(column)
+
+
+def _ordered(table: Any) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """(row numbers in the order of records, and for each whether it equals the one before)."""
+    rows = len(table)
+    keys = [(name, "ascending") for name in RECORD.names if table[name].null_count < rows]
+    if rows == 0:
+        return np.empty(0, np.int64), np.empty(0, bool)
+    order = pc.sort_indices(table, sort_keys=keys)
+    repeats = np.zeros(rows, bool)
+    repeats[1:] = True
+    for name, _ in keys:
+        column = table[name].combine_chunks().take(order)
+        same = pc.fill_null(pc.equal(column[1:], column[:-1]), False)
+        if column.null_count:
+            null = column.is_null()
+            same = pc.or_(same, pc.and_(null[1:], null[:-1]))
+        repeats[1:] &= np.asarray(same)
+    return order.to_numpy().astype(np.int64), repeats
