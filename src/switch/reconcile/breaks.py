@@ -144,20 +144,21 @@ def _members(side: Side, other: Side) -> dict[int, tuple[Any, Any]]:
 
 
 def _keys(side: Side, at: NDArray[np.int64], side_name: str, name: str) -> Any:
-    """set/side/id; where records of a side may share an id, or have none, with their content."""
-    pick = pa.array(at)
-    column = {c: pc.fill_null(side.column(c).take(pick), "") for c in _IDENTITY}
-    parts = [pa.repeat(name, len(at)), pa.repeat(side_name, len(at)), *column.values()]
-    short = pc.binary_join_element_wise(*parts, "/")
-    numbers = [
-        pa.array(v[at]).cast(pa.string()) for v in (side.table["at"].to_numpy(), side.amount)
-    ]
-    more = [pc.fill_null(side.column(c).take(pick), "") for c in ("account", "status", "reason")]
-    long = pc.binary_join_element_wise(short, *numbers, *more, "/")
-    several = (side.kin[at] >= 0) | np.asarray(
-        pc.and_(pc.equal(column["transfer_id"], ""), pc.equal(column["record_id"], ""))
-    )
-    return pc.if_else(pa.array(several), long, short)
+    """set/side/ids; of records that share their ids with a lower one, or have none, all columns."""
+    ids = _joined([pa.repeat(f"{name}/{side_name}", len(side)), *map(side.column, _IDENTITY)])
+    rest = [side.column(c) for c in side.table.column_names if c not in _IDENTITY]
+    code = np.asarray(ids.dictionary_encode().indices)
+    lowest = np.zeros(len(side), bool)
+    lowest[np.unique(code, return_index=True)[1]] = True
+    nameless = [side.column(c).is_null() for c in ("transfer_id", "record_id")]
+    short = lowest & ~np.asarray(pc.and_(*nameless))
+    whole = _joined([ids, *rest])
+    return pc.if_else(pa.array(short), ids, whole).take(pa.array(at))
+
+
+def _joined(columns: list[Any]) -> Any:
+    texts = [pc.fill_null(column.cast(pa.string()), "") for column in columns]
+    return pc.binary_join_element_wise(*texts, "/")
 
 
 _IDENTITY = ("transfer_id", "record_id", "end_to_end_id")

@@ -87,9 +87,9 @@ class Expected:
         self._lines = Lines(len(lines), secret)
         first = [np.empty(0, np.uint32)]
         for chunk in lines.chunks(_FAST):
-            ids, accounts, amount, day, _ = _kernel_columns(chunk)
-            same = np.empty(len(amount), np.uint32)
-            self._lines.expect(*ids, *accounts, amount, day, same)
+            columns, _ = _kernel_columns(chunk)
+            same = np.empty(len(columns[-1]), np.uint32)
+            self._lines.expect(*columns, same)
             first.append(same)
         first_row = np.concatenate(first)
         # Lines beside the first of their id; the native table knows the first alone.
@@ -135,12 +135,10 @@ class Expected:
     def _certify(self, answers: Records, verdict: NDArray[np.uint8]) -> None:
         row = 0
         for chunk in answers.chunks(_FAST):
-            ids, accounts, amount, day, plain = _kernel_columns(chunk)
-            clean = np.empty(len(amount), np.uint8)
-            ousted = np.empty(len(amount), np.uint32)
-            self._lines.answer(
-                *ids, *accounts, amount, day, plain, row, self.rules.days, clean, ousted
-            )
+            columns, plain = _kernel_columns(chunk)
+            clean = np.empty(len(plain), np.uint8)
+            ousted = np.empty(len(plain), np.uint32)
+            self._lines.answer(*columns, plain, row, self.rules.days, clean, ousted)
             # MATCHED is 1; what was ousted may stand in this chunk or in an earlier one.
             verdict[row : row + len(clean)] = clean
             verdict[ousted[ousted != NO_ROW]] = 0
@@ -165,8 +163,8 @@ class Expected:
         return state
 
 
-def _kernel_columns(chunk: Chunk) -> tuple[Any, Any, Any, Any, Any]:
-    """(ids, accounts, amount, day, plain) as the kernel takes them."""
+def _kernel_columns(chunk: Chunk) -> tuple[tuple[Any, Any, Any, Any, Any, Any], Any]:
+    """((offsets and data of ids, the same of accounts, amount, day), plain) for the kernel."""
     amount = np.ascontiguousarray(chunk["amount"].to_numpy(zero_copy_only=False), np.int64)
     rows = len(amount)
     ids, accounts = (_texts(chunk.get(name), rows) for name in ("transfer_id", "account"))
@@ -175,7 +173,7 @@ def _kernel_columns(chunk: Chunk) -> tuple[Any, Any, Any, Any, Any]:
     for name, value in (("status", "ACCC"), ("currency", "VND")):
         if name in chunk:
             plain &= np.asarray(pc.fill_null(pc.equal(chunk[name], value), True))
-    return ids, accounts, amount, day, plain.view(np.uint8)
+    return (*ids, *accounts, amount, day), plain.view(np.uint8)
 
 
 def _texts(column: Any, rows: int) -> tuple[Any, Any]:

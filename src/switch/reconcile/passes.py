@@ -30,7 +30,7 @@ def run(left: Side, right: Side, rules: Rules) -> None:
     """All passes in the order of the rules."""
     for number, one in enumerate(rules.passes):
         if one.by == "transfer_id":
-            _by_transfer_id(left, right, number)
+            _by_transfer_id(left, right, number, rules)
         elif one.by == "end_to_end_id":
             _nearest(left, right, codes(left, right, "end_to_end_id"), one, number, bounded=False)
         elif one.by == "account":
@@ -56,9 +56,10 @@ def _pair(left: Side, right: Side, i: Index, j: Index, number: int) -> None:
 # --- by transfer id ------------------------------------------------------------------------------
 
 
-def _by_transfer_id(left: Side, right: Side, number: int) -> None:
+def _by_transfer_id(left: Side, right: Side, number: int, rules: Rules) -> None:
     """Equal ids. Where an id stands several times on a side, the copies that agree in all come
-    first, then in order; a copy too many is a duplicate, or contradicts the one that is paired."""
+    first, then those that sum to the one of the other side, then copies in order; a copy too many
+    is a duplicate, or contradicts the one that is paired."""
     of_left, of_right = codes(left, right, "transfer_id")
     if len(left) and len(right):
         for exactly in (True, False):
@@ -69,8 +70,34 @@ def _by_transfer_id(left: Side, right: Side, number: int) -> None:
                 a, b = _with_content(left, right, i, j, a, b)
             at, to = _in_order(a, b)
             _pair(left, right, i[at], j[to], number)
+            if exactly:
+                _shared_ids(left, right, of_left, of_right, number, rules)
     for side, code in ((left, of_left), (right, of_right)):
         _surplus(side, code, number)
+
+
+def _shared_ids(
+    left: Side, right: Side, of_left: Index, of_right: Index, number: int, rules: Rules
+) -> None:
+    """Several records under the id of one of the other side, to the same sum: a split."""
+    # One place more: code -1, no id, is the last, and stays empty.
+    size = int(max(of_left.max(initial=-1), of_right.max(initial=-1))) + 2
+    counts, sums, taken = [], [], np.zeros(size, bool)
+    for side, code in ((left, of_left), (right, of_right)):
+        at = side.open()
+        at = at[code[at] >= 0]
+        counts.append(np.bincount(code[at], minlength=size))
+        total = np.zeros(size, np.int64)
+        np.add.at(total, code[at], side.amount[at])
+        sums.append(total)
+        taken[code[(code >= 0) & (side.mate >= 0)]] = True
+    most = np.maximum(*counts)
+    # 64 amounts below 2**56 are summed without a doubt.
+    one_sided = (np.minimum(*counts) == 1) & (most > 1) & (most <= 64)
+    split = one_sided & ~taken & (np.abs(sums[0] - sums[1]) <= rules.amount)
+    i, j = np.flatnonzero(split[of_left]), np.flatnonzero(split[of_right])
+    for group in _cut(i, j, of_left, of_right):
+        _bind(left, right, group.left, group.right, number)
 
 
 def _with_content(
@@ -110,7 +137,7 @@ def _ordinal(code: Index) -> Index:
 
 def _surplus(side: Side, code: Index, number: int) -> None:
     """Copies of an id beside the one that is paired, or where none is, beside the first."""
-    left_over = np.flatnonzero((code >= 0) & (side.mate < 0))
+    left_over = np.flatnonzero((code >= 0) & (side.mate < 0) & (side.group < 0))
     if not len(left_over):
         return
     paired = np.flatnonzero((code >= 0) & (side.mate >= 0))
@@ -139,6 +166,11 @@ def _groups(left: Side, right: Side, a: Index, b: Index) -> Iterator[_Group]:
     i, j = left.open(), right.open()
     i, j = i[a[i] >= 0], j[b[j] >= 0]
     i, j = i[np.isin(a[i], b[j])], j[np.isin(b[j], a[i])]
+    yield from _cut(i, j, a, b)
+
+
+def _cut(i: Index, j: Index, a: Index, b: Index) -> Iterator[_Group]:
+    """Indices i and j group by group; their codes, a and b of all records, are the same set."""
     i, j = i[np.argsort(a[i], kind="stable")], j[np.argsort(b[j], kind="stable")]
     cuts = np.flatnonzero(np.diff(a[i])) + 1, np.flatnonzero(np.diff(b[j])) + 1
     if len(i):
@@ -318,7 +350,7 @@ def _by_groups(left: Side, right: Side, one: Pass, number: int) -> None:
                 at[(side.verdict[at] == 0) & (np.abs(side.day[at] - day) <= one.days)]
                 for side, at in ((left, group.left), (right, group.right))
             )
-            sums = int(left.amount[i].sum()), int(right.amount[j].sum())
+            sums = sum(left.amount[i].tolist()), sum(right.amount[j].tolist())
             if one.subset_on == "none":
                 if len(i) and len(j) and abs(sums[0] - sums[1]) <= one.amount:
                     _bind(left, right, i, j, number)

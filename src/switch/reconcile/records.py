@@ -23,10 +23,10 @@ from switch.reconcile.rules import AMOUNT_BOUND
 RECORD = pa.schema(
     [
         pa.field("transfer_id", pa.string()),
+        pa.field("record_id", pa.string()),
         pa.field("at", pa.int64(), nullable=False),
         pa.field("amount", pa.int64(), nullable=False),
         pa.field("end_to_end_id", pa.string()),
-        pa.field("record_id", pa.string()),
         pa.field("account", pa.string()),
         pa.field("participant", pa.string()),
         pa.field("currency", pa.string()),

@@ -45,7 +45,7 @@ SEVERITIES = ("low", "medium", "high", "critical")
 AMOUNT_BOUND = 2**56
 """Amounts and tolerances stay below it, so that 64 of them sum within 64 bits."""
 
-Days = Annotated[int, msgspec.Meta(ge=0, le=36500)]
+Days = Annotated[int, msgspec.Meta(ge=0, le=100_000)]
 Dong = Annotated[int, msgspec.Meta(ge=0, lt=AMOUNT_BOUND)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Severity = Literal["low", "medium", "high", "critical"]
