@@ -136,31 +136,23 @@ def _weigh_returns(answers: Comparison, back: Comparison) -> None:
     paired = np.flatnonzero((back.left.mate >= 0) & (back.left.verdict == Verdict.MATCHED))
     rows = back.left.rows[paired]
     said = answers.left_verdict[rows]
-    silent = (said == Verdict.MISSING) | (said == Verdict.PENDING)
-    at = np.searchsorted(answers.left.rows, rows)
-    judged = np.zeros(len(rows), bool)
-    known = at < len(answers.left)
-    judged[known] = answers.left.rows[at[known]] == rows[known]
-    refused = np.zeros(len(rows), bool)
-    mates = answers.left.mate[at[judged]]
-    refused[judged] = (mates >= 0) & (
-        answers.right.money[np.maximum(mates, 0)] == REFUSED if len(answers.right) else False
-    )
-    late = (said == Verdict.STATUS) & refused
-    for i in np.flatnonzero(silent | late):
-        _set(answers, "left", int(at[i]), Verdict.MATCHED)
-        if late[i]:
-            _set(answers, "right", int(answers.left.mate[at[i]]), Verdict.MATCHED)
-    for i in np.flatnonzero(said == Verdict.MATCHED):
-        _set(back, "left", int(paired[i]), Verdict.STATUS)
-        _set(back, "right", int(back.left.mate[paired[i]]), Verdict.STATUS)
+    _set(back, paired[said == Verdict.MATCHED], Verdict.STATUS)
+    # Any other verdict stands in what was looked at one by one.
+    order = np.argsort(answers.left.rows)
+    open_rows = rows[said != Verdict.MATCHED]
+    at = order[np.searchsorted(answers.left.rows, open_rows, sorter=order)]
+    verdict, mate = answers.left.verdict[at], answers.left.mate[at]
+    _set(answers, at[(verdict == Verdict.MISSING) | (verdict == Verdict.PENDING)], Verdict.MATCHED)
+    late = at[(verdict == Verdict.STATUS) & (mate >= 0)]
+    _set(answers, late[answers.right.money[answers.left.mate[late]] == REFUSED], Verdict.MATCHED)
 
 
-def _set(found: Comparison, side: str, at: int, verdict: Verdict) -> None:
-    one: Side = getattr(found, side)
-    one.verdict[at] = verdict
-    verdicts: NDArray[np.uint8] = getattr(found, f"{side}_verdict")
-    verdicts[one.rows[at]] = verdict
+def _set(found: Comparison, left: NDArray[np.int64], verdict: Verdict) -> None:
+    """Another verdict for left records and their mates."""
+    right = found.left.mate[left]
+    right = right[right >= 0]
+    found.left.verdict[left] = found.left_verdict[found.left.rows[left]] = verdict
+    found.right.verdict[right] = found.right_verdict[found.right.rows[right]] = verdict
 
 
 def explain(outcome: Outcome, reference: str) -> list[str]:

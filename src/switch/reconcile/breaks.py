@@ -90,21 +90,15 @@ def _rows(
     mate = side.mate[at]
     answered = np.where(mate >= 0, other.amount[mate] if len(other) else 0, 0)
     whole = amount.copy()
-    counterpart: list[str | None] | Any = other.column("record_id").take(
-        pa.array(np.maximum(mate, 0), mask=mate < 0)
-    )
-    by_id = other.column("transfer_id").take(pa.array(np.maximum(mate, 0), mask=mate < 0))
-    counterpart = pc.coalesce(counterpart, by_id)
-    grouped = np.flatnonzero(side.group[at] >= 0)
-    if len(grouped):
-        counterpart = counterpart.to_pylist()
-        members = _members(side, other)
-        for k in grouped.tolist():
-            own, theirs = members[int(side.group[at[k]])]
-            whole[k], answered[k] = side.amount[own].sum(), other.amount[theirs].sum()
-            names = pc.coalesce(other.column("record_id"), other.column("transfer_id"))
-            counterpart[k] = " ".join(str(names[int(j)]) for j in theirs)
-        counterpart = pa.array(counterpart, pa.string())
+    names = pc.coalesce(other.column("record_id"), other.column("transfer_id"))
+    counterpart = names.take(pa.array(np.maximum(mate, 0), mask=mate < 0))
+    grouped = side.group[at] >= 0
+    if grouped.any():
+        numbers = side.group[at[grouped]]
+        whole[grouped], answered[grouped] = _sums(side, numbers), _sums(other, numbers)
+        counterpart = pc.replace_with_mask(
+            counterpart, pa.array(grouped), _members(other, names, numbers)
+        )
     answers = (mate >= 0) | (side.group[at] >= 0)
     differs = np.isin(verdict, (Verdict.AMOUNT, Verdict.FEE)) & answers
     value = np.where(differs, np.abs(whole - answered), np.abs(whole))
@@ -135,12 +129,22 @@ def _rows(
     )
 
 
-def _members(side: Side, other: Side) -> dict[int, tuple[Any, Any]]:
-    """Indices of either side by number of the group."""
-    return {
-        number: (np.flatnonzero(side.group == number), np.flatnonzero(other.group == number))
-        for number in np.unique(side.group[side.group >= 0]).tolist()
-    }
+def _sums(side: Side, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Dong of the groups of these numbers."""
+    total = np.zeros(int(max(side.group.max(), numbers.max())) + 1, np.int64)
+    members = np.flatnonzero(side.group >= 0)
+    np.add.at(total, side.group[members], side.amount[members])
+    return total[numbers]
+
+
+def _members(side: Side, names: Any, numbers: NDArray[np.int64]) -> Any:
+    """The names of the records of each group, in one text."""
+    members = np.flatnonzero(side.group >= 0)
+    members = members[np.argsort(side.group[members], kind="stable")]
+    held, starts = np.unique(side.group[members], return_index=True)
+    offsets = pa.array(np.append(starts, len(members)).astype(np.int32))
+    lists = pa.ListArray.from_arrays(offsets, pc.fill_null(names.take(pa.array(members)), "?"))
+    return pc.binary_join(lists, " ").take(pa.array(np.searchsorted(held, numbers)))
 
 
 def _keys(side: Side, at: NDArray[np.int64], side_name: str, name: str) -> Any:

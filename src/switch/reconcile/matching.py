@@ -19,7 +19,7 @@ from switch._match import Lines
 from switch.columns import text_buffers
 from switch.reconcile import passes
 from switch.reconcile.passes import REFUSED, RETURNED
-from switch.reconcile.records import DAY_US, RECORD, Chunk, Records
+from switch.reconcile.records import DAY_US, RECORD, Chunk, Records, in_bounds, records_at
 from switch.reconcile.rules import Rules, Verdict
 from switch.schema import NO_ROW
 
@@ -110,21 +110,17 @@ class Expected:
         right_verdict = np.zeros(len(answers), np.uint8)
         state = np.ones(len(self.records), np.uint8)
         if self.rules.passes[0].by == "transfer_id":
-            self._certify(answers, right_verdict)
+            right_rows, table = self._certify(answers, right_verdict)
             self._lines.open(state)
             state[self._strange] = 2
+        else:
+            right_rows = np.arange(len(answers))
+            table = answers.take(right_rows)
         left_verdict = np.where(state == 0, Verdict.MATCHED, 0).astype(np.uint8)
         if not required and self.rules.passes[0].by == "transfer_id":
-            # Only lines that something was said of can have a counterpart by another pass; where
-            # nothing is left of the set, the others need not be read again.
-            if (right_verdict == 0).any():
-                state = self._candidates(answers, right_verdict, state)
-            else:
-                state[state == 1] = 0
+            self._leave_out(table, state)
         left_rows = np.flatnonzero(state != 0)
-        right_rows = np.flatnonzero(right_verdict == 0)
-        left = Side(self.records.take(left_rows), left_rows)
-        right = Side(answers.take(right_rows), right_rows)
+        left, right = Side(self.records.take(left_rows), left_rows), Side(table, right_rows)
         passes.run(left, right, self.rules)
         passes.judge(left, right, self.rules, as_of, required=required)
         for side, verdicts in ((left, left_verdict), (right, right_verdict)):
@@ -132,35 +128,52 @@ class Expected:
             verdicts[side.repeats] = Verdict.REPEATED
         return Comparison(left, right, left_verdict, right_verdict, self.rules, as_of)
 
-    def _certify(self, answers: Records, verdict: NDArray[np.uint8]) -> None:
+    def _certify(
+        self, answers: Records, verdict: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.int64], Any]:
+        """Certify what is plain; (rows, records) of the other answers, in order of row."""
         row = 0
-        for chunk in answers.chunks(_FAST):
+        rows, tables, late = [], [RECORD.empty_table()], []
+        for chunk in answers.chunks(RECORD.names):
             columns, plain = _kernel_columns(chunk)
             clean = np.empty(len(plain), np.uint8)
             ousted = np.empty(len(plain), np.uint32)
             self._lines.answer(*columns, plain, row, self.rules.days, clean, ousted)
-            # MATCHED is 1; what was ousted may stand in this chunk or in an earlier one.
+            # MATCHED is 1. What was ousted stands in this chunk, or has to be read once more.
             verdict[row : row + len(clean)] = clean
-            verdict[ousted[ousted != NO_ROW]] = 0
+            ousted = ousted[ousted != NO_ROW].astype(np.int64)
+            verdict[ousted] = 0
+            late.append(ousted[ousted < row])
+            at = np.flatnonzero(verdict[row : row + len(clean)] == 0)
+            rows.append(at + row)
+            tables.append(records_at(chunk, at))
             row += len(clean)
+        again = np.sort(np.concatenate([np.empty(0, np.int64), *late]))
+        whole = np.concatenate([again, *rows])
+        order = np.argsort(whole)
+        table = pa.concat_tables([answers.take(again), *tables]).take(pa.array(order))
+        return whole[order], in_bounds(table)
 
-    def _candidates(
-        self, answers: Records, right_verdict: NDArray[np.uint8], state: NDArray[np.uint8]
-    ) -> NDArray[np.uint8]:
-        """state without the unanswered lines that share no id and no account with what is left."""
-        left_over = answers.take(np.flatnonzero(right_verdict == 0))
+    def _leave_out(self, found: Any, state: NDArray[np.uint8]) -> None:
+        """Take lines that nobody answered, and that share no id and no account with a record of
+        found, out of state: they can have no counterpart, and need not be read again."""
         row = 0
-        for chunk in self.records.chunks(("transfer_id", "end_to_end_id", "account")):
+        values = {name: found[name].drop_null().combine_chunks() for name in _SHARED}
+        if not any(len(known) for known in values.values()):
+            state[state == 1] = 0
+            return
+        for chunk in self.records.chunks(_SHARED):
             count = len(next(iter(chunk.values())))
             shared = np.zeros(count, bool)
             for name, column in chunk.items():
-                values = left_over[name].drop_null()
-                if len(values):
-                    shared |= np.asarray(pc.is_in(column, value_set=values.combine_chunks()))
+                if len(values[name]):
+                    shared |= np.asarray(pc.is_in(column, value_set=values[name]))
             part = state[row : row + count]
             part[(part == 1) & ~shared] = 0
             row += count
-        return state
+
+
+_SHARED = ("transfer_id", "end_to_end_id", "account")
 
 
 def _kernel_columns(chunk: Chunk) -> tuple[tuple[Any, Any, Any, Any, Any, Any], Any]:

@@ -62,16 +62,18 @@ def _by_transfer_id(left: Side, right: Side, number: int, rules: Rules) -> None:
     is a duplicate, or contradicts the one that is paired."""
     of_left, of_right = codes(left, right, "transfer_id")
     if len(left) and len(right):
-        for exactly in (True, False):
+        accounts, amounts = codes(left, right, "account"), _amounts(left, right)
+        said = [(side.money == REFUSED).astype(np.int64) for side in (left, right)]
+        for more in ([amounts, said, accounts], [amounts, said], []):
+            if not more:
+                _shared_ids(left, right, of_left, of_right, number, rules)
             i, j = left.open(), right.open()
             i, j = i[of_left[i] >= 0], j[of_right[j] >= 0]
             a, b = of_left[i], of_right[j]
-            if exactly:
-                a, b = _with_content(left, right, i, j, a, b)
+            for here, there in more:
+                a, b = _joint(a, b, here[i], there[j])
             at, to = _in_order(a, b)
             _pair(left, right, i[at], j[to], number)
-            if exactly:
-                _shared_ids(left, right, of_left, of_right, number, rules)
     for side, code in ((left, of_left), (right, of_right)):
         _surplus(side, code, number)
 
@@ -100,27 +102,27 @@ def _shared_ids(
         _bind(left, right, group.left, group.right, number)
 
 
-def _with_content(
-    left: Side, right: Side, i: Index, j: Index, a: Index, b: Index
-) -> tuple[Index, Index]:
-    """Codes of id, amount and what is said of the money together, from codes a and b of ids."""
-    amounts = np.concatenate([left.amount[i], right.amount[j]])
-    money = np.concatenate([left.money[i], right.money[j]]) == REFUSED
-    _, amount = np.unique(amounts, return_inverse=True)
-    whole = (np.concatenate([a, b]) * (amount.max(initial=0) + 1) + amount) * 2 + money
-    return whole[: len(a)], whole[len(a) :]
+def _amounts(left: Side, right: Side) -> tuple[Index, Index]:
+    """Codes of the amounts."""
+    _, code = np.unique(np.concatenate([left.amount, right.amount]), return_inverse=True)
+    return code[: len(left)], code[len(left) :]
+
+
+def _joint(a: Index, b: Index, here: Index, there: Index) -> tuple[Index, Index]:
+    """Codes of two columns together: a with here on the left, b with there on the right."""
+    first, second = np.concatenate([a, b]) + 1, np.concatenate([here, there]) + 1
+    span = int(second.max(initial=0)) + 1
+    if int(first.max(initial=0)) >= 2**62 // span:
+        # Codes of at most as many values as there are records: the product fits again.
+        _, first = np.unique(first, return_inverse=True)
+    code = first * span + second
+    return code[: len(a)], code[len(a) :]
 
 
 def _in_order(a: Index, b: Index) -> tuple[Index, Index]:
     """Positions in a and b of the k-th record of each code on either side, for all k."""
-    both = np.concatenate([a, b])
-    if not len(both):
-        return both, both
-    nth = np.concatenate([_ordinal(a), _ordinal(b)])
-    key = both * (nth.max() + 1) + nth
-    _, at, to = np.intersect1d(
-        key[: len(a)], key[len(a) :], assume_unique=True, return_indices=True
-    )
+    keys = _joint(a, b, _ordinal(a), _ordinal(b))
+    _, at, to = np.intersect1d(*keys, assume_unique=True, return_indices=True)
     return at, to
 
 
@@ -186,10 +188,9 @@ def _nearest(
     a, b = pair_codes
     if bounded and one.amount == 0:
         # Only equal amounts can meet, so that groups of a busy account stay small.
-        both = np.concatenate([a, b])
-        _, amount = np.unique(np.concatenate([left.amount, right.amount]), return_inverse=True)
-        whole = np.where(both < 0, -1, both * (amount.max(initial=0) + 1) + amount)
-        a, b = whole[: len(a)], whole[len(a) :]
+        without = a < 0, b < 0
+        a, b = _joint(a, b, *_amounts(left, right))
+        a[without[0]] = b[without[1]] = -1
     i, j = left.open(), right.open()
     i, j = i[a[i] >= 0], j[b[j] >= 0]
     _, at, many_left = np.unique(a[i], return_index=True, return_counts=True)

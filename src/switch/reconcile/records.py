@@ -78,31 +78,33 @@ class Records:
         for i, (_, read) in enumerate(self._parts):
             chosen = rows[edges[i] : edges[i + 1]] - self._starts[i]
             if len(chosen):
-                chunk = read(RECORD.names)
-                whole = pa.table(chunk).take(pa.array(chosen))
-                parts.append(
-                    pa.table(
-                        [
-                            whole[f.name].cast(f.type)
-                            if f.name in chunk
-                            else pa.nulls(len(chosen), f.type)
-                            for f in RECORD
-                        ],
-                        schema=RECORD,
-                    )
-                )
-        table = pa.concat_tables(parts).combine_chunks()
-        bounds = pc.min_max(table["amount"])
-        if len(table) and not (
-            -AMOUNT_BOUND < bounds["min"].as_py() and bounds["max"].as_py() < AMOUNT_BOUND
-        ):
-            raise InputRefused(
-                "AMOUNT_RANGE",
-                "an amount is beyond 2^56 dong",
-                column="amount",
-                remedy="correct the amount",
-            )
-        return table
+                parts.append(records_at(read(RECORD.names), chosen))
+        return in_bounds(pa.concat_tables(parts).combine_chunks())
+
+
+def records_at(chunk: Chunk, rows: Any) -> Any:
+    """These rows of a chunk as a table of RECORD."""
+    some = pa.table(chunk).take(pa.array(rows))
+    columns = [
+        some[f.name].cast(f.type) if f.name in chunk else pa.nulls(len(rows), f.type)
+        for f in RECORD
+    ]
+    return pa.table(columns, schema=RECORD)
+
+
+def in_bounds(table: Any) -> Any:
+    """The same table of RECORD. Raises InputRefused for an amount beyond 2^56 dong."""
+    bounds = pc.min_max(table["amount"])
+    if len(table) and not (
+        -AMOUNT_BOUND < bounds["min"].as_py() and bounds["max"].as_py() < AMOUNT_BOUND
+    ):
+        raise InputRefused(
+            "AMOUNT_RANGE",
+            "an amount is beyond 2^56 dong",
+            column="amount",
+            remedy="correct the amount",
+        )
+    return table
 
 
 def records(table: Any) -> Records:
