@@ -10,7 +10,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcmp, memcpy
 
-from switch._account cimport REFERENCE, account_pack
+from switch._account cimport PACKED_DIGITS_MAX, REFERENCE
 from switch._pages cimport Pages
 from switch._types cimport NO_ROW, prefetch, uint128
 
@@ -68,13 +68,17 @@ cdef inline uint64_t hash_text(
     return fold(key ^ <uint64_t> length, <uint64_t> 0xD6E8FEB86659FD93 ^ seed)
 
 
-cdef inline uint64_t digits(const uint8_t *text, int count, bint *fine) noexcept nogil:
-    cdef uint64_t value = 0
-    cdef int i
-    for i in range(count):
-        fine[0] &= text[i] >= 48 and text[i] <= 57
-        value = value * 10 + (text[i] - 48)
-    return value
+cdef inline uint64_t eight(uint64_t word, bint *fine) noexcept nogil:
+    """The number that eight ASCII digits say, the first in the lowest byte; fine is cleared where
+    one is no digit. Pairs, then fours, are joined by one multiplication each."""
+    cdef uint64_t zeros = <uint64_t> 0x3030303030303030, high = <uint64_t> 0xF0F0F0F0F0F0F0F0
+    fine[0] &= (word & high) == zeros and ((word + <uint64_t> 0x0606060606060606) & high) == zeros
+    word -= zeros
+    word = word * 10 + (word >> 8)
+    return (
+        (word & <uint64_t> 0x000000FF000000FF) * <uint64_t> 0x000F424000000064
+        + ((word >> 16) & <uint64_t> 0x000000FF000000FF) * <uint64_t> 0x0000271000000001
+    ) >> 32
 
 
 cdef inline void key_of(
@@ -82,11 +86,19 @@ cdef inline void key_of(
 ) noexcept nogil:
     """The key of an id that is not empty; row is left as it is."""
     cdef bint fine = length == ID_BYTES and text[8] == 45 and text[15] == 45
-    cdef uint64_t prefix, line
+    cdef uint64_t word, prefix, line, last
     if fine:
-        prefix = digits(text, 8, &fine) * 1000000 + digits(text + 9, 6, &fine)
-        line = digits(text + 16, 10, &fine)
+        memcpy(&word, text, 8)
+        prefix = eight(word, &fine) * 1000000
+        # "-NNNNNN-": hyphens become zeros, so that the number is ten times too large.
+        memcpy(&word, text + 8, 8)
+        prefix += eight(word ^ <uint64_t> 0x1D0000000000001D, &fine) // 10
+        memcpy(&word, text + 16, 8)
+        line = eight(word, &fine) * 100
+        last = <uint64_t> (text[24] - 48) * 10 + (text[25] - 48)
+        fine &= text[24] >= 48 and text[24] <= 57 and text[25] >= 48 and text[25] <= 57
         if fine:
+            line += last
             out.word = prefix | line << 47
             out.tail = <uint32_t> (IN_USE | line >> 17)
             return
@@ -99,9 +111,23 @@ cdef inline void key_of(
 cdef inline uint64_t account_word(
     const uint8_t *text, Py_ssize_t length, uint64_t secret
 ) noexcept nogil:
-    """Up to 17 digits exactly; another text as 63 bits of keyed hash, marked REFERENCE."""
-    cdef uint64_t word = account_pack(text, length)
-    return word if word != REFERENCE else REFERENCE | hash_text(text, length, secret)
+    """Up to 17 digits exactly, as account words are; another text as 63 bits of keyed hash, marked
+    REFERENCE."""
+    cdef bint fine = length <= PACKED_DIGITS_MAX
+    cdef uint64_t word, value = 0
+    cdef Py_ssize_t at = 0
+    while fine and at < length:
+        if at + 8 <= length:
+            memcpy(&word, text + at, 8)
+            value = value * 100000000 + eight(word, &fine)
+            at += 8
+        else:
+            fine = text[at] >= 48 and text[at] <= 57
+            value = value * 10 + (text[at] - 48)
+            at += 1
+    if fine:
+        return value | <uint64_t> length << 57
+    return REFERENCE | hash_text(text, length, secret)
 
 
 cdef inline uint64_t home_slot(const Key *key, uint64_t secret, uint64_t slots) noexcept nogil:

@@ -19,7 +19,7 @@ from switch._match import Lines
 from switch.columns import text_buffers
 from switch.reconcile import passes
 from switch.reconcile.passes import REFUSED, RETURNED
-from switch.reconcile.records import DAY_US, RECORD, Chunk, Records, in_bounds, records_at
+from switch.reconcile.records import DAY_US, RECORD, Chunk, Records, equals, in_bounds, records_at
 from switch.reconcile.rules import Rules, Verdict
 from switch.schema import NO_ROW
 
@@ -86,7 +86,7 @@ class Expected:
         self.rules = rules
         self._lines = Lines(len(lines), secret)
         first = [np.empty(0, np.uint32)]
-        for chunk in lines.chunks(_FAST):
+        for chunk in lines.chunks(_FAST, keep=True):
             columns, _ = _kernel_columns(chunk)
             same = np.empty(len(columns[-1]), np.uint32)
             self._lines.expect(*columns, same)
@@ -185,7 +185,7 @@ def _kernel_columns(chunk: Chunk) -> tuple[tuple[Any, Any, Any, Any, Any, Any], 
     plain = np.ones(rows, bool)
     for name, value in (("status", "ACCC"), ("currency", "VND")):
         if name in chunk:
-            plain &= np.asarray(pc.fill_null(pc.equal(chunk[name], value), True))
+            plain &= np.asarray(pc.fill_null(equals(chunk[name], value), True))
     return (*ids, *accounts, amount, day), plain.view(np.uint8)
 
 

@@ -204,9 +204,79 @@ def _nearest(
         )
         here, there = here[near], there[near]
     _pair(left, right, here, there, number)
+    if bounded and one.amount == 0 and one.ties == "ambiguous":
+        _all_alike(left, right, a, b, one, number)
     for group in _groups(left, right, a, b):
         if len(group.left) * len(group.right) > 1:
             _nearest_in(left, right, group, one, number, bounded=bounded)
+
+
+class _Runs:
+    """Open records of one side by code: index sorted by code, where each code starts, and the
+    codes themselves."""
+
+    def __init__(self, side: Side, code: Index) -> None:
+        at = side.open()
+        at = at[code[at] >= 0]
+        self.side, self.at = side, at[np.argsort(code[at], kind="stable")]
+        self.codes, self.starts, self.counts = np.unique(
+            code[self.at], return_index=True, return_counts=True
+        )
+
+    def of(self, codes: Index) -> _Runs:
+        """The same for some of the codes alone."""
+        chosen = np.isin(self.codes, codes)
+        self.at = self.at[np.repeat(chosen, self.counts)]
+        self.codes, self.counts = self.codes[chosen], self.counts[chosen]
+        self.starts = np.cumsum(self.counts) - self.counts
+        return self
+
+    def days(self) -> tuple[Index, Index]:
+        """(first, last) day of each code."""
+        day = self.side.day[self.at]
+        return np.minimum.reduceat(day, self.starts), np.maximum.reduceat(day, self.starts)
+
+
+def _common(left: Side, right: Side, a: Index, b: Index) -> tuple[_Runs, _Runs]:
+    """Open records of codes that have some on either side."""
+    runs = _Runs(left, a), _Runs(right, b)
+    both = np.intersect1d(runs[0].codes, runs[1].codes, assume_unique=True)
+    return runs[0].of(both), runs[1].of(both)
+
+
+def _all_alike(left: Side, right: Side, a: Index, b: Index, one: Pass, number: int) -> None:
+    """Several records that fit each other equally well, decided at once: all are ambiguous."""
+    here, there = _common(left, right, a, b)
+    if not len(here.codes):
+        return
+    (first, last), (begin, end) = here.days(), there.days()
+    alike = (first == last) & (begin == end) & (np.abs(first - begin) <= one.days)
+    alike &= here.counts + there.counts > 2
+    i, j = (runs.at[np.repeat(alike, runs.counts)] for runs in (here, there))
+    _ambiguous(left, right, i, j, number)
+
+
+def _whole_sums(left: Side, right: Side, a: Index, b: Index, one: Pass, number: int) -> None:
+    """One against all others of its account, where amounts are positive and must sum exactly: no
+    other subset can, so that nothing needs to be searched."""
+    here, there = _common(left, right, a, b)
+    if not len(here.codes):
+        return
+    (first, last), (begin, end) = here.days(), there.days()
+    most = np.maximum(here.counts, there.counts)
+    whole = (np.minimum(here.counts, there.counts) == 1) & (most >= max(one.size_min, 2))
+    whole &= most <= min(one.size, one.items)
+    whole &= np.maximum(last, end) - np.minimum(first, begin) <= one.days
+    for runs in (here, there):
+        whole &= np.minimum.reduceat(runs.side.amount[runs.at], runs.starts) > 0
+    # 64 amounts below 2**56 at most are summed where it counts; elsewhere a sum may wrap.
+    sums = [np.add.reduceat(runs.side.amount[runs.at], runs.starts) for runs in (here, there)]
+    whole &= sums[0] == sums[1]
+    i, j = (runs.at[np.repeat(whole, runs.counts)] for runs in (here, there))
+    leader = here.at[here.starts]
+    for side, at, runs in ((left, i, here), (right, j, there)):
+        side.group[at] = np.repeat(leader[whole], runs.counts[whole])
+        side.decided[at], side.verdict[at] = number, Verdict.SPLIT
 
 
 def _nearest_in(
@@ -268,6 +338,8 @@ def _by_subsets(left: Side, right: Side, one: Pass, number: int) -> None:
     """One to many and many to one of an account, both at once. Under ties "ambiguous" a sum counts
     where it is the only one for its records; else the smallest and lowest come first."""
     a, b = codes(left, right, "account")
+    if one.amount == 0:
+        _whole_sums(left, right, a, b, one, number)
     for group in _groups(left, right, a, b):
         if len(group.left) + len(group.right) < 1 + one.size_min:
             continue

@@ -40,6 +40,10 @@ content is the identity: a row that is equal in all is the same record, read aga
 columns is the order of records, where the lowest one counts."""
 
 PART_ROWS = 1 << 17
+KEEP_BYTES = 1 << 28
+"""Most that a set keeps in memory of what it has read."""
+_FEW = ("participant", "status", "reason", "currency", "side")
+"""Columns of few distinct values: they are read as the dictionaries that files hold."""
 DAY_US = 86_400_000_000
 Chunk = dict[str, Any]
 """Columns of a part by name, as Arrow arrays; absent where the set has no such column."""
@@ -56,6 +60,7 @@ class Records:
 
     def __init__(self, parts: Iterable[tuple[int, Read]]) -> None:
         self._parts = list(parts)
+        self._kept: dict[int, Chunk] = {}
         self._starts = np.cumsum([0, *(rows for rows, _ in self._parts)])
 
     def __len__(self) -> int:
@@ -64,21 +69,32 @@ class Records:
     def __add__(self, other: Records) -> Records:
         return Records([*self._parts, *other._parts])
 
-    def chunks(self, columns: Iterable[str]) -> Iterator[Chunk]:
-        """Each part's columns of these names, in order."""
+    def chunks(self, columns: Iterable[str], *, keep: bool = False) -> Iterator[Chunk]:
+        """Each part's columns of these names, in order. keep: what fits into KEEP_BYTES stays in
+        memory, with all columns, for those who look again."""
         columns = tuple(columns)
-        for rows, read in self._parts:
+        room = KEEP_BYTES if keep else 0
+        for i, (rows, read) in enumerate(self._parts):
+            if rows and room > 0 and i not in self._kept:
+                self._kept[i] = read(RECORD.names)
+                room -= sum(column.nbytes for column in self._kept[i].values())
             if rows:
-                yield read(columns)
+                yield self._read(i, columns)
+
+    def _read(self, part: int, columns: Iterable[str]) -> Chunk:
+        kept = self._kept.get(part)
+        if kept is None:
+            return self._parts[part][1](columns)
+        return {name: kept[name] for name in columns if name in kept}
 
     def take(self, rows: Any) -> Any:
         """The records of these row numbers (rising) as a table of RECORD, in that order."""
         edges = np.searchsorted(rows, self._starts)
         parts = [RECORD.empty_table()]
-        for i, (_, read) in enumerate(self._parts):
+        for i in range(len(self._parts)):
             chosen = rows[edges[i] : edges[i + 1]] - self._starts[i]
             if len(chosen):
-                parts.append(records_at(read(RECORD.names), chosen))
+                parts.append(records_at(self._read(i, RECORD.names), chosen))
         return in_bounds(pa.concat_tables(parts).combine_chunks())
 
 
@@ -186,10 +202,18 @@ def requests(source: Any, day: datetime.date) -> Records:
     return records(table)
 
 
+def equals(column: Any, value: str) -> Any:
+    """Where a text column, plain or of a dictionary, is value; null where it is null."""
+    if pa.types.is_dictionary(column.type):
+        return pc.equal(column.dictionary, value).take(column.indices)
+    return pc.equal(column, value)
+
+
 def _of(source: Any, names: dict[str, str], fixed: dict[str, Any]) -> Records:
     """source: a path (Parquet) or an Arrow table. names: the source's column of each column."""
     if isinstance(source, Path):
-        file = pq.ParquetFile(source, pre_buffer=False)
+        few = {names.get(name, name) for name in _FEW} & set(pq.read_schema(source).names)
+        file = pq.ParquetFile(source, pre_buffer=False, read_dictionary=sorted(few))
         held = {ours: theirs for ours, theirs in names.items() if theirs in file.schema_arrow.names}
 
         def read(group: int, wanted: Iterable[str]) -> Any:
@@ -246,6 +270,6 @@ def _chunk(
     if "at" in out and not pa.types.is_int64(out["at"].type):
         out["at"] = out["at"].cast(pa.timestamp("us")).cast(pa.int64())
     if "amount" in out and "side" in names:
-        debit = pc.equal(table[names["side"]].combine_chunks(), "D")
+        debit = equals(table[names["side"]].combine_chunks(), "D")
         out["amount"] = pc.if_else(debit, pc.negate(out["amount"]), out["amount"])
     return out
