@@ -296,7 +296,6 @@ cdef class Lines:
         """
         cdef Py_ssize_t i, n = amount.shape[0]
         cdef size_t length
-        cdef Key *slot
         cdef Line *line
         cdef uint64_t word
         cdef int64_t apart

@@ -287,8 +287,21 @@ def _nearest_in(
         return
     away = np.abs(left.amount[group.left][:, None] - right.amount[group.right])
     apart = np.abs(left.day[group.left][:, None] - right.day[group.right])
-    fits = (away <= one.amount) & (apart <= one.days) if bounded else np.ones(away.shape, bool)
-    edges = [((int(away[i, j]), int(apart[i, j])), int(i), int(j)) for i, j in np.argwhere(fits)]
+    other = np.zeros(away.shape, bool)
+    if bounded:
+        fits = (away <= one.amount) & (apart <= one.days)
+    else:
+        # Many records may share an id: then the account, or at least the amount, has to agree.
+        a, b = (
+            [side.table["account"][i].as_py() for i in at.tolist()]
+            for side, at in ((left, group.left), (right, group.right))
+        )
+        other = np.array([[None not in (x, y) and x != y for y in b] for x in a])
+        fits = ~other | (away == 0)
+    edges = [
+        ((bool(other[i, j]), int(away[i, j]), int(apart[i, j])), int(i), int(j))
+        for i, j in np.argwhere(fits)
+    ]
     # Equal distances: the pair with the lowest record, of whichever side, comes first.
     edges.sort(key=lambda e: (e[0], min(e[1:]), max(e[1:]), e[1]))
     while edges:
