@@ -145,4 +145,4 @@ class ToolPeer(Peer):
         query = ANSWERS.format(left="lines", right="answers")
         if not self.job.payday:
             query += TOTALS.format(totals=self.job.folder / "totals.parquet")
-        return self.db.execute(query).to_arrow_table().cast(ANSWER)
+        return self.db.sql(query).to_arrow_table().cast(ANSWER)

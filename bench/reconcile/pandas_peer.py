@@ -149,7 +149,7 @@ class ToolPeer(Peer):
     def _rest(self, left: pd.DataFrame, right: pd.DataFrame) -> None:
         right = right.rename(columns={f"{n}_r": n for n in left.columns})
         sums = [side.groupby("account")["amount"].agg(["size", "sum"]) for side in (left, right)]
-        both = sums[0].join(sums[1], how="inner", rsuffix="_r")
+        both = sums[0].join(sums[1].add_suffix("_r"), how="inner")
         both = both[
             (both["sum"] == both["sum_r"]) & (both[["size", "size_r"]].min(axis=1) == 1)
             & (both["size"] + both["size_r"] > 2)

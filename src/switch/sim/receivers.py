@@ -157,13 +157,12 @@ class _Receiver:
         rows = len(said.row)
         why = draws.luck[said.row].astype(np.int64) % 2
         why[draws.fate[said.row] == Fate.LIMIT] = REASONS.index("AM02")
-        pick = slice(None) if rows == len(ids) else None
         at = pa.array(said.row)
         return [
             self._one(rows),
-            ids if pick else ids.take(at),
+            ids.take(at),
             pa.array(said.amount),
-            accounts if pick else accounts.take(at),
+            accounts.take(at),
             dictionary(said.refused.astype(np.int16), ["ACCC", "RJCT"]),
             dictionary(np.where(said.refused, why, len(REASONS)), REASONS),
             pa.array(said.at).cast(pa.timestamp("us")).cast(_INSTANT),
