@@ -148,21 +148,25 @@ def _members(side: Side, names: Any, numbers: NDArray[np.int64]) -> Any:
 
 
 def _keys(side: Side, at: NDArray[np.int64], side_name: str, name: str) -> Any:
-    """set/side/ids; of records that share their ids with a lower one, or have none, all columns."""
-    ids = _joined([pa.repeat(f"{name}/{side_name}", len(side)), *map(side.column, _IDENTITY)])
-    rest = [side.column(c) for c in side.table.column_names if c not in _IDENTITY]
-    code = np.asarray(ids.dictionary_encode().indices)
-    lowest = np.zeros(len(side), bool)
+    """set/side/ids of each break; of one without an id, of a repetition, and of one that shares its
+    ids with a lower break, all columns."""
+    some = side.table.take(pa.array(at)).combine_chunks()
+    ids = _joined([pa.repeat(f"{name}/{side_name}", len(at)), *some.select(_IDENTITY).columns])
+    code = np.asarray(ids.combine_chunks().dictionary_encode().indices)
+    lowest = np.zeros(len(at), bool)
     lowest[np.unique(code, return_index=True)[1]] = True
-    nameless = [side.column(c).is_null() for c in ("transfer_id", "record_id")]
-    short = lowest & ~np.asarray(pc.and_(*nameless))
-    whole = _joined([ids, *rest])
-    return pc.if_else(pa.array(short), ids, whole).take(pa.array(at))
+    named = [side.table[c].take(pa.array(at)).is_valid() for c in ("transfer_id", "record_id")]
+    short = lowest & (side.kin[at] < 0) & np.asarray(pc.or_(*named))
+    rest = [c for c in some.column_names if c not in _IDENTITY]
+    where = pa.array(~short)
+    whole = _joined([ids.filter(where), *some.select(rest).filter(where).columns])
+    return pc.replace_with_mask(ids.combine_chunks(), where, whole.combine_chunks())
 
 
 def _joined(columns: list[Any]) -> Any:
+    """Texts of columns, side by side."""
     texts = [pc.fill_null(column.cast(pa.string()), "") for column in columns]
-    return pc.binary_join_element_wise(*texts, "/")
+    return pa.chunked_array(pc.binary_join_element_wise(*texts, "/"))
 
 
 _IDENTITY = ("transfer_id", "record_id", "end_to_end_id")

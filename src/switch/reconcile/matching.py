@@ -54,6 +54,8 @@ class Side:
         self.decided = np.full(count, -1, np.int64)
         self.group = np.full(count, -1, np.int64)
         self.kin = np.full(count, -1, np.int64)
+        self.codes: dict[str, Any] = {}
+        """Codes of columns over this side and the other, as far as they have been asked for"""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -203,17 +205,34 @@ def _texts(column: Any, rows: int) -> tuple[Any, Any]:
 def _ordered(table: Any) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """(row numbers in the order of records, and for each whether it equals the one before)."""
     rows = len(table)
-    keys = [(name, "ascending") for name in RECORD.names if table[name].null_count < rows]
-    if rows == 0:
-        return np.empty(0, np.int64), np.empty(0, bool)
-    order = pc.sort_indices(table, sort_keys=keys)
     repeats = np.zeros(rows, bool)
-    repeats[1:] = True
-    for name, _ in keys:
-        column = table[name].combine_chunks().take(order)
-        same = pc.fill_null(pc.equal(column[1:], column[:-1]), False)
-        if column.null_count:
-            null = column.is_null()
-            same = pc.or_(same, pc.and_(null[1:], null[:-1]))
-        repeats[1:] &= np.asarray(same)
-    return order.to_numpy().astype(np.int64), repeats
+    if rows == 0:
+        return np.empty(0, np.int64), repeats
+    ids = table["transfer_id"].combine_chunks()
+    order = pc.sort_indices(ids).to_numpy().astype(np.int64)
+    same = _like_before(ids.take(pa.array(order)))
+    # Nearly all ids stand once; what shares one, or has none, is ordered by all columns.
+    tied = same.copy()
+    tied[:-1] |= same[1:]
+    at = np.flatnonzero(tied)
+    if len(at):
+        some = table.take(pa.array(order[at])).combine_chunks()
+        names = [name for name in RECORD.names if some[name].null_count < len(at)]
+        again = pc.sort_indices(some, sort_keys=[(name, "ascending") for name in names])
+        order[at] = order[at][again.to_numpy()]
+        equal = np.ones(len(at), bool)
+        for name in names:
+            equal &= _like_before(some[name].combine_chunks().take(again))
+        repeats[at] = equal
+    return order, repeats
+
+
+def _like_before(column: Any) -> NDArray[np.bool_]:
+    """Where a value equals the one before it, or both are null; the first never does."""
+    like = np.zeros(len(column), bool)
+    same = pc.fill_null(pc.equal(column[1:], column[:-1]), False)
+    if column.null_count:
+        null = column.is_null()
+        same = pc.or_(same, pc.and_(null[1:], null[:-1]))
+    like[1:] = np.asarray(same)
+    return like

@@ -43,9 +43,12 @@ def run(left: Side, right: Side, rules: Rules) -> None:
 
 def codes(left: Side, right: Side, name: str) -> tuple[Index, Index]:
     """Codes of a text column over both sides; -1 where null."""
-    both = pa.concat_arrays([left.column(name), right.column(name)]).dictionary_encode()
-    code = np.asarray(both.indices.fill_null(-1)).astype(np.int64)
-    return code[: len(left)], code[len(left) :]
+    if name not in left.codes:
+        both = pa.concat_arrays([left.column(name), right.column(name)]).dictionary_encode()
+        code = np.asarray(both.indices.fill_null(-1)).astype(np.int64)
+        left.codes[name] = code[: len(left)], code[len(left) :]
+    found: tuple[Index, Index] = left.codes[name]
+    return found
 
 
 def _pair(left: Side, right: Side, i: Index, j: Index, number: int) -> None:

@@ -100,12 +100,15 @@ class Records:
 
 def records_at(chunk: Chunk, rows: Any) -> Any:
     """These rows of a chunk as a table of RECORD."""
-    some = pa.table(chunk).take(pa.array(rows))
-    columns = [
-        some[f.name].cast(f.type) if f.name in chunk else pa.nulls(len(rows), f.type)
-        for f in RECORD
-    ]
-    return pa.table(columns, schema=RECORD)
+    at = pa.array(rows)
+    columns = []
+    for field in RECORD:
+        if field.name in chunk:
+            column = chunk[field.name].take(at)
+            columns.append(column if column.type == field.type else column.cast(field.type))
+        else:
+            columns.append(pa.nulls(len(at), field.type))
+    return pa.Table.from_arrays(columns, schema=RECORD)
 
 
 def in_bounds(table: Any) -> Any:
