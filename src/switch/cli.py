@@ -388,6 +388,28 @@ def report(
     context.say({"batch_id": batch_id, **made}, lambda: click.echo(shown))
 
 
+@cli.command()
+@home_argument
+@click.option("--batch", "batch_id", metavar="ID", help="Default: the last one.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Default: HOME/out.")
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, metavar="S")
+@shared
+def exchange(
+    context: Context, home: Path, batch_id: str | None, out: Path | None, seed: int
+) -> None:
+    """Let simulated receivers answer a batch: DIR/ID/answers."""
+    from switch.exchange import run_exchange
+
+    done = run_exchange(home, batch_id, out, seed)
+    context.say(
+        done,
+        lambda: click.echo(
+            f"{done['folder']}: {done['confirmations']:,} confirmations and {done['returns']:,}"
+            f" returns for {done['lines']:,} lines ({_list(done['fates'])})"
+        ),
+    )
+
+
 for command in (upkeep.verify, upkeep.scrub, upkeep.replay):
     cli.add_command(command)
 

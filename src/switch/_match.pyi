@@ -1,0 +1,49 @@
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import disjoint_base
+
+@disjoint_base
+class Lines:
+    def __init__(self, rows: int, secret: int) -> None: ...
+    @property
+    def rows(self) -> int: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def nbytes(self) -> int: ...
+    def expect(
+        self,
+        offsets: NDArray[np.int32],
+        data: NDArray[np.uint8],
+        account_offsets: NDArray[np.int32],
+        account_data: NDArray[np.uint8],
+        amount: NDArray[np.int64],
+        day: NDArray[np.int32],
+        first: NDArray[np.uint32],
+    ) -> None: ...
+    def answer(
+        self,
+        offsets: NDArray[np.int32],
+        data: NDArray[np.uint8],
+        account_offsets: NDArray[np.int32],
+        account_data: NDArray[np.uint8],
+        amount: NDArray[np.int64],
+        day: NDArray[np.int32],
+        plain: NDArray[np.uint8],
+        row: int,
+        days: int,
+        clean: NDArray[np.uint8],
+        ousted: NDArray[np.uint32],
+    ) -> None: ...
+    def open(self, out: NDArray[np.uint8]) -> None: ...
+    def release(self, crowded: NDArray[np.uint32]) -> None: ...
+
+def subset_sums(
+    items: NDArray[np.int64],
+    target: int,
+    tolerance: int,
+    size_min: int,
+    size_max: int,
+    work_max: int,
+    found: NDArray[np.uint64],
+) -> tuple[int, bool]: ...

@@ -1,0 +1,50 @@
+"""The door to the simulated receivers: `switch exchange` lets them answer a batch of a home.
+
+Floor 6. It reads what anybody could read, the directory and HOME/out, and changes no home.
+"""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from switch import timeline
+from switch.directory import Directory
+from switch.errors import EnvironmentFailed, UsageError
+from switch.sim.behaviour import varied
+from switch.sim.receivers import exchange, statements
+from switch.store import Home
+
+
+def run_exchange(home: Path, batch_id: str | None, out: Path | None, seed: int) -> dict[str, Any]:
+    """Answers of all receivers to a batch (default: the last), in DIR/ID/answers. Raises UsageError
+    where there is no such batch, or its clearing files were taken away."""
+    with Home(home, writing=False) as opened:
+        if batch_id is None:
+            rows = timeline.batches(opened)
+            if not rows:
+                raise UsageError(f"{home} has no batch yet")
+            batch_id = str(rows[-1]["batch_id"])
+        summary = timeline.batch(opened, batch_id)
+        directory = Directory.of_json(opened.meta("directory").encode())
+        root = out or home / "out"
+        folder = root / opened.out_name(summary["batch_id"], summary["seq"])
+    request = root / "cycles" / summary["cycle"] / "settlement.json"
+    if not (folder / "clearing").is_dir() or not request.is_file():
+        raise UsageError(f"{folder}: no clearing files; run the table again to have them written")
+    kinds = {p.participant: p.kind for p in directory.participants}
+    booked_on = datetime.date.fromisoformat(summary["value_date"])
+    answers = folder / "answers"
+    try:
+        done = exchange(folder / "clearing", answers, kinds, varied(kinds, seed), seed, booked_on)
+        statements(
+            [msgspec.json.decode(request.read_bytes())], answers / "returns", answers, booked_on
+        )
+    except ValueError as error:
+        raise UsageError(f"{folder}: {error}") from error
+    except OSError as error:
+        raise EnvironmentFailed(f"{error.filename or answers}: {error.strerror}") from error
+    return {"batch_id": batch_id, "folder": str(answers), "seed": seed, **done._asdict()}

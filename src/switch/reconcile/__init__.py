@@ -1,0 +1,203 @@
+"""Reconciliation: lines, receivers' answers and statements, each record explained.
+
+Floor 3. Pure functions over record sets (`records`): `reconcile` gives every record a verdict, and
+a row to every break; `fold` turns the breaks of two days into events; `explain` says which rule
+decided. docs/reconciliation.md has the classes and passes in words.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from switch.reconcile.breaks import BREAK, apply, breaks_of, drifts, fold, undo
+from switch.reconcile.matching import SECRET, Comparison, Expected, Side
+from switch.reconcile.passes import REFUSED
+from switch.reconcile.records import (
+    RECORD,
+    Records,
+    clearing_lines,
+    confirmations,
+    records,
+    requests,
+    returns,
+    statement,
+)
+from switch.reconcile.rules import CLASSES, Rules, Verdict, default_rules, read_rules
+
+__all__ = [
+    "BREAK",
+    "CLASSES",
+    "RECORD",
+    "Comparison",
+    "Outcome",
+    "Records",
+    "Rules",
+    "Verdict",
+    "apply",
+    "clearing_lines",
+    "confirmations",
+    "default_rules",
+    "explain",
+    "fold",
+    "read_rules",
+    "reconcile",
+    "records",
+    "requests",
+    "returns",
+    "statement",
+    "undo",
+]
+
+CONFIRMATIONS, RETURNS = "confirmations", "returns"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How every record ended. verdict u8: that of each line, over all sets."""
+
+    verdict: NDArray[np.uint8]
+    sets: Mapping[str, Comparison]
+    breaks: Any
+    """A table of BREAK, in order of key"""
+    nbytes: int
+    """Memory of the native table of lines"""
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Records by verdict: of the lines, then of each set."""
+        sides = {"lines": self.verdict, **{n: c.right_verdict for n, c in self.sets.items()}}
+        return {
+            name: {Verdict(v).name: int(n) for v, n in enumerate(np.bincount(verdicts)) if n}
+            for name, verdicts in sides.items()
+        }
+
+
+def reconcile(
+    lines: Records,
+    sets: Mapping[str, Records],
+    as_of: datetime.date,
+    *,
+    rules: Rules | None = None,
+    totals: Mapping[str, int] | None = None,
+    secret: int = SECRET,
+) -> Outcome:
+    """Hold lines against every set.
+
+    sets: by name. "returns" need not answer a line and explain one that nobody confirmed; any other
+    set ("confirmations", a statement that names transfers) has to have every line. totals: what was
+    declared, dong by participant, to compare with the sums of the lines. as_of: the day on which
+    deadlines and ages are looked at. Raises InputRefused for an amount beyond 2^56.
+    """
+    rules = rules or default_rules()
+    today = (as_of - datetime.date(1970, 1, 1)).days
+    expected = Expected(lines, rules, secret)
+    found = {
+        name: expected.against(these, today, required=name != RETURNS)
+        for name, these in sets.items()
+    }
+    extra = BREAK.empty_table()
+    if CONFIRMATIONS in found and RETURNS in found:
+        _weigh_returns(found[CONFIRMATIONS], found[RETURNS])
+    verdict = np.full(len(lines), Verdict.NONE, np.uint8)
+    for comparison in found.values():
+        worse = comparison.left_verdict > verdict
+        verdict[worse] = comparison.left_verdict[worse]
+    breaks = [breaks_of(name, comparison) for name, comparison in found.items()]
+    if totals is not None:
+        named = [pc.unique(part["participant"]).to_pylist() for part in breaks]
+        broken = {name for names in named for name in names if name is not None}
+        extra = drifts(_sums(lines), dict(totals), broken, rules, today)
+    table = pa.concat_tables([*breaks, extra]).combine_chunks()
+    return Outcome(verdict, found, table.sort_by("key"), expected.nbytes)
+
+
+def _sums(lines: Records) -> dict[str, int]:
+    """Dong of the lines by participant."""
+    sums: dict[str, int] = {}
+    for chunk in lines.chunks(("participant", "amount")):
+        grouped = pa.table(chunk).group_by("participant").aggregate([("amount", "sum")])
+        for name, amount in zip(
+            grouped["participant"].to_pylist(), grouped["amount_sum"].to_pylist(), strict=True
+        ):
+            sums[name or ""] = sums.get(name or "", 0) + amount
+    return sums
+
+
+def _weigh_returns(answers: Comparison, back: Comparison) -> None:
+    """A line that came back: it needs no confirmation any more, a late refusal has its money, but
+    one that was credited, or refused in time, contradicts its return."""
+    paired = np.flatnonzero((back.left.mate >= 0) & (back.left.verdict == Verdict.MATCHED))
+    rows = back.left.rows[paired]
+    said = answers.left_verdict[rows]
+    _set(back, paired[said == Verdict.MATCHED], Verdict.STATUS)
+    # Any other verdict stands in what was looked at one by one.
+    order = np.argsort(answers.left.rows)
+    open_rows = rows[said != Verdict.MATCHED]
+    at = order[np.searchsorted(answers.left.rows, open_rows, sorter=order)]
+    verdict, mate = answers.left.verdict[at], answers.left.mate[at]
+    _set(answers, at[(verdict == Verdict.MISSING) | (verdict == Verdict.PENDING)], Verdict.MATCHED)
+    late = at[(verdict == Verdict.STATUS) & (mate >= 0)]
+    _set(answers, late[answers.right.money[answers.left.mate[late]] == REFUSED], Verdict.MATCHED)
+
+
+def _set(found: Comparison, left: NDArray[np.int64], verdict: Verdict) -> None:
+    """Another verdict for left records and their mates."""
+    right = found.left.mate[left]
+    right = right[right >= 0]
+    found.left.verdict[left] = found.left_verdict[found.left.rows[left]] = verdict
+    found.right.verdict[right] = found.right_verdict[found.right.rows[right]] = verdict
+
+
+def explain(outcome: Outcome, reference: str) -> list[str]:
+    """Sentences on every record with this transfer id or record id: its verdict, and which rule
+    decided. Empty where no set has it among what was looked at one by one: then it was plain."""
+    said = []
+    for name, found in outcome.sets.items():
+        for side_name, side, other in (
+            ("lines", found.left, found.right),
+            (name, found.right, found.left),
+        ):
+            named = [pc.equal(side.column(c), reference) for c in ("transfer_id", "record_id")]
+            hits = pc.or_(*(pc.fill_null(hit, False) for hit in named))
+            for i in np.flatnonzero(np.asarray(hits)).tolist():
+                said.append(_sentence(found, side, other, side_name, i))
+    return said
+
+
+def _sentence(found: Comparison, side: Side, other: Side, side_name: str, i: int) -> str:
+    verdict = Verdict(int(side.verdict[i])).name
+    rules = found.rules
+    rule = rules.passes[side.decided[i]].name if side.decided[i] >= 0 else ""
+    head = f"{side_name}: {int(side.amount[i])} dong, {verdict}"
+    if side.kin[i] >= 0:
+        return f"{head}: by {rule!r} its id stands on this side already"
+    if side.mate[i] >= 0:
+        j = int(side.mate[i])
+        away = int(other.amount[j] - side.amount[i])
+        apart = int(other.day[j] - side.day[i])
+        return (
+            f"{head}: {rule!r} brought it together with {_name(other, j)},"
+            f" {away} dong and {apart} days away (allowed: {rules.amount} and {rules.days})"
+        )
+    if side.group[i] >= 0:
+        theirs = np.flatnonzero(other.group == side.group[i]).tolist()
+        names = ", ".join(_name(other, j) for j in theirs)
+        return f"{head}: {rule!r} found the sum with {names}"
+    if verdict == Verdict.AMBIGUOUS.name:
+        return f"{head}: for {rule!r} several counterparts fit equally well"
+    return f"{head}: no pass found a counterpart; deadline after {rules.deadline_days} days"
+
+
+def _name(side: Side, i: int) -> str:
+    for column in ("record_id", "transfer_id", "end_to_end_id"):
+        value = side.table[column][i].as_py()
+        if value is not None:
+            return str(value)
+    return f"an entry of {int(side.amount[i])} dong"

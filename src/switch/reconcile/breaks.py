@@ -1,0 +1,291 @@
+"""Breaks: what did not fit, one row each, and how breaks open, change and close from day to day.
+
+A break has a key that lasts: the set, the side and the record that it is about. `fold` compares
+what was open with what is found now and says what happened; nothing else opens or closes a break.
+Events carry the row before and after, so that they can be appended for ever and taken back.
+"""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from switch.reconcile.matching import Comparison, Side
+from switch.reconcile.rules import SEVERITIES, Rules, Verdict
+
+BREAK = pa.schema(
+    [
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("set", pa.string(), nullable=False),
+        pa.field("side", pa.string(), nullable=False),
+        pa.field("class", pa.string(), nullable=False),
+        pa.field("transfer_id", pa.string()),
+        pa.field("record_id", pa.string()),
+        pa.field("participant", pa.string()),
+        pa.field("account", pa.string()),
+        pa.field("counterpart", pa.string()),
+        pa.field("expected", pa.int64()),
+        pa.field("found", pa.int64()),
+        pa.field("value", pa.int64(), nullable=False),
+        pa.field("day", pa.date32(), nullable=False),
+        pa.field("age", pa.string(), nullable=False),
+        pa.field("severity", pa.string(), nullable=False),
+        pa.field("owner", pa.string(), nullable=False),
+        pa.field("action", pa.string(), nullable=False),
+        pa.field("rule", pa.string(), nullable=False),
+    ]
+)
+"""A break. side: of the record that it is about, `lines` or the set's name; counterpart: what that
+record was brought together with. value: dong at stake: the difference of an AMOUNT, FEE or total,
+else the record's amount. age: a bucket of the rules, in days. rule: the pass that decided, or
+`deadline` where none did."""
+
+LINES = "lines"
+TOTALS = "totals"
+_ROW = pa.struct(list(BREAK))
+EVENT = pa.schema(
+    [
+        pa.field("event", pa.string(), nullable=False),
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("as_of", pa.date32(), nullable=False),
+        pa.field("before", _ROW),
+        pa.field("after", _ROW),
+    ]
+)
+"""What happened to a break: opened (no before), changed, closed (no after)."""
+
+
+def breaks_of(name: str, found: Comparison) -> Any:
+    """The breaks of one set: one for a pair or group, one for each record that stands alone."""
+    parts = [
+        _rows(found, found.left, found.right, LINES, name, _subjects(found.left, found.right)),
+        _rows(found, found.right, found.left, name, name, _alone(found.right)),
+    ]
+    return pa.concat_tables(parts)
+
+
+def _alone(side: Side) -> NDArray[np.int64]:
+    broken = side.verdict >= Verdict.MISSING
+    return np.flatnonzero(broken & (side.mate < 0) & (side.group < 0))
+
+
+def _subjects(left: Side, right: Side) -> NDArray[np.int64]:
+    """Left records that a break is about: broken ones, but of a group the first only."""
+    broken = left.verdict >= Verdict.MISSING
+    return np.flatnonzero(broken & ((left.group < 0) | (left.group == np.arange(len(left)))))
+
+
+def _rows(
+    found: Comparison, side: Side, other: Side, side_name: str, name: str, at: NDArray[np.int64]
+) -> Any:
+    rules = found.rules
+    pick = pa.array(at)
+    table = side.table.select(["transfer_id", "record_id", "participant", "account"]).take(pick)
+    verdict, amount = side.verdict[at], side.amount[at]
+    mate = side.mate[at]
+    answered = np.where(mate >= 0, other.amount[mate] if len(other) else 0, 0)
+    whole = amount.copy()
+    names = pc.coalesce(other.column("record_id"), other.column("transfer_id"))
+    counterpart = names.take(pa.array(np.maximum(mate, 0), mask=mate < 0))
+    grouped = side.group[at] >= 0
+    if grouped.any():
+        numbers = side.group[at[grouped]]
+        whole[grouped], answered[grouped] = _sums(side, numbers), _sums(other, numbers)
+        counterpart = pc.replace_with_mask(
+            counterpart, pa.array(grouped), _members(other, names, numbers)
+        )
+    answers = (mate >= 0) | (side.group[at] >= 0)
+    differs = np.isin(verdict, (Verdict.AMOUNT, Verdict.FEE)) & answers
+    value = np.where(differs, np.abs(whole - answered), np.abs(whole))
+    missing = pa.array(~answers)
+    amounts = [
+        pa.array(whole),
+        pc.if_else(missing, pa.scalar(None, pa.int64()), pa.array(answered)),
+    ]
+    if side_name != LINES:
+        amounts.reverse()
+    passes = pa.array([*(one.name for one in rules.passes), "deadline"], pa.string())
+    return _table(
+        {
+            "key": _keys(side, at, side_name, name),
+            "set": pa.repeat(name, len(at)),
+            "side": pa.repeat(side_name, len(at)),
+            **{column: table[column].combine_chunks() for column in table.column_names},
+            "counterpart": counterpart,
+            "expected": amounts[0],
+            "found": amounts[1],
+            "rule": passes.take(pa.array(side.decided[at] % len(passes))),
+        },
+        verdict,
+        value,
+        side.day[at],
+        rules,
+        found.as_of,
+    )
+
+
+def _sums(side: Side, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Dong of the groups of these numbers."""
+    total = np.zeros(int(max(side.group.max(), numbers.max())) + 1, np.int64)
+    members = np.flatnonzero(side.group >= 0)
+    np.add.at(total, side.group[members], side.amount[members])
+    return total[numbers]
+
+
+def _members(side: Side, names: Any, numbers: NDArray[np.int64]) -> Any:
+    """The names of the records of each group, in one text."""
+    members = np.flatnonzero(side.group >= 0)
+    members = members[np.argsort(side.group[members], kind="stable")]
+    held, starts = np.unique(side.group[members], return_index=True)
+    offsets = pa.array(np.append(starts, len(members)).astype(np.int32))
+    lists = pa.ListArray.from_arrays(offsets, pc.fill_null(names.take(pa.array(members)), "?"))
+    return pc.binary_join(lists, " ").take(pa.array(np.searchsorted(held, numbers)))
+
+
+def _keys(side: Side, at: NDArray[np.int64], side_name: str, name: str) -> Any:
+    """set/side/ids of each break; of one without an id, of a repetition, and of one that shares its
+    ids with a lower break, all columns."""
+    some = side.table.take(pa.array(at)).combine_chunks()
+    ids = _joined([pa.repeat(f"{name}/{side_name}", len(at)), *some.select(_IDENTITY).columns])
+    code = np.asarray(ids.combine_chunks().dictionary_encode().indices)
+    lowest = np.zeros(len(at), bool)
+    lowest[np.unique(code, return_index=True)[1]] = True
+    named = [side.table[c].take(pa.array(at)).is_valid() for c in ("transfer_id", "record_id")]
+    short = lowest & (side.kin[at] < 0) & np.asarray(pc.or_(*named))
+    rest = [c for c in some.column_names if c not in _IDENTITY]
+    where = pa.array(~short)
+    whole = _joined([ids.filter(where), *some.select(rest).filter(where).columns])
+    return pc.replace_with_mask(ids.combine_chunks(), where, whole.combine_chunks())
+
+
+def _joined(columns: list[Any]) -> Any:
+    """Texts of columns, side by side."""
+    texts = [pc.fill_null(column.cast(pa.string()), "") for column in columns]
+    return pa.chunked_array(pc.binary_join_element_wise(*texts, "/"))
+
+
+_IDENTITY = ("transfer_id", "record_id", "end_to_end_id")
+
+
+def _table(
+    columns: dict[str, Any],
+    verdict: NDArray[np.uint8],
+    value: NDArray[np.int64],
+    day: NDArray[np.int64],
+    rules: Rules,
+    as_of: int,
+) -> Any:
+    """Rows of BREAK: with age, severity, owner and action as the rules say."""
+    age = np.maximum(as_of - day, 0)
+    firsts = rules.ageing.buckets
+    labels = [
+        f"{a}+" if i + 1 == len(firsts) else str(a) if firsts[i + 1] == a + 1
+        else f"{a}-{firsts[i + 1] - 1}"
+        for i, a in enumerate(firsts)
+    ]  # fmt: skip
+    bucket = np.searchsorted(np.array(firsts), age, side="right") - 1
+    treated = [rules.treatment.get(v.name) for v in Verdict]
+    base = np.array([SEVERITIES.index(t.severity) if t else 0 for t in treated])
+    raised = (value >= rules.severity.value).astype(np.int64) + (age >= rules.severity.days)
+    severity = np.minimum(base[verdict] + raised, len(SEVERITIES) - 1)
+
+    def words(values: list[str], index: Any) -> Any:
+        return pa.array(values, pa.string()).take(pa.array(index))
+
+    whole = {
+        **columns,
+        "class": words([v.name for v in Verdict], verdict),
+        "value": pa.array(value),
+        "day": pa.array(day.astype(np.int32)).cast(pa.date32()),
+        "age": words(labels, bucket),
+        "severity": words(list(SEVERITIES), severity),
+        "owner": words([t.owner if t else "" for t in treated], verdict),
+        "action": words([t.action if t else "" for t in treated], verdict),
+    }
+    return pa.table([whole[f.name] for f in BREAK], schema=BREAK)
+
+
+def drifts(
+    expected: dict[str, int], declared: dict[str, int], broken: set[str], rules: Rules, as_of: int
+) -> Any:
+    """TOTAL_DRIFT by scope: totals that differ though no item of the scope is broken. A scope that
+    only one of the sides knows counts as zero on the other."""
+    scopes = [
+        s for s in sorted(expected.keys() | declared.keys())
+        if s not in broken and expected.get(s, 0) != declared.get(s, 0)
+    ]  # fmt: skip
+    ours = np.array([expected.get(s, 0) for s in scopes], np.int64)
+    theirs = np.array([declared.get(s, 0) for s in scopes], np.int64)
+    count = len(scopes)
+    names = pa.array(scopes, pa.string())
+    nothing = pa.nulls(count, pa.string())
+    return _table(
+        {
+            "key": pa.array([f"{TOTALS}/{s}" for s in scopes], pa.string()),
+            "set": pa.repeat(TOTALS, count),
+            "side": pa.repeat(TOTALS, count),
+            "transfer_id": nothing,
+            "record_id": nothing,
+            "participant": names,
+            "account": nothing,
+            "counterpart": nothing,
+            "expected": pa.array(ours),
+            "found": pa.array(theirs),
+            "rule": pa.repeat(TOTALS, count),
+        },
+        np.full(count, Verdict.TOTAL_DRIFT, np.uint8),
+        np.abs(ours - theirs),
+        np.full(count, as_of, np.int64),
+        rules,
+        as_of,
+    )
+
+
+# --- from day to day -----------------------------------------------------------------------------
+
+
+def fold(open_breaks: Any, found: Any, as_of: datetime.date) -> Any:
+    """Events that lead from the open breaks to those found now, in order of key.
+
+    Both are tables of BREAK with distinct keys. A break whose record has its counterpart by now is
+    not found any more, and so it closes by itself.
+    """
+    before = {row["key"]: row for row in open_breaks.to_pylist()}
+    after = {row["key"]: row for row in found.to_pylist()}
+    assert len(before) == len(open_breaks), "keys are not distinct"
+    assert len(after) == len(found), "keys are not distinct"
+    events = []
+    for key in sorted(before.keys() | after.keys()):
+        old, new = before.get(key), after.get(key)
+        if old != new:
+            kind = "changed" if old and new else "opened" if new else "closed"
+            events.append({"event": kind, "key": key, "as_of": as_of, "before": old, "after": new})
+    return pa.Table.from_pylist(events, schema=EVENT)
+
+
+def apply(open_breaks: Any, events: Any) -> Any:
+    """The open breaks after events, in order of key. Raises AssertionError where an event does not
+    fit: its before is not what is open."""
+    rows = {row["key"]: row for row in open_breaks.to_pylist()}
+    for event in events.to_pylist():
+        assert rows.get(event["key"]) == event["before"], f"{event['key']} is not as it was"
+        if event["after"] is None:
+            del rows[event["key"]]
+        else:
+            rows[event["key"]] = event["after"]
+    return pa.Table.from_pylist([rows[key] for key in sorted(rows)], schema=BREAK)
+
+
+def undo(events: Any) -> Any:
+    """Events that take these back, in reverse order: to be appended, never to be erased."""
+    turned = {"opened": "closed", "closed": "opened", "changed": "changed"}
+    rows = [
+        {**row, "event": turned[row["event"]], "before": row["after"], "after": row["before"]}
+        for row in reversed(events.to_pylist())
+    ]
+    return pa.Table.from_pylist(rows, schema=EVENT)

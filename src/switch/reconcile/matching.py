@@ -1,0 +1,238 @@
+"""Two sides: lines and the records of one set, each claimed once.
+
+What is plain is certified natively, chunk by chunk (`_match.Lines`). What is left, a few records of
+a hundred, is read again with all columns and put in order, so that neither the order of files nor
+their cut shows; then the passes of the rules run over it. All of it is symmetric: sides that change
+places mirror the result.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from switch._match import Lines
+from switch.columns import text_buffers
+from switch.reconcile import passes
+from switch.reconcile.passes import REFUSED, RETURNED
+from switch.reconcile.records import DAY_US, RECORD, Chunk, Records, equals, in_bounds, records_at
+from switch.reconcile.rules import Rules, Verdict
+from switch.schema import NO_ROW
+
+SECRET = 0x5377_6974_6368_2006
+"""Default key of the hash table's hashes; a home may give its own. No result depends on it."""
+_FAST = ("transfer_id", "account", "amount", "currency", "status", "at")
+
+
+class Side:
+    """Records of one side that are looked at one by one, in order, without repetitions.
+
+    Index i is the i-th lowest record. verdict 0 is open; mate is the index of the counterpart on
+    the other side, or -1; decided the number of the pass that brought them together, or -1; group
+    the number of the group, or -1; kin the record of this side that a duplicate repeats, or -1.
+    """
+
+    def __init__(self, table: Any, rows: NDArray[np.int64]) -> None:
+        order, repeats = _ordered(table)
+        self.repeats = rows[order[repeats]]
+        order = order[~repeats]
+        self.table = table.take(pa.array(order))
+        self.rows = rows[order]
+        count = len(order)
+        self.amount: NDArray[np.int64] = self.table["amount"].to_numpy()
+        self.day = (self.table["at"].to_numpy() // DAY_US).astype(np.int64)
+        status = self.table["status"]
+        self.money = np.zeros(count, np.uint8)
+        self.money[np.asarray(pc.fill_null(pc.equal(status, "RJCT"), False))] = REFUSED
+        self.money[np.asarray(pc.fill_null(pc.equal(status, "RTRN"), False))] = RETURNED
+        self.verdict = np.zeros(count, np.uint8)
+        self.mate = np.full(count, -1, np.int64)
+        self.decided = np.full(count, -1, np.int64)
+        self.group = np.full(count, -1, np.int64)
+        self.kin = np.full(count, -1, np.int64)
+        self.codes: dict[str, Any] = {}
+        """Codes of columns over this side and the other, as far as they have been asked for"""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def column(self, name: str) -> Any:
+        return self.table[name].combine_chunks()
+
+    def open(self) -> NDArray[np.int64]:
+        """Indices of what no pass has claimed, rising."""
+        return np.flatnonzero((self.verdict == 0) & (self.mate < 0) & (self.group < 0))
+
+
+class Comparison(NamedTuple):
+    """One set held against the lines. verdicts u8 by row of either side; what was not plain stands
+    in left and right."""
+
+    left: Side
+    right: Side
+    left_verdict: NDArray[np.uint8]
+    right_verdict: NDArray[np.uint8]
+    rules: Rules
+    as_of: int
+
+
+class Expected:
+    """Lines that answers are expected for, read once and held against any number of sets."""
+
+    def __init__(self, lines: Records, rules: Rules, secret: int = SECRET) -> None:
+        self.records = lines
+        self.rules = rules
+        self._lines = Lines(len(lines), secret)
+        first = [np.empty(0, np.uint32)]
+        for chunk in lines.chunks(_FAST, keep=True):
+            columns, _ = _kernel_columns(chunk)
+            same = np.empty(len(columns[-1]), np.uint32)
+            self._lines.expect(*columns, same)
+            first.append(same)
+        first_row = np.concatenate(first)
+        # Lines beside the first of their id; the native table knows the first alone.
+        strange = first_row != np.arange(len(first_row), dtype=np.uint32)
+        self._strange = np.flatnonzero(strange)
+        crowded = first_row[self._strange]
+        self._crowded = np.unique(crowded[crowded != NO_ROW])
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the lines take, the same for any set."""
+        return int(self._lines.nbytes)
+
+    def against(self, answers: Records, as_of: int, *, required: bool = True) -> Comparison:
+        """Match a set. as_of: days since 1970. required: a line without a record is a break once
+        its deadline is over; else it is none at all."""
+        self._lines.release(self._crowded)
+        right_verdict = np.zeros(len(answers), np.uint8)
+        state = np.ones(len(self.records), np.uint8)
+        if self.rules.passes[0].by == "transfer_id":
+            right_rows, table = self._certify(answers, right_verdict)
+            self._lines.open(state)
+            state[self._strange] = 2
+        else:
+            right_rows = np.arange(len(answers))
+            table = answers.take(right_rows)
+        left_verdict = np.where(state == 0, Verdict.MATCHED, 0).astype(np.uint8)
+        if not required and self.rules.passes[0].by == "transfer_id":
+            self._leave_out(table, state)
+        left_rows = np.flatnonzero(state != 0)
+        left, right = Side(self.records.take(left_rows), left_rows), Side(table, right_rows)
+        passes.run(left, right, self.rules)
+        passes.judge(left, right, self.rules, as_of, required=required)
+        for side, verdicts in ((left, left_verdict), (right, right_verdict)):
+            verdicts[side.rows] = side.verdict
+            verdicts[side.repeats] = Verdict.REPEATED
+        return Comparison(left, right, left_verdict, right_verdict, self.rules, as_of)
+
+    def _certify(
+        self, answers: Records, verdict: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.int64], Any]:
+        """Certify what is plain; (rows, records) of the other answers, in order of row."""
+        row = 0
+        rows, tables, late = [], [RECORD.empty_table()], []
+        for chunk in answers.chunks(RECORD.names):
+            columns, plain = _kernel_columns(chunk)
+            clean = np.empty(len(plain), np.uint8)
+            ousted = np.empty(len(plain), np.uint32)
+            self._lines.answer(*columns, plain, row, self.rules.days, clean, ousted)
+            # MATCHED is 1. What was ousted stands in this chunk, or has to be read once more.
+            verdict[row : row + len(clean)] = clean
+            ousted = ousted[ousted != NO_ROW].astype(np.int64)
+            verdict[ousted] = 0
+            late.append(ousted[ousted < row])
+            at = np.flatnonzero(verdict[row : row + len(clean)] == 0)
+            rows.append(at + row)
+            tables.append(records_at(chunk, at))
+            row += len(clean)
+        again = np.sort(np.concatenate([np.empty(0, np.int64), *late]))
+        whole = np.concatenate([again, *rows])
+        order = np.argsort(whole)
+        table = pa.concat_tables([answers.take(again), *tables]).take(pa.array(order))
+        return whole[order], in_bounds(table)
+
+    def _leave_out(self, found: Any, state: NDArray[np.uint8]) -> None:
+        """Take lines that nobody answered, and that share no id and no account with a record of
+        found, out of state: they can have no counterpart, and need not be read again."""
+        row = 0
+        values = {name: found[name].drop_null().combine_chunks() for name in _SHARED}
+        if not any(len(known) for known in values.values()):
+            state[state == 1] = 0
+            return
+        for chunk in self.records.chunks(_SHARED):
+            count = len(next(iter(chunk.values())))
+            shared = np.zeros(count, bool)
+            for name, column in chunk.items():
+                if len(values[name]):
+                    shared |= np.asarray(pc.is_in(column, value_set=values[name]))
+            part = state[row : row + count]
+            part[(part == 1) & ~shared] = 0
+            row += count
+
+
+_SHARED = ("transfer_id", "end_to_end_id", "account")
+
+
+def _kernel_columns(chunk: Chunk) -> tuple[tuple[Any, Any, Any, Any, Any, Any], Any]:
+    """((offsets and data of ids, the same of accounts, amount, day), plain) for the kernel."""
+    amount = np.ascontiguousarray(chunk["amount"].to_numpy(zero_copy_only=False), np.int64)
+    rows = len(amount)
+    ids, accounts = (_texts(chunk.get(name), rows) for name in ("transfer_id", "account"))
+    day = (chunk["at"].to_numpy() // DAY_US).astype(np.int32)
+    plain = np.ones(rows, bool)
+    for name, value in (("status", "ACCC"), ("currency", "VND")):
+        if name in chunk:
+            plain &= np.asarray(pc.fill_null(equals(chunk[name], value), True))
+    return (*ids, *accounts, amount, day), plain.view(np.uint8)
+
+
+def _texts(column: Any, rows: int) -> tuple[Any, Any]:
+    """(offsets, data) of a text column that may be absent; nulls are empty texts."""
+    if column is None or pa.types.is_null(column.type):
+        return np.zeros(rows + 1, np.int32), np.empty(0, np.uint8)
+    if not pa.types.is_string(column.type):
+        column = column.cast(pa.string())
+    if column.null_count:
+        column = pc.fill_null(column, "")
+    return text_buffers(column)
+
+
+def _ordered(table: Any) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """(row numbers in the order of records, and for each whether it equals the one before)."""
+    rows = len(table)
+    repeats = np.zeros(rows, bool)
+    if rows == 0:
+        return np.empty(0, np.int64), repeats
+    ids = table["transfer_id"].combine_chunks()
+    order = pc.sort_indices(ids).to_numpy().astype(np.int64)
+    same = _like_before(ids.take(pa.array(order)))
+    # Nearly all ids stand once; what shares one, or has none, is ordered by all columns.
+    tied = same.copy()
+    tied[:-1] |= same[1:]
+    at = np.flatnonzero(tied)
+    if len(at):
+        some = table.take(pa.array(order[at])).combine_chunks()
+        names = [name for name in RECORD.names if some[name].null_count < len(at)]
+        again = pc.sort_indices(some, sort_keys=[(name, "ascending") for name in names])
+        order[at] = order[at][again.to_numpy()]
+        equal = np.ones(len(at), bool)
+        for name in names:
+            equal &= _like_before(some[name].combine_chunks().take(again))
+        repeats[at] = equal
+    return order, repeats
+
+
+def _like_before(column: Any) -> NDArray[np.bool_]:
+    """Where a value equals the one before it, or both are null; the first never does."""
+    like = np.zeros(len(column), bool)
+    same = pc.fill_null(pc.equal(column[1:], column[:-1]), False)
+    if column.null_count:
+        null = column.is_null()
+        same = pc.or_(same, pc.and_(null[1:], null[:-1]))
+    like[1:] = np.asarray(same)
+    return like

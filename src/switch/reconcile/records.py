@@ -1,0 +1,278 @@
+"""Record sets: what is held against each other, whatever file or table it came in.
+
+A record has the columns of RECORD, however its set calls them. Sets are read part by part, so that
+a set of files of any length never stands in memory whole; `take` reads single records again.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from switch.errors import InputRefused
+from switch.reconcile.rules import AMOUNT_BOUND
+
+RECORD = pa.schema(
+    [
+        pa.field("transfer_id", pa.string()),
+        pa.field("record_id", pa.string()),
+        pa.field("at", pa.int64(), nullable=False),
+        pa.field("amount", pa.int64(), nullable=False),
+        pa.field("end_to_end_id", pa.string()),
+        pa.field("account", pa.string()),
+        pa.field("participant", pa.string()),
+        pa.field("currency", pa.string()),
+        pa.field("status", pa.string()),
+        pa.field("reason", pa.string()),
+    ]
+)
+"""A record. `at`: microseconds since 1970 (UTC) at which it was booked, for a line the beginning of
+its value date. `amount`: dong; what left an account is negative. A null currency is VND. The whole
+content is the identity: a row that is equal in all is the same record, read again. The order of the
+columns is the order of records, where the lowest one counts."""
+
+PART_ROWS = 1 << 17
+KEEP_BYTES = 1 << 28
+"""Most that a set keeps in memory of what it has read."""
+_FEW = ("participant", "status", "reason", "currency", "side")
+"""Columns of few distinct values: they are read as the dictionaries that files hold."""
+DAY_US = 86_400_000_000
+Chunk = dict[str, Any]
+"""Columns of a part by name, as Arrow arrays; absent where the set has no such column."""
+Read = Callable[[Iterable[str]], Chunk]
+
+
+def day_us(day: datetime.date) -> int:
+    """The beginning of a day in microseconds since 1970."""
+    return (day - datetime.date(1970, 1, 1)).days * DAY_US
+
+
+class Records:
+    """One record set: parts in order, with rows numbered through."""
+
+    def __init__(self, parts: Iterable[tuple[int, Read]]) -> None:
+        self._parts = list(parts)
+        self._kept: dict[int, Chunk] = {}
+        self._starts = np.cumsum([0, *(rows for rows, _ in self._parts)])
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def __add__(self, other: Records) -> Records:
+        return Records([*self._parts, *other._parts])
+
+    def chunks(self, columns: Iterable[str], *, keep: bool = False) -> Iterator[Chunk]:
+        """Each part's columns of these names, in order. keep: what fits into KEEP_BYTES stays in
+        memory, with all columns, for those who look again."""
+        columns = tuple(columns)
+        room = KEEP_BYTES if keep else 0
+        for i, (rows, read) in enumerate(self._parts):
+            if rows and room > 0 and i not in self._kept:
+                self._kept[i] = read(RECORD.names)
+                room -= sum(column.nbytes for column in self._kept[i].values())
+            if rows:
+                yield self._read(i, columns)
+
+    def _read(self, part: int, columns: Iterable[str]) -> Chunk:
+        kept = self._kept.get(part)
+        if kept is None:
+            return self._parts[part][1](columns)
+        return {name: kept[name] for name in columns if name in kept}
+
+    def take(self, rows: Any) -> Any:
+        """The records of these row numbers (rising) as a table of RECORD, in that order."""
+        edges = np.searchsorted(rows, self._starts)
+        parts = [RECORD.empty_table()]
+        for i in range(len(self._parts)):
+            chosen = rows[edges[i] : edges[i + 1]] - self._starts[i]
+            if len(chosen):
+                parts.append(records_at(self._read(i, RECORD.names), chosen))
+        return in_bounds(pa.concat_tables(parts).combine_chunks())
+
+
+def records_at(chunk: Chunk, rows: Any) -> Any:
+    """These rows of a chunk as a table of RECORD."""
+    at = pa.array(rows)
+    columns = []
+    for field in RECORD:
+        if field.name in chunk:
+            column = chunk[field.name].take(at)
+            columns.append(column if column.type == field.type else column.cast(field.type))
+        else:
+            columns.append(pa.nulls(len(at), field.type))
+    return pa.Table.from_arrays(columns, schema=RECORD)
+
+
+def in_bounds(table: Any) -> Any:
+    """The same table of RECORD. Raises InputRefused for an amount beyond 2^56 dong."""
+    bounds = pc.min_max(table["amount"])
+    if len(table) and not (
+        -AMOUNT_BOUND < bounds["min"].as_py() and bounds["max"].as_py() < AMOUNT_BOUND
+    ):
+        raise InputRefused(
+            "AMOUNT_RANGE",
+            "an amount is beyond 2^56 dong",
+            column="amount",
+            remedy="correct the amount",
+        )
+    return table
+
+
+def records(table: Any) -> Records:
+    """A table with columns of RECORD; transfer_id and the like may be absent, at and amount not."""
+    return _of(table, {name: name for name in RECORD.names}, {})
+
+
+def clearing_lines(source: Any, participant: str, day: datetime.date) -> Records:
+    """The lines of a receiver's clearing file, expected to be answered from day on."""
+    names = {
+        "transfer_id": "transfer_id",
+        "end_to_end_id": "end_to_end_id",
+        "account": "creditor_account",
+        "amount": "amount",
+    }
+    return _of(source, names, {"participant": participant, "at": day_us(day)})
+
+
+def confirmations(source: Any) -> Records:
+    """Receivers' confirmations: a line credited (ACCC) or refused (RJCT)."""
+    names = {
+        "transfer_id": "transfer_id",
+        "account": "creditor_account",
+        "amount": "amount",
+        "participant": "participant",
+        "status": "status",
+        "reason": "reason",
+        "currency": "currency",
+        "at": "booked_at",
+    }
+    return _of(source, names, {})
+
+
+def returns(source: Any) -> Records:
+    """Receivers' returns: money that comes back after settlement."""
+    names = {
+        "transfer_id": "transfer_id",
+        "record_id": "return_id",
+        "amount": "amount",
+        "participant": "participant",
+        "reason": "reason",
+        "currency": "currency",
+        "at": "booked_at",
+    }
+    return _of(source, names, {"status": "RTRN"})
+
+
+def statement(source: Any) -> Records:
+    """Entries of a statement of account; debits (side D) count negative."""
+    names = {
+        "transfer_id": "transfer_id",
+        "end_to_end_id": "end_to_end_id",
+        "record_id": "entry_id",
+        "account": "account",
+        "amount": "amount",
+        "side": "side",
+        "currency": "currency",
+        "at": "booked_on",
+    }
+    return _of(source, names, {})
+
+
+def requests(source: Any, day: datetime.date) -> Records:
+    """What a settlement request asks for: its parsed JSON document (settlement.json)."""
+    document: Mapping[str, Any] = source
+    rows = document["participants"]
+    signs = [1 if row["side"] == "credit" else -1 for row in rows]
+    table = pa.table(
+        {
+            "end_to_end_id": pa.array([document["cycle"]] * len(rows), pa.string()),
+            "account": pa.array([row["account"] for row in rows], pa.string()),
+            "participant": pa.array([row["participant"] for row in rows], pa.string()),
+            "amount": pa.array(
+                [s * int(row["amount"]) for s, row in zip(signs, rows, strict=True)], pa.int64()
+            ),
+            "at": pa.array([day_us(day)] * len(rows), pa.int64()),
+        }
+    )
+    return records(table)
+
+
+def equals(column: Any, value: str) -> Any:
+    """Where a text column, plain or of a dictionary, is value; null where it is null."""
+    if pa.types.is_dictionary(column.type):
+        return pc.equal(column.dictionary, value).take(column.indices)
+    return pc.equal(column, value)
+
+
+def _of(source: Any, names: dict[str, str], fixed: dict[str, Any]) -> Records:
+    """source: a path (Parquet) or an Arrow table. names: the source's column of each column."""
+    if isinstance(source, Path):
+        few = {names.get(name, name) for name in _FEW} & set(pq.read_schema(source).names)
+        file = pq.ParquetFile(source, pre_buffer=False, read_dictionary=sorted(few))
+        held = {ours: theirs for ours, theirs in names.items() if theirs in file.schema_arrow.names}
+
+        def read(group: int, wanted: Iterable[str]) -> Any:
+            columns = [held[name] for name in _with_side(wanted) if name in held]
+            return file.read_row_group(group, columns=columns, use_threads=False)
+
+        groups = range(file.metadata.num_row_groups)
+        return Records(
+            (
+                (rows := file.metadata.row_group(g).num_rows),
+                partial(_chunk, partial(read, g), rows, held, fixed),
+            )
+            for g in groups
+        )
+    table = pa.table(source)
+    held = {ours: theirs for ours, theirs in names.items() if theirs in table.column_names}
+
+    def cut(start: int, rows: int, wanted: Iterable[str]) -> Any:
+        columns = [held[name] for name in _with_side(wanted) if name in held]
+        return table.select(columns).slice(start, rows)
+
+    starts = range(0, len(table), PART_ROWS)
+    return Records(
+        (
+            (rows := min(PART_ROWS, len(table) - start)),
+            partial(_chunk, partial(cut, start, rows), rows, held, fixed),
+        )
+        for start in starts
+    )
+
+
+def _with_side(wanted: Iterable[str]) -> list[str]:
+    names = list(wanted)
+    return [*names, "side"] if "amount" in names else names
+
+
+def _chunk(
+    read: Callable[[Iterable[str]], Any],
+    rows: int,
+    names: dict[str, str],
+    fixed: dict[str, Any],
+    wanted: Iterable[str],
+) -> Chunk:
+    wanted = list(wanted)
+    table = read(wanted)
+    out: Chunk = {}
+    for name in wanted:
+        if name in fixed:
+            kind = RECORD.field(name).type
+            out[name] = pa.repeat(pa.scalar(fixed[name], kind), rows)
+        elif name in names:
+            column = table[names[name]]
+            out[name] = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+    if "at" in out and not pa.types.is_int64(out["at"].type):
+        out["at"] = out["at"].cast(pa.timestamp("us")).cast(pa.int64())
+    if "amount" in out and "side" in names:
+        debit = equals(table[names["side"]].combine_chunks(), "D")
+        out["amount"] = pc.if_else(debit, pc.negate(out["amount"]), out["amount"])
+    return out
