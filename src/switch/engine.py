@@ -35,7 +35,6 @@ from switch.store import Home, environment
 ROOM_A_LINE, ROOM_TIMES_FILE = 80, 4
 """Bytes that a line takes in a batch and its copies (60 of a simulated nation), and how often a
 run writes its table at most, for a table of fewer bytes a line."""
-COPY_BYTES = 1 << 20
 ROOM_SPARE = 1 << 22
 """Bytes for small files by receiver, and for the catalog and its journal."""
 
@@ -413,8 +412,8 @@ class Engine:
             for source, target in copies.items():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 aside = target.with_name(f".{target.name}.part")
-                with (batch.folder / source).open("rb") as stored, segment.new_file(aside) as copy:
-                    shutil.copyfileobj(stored, copy, COPY_BYTES)
+                segment.new_file(aside).close()
+                shutil.copyfile(batch.folder / source, aside)
                 aside.replace(target)
         except OSError as error:
             raise environment(error, out) from error
