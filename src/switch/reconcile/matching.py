@@ -87,18 +87,18 @@ class Expected:
         self.records = lines
         self.rules = rules
         self._lines = Lines(len(lines), secret)
-        first = [np.empty(0, np.uint32)]
+        # Lines beside the first of their id, or without one: the native table knows the first alone.
+        strange, crowded, row = [np.empty(0, np.int64)], [np.empty(0, np.uint32)], 0
         for chunk in lines.chunks(_FAST, keep=True):
             columns, _ = _kernel_columns(chunk)
-            same = np.empty(len(columns[-1]), np.uint32)
-            self._lines.expect(*columns, same)
-            first.append(same)
-        first_row = np.concatenate(first)
-        # Lines beside the first of their id; the native table knows the first alone.
-        strange = first_row != np.arange(len(first_row), dtype=np.uint32)
-        self._strange = np.flatnonzero(strange)
-        crowded = first_row[self._strange]
-        self._crowded = np.unique(crowded[crowded != NO_ROW])
+            first = np.empty(len(columns[-1]), np.uint32)
+            self._lines.expect(*columns, first)
+            at = np.flatnonzero(first != np.arange(row, row + len(first), dtype=np.uint32))
+            strange.append(at + row)
+            crowded.append(first[at[first[at] != NO_ROW]])
+            row += len(first)
+        self._strange = np.concatenate(strange)
+        self._crowded = np.unique(np.concatenate(crowded))
 
     @property
     def nbytes(self) -> int:
