@@ -257,6 +257,9 @@ CLASS_TABLE = [
      "MATCHED"),
     ("late", [line(1)], [answer(1, day=3)], "TIMING", "TIMING"),
     ("refused in time", [line(1)], [answer(1, status="RJCT")], "MATCHED", "MATCHED"),
+    ("refused by both", [line(1, status="RJCT")], [answer(1, status="RJCT")], "MATCHED", "MATCHED"),
+    ("our line refused", [line(1, status="RJCT", day=1)], [answer(1)], "STATUS", "STATUS"),
+    ("our currency", [line(1, currency="USD")], [answer(1)], "CURRENCY", "CURRENCY"),
     ("refused late", [line(1)], [answer(1, status="RJCT", day=1)], "STATUS", "STATUS"),
     ("credited and refused", [line(1)], [answer(1), answer(1, status="RJCT", day=1)], "MATCHED",
      "MATCHED STATUS"),
@@ -355,13 +358,15 @@ def test_explain__says_which_rule_decided() -> None:
 
 RECORDS = st.lists(
     st.builds(
-        lambda number, amount, day, account, typo, e2e: {
+        lambda number, amount, day, account, typo, e2e, said: {
             "transfer_id": None if typo == 1 else transfer(number + 90 * (typo == 2)),
             "end_to_end_id": f"E{number}" if e2e else None,
             "participant": "970436",
             "account": f"{account}",
             "amount": amount,
             "day": day,
+            "status": said if said != "USD" else None,
+            "currency": said if said == "USD" else None,
         },
         st.integers(1, 6),
         st.sampled_from([1, 2, 3, 5, 100, 1100, 1200]),
@@ -369,6 +374,7 @@ RECORDS = st.lists(
         st.integers(1, 3),
         st.sampled_from([0, 0, 0, 1, 2]),
         st.booleans(),
+        st.sampled_from([None, None, None, "ACCC", "RJCT", "RTRN", "USD"]),
     ),
     max_size=7,
 )
@@ -577,7 +583,7 @@ def test_lines__find_an_id_where_a_dict_finds_it(left: list[str], right: list[st
     for row, text in enumerate(left):
         assert first[row] == (known.setdefault(text, row) if text else NO_ROW)
     clean, ousted = np.empty(len(right), np.uint8), np.empty(len(right), np.uint32)
-    lines.answer(*of(right), np.ones(len(right), np.uint8), 0, 0, clean, ousted)
+    lines.answer(*of(right), np.ones(len(right), np.uint8), 0, 0, 0, clean, ousted)
     for row, text in enumerate(right):
         alone = left.count(text) == 1 and text not in right[:row] and text != ""
         assert clean[row] == alone

@@ -34,6 +34,7 @@ class Lines:
         plain: NDArray[np.uint8],
         row: int,
         days: int,
+        refusal_days: int,
         clean: NDArray[np.uint8],
         ousted: NDArray[np.uint32],
     ) -> None: ...
