@@ -361,8 +361,8 @@ cdef class Lines:
                 )
 
     def release(self, const uint32_t[::1] crowded):
-        """Forget all claims. crowded: rows of the first line of an id of which no pair is certified,
-        because several lines share it, or the line itself says more than that it was paid."""
+        """Forget all claims. crowded: the first line of every id of which no pair is certified, for
+        several lines share it, or the line says more than that it was paid."""
         cdef uint64_t row
         cdef Py_ssize_t i
         with nogil:
