@@ -87,18 +87,19 @@ class Expected:
         self.records = lines
         self.rules = rules
         self._lines = Lines(len(lines), secret)
-        first = [np.empty(0, np.uint32)]
+        # Lines beside the first of their id, or without one: the table knows the first alone.
+        strange, crowded, row = [np.empty(0, np.int64)], [np.empty(0, np.uint32)], 0
         for chunk in lines.chunks(_FAST, keep=True):
-            columns, _ = _kernel_columns(chunk)
-            same = np.empty(len(columns[-1]), np.uint32)
-            self._lines.expect(*columns, same)
-            first.append(same)
-        first_row = np.concatenate(first)
-        # Lines beside the first of their id; the native table knows the first alone.
-        strange = first_row != np.arange(len(first_row), dtype=np.uint32)
-        self._strange = np.flatnonzero(strange)
-        crowded = first_row[self._strange]
-        self._crowded = np.unique(crowded[crowded != NO_ROW])
+            columns, plain = _kernel_columns(chunk)
+            first = np.empty(len(columns[-1]), np.uint32)
+            self._lines.expect(*columns, first)
+            at = np.flatnonzero(first != np.arange(row, row + len(first), dtype=np.uint32))
+            strange.append(at + row)
+            crowded += [first[at], first[plain != 1]]
+            row += len(first)
+        self._strange = np.concatenate(strange)
+        named = np.unique(np.concatenate(crowded))
+        self._crowded = named[named != NO_ROW]
 
     @property
     def nbytes(self) -> int:
@@ -140,7 +141,8 @@ class Expected:
             columns, plain = _kernel_columns(chunk)
             clean = np.empty(len(plain), np.uint8)
             ousted = np.empty(len(plain), np.uint32)
-            self._lines.answer(*columns, plain, row, self.rules.days, clean, ousted)
+            bounds = self.rules.days, self.rules.refusal_days
+            self._lines.answer(*columns, plain, row, *bounds, clean, ousted)
             # MATCHED is 1. What was ousted stands in this chunk, or has to be read once more.
             verdict[row : row + len(clean)] = clean
             ousted = ousted[ousted != NO_ROW].astype(np.int64)
@@ -184,11 +186,13 @@ def _kernel_columns(chunk: Chunk) -> tuple[tuple[Any, Any, Any, Any, Any, Any], 
     rows = len(amount)
     ids, accounts = (_texts(chunk.get(name), rows) for name in ("transfer_id", "account"))
     day = (chunk["at"].to_numpy() // DAY_US).astype(np.int32)
-    plain = np.ones(rows, bool)
-    for name, value in (("status", "ACCC"), ("currency", "VND")):
-        if name in chunk:
-            plain &= np.asarray(pc.fill_null(equals(chunk[name], value), True))
-    return (*ids, *accounts, amount, day), plain.view(np.uint8)
+    plain = np.ones(rows, np.uint8)
+    if "status" in chunk:
+        plain *= np.asarray(pc.fill_null(equals(chunk["status"], "ACCC"), True))
+        plain[np.asarray(pc.fill_null(equals(chunk["status"], "RJCT"), False))] = 2
+    if "currency" in chunk:
+        plain *= np.asarray(pc.fill_null(equals(chunk["currency"], "VND"), True))
+    return (*ids, *accounts, amount, day), plain
 
 
 def _texts(column: Any, rows: int) -> tuple[Any, Any]:
