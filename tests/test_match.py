@@ -1,4 +1,4 @@
-"""The native side of matching: ids found where a dict finds them, sums as every subset gives them."""
+"""The native side of matching: ids as a dict finds them, sums as every subset gives them."""
 
 from __future__ import annotations
 
