@@ -116,6 +116,15 @@ def _opening(directory: Directory, balances: Any) -> dict[str, int]:
                 column="participant",
                 remedy="name participants that settle for themselves, once each",
             )
+        if row["balance"] < 0:
+            raise InputRefused(
+                "DIRECTORY_INVALID",
+                "an opening balance that binds is below zero",
+                file=BALANCES.name,
+                row=i + 1,
+                column="balance",
+                remedy="give what the account holds, or leave it out",
+            )
         out[account] = row["balance"]
     return {settlement.settlement_account(directory, code): sum_ for code, sum_ in out.items()}
 
@@ -151,10 +160,9 @@ class Engine:
         at: str = "",
     ) -> None:
         """Replace tables of the directory, or the settings; what is None stays."""
-        encode = msgspec.to_builtins
 
         def table(rows: Any) -> Any:
-            return pa.Table.from_pylist([encode(row) for row in rows])
+            return pa.Table.from_pylist([msgspec.structs.asdict(row) for row in rows])
 
         new = read_directory(
             table(self.directory.participants) if participants is None else participants,

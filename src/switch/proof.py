@@ -21,10 +21,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from switch import paid
+from switch import evidence, paid
 from switch.errors import VerificationFailed
 from switch.reason import REASONS_COUNT, RULES, Reason, status_of
-from switch.segment import Groups, digest_of, read_segment, segment_at
+from switch.segment import digest_of, read_segment, segment_at
 from switch.store import GENESIS, Home, link_of
 
 SHOWN_MAX = 20
@@ -163,18 +163,19 @@ class Verifier:
         fault = ""
         moved: list[tuple[int, int]] = []
         waiting: list[tuple[int, int]] = []
+        late = evidence.released(batch.folder)
         represented = batch.folder / "represented.parquet"
         parts = [(represented, None)] if represented.exists() else []
         parts.append((segment_at(batch.folder, "status"), batch.folder / "lines.parquet"))  # type: ignore[arg-type]
         for status_file, lines_file in parts:
-            for status, lines in _row_groups(status_file, lines_file):
+            for status, lines in evidence.row_groups(status_file, lines_file):
                 reason = np.asarray(lines["reason_number"])
                 own = lines_file is not None
                 fault = fault or self._states(status, reason)
                 amount = np.asarray(lines["amount"])
                 if own:
-                    _count(tally, reason, amount)
-                    held = _held_numbers(reason)
+                    evidence.count(tally, reason, amount)
+                    held = evidence.held_numbers(reason)
                     numbers = np.asarray(status["line_no"])[held]
                     waiting += [(batch.row["seq"], int(n)) for n in numbers]
                 else:
@@ -183,16 +184,22 @@ class Verifier:
                         zip(map(int, batches), map(int, np.asarray(status["line_no"])), strict=True)
                     )
                 alive = reason == Reason.NONE
-                _send(sent, status, amount, alive)
-                _pair(pairs, status, lines, amount, alive)
-                _by_text(benefits, lines["benefit"], amount, alive)
+                gone_late = evidence.note_late(late, batch.row["seq"], status, amount)
+                evidence.send(sent, status, amount, alive & ~gone_late)
+                evidence.pair(pairs, status, lines, amount, alive)
+                evidence.by_text(benefits, lines["benefit"], amount, alive)
                 judged = batch.manifest["register"] >= self.history_since
                 fault = fault or self._pay(lines, alive, self.history if judged else {})
+        for line, said in late.items():
+            fault = fault or ("" if said else f"line {line} was released and did not clear")
+            evidence.send_one(sent, *(said or ("", "", 0)))
         yield Check("I6 nothing paid twice", subject, fault)
         yield from self._row(batch, subject)
         yield from self._totals(batch, subject, tally)
         yield from self._money(batch, subject, pairs, benefits)
-        yield _compare("clearing files", subject, _digests(sent), _clearing(batch.folder))
+        yield _compare(
+            "clearing files", subject, evidence.digests(sent), evidence.clearing(batch.folder)
+        )
         yield from self._held(batch, subject, moved, waiting)
 
     def _states(self, status: Any, reason: Any) -> str:
@@ -201,9 +208,9 @@ class Verifier:
         codes = np.array([None, *(RULES[Reason(n)].code for n in range(1, REASONS_COUNT))], object)[
             reason
         ]
-        if not np.array_equal(_texts(status["status"]), statuses):
+        if not np.array_equal(evidence.texts(status["status"]), statuses):
             return "a status does not follow from its reason"
-        if not np.array_equal(_texts(status["reason"]), codes):
+        if not np.array_equal(evidence.texts(status["reason"]), codes):
             return "a reason code does not follow from its number"
         return ""
 
@@ -335,6 +342,12 @@ class Verifier:
             [[row[n] for n in names] for row in table],
             [[row[n] for n in names] for row in catalog],
         )
+        nets: dict[str, int] = {}
+        for row in table:
+            nets[row["settled_by"]] = nets.get(row["settled_by"], 0) + row["net"]
+        rooms = batch.manifest.get("rooms", {})
+        over = [code for code, room in rooms.items() if nets.get(code, 0) < -room]
+        yield Check("caps", f"cycle {cycle}", f"{over[0]} owes more than it may" if over else "")
         total = sum(row["net"] for row in table)
         yield Check("I2 positions sum to zero", f"cycle {cycle}", f"{total}" if total else "")
         postings = msgspec.json.decode((batch.folder / "postings.json").read_bytes())
@@ -414,99 +427,6 @@ def _words(path: Path) -> Any:
 
 def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _row_groups(status_file: Path, lines_file: Path | None) -> Iterator[tuple[Any, Any]]:
-    status = Groups(status_file)
-    lines = status if lines_file is None else Groups(lines_file)
-    if len(status) != len(lines):
-        raise VerificationFailed(f"{status_file} and its lines differ in length")
-    for group in range(len(status)):
-        left = status.read(group)
-        right = left if lines is status else lines.read(group)
-        if left.num_rows != right.num_rows:
-            raise VerificationFailed(f"{status_file} and its lines differ in length")
-        yield left, _coded(right)
-
-
-def _coded(table: Any) -> Any:
-    for name in ("benefit", "debtor_agent"):
-        index = table.schema.names.index(name)
-        table = table.set_column(index, name, table[name].cast(pa.string()).dictionary_encode())
-    return table
-
-
-def _texts(column: Any) -> Any:
-    return np.array(column.cast(pa.string()).to_pylist(), object)
-
-
-def _count(tally: list[list[int]], reason: Any, amount: Any) -> None:
-    for number in np.unique(reason):
-        part = amount[reason == number]
-        tally[number][0] += len(part)
-        # Halves of 32 bits, so that no sum of refused amounts can leave 64 bits.
-        tally[number][1] += (int((part >> 32).sum()) << 32) + int((part & 0xFFFFFFFF).sum())
-
-
-def _held_numbers(reason: Any) -> Any:
-    held = [n for n in range(REASONS_COUNT) if status_of(n) == "PDNG"]
-    return np.isin(reason, held)
-
-
-def _send(sent: dict[str, Any], status: Any, amount: Any, alive: Any) -> None:
-    """Feed every receiver's hash with its lines' transfer ids and amounts, in order."""
-    participant = status["participant"].cast(pa.string()).combine_chunks().dictionary_encode()
-    index = np.asarray(participant.indices.fill_null(-1))
-    for code, name in enumerate(participant.dictionary.to_pylist()):
-        mine = np.flatnonzero(alive & (index == code))
-        if len(mine):
-            ids = status["transfer_id"].combine_chunks().take(pa.array(mine))
-            state = sent.setdefault(name, [0, hashlib.sha256(), hashlib.sha256()])
-            state[0] += len(mine)
-            state[1].update("\n".join(ids.to_pylist()).encode() + b"\n")
-            state[2].update(np.ascontiguousarray(amount[mine]))
-
-
-def _digests(sent: dict[str, Any]) -> dict[str, tuple[int, str, str]]:
-    return {name: (n, a.hexdigest(), b.hexdigest()) for name, (n, a, b) in sorted(sent.items())}
-
-
-def _clearing(folder: Path) -> dict[str, tuple[int, str, str]]:
-    sent: dict[str, Any] = {}
-    for path in (folder / "clearing").iterdir():
-        state = sent.setdefault(path.stem, [0, hashlib.sha256(), hashlib.sha256()])
-        file = Groups(path)
-        for group in range(len(file)):
-            table = file.read(group, ["transfer_id", "amount"])
-            state[0] += table.num_rows
-            state[1].update("\n".join(table["transfer_id"].to_pylist()).encode() + b"\n")
-            state[2].update(np.ascontiguousarray(table["amount"].to_numpy()))
-    return _digests(sent)
-
-
-def _pair(
-    pairs: dict[tuple[str, str], list[int]], status: Any, lines: Any, amount: Any, alive: Any
-) -> None:
-    table = pa.table(
-        {
-            "debtor": lines["debtor_agent"].cast(pa.string()),
-            "creditor": status["participant"].cast(pa.string()),
-            "amount": amount,
-        }
-    ).filter(pa.array(alive))
-    grouped = table.group_by(["debtor", "creditor"]).aggregate(
-        [("amount", "sum"), ([], "count_all")]
-    )
-    for row in grouped.to_pylist():
-        sums = pairs.setdefault((row["debtor"], row["creditor"]), [0, 0])
-        sums[0] += row["count_all"]
-        sums[1] += row["amount_sum"]
-
-
-def _by_text(sums: dict[str, int], texts: Any, amount: Any, alive: Any) -> None:
-    table = pa.table({"key": texts.cast(pa.string()), "amount": amount}).filter(pa.array(alive))
-    for row in table.group_by("key").aggregate([("amount", "sum")]).to_pylist():
-        sums[row["key"]] = sums.get(row["key"], 0) + row["amount_sum"]
 
 
 def _expected(

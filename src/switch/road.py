@@ -7,6 +7,7 @@ result depends on a clock, on threads or on chunk sizes.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from switch import paid, segment, settlement
+from switch import paid, segment, settlement, waiting
 from switch._core import Core
 from switch._wire import transfer_ids
 from switch.batch import TableReader, open_table
@@ -115,9 +116,17 @@ class Run:
         self.progress = progress or (lambda *_: None)
         self.seq = self.home.next_batch()
         self.cycle = f"{declared.value_date:%Y%m%d}-{self.seq:06d}"
-        self.prefix = _prefix(declared.value_date, self.seq)
+        self.prefixes = {
+            row["seq"]: _prefix(datetime.date.fromisoformat(row["value_date"]), row["seq"])
+            for row in home.rows("SELECT seq, value_date FROM batches")
+        }
+        self.prefix = self.prefixes[self.seq] = _prefix(declared.value_date, self.seq)
         self.masks = Masks(self.home.folder("registers", self.home.register_seq()))
-        self.columns = Columns(self.directory, self.cycle, self.masks)
+        self.balances = home.balances() or msgspec.json.decode(home.meta("opening"))
+        guarded = set(msgspec.json.decode(home.meta("opening")))
+        self.rooms = settlement.rooms(directory, self.balances, guarded)
+        self.columns = Columns(self.directory, self.cycle, self.masks, bool(self.rooms))
+        self.moved: list[waiting.Moved] = []
         self.digests: dict[str, tuple[str, int]] = {}
 
     def carry_out(self) -> None:
@@ -130,19 +139,23 @@ class Run:
             self.declared.value_date,
             self.threads,
         )
+        if self.rooms:
+            self.core.limit(*waiting.cover_of(self.directory, self.rooms))
         depth = 2 if self.threads > 1 else 0
         self.status_writer, self.clearing_writer = Behind(depth), Behind(depth)
         try:
             with self.home.draft("batches") as draft:
                 self._open(draft)
                 try:
-                    self._represent()
+                    self.carried = self._represent()
                     self.core.seal()
-                    self.carried = self.core.tally()
+                    self.before = self.core.tally()
                     self._lines()
+                    self._release()
                     self.status_writer.finish()
                     self.clearing_writer.finish()
                     self._close(draft)
+                    self._amend(draft)
                 except BaseException:
                     self._abandon()
                     raise
@@ -190,7 +203,8 @@ class Run:
         chunks = intake.lines(self.reader, self.declared, self.chunk_rows)
         done = 0
         for lines in ahead(chunks, 2 if self.threads > 1 else 0):
-            reason, row, participant, account = self._screen_and_post(lines)
+            reason, row, participant, account = self._screen(lines)
+            self._post(self.core.post, lines, reason, row, participant)
             prefix = np.frombuffer(self.prefix, np.uint8)
             transfer = _transfer_ids(prefix, lines.line_no, reason)
             self._dispatch(lines, reason, participant, account, transfer)
@@ -202,14 +216,22 @@ class Run:
         else:
             self.digest = f"logical:{intake.logical_digest}"
 
-    def _screen_and_post(self, lines: Lines) -> tuple[Any, Any, Any, Any]:
-        reason, row, participant, account = self.core.screen(
+    def _screen(self, lines: Lines) -> tuple[Any, Any, Any, Any]:
+        return self.core.screen(
             lines.amount, lines.person_id, lines.name_key, lines.benefit, lines.debtor, lines.agent
         )
+
+    def _post(
+        self, post: Callable[..., None], lines: Lines, reason: Any, row: Any, participant: Any
+    ) -> None:
+        """Post what lives, or let it wait."""
+        with self._within_limits():
+            post(reason, row, lines.benefit, lines.month, lines.debtor, participant, lines.amount)
+
+    @contextlib.contextmanager
+    def _within_limits(self) -> Iterator[None]:
         try:
-            self.core.post(
-                reason, row, lines.benefit, lines.month, lines.debtor, participant, lines.amount
-            )
+            yield
         except (OverflowError, ValueError) as error:
             raise InputRefused(
                 "TOTAL_RANGE" if isinstance(error, OverflowError) else "PERIOD_LIMIT",
@@ -217,7 +239,6 @@ class Run:
                 file=self.reader.name,
                 remedy="split the table",
             ) from error
-        return reason, row, participant, account
 
     def _dispatch(
         self, lines: Lines, reason: Any, participant: Any, account: Any, transfer: Any
@@ -270,43 +291,100 @@ class Run:
 
     # --- held lines -----------------------------------------------------------------------------
 
-    def _represent(self) -> None:
-        """Try the lines that wait, oldest first, before the table's own."""
+    def _represent(self) -> waiting.Tally:
+        """Try the lines that wait, oldest first, before the table's own; their tally."""
         path = self.home.folder("batches", self.seq - 1) / "held.parquet"
         if self.seq == 1 or not path.exists():
-            return
-        prefixes = {
-            row["seq"]: _prefix(datetime.date.fromisoformat(row["value_date"]), row["seq"])
-            for row in self.home.rows("SELECT seq, value_date FROM batches")
-        }
+            return self.core.tally()
         self.represented = segment.Segment(self.draft / "represented.parquet", REPRESENTED, STYLES)
+        if not self.rooms:
+            for batch, lines, (reason, row, participant, account) in self._held_lines(path):
+                self._post(self.core.post, lines, reason, row, participant)
+                self._present(batch, lines, reason, row, participant, account)
+            return self.core.tally()
+        for _, lines, (reason, row, participant, _) in self._held_lines(path):
+            self._post(self.core.wait, lines, reason, row, participant)
+        with self._within_limits():
+            verdict = self.core.release()
+        tally = self.core.tally()
+        for batch, lines, (reason, row, participant, account) in self._held_lines(path):
+            verdict = _judge(reason, verdict)
+            tally = waiting.add(tally, waiting.tally_of(reason, lines.amount))
+            self._present(batch, lines, reason, row, participant, account)
+        return tally
+
+    def _held_lines(self, path: Path) -> Iterator[tuple[Any, Lines, tuple[Any, Any, Any, Any]]]:
+        """Held lines in chunks: (number of the batch of each, lines, what `screen` says)."""
         intake = Intake(self.directory)
         reader = open_table(path, HELD, digest=False)
         for raw in reader.chunks(self.chunk_rows):
             lines = intake.take(raw, reader.name)
-            reason, row, participant, account = self._screen_and_post(lines)
-            heads = [prefixes[int(batch)] for batch in raw["batch"]]
-            transfer = _transfer_ids_each(heads, lines.line_no, reason)
-            self._dispatch(lines, reason, participant, account, transfer)
-            self.status_writer(
-                self._answer_held, raw["batch"], lines, reason, row, participant, transfer
-            )
+            yield raw["batch"], lines, self._screen(lines)
+
+    def _present(
+        self, batch: Any, lines: Lines, reason: Any, row: Any, participant: Any, account: Any
+    ) -> None:
+        heads = [self.prefixes[int(number)] for number in batch]
+        transfer = _transfer_ids_each(heads, lines.line_no, reason)
+        self._dispatch(lines, reason, participant, account, transfer)
+        self.status_writer(self._answer_held, batch, lines, reason, row, participant, transfer)
 
     def _answer_held(
         self, batch: Any, lines: Lines, reason: Any, row: Any, participant: Any, transfer: Any
     ) -> None:
-        assert self.represented is not None
-        moved = np.flatnonzero(~is_held(reason))
-        columns = {
-            "batch": pa.array(batch.astype(np.uint32)),
-            **self._status_columns(lines, reason, row, participant, transfer),
-            **self.columns.lines(
-                row, lines.amount, lines.benefit, lines.month, lines.debtor, reason
-            ),
-        }
+        moved = np.flatnonzero(~is_held(reason) & (batch != self.seq))
         if len(moved):
+            assert self.represented is not None
+            columns = {
+                "batch": pa.array(batch.astype(np.uint32)),
+                **self._status_columns(lines, reason, row, participant, transfer),
+                **self.columns.lines(
+                    row, lines.amount, lines.benefit, lines.month, lines.debtor, reason
+                ),
+            }
             self.represented.append({name: c.take(pa.array(moved)) for name, c in columns.items()})
         self._hold(batch, lines, reason)
+
+    def _release(self) -> None:
+        """Lines that wait for cover go now, as far as the table's receipts have made room."""
+        with self._within_limits():
+            verdict = self.core.release() if self.rooms else np.empty(0, np.uint8)
+        if (verdict == Reason.COVER_MISSING).all():
+            return
+        self.status_writer.finish()
+        assert self.held is not None
+        self.held.close()
+        path = self.draft / ".held.parquet"
+        self.held.path.rename(path)
+        self.held = None
+        for batch, lines, (reason, row, participant, account) in self._held_lines(path):
+            waited = np.flatnonzero(reason == Reason.NONE)
+            verdict = _judge(reason, verdict)
+            for i in waited[reason[waited] != Reason.COVER_MISSING]:
+                number, line_no = int(batch[i]), int(lines.line_no[i])
+                name = b"%s%010d" % (self.prefixes[number], line_no) if reason[i] == 0 else b""
+                moved = waiting.Moved(
+                    number, line_no, int(reason[i]), name.decode(), int(lines.amount[i])
+                )
+                self.moved.append(moved)
+            self._present(batch, lines, reason, row, participant, account)
+        self.status_writer.finish()
+        path.unlink()
+
+    def _amend(self, draft: Path) -> None:
+        """Answers and sums of lines that moved when the table was through."""
+        own = [line for line in self.moved if line.batch == self.seq]
+        older = [line for line in self.moved if line.batch != self.seq]
+        self.carried = waiting.add(self.carried, waiting.shift(older))
+        self.own = [
+            (c - b, s - t) for (c, s), (b, t) in zip(self.core.tally(), self.before, strict=True)
+        ]
+        self.own = waiting.add(self.own, waiting.shift(own))
+        waiting.write_released(draft / "released.parquet", self.moved)
+        if own:
+            status = f"status.{self.form}"
+            waiting.amend(draft / status, draft / "lines.parquet", own, self.columns, self.cycle)
+            del self.digests[status], self.digests["lines.parquet"]
 
     # --- netting, settlement, commit ------------------------------------------------------------
 
@@ -314,14 +392,12 @@ class Run:
         core, directory = self.core, self.directory
         cycle = positions(directory, core.pair_sum, core.pair_count)
         nets = settlement_nets(cycle)
-        balances = self.home.balances() or msgspec.json.decode(self.home.meta("opening"))
-        guarded = set(msgspec.json.decode(self.home.meta("opening")))
-        settlement.require_cover(directory, nets, balances, guarded)
+        settlement.require_room(nets, self.rooms)
         name = f"{self.seq:06d}"
         postings = settlement.postings_of(
             directory, name, self.cycle, core.benefit_sum, core.pair_sum, nets
         )
-        after = settlement.apply(balances, postings)
+        after = settlement.apply(self.balances, postings)
         settlement.require_settled(after, self.cycle)
         summary = self._summary(cycle, nets)
         self._require_nothing_lost(summary)
@@ -370,8 +446,6 @@ class Run:
 
     def _summary(self, cycle: list[Position], nets: dict[str, int]) -> dict[str, Any]:
         core = self.core
-        tally = core.tally()
-        own = [(c - c0, s - s0) for (c, s), (c0, s0) in zip(tally, self.carried, strict=True)]
         gross = gross_of(core.pair_sum)
         names = {
             p.participant: p.name.partition(" (")[0]
@@ -388,7 +462,7 @@ class Run:
             "at": self.at,
             "currency": self.declared.currency,
             "digest": self.digest,
-            **outcome(own),
+            **outcome(self.own),
             "represented": outcome(self.carried) if self.represented is not None else None,
             "receivers": receivers(self.directory, core.pair_sum, core.pair_count),
             "positions": [position._asdict() for position in cycle],
@@ -417,6 +491,7 @@ class Run:
             "engine": ENGINE,
             "rule_set": RULE_SET,
             "settings": msgspec.to_builtins(self.settings),
+            **({"rooms": self.rooms} if self.rooms else {}),
             "declared": {
                 "source": self.declared.source,
                 "batch_id": self.declared.batch_id,
@@ -478,6 +553,13 @@ class Run:
                 "INSERT OR REPLACE INTO paid VALUES ('cleared', ?, ?, ?)",
                 (benefit, period, path),
             )
+
+
+def _judge(reason: Any, verdict: Any) -> Any:
+    """Give lines that passed screening their verdicts, in order; the verdicts that are left."""
+    alive = np.flatnonzero(reason == Reason.NONE)
+    reason[alive] = verdict[: len(alive)]
+    return verdict[len(alive) :]
 
 
 def _prefix(value_date: datetime.date, seq: int) -> bytes:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from switch.directory import Directory
-from switch.errors import InputRefused
 
 
 class Posting(NamedTuple):
@@ -103,29 +102,27 @@ def require_settled(balances: dict[str, int], cycle: str) -> None:
     assert balances.get(f"S.CLEARING[{cycle}]", 0) == 0, f"S.CLEARING[{cycle}] is not zero"
 
 
-def require_cover(
-    directory: Directory, nets: dict[str, int], balances: dict[str, int], guarded: set[str]
-) -> None:
-    """Refuse the whole cycle where a guarded payer lacks funds, or a cap is passed.
+def rooms(directory: Directory, balances: dict[str, int], guarded: set[str]) -> dict[str, int]:
+    """How much each settlement participant may be debited in a cycle: its net debit cap or what
+    its bound account holds, whichever is less. Who has neither may be debited without limit.
 
     guarded: settlement accounts whose opening balance was given; others may go below zero.
     """
-    caps = {p.participant: p.net_debit_cap for p in directory.participants}
-    for code, net in nets.items():
-        account = settlement_account(directory, code)
-        cap = caps[code]
-        if cap is not None and -net > cap:
-            raise InputRefused(
-                "NET_DEBIT_CAP",
-                f"participant {code} would owe {-net}, its net debit cap is {cap} (AM23)",
-                remedy="raise the cap, or send a smaller table",
-            )
-        if account in guarded and balances.get(account, 0) + net < 0:
-            raise InputRefused(
-                "FUNDS",
-                f"{account} holds {balances.get(account, 0)}, the cycle needs {-net} (AM04)",
-                remedy="fund the account, then run the table again",
-            )
+    found: dict[str, int] = {}
+    for p in directory.participants:
+        account = settlement_account(directory, p.participant)
+        limits = [] if p.net_debit_cap is None else [p.net_debit_cap]
+        if account in guarded:
+            limits.append(balances.get(account, 0))
+        if limits and p.settled_by == p.participant:
+            found[p.participant] = min(limits)
+    return found
+
+
+def require_room(nets: dict[str, int], room: dict[str, int]) -> None:
+    """Nobody owes more than there was room for: lines without room waited."""
+    for code, limit in room.items():
+        assert nets.get(code, 0) >= -limit, f"{code} owes more than {limit}"
 
 
 def request(

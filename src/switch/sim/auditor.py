@@ -18,15 +18,17 @@ from typing import NamedTuple
 
 from switch.reason import Reason
 from switch.schema import BATCH_ID_RULE, CLEARING_LIMIT, month_of
+from switch.sim.cover import PRIORITY_LAST, Claim, Cover
 from switch.sim.judge import (
     Answer,
     Entitlement,
     Registers,
     Row,
-    answers,
+    answer_of,
     by_person,
     citizen_id,
     entitlement,
+    screened,
 )
 
 TREASURY_KIND = "treasury"
@@ -248,12 +250,6 @@ class Auditor:
         if faults:
             return Verdict(frozenset(faults), None, None)
         expected, cleared = self._clear(table)
-        nets: Counter[str] = Counter()
-        for position in expected.positions:
-            nets[position.settled_by] += position.net
-        short = self._uncovered(nets)
-        if short:
-            return Verdict(frozenset(short), None, None)
         self._book(expected, cleared)
         self.batches[table.source, table.batch_id] = expected.seq, table.content
         return Verdict(frozenset(), None, expected)
@@ -262,25 +258,25 @@ class Auditor:
         """The batch, and (row, answer, transfer id) of every line that clears in it."""
         seq = len(self.batches) + 1
         cycle = f"{table.value_date:%Y%m%d}-{seq:06d}"
-        registers = self.registers_on(table.value_date)
-        paid = self.history | self.cleared
-        old = list(self.queue)
-        retried = answers([entry.row for entry in old], registers, paid)
-        paid |= {entitlement(e.row) for e, a in zip(old, retried, strict=True) if _alive(a)}
-        found = answers(table.rows, registers, paid)
-        fresh = [Waiting(seq, table.value_date, row) for row in table.rows]
-        moved, cleared, held, own = [], [], [], []
-        for entry, answer in zip(old + fresh, retried + found, strict=True):
+        old, fresh = list(self.queue), [Waiting(seq, table.value_date, row) for row in table.rows]
+        verdicts, late = self._judge(old, fresh, self.registers_on(table.value_date))
+        turns: list[list[tuple[Row, Answer, str]]] = [[], [], []]
+        moved: list[list[Outcome]] = [[], []]
+        held, own = [], []
+        for number, (entry, answer) in enumerate(zip(old + fresh, verdicts, strict=True)):
             transfer = f"{entry.batch_date:%Y%m%d}-{entry.batch:06d}-{entry.row['line_no']:010d}"
             if _alive(answer):
-                cleared.append((entry.row, answer, transfer))
+                turn = 2 if number in late else int(entry.batch == seq)
+                turns[turn].append((entry.row, answer, transfer))
             if answer.status == "PDNG":
                 held.append(entry)
             outcome = self._outcome(entry, answer, transfer, cycle)
             if entry.batch == seq:
                 own.append(outcome)
             elif answer.status != "PDNG":
-                moved.append(outcome)
+                moved[number in late].append(outcome)
+        # Old lines come first, then the table's, then whoever waited for what the table brought.
+        cleared = [line for turn in turns for line in turn]
         sent: dict[str, list[Sent]] = {}
         for row, answer, transfer in cleared:
             assert answer.participant is not None
@@ -291,7 +287,7 @@ class Auditor:
             seq=seq,
             cycle=cycle,
             own=own,
-            represented=moved if old else None,
+            represented=moved[0] + moved[1] if old else None,
             held=held,
             sent=sent,
             positions=positions,
@@ -299,6 +295,47 @@ class Auditor:
             states=_states(table.rows, own),
         )
         return expected, cleared
+
+    def _judge(
+        self, old: list[Waiting], fresh: list[Waiting], registers: Registers
+    ) -> tuple[list[Answer], set[int]]:
+        """Answers of old lines and then of the table's, and the numbers of those that moved only
+        when the table was through."""
+        found = [screened(entry.row, registers) for entry in old + fresh]
+        cover = Cover(self._rooms(), self.history | self.cleared)
+        for number, (entry, answer) in enumerate(zip(old + fresh, found, strict=True)):
+            if number == len(old):
+                cover.release()
+                cover.before |= cover.taken
+                cover.taken = set()
+            if _alive(answer):
+                agent, payee = self._agent(entry.row), str(answer.participant)
+                claim = Claim(
+                    number,
+                    agent,
+                    self._settles(agent),
+                    self._settles(payee),
+                    self.programmes[entry.row["benefit"]].get("priority") or PRIORITY_LAST,
+                    entry.row["amount"],
+                    entitlement(entry.row),
+                )
+                (cover.wait if number < len(old) else cover.present)(claim)
+        waited = {claim.number for claim in cover.waiting}
+        cover.release()
+        for number, reason in cover.verdicts.items():
+            found[number] = answer_of(reason, found[number].participant, found[number].account)
+        return found, {n for n in waited if cover.verdicts[n] is not Reason.COVER_MISSING}
+
+    def _rooms(self) -> dict[str, int]:
+        """How much each settlement participant may owe in a cycle; others may owe anything."""
+        found: dict[str, int] = {}
+        for code, row in self.participants.items():
+            if self._settles(code) == code:
+                limits = [] if row["net_debit_cap"] is None else [int(row["net_debit_cap"])]
+                if self._account(code) in self.guarded:
+                    limits.append(self.balances.get(self._account(code), 0))
+                found |= {code: min(limits)} if limits else {}
+        return found
 
     def _outcome(self, entry: Waiting, answer: Answer, transfer: str, cycle: str) -> Outcome:
         routed = _alive(answer) or answer.reason >= Reason.PARTICIPANT_SUSPENDED
@@ -410,17 +447,6 @@ class Auditor:
             else:
                 found[Posting("P4", clearing, self._account(code))] += net
         return +found
-
-    def _uncovered(self, nets: Mapping[str, int]) -> set[str]:
-        """Why a cycle may not be settled."""
-        found = set()
-        for code, net in nets.items():
-            cap, account = self.participants[code]["net_debit_cap"], self._account(code)
-            if cap is not None and -net > cap:
-                found.add("NET_DEBIT_CAP")
-            if account in self.guarded and self.balances.get(account, 0) + net < 0:
-                found.add("FUNDS")
-        return found
 
 
 def _alive(answer: Answer) -> bool:

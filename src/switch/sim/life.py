@@ -137,8 +137,12 @@ class Life:
         self.debtors = [debtor("371301", TREASURY), debtor("952701", self.banks[0])]
         if rng.random() < 0.3:
             self.debtors.append(debtor("952702", rng.choice(self.wallets)))
+        self.caps = rng.choice([0.0, 0.06, 0.3])
+        """How often an institution has a cap."""
+        classes = rng.choice([(None,), (1, 2, None)])
         self.programmes: tuple[Row, ...] = tuple(
             {name: row[name] for name in ("benefit", "name", "purpose")}
+            | {"priority": rng.choice(classes)}
             for row in package_rows("programmes.csv")
         )
         self.names: dict[str, str] = {}
@@ -168,7 +172,8 @@ class Life:
         for row in self.institutions:
             row["status"] = "suspended" if rng.random() < 0.15 else "active"
             row["amount_max"] = 5_000_000 if rng.random() < 0.15 else None
-            row["net_debit_cap"] = rng.choice([0, 4_000_000]) if rng.random() < 0.06 else None
+            capped = rng.random() < self.caps
+            row["net_debit_cap"] = rng.choice([0, 4_000_000, 30_000_000]) if capped else None
 
     # --- people, accounts, lines ----------------------------------------------------------------
 
