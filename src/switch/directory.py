@@ -7,7 +7,9 @@ by index. A participant's index is its place in the order of codes.
 from __future__ import annotations
 
 import csv
+import datetime
 import io
+import re
 from importlib import resources
 from typing import Any, NamedTuple
 
@@ -33,6 +35,8 @@ PARTICIPANTS_MAX = 1024
 DEBTORS_MAX = 60_000
 BENEFITS_MAX = 1024
 NO_LIMIT = 2**63 - 1
+FUNDS_RULES = ("wait", "share")
+_CUTOFF = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 PRIORITY_LAST = 9
 """Classes of priority are 1 to this one, which is that of a programme without."""
 
@@ -93,8 +97,21 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
     others, which its manifest records."""
 
     clearing_limit: int = CLEARING_LIMIT
+    cutoffs: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+    """Local times HH:MM at which the cycles of a business day close. Without them there is no
+    calendar: every batch settles in a cycle of its own, at once."""
+    holidays: tuple[datetime.date, ...] | msgspec.UnsetType = msgspec.UNSET
+    """Instead of the packaged ones."""
+    insufficient_funds: str | msgspec.UnsetType = msgspec.UNSET
+    """What a cycle does whose payer lacks funds, one of FUNDS_RULES; unset: wait."""
 
     def check(self) -> Settings:
+        if self.cutoffs is not msgspec.UNSET:
+            times = list(self.cutoffs)
+            if not times or times != sorted(set(times)) or not all(map(_CUTOFF.fullmatch, times)):
+                raise UsageError("cutoffs are not times HH:MM in ascending order")
+        if self.insufficient_funds not in (msgspec.UNSET, *FUNDS_RULES):
+            raise UsageError(f"insufficient_funds is none of {', '.join(FUNDS_RULES)}")
         if not 0 < self.clearing_limit <= AMOUNT_MAX:
             raise UsageError(f"clearing_limit is not between 1 and {AMOUNT_MAX}")
         return self

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from switch.errors import VerificationFailed
-from switch.reason import REASONS_COUNT, Reason, status_of
+from switch.reason import REASONS_COUNT, status_of
 from switch.segment import Groups
 
 
@@ -91,7 +91,7 @@ def note_late(late: dict[tuple[int, int], Any], seq: int, status: Any, amount: A
         if line in late:
             found[at] = True
             row = status.slice(at, 1).to_pylist()[0]
-            if row["status"] == status_of(Reason.NONE):
+            if row["transfer_id"] is not None:
                 late[line] = (row["participant"], row["transfer_id"], int(amount[at]))
     return found
 

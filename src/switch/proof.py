@@ -23,12 +23,13 @@ import pyarrow.parquet as pq
 
 from switch import evidence, paid
 from switch.errors import VerificationFailed
-from switch.reason import REASONS_COUNT, RULES, Reason, status_of
+from switch.reason import CLEARED, REASONS_COUNT, RULES, Reason, status_of
 from switch.segment import digest_of, read_segment, segment_at
 from switch.store import GENESIS, Home, link_of
 
 SHOWN_MAX = 20
 SHOWN_TEXT = 80
+POSITION_SUMS = ("credit_count", "credit_sum", "debit_count", "debit_sum")
 _IDENTITY = ("source", "batch_id", "digest", "cycle")
 """What the audit record of a batch says of it."""
 
@@ -65,6 +66,9 @@ class Verifier:
         self.cleared: set[tuple[str, int]] = set()
         self.waiting: dict[tuple[int, int], None] = {}
         self.balances: dict[str, int] = msgspec.json.decode(home.meta("opening"))
+        self.positions: dict[str, dict[str, list[int]]] = {}
+        """By cycle of the calendar and participant: counts and sums of its batches' lines."""
+        self.states = {row["cycle"]: row["state"] for row in home.rows("SELECT * FROM cycles")}
 
     def checks(self) -> Iterator[Check]:
         yield from self._audit()
@@ -83,6 +87,7 @@ class Verifier:
             except (OSError, pa.ArrowException, KeyError, IndexError, ValueError) as error:
                 yield Check("files", f"batch {row['seq']}", f"cannot be read: {error}")
         yield from self._paid_bits()
+        yield from self._cycles()
         live = self.home.balances()
         if live or self.home.rows("SELECT 1 FROM batches"):
             yield _compare("I8 balances", "catalog", self.balances, live)
@@ -171,7 +176,7 @@ class Verifier:
             for status, lines in evidence.row_groups(status_file, lines_file):
                 reason = np.asarray(lines["reason_number"])
                 own = lines_file is not None
-                fault = fault or self._states(status, reason)
+                fault = fault or self._states(status, reason, batch)
                 amount = np.asarray(lines["amount"])
                 if own:
                     evidence.count(tally, reason, amount)
@@ -202,9 +207,12 @@ class Verifier:
         )
         yield from self._held(batch, subject, moved, waiting)
 
-    def _states(self, status: Any, reason: Any) -> str:
+    def _states(self, status: Any, reason: Any, batch: _Batch) -> str:
         """Status and reason code say what the number says."""
-        statuses = np.array([status_of(n) for n in range(REASONS_COUNT)], object)[reason]
+        names = [status_of(n) for n in range(REASONS_COUNT)]
+        if "closes" in batch.manifest:
+            names[Reason.NONE] = CLEARED
+        statuses = np.array(names, object)[reason]
         codes = np.array([None, *(RULES[Reason(n)].code for n in range(1, REASONS_COUNT))], object)[
             reason
         ]
@@ -255,7 +263,9 @@ class Verifier:
         found = {name: declared[name] for name in ("source", "batch_id", "value_date")}
         found |= {name: manifest[name] for name in ("seq", "cycle", "at", "digest")}
         stored = {name: row[name] for name in found}
-        found |= {"lines": declared["count"], "amount": declared["sum"], "state": "SETTLED"}
+        is_open = self.states.get(manifest["cycle"], "SETTLED") != "SETTLED"
+        found |= {"lines": declared["count"], "amount": declared["sum"]}
+        found["state"] = "CLEARING" if is_open else "SETTLED"
         stored |= {name: row[name] for name in ("lines", "amount", "state")}
         yield _compare("catalog", f"{subject}, row", found, stored)
         summary = msgspec.json.decode(row["summary"])
@@ -326,30 +336,25 @@ class Verifier:
             debit[2] += count
             debit[3] += sum_
         cycle = batch.row["cycle"]
-        catalog = self.home.rows("SELECT * FROM positions WHERE cycle = ?", cycle)
-        columns = ("credit_count", "credit_sum", "debit_count", "debit_sum")
+        table = pq.read_table(batch.folder / "positions.parquet").to_pylist()
         yield _compare(
             "positions",
-            f"cycle {cycle}",
+            subject,
             found,
-            {row["participant"]: [row[c] for c in columns] for row in catalog},
+            {row["participant"]: [row[c] for c in POSITION_SUMS] for row in table},
         )
-        table = pq.read_table(batch.folder / "positions.parquet").to_pylist()
-        names = ("participant", "settled_by", *columns, "net")
-        yield _compare(
-            "positions file",
-            f"cycle {cycle}",
-            [[row[n] for n in names] for row in table],
-            [[row[n] for n in names] for row in catalog],
-        )
+        whole = self.positions.setdefault(cycle, {})
+        for code, sums in found.items():
+            before = whole.get(code, [0] * len(sums))
+            whole[code] = [a + b for a, b in zip(before, sums, strict=True)]
+        if cycle not in self.states:
+            yield from self._positions(cycle)
         nets: dict[str, int] = {}
         for row in table:
             nets[row["settled_by"]] = nets.get(row["settled_by"], 0) + row["net"]
         rooms = batch.manifest.get("rooms", {})
-        over = [code for code, room in rooms.items() if nets.get(code, 0) < -room]
+        over = [code for code, room in rooms.items() if nets.get(code, 0) < min(-room, 0)]
         yield Check("caps", f"cycle {cycle}", f"{over[0]} owes more than it may" if over else "")
-        total = sum(row["net"] for row in table)
-        yield Check("I2 positions sum to zero", f"cycle {cycle}", f"{total}" if total else "")
         postings = msgspec.json.decode((batch.folder / "postings.json").read_bytes())
         live = self.home.rows(
             "SELECT * FROM postings WHERE batch = ? ORDER BY seq", batch.row["seq"]
@@ -360,19 +365,99 @@ class Verifier:
             postings,
             [[r["step"], r["debit"], r["credit"], r["amount"]] for r in live],
         )
+        self._post(postings)
+        if cycle not in self.states:
+            yield self._nothing_left(cycle, [batch.name])
+        yield _compare(
+            "postings follow from lines",
+            subject,
+            _expected(batch.name, cycle not in self.states, benefits, pairs, table),
+            _moved(postings),
+        )
+
+    def _positions(self, cycle: str) -> Iterator[Check]:
+        """What the catalog says of a cycle is the sum of its batches."""
+        catalog = self.home.rows("SELECT * FROM positions WHERE cycle = ?", cycle)
+        stored = {row["participant"]: [row[c] for c in POSITION_SUMS] for row in catalog}
+        yield _compare("positions", f"cycle {cycle}", self.positions.get(cycle, {}), stored)
+        wrong = [r["participant"] for r in catalog if r["credit_sum"] - r["debit_sum"] != r["net"]]
+        total = sum(row["net"] for row in catalog)
+        fault = f"the net of {wrong[0]} is not credit less debit" if wrong else ""
+        yield Check("I2 positions sum to zero", f"cycle {cycle}", f"{total}" if total else fault)
+
+    def _nothing_left(self, cycle: str, batches: list[str]) -> Check:
+        accounts = [f"S.CLEARING[{cycle}]", *(f"S.RESERVE[{name}]" for name in batches)]
+        left = [account for account in accounts if self.balances.get(account, 0)]
+        fault = f"{left[0]} holds {self.balances[left[0]]}" if left else ""
+        return Check("I3 clearing account is zero", f"cycle {cycle}", fault)
+
+    def _cycles(self) -> Iterator[Check]:
+        """Cycles of the calendar: what was audited of them happened, whole or not at all."""
+        query = "SELECT * FROM audit WHERE kind IN ('cycle', 'settlement', 'liquidity')"
+        audited: dict[str, dict[str, Any]] = {cycle: {"state": "OPEN"} for cycle in self.positions}
+        audited = {cycle: said for cycle, said in audited.items() if cycle in self.states}
+        postings: dict[str, list[Any]] = {}
+        for row in self.home.rows(query + " ORDER BY seq"):
+            detail = msgspec.json.decode(row["detail"])
+            cycle = detail.get("cycle", "")
+            if row["kind"] == "cycle":
+                audited[cycle] = {"state": "CLOSED", "at": row["at"]}
+            elif row["kind"] == "settlement":
+                audited[cycle] = {"state": "SETTLED", "at": row["at"], "answer": detail["answer"]}
+            postings.setdefault(cycle, []).extend(detail.get("postings", []))
+        stored: dict[str, dict[str, Any]] = {}
+        for row in self.home.rows("SELECT * FROM cycles"):
+            said = {"state": row["state"], "at": row["at"], "answer": row["answer"]}
+            stored[row["cycle"]] = {name: value for name, value in said.items() if value}
+            if row["answer"]:
+                stored[row["cycle"]]["answer"] = msgspec.json.decode(row["answer"])
+        yield _compare("audit chain", "covers every cycle", audited, stored)
+        live: dict[str, list[Any]] = {cycle: [] for cycle in postings}
+        for row in self.home.rows("SELECT * FROM postings WHERE batch = 0 ORDER BY seq"):
+            found = [row["step"], row["debit"], row["credit"], row["amount"]]
+            live.setdefault(row["cycle"], []).append(found)
+        yield _compare("I1 postings", "of cycles and accounts", postings, live)
+        self._post([posting for part in postings.values() for posting in part])
+        for cycle, state in self.states.items():
+            yield from self._positions(cycle)
+            if state == "SETTLED":
+                rows = self.home.rows("SELECT seq FROM batches WHERE cycle = ?", cycle)
+                yield self._nothing_left(cycle, [f"{row['seq']:06d}" for row in rows])
+                yield self._settled(cycle, postings[cycle], audited[cycle]["answer"])
+
+    def _settled(self, cycle: str, postings: list[Any], answer: dict[str, Any]) -> Check:
+        """What moved is what each was told, and that is its net but for shared losses."""
+        nets: dict[str, int] = {}
+        for row in self.home.rows("SELECT * FROM positions WHERE cycle = ?", cycle):
+            nets[row["settled_by"]] = nets.get(row["settled_by"], 0) + row["net"]
+        lost = answer["short"].items() if answer["shares"] else ()
+        for part, sign in ((answer["shares"].items(), -1), (lost, 1)):
+            for code, amount in part:
+                nets[code] += sign * int(amount)
+        told = {
+            row["participant"]: int(row["amount"]) * (1 if row["side"] == "credit" else -1)
+            for row in answer["participants"]
+        }
+        moved = {
+            row["participant"]: sum(
+                amount * ((credit == row["account"]) - (debit == row["account"]))
+                for step, debit, credit, amount in postings
+                if step == "P4"
+            )
+            for row in answer["participants"]
+        }
+        treasuries = {
+            r["participant"] for r in answer["participants"] if "TREASURY" in r["account"]
+        }
+        moved |= {code: told[code] for code in treasuries}
+        owed = {code: net for code, net in nets.items() if net}
+        return _compare("settled", f"cycle {cycle}", [owed, told], [told, moved])
+
+    def _post(self, postings: list[Any]) -> None:
         for _, debit, credit, amount in postings:
             if not debit.startswith("N."):
                 self.balances[debit] = self.balances.get(debit, 0) - amount
                 self.balances[credit] = self.balances.get(credit, 0) + amount
-        left = self.balances.get(f"S.CLEARING[{cycle}]", 0)
-        left = left or self.balances.get(f"S.RESERVE[{batch.name}]", 0)
-        yield Check("I3 clearing account is zero", f"cycle {cycle}", f"{left}" if left else "")
-        yield _compare(
-            "postings follow from lines",
-            subject,
-            _expected(batch.name, cycle, benefits, pairs, table),
-            _moved(postings),
-        )
 
     def _held(
         self,
@@ -431,13 +516,13 @@ def _sha256(text: str) -> str:
 
 def _expected(
     name: str,
-    cycle: str,
+    settles: bool,
     benefits: dict[str, int],
     pairs: dict[tuple[str, str], list[int]],
     positions: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """What the postings of a batch must come to, from its lines."""
-    settles = {row["participant"]: row["settled_by"] for row in positions}
+    settled_by = {row["participant"]: row["settled_by"] for row in positions}
     nets: dict[str, int] = {}
     for row in positions:
         nets[row["settled_by"]] = nets.get(row["settled_by"], 0) + row["net"]
@@ -447,13 +532,13 @@ def _expected(
         if debtor == creditor:
             on_us[f"B.CUSTOMER[{debtor}]"] = sum_
         else:
-            for code, amount in ((settles[debtor], -sum_), (settles[creditor], sum_)):
+            for code, amount in ((settled_by[debtor], -sum_), (settled_by[creditor], sum_)):
                 key = f"N.POSITION[{code}]"
                 between[key] = between.get(key, 0) + amount
     return {
         "P1": {f"T.PAYABLE[{name}]": sum(benefits.values())} if benefits else {},
         "P3": {key: sum_ for key, sum_ in sorted(between.items()) if sum_},
-        "P4": sorted(net for net in nets.values() if net),
+        "P4": sorted(net for net in nets.values() if net and settles),
         "P12": dict(sorted(on_us.items())),
     }
 

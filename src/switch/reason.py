@@ -82,6 +82,8 @@ RULES: dict[Reason, Rule] = {
 }
 
 REASONS_COUNT = len(Reason)
+CLEARED = "ACSP"
+"""ISO status of a line that is cleared in a cycle that has not settled."""
 HELD = tuple(reason for reason, rule in RULES.items() if rule.status == "PDNG")
 REFUSED = tuple(reason for reason, rule in RULES.items() if rule.status == "RJCT")
 

@@ -17,16 +17,17 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from switch import paid, segment, settlement, waiting
+from switch import paid, segment, waiting
 from switch._core import Core
 from switch._wire import transfer_ids
 from switch.batch import TableReader, open_table
+from switch.closing import Closing
 from switch.columns import Texts
+from switch.cycles import Calendar, Slot
 from switch.directory import Directory, Settings, provinces
 from switch.dispatch import Cleared, Dispatch, account_texts
 from switch.errors import InputRefused
 from switch.intake import Declared, Intake, Lines
-from switch.netting import Position, gross_of, positions, settlement_nets
 from switch.overlap import Behind, ahead
 from switch.reason import Reason
 from switch.register import Masks, Register, name_keys
@@ -39,16 +40,11 @@ from switch.report import (
     Columns,
     held_rows,
     is_held,
-    outcome,
-    positions_table,
-    receivers,
-    write_table,
 )
 from switch.schema import HELD, TRANSFER_ID_MAX, period_of
+from switch.settling import Standing
 from switch.store import Home
 
-ENGINE = "switch 0.1"
-RULE_SET = "contract 2026-11"
 EPOCH = datetime.date(1970, 1, 1)
 Progress = Callable[[str, int, int], None]
 """(phase, rows done, rows in all) as work goes on; nothing may depend on it."""
@@ -91,7 +87,7 @@ def core_of(
     )
 
 
-class Run:
+class Run(Closing):
     """One table on its road. Everything it writes stands in a draft until the commit."""
 
     def __init__(
@@ -115,19 +111,29 @@ class Run:
         self.form = form
         self.progress = progress or (lambda *_: None)
         self.seq = self.home.next_batch()
-        self.cycle = f"{declared.value_date:%Y%m%d}-{self.seq:06d}"
+        self.slot = self._slot()
+        """The cycle of the calendar that takes the lines, where there is a calendar."""
+        own_cycle = f"{declared.value_date:%Y%m%d}-{self.seq:06d}"
+        self.cycle = self.slot.cycle if self.slot else own_cycle
         self.prefixes = {
             row["seq"]: _prefix(datetime.date.fromisoformat(row["value_date"]), row["seq"])
             for row in home.rows("SELECT seq, value_date FROM batches")
         }
         self.prefix = self.prefixes[self.seq] = _prefix(declared.value_date, self.seq)
         self.masks = Masks(self.home.folder("registers", self.home.register_seq()))
-        self.balances = home.balances() or msgspec.json.decode(home.meta("opening"))
-        guarded = set(msgspec.json.decode(home.meta("opening")))
-        self.rooms = settlement.rooms(directory, self.balances, guarded)
-        self.columns = Columns(self.directory, self.cycle, self.masks, bool(self.rooms))
+        self.standing = Standing(home, directory)
+        self.rooms = self.standing.rooms(self.cycle)
+        is_open = self.slot is not None
+        self.columns = Columns(self.directory, self.cycle, self.masks, bool(self.rooms), is_open)
         self.moved: list[waiting.Moved] = []
         self.digests: dict[str, tuple[str, int]] = {}
+
+    def _slot(self) -> Slot | None:
+        if self.settings.cutoffs is msgspec.UNSET:
+            return None
+        rows = self.home.rows("SELECT cycle FROM cycles WHERE state != 'OPEN'")
+        closed = {row["cycle"] for row in rows}
+        return Calendar(self.settings).slot_of(self.at, self.declared.value_date, closed)
 
     def carry_out(self) -> None:
         """Everything from the first line to the commit."""
@@ -386,174 +392,6 @@ class Run:
             waiting.amend(draft / status, draft / "lines.parquet", own, self.columns, self.cycle)
             del self.digests[status], self.digests["lines.parquet"]
 
-    # --- netting, settlement, commit ------------------------------------------------------------
-
-    def _settle(self, draft: Path) -> None:
-        core, directory = self.core, self.directory
-        cycle = positions(directory, core.pair_sum, core.pair_count)
-        nets = settlement_nets(cycle)
-        settlement.require_room(nets, self.rooms)
-        name = f"{self.seq:06d}"
-        postings = settlement.postings_of(
-            directory, name, self.cycle, core.benefit_sum, core.pair_sum, nets
-        )
-        after = settlement.apply(self.balances, postings)
-        settlement.require_settled(after, self.cycle)
-        summary = self._summary(cycle, nets)
-        self._require_nothing_lost(summary)
-        write_table(draft / "positions.parquet", positions_table(cycle))
-        request = settlement.request(
-            directory, self.declared.batch_id, self.cycle, str(self.declared.value_date), nets
-        )
-        _write_json(draft / "settlement.json", request)
-        _write_json(draft / "postings.json", [list(p) for p in postings])
-        (draft / "paid").mkdir()
-        paid_rows = []
-        cleared_before = {
-            (row["benefit"], row["period"]): self.home.path / row["path"]
-            for row in self.home.rows("SELECT * FROM paid WHERE origin = 'cleared'")
-        }
-        for number, ((benefit, month), words) in enumerate(core.cleared().items()):
-            key = (directory.programmes[benefit].benefit, period_of(month))
-            if key in cleared_before:
-                before = paid.read(cleared_before[key])
-                words[: len(before)] |= before
-            file = f"paid/{number:04d}.bits"
-            paid.write(draft / file, words)
-            paid_rows.append((*key, f"batches/{name}/{file}"))
-        for path in sorted(p for p in draft.rglob("*") if p.is_file()):
-            name_in_draft = path.relative_to(draft).as_posix()
-            if name_in_draft not in self.digests:
-                self.digests[name_in_draft] = (segment.digest_of(path), path.stat().st_size)
-        manifest = self._manifest(summary)
-        _write_json(draft / "manifest.json", manifest)
-        self.home.commit(
-            at=self.at,
-            kind="batch",
-            detail={
-                "seq": self.seq,
-                "batch_id": self.declared.batch_id,
-                "source": self.declared.source,
-                "digest": self.digest,
-                "cycle": self.cycle,
-                "nets": nets,
-            },
-            statements=self._statements(summary, manifest, cycle, postings, after, paid_rows),
-            draft=draft,
-            folder=self.home.folder("batches", self.seq),
-            digests=self.digests,
-        )
-
-    def _summary(self, cycle: list[Position], nets: dict[str, int]) -> dict[str, Any]:
-        core = self.core
-        gross = gross_of(core.pair_sum)
-        names = {
-            p.participant: p.name.partition(" (")[0]
-            if p.short_name in ("", p.participant)
-            else p.short_name
-            for p in self.directory.participants
-        }
-        return {
-            "source": self.declared.source,
-            "batch_id": self.declared.batch_id,
-            "seq": self.seq,
-            "cycle": self.cycle,
-            "value_date": self.declared.value_date.isoformat(),
-            "at": self.at,
-            "currency": self.declared.currency,
-            "digest": self.digest,
-            **outcome(self.own),
-            "represented": outcome(self.carried) if self.represented is not None else None,
-            "receivers": receivers(self.directory, core.pair_sum, core.pair_count),
-            "positions": [position._asdict() for position in cycle],
-            "names": {p.participant: names[p.participant] for p in cycle},
-            "settlement": {
-                "gross": gross,
-                "settled": sum(net for net in nets.values() if net > 0),
-                "payers": sum(net < 0 for net in nets.values()),
-                "receivers": sum(net > 0 for net in nets.values()),
-                "nets": nets,
-            },
-        }
-
-    def _require_nothing_lost(self, summary: dict[str, Any]) -> None:
-        """I4: lines by state add up to the declared count and sum, and cleared money by receiver
-        to cleared money by line."""
-        states = [summary[state] for state in ("cleared", "held", "refused")]
-        assert sum(s["count"] for s in states) == self.declared.count, "lines are missing"
-        assert sum(s["sum"] for s in states) == self.declared.sum, "money is missing"
-        cleared = summary["cleared"]["sum"] + self.carried[0][1]
-        assert sum(r["sum"] for r in summary["receivers"]) == cleared, "receivers do not add up"
-        assert sum(map(int, self.core.benefit_sum)) == cleared, "programmes do not add up"
-
-    def _manifest(self, summary: dict[str, Any]) -> dict[str, Any]:
-        return {
-            "engine": ENGINE,
-            "rule_set": RULE_SET,
-            "settings": msgspec.to_builtins(self.settings),
-            **({"rooms": self.rooms} if self.rooms else {}),
-            "declared": {
-                "source": self.declared.source,
-                "batch_id": self.declared.batch_id,
-                "count": self.declared.count,
-                "sum": str(self.declared.sum),
-                "value_date": self.declared.value_date.isoformat(),
-                "sha256": self.declared.sha256,
-            },
-            "digest": self.digest,
-            "seq": self.seq,
-            "cycle": self.cycle,
-            "at": self.at,
-            "register": self.home.register_seq(),
-            "previous": self.home.last_link(),
-            "outcome": {key: summary[key] for key in ("received", "cleared", "held", "refused")},
-            "files": {name: digest for name, (digest, _) in sorted(self.digests.items())},
-        }
-
-    def _statements(
-        self,
-        summary: dict[str, Any],
-        manifest: dict[str, Any],
-        cycle: list[Position],
-        postings: list[settlement.Posting],
-        balances: dict[str, int],
-        paid_rows: list[tuple[str, int, str]],
-    ) -> Iterator[tuple[str, tuple[Any, ...]]]:
-        yield (
-            "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'SETTLED', ?, ?)",
-            (
-                self.seq,
-                self.declared.source,
-                self.declared.batch_id,
-                self.digest,
-                self.declared.value_date.isoformat(),
-                self.at,
-                self.cycle,
-                self.declared.count,
-                str(self.declared.sum),
-                msgspec.json.encode(manifest, order="sorted").decode(),
-                msgspec.json.encode(summary).decode(),
-            ),
-        )
-        for position in cycle:
-            yield (
-                "INSERT INTO positions VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (self.cycle, *position),
-            )
-        for posting in postings:
-            yield (
-                "INSERT INTO postings (batch, cycle, step, debit, credit, amount)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
-                (self.seq, self.cycle, *posting),
-            )
-        for account, balance in sorted(balances.items()):
-            yield "INSERT OR REPLACE INTO balances VALUES (?, ?)", (account, balance)
-        for benefit, period, path in paid_rows:
-            yield (
-                "INSERT OR REPLACE INTO paid VALUES ('cleared', ?, ?, ?)",
-                (benefit, period, path),
-            )
-
 
 def _judge(reason: Any, verdict: Any) -> Any:
     """Give lines that passed screening their verdicts, in order; the verdicts that are left."""
@@ -587,7 +425,3 @@ def _transfer_ids_each(heads: list[bytes], line_no: Any, reason: Any) -> tuple[A
     offsets = np.zeros(len(texts) + 1, np.int32)
     np.cumsum([len(text) for text in texts], out=offsets[1:])
     return offsets, np.frombuffer(b"".join(texts) or b"\0", np.uint8)
-
-
-def _write_json(path: Path, content: Any) -> None:
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(content, order="sorted"), indent=1))

@@ -33,7 +33,7 @@ import msgspec
 from switch.errors import EnvironmentFailed, HomeLocked, SwitchError, UsageError, VerificationFailed
 from switch.segment import digest_of, sync_file, sync_folder
 
-FORMAT = 1
+FORMAT = 2
 CATALOG = "catalog.sqlite"
 GENESIS = "0" * 64
 """Previous link of the first audit record."""
@@ -48,6 +48,9 @@ CREATE TABLE batches (
     UNIQUE (source, batch_id)) STRICT;
 CREATE TABLE files (
     path TEXT PRIMARY KEY, sha256 TEXT NOT NULL, bytes INTEGER NOT NULL) STRICT;
+CREATE TABLE cycles (
+    cycle TEXT PRIMARY KEY, closes TEXT NOT NULL, state TEXT NOT NULL, at TEXT NOT NULL,
+    answer TEXT NOT NULL) STRICT;
 CREATE TABLE positions (
     cycle TEXT NOT NULL, participant TEXT NOT NULL, settled_by TEXT NOT NULL,
     credit_count INTEGER NOT NULL, credit_sum INTEGER NOT NULL, debit_count INTEGER NOT NULL,
@@ -440,6 +443,27 @@ def environment(error: OSError, path: Path, needed: int = 0) -> EnvironmentFaile
         free = shutil.disk_usage(path if path.exists() else path.parent).free
         return EnvironmentFailed(_no_room(path, free, needed))
     return EnvironmentFailed(f"{error.filename or path}: {error.strerror or error}")
+
+
+def json_of(content: Any) -> bytes:
+    """A document for people and machines: the same bytes for the same content."""
+    return msgspec.json.format(msgspec.json.encode(content, order="sorted"), indent=1)
+
+
+def write_json(path: Path, content: Any) -> None:
+    path.write_bytes(json_of(content))
+
+
+@contextlib.contextmanager
+def landing(target: Path) -> Iterator[Path]:
+    """A path to write a copy for people to; the copy lands whole under its name, or not at all."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside = target.with_name(f".{target.name}.part")
+        yield aside
+        aside.replace(target)
+    except OSError as error:
+        raise environment(error, target.parent) from error
 
 
 def _no_room(path: Path, free: int, needed: int) -> str:

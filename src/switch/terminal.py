@@ -15,6 +15,16 @@ import click
 
 from switch.errors import EnvironmentFailed, InputRefused, SwitchError, UsageError
 
+CONFIGURATION = {
+    "clearing_limit": int,
+    "threads": int,
+    "out": str,
+    "cutoffs": list,
+    "holidays": list,
+    "insufficient_funds": str,
+}
+"""What a configuration may say, and how."""
+
 
 class Context:
     """What every command shares: how to speak, and the configuration."""
@@ -71,13 +81,13 @@ class Context:
             content = tomllib.loads(self.config.read_text("utf-8"))
         except (OSError, ValueError) as error:
             raise UsageError(f"configuration {self.config}: {error}") from error
-        unknown = set(content) - {"clearing_limit", "threads", "out"}
+        unknown = set(content) - set(CONFIGURATION)
         if unknown:
             raise UsageError(
                 f"configuration {self.config}: unknown {min(unknown)!r}; known are"
-                " clearing_limit, threads, out"
+                f" {', '.join(CONFIGURATION)}"
             )
-        for name, kind in (("clearing_limit", int), ("threads", int), ("out", str)):
+        for name, kind in CONFIGURATION.items():
             if name in content and type(content[name]) is not kind:
                 raise UsageError(f"configuration {self.config}: {name} is no {kind.__name__}")
         return content
@@ -181,11 +191,24 @@ def parse_time(at: str | None) -> str | None:
     return at
 
 
-def new_settings(context: Context) -> Any:
+def new_settings(context: Context, now: Any = None) -> Any:
+    """The home's settings with what the configuration changes of them; None where it says nothing.
+    now: those of a home that is there."""
+    import msgspec
+
     from switch.directory import Settings
 
-    limit = context.settings().get("clearing_limit")
-    return None if limit is None else Settings(clearing_limit=limit).check()
+    names = set(Settings.__struct_fields__)
+    given = {name: value for name, value in context.settings().items() if name in names}
+    if not given:
+        return None
+    try:
+        changes = msgspec.convert(given, Settings)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"configuration {context.config}: {error}") from error
+    return msgspec.structs.replace(
+        now or Settings(), **{name: getattr(changes, name) for name in given}
+    ).check()
 
 
 def draw(summary: dict[str, Any], folder: Path) -> Path:

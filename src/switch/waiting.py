@@ -81,8 +81,9 @@ def amend(status: Path, lines: Path, moved: list[Moved], columns: Columns, cycle
     numbers = np.array([line.line_no for line in moved], np.uint32)
     went = [line.reason == Reason.NONE for line in moved]
     rules = [None if line.reason == Reason.NONE else RULES[Reason(line.reason)] for line in moved]
+    cleared = columns.dictionaries["status"][0].as_py()
     now = {
-        "status": pa.array([status_of(line.reason) for line in moved]),
+        "status": pa.array([status_of(line.reason) if line.reason else cleared for line in moved]),
         "reason": pa.array([rule and rule.code for rule in rules], pa.string()),
         "reason_detail": pa.array([rule and rule.sentence for rule in rules], pa.string()),
         "transfer_id": pa.array([line.transfer_id or None for line in moved], pa.string()),
