@@ -118,14 +118,16 @@ def set_balances(home: Home, directory: Directory, given: dict[str, int], at: st
 
 
 def require_nobody_leaves(home: Home, old: Directory, new: Directory) -> None:
-    """Who pays or receives in a cycle that is not settled keeps its settlement account."""
-    kinds = {p.participant: p.kind for p in new.participants if p.settled_by == p.participant}
-    unsettled = Standing(home, old).nets.values()
-    for p in old.participants:
-        if any(p.participant in nets for nets in unsettled) and kinds.get(p.participant) != p.kind:
+    """Who has a position in a cycle that is not settled keeps the account it settles by."""
+    before, after = ({p.participant: p for p in d.participants} for d in (old, new))
+    due = "SELECT DISTINCT participant, settled_by FROM positions WHERE cycle IN"
+    for row in home.rows(f"{due} (SELECT cycle FROM cycles WHERE state != 'SETTLED')"):
+        code, agent = row["participant"], row["settled_by"]
+        stays = code in after and after[code].settled_by == agent
+        if not stays or after[agent].kind != before[agent].kind:
             raise InputRefused(
                 "DIRECTORY_INVALID",
-                f"participant {p.participant} stands in a cycle that is not settled",
+                f"participant {code} stands in a cycle that is not settled",
                 column="participant",
                 remedy="settle the cycle first, or leave the participant as it is",
             )
