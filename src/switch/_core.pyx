@@ -140,20 +140,21 @@ class Core:
         columns = [np.concatenate(column) for column in zip(*parts)]
         row, benefit, month, agent, participant, amount = columns
         verdict = np.full(len(row), COVER_MISSING, np.uint8)
-        # What moves nothing between settlement accounts stands in a class before all others.
+        # What moves nothing between settlement accounts waits in no queue but its own.
         moves = self._settle[agent] != self._settle[participant]
-        key = (self._priority[benefit] * moves).astype(np.int64) << 16 | agent
+        key = (self._priority[benefit].astype(np.int64) << 1 | moves) << 16 | agent
         order = np.argsort(key, kind="stable")
         queues, head = np.unique(key[order], return_index=True)
         end = np.append(head[1:], len(order)).astype(np.int64)[:len(queues)]
         last = {}
         ahead = np.empty(len(queues), np.int64)
-        for q, of in enumerate((queues & 0xFFFF).tolist()):
+        for q, of in enumerate((queues & 0x1FFFF).tolist()):
             ahead[q] = last.get(of, -1)
-            last[of] = q
+            if of >> 16:
+                last[of] = q
         self._ledger.release(
             verdict, row, benefit, month, agent, participant, amount, order, head.astype(np.int64),
-            end, queues >> 16, ahead,
+            end, queues >> 17, ahead,
         )
         stay = verdict == COVER_MISSING
         self._waiting = [[column[stay] for column in columns]]

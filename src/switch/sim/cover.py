@@ -71,7 +71,7 @@ class Cover:
                 self._leave(claim, Reason.PAID_BEFORE)
             first = min(
                 (c for c in self.waiting if not self._behind_others(c) and self._fits(c)),
-                key=lambda c: (c.priority if c.moves else 0, c.number),
+                key=lambda c: (c.priority, c.number),
                 default=None,
             )
             if first is None:
