@@ -10,8 +10,8 @@ import pytest
 
 SYNCS_MAX = 19
 """Eight files, the folder of clearing files, the draft and the folder that names it: 11. HOME
-before COMMIT: 1. SQLite's journal twice, its name, the catalog, the journal's end: 5. Checkpoint and
-its name: 2. The aim is 16; docs/testing.md says what would have to give way."""
+before COMMIT: 1. SQLite's journal twice, its name, the catalog, the journal's end: 5. Checkpoint
+and its name: 2. The aim is 16; docs/testing.md says what would have to give way."""
 NOTICE = harness.unavailable()
 
 
