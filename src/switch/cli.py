@@ -25,6 +25,7 @@ from switch.terminal import (
     Progress,
     at_option,
     draw,
+    draw_curve,
     fail,
     file_option,
     home_argument,
@@ -284,6 +285,39 @@ def run(
     context.say({"batches": done}, lambda: None)
     if fail_on_refused and any(b["refused"]["count"] or b["held"]["count"] for b in done):
         raise SystemExit(1)
+
+
+@cli.command()
+@home_argument
+@click.argument(
+    "tables", nargs=-1, required=True, metavar="TABLE...", type=click.Path(path_type=Path)
+)
+@click.option("--threads", type=click.IntRange(1, 256), help="Default: the machine's cores.")
+@click.option("--picture", type=click.Path(path_type=Path), metavar="FILE", help="Draw it (SVG).")
+@at_option
+@shared
+def rehearse(
+    context: Context,
+    home: Path,
+    tables: tuple[Path, ...],
+    threads: int | None,
+    picture: Path | None,
+    at: str | None,
+) -> None:
+    """Run TABLEs without committing anything: answers, liquidity needed, what would wait."""
+    from switch.rehearsal import rehearse as tell
+
+    threads = threads or context.settings().get("threads") or os.cpu_count() or 1
+    told = tell(home, tables, at=parse_time(at), threads=threads)
+    if picture is not None:
+        draw_curve(told, picture)
+
+    def show() -> None:
+        from switch.console import print_rehearsal
+
+        print_rehearsal(context.console(), told)
+
+    context.say(told, show)
 
 
 @cli.command()

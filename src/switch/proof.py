@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from switch import paid, tallies
+from switch import paid, sums
 from switch.errors import HomeLocked, UsageError, VerificationFailed
 from switch.evidence import Check, Records, compare, file_faults, files
 from switch.reason import CLEARED, REASONS_COUNT, RULES, Reason, status_of
@@ -99,19 +99,19 @@ class Verifier:
         fault = ""
         moved: list[tuple[int, int]] = []
         waiting: list[tuple[int, int]] = []
-        late = tallies.released(batch.folder)
+        late = sums.released(batch.folder)
         represented = batch.folder / "represented.parquet"
         parts = [(represented, None)] if represented.exists() else []
         parts.append((segment_at(batch.folder, "status"), batch.folder / "lines.parquet"))  # type: ignore[arg-type]
         for status_file, lines_file in parts:
-            for status, lines in tallies.row_groups(status_file, lines_file):
+            for status, lines in sums.row_groups(status_file, lines_file):
                 reason = np.asarray(lines["reason_number"])
                 own = lines_file is not None
                 fault = fault or self._states(status, reason, batch)
                 amount = np.asarray(lines["amount"])
                 if own:
-                    tallies.count(tally, reason, amount)
-                    held = tallies.held_numbers(reason)
+                    sums.count(tally, reason, amount)
+                    held = sums.held_numbers(reason)
                     numbers = np.asarray(status["line_no"])[held]
                     waiting += [(batch.row["seq"], int(n)) for n in numbers]
                 else:
@@ -120,22 +120,20 @@ class Verifier:
                         zip(map(int, batches), map(int, np.asarray(status["line_no"])), strict=True)
                     )
                 alive = reason == Reason.NONE
-                gone_late = tallies.note_late(late, batch.row["seq"], status, amount)
-                tallies.send(sent, status, amount, alive & ~gone_late)
-                tallies.pair(pairs, status, lines, amount, alive)
-                tallies.by_text(benefits, lines["benefit"], amount, alive)
+                gone_late = sums.note_late(late, batch.row["seq"], status, amount)
+                sums.send(sent, status, amount, alive & ~gone_late)
+                sums.pair(pairs, status, lines, amount, alive)
+                sums.by_text(benefits, lines["benefit"], amount, alive)
                 judged = batch.manifest["register"] >= self.history_since
                 fault = fault or self._pay(lines, alive, self.history if judged else {})
         for line, said in late.items():
             fault = fault or ("" if said else f"line {line} was released and did not clear")
-            tallies.send_one(sent, *(said or ("", "", 0)))
+            sums.send_one(sent, *(said or ("", "", 0)))
         yield Check("I6 nothing paid twice", subject, fault)
         yield from self._row(batch, subject)
         yield from self._totals(batch, subject, tally)
         yield from self._money(batch, subject, pairs, benefits)
-        yield compare(
-            "clearing files", subject, tallies.digests(sent), tallies.clearing(batch.folder)
-        )
+        yield compare("clearing files", subject, sums.digests(sent), sums.clearing(batch.folder))
         yield from self._held(batch, subject, moved, waiting)
 
     def _states(self, status: Any, reason: Any, batch: _Batch) -> str:
@@ -147,9 +145,9 @@ class Verifier:
         codes = np.array([None, *(RULES[Reason(n)].code for n in range(1, REASONS_COUNT))], object)[
             reason
         ]
-        if not np.array_equal(tallies.texts(status["status"]), statuses):
+        if not np.array_equal(sums.texts(status["status"]), statuses):
             return "a status does not follow from its reason"
-        if not np.array_equal(tallies.texts(status["reason"]), codes):
+        if not np.array_equal(sums.texts(status["reason"]), codes):
             return "a reason code does not follow from its number"
         return ""
 
@@ -257,7 +255,7 @@ class Verifier:
         pairs: dict[tuple[str, str], list[int]],
         benefits: dict[str, int],
     ) -> Iterator[Check]:
-        between = {pair: sums for pair, sums in pairs.items() if pair[0] != pair[1]}
+        between = {pair: mine for pair, mine in pairs.items() if pair[0] != pair[1]}
         found: dict[str, list[int]] = {}
         for (debtor, creditor), (count, sum_) in between.items():
             credit = found.setdefault(creditor, [0, 0, 0, 0])
@@ -275,9 +273,9 @@ class Verifier:
             {row["participant"]: [row[c] for c in POSITION_SUMS] for row in table},
         )
         whole = self.positions.setdefault(cycle, {})
-        for code, sums in found.items():
-            before = whole.get(code, [0] * len(sums))
-            whole[code] = [a + b for a, b in zip(before, sums, strict=True)]
+        for code, mine in found.items():
+            before = whole.get(code, [0] * len(mine))
+            whole[code] = [a + b for a, b in zip(before, mine, strict=True)]
         if cycle not in self.states:
             yield from self._positions(cycle)
         nets: dict[str, int] = {}

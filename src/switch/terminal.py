@@ -231,12 +231,27 @@ def draw(summary: dict[str, Any], folder: Path) -> Path:
     from switch.picture import payday_svg
 
     path = folder / "payday.svg"
+    _write_picture(path, payday_svg(summary))
+    return path
+
+
+def draw_curve(told: dict[str, Any], path: Path) -> None:
+    """Positions through a rehearsed day."""
+    from switch.curve import curve_svg
+
+    needs: dict[str, int] = {}
+    for cycle in told["cycles"]:
+        for row in cycle["participants"]:
+            needs[row["participant"]] = max(needs.get(row["participant"], 0), row["needs"])
+    _write_picture(path, curve_svg(told["curve"], needs))
+
+
+def _write_picture(path: Path, svg: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(payday_svg(summary), "utf-8")
+        path.write_text(svg, "utf-8")
     except OSError as error:
         raise EnvironmentFailed(f"{path}: {error.strerror}") from error
-    return path
 
 
 def generate(context: Context, folder: Path, people: int, lines: int, seed: int) -> Any:

@@ -1,4 +1,4 @@
-"""Tallies: what the files of a batch say, summed up with numpy and Arrow for the proof.
+"""Sums: what the files of a batch say, summed up with numpy and Arrow for the proof.
 
 Floor 4, below the proof and sharing no kernel with the engine: lines by state, sums by pair and by
 benefit, and what every receiver must have been sent.
