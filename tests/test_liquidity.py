@@ -511,3 +511,4 @@ def test_share_loss__sums_to_the_loss_and_misses_no_share_by_a_unit(
 
 def test_share_loss__ties_go_to_the_lower_id() -> None:
     assert switch.share_loss(5, [1, 1, 1]) == {0: 2, 1: 2, 2: 1}
+    assert switch.share_loss(25, {"C": 1, "B": 1, "A": 1}) == {"A": 9, "B": 8, "C": 8}

@@ -960,21 +960,20 @@ def guarded(path: Path, balance: int) -> Path:
     return make_home(path, map(person, (1, 2)), map(account, (1, 2)), balances=balances)
 
 
-def test_run__guarded_account_without_funds_refuses_the_table(tmp_path: Path) -> None:
+def test_run__a_line_without_funds_of_a_guarded_account_waits(tmp_path: Path) -> None:
     home = guarded(tmp_path / "h", 99)
-    before = tree_digest(home)
     table = write_table(payment_table([line(1, amount=100)]), tmp_path / "t")
-    said = command("--json", "run", home, table)
-    assert (said.code, said.document["error"]["rule"]) == (3, "FUNDS")
-    assert tree_digest(home) == before
+    said = command("--json", "run", home, table, "--fail-on-refused")
+    assert said.code == 1
+    assert said.document["batches"][0]["reasons"][0]["reason"] == "AM23"
+    assert ("S.TREASURY[KBNN]", 99) in catalog(home, "SELECT * FROM balances")
 
 
 def test_run__guarded_account_pays_to_its_last_dong_and_no_further(tmp_path: Path) -> None:
     home = guarded(tmp_path / "h", 100)
     assert reasons(pay(home, [line(1, amount=100)], "A")) == [None]
     assert ("S.TREASURY[KBNN]", 0) in catalog(home, "SELECT * FROM balances")
-    with pytest.raises(InputRefused, match="FUNDS"):
-        pay(home, [line(2, amount=1)], "B")
+    assert reasons(pay(home, [line(2, amount=1)], "B")) == ["AM23"]
     assert switch.verify(home)
 
 
@@ -986,16 +985,16 @@ def test_run__unguarded_accounts_may_go_below_zero(tmp_path: Path) -> None:
     assert switch.verify(home)
 
 
-def test_run__net_debit_cap_refuses_the_table(tmp_path: Path) -> None:
+def test_run__a_line_above_the_net_debit_cap_waits(tmp_path: Path) -> None:
     capped = [
         r | ({"net_debit_cap": 100} if r["participant"] == TREASURY else {}) for r in PARTICIPANTS
     ]
     home = make_home(tmp_path / "h", map(person, (1, 2)), map(account, (1, 2)), participants=capped)
-    before = tree_digest(home)
-    with pytest.raises(InputRefused, match="NET_DEBIT_CAP"):
-        pay(home, [line(1, amount=101)])
-    assert tree_digest(home) == before
-    assert reasons(pay(home, [line(1, amount=100)])) == [None]
+    assert answers(pay(home, [line(1, amount=101)], "A")) == [("PDNG", "AM23")]
+    assert reasons(
+        pay(home, [line(2, amount=100, creditor_agent=SMALL_BANK, creditor_account="1")], "B")
+    ) == ["AM23"]
+    assert switch.verify(home)
 
 
 @pytest.mark.parametrize("at", ["before", "after"])

@@ -151,7 +151,7 @@ def _on_us_lines_enter_positions(patch: pytest.MonkeyPatch) -> None:
 
 
 def _cover_is_not_asked_for(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(road.settlement, "require_cover", lambda *_: None)
+    patch.setattr(road.settlement, "rooms", lambda *_: {})
 
 
 def _other_content_is_answered(patch: pytest.MonkeyPatch) -> None:
@@ -333,7 +333,7 @@ def test_store__a_lost_checkpoint_stops(village: Path, content: bytes | None) ->
 # --- the auditor and the faults themselves --------------------------------------------------------
 
 
-@pytest.mark.parametrize("room", ["judge", "auditor"])
+@pytest.mark.parametrize("room", ["judge", "cover", "auditor"])
 def test_auditor__knows_nothing_but_words(room: str) -> None:
     """import-linter knows the rooms it is told of; this one knows them all, native ones too."""
     path = Path(simulate.__file__).with_name(f"{room}.py")
@@ -343,7 +343,7 @@ def test_auditor__knows_nothing_but_words(room: str) -> None:
         if isinstance(node, ast.ImportFrom) and str(node.module).startswith("switch")
     }
     words = {"switch.reason", "switch.schema", "switch.errors"}
-    assert found <= words | {"switch.sim.judge"}
+    assert found <= words | {"switch.sim.judge", "switch.sim.cover"}
     assert "import switch" not in path.read_text("utf-8")
 
 

@@ -8,12 +8,16 @@ from switch._table import PeopleTable
 MONTHS: int
 NO_CODE: int
 PART_ROWS_MIN: int
+NONE: int
+COVER_MISSING: int
+WAITING: tuple[type[np.generic], ...]
 
 class Core:
     pair_sum: NDArray[np.int64]
     pair_count: NDArray[np.int64]
     benefit_sum: NDArray[np.int64]
     benefit_count: NDArray[np.int64]
+    room: NDArray[np.int64]
     def __init__(
         self,
         people: PeopleTable,
@@ -49,6 +53,24 @@ class Core:
         participant: NDArray[np.uint16],
         amount: NDArray[np.int64],
     ) -> None: ...
+    def limit(
+        self,
+        settle: NDArray[np.uint16],
+        capped: NDArray[np.uint8],
+        room: NDArray[np.int64],
+        priority: NDArray[np.uint8],
+    ) -> None: ...
+    def wait(
+        self,
+        reason: NDArray[np.uint8],
+        row: NDArray[np.uint32],
+        benefit: NDArray[np.uint16],
+        month: NDArray[np.uint16],
+        debtor: NDArray[np.uint16],
+        participant: NDArray[np.uint16],
+        amount: NDArray[np.int64],
+    ) -> None: ...
+    def release(self) -> NDArray[np.uint8]: ...
     def tally(self) -> list[tuple[int, int]]: ...
     def seal(self) -> None: ...
     def cleared(self) -> dict[tuple[int, int], NDArray[np.uint64]]: ...

@@ -14,7 +14,12 @@ from switch._screen import Screen
 
 MONTHS = 13200
 NO_CODE = 0xFFFF
+NONE, COVER_MISSING = 0, 17
 PART_ROWS_MIN = 4096
+
+
+WAITING = (np.uint32, np.uint16, np.uint16, np.uint16, np.uint16, np.int64)
+"""What is kept of a line that waits: row, benefit, month, debtor agent, participant, amount."""
 
 
 class Core:
@@ -48,6 +53,7 @@ class Core:
             self.pair_sum.reshape(-1), self.pair_count.reshape(-1), self.benefit_sum,
             self.benefit_count,
         )
+        self._waiting = []
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
 
@@ -88,16 +94,71 @@ class Core:
     def post(self, reason, row, benefit, month, debtor, participant, amount):
         """Check one chunk for duplicates and post what lives; chunks come in table order.
 
-        Writes the reasons DUPLICATE_IN_TABLE and PAID_BEFORE. Raises OverflowError where a sum
-        leaves 64 bits.
+        Writes the reasons DUPLICATE_IN_TABLE, PAID_BEFORE and, under `limit`, COVER_MISSING.
+        Raises OverflowError where a sum leaves 64 bits.
         """
+        self._use_keys(reason, benefit, month)
+        self._ledger.post(
+            reason, row, benefit, month, debtor, self._debtor_agent, participant, amount
+        )
+        if self._ledger.limited:
+            waits = np.flatnonzero(reason == COVER_MISSING)
+            self._keep_waiting(waits, row, benefit, month, debtor, participant, amount)
+
+    def _use_keys(self, reason, benefit, month):
         for key in self._ledger.missing(reason, benefit, month):
             bits = self._bits_of(key // MONTHS, key % MONTHS)
             self._ledger.use(key, bits)
             self._bits[key // MONTHS, key % MONTHS] = bits
-        self._ledger.post(
-            reason, row, benefit, month, debtor, self._debtor_agent, participant, amount
+
+    def _keep_waiting(self, waits, row, benefit, month, debtor, participant, amount):
+        if len(waits):
+            agent = self._debtor_agent[debtor[waits]]
+            columns = [column[waits] for column in (row, benefit, month)]
+            self._waiting.append([*columns, agent, participant[waits], amount[waits]])
+
+    def limit(self, settle, capped, room, priority):
+        """Lines wait from now on where the settlement participant that pays has no room.
+
+        settle uint16: directory index of whose account pays. capped uint8, room int64 (minor
+        units): by directory index, of settlement participants. priority uint8: class by benefit.
+        """
+        self.room = room.copy()
+        self._settle, self._priority = settle, priority
+        self._ledger.limit(settle, capped, self.room, priority, np.empty(len(settle), np.uint8))
+
+    def wait(self, reason, row, benefit, month, debtor, participant, amount):
+        """Lines that live join those that wait, without being posted: `release` judges them."""
+        self._use_keys(reason, benefit, month)
+        alive = np.flatnonzero(reason == NONE)
+        self._keep_waiting(alive, row, benefit, month, debtor, participant, amount)
+
+    def release(self):
+        """Give room to what waits. Returns the reason (uint8) of each line that waited, in order
+        of age: NONE, PAID_BEFORE, or COVER_MISSING for those that go on waiting."""
+        parts = [[np.empty(0, kind) for kind in WAITING], *self._waiting]
+        columns = [np.concatenate(column) for column in zip(*parts)]
+        row, benefit, month, agent, participant, amount = columns
+        verdict = np.full(len(row), COVER_MISSING, np.uint8)
+        # What moves nothing between settlement accounts waits in no queue but its own.
+        moves = self._settle[agent] != self._settle[participant]
+        key = (self._priority[benefit].astype(np.int64) << 1 | moves) << 16 | agent
+        order = np.argsort(key, kind="stable")
+        queues, head = np.unique(key[order], return_index=True)
+        end = np.append(head[1:], len(order)).astype(np.int64)[:len(queues)]
+        last = {}
+        ahead = np.empty(len(queues), np.int64)
+        for q, of in enumerate((queues & 0x1FFFF).tolist()):
+            ahead[q] = last.get(of, -1)
+            if of >> 16:
+                last[of] = q
+        self._ledger.release(
+            verdict, row, benefit, month, agent, participant, amount, order, head.astype(np.int64),
+            end, queues >> 17, ahead,
         )
+        stay = verdict == COVER_MISSING
+        self._waiting = [[column[stay] for column in columns]]
+        return verdict
 
     def tally(self):
         """[(count, sum)] by reason number so far; sums are exact."""

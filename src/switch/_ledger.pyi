@@ -18,6 +18,16 @@ class Ledger:
     def benefits(self) -> int: ...
     @property
     def participants(self) -> int: ...
+    @property
+    def limited(self) -> bool: ...
+    def limit(
+        self,
+        settle: NDArray[np.uint16],
+        capped: NDArray[np.uint8],
+        room: NDArray[np.int64],
+        priority: NDArray[np.uint8],
+        waits: NDArray[np.uint8],
+    ) -> None: ...
     def missing(
         self, reason: NDArray[np.uint8], benefit: NDArray[np.uint16], month: NDArray[np.uint16]
     ) -> list[int]: ...
@@ -32,6 +42,21 @@ class Ledger:
         debtor_agent: NDArray[np.uint16],
         participant: NDArray[np.uint16],
         amount: NDArray[np.int64],
+    ) -> None: ...
+    def release(
+        self,
+        verdict: NDArray[np.uint8],
+        row: NDArray[np.uint32],
+        benefit: NDArray[np.uint16],
+        month: NDArray[np.uint16],
+        agent: NDArray[np.uint16],
+        participant: NDArray[np.uint16],
+        amount: NDArray[np.int64],
+        order: NDArray[np.int64],
+        head: NDArray[np.int64],
+        end: NDArray[np.int64],
+        rank: NDArray[np.int64],
+        ahead: NDArray[np.int64],
     ) -> None: ...
     def tally(self) -> list[tuple[int, int]]: ...
 

@@ -1,9 +1,13 @@
 """The ledger of one batch: duplicate check and positions, line by line in table order.
 
 Phases duplicate check, clear and net. IN: what screening left alive, with row, benefit, month of
-the period, debtor agent, participant and amount. OUT: reasons DUPLICATE_IN_TABLE and PAID_BEFORE,
-the sums that clearing needs: counts and money by reason, by benefit, and by pair of debtor agent
-and receiver, from which every position follows. All sums are checked.
+the period, debtor agent, participant and amount. OUT: reasons DUPLICATE_IN_TABLE, PAID_BEFORE and
+COVER_MISSING, the sums that clearing needs: counts and money by reason, by benefit, and by pair of
+debtor agent and receiver, from which every position follows. All sums are checked.
+
+Where settlement participants have room for so much debit alone (`limit`), a line for which there is
+no room waits, and behind it every line of its debtor agent of the same or a later class. Room that
+receipts make is given to what waits by `release`.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
@@ -14,6 +18,7 @@ from switch._types cimport MONTHS, NO_CODE, add_overflows, int128, prefetch
 cdef enum:
     AHEAD = 24
     KEYS_MAX = 4096         # distinct (benefit, period) of one batch
+    NOTHING_WAITS = 255     # above every class
 
 
 # What posting writes to besides the reasons, copied into the frame of the loop.
@@ -25,6 +30,26 @@ cdef struct Sums:
     int64_t *pair_count
     int64_t *benefit_sum
     int64_t *benefit_count
+
+
+# Room for debit, likewise. settle, capped, room, waits: by participant; priority: by benefit.
+cdef struct Cover:
+    const uint16_t *settle      # whose settlement account pays for it
+    const uint8_t *capped       # a settlement participant whose room is limited
+    int64_t *room               # how much more it may be debited; only where capped
+    const uint8_t *priority     # class of a benefit, 1 first
+    uint8_t *waits              # by debtor agent: the first class of which a line waits
+
+
+# Lines that wait, oldest first, as `Ledger.release` takes them.
+cdef struct Waiting:
+    uint8_t *verdict
+    const uint32_t *row
+    const uint16_t *benefit
+    const uint16_t *month
+    const uint16_t *agent
+    const uint16_t *participant
+    const int64_t *amount
 
 
 cdef class Ledger:
@@ -45,6 +70,10 @@ cdef class Ledger:
     cdef int64_t[::1] pair_sum, pair_count, benefit_sum, benefit_count
     cdef int128 reason_sum[REASONS_COUNT]
     cdef int64_t reason_count[REASONS_COUNT]
+    cdef readonly bint limited
+    cdef uint16_t[::1] settle
+    cdef uint8_t[::1] capped, priority, waits
+    cdef int64_t[::1] room
 
     def __init__(
         self, Py_ssize_t benefits, Py_ssize_t participants, uint16_t[::1] slot,
@@ -65,10 +94,47 @@ cdef class Ledger:
         self.benefit_sum = benefit_sum
         self.benefit_count = benefit_count
         self.keys = 0
+        self.limited = False
         self._keep = []
         for i in range(REASONS_COUNT):
             self.reason_sum[i] = 0
             self.reason_count[i] = 0
+
+    def limit(
+        self, uint16_t[::1] settle, uint8_t[::1] capped, int64_t[::1] room, uint8_t[::1] priority,
+        uint8_t[::1] waits,
+    ):
+        """From now on lines wait where room is missing. Arrays of the caller: settle u16, capped
+        u8, room i64 (kept as lines clear) and waits u8 by participant, priority u8[benefits]."""
+        assert settle.shape[0] == capped.shape[0] == room.shape[0] == self.participants
+        assert waits.shape[0] == self.participants and priority.shape[0] == self.benefits
+        self.settle = settle
+        self.capped = capped
+        self.room = room
+        self.priority = priority
+        self.waits = waits
+        self.waits[:] = NOTHING_WAITS
+        self.limited = True
+
+    cdef Sums _sums(self) noexcept:
+        cdef Sums sums
+        sums.slot = &self.slot[0]
+        sums.bits = self.bits
+        sums.participants = self.participants
+        sums.pair_sum = &self.pair_sum[0]
+        sums.pair_count = &self.pair_count[0]
+        sums.benefit_sum = &self.benefit_sum[0]
+        sums.benefit_count = &self.benefit_count[0]
+        return sums
+
+    cdef Cover _cover(self) noexcept:
+        cdef Cover cover
+        cover.settle = &self.settle[0]
+        cover.capped = &self.capped[0]
+        cover.room = &self.room[0]
+        cover.priority = &self.priority[0]
+        cover.waits = &self.waits[0]
+        return cover
 
     def missing(
         self, const uint8_t[::1] reason, const uint16_t[::1] benefit, const uint16_t[::1] month
@@ -111,24 +177,70 @@ cdef class Ledger:
         """
         cdef Py_ssize_t n = reason.shape[0]
         cdef Sums sums
+        cdef Cover cover
         cdef bint posted
         assert row.shape[0] == benefit.shape[0] == month.shape[0] == amount.shape[0] == n
         assert debtor.shape[0] == participant.shape[0] == n
         if n == 0:
             return
-        sums.slot = &self.slot[0]
-        sums.bits = self.bits
-        sums.participants = self.participants
-        sums.pair_sum = &self.pair_sum[0]
-        sums.pair_count = &self.pair_count[0]
-        sums.benefit_sum = &self.benefit_sum[0]
-        sums.benefit_count = &self.benefit_count[0]
-        with nogil:
-            posted = walk_post(
-                sums, n, &reason[0], &row[0], &benefit[0], &month[0], &debtor[0],
-                &debtor_agent[0], &participant[0], &amount[0], self.reason_sum, self.reason_count,
-            )
+        sums = self._sums()
+        if self.limited:
+            cover = self._cover()
+            with nogil:
+                posted = walk_post_under_caps(
+                    sums, &cover, n, &reason[0], &row[0], &benefit[0], &month[0], &debtor[0],
+                    &debtor_agent[0], &participant[0], &amount[0], self.reason_sum,
+                    self.reason_count,
+                )
+        else:
+            with nogil:
+                posted = walk_post_freely(
+                    sums, n, &reason[0], &row[0], &benefit[0], &month[0], &debtor[0],
+                    &debtor_agent[0], &participant[0], &amount[0], self.reason_sum,
+                    self.reason_count,
+                )
         if not posted:
+            raise OverflowError("a sum of cleared amounts leaves 64 bits")
+
+    def release(
+        self, uint8_t[::1] verdict, const uint32_t[::1] row, const uint16_t[::1] benefit,
+        const uint16_t[::1] month, const uint16_t[::1] agent, const uint16_t[::1] participant,
+        const int64_t[::1] amount, const int64_t[::1] order, int64_t[::1] head,
+        const int64_t[::1] end, const int64_t[::1] rank, const int64_t[::1] ahead,
+    ):
+        """Give room to lines that wait (oldest first), as long as there is any for the head of a
+        queue: of several heads that fit the one of the first class goes, and of these the oldest.
+
+        verdict uint8, IN COVER_MISSING; OUT NONE where the line goes, PAID_BEFORE where its
+        entitlement was taken meanwhile. agent: directory index of the debtor agent. Queues are in
+        order of class, rank[q]: queue q holds the lines order[head[q]:end[q]], head moves; ahead[q]
+        is the queue of the same agent in the class before, or -1. The tally by reason stays.
+        Raises OverflowError as `post` does.
+        """
+        cdef Py_ssize_t n = verdict.shape[0], queues = head.shape[0]
+        cdef Sums sums = self._sums()
+        cdef Cover cover
+        cdef Waiting lines
+        cdef bint released
+        assert self.limited and order.shape[0] == n
+        assert row.shape[0] == benefit.shape[0] == month.shape[0] == amount.shape[0] == n
+        assert agent.shape[0] == participant.shape[0] == n
+        assert end.shape[0] == rank.shape[0] == ahead.shape[0] == queues
+        if n == 0:
+            return
+        cover = self._cover()
+        lines.verdict = &verdict[0]
+        lines.row = &row[0]
+        lines.benefit = &benefit[0]
+        lines.month = &month[0]
+        lines.agent = &agent[0]
+        lines.participant = &participant[0]
+        lines.amount = &amount[0]
+        with nogil:
+            released = walk_release(
+                sums, &cover, &lines, n, queues, &order[0], &head[0], &end[0], &rank[0], &ahead[0]
+            )
+        if not released:
             raise OverflowError("a sum of cleared amounts leaves 64 bits")
 
     def tally(self):
@@ -174,15 +286,86 @@ cdef inline uint8_t claim(uint64_t *bits, uint32_t row) noexcept nogil:
     return NONE
 
 
-cdef bint walk_post(
-    Sums sums, Py_ssize_t n, uint8_t *reason, const uint32_t *row, const uint16_t *benefit,
-    const uint16_t *month, const uint16_t *debtor, const uint16_t *debtor_agent,
-    const uint16_t *participant, const int64_t *amount, int128 *reason_sum, int64_t *reason_count,
+cdef inline bint taken(const Sums *sums, uint16_t benefit, uint16_t month, uint32_t row) \
+        noexcept nogil:
+    """Somebody has the entitlement already."""
+    cdef uint64_t *pair = &sums.bits[sums.slot[benefit * MONTHS + month]][2 * <uint64_t> (row >> 6)]
+    return ((pair[0] | pair[1]) >> (row & 63)) & 1
+
+
+cdef inline bint fits(
+    const Cover *cover, uint16_t agent, uint16_t participant, int64_t amount,
 ) noexcept nogil:
-    """Post n lines; False where a sum would leave 64 bits."""
-    cdef Py_ssize_t i, ahead, pair
-    cdef uint8_t verdict
+    """There is room for the line: it moves nothing between settlement accounts, or not too much."""
+    cdef uint16_t payer = cover.settle[agent]
+    return (
+        payer == cover.settle[participant] or not cover.capped[payer]
+        or amount <= cover.room[payer]
+    )
+
+
+cdef inline bint waits(
+    const Cover *cover, uint16_t agent, uint16_t participant, uint16_t benefit, int64_t amount,
+) noexcept nogil:
+    """There is no room for the line, or a line before it waits; then others wait behind it."""
+    cdef uint8_t priority
+    if cover.settle[agent] == cover.settle[participant]:
+        return False
+    priority = cover.priority[benefit]
+    if priority >= cover.waits[agent]:
+        return True
+    if fits(cover, agent, participant, amount):
+        return False
+    cover.waits[agent] = priority
+    return True
+
+
+cdef inline bint take_room(
+    const Cover *cover, uint16_t agent, uint16_t participant, int64_t amount,
+) noexcept nogil:
+    """The line goes: room of payer and receiver afterwards. False where it would leave 64 bits."""
+    cdef uint16_t payer = cover.settle[agent], payee = cover.settle[participant]
+    cdef long long more
+    if payer == payee:
+        return True
+    if cover.capped[payer]:
+        cover.room[payer] -= amount
+    if cover.capped[payee]:
+        if add_overflows(cover.room[payee], amount, &more):
+            return False
+        cover.room[payee] = more
+    return True
+
+
+cdef inline bint add_line(
+    const Sums *sums, uint16_t agent, uint16_t participant, uint16_t benefit, int64_t amount,
+) noexcept nogil:
+    """Count a line that goes; False where a sum would leave 64 bits."""
+    cdef Py_ssize_t pair = agent * sums.participants + participant
     cdef long long by_pair, by_benefit
+    if (
+        add_overflows(sums.pair_sum[pair], amount, &by_pair)
+        or add_overflows(sums.benefit_sum[benefit], amount, &by_benefit)
+    ):
+        return False
+    sums.pair_sum[pair] = by_pair
+    sums.pair_count[pair] += 1
+    sums.benefit_sum[benefit] = by_benefit
+    sums.benefit_count[benefit] += 1
+    return True
+
+
+cdef inline bint walk_post(
+    Sums sums, const Cover *cover, bint limited, Py_ssize_t n, uint8_t *reason,
+    const uint32_t *row, const uint16_t *benefit, const uint16_t *month, const uint16_t *debtor,
+    const uint16_t *debtor_agent, const uint16_t *participant, const int64_t *amount,
+    int128 *reason_sum, int64_t *reason_count,
+) noexcept nogil:
+    """Post n lines; False where a sum would leave 64 bits. limited is a constant of the caller, so
+    that without caps nothing of them is left in the loop."""
+    cdef Py_ssize_t i, ahead
+    cdef uint16_t agent
+    cdef uint8_t verdict
     for i in range(n):
         ahead = i + AHEAD
         if ahead < n and reason[ahead] == NONE:
@@ -193,20 +376,109 @@ cdef bint walk_post(
             )
         verdict = reason[i]
         if verdict == NONE:
-            verdict = claim(sums.bits[sums.slot[benefit[i] * MONTHS + month[i]]], row[i])
+            agent = debtor_agent[debtor[i]]
+            if limited and not taken(&sums, benefit[i], month[i], row[i]) and waits(
+                cover, agent, participant[i], benefit[i], amount[i]
+            ):
+                verdict = COVER_MISSING
+            else:
+                verdict = claim(sums.bits[sums.slot[benefit[i] * MONTHS + month[i]]], row[i])
             if verdict == NONE:
-                pair = debtor_agent[debtor[i]] * sums.participants + participant[i]
-                if (
-                    add_overflows(sums.pair_sum[pair], amount[i], &by_pair)
-                    or add_overflows(sums.benefit_sum[benefit[i]], amount[i], &by_benefit)
-                ):
+                if not add_line(&sums, agent, participant[i], benefit[i], amount[i]):
                     return False
-                sums.pair_sum[pair] = by_pair
-                sums.pair_count[pair] += 1
-                sums.benefit_sum[benefit[i]] = by_benefit
-                sums.benefit_count[benefit[i]] += 1
+                if limited and not take_room(cover, agent, participant[i], amount[i]):
+                    return False
             else:
                 reason[i] = verdict
         reason_sum[verdict] += amount[i]
         reason_count[verdict] += 1
+    return True
+
+
+cdef bint walk_post_freely(
+    Sums sums, Py_ssize_t n, uint8_t *reason, const uint32_t *row, const uint16_t *benefit,
+    const uint16_t *month, const uint16_t *debtor, const uint16_t *debtor_agent,
+    const uint16_t *participant, const int64_t *amount, int128 *reason_sum, int64_t *reason_count,
+) noexcept nogil:
+    return walk_post(
+        sums, NULL, False, n, reason, row, benefit, month, debtor, debtor_agent, participant,
+        amount, reason_sum, reason_count,
+    )
+
+
+cdef bint walk_post_under_caps(
+    Sums sums, const Cover *cover, Py_ssize_t n, uint8_t *reason, const uint32_t *row,
+    const uint16_t *benefit, const uint16_t *month, const uint16_t *debtor,
+    const uint16_t *debtor_agent, const uint16_t *participant, const int64_t *amount,
+    int128 *reason_sum, int64_t *reason_count,
+) noexcept nogil:
+    return walk_post(
+        sums, cover, True, n, reason, row, benefit, month, debtor, debtor_agent, participant,
+        amount, reason_sum, reason_count,
+    )
+
+
+cdef inline bint behind(
+    Py_ssize_t queue, const int64_t *head, const int64_t *end, const int64_t *ahead,
+) noexcept nogil:
+    """A line of the same agent waits in a class before."""
+    cdef Py_ssize_t before = ahead[queue]
+    while before >= 0:
+        if head[before] < end[before]:
+            return True
+        before = ahead[before]
+    return False
+
+
+cdef Py_ssize_t next_queue(
+    Sums sums, const Cover *cover, const Waiting *lines, Py_ssize_t queues, const int64_t *order,
+    int64_t *head, const int64_t *end, const int64_t *rank, const int64_t *ahead,
+) noexcept nogil:
+    """The queue whose head goes next, or -1. Heads whose entitlement is taken are refused."""
+    cdef Py_ssize_t q, i, best = -1
+    for q in range(queues):
+        while head[q] < end[q]:
+            i = order[head[q]]
+            if not taken(&sums, lines.benefit[i], lines.month[i], lines.row[i]):
+                break
+            lines.verdict[i] = PAID_BEFORE
+            head[q] += 1
+        if head[q] == end[q] or behind(q, head, end, ahead):
+            continue
+        i = order[head[q]]
+        if best >= 0 and (rank[q] > rank[best] or i > order[head[best]]):
+            continue
+        if fits(cover, lines.agent[i], lines.participant[i], lines.amount[i]):
+            best = q
+    return best
+
+
+cdef bint walk_release(
+    Sums sums, const Cover *cover, const Waiting *lines, Py_ssize_t n, Py_ssize_t queues,
+    const int64_t *order, int64_t *head, const int64_t *end, const int64_t *rank,
+    const int64_t *ahead,
+) noexcept nogil:
+    cdef Py_ssize_t i, q = next_queue(sums, cover, lines, queues, order, head, end, rank, ahead)
+    cdef uint8_t priority
+    while q >= 0:
+        i = order[head[q]]
+        lines.verdict[i] = claim(
+            sums.bits[sums.slot[lines.benefit[i] * MONTHS + lines.month[i]]], lines.row[i]
+        )
+        if not add_line(
+            &sums, lines.agent[i], lines.participant[i], lines.benefit[i], lines.amount[i]
+        ) or not take_room(cover, lines.agent[i], lines.participant[i], lines.amount[i]):
+            return False
+        head[q] += 1
+        q = next_queue(sums, cover, lines, queues, order, head, end, rank, ahead)
+    for i in range(sums.participants):
+        cover.waits[i] = NOTHING_WAITS
+    for i in range(n):
+        if lines.verdict[i] == COVER_MISSING:
+            if taken(&sums, lines.benefit[i], lines.month[i], lines.row[i]):
+                lines.verdict[i] = PAID_BEFORE
+                continue
+            priority = cover.priority[lines.benefit[i]]
+            if priority < cover.waits[lines.agent[i]]:
+                cover.waits[lines.agent[i]] = priority
     return True

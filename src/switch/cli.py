@@ -25,6 +25,7 @@ from switch.terminal import (
     Progress,
     at_option,
     draw,
+    draw_curve,
     fail,
     file_option,
     home_argument,
@@ -113,6 +114,7 @@ def init(
 @file_option("--participants", text="Participant directory.")
 @file_option("--debtors", text="Accounts that pay.")
 @file_option("--programmes", text="Programme table.")
+@file_option("--balances", text="What settlement accounts hold now; they bind.")
 @at_option
 @shared
 def directory(
@@ -121,18 +123,20 @@ def directory(
     participants: Path | None,
     debtors: Path | None,
     programmes: Path | None,
+    balances: Path | None,
     at: str | None,
 ) -> None:
     """Show the directory of HOME, or replace tables of it (each change is audited)."""
     from switch.engine import Engine
 
     with Engine(home) as engine:
-        settings = new_settings(context)
-        if participants or debtors or programmes or settings:
+        settings = new_settings(context, engine.settings)
+        if participants or debtors or programmes or balances or settings:
             engine.change_directory(
                 participants=participants,
                 debtors=debtors,
                 programmes=programmes,
+                balances=balances,
                 settings=settings,
                 at=parse_time(at) or "",
             )
@@ -245,7 +249,7 @@ def run(
     out = out or (Path(config["out"]) if "out" in config else None)
     threads = threads or config.get("threads") or os.cpu_count() or 1
     with _opened(context, home, Engine) as engine:
-        engine.settings = new_settings(context) or engine.settings
+        engine.settings = new_settings(context, engine.settings) or engine.settings
         for table in tables:
             began = time.monotonic()
             try:
@@ -281,6 +285,75 @@ def run(
     context.say({"batches": done}, lambda: None)
     if fail_on_refused and any(b["refused"]["count"] or b["held"]["count"] for b in done):
         raise SystemExit(1)
+
+
+@cli.command()
+@home_argument
+@click.argument(
+    "tables", nargs=-1, required=True, metavar="TABLE...", type=click.Path(path_type=Path)
+)
+@click.option("--threads", type=click.IntRange(1, 256), help="Default: the machine's cores.")
+@click.option("--picture", type=click.Path(path_type=Path), metavar="FILE", help="Draw it (SVG).")
+@at_option
+@shared
+def rehearse(
+    context: Context,
+    home: Path,
+    tables: tuple[Path, ...],
+    threads: int | None,
+    picture: Path | None,
+    at: str | None,
+) -> None:
+    """Run TABLEs without committing anything: answers, liquidity needed, what would wait."""
+    from switch.rehearsal import rehearse as tell
+
+    threads = threads or context.settings().get("threads") or os.cpu_count() or 1
+    told = tell(home, tables, at=parse_time(at), threads=threads)
+    if picture is not None:
+        draw_curve(told, picture)
+
+    def show() -> None:
+        from switch.console import print_rehearsal
+
+        print_rehearsal(context.console(), told)
+
+    context.say(told, show)
+
+
+@cli.command()
+@home_argument
+@click.option("--cycle", metavar="C", help="One cycle, such as 20261125-1.")
+@click.option("--close", "close_only", is_flag=True, help="Only close, and write the request.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Default: HOME/out.")
+@at_option
+@shared
+def settle(
+    context: Context,
+    home: Path,
+    cycle: str | None,
+    close_only: bool,
+    out: Path | None,
+    at: str | None,
+) -> None:
+    """Close and settle cycles of HOME's calendar: one, or all whose cut-off has come at --at;
+    without --at all that are not settled, each at its cut-off."""
+    from switch.engine import Engine
+
+    with _opened(context, home, Engine) as engine:
+        answers = engine.settle(cycle, at=parse_time(at), out=out, close_only=close_only)
+
+    def show() -> None:
+        for answer in answers:
+            moved = sum(int(r["amount"]) for r in answer["participants"] if r["side"] == "credit")
+            click.echo(f"cycle {answer['cycle']}: {answer['state']}, {moved:,} dong moved")
+            for code, missing in answer["short"].items():
+                click.echo(f"  {code} lacks {int(missing):,} dong")
+            for code, part in answer["shares"].items():
+                click.echo(f"  {code} bears {int(part):,} dong")
+        if not answers:
+            click.echo("no cycle waits for settlement")
+
+    context.say({"cycles": answers}, show)
 
 
 @cli.command()

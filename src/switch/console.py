@@ -181,3 +181,30 @@ def _share(part: int, whole: int) -> str:
 def _plain(text: str) -> str:
     """Text from files for a terminal: what does not print is replaced, so no escape codes."""
     return "".join(c if c.isprintable() else "\ufffd" for c in text)
+
+
+def print_rehearsal(console: Console, told: dict[str, Any]) -> None:
+    """What a rehearsal says, for people."""
+    for table in told["tables"]:
+        if error := table.get("error"):
+            console.print(f"{table['table']}: would be refused, {error['rule']}: {error['what']}")
+            continue
+        counts = ", ".join(f"{table[s]['count']:,} {s}" for s in ("cleared", "held", "refused"))
+        console.print(f"{table['batch_id']}: {counts}; cycle {table['cycle']}")
+        for row in table["reasons"]:
+            console.print(f"  {row['status']} {row['reason']}  {row['count']:,}  {row['sentence']}")
+    for cycle in told["cycles"]:
+        nets = Table(title=f"cycle {cycle['cycle']}: {cycle['state']}")
+        nets.add_column("participant")
+        for name in ("net", "needs at most"):
+            nets.add_column(name, justify="right")
+        for row in cycle["participants"]:
+            nets.add_row(row["participant"], f"{row['net']:,}", f"{row['needs']:,}")
+        console.print(nets)
+    waiting, given = told["waiting"], told["injection"]
+    console.print(f"{waiting['count']:,} lines, {waiting['sum']:,} dong would wait for cover")
+    for code, amount in given["given"].items():
+        console.print(f"  they go with {amount:,} dong more at {code}")
+    if given["sum"] > given["at_least"]:
+        console.print(f"  settled at once, {given['at_least']:,} dong would be enough")
+    console.print(f"{told['seconds']:,.1f} seconds on this machine")

@@ -7,7 +7,9 @@ by index. A participant's index is its place in the order of codes.
 from __future__ import annotations
 
 import csv
+import datetime
 import io
+import re
 from importlib import resources
 from typing import Any, NamedTuple
 
@@ -33,8 +35,12 @@ PARTICIPANTS_MAX = 1024
 DEBTORS_MAX = 60_000
 BENEFITS_MAX = 1024
 NO_LIMIT = 2**63 - 1
+FUNDS_RULES = ("wait", "share")
+_CUTOFF = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
+PRIORITY_LAST = 9
+"""Classes of priority are 1 to this one, which is that of a programme without."""
 
-_AMOUNTS = ("net_debit_cap", "amount_max", "budget", "balance")
+_AMOUNTS = ("net_debit_cap", "amount_max", "budget", "balance", "priority")
 _REQUIRED = ("participant", "status", "debtor_account", "debtor_agent", "benefit", "balance")
 
 
@@ -50,7 +56,7 @@ def _table(name: str, columns: tuple[str, ...]) -> Table:
 
 PARTICIPANTS = _table("participant directory", PARTICIPANT_COLUMNS)
 DEBTORS = _table("debtor directory", DEBTOR_COLUMNS)
-PROGRAMMES = _table("programme table", ("benefit", "name", "purpose"))
+PROGRAMMES = _table("programme table", ("benefit", "name", "purpose", "priority"))
 BALANCES = _table("table of balances", ("participant", "balance"))
 
 
@@ -78,10 +84,12 @@ class Debtor(msgspec.Struct, frozen=True):
     budget: int | None
 
 
-class Programme(msgspec.Struct, frozen=True):
+class Programme(msgspec.Struct, frozen=True, omit_defaults=True):
     benefit: str
     name: str
     purpose: str
+    priority: int = PRIORITY_LAST
+    """Whose lines go first where cover is missing: 1 before all others."""
 
 
 class Settings(msgspec.Struct, forbid_unknown_fields=True):
@@ -89,8 +97,21 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
     others, which its manifest records."""
 
     clearing_limit: int = CLEARING_LIMIT
+    cutoffs: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+    """Local times HH:MM at which the cycles of a business day close. Without them there is no
+    calendar: every batch settles in a cycle of its own, at once."""
+    holidays: tuple[datetime.date, ...] | msgspec.UnsetType = msgspec.UNSET
+    """Instead of the packaged ones."""
+    insufficient_funds: str | msgspec.UnsetType = msgspec.UNSET
+    """What a cycle does whose payer lacks funds, one of FUNDS_RULES; unset: wait."""
 
     def check(self) -> Settings:
+        if self.cutoffs is not msgspec.UNSET:
+            times = list(self.cutoffs)
+            if not times or times != sorted(set(times)) or not all(map(_CUTOFF.fullmatch, times)):
+                raise UsageError("cutoffs are not times HH:MM in ascending order")
+        if self.insufficient_funds not in (msgspec.UNSET, *FUNDS_RULES):
+            raise UsageError(f"insufficient_funds is none of {', '.join(FUNDS_RULES)}")
         if not 0 < self.clearing_limit <= AMOUNT_MAX:
             raise UsageError(f"clearing_limit is not between 1 and {AMOUNT_MAX}")
         return self
@@ -105,6 +126,10 @@ class Lookups(NamedTuple):
     """int64[participants], NO_LIMIT where there is none"""
     debtor_agent: Any
     """uint16[debtors + 1], participant index; the last is NO_CODE, for unknown debtors"""
+    settle: Any
+    """uint16[participants], index of the one that settles for it"""
+    priority: Any
+    """uint8[programmes], class of priority"""
 
 
 class Directory(msgspec.Struct, frozen=True):
@@ -131,6 +156,8 @@ class Directory(msgspec.Struct, frozen=True):
                 np.int64,
             ),
             np.array([*(index[d.debtor_agent] for d in self.debtors), NO_CODE], np.uint16),
+            np.array(self.settlement_index(), np.uint16),
+            np.array([p.priority for p in self.programmes], np.uint8),
         )
 
     def to_json(self) -> bytes:
@@ -296,7 +323,7 @@ def _debtors(source: Any, participants: tuple[Participant, ...]) -> list[Debtor]
 def _programmes(source: Any) -> tuple[Programme, ...]:
     rows = read_rows(source, PROGRAMMES)
     codes = [row["benefit"] for row in rows]
-    for i, code in enumerate(codes):
+    for i, (code, row) in enumerate(zip(codes, rows, strict=True)):
         if code in codes[:i] or not code or i >= BENEFITS_MAX:
             raise _refuse(
                 f"benefit {code!r} stands twice, is empty or one too many",
@@ -305,6 +332,17 @@ def _programmes(source: Any) -> tuple[Programme, ...]:
                 i,
                 "benefit",
                 f"give each of at most {BENEFITS_MAX} benefits one row",
+            )
+        if row["priority"] is None:
+            row["priority"] = PRIORITY_LAST
+        if not 1 <= row["priority"] <= PRIORITY_LAST:
+            raise _refuse(
+                f"priority {row['priority']} is no class",
+                PROGRAMMES,
+                source,
+                i,
+                "priority",
+                f"use 1 to {PRIORITY_LAST}, or leave it empty for the last class",
             )
     return tuple(Programme(**row) for row in rows)
 

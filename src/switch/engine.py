@@ -20,17 +20,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from switch import paid, road, segment, settlement, signing
+from switch import paid, road, segment, settlement, settling, signing
 from switch._core import Core
 from switch.batch import TableReader, open_table, shown
+from switch.cycles import Calendar, Slot
 from switch.directory import BALANCES, Directory, Settings, read_directory, read_rows
+from switch.disk import landing
 from switch.errors import InputRefused, UsageError
 from switch.formats import CHUNK_ROWS
 from switch.intake import Declared, Intake, as_date, dossier_path, read_dossier
 from switch.register import Register
 from switch.road import Progress, Run
 from switch.schema import ACCOUNTS, CHUNK_ROWS_MAX, PAID, PAYMENT, POPULATION, period_of
-from switch.store import Home, environment
+from switch.store import Home
 
 ROOM_A_LINE, ROOM_TIMES_FILE = 80, 4
 """Bytes that a line takes in a batch and its copies (60 of a simulated nation), and how often a
@@ -121,6 +123,15 @@ def _opening(directory: Directory, balances: Any) -> dict[str, int]:
                 column="participant",
                 remedy="name participants that settle for themselves, once each",
             )
+        if row["balance"] < 0:
+            raise InputRefused(
+                "DIRECTORY_INVALID",
+                "an opening balance that binds is below zero",
+                file=BALANCES.name,
+                row=i + 1,
+                column="balance",
+                remedy="give what the account holds, or leave it out",
+            )
         out[account] = row["balance"]
     return {settlement.settlement_account(directory, code): sum_ for code, sum_ in out.items()}
 
@@ -152,20 +163,27 @@ class Engine:
         participants: Any = None,
         debtors: Any = None,
         programmes: Any = None,
+        balances: Any = None,
         settings: Settings | None = None,
         at: str = "",
     ) -> None:
-        """Replace tables of the directory, or the settings; what is None stays."""
-        encode = msgspec.to_builtins
+        """Replace tables of the directory, or the settings; what is None stays. balances: what
+        settlement accounts hold at the State Bank now; they are bound from now on."""
+        if balances is not None:
+            if any(part is not None for part in (participants, debtors, programmes, settings)):
+                raise UsageError("balances are given alone: they are a commit of their own")
+            settling.set_balances(self.home, self.directory, _opening(self.directory, balances), at)
+            return
 
         def table(rows: Any) -> Any:
-            return pa.Table.from_pylist([encode(row) for row in rows])
+            return pa.Table.from_pylist([msgspec.structs.asdict(row) for row in rows])
 
         new = read_directory(
             table(self.directory.participants) if participants is None else participants,
             table(self.directory.debtors) if debtors is None else debtors,
             table(self.directory.programmes) if programmes is None else programmes,
         )
+        settling.require_nobody_leaves(self.home, self.directory, new)
         chosen = (settings or self.settings).check()
         changed = {
             "directory": new.to_json().decode(),
@@ -293,6 +311,46 @@ class Engine:
         folder = self.home.folder("registers", self.home.register_seq())
         return Register.load(folder, whole=whole, digests=self.home.digests(folder))
 
+    # --- cycles of the calendar ------------------------------------------------------------------
+
+    def settle(
+        self,
+        cycle: str | None = None,
+        *,
+        at: str | None = None,
+        out: str | Path | None = None,
+        close_only: bool = False,
+    ) -> list[dict[str, Any]]:
+        """Close and settle a cycle of the calendar, or all whose cut-off is not after `at`.
+
+        at: the time that is recorded; without it every cycle that is not settled is taken, each at
+        its cut-off. close_only: they take no more lines, and their requests are written. Returns
+        the answers, oldest cycle first; a state of CLOSED is one that waits for funds. out: where
+        positions, request and answer are copied to (default HOME/out).
+        Raises UsageError without a calendar.
+        """
+        if self.settings.cutoffs is msgspec.UNSET:
+            raise UsageError(
+                f"{self.home.path} has no calendar: every batch settles at once; give cut-offs"
+                " with `switch directory --config`"
+            )
+        rows = settling.cycle_rows(self.home, cycle, at)
+        slots = [Slot(row["cycle"], row["closes"]) for row in rows]
+        if cycle is not None and not slots:
+            slots = [Calendar(self.settings).slot_named(cycle)]
+        answers = []
+        for slot in slots:
+            time = at or slot.closes
+            answer = settling.close(self.home, self.directory, *slot, time)
+            if not close_only and answer["state"] == "CLOSED":
+                answer = settling.settle(self.home, self.directory, self.settings, slot.cycle, time)
+            answers.append(answer)
+        folder = self.home.path / "out" if out is None else Path(out)
+        settled = {answer["cycle"]: answer for answer in settling.not_exported(self.home, folder)}
+        for answer in (settled | {answer["cycle"]: answer for answer in answers}).values():
+            settling.export(self.home, self.directory, answer, folder)
+        return answers
+
     # --- the run --------------------------------------------------------------------------------
 
     def run(
@@ -406,17 +464,13 @@ class Engine:
                 *sorted((batch.folder / "clearing").iterdir()),
             ]
         }
-        for cycle_file in ("positions.parquet", "settlement.json"):
-            copies[Path(cycle_file)] = out / "cycles" / batch.cycle / cycle_file
-        try:
-            for source, target in copies.items():
-                target.parent.mkdir(parents=True, exist_ok=True)
-                aside = target.with_name(f".{target.name}.part")
+        if (batch.folder / "settlement.json").exists():
+            for cycle_file in ("positions.parquet", "settlement.json"):
+                copies[Path(cycle_file)] = out / "cycles" / batch.cycle / cycle_file
+        for source, target in copies.items():
+            with landing(target) as aside:
                 segment.new_file(aside).close()
                 shutil.copyfile(batch.folder / source, aside)
-                aside.replace(target)
-        except OSError as error:
-            raise environment(error, out) from error
         return out / name
 
 

@@ -2,7 +2,8 @@
 
 Floor 4, below the proof. Nothing is decoded here that has not the digest of its commit. The audit
 chain records what changed answers or money: the home's making, directory and settings, registers,
-batches. The chain of events records what was done beside that: quarantine and repair.
+batches, liquidity, cycles that close and settle. The chain of events records what was done beside
+that: quarantine and repair.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import msgspec
 
 from switch import signing
 from switch.errors import UsageError
-from switch.segment import digest_of
+from switch.segment import digest_of, json_of
 from switch.store import (
     CATALOG,
     GENESIS,
@@ -228,15 +229,25 @@ def files(home: Home, records: Records, faults: dict[str, str]) -> Iterator[Chec
 
 def _copies_fault(home: Home) -> str:
     """Copies that still stand in HOME/out are what was committed: they are what is handed out."""
+    of_calendar = {row["cycle"]: row for row in home.rows("SELECT * FROM cycles")}
     for row in home.rows("SELECT seq, batch_id, cycle FROM batches"):
         folder = home.folder("batches", row["seq"])
         own = home.path / "out" / home.out_name(row["batch_id"], row["seq"])
         cycle = home.path / "out" / "cycles" / row["cycle"]
         for name, sha256 in home.digests(folder).items():
+            if name == "positions.parquet" and row["cycle"] in of_calendar:
+                continue  # The copy is of the whole cycle.
             root = cycle if name in ("positions.parquet", "settlement.json") else own
             if (root / name).is_file() and digest_of(root / name) != sha256:
                 shown = (root / name).relative_to(home.path).as_posix()
                 return f"{shown} is no copy of the committed file: run the table again"
+    for name, row in of_calendar.items():
+        copy = home.path / "out" / "cycles" / name / "answer.json"
+        if not row["answer"] or not copy.is_file():
+            continue
+        if copy.read_bytes() != json_of(msgspec.json.decode(row["answer"])):
+            shown = copy.relative_to(home.path).as_posix()
+            return f"{shown} is no copy of the committed answer: settle the cycle again"
     return ""
 
 

@@ -8,11 +8,9 @@ Exact numbers stand in tooltips and in the footer; floats are pixels only.
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Iterator
-from contextlib import contextmanager
-from html import escape
 from typing import Any, NamedTuple
+
+from switch.pen import FONTS, PAPER, RULE, Pen, money, n, safe
 
 WIDTH, LEFT, RIGHT = 1240, 32, 1208
 FLOW_Y, FLOW_HEIGHT = 146, 284
@@ -22,7 +20,6 @@ LINES_X, MONEY_X, SETTLE_X, PANEL_X = 892, 980, 1012, 412
 SLOT_HEIGHT, CLEARED_MAX, CLEARED_MIN = 20, 210, 130
 ROWS_MAX = 13
 
-INK, MUTED, RULE, PAPER = "#1b2733", "#526070", "#d5dde6", "#fbfcfd"
 NAVY, GREEN, AMBER, RED, GREY = "#1d3557", "#1f7a55", "#96600f", "#b8423a", "#8793a1"
 GREEN_BAND, AMBER_BAND, RED_BAND, GREY_BAND = "#bfe3d1", "#f0d39b", "#efb8b2", "#d9e1ea"
 KINDS = {
@@ -30,7 +27,6 @@ KINDS = {
     "wallet": ("wallets", "#8d57b3"),
     "mobile_money": ("mobile money", "#0f8f96"),
 }
-FONTS = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif"
 CHECKS = "amount, benefit|paying account|person and name|receiving account|limits|not paid before"
 WORDS = (
     ("Clearing", "the switch counts who owes whom"),
@@ -46,7 +42,7 @@ def payday_svg(summary: dict[str, Any]) -> str:
     Shows nothing that does not add up: asserts that received is cleared + held + refused in lines
     and in dong, that the receivers' money is what was cleared, and that positions sum to zero.
     """
-    flow, pen = _Flow(summary), _Pen()
+    flow, pen = _Flow(summary), Pen()
     bottom = _panels(pen, summary)
     _legend(pen, flow, bottom)
     _heads(pen, summary, flow)
@@ -56,12 +52,12 @@ def payday_svg(summary: dict[str, Any]) -> str:
     _settlement(pen, summary, flow)
     height = _footer(pen, summary, bottom + 16)
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {_n(height)}" '
-        f'width="{WIDTH}" height="{_n(height)}" role="img" aria-labelledby="payday-title '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {n(height)}" '
+        f'width="{WIDTH}" height="{n(height)}" role="img" aria-labelledby="payday-title '
         f'payday-desc" font-family="{FONTS}">\n'
-        f'<title id="payday-title">{_safe(_title(summary))}</title>\n'
-        f'<desc id="payday-desc">{_safe(_description(summary, flow))}</desc>\n'
-        f'<rect width="{WIDTH}" height="{_n(height)}" fill="{PAPER}"/>\n'
+        f'<title id="payday-title">{safe(_title(summary))}</title>\n'
+        f'<desc id="payday-desc">{safe(_description(summary, flow))}</desc>\n'
+        f'<rect width="{WIDTH}" height="{n(height)}" fill="{PAPER}"/>\n'
         + "\n".join(pen.parts)
         + "\n</svg>\n"
     )
@@ -148,7 +144,7 @@ class _Flow:
 # --- parts of the picture ------------------------------------------------------------------------
 
 
-def _heads(pen: _Pen, summary: dict[str, Any], flow: _Flow) -> None:
+def _heads(pen: Pen, summary: dict[str, Any], flow: _Flow) -> None:
     pen.text(LEFT, 42, _title(summary), 25, "bold cut", fit=RIGHT - LEFT - 250)
     received, cleared = summary["received"]["count"], summary["cleared"]["count"]
     text = (
@@ -178,7 +174,7 @@ def _heads(pen: _Pen, summary: dict[str, Any], flow: _Flow) -> None:
         pen.text(x + 29, 122, note, 11, "muted")
 
 
-def _table(pen: _Pen, summary: dict[str, Any], flow: _Flow) -> None:
+def _table(pen: Pen, summary: dict[str, Any], flow: _Flow) -> None:
     """The payment table, and below it the lines held before that were presented again."""
     height = FLOW_HEIGHT - (118 if flow.again else 0)
     received, x, end = summary["received"], LEFT + 16, LEFT + CARD_WIDTH
@@ -190,7 +186,7 @@ def _table(pen: _Pen, summary: dict[str, Any], flow: _Flow) -> None:
         y = FLOW_Y + (92 if flow.again else 96)
         pen.text(x, y, f"{received['count']:,}", 21, "bold", fit=124)
         pen.text(x, y + 17, "line" if received["count"] == 1 else "lines", 12, "muted")
-        pen.text(x, y + 44, _money(received["sum"]), 16, "bold", fit=124)
+        pen.text(x, y + 44, money(received["sum"]), 16, "bold", fit=124)
         pen.text(x, y + 61, "declared", 12, "muted")
     if flow.again is None:
         return
@@ -209,7 +205,7 @@ def _table(pen: _Pen, summary: dict[str, Any], flow: _Flow) -> None:
             pen.text(x, y + 66 + 14 * i, text, 11, "muted", fit=130)
 
 
-def _switch(pen: _Pen) -> None:
+def _switch(pen: Pen) -> None:
     x = SWITCH_X + 18
     with pen.group("The first check that fails gives the line its one reason"):
         pen.rect(SWITCH_X, FLOW_Y, OUT_X - SWITCH_X, FLOW_HEIGHT, NAVY, rx=8)
@@ -221,7 +217,7 @@ def _switch(pen: _Pen) -> None:
             pen.text(x, FLOW_Y + 234 + 15 * i, text, 11, "", "#b9c8da")
 
 
-def _cleared(pen: _Pen, flow: _Flow) -> None:
+def _cleared(pen: Pen, flow: _Flow) -> None:
     """The green band and its branches, to scale, and the receivers' names."""
     if not flow.count:
         box = {"stroke": GREY, "rx": 8, "stroke_dasharray": "5 5"}
@@ -233,7 +229,7 @@ def _cleared(pen: _Pen, flow: _Flow) -> None:
     top = MIDDLE - flow.height / 2
     with pen.group(f"Cleared: {_exact({'count': flow.count, 'sum': flow.sum})}"):
         pen.rect(OUT_X, top, FAN_X - OUT_X + 1, flow.height, GREEN_BAND)
-        pen.text(OUT_X + 16, MIDDLE - 4, _money(flow.sum), 21, "bold", fit=160)
+        pen.text(OUT_X + 16, MIDDLE - 4, money(flow.sum), 21, "bold", fit=160)
         pen.text(OUT_X + 16, MIDDLE + 17, _count(flow.count, "line"), 13, fit=160)
         if flow.again:
             text = f"with {flow.again['cleared']['count']:,} held before"
@@ -253,16 +249,16 @@ def _cleared(pen: _Pen, flow: _Flow) -> None:
             pen.rect(BAR_X, at, 7, thick, KINDS[kind][1] if kind else GREY)
             pen.text(BAR_X + 15, base, row.name, 12, "bold cut", fit=116)
             pen.text(LINES_X, base, f"{row.lines:,}", 11.5, "end muted", fit=66)
-            pen.text(MONEY_X, base, _money(row.dong), 11.5, "end", fit=84)
+            pen.text(MONEY_X, base, money(row.dong), 11.5, "end", fit=84)
         top += width
         y += slot + gap
 
 
-def _settlement(pen: _Pen, summary: dict[str, Any], flow: _Flow) -> None:
+def _settlement(pen: Pen, summary: dict[str, Any], flow: _Flow) -> None:
     """Gross and net below each other: what is owed, and what has to move at the State Bank."""
     settled, x, width = summary["settlement"], SETTLE_X + 16, RIGHT - SETTLE_X - 32
     if flow.count:
-        pen.stroke(f"M{SETTLE_X - 20} {_n(MIDDLE - 12)}l10 12l-10 12", GREY, 2.5)
+        pen.stroke(f"M{SETTLE_X - 20} {n(MIDDLE - 12)}l10 12l-10 12", GREY, 2.5)
     pen.rect(SETTLE_X, FLOW_Y, RIGHT - SETTLE_X, FLOW_HEIGHT, "#f0f4f8", stroke=RULE, rx=8)
     gross, net, own = settled["gross"], settled["settled"], flow.sum - settled["gross"]
     saved = f"moves; netting saves {_share(gross - net, gross)}"
@@ -270,7 +266,7 @@ def _settlement(pen: _Pen, summary: dict[str, Any], flow: _Flow) -> None:
     for i, (text, amount, colour) in enumerate(bars):
         y = FLOW_Y + 28 + 60 * i
         with pen.group(f"{text}: {amount:,} ₫"):
-            pen.text(x, y, _money(amount), 17, "bold", fit=width)
+            pen.text(x, y, money(amount), 17, "bold", fit=width)
             pen.text(x, y + 16, text, 11, "muted", fit=width)
             pen.rect(x, y + 23, width, 8, "#fff")
             pen.rect(x, y + 23, width * (amount / gross) if gross else 0, 8, colour)
@@ -288,13 +284,13 @@ def _settlement(pen: _Pen, summary: dict[str, Any], flow: _Flow) -> None:
                 who = f"{'most: ' if count > 1 else ''}{flow.names.get(code, code)}"
                 pen.text(x, y + 15, who, 11.5, "muted cut", fit=width)
     with pen.group(f"Paid from and to accounts at one bank: {own:,} ₫"):
-        pen.text(x, FLOW_Y + 228, f"{_money(own)} stays", 12, fit=width)
+        pen.text(x, FLOW_Y + 228, f"{money(own)} stays", 12, fit=width)
         pen.text(x, FLOW_Y + 243, "inside the bank that pays", 11.5, "muted", fit=width)
     pen.tick(x, FLOW_END - 18, GREEN)
     pen.text(x + 17, FLOW_END - 14, "positions add up to 0", 11.5, fit=width - 17)
 
 
-def _panels(pen: _Pen, summary: dict[str, Any]) -> float:
+def _panels(pen: Pen, summary: dict[str, Any]) -> float:
     """Held and refused lines by reason, each with its own small road from the switch. Returns
     where they end."""
     y: float = FLOW_END + 22
@@ -311,11 +307,11 @@ def _panels(pen: _Pen, summary: dict[str, Any]) -> float:
             pen.text(PANEL_X, y + 19, head, 14.5, "bold", colour, fit=250)
             if count:
                 thick = 8 + 12 * count / summary["received"]["count"]
-                pen.stroke(f"M{road} {FLOW_END}V{_n(y - 6)}q0 20 20 20H{PANEL_X - 22}", band, thick)
-                pen.path(f"M{PANEL_X - 22} {_n(y + 2)}l14 12l-14 12z", band)
+                pen.stroke(f"M{road} {FLOW_END}V{n(y - 6)}q0 20 20 20H{PANEL_X - 22}", band, thick)
+                pen.path(f"M{PANEL_X - 22} {n(y + 2)}l14 12l-14 12z", band)
                 pen.text(PANEL_X + 262, y + 19, note, 11.5, "muted")
                 pen.text(PANEL_X + 692, y + 19, "lines", 10.5, "end muted")
-                pen.text(RIGHT, y + 19, _money(total["sum"]), 12, "bold end", colour, fit=98)
+                pen.text(RIGHT, y + 19, money(total["sum"]), 12, "bold end", colour, fit=98)
         pen.rect(PANEL_X, y + 26, RIGHT - PANEL_X, 1, RULE)
         y += 42
         for row in summary["reasons"]:
@@ -326,12 +322,12 @@ def _panels(pen: _Pen, summary: dict[str, Any]) -> float:
                 pen.text(PANEL_X + 48, y, row["sentence"], 11.5, "cut", fit=470)
                 pen.rect(PANEL_X + 526, y - 9, max(1.5, 88 * row["count"] / most), 10, band)
                 pen.text(PANEL_X + 692, y, f"{row['count']:,}", 11.5, "end muted", fit=72)
-                pen.text(RIGHT, y, _money(row["sum"]), 11.5, "end", fit=98)
+                pen.text(RIGHT, y, money(row["sum"]), 11.5, "end", fit=98)
             y += 16
     return max(y - 8, FLOW_END + 170)
 
 
-def _legend(pen: _Pen, flow: _Flow, bottom: float) -> None:
+def _legend(pen: Pen, flow: _Flow, bottom: float) -> None:
     """How to read the picture, and the trade's words where there is room for them."""
     y = FLOW_END + 36
     pen.text(LEFT, y, "How to read it", 12, "bold")
@@ -353,7 +349,7 @@ def _legend(pen: _Pen, flow: _Flow, bottom: float) -> None:
         pen.text(LEFT, y + 46 + 32 * i, meaning, 11, "muted", fit=235)
 
 
-def _footer(pen: _Pen, summary: dict[str, Any], y: float) -> float:
+def _footer(pen: Pen, summary: dict[str, Any], y: float) -> float:
     """The proof that nothing was lost. Returns the height of the picture."""
     pen.rect(LEFT, y, RIGHT - LEFT, 58, "#e9f4ee", stroke="#c4e0d1", rx=8)
     pen.tick(LEFT + 18, y + 29, GREEN, 1.7)
@@ -385,18 +381,6 @@ def _description(summary: dict[str, Any], flow: _Flow) -> str:
     )
 
 
-def _money(amount: int) -> str:
-    """Dong for reading, rounded to a tenth of its unit: 4,129.4 bn ₫; exact below a million."""
-    size, sign = abs(amount), "−" if amount < 0 else ""
-    if size >= 10**18:
-        return f"{'< −' if sign else '> '}999,999 tn ₫"
-    for least, unit, name in ((10**15, 10**12, "tn"), (10**9, 10**9, "bn"), (10**6, 10**6, "m")):
-        if size >= least:
-            tenths = (size * 10 + unit // 2) // unit
-            return f"{sign}{tenths // 10:,}.{tenths % 10} {name} ₫"
-    return f"{sign}{size:,} ₫"
-
-
 def _share(part: int, whole: int) -> str:
     """A percentage with one decimal, rounded down so that only all is 100.0 %."""
     tenths = part * 1000 // whole if whole else 0
@@ -409,109 +393,3 @@ def _count(count: int, noun: str) -> str:
 
 def _exact(both: dict[str, Any]) -> str:
     return f"{_count(both['count'], 'line')}, {both['sum']:,} ₫"
-
-
-def _n(pixels: float) -> str:
-    return f"{pixels:.1f}".removesuffix(".0")
-
-
-def _safe(text: str) -> str:
-    """Text for XML: escaped, and signs that XML forbids or that do not show replaced."""
-    return escape("".join(c if c.isprintable() else "\ufffd" for c in text))
-
-
-def _width(text: str) -> float:
-    """An upper estimate in units of the font size, for the widest of the fonts named."""
-
-    def one(c: str) -> float:
-        wide = c in "MWmw@%—…−=+" or unicodedata.east_asian_width(c) in "WF"
-        return 1.0 if wide else 0.7 if c.isupper() else 0.36 if c in " .,:;'ilj|" else 0.64
-
-    return sum(map(one, text))
-
-
-class _Pen:
-    """Collects SVG elements."""
-
-    def __init__(self) -> None:
-        self.parts: list[str] = []
-
-    @contextmanager
-    def group(self, tip: str) -> Iterator[None]:
-        self.parts.append(f"<g><title>{_safe(tip)}</title>")
-        yield
-        self.parts.append("</g>")
-
-    def _put(self, tag: str, inner: str = "", **more: str | float) -> None:
-        """An element; attributes that are "" are left out."""
-        texts = (
-            f' {name.replace("_", "-")}="{value if isinstance(value, str) else _n(value)}"'
-            for name, value in more.items()
-            if value != ""
-        )
-        self.parts.append(f"<{tag}{''.join(texts)}>{inner}</{tag}>")
-
-    def text(
-        self,
-        x: float,
-        y: float,
-        text: str,
-        size: float,
-        how: str = "",
-        fill: str = "",
-        *,
-        fit: float = 0,
-    ) -> None:
-        """how: words of bold, muted, end, middle, cut. fit: the pixels that there are, if not 0;
-        the text gets smaller to fit. Words (cut) get no smaller than 3/4, then shorter; numbers
-        are never cut."""
-        words = how.split()
-        bold, cut = "bold" in words, "cut" in words
-        if fit:
-            wide = 1.1 if bold else 1.0
-            size = max(size * 0.75 * cut, min(size, fit / max(1.0, wide * _width(text))))
-            kept = text
-            while cut and len(kept) > 1 and wide * _width(text) * size > fit + 0.1:
-                kept = kept[:-1]
-                text = kept + "…"
-        self._put(
-            "text",
-            _safe(text),
-            x=x,
-            y=y,
-            font_size=size,
-            fill=fill or (MUTED if "muted" in words else INK),
-            font_weight="700" if bold else "",
-            text_anchor="end" if "end" in words else "middle" if "middle" in words else "",
-        )
-
-    def rect(self, x: float, y: float, width: float, height: float, fill: str, **more: Any) -> None:
-        self._put("rect", x=x, y=y, width=width, height=height, fill=fill, **more)
-
-    def path(self, d: str, fill: str) -> None:
-        self._put("path", d=d, fill=fill)
-
-    def stroke(self, d: str, colour: str, thick: float) -> None:
-        self._put("path", d=d, fill="none", stroke=colour, stroke_width=thick)
-
-    def band(
-        self, x0: float, y0: float, h0: float, x1: float, y1: float, h1: float, fill: str
-    ) -> None:
-        """A ribbon from the left edge (x0, y0..y0+h0) to the right edge (x1, y1..y1+h1)."""
-        a, b, c, d = (_n(y) for y in (y0, y1, y1 + h1, y0 + h0))
-        left, right, mid = _n(x0), _n(x1), _n((x0 + x1) / 2)
-        there = f"M{left} {a}C{mid} {a} {mid} {b} {right} {b}"
-        self.path(f"{there}V{c}C{mid} {c} {mid} {d} {left} {d}z", fill)
-
-    def shade(self, name: str, x0: float, colour0: str, x1: float, colour1: str) -> None:
-        """A named fill that goes from one colour to half of the other."""
-        stops = (
-            f'<stop offset="0" stop-color="{colour0}"/>'
-            f'<stop offset="1" stop-color="{colour1}" stop-opacity="0.5"/>'
-        )
-        place = {"x1": x0, "x2": x1, "y1": 0, "y2": 0}
-        self._put("linearGradient", stops, id=name, gradientUnits="userSpaceOnUse", **place)
-
-    def tick(self, x: float, y: float, colour: str, scale: float = 1.0) -> None:
-        a, b, c = (_n(scale * v) for v in (4, 8, 9))
-        self.stroke(f"M{_n(x)} {_n(y)}l{a} {a}l{b} -{c}", colour, 2 * scale)

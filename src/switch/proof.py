@@ -9,7 +9,6 @@ balances follow from the files. (I5 speaks of confirmations, which this version 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,15 +19,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from switch import paid
+from switch import paid, sums
 from switch.errors import HomeLocked, UsageError, VerificationFailed
 from switch.evidence import Check, Records, compare, file_faults, files
-from switch.reason import REASONS_COUNT, RULES, Reason, status_of
-from switch.segment import Groups, digest_of, read_segment, segment_at
+from switch.reason import CLEARED, REASONS_COUNT, RULES, Reason, status_of
+from switch.segment import digest_of, read_segment, segment_at
 from switch.signing import Signed, departure, read_checkpoints, require_signed
 from switch.store import CATALOG, Home, read_checkpoint
 
 SHOWN_MAX = 20
+POSITION_SUMS = ("credit_count", "credit_sum", "debit_count", "debit_sum")
 
 
 class _Batch:
@@ -55,6 +55,9 @@ class Verifier:
         self.cleared: set[tuple[str, int]] = set()
         self.waiting: dict[tuple[int, int], None] = {}
         self.balances: dict[str, int] = msgspec.json.decode(home.meta("opening"))
+        self.positions: dict[str, dict[str, list[int]]] = {}
+        """By cycle of the calendar and participant: counts and sums of its batches' lines."""
+        self.states = {row["cycle"]: row["state"] for row in home.rows("SELECT * FROM cycles")}
 
     def checks(self) -> Iterator[Check]:
         records = Records(self.home)
@@ -82,6 +85,7 @@ class Verifier:
         if broken:
             return  # What follows adds up all batches.
         yield from self._paid_bits()
+        yield from self._cycles()
         live = self.home.balances()
         if live or self.home.rows("SELECT 1 FROM batches"):
             yield compare("I8 balances", "catalog", self.balances, live)
@@ -95,18 +99,19 @@ class Verifier:
         fault = ""
         moved: list[tuple[int, int]] = []
         waiting: list[tuple[int, int]] = []
+        late = sums.released(batch.folder)
         represented = batch.folder / "represented.parquet"
         parts = [(represented, None)] if represented.exists() else []
         parts.append((segment_at(batch.folder, "status"), batch.folder / "lines.parquet"))  # type: ignore[arg-type]
         for status_file, lines_file in parts:
-            for status, lines in _row_groups(status_file, lines_file):
+            for status, lines in sums.row_groups(status_file, lines_file):
                 reason = np.asarray(lines["reason_number"])
                 own = lines_file is not None
-                fault = fault or self._states(status, reason)
+                fault = fault or self._states(status, reason, batch)
                 amount = np.asarray(lines["amount"])
                 if own:
-                    _count(tally, reason, amount)
-                    held = _held_numbers(reason)
+                    sums.count(tally, reason, amount)
+                    held = sums.held_numbers(reason)
                     numbers = np.asarray(status["line_no"])[held]
                     waiting += [(batch.row["seq"], int(n)) for n in numbers]
                 else:
@@ -115,27 +120,34 @@ class Verifier:
                         zip(map(int, batches), map(int, np.asarray(status["line_no"])), strict=True)
                     )
                 alive = reason == Reason.NONE
-                _send(sent, status, amount, alive)
-                _pair(pairs, status, lines, amount, alive)
-                _by_text(benefits, lines["benefit"], amount, alive)
+                gone_late = sums.note_late(late, batch.row["seq"], status, amount)
+                sums.send(sent, status, amount, alive & ~gone_late)
+                sums.pair(pairs, status, lines, amount, alive)
+                sums.by_text(benefits, lines["benefit"], amount, alive)
                 judged = batch.manifest["register"] >= self.history_since
                 fault = fault or self._pay(lines, alive, self.history if judged else {})
+        for line, said in late.items():
+            fault = fault or ("" if said else f"line {line} was released and did not clear")
+            sums.send_one(sent, *(said or ("", "", 0)))
         yield Check("I6 nothing paid twice", subject, fault)
         yield from self._row(batch, subject)
         yield from self._totals(batch, subject, tally)
         yield from self._money(batch, subject, pairs, benefits)
-        yield compare("clearing files", subject, _digests(sent), _clearing(batch.folder))
+        yield compare("clearing files", subject, sums.digests(sent), sums.clearing(batch.folder))
         yield from self._held(batch, subject, moved, waiting)
 
-    def _states(self, status: Any, reason: Any) -> str:
+    def _states(self, status: Any, reason: Any, batch: _Batch) -> str:
         """Status and reason code say what the number says."""
-        statuses = np.array([status_of(n) for n in range(REASONS_COUNT)], object)[reason]
+        names = [status_of(n) for n in range(REASONS_COUNT)]
+        if "closes" in batch.manifest:
+            names[Reason.NONE] = CLEARED
+        statuses = np.array(names, object)[reason]
         codes = np.array([None, *(RULES[Reason(n)].code for n in range(1, REASONS_COUNT))], object)[
             reason
         ]
-        if not np.array_equal(_texts(status["status"]), statuses):
+        if not np.array_equal(sums.texts(status["status"]), statuses):
             return "a status does not follow from its reason"
-        if not np.array_equal(_texts(status["reason"]), codes):
+        if not np.array_equal(sums.texts(status["reason"]), codes):
             return "a reason code does not follow from its number"
         return ""
 
@@ -180,7 +192,9 @@ class Verifier:
         found = {name: declared[name] for name in ("source", "batch_id", "value_date")}
         found |= {name: manifest[name] for name in ("seq", "cycle", "at", "digest")}
         stored = {name: row[name] for name in found}
-        found |= {"lines": declared["count"], "amount": declared["sum"], "state": "SETTLED"}
+        is_open = self.states.get(manifest["cycle"], "SETTLED") != "SETTLED"
+        found |= {"lines": declared["count"], "amount": declared["sum"]}
+        found["state"] = "CLEARING" if is_open else "SETTLED"
         stored |= {name: row[name] for name in ("lines", "amount", "state")}
         yield compare("catalog", f"{subject}, row", found, stored)
         summary = msgspec.json.decode(row["summary"])
@@ -241,7 +255,7 @@ class Verifier:
         pairs: dict[tuple[str, str], list[int]],
         benefits: dict[str, int],
     ) -> Iterator[Check]:
-        between = {pair: sums for pair, sums in pairs.items() if pair[0] != pair[1]}
+        between = {pair: mine for pair, mine in pairs.items() if pair[0] != pair[1]}
         found: dict[str, list[int]] = {}
         for (debtor, creditor), (count, sum_) in between.items():
             credit = found.setdefault(creditor, [0, 0, 0, 0])
@@ -251,24 +265,25 @@ class Verifier:
             debit[2] += count
             debit[3] += sum_
         cycle = batch.row["cycle"]
-        catalog = self.home.rows("SELECT * FROM positions WHERE cycle = ?", cycle)
-        columns = ("credit_count", "credit_sum", "debit_count", "debit_sum")
+        table = pq.read_table(batch.folder / "positions.parquet").to_pylist()
         yield compare(
             "positions",
-            f"cycle {cycle}",
+            subject,
             found,
-            {row["participant"]: [row[c] for c in columns] for row in catalog},
+            {row["participant"]: [row[c] for c in POSITION_SUMS] for row in table},
         )
-        table = pq.read_table(batch.folder / "positions.parquet").to_pylist()
-        names = ("participant", "settled_by", *columns, "net")
-        yield compare(
-            "positions file",
-            f"cycle {cycle}",
-            [[row[n] for n in names] for row in table],
-            [[row[n] for n in names] for row in catalog],
-        )
-        total = sum(row["net"] for row in table)
-        yield Check("I2 positions sum to zero", f"cycle {cycle}", f"{total}" if total else "")
+        whole = self.positions.setdefault(cycle, {})
+        for code, mine in found.items():
+            before = whole.get(code, [0] * len(mine))
+            whole[code] = [a + b for a, b in zip(before, mine, strict=True)]
+        if cycle not in self.states:
+            yield from self._positions(cycle)
+        nets: dict[str, int] = {}
+        for row in table:
+            nets[row["settled_by"]] = nets.get(row["settled_by"], 0) + row["net"]
+        rooms = batch.manifest.get("rooms", {})
+        over = [code for code, room in rooms.items() if nets.get(code, 0) < min(-room, 0)]
+        yield Check("caps", f"cycle {cycle}", f"{over[0]} owes more than it may" if over else "")
         postings = msgspec.json.decode((batch.folder / "postings.json").read_bytes())
         live = self.home.rows(
             "SELECT * FROM postings WHERE batch = ? ORDER BY seq", batch.row["seq"]
@@ -279,19 +294,99 @@ class Verifier:
             postings,
             [[r["step"], r["debit"], r["credit"], r["amount"]] for r in live],
         )
+        self._post(postings)
+        if cycle not in self.states:
+            yield self._nothing_left(cycle, [batch.name])
+        yield compare(
+            "postings follow from lines",
+            subject,
+            _expected(batch.name, cycle not in self.states, benefits, pairs, table),
+            _moved(postings),
+        )
+
+    def _positions(self, cycle: str) -> Iterator[Check]:
+        """What the catalog says of a cycle is the sum of its batches."""
+        catalog = self.home.rows("SELECT * FROM positions WHERE cycle = ?", cycle)
+        stored = {row["participant"]: [row[c] for c in POSITION_SUMS] for row in catalog}
+        yield compare("positions", f"cycle {cycle}", self.positions.get(cycle, {}), stored)
+        wrong = [r["participant"] for r in catalog if r["credit_sum"] - r["debit_sum"] != r["net"]]
+        total = sum(row["net"] for row in catalog)
+        fault = f"the net of {wrong[0]} is not credit less debit" if wrong else ""
+        yield Check("I2 positions sum to zero", f"cycle {cycle}", f"{total}" if total else fault)
+
+    def _nothing_left(self, cycle: str, batches: list[str]) -> Check:
+        accounts = [f"S.CLEARING[{cycle}]", *(f"S.RESERVE[{name}]" for name in batches)]
+        left = [account for account in accounts if self.balances.get(account, 0)]
+        fault = f"{left[0]} holds {self.balances[left[0]]}" if left else ""
+        return Check("I3 clearing account is zero", f"cycle {cycle}", fault)
+
+    def _cycles(self) -> Iterator[Check]:
+        """Cycles of the calendar: what was audited of them happened, whole or not at all."""
+        query = "SELECT * FROM audit WHERE kind IN ('cycle', 'settlement', 'liquidity')"
+        audited: dict[str, dict[str, Any]] = {cycle: {"state": "OPEN"} for cycle in self.positions}
+        audited = {cycle: said for cycle, said in audited.items() if cycle in self.states}
+        postings: dict[str, list[Any]] = {}
+        for row in self.home.rows(query + " ORDER BY seq"):
+            detail = msgspec.json.decode(row["detail"])
+            cycle = detail.get("cycle", "")
+            if row["kind"] == "cycle":
+                audited[cycle] = {"state": "CLOSED", "at": row["at"]}
+            elif row["kind"] == "settlement":
+                audited[cycle] = {"state": "SETTLED", "at": row["at"], "answer": detail["answer"]}
+            postings.setdefault(cycle, []).extend(detail.get("postings", []))
+        stored: dict[str, dict[str, Any]] = {}
+        for row in self.home.rows("SELECT * FROM cycles"):
+            said = {"state": row["state"], "at": row["at"], "answer": row["answer"]}
+            stored[row["cycle"]] = {name: value for name, value in said.items() if value}
+            if row["answer"]:
+                stored[row["cycle"]]["answer"] = msgspec.json.decode(row["answer"])
+        yield compare("audit chain", "covers every cycle", audited, stored)
+        live: dict[str, list[Any]] = {cycle: [] for cycle in postings}
+        for row in self.home.rows("SELECT * FROM postings WHERE batch = 0 ORDER BY seq"):
+            found = [row["step"], row["debit"], row["credit"], row["amount"]]
+            live.setdefault(row["cycle"], []).append(found)
+        yield compare("I1 postings", "of cycles and accounts", postings, live)
+        self._post([posting for part in postings.values() for posting in part])
+        for cycle, state in self.states.items():
+            yield from self._positions(cycle)
+            if state == "SETTLED":
+                rows = self.home.rows("SELECT seq FROM batches WHERE cycle = ?", cycle)
+                yield self._nothing_left(cycle, [f"{row['seq']:06d}" for row in rows])
+                yield self._settled(cycle, postings[cycle], audited[cycle]["answer"])
+
+    def _settled(self, cycle: str, postings: list[Any], answer: dict[str, Any]) -> Check:
+        """What moved is what each was told, and that is its net but for shared losses."""
+        nets: dict[str, int] = {}
+        for row in self.home.rows("SELECT * FROM positions WHERE cycle = ?", cycle):
+            nets[row["settled_by"]] = nets.get(row["settled_by"], 0) + row["net"]
+        lost = answer["short"].items() if answer["shares"] else ()
+        for part, sign in ((answer["shares"].items(), -1), (lost, 1)):
+            for code, amount in part:
+                nets[code] += sign * int(amount)
+        told = {
+            row["participant"]: int(row["amount"]) * (1 if row["side"] == "credit" else -1)
+            for row in answer["participants"]
+        }
+        moved = {
+            row["participant"]: sum(
+                amount * ((credit == row["account"]) - (debit == row["account"]))
+                for step, debit, credit, amount in postings
+                if step == "P4"
+            )
+            for row in answer["participants"]
+        }
+        treasuries = {
+            r["participant"] for r in answer["participants"] if "TREASURY" in r["account"]
+        }
+        moved |= {code: told[code] for code in treasuries}
+        owed = {code: net for code, net in nets.items() if net}
+        return compare("settled", f"cycle {cycle}", [owed, told], [told, moved])
+
+    def _post(self, postings: list[Any]) -> None:
         for _, debit, credit, amount in postings:
             if not debit.startswith("N."):
                 self.balances[debit] = self.balances.get(debit, 0) - amount
                 self.balances[credit] = self.balances.get(credit, 0) + amount
-        left = self.balances.get(f"S.CLEARING[{cycle}]", 0)
-        left = left or self.balances.get(f"S.RESERVE[{batch.name}]", 0)
-        yield Check("I3 clearing account is zero", f"cycle {cycle}", f"{left}" if left else "")
-        yield compare(
-            "postings follow from lines",
-            subject,
-            _expected(batch.name, cycle, benefits, pairs, table),
-            _moved(postings),
-        )
 
     def _held(
         self,
@@ -344,112 +439,15 @@ def _words(path: Path) -> Any:
         raise VerificationFailed(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _row_groups(status_file: Path, lines_file: Path | None) -> Iterator[tuple[Any, Any]]:
-    status = Groups(status_file)
-    lines = status if lines_file is None else Groups(lines_file)
-    if len(status) != len(lines):
-        raise VerificationFailed(f"{status_file} and its lines differ in length")
-    for group in range(len(status)):
-        left = status.read(group)
-        right = left if lines is status else lines.read(group)
-        if left.num_rows != right.num_rows:
-            raise VerificationFailed(f"{status_file} and its lines differ in length")
-        yield left, _coded(right)
-
-
-def _coded(table: Any) -> Any:
-    for name in ("benefit", "debtor_agent"):
-        index = table.schema.names.index(name)
-        table = table.set_column(index, name, table[name].cast(pa.string()).dictionary_encode())
-    return table
-
-
-def _texts(column: Any) -> Any:
-    return np.array(column.cast(pa.string()).to_pylist(), object)
-
-
-def _count(tally: list[list[int]], reason: Any, amount: Any) -> None:
-    for number in np.unique(reason):
-        part = amount[reason == number]
-        tally[number][0] += len(part)
-        # Halves of 32 bits, so that no sum of refused amounts can leave 64 bits.
-        tally[number][1] += (int((part >> 32).sum()) << 32) + int((part & 0xFFFFFFFF).sum())
-
-
-def _held_numbers(reason: Any) -> Any:
-    held = [n for n in range(REASONS_COUNT) if status_of(n) == "PDNG"]
-    return np.isin(reason, held)
-
-
-def _send(sent: dict[str, Any], status: Any, amount: Any, alive: Any) -> None:
-    """Feed every receiver's hash with its lines' transfer ids and amounts, in order."""
-    participant = status["participant"].cast(pa.string()).combine_chunks().dictionary_encode()
-    index = np.asarray(participant.indices.fill_null(-1))
-    for code, name in enumerate(participant.dictionary.to_pylist()):
-        mine = np.flatnonzero(alive & (index == code))
-        if len(mine):
-            ids = status["transfer_id"].combine_chunks().take(pa.array(mine))
-            state = sent.setdefault(name, [0, hashlib.sha256(), hashlib.sha256()])
-            state[0] += len(mine)
-            state[1].update("\n".join(ids.to_pylist()).encode() + b"\n")
-            state[2].update(np.ascontiguousarray(amount[mine]))
-
-
-def _digests(sent: dict[str, Any]) -> dict[str, tuple[int, str, str]]:
-    return {name: (n, a.hexdigest(), b.hexdigest()) for name, (n, a, b) in sorted(sent.items())}
-
-
-def _clearing(folder: Path) -> dict[str, tuple[int, str, str]]:
-    sent: dict[str, Any] = {}
-    for path in (folder / "clearing").iterdir():
-        state = sent.setdefault(path.stem, [0, hashlib.sha256(), hashlib.sha256()])
-        file = Groups(path)
-        for group in range(len(file)):
-            table = file.read(group, ["transfer_id", "amount"])
-            state[0] += table.num_rows
-            state[1].update("\n".join(table["transfer_id"].to_pylist()).encode() + b"\n")
-            state[2].update(np.ascontiguousarray(table["amount"].to_numpy()))
-    return _digests(sent)
-
-
-def _pair(
-    pairs: dict[tuple[str, str], list[int]], status: Any, lines: Any, amount: Any, alive: Any
-) -> None:
-    table = pa.table(
-        {
-            "debtor": lines["debtor_agent"].cast(pa.string()),
-            "creditor": status["participant"].cast(pa.string()),
-            "amount": amount,
-        }
-    ).filter(pa.array(alive))
-    grouped = table.group_by(["debtor", "creditor"]).aggregate(
-        [("amount", "sum"), ([], "count_all")]
-    )
-    for row in grouped.to_pylist():
-        sums = pairs.setdefault((row["debtor"], row["creditor"]), [0, 0])
-        sums[0] += row["count_all"]
-        sums[1] += row["amount_sum"]
-
-
-def _by_text(sums: dict[str, int], texts: Any, amount: Any, alive: Any) -> None:
-    table = pa.table({"key": texts.cast(pa.string()), "amount": amount}).filter(pa.array(alive))
-    for row in table.group_by("key").aggregate([("amount", "sum")]).to_pylist():
-        sums[row["key"]] = sums.get(row["key"], 0) + row["amount_sum"]
-
-
 def _expected(
     name: str,
-    cycle: str,
+    settles: bool,
     benefits: dict[str, int],
     pairs: dict[tuple[str, str], list[int]],
     positions: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """What the postings of a batch must come to, from its lines."""
-    settles = {row["participant"]: row["settled_by"] for row in positions}
+    settled_by = {row["participant"]: row["settled_by"] for row in positions}
     nets: dict[str, int] = {}
     for row in positions:
         nets[row["settled_by"]] = nets.get(row["settled_by"], 0) + row["net"]
@@ -459,13 +457,13 @@ def _expected(
         if debtor == creditor:
             on_us[f"B.CUSTOMER[{debtor}]"] = sum_
         else:
-            for code, amount in ((settles[debtor], -sum_), (settles[creditor], sum_)):
+            for code, amount in ((settled_by[debtor], -sum_), (settled_by[creditor], sum_)):
                 key = f"N.POSITION[{code}]"
                 between[key] = between.get(key, 0) + amount
     return {
         "P1": {f"T.PAYABLE[{name}]": sum(benefits.values())} if benefits else {},
         "P3": {key: sum_ for key, sum_ in sorted(between.items()) if sum_},
-        "P4": sorted(net for net in nets.values() if net),
+        "P4": sorted(net for net in nets.values() if net and settles),
         "P12": dict(sorted(on_us.items())),
     }
 

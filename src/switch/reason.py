@@ -31,6 +31,7 @@ class Reason(IntEnum):
     AMOUNT_OVER_PARTICIPANT_LIMIT = 14
     PAID_BEFORE = 15
     DUPLICATE_IN_TABLE = 16
+    COVER_MISSING = 17
 
 
 class Rule(NamedTuple):
@@ -77,9 +78,12 @@ RULES: dict[Reason, Rule] = {
     Reason.DUPLICATE_IN_TABLE: Rule(
         "AM05", "RJCT", "the entitlement stands earlier in the same table"
     ),
+    Reason.COVER_MISSING: Rule("AM23", "PDNG", "the payer's cap or funds leave no room for it yet"),
 }
 
 REASONS_COUNT = len(Reason)
+CLEARED = "ACSP"
+"""ISO status of a line that is cleared in a cycle that has not settled."""
 HELD = tuple(reason for reason, rule in RULES.items() if rule.status == "PDNG")
 REFUSED = tuple(reason for reason, rule in RULES.items() if rule.status == "RJCT")
 

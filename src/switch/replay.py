@@ -6,7 +6,8 @@ canonical encoding of rows, in which neither Parquet nor its writer's version sh
 
     directory, settings    as the audit chain records them
     held lines             held.parquet of the batch before
-    balances               opening balances and the postings of all batches before
+    balances               opening balances and all postings before: of batches, liquidity, cycles
+    cycles of a calendar   their states as the audit chain has them, positions of their batches
     who was paid           the lines of all batches before, not the paid bits that were stored
     register, history      the version that judged the batch: the current one, or a folder that was
                            kept elsewhere before it was replaced (its digests are in the chain)
@@ -27,7 +28,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from switch import paid, settlement
+from switch import paid, settlement, settling
 from switch.batch import regular_file
 from switch.directory import Settings
 from switch.engine import Engine
@@ -149,16 +150,18 @@ def _rows_before(
     for benefit, period, name in msgspec.json.decode(made["manifest"])["history"]:
         place = f"registers/{version:06d}/{name}"
         yield "INSERT INTO paid VALUES ('history', ?, ?, ?)", (benefit, period, place)
+    balances: dict[str, int] = msgspec.json.decode(audited["opening"])
+    for record in home.rows("SELECT at, kind, detail FROM audit ORDER BY seq"):
+        detail = msgspec.json.decode(record["detail"])
+        if record["kind"] == "batch" and detail["seq"] == seq:
+            break
+        number, postings = _postings_of(home, record["kind"], detail)
+        balances = settlement.apply(balances, postings)
+        yield from settling.keep_postings(number, detail.get("cycle", ""), postings)
+        yield from _cycle_rows(home, record, detail)
+    yield from settling.keep_balances(balances)
     for batch in home.rows("SELECT * FROM batches WHERE seq < ?", seq):
         yield f"INSERT INTO batches VALUES ({', '.join('?' * len(batch))})", tuple(batch)
-    balances: dict[str, int] = msgspec.json.decode(audited["opening"])
-    postings = home.rows(
-        "SELECT step, debit, credit, amount FROM postings WHERE batch < ? ORDER BY seq", seq
-    )
-    balances = settlement.apply(balances, [settlement.Posting(*row) for row in postings])
-    if seq > 1:
-        for account, balance in sorted(balances.items()):
-            yield "INSERT INTO balances VALUES (?, ?)", (account, balance)
     held = f"batches/{seq - 1:06d}/held.parquet"
     for file in home.rows("SELECT * FROM files WHERE path = ?", held):
         yield "INSERT INTO files VALUES (?, ?, ?)", tuple(file)
@@ -168,6 +171,34 @@ def _rows_before(
         size = bits.stat().st_size
         yield "INSERT INTO files VALUES (?, ?, ?)", (bits.name, digest_of(bits), size)
         yield "INSERT INTO paid VALUES ('cleared', ?, ?, ?)", (*key, bits.name)
+
+
+def _postings_of(
+    home: Home, kind: str, detail: dict[str, Any]
+) -> tuple[int, list[settlement.Posting]]:
+    """(batch or 0, postings) of an audit record. Those of a batch stand in the catalog alone."""
+    if kind != "batch":
+        return 0, [settlement.Posting(*posting) for posting in detail.get("postings", [])]
+    query = "SELECT step, debit, credit, amount FROM postings WHERE batch = ? ORDER BY seq"
+    return detail["seq"], [settlement.Posting(*row) for row in home.rows(query, detail["seq"])]
+
+
+def _cycle_rows(home: Home, record: Any, detail: dict[str, Any]) -> settling.Statements:
+    """What an audit record did to a cycle of the calendar: its state, and positions of a batch."""
+    if record["kind"] not in ("batch", "cycle", "settlement"):
+        return []
+    cycle = detail["cycle"]
+    rows = home.rows("SELECT closes FROM cycles WHERE cycle = ?", cycle)
+    if not rows:
+        return []  # The batch has settled at once.
+    state = {"batch": "OPEN", "cycle": "CLOSED", "settlement": "SETTLED"}[record["kind"]]
+    statement = "INSERT OR REPLACE INTO cycles VALUES (?, ?, ?, ?, '')"
+    statements: settling.Statements = [(statement, (cycle, rows[0]["closes"], state, record["at"]))]
+    if record["kind"] == "batch":
+        path = home.folder("batches", detail["seq"]) / "positions.parquet"
+        positions = [tuple(row.values()) for row in read_segment(path).to_pylist()]
+        statements += settling.keep_positions(cycle, positions)
+    return statements
 
 
 def _paid_before(home: Home, seq: int) -> dict[tuple[str, int], Any]:

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from switch.columns import Texts
 from switch.directory import Directory
 from switch.parquet import Style
-from switch.reason import REASONS_COUNT, RULES, Reason, status_of
+from switch.reason import CLEARED, REASONS_COUNT, RULES, Reason, status_of
 from switch.register import Masks, mask_text
 from switch.schema import MONTHS, NO_CODE, period_of
 from switch.segment import coded, new_file, text_array, validity
@@ -76,8 +76,13 @@ HELD_SCHEMA = pa.schema(
 
 _STATUS_NAMES = sorted({status_of(number) for number in range(REASONS_COUNT)})
 _STATUSES = pa.array(_STATUS_NAMES)
+_STATUSES_OPEN = pa.array([CLEARED if n == status_of(Reason.NONE) else n for n in _STATUS_NAMES])
+"""The same where the cycle has not settled."""
 _STATUS_OF = np.array([_STATUS_NAMES.index(status_of(n)) for n in range(REASONS_COUNT)], np.int32)
-_CODE_NAMES = sorted({rule.code for rule in RULES.values()})
+_CODE_NAMES = sorted({rule.code for r, rule in RULES.items() if r is not Reason.COVER_MISSING})
+_CODE_NAMES.append(RULES[Reason.COVER_MISSING].code)
+"""The last is that of lines that wait for cover: the dictionaries of a home without caps end
+before it."""
 _CODES = pa.array(_CODE_NAMES)
 _CODE_OF = np.array(
     [0, *(_CODE_NAMES.index(RULES[Reason(n)].code) for n in range(1, REASONS_COUNT))], np.int32
@@ -97,7 +102,17 @@ def is_held(reason: Any) -> Any:
 class Columns:
     """Builds the columns of answers for one batch."""
 
-    def __init__(self, directory: Directory, cycle: str, masks: Masks | None) -> None:
+    def __init__(
+        self,
+        directory: Directory,
+        cycle: str,
+        masks: Masks | None,
+        limited: bool = False,
+        is_open: bool = False,
+    ) -> None:
+        """limited: lines may wait for cover. is_open: the cycle does not settle with this batch."""
+        self._statuses = _STATUSES_OPEN if is_open else _STATUSES
+        self._codes = _CODES if limited else pa.array(_CODE_NAMES[:-1])
         participants = [p.participant for p in directory.participants]
         self._cycle = pa.array([cycle])
         self._participants = pa.array(participants, pa.string())
@@ -106,6 +121,15 @@ class Columns:
             [*(participants.index(d.debtor_agent) for d in directory.debtors), NO_CODE], np.uint16
         )
         self._masks = masks
+        self.dictionaries = {
+            "status": self._statuses,
+            "reason": self._codes,
+            "participant": self._participants,
+            "cycle": self._cycle,
+            "benefit": self._benefits,
+            "debtor_agent": self._participants,
+        }
+        """What coded columns are coded by."""
 
     def status(
         self, line_no: Any, reason: Any, participant: Any, transfer: Any, row: Any, masks: Any
@@ -117,8 +141,8 @@ class Columns:
         cleared, refused = validity(~alive), validity(alive)
         return {
             "line_no": pa.array(line_no),
-            "status": coded(_STATUSES, _STATUS_OF[reason]),
-            "reason": coded(_CODES, _CODE_OF[reason], refused),
+            "status": coded(self._statuses, _STATUS_OF[reason]),
+            "reason": coded(self._codes, _CODE_OF[reason], refused),
             "reason_detail": self._details(reason, row, masks, refused),
             "transfer_id": text_array(transfer[0], transfer[1], cleared),
             "participant": _codes(self._participants, participant),

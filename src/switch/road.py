@@ -7,8 +7,8 @@ result depends on a clock, on threads or on chunk sizes.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
-import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,16 +17,17 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from switch import paid, segment, settlement
+from switch import paid, segment, waiting
 from switch._core import Core
 from switch._wire import transfer_ids
 from switch.batch import TableReader, open_table
+from switch.closing import Closing
 from switch.columns import Texts
+from switch.cycles import Calendar, Slot
 from switch.directory import Directory, Settings, provinces
 from switch.dispatch import Cleared, Dispatch
 from switch.errors import InputRefused
 from switch.intake import Declared, Intake, Lines
-from switch.netting import Position, gross_of, positions, settlement_nets
 from switch.overlap import Behind, ahead
 from switch.reason import Reason
 from switch.register import Masks, Register, name_keys
@@ -39,16 +40,11 @@ from switch.report import (
     Columns,
     held_rows,
     is_held,
-    outcome,
-    positions_table,
-    receivers,
-    write_table,
 )
 from switch.schema import HELD, TRANSFER_ID_MAX, period_of
+from switch.settling import Standing
 from switch.store import Home
 
-ENGINE = "switch 0.1"
-RULE_SET = "contract 2026-11"
 EPOCH = datetime.date(1970, 1, 1)
 ID_SLACK = 40
 """Bytes behind the last transfer id that its kernel may touch."""
@@ -93,7 +89,7 @@ def core_of(
     )
 
 
-class Run:
+class Run(Closing):
     """One table on its road. Everything it writes stands in a draft until the commit."""
 
     def __init__(
@@ -117,11 +113,29 @@ class Run:
         self.form = form
         self.progress = progress or (lambda *_: None)
         self.seq = self.home.next_batch()
-        self.cycle = f"{declared.value_date:%Y%m%d}-{self.seq:06d}"
-        self.prefix = _prefix(declared.value_date, self.seq)
+        self.slot = self._slot()
+        """The cycle of the calendar that takes the lines, where there is a calendar."""
+        own_cycle = f"{declared.value_date:%Y%m%d}-{self.seq:06d}"
+        self.cycle = self.slot.cycle if self.slot else own_cycle
+        self.prefixes = {
+            row["seq"]: _prefix(datetime.date.fromisoformat(row["value_date"]), row["seq"])
+            for row in home.rows("SELECT seq, value_date FROM batches")
+        }
+        self.prefix = self.prefixes[self.seq] = _prefix(declared.value_date, self.seq)
         self.masks = Masks(self.home.folder("registers", self.home.register_seq()))
-        self.columns = Columns(self.directory, self.cycle, self.masks)
+        self.standing = Standing(home, directory)
+        self.rooms = self.standing.rooms(self.cycle)
+        is_open = self.slot is not None
+        self.columns = Columns(self.directory, self.cycle, self.masks, bool(self.rooms), is_open)
+        self.moved: list[waiting.Moved] = []
         self.digests: dict[str, tuple[str, int]] = {}
+
+    def _slot(self) -> Slot | None:
+        if self.settings.cutoffs is msgspec.UNSET:
+            return None
+        rows = self.home.rows("SELECT cycle FROM cycles WHERE state != 'OPEN'")
+        closed = {row["cycle"] for row in rows}
+        return Calendar(self.settings).slot_of(self.at, self.declared.value_date, closed)
 
     def carry_out(self) -> None:
         """Everything from the first line to the commit."""
@@ -133,19 +147,23 @@ class Run:
             self.declared.value_date,
             self.threads,
         )
+        if self.rooms:
+            self.core.limit(*waiting.cover_of(self.directory, self.rooms))
         depth = 2 if self.threads > 1 else 0
         self.status_writer, self.clearing_writer = Behind(depth), Behind(depth)
         try:
             with self.home.draft("batches") as draft:
                 self._open(draft)
                 try:
-                    self._represent()
+                    self.carried = self._represent()
                     self.core.seal()
-                    self.carried = self.core.tally()
+                    self.before = self.core.tally()
                     self._lines()
+                    self._release()
                     self.status_writer.finish()
                     self.clearing_writer.finish()
                     self._close(draft)
+                    self._amend(draft)
                 except BaseException:
                     self._abandon()
                     raise
@@ -193,7 +211,8 @@ class Run:
         chunks = intake.lines(self.reader, self.declared, self.chunk_rows)
         done = 0
         for lines in ahead(chunks, 2 if self.threads > 1 else 0):
-            reason, row, participant, account = self._screen_and_post(lines)
+            reason, row, participant, account = self._screen(lines)
+            self._post(self.core.post, lines, reason, row, participant)
             prefix = np.frombuffer(self.prefix, np.uint8)
             transfer = _transfer_ids(prefix, lines.line_no, reason)
             self._dispatch(lines, reason, participant, account, transfer)
@@ -205,14 +224,22 @@ class Run:
         else:
             self.digest = f"logical:{intake.logical_digest}"
 
-    def _screen_and_post(self, lines: Lines) -> tuple[Any, Any, Any, Any]:
-        reason, row, participant, account = self.core.screen(
+    def _screen(self, lines: Lines) -> tuple[Any, Any, Any, Any]:
+        return self.core.screen(
             lines.amount, lines.person_id, lines.name_key, lines.benefit, lines.debtor, lines.agent
         )
+
+    def _post(
+        self, post: Callable[..., None], lines: Lines, reason: Any, row: Any, participant: Any
+    ) -> None:
+        """Post what lives, or let it wait."""
+        with self._within_limits():
+            post(reason, row, lines.benefit, lines.month, lines.debtor, participant, lines.amount)
+
+    @contextlib.contextmanager
+    def _within_limits(self) -> Iterator[None]:
         try:
-            self.core.post(
-                reason, row, lines.benefit, lines.month, lines.debtor, participant, lines.amount
-            )
+            yield
         except (OverflowError, ValueError) as error:
             raise InputRefused(
                 "TOTAL_RANGE" if isinstance(error, OverflowError) else "PERIOD_LIMIT",
@@ -220,7 +247,6 @@ class Run:
                 file=self.reader.name,
                 remedy="split the table",
             ) from error
-        return reason, row, participant, account
 
     def _dispatch(
         self, lines: Lines, reason: Any, participant: Any, account: Any, transfer: Any
@@ -274,218 +300,114 @@ class Run:
 
     # --- held lines -----------------------------------------------------------------------------
 
-    def _represent(self) -> None:
-        """Try the lines that wait, oldest first, before the table's own."""
+    def _represent(self) -> waiting.Tally:
+        """Try the lines that wait, oldest first, before the table's own; their tally."""
         name = f"batches/{self.seq - 1:06d}/held.parquet"
         digest = self.home.digest(name)
         if digest is None:
-            return
-        prefixes = {
-            row["seq"]: _prefix(datetime.date.fromisoformat(row["value_date"]), row["seq"])
-            for row in self.home.rows("SELECT seq, value_date FROM batches")
-        }
+            return self.core.tally()
+        path = self.home.path / name
         self.represented = segment.Segment(self.draft / "represented.parquet", REPRESENTED, STYLES)
+        if not self.rooms:
+            for batch, lines, (reason, row, participant, account) in self._held_lines(path, digest):
+                self._post(self.core.post, lines, reason, row, participant)
+                self._present(batch, lines, reason, row, participant, account)
+            return self.core.tally()
+        for _, lines, (reason, row, participant, _) in self._held_lines(path, digest):
+            self._post(self.core.wait, lines, reason, row, participant)
+        with self._within_limits():
+            verdict = self.core.release()
+        tally = self.core.tally()
+        for batch, lines, (reason, row, participant, account) in self._held_lines(path, digest):
+            verdict = _judge(reason, verdict)
+            tally = waiting.add(tally, waiting.tally_of(reason, lines.amount))
+            self._present(batch, lines, reason, row, participant, account)
+        return tally
+
+    def _held_lines(
+        self, path: Path, sha256: str
+    ) -> Iterator[tuple[Any, Lines, tuple[Any, Any, Any, Any]]]:
+        """Held lines in chunks: (number of the batch of each, lines, what `screen` says).
+
+        sha256: what the file was written with, proven before it is decoded.
+        """
         intake = Intake(self.directory)
-        reader = open_table(self.home.path / name, HELD, digest=False, sha256=digest, own=True)
+        reader = open_table(path, HELD, digest=False, sha256=sha256, own=True)
         for raw in reader.chunks(self.chunk_rows):
             lines = intake.take(raw, reader.name)
-            reason, row, participant, account = self._screen_and_post(lines)
-            heads = [prefixes[int(batch)] for batch in raw["batch"]]
-            transfer = _transfer_ids_each(heads, lines.line_no, reason)
-            self._dispatch(lines, reason, participant, account, transfer)
-            self.status_writer(
-                self._answer_held, raw["batch"], lines, reason, row, participant, transfer
-            )
+            yield raw["batch"], lines, self._screen(lines)
+
+    def _present(
+        self, batch: Any, lines: Lines, reason: Any, row: Any, participant: Any, account: Any
+    ) -> None:
+        heads = [self.prefixes[int(number)] for number in batch]
+        transfer = _transfer_ids_each(heads, lines.line_no, reason)
+        self._dispatch(lines, reason, participant, account, transfer)
+        self.status_writer(self._answer_held, batch, lines, reason, row, participant, transfer)
 
     def _answer_held(
         self, batch: Any, lines: Lines, reason: Any, row: Any, participant: Any, transfer: Any
     ) -> None:
-        assert self.represented is not None
-        moved = np.flatnonzero(~is_held(reason))
-        columns = {
-            "batch": pa.array(batch.astype(np.uint32)),
-            **self._status_columns(lines, reason, row, participant, transfer),
-            **self.columns.lines(
-                row, lines.amount, lines.benefit, lines.month, lines.debtor, reason
-            ),
-        }
+        moved = np.flatnonzero(~is_held(reason) & (batch != self.seq))
         if len(moved):
+            assert self.represented is not None
+            columns = {
+                "batch": pa.array(batch.astype(np.uint32)),
+                **self._status_columns(lines, reason, row, participant, transfer),
+                **self.columns.lines(
+                    row, lines.amount, lines.benefit, lines.month, lines.debtor, reason
+                ),
+            }
             self.represented.append({name: c.take(pa.array(moved)) for name, c in columns.items()})
         self._hold(batch, lines, reason)
 
-    # --- netting, settlement, commit ------------------------------------------------------------
+    def _release(self) -> None:
+        """Lines that wait for cover go now, as far as the table's receipts have made room."""
+        with self._within_limits():
+            verdict = self.core.release() if self.rooms else np.empty(0, np.uint8)
+        if (verdict == Reason.COVER_MISSING).all():
+            return
+        self.status_writer.finish()
+        assert self.held is not None
+        digest, _ = self.held.close()
+        path = self.draft / ".held.parquet"
+        self.held.path.rename(path)
+        self.held = None
+        for batch, lines, (reason, row, participant, account) in self._held_lines(path, digest):
+            waited = np.flatnonzero(reason == Reason.NONE)
+            verdict = _judge(reason, verdict)
+            for i in waited[reason[waited] != Reason.COVER_MISSING]:
+                number, line_no = int(batch[i]), int(lines.line_no[i])
+                name = b"%s%010d" % (self.prefixes[number], line_no) if reason[i] == 0 else b""
+                moved = waiting.Moved(
+                    number, line_no, int(reason[i]), name.decode(), int(lines.amount[i])
+                )
+                self.moved.append(moved)
+            self._present(batch, lines, reason, row, participant, account)
+        self.status_writer.finish()
+        path.unlink()
 
-    def _settle(self, draft: Path) -> None:
-        core, directory = self.core, self.directory
-        cycle = positions(directory, core.pair_sum, core.pair_count)
-        nets = settlement_nets(cycle)
-        balances = self.home.balances() or msgspec.json.decode(self.home.meta("opening"))
-        guarded = set(msgspec.json.decode(self.home.meta("opening")))
-        settlement.require_cover(directory, nets, balances, guarded)
-        name = f"{self.seq:06d}"
-        postings = settlement.postings_of(
-            directory, name, self.cycle, core.benefit_sum, core.pair_sum, nets
-        )
-        after = settlement.apply(balances, postings)
-        settlement.require_settled(after, self.cycle)
-        summary = self._summary(cycle, nets)
-        self._require_nothing_lost(summary)
-        write_table(draft / "positions.parquet", positions_table(cycle))
-        request = settlement.request(
-            directory, self.declared.batch_id, self.cycle, str(self.declared.value_date), nets
-        )
-        _write_json(draft / "settlement.json", request)
-        _write_json(draft / "postings.json", [list(p) for p in postings])
-        paid_rows = []
-        cleared_before = {
-            (row["benefit"], row["period"]): (self.home.path / row["path"], row["sha256"])
-            for row in self.home.rows(
-                "SELECT * FROM paid JOIN files USING (path) WHERE origin = 'cleared'"
-            )
-        }
-        for number, ((benefit, month), words) in enumerate(core.cleared().items()):
-            key = (directory.programmes[benefit].benefit, period_of(month))
-            if key in cleared_before:
-                before = paid.read(*cleared_before[key])
-                words[: len(before)] |= before
-            file = f"paid-{number:04d}.bits"
-            paid.write(draft / file, words)
-            paid_rows.append((*key, f"batches/{name}/{file}"))
-        for path in sorted(p for p in draft.rglob("*") if p.is_file()):
-            name_in_draft = path.relative_to(draft).as_posix()
-            if name_in_draft not in self.digests:
-                self.digests[name_in_draft] = (segment.digest_of(path), path.stat().st_size)
-        manifest = self._manifest(summary)
-        summary_text = msgspec.json.encode(summary).decode()
-        _write_json(draft / "manifest.json", manifest)
-        self.home.commit(
-            at=self.at,
-            kind="batch",
-            detail={
-                "seq": self.seq,
-                "batch_id": self.declared.batch_id,
-                "source": self.declared.source,
-                "digest": self.digest,
-                "cycle": self.cycle,
-                "nets": nets,
-                "summary": hashlib.sha256(summary_text.encode()).hexdigest(),
-            },
-            statements=self._statements(summary_text, manifest, cycle, postings, after, paid_rows),
-            draft=draft,
-            folder=self.home.folder("batches", self.seq),
-            digests=self.digests,
-        )
+    def _amend(self, draft: Path) -> None:
+        """Answers and sums of lines that moved when the table was through."""
+        own = [line for line in self.moved if line.batch == self.seq]
+        older = [line for line in self.moved if line.batch != self.seq]
+        self.carried = waiting.add(self.carried, waiting.shift(older))
+        self.own = [
+            (c - b, s - t) for (c, s), (b, t) in zip(self.core.tally(), self.before, strict=True)
+        ]
+        self.own = waiting.add(self.own, waiting.shift(own))
+        waiting.write_released(draft / "released.parquet", self.moved)
+        if own:
+            status = f"status.{self.form}"
+            waiting.amend(draft / status, draft / "lines.parquet", own, self.columns, self.cycle)
+            del self.digests[status], self.digests["lines.parquet"]
 
-    def _summary(self, cycle: list[Position], nets: dict[str, int]) -> dict[str, Any]:
-        core = self.core
-        tally = core.tally()
-        own = [(c - c0, s - s0) for (c, s), (c0, s0) in zip(tally, self.carried, strict=True)]
-        gross = gross_of(core.pair_sum)
-        names = {
-            p.participant: p.name.partition(" (")[0]
-            if p.short_name in ("", p.participant)
-            else p.short_name
-            for p in self.directory.participants
-        }
-        return {
-            "source": self.declared.source,
-            "batch_id": self.declared.batch_id,
-            "seq": self.seq,
-            "cycle": self.cycle,
-            "value_date": self.declared.value_date.isoformat(),
-            "at": self.at,
-            "currency": self.declared.currency,
-            "digest": self.digest,
-            **outcome(own),
-            "represented": outcome(self.carried) if self.represented is not None else None,
-            "receivers": receivers(self.directory, core.pair_sum, core.pair_count),
-            "positions": [position._asdict() for position in cycle],
-            "names": {p.participant: names[p.participant] for p in cycle},
-            "settlement": {
-                "gross": gross,
-                "settled": sum(net for net in nets.values() if net > 0),
-                "payers": sum(net < 0 for net in nets.values()),
-                "receivers": sum(net > 0 for net in nets.values()),
-                "nets": nets,
-            },
-        }
 
-    def _require_nothing_lost(self, summary: dict[str, Any]) -> None:
-        """I4: lines by state add up to the declared count and sum, and cleared money by receiver
-        to cleared money by line."""
-        states = [summary[state] for state in ("cleared", "held", "refused")]
-        assert sum(s["count"] for s in states) == self.declared.count, "lines are missing"
-        assert sum(s["sum"] for s in states) == self.declared.sum, "money is missing"
-        cleared = summary["cleared"]["sum"] + self.carried[0][1]
-        assert sum(r["sum"] for r in summary["receivers"]) == cleared, "receivers do not add up"
-        assert sum(map(int, self.core.benefit_sum)) == cleared, "programmes do not add up"
-
-    def _manifest(self, summary: dict[str, Any]) -> dict[str, Any]:
-        return {
-            "engine": ENGINE,
-            "rule_set": RULE_SET,
-            "settings": msgspec.to_builtins(self.settings),
-            "declared": {
-                "source": self.declared.source,
-                "batch_id": self.declared.batch_id,
-                "count": self.declared.count,
-                "sum": str(self.declared.sum),
-                "value_date": self.declared.value_date.isoformat(),
-                "sha256": self.declared.sha256,
-            },
-            "digest": self.digest,
-            "seq": self.seq,
-            "cycle": self.cycle,
-            "at": self.at,
-            "register": self.home.register_seq(),
-            "previous": self.home.last_link(),
-            "outcome": {key: summary[key] for key in ("received", "cleared", "held", "refused")},
-            "files": {name: digest for name, (digest, _) in sorted(self.digests.items())},
-        }
-
-    def _statements(
-        self,
-        summary: str,
-        manifest: dict[str, Any],
-        cycle: list[Position],
-        postings: list[settlement.Posting],
-        balances: dict[str, int],
-        paid_rows: list[tuple[str, int, str]],
-    ) -> Iterator[tuple[str, tuple[Any, ...]]]:
-        yield (
-            "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'SETTLED', ?, ?)",
-            (
-                self.seq,
-                self.declared.source,
-                self.declared.batch_id,
-                self.digest,
-                self.declared.value_date.isoformat(),
-                self.at,
-                self.cycle,
-                self.declared.count,
-                str(self.declared.sum),
-                msgspec.json.encode(manifest, order="sorted").decode(),
-                summary,
-            ),
-        )
-        for position in cycle:
-            yield (
-                "INSERT INTO positions VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (self.cycle, *position),
-            )
-        for posting in postings:
-            yield (
-                "INSERT INTO postings (batch, cycle, step, debit, credit, amount)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
-                (self.seq, self.cycle, *posting),
-            )
-        for account, balance in sorted(balances.items()):
-            yield "INSERT OR REPLACE INTO balances VALUES (?, ?)", (account, balance)
-        for benefit, period, path in paid_rows:
-            yield (
-                "INSERT OR REPLACE INTO paid VALUES ('cleared', ?, ?, ?)",
-                (benefit, period, path),
-            )
+def _judge(reason: Any, verdict: Any) -> Any:
+    """Give lines that passed screening their verdicts, in order; the verdicts that are left."""
+    alive = np.flatnonzero(reason == Reason.NONE)
+    reason[alive] = verdict[: len(alive)]
+    return verdict[len(alive) :]
 
 
 def _prefix(value_date: datetime.date, seq: int) -> bytes:
@@ -513,8 +435,3 @@ def _transfer_ids_each(heads: list[bytes], line_no: Any, reason: Any) -> tuple[A
     offsets = np.zeros(len(texts) + 1, np.int32)
     np.cumsum([len(text) for text in texts], out=offsets[1:])
     return offsets, np.frombuffer(b"".join(texts) or b"\0", np.uint8)
-
-
-def _write_json(path: Path, content: Any) -> None:
-    text = msgspec.json.format(msgspec.json.encode(content, order="sorted"), indent=1)
-    segment.write_new(path, text)

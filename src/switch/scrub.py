@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from switch.disk import machine
 from switch.errors import EnvironmentFailed, SwitchError, UsageError, VerificationFailed
 from switch.evidence import Records, file_faults
 from switch.segment import digest_of, new_file, sync_file, sync_folder
-from switch.store import CATALOG, SIGNED, SIGNING_KEY, Home, machine, read_checkpoint, write_durably
+from switch.store import CATALOG, SIGNED, SIGNING_KEY, Home, read_checkpoint, write_durably
 
 COPY_BYTES = 1 << 20
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
@@ -38,6 +39,16 @@ def write_new(path: Path, content: Any) -> None:
     """A whole file for its owner alone; not yet on the disk."""
     with new_file(path) as file:
         file.write(content)
+
+
+def json_of(content: Any) -> bytes:
+    """A document for people and machines: the same bytes for the same content."""
+    text: bytes = msgspec.json.format(msgspec.json.encode(content, order="sorted"), indent=1)
+    return text
+
+
+def write_json(path: Path, content: Any) -> None:
+    write_new(path, json_of(content))
 
 
 class HashingFile:

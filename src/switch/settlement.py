@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from switch.directory import Directory
-from switch.errors import InputRefused
 
 
 class Posting(NamedTuple):
@@ -20,27 +19,67 @@ class Posting(NamedTuple):
     amount: int
 
 
+TREASURY = "treasury"
+"""The kind of participant that sets money aside before it pays."""
 KEPT_BOOKS = ("T.", "S.", "B.")
 """Books with balances. Positions (N.) are not money: they live and end with their cycle."""
 
 
 def settlement_account(directory: Directory, code: str) -> str:
     kind = next(p.kind for p in directory.participants if p.participant == code)
-    return f"S.TREASURY[{code}]" if kind == "treasury" else f"S.BANK[{code}]"
+    return f"S.TREASURY[{code}]" if kind == TREASURY else f"S.BANK[{code}]"
 
 
-def postings_of(
+class Reserve(NamedTuple):
+    """What was set aside for one batch (P2) out of a treasury's settlement account."""
+
+    participant: str
+    account: str
+    amount: int
+
+
+def gross_reserves(directory: Directory, batch: str, pair_sum: Any) -> list[Reserve]:
+    """All that treasuries pay to others by one batch, in order of code."""
+    kinds = {p.participant: p.kind for p in directory.participants}
+    found: dict[str, int] = {}
+    for i, p in enumerate(directory.participants):
+        if kinds[p.settled_by] == TREASURY:
+            gross = sum(map(int, pair_sum[i])) - int(pair_sum[i, i])
+            found[p.settled_by] = found.get(p.settled_by, 0) + gross
+    return reserves_of(batch, found)
+
+
+def net_reserves(
+    directory: Directory, batch: str, nets: dict[str, int], reserved: dict[str, int]
+) -> list[Reserve]:
+    """What treasuries owe in a cycle that stays open beyond what is set aside already. nets: of
+    the cycle with this batch."""
+    kinds = {p.participant: p.kind for p in directory.participants}
+    return reserves_of(
+        batch,
+        {
+            code: -net - reserved.get(code, 0)
+            for code, net in nets.items()
+            if kinds[code] == TREASURY and -net > reserved.get(code, 0)
+        },
+    )
+
+
+def reserves_of(batch: str, amounts: dict[str, int]) -> list[Reserve]:
+    account = f"S.RESERVE[{batch}]"
+    return [Reserve(code, account, sum_) for code, sum_ in sorted(amounts.items()) if sum_]
+
+
+def clearing_postings(
     directory: Directory,
     batch: str,
-    cycle: str,
     benefit_sum: Any,
     pair_sum: Any,
-    nets: dict[str, int],
+    reserves: list[Reserve],
 ) -> list[Posting]:
-    """All postings of one batch and its cycle, in the order in which they take effect.
+    """Postings of one batch up to its cycle's settlement, in the order in which they take effect.
 
-    benefit_sum int64[programmes], pair_sum int64[participants, participants]; nets by settlement
-    participant.
+    benefit_sum int64[programmes], pair_sum int64[participants, participants].
     """
     out = []
     for programme, amount in zip(directory.programmes, benefit_sum, strict=True):
@@ -50,16 +89,9 @@ def postings_of(
             )
     codes = [p.participant for p in directory.participants]
     settles = [p.settled_by for p in directory.participants]
-    kinds = {p.participant: p.kind for p in directory.participants}
-    reserve: dict[str, int] = {}
-    for i in range(len(codes)):
-        if kinds[settles[i]] == "treasury":
-            gross = sum(map(int, pair_sum[i])) - int(pair_sum[i, i])
-            reserve[settles[i]] = reserve.get(settles[i], 0) + gross
-    reserve = {code: gross for code, gross in sorted(reserve.items()) if gross}
-    for code, gross in reserve.items():
-        account = settlement_account(directory, code)
-        out.append(Posting("P2", account, f"S.RESERVE[{batch}]", gross))
+    for reserve in reserves:
+        account = settlement_account(directory, reserve.participant)
+        out.append(Posting("P2", account, reserve.account, reserve.amount))
     for i, debtor in enumerate(codes):
         for j in range(len(codes)):
             amount = int(pair_sum[i, j])
@@ -68,22 +100,33 @@ def postings_of(
             elif amount and settles[i] != settles[j]:
                 position = f"N.POSITION[{settles[i]}]"
                 out.append(Posting("P3", position, f"N.POSITION[{settles[j]}]", amount))
+    return out
+
+
+def settling_postings(
+    directory: Directory, cycle: str, nets: dict[str, int], reserves: list[Reserve]
+) -> list[Posting]:
+    """Postings by which a cycle settles: payers to the clearing account, first out of what was set
+    aside; from it to receivers; and back what was set aside and not needed."""
+    out, left = [], list(reserves)
     clearing = f"S.CLEARING[{cycle}]"
     for code, net in nets.items():
-        if net < 0:
-            account = settlement_account(directory, code)
-            if code in reserve:
-                account = f"S.RESERVE[{batch}]"
-            out.append(Posting("P4", account, clearing, -net))
+        owed = max(-net, 0)
+        for i, reserve in enumerate(left):
+            used = min(owed, reserve.amount) if reserve.participant == code else 0
+            if used:
+                out.append(Posting("P4", reserve.account, clearing, used))
+                left[i] = reserve._replace(amount=reserve.amount - used)
+                owed -= used
+        if owed:
+            out.append(Posting("P4", settlement_account(directory, code), clearing, owed))
     for code, net in nets.items():
         if net > 0:
             out.append(Posting("P4", clearing, settlement_account(directory, code), net))
-    for code, gross in reserve.items():
-        left = gross + min(nets.get(code, 0), 0)
-        if left:
-            # What the treasury received in the same cycle was netted: that much stays unused.
-            account = settlement_account(directory, code)
-            out.append(Posting("P2", f"S.RESERVE[{batch}]", account, left))
+    for reserve in left:
+        if reserve.amount:
+            account = settlement_account(directory, reserve.participant)
+            out.append(Posting("P2", reserve.account, account, reserve.amount))
     return out
 
 
@@ -103,49 +146,55 @@ def require_settled(balances: dict[str, int], cycle: str) -> None:
     assert balances.get(f"S.CLEARING[{cycle}]", 0) == 0, f"S.CLEARING[{cycle}] is not zero"
 
 
-def require_cover(
-    directory: Directory, nets: dict[str, int], balances: dict[str, int], guarded: set[str]
-) -> None:
-    """Refuse the whole cycle where a guarded payer lacks funds, or a cap is passed.
+def rooms(directory: Directory, funds: dict[str, int], nets: dict[str, int]) -> dict[str, int]:
+    """How much more each settlement participant may be debited in a cycle: what its net debit cap
+    or its funds leave, whichever is less. Who has neither may be debited without limit.
 
-    guarded: settlement accounts whose opening balance was given; others may go below zero.
+    funds: of participants whose account is bound. nets: of the cycle so far.
     """
-    caps = {p.participant: p.net_debit_cap for p in directory.participants}
-    for code, net in nets.items():
-        account = settlement_account(directory, code)
-        cap = caps[code]
-        if cap is not None and -net > cap:
-            raise InputRefused(
-                "NET_DEBIT_CAP",
-                f"participant {code} would owe {-net}, its net debit cap is {cap} (AM23)",
-                remedy="raise the cap, or send a smaller table",
-            )
-        if account in guarded and balances.get(account, 0) + net < 0:
-            raise InputRefused(
-                "FUNDS",
-                f"{account} holds {balances.get(account, 0)}, the cycle needs {-net} (AM04)",
-                remedy="fund the account, then run the table again",
-            )
+    found: dict[str, int] = {}
+    for p in directory.participants:
+        limits = []
+        if p.net_debit_cap is not None:
+            limits.append(p.net_debit_cap + nets.get(p.participant, 0))
+        if p.participant in funds:
+            limits.append(funds[p.participant])
+        if limits and p.settled_by == p.participant:
+            found[p.participant] = min(limits)
+    return found
+
+
+def require_room(nets: dict[str, int], room: dict[str, int]) -> None:
+    """Nobody owes more than there was room for: lines without room waited. Room below zero (a cap
+    was lowered within the cycle) lets nothing go out before as much has come in."""
+    for code, limit in room.items():
+        assert nets.get(code, 0) >= min(-limit, 0), f"{code} owes more than {limit}"
 
 
 def request(
-    directory: Directory, batch: str, cycle: str, value_date: str, nets: dict[str, int]
+    directory: Directory, cycle: str, value_date: str, nets: dict[str, int], **of: Any
 ) -> dict[str, Any]:
-    """settlement.json: what the settlement bank is asked to move, by settlement participant."""
+    """settlement.json: what the settlement bank is asked to move, by settlement participant. of:
+    the batch, or the batches of the cycle."""
     return {
         "cycle": cycle,
-        "batch": batch,
+        **of,
         "currency": "VND",
         "value_date": value_date,
         "sum": str(sum(net for net in nets.values() if net > 0)),
-        "participants": [
-            {
-                "participant": code,
-                "account": settlement_account(directory, code),
-                "side": "credit" if net > 0 else "debit",
-                "amount": str(abs(net)),
-            }
-            for code, net in nets.items()
-            if net
-        ],
+        "participants": sides(directory, nets),
     }
+
+
+def sides(directory: Directory, nets: dict[str, int]) -> list[dict[str, str]]:
+    """What each settlement participant pays or receives; nets of zero are left out."""
+    return [
+        {
+            "participant": code,
+            "account": settlement_account(directory, code),
+            "side": "credit" if net > 0 else "debit",
+            "amount": str(abs(net)),
+        }
+        for code, net in nets.items()
+        if net
+    ]

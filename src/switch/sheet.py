@@ -12,8 +12,9 @@ import io
 from pathlib import Path
 from typing import Any
 
+from switch.disk import machine
 from switch.segment import Groups, new_file, segment_at
-from switch.store import Home, machine
+from switch.store import Home
 
 FORMULA_BEGINS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """What makes a cell a formula, full-width forms too: some spreadsheets take them for the same."""

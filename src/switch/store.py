@@ -19,7 +19,6 @@ finality. What the catalog does not name does not exist: leftovers go to quarant
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import hashlib
 import hmac
@@ -34,7 +33,8 @@ from typing import Any
 import msgspec
 
 from switch import signing
-from switch.errors import EnvironmentFailed, HomeLocked, SwitchError, UsageError, VerificationFailed
+from switch.disk import environment, machine, no_room
+from switch.errors import EnvironmentFailed, HomeLocked, UsageError, VerificationFailed
 from switch.segment import digest_of, new_file, sync_file, sync_folder, write_new
 
 FORMAT = 2
@@ -54,6 +54,9 @@ CREATE TABLE batches (
     UNIQUE (source, batch_id)) STRICT;
 CREATE TABLE files (
     path TEXT PRIMARY KEY, sha256 TEXT NOT NULL, bytes INTEGER NOT NULL) STRICT;
+CREATE TABLE cycles (
+    cycle TEXT PRIMARY KEY, closes TEXT NOT NULL, state TEXT NOT NULL, at TEXT NOT NULL,
+    answer TEXT NOT NULL) STRICT;
 CREATE TABLE positions (
     cycle TEXT NOT NULL, participant TEXT NOT NULL, settled_by TEXT NOT NULL,
     credit_count INTEGER NOT NULL, credit_sum INTEGER NOT NULL, debit_count INTEGER NOT NULL,
@@ -254,7 +257,7 @@ class Home:
         self._needed = needed
         free = shutil.disk_usage(self.path).free
         if free < needed:
-            raise EnvironmentFailed(_no_room(self.path, free, needed))
+            raise EnvironmentFailed(no_room(self.path, free, needed))
 
     @contextlib.contextmanager
     def draft(self, kind: str) -> Iterator[Path]:
@@ -547,51 +550,3 @@ def _lock(path: Path, writing: bool) -> Any:
     except OSError as error:
         raise environment(error, path) from error
     return handle
-
-
-@contextlib.contextmanager
-def machine(path: Path, needed: int = 0) -> Iterator[None]:
-    """What the machine fails at in here is an EnvironmentFailed. needed: about how many bytes the
-    work takes, where known."""
-    try:
-        yield
-    except SwitchError:
-        raise
-    except OSError as error:
-        raise environment(error, path, needed) from error
-    except sqlite3.OperationalError as error:
-        if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_IOERR) & 0xFF not in _OF_THE_MACHINE:
-            raise
-        free = shutil.disk_usage(path).free
-        raise EnvironmentFailed(
-            f"the catalog in {path} cannot be used: {error} ({free:,} bytes free{_about(needed)})"
-        ) from error
-
-
-_OF_THE_MACHINE = {
-    sqlite3.SQLITE_PERM,
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_NOMEM,
-    sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_CANTOPEN,
-}
-
-
-def environment(error: OSError, path: Path, needed: int = 0) -> EnvironmentFailed:
-    """The machine's failure in words, with what is needed."""
-    if isinstance(error, EnvironmentFailed):
-        return error
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        free = shutil.disk_usage(path if path.exists() else path.parent).free
-        return EnvironmentFailed(_no_room(path, free, needed))
-    return EnvironmentFailed(f"{error.filename or path}: {error.strerror or error}")
-
-
-def _no_room(path: Path, free: int, needed: int) -> str:
-    return f"the disk of {path} is full ({free:,} bytes free{_about(needed)}): make room"
-
-
-def _about(needed: int) -> str:
-    return f", about {needed:,} are needed" if needed else ""

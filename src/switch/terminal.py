@@ -24,6 +24,15 @@ LOG_FIELDS = frozenset(
 )
 """All that a log line may say. What is not here is dropped: nobody's id, name or account comes into
 a log because a field was added in a hurry."""
+CONFIGURATION = {
+    "clearing_limit": int,
+    "threads": int,
+    "out": str,
+    "cutoffs": list,
+    "holidays": list,
+    "insufficient_funds": str,
+}
+"""What a configuration may say, and how."""
 
 
 def allowed_fields(_: Any, __: str, event: MutableMapping[str, Any]) -> dict[str, Any]:
@@ -87,13 +96,13 @@ class Context:
             content = tomllib.loads(self.config.read_text("utf-8"))
         except (OSError, ValueError) as error:
             raise UsageError(f"configuration {self.config}: {error}") from error
-        unknown = set(content) - {"clearing_limit", "threads", "out"}
+        unknown = set(content) - set(CONFIGURATION)
         if unknown:
             raise UsageError(
                 f"configuration {self.config}: unknown {min(unknown)!r}; known are"
-                " clearing_limit, threads, out"
+                f" {', '.join(CONFIGURATION)}"
             )
-        for name, kind in (("clearing_limit", int), ("threads", int), ("out", str)):
+        for name, kind in CONFIGURATION.items():
             if name in content and type(content[name]) is not kind:
                 raise UsageError(f"configuration {self.config}: {name} is no {kind.__name__}")
         return content
@@ -197,11 +206,24 @@ def parse_time(at: str | None) -> str | None:
     return at
 
 
-def new_settings(context: Context) -> Any:
+def new_settings(context: Context, now: Any = None) -> Any:
+    """The home's settings with what the configuration changes of them; None where it says nothing.
+    now: those of a home that is there."""
+    import msgspec
+
     from switch.directory import Settings
 
-    limit = context.settings().get("clearing_limit")
-    return None if limit is None else Settings(clearing_limit=limit).check()
+    names = set(Settings.__struct_fields__)
+    given = {name: value for name, value in context.settings().items() if name in names}
+    if not given:
+        return None
+    try:
+        changes = msgspec.convert(given, Settings)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"configuration {context.config}: {error}") from error
+    return msgspec.structs.replace(
+        now or Settings(), **{name: getattr(changes, name) for name in given}
+    ).check()
 
 
 def draw(summary: dict[str, Any], folder: Path) -> Path:
@@ -209,12 +231,27 @@ def draw(summary: dict[str, Any], folder: Path) -> Path:
     from switch.picture import payday_svg
 
     path = folder / "payday.svg"
+    _write_picture(path, payday_svg(summary))
+    return path
+
+
+def draw_curve(told: dict[str, Any], path: Path) -> None:
+    """Positions through a rehearsed day."""
+    from switch.curve import curve_svg
+
+    needs: dict[str, int] = {}
+    for cycle in told["cycles"]:
+        for row in cycle["participants"]:
+            needs[row["participant"]] = max(needs.get(row["participant"], 0), row["needs"])
+    _write_picture(path, curve_svg(told["curve"], needs))
+
+
+def _write_picture(path: Path, svg: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(payday_svg(summary), "utf-8")
+        path.write_text(svg, "utf-8")
     except OSError as error:
         raise EnvironmentFailed(f"{path}: {error.strerror}") from error
-    return path
 
 
 def generate(context: Context, folder: Path, people: int, lines: int, seed: int) -> Any:

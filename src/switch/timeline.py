@@ -13,12 +13,14 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from switch.errors import UsageError
+from switch.reason import CLEARED, Reason, status_of
 from switch.register import Register
 from switch.schema import NO_ROW
 from switch.segment import Groups, segment_at
 from switch.store import Home
 
 SENTENCES = {
+    "ACSP": "Cleared: sent to the receiver, and settled with its cycle.",
     "ACSC": "Paid to the receiver and settled between institutions.",
     "PDNG": "Held: it is tried again with every payday.",
     "RJCT": "Refused: it was not paid.",
@@ -120,6 +122,12 @@ def _timeline(
             if moved:
                 states.append(_state(batch_row, moved[0]))
                 break
+    if states[-1]["status"] == CLEARED:
+        settled = "SELECT * FROM cycles WHERE cycle = ? AND state = 'SETTLED'"
+        for cycle in home.rows(settled, states[-1]["cycle"]):
+            status = status_of(Reason.NONE)
+            said = {"at": cycle["at"], "status": status, "text": SENTENCES[status]}
+            states.append(states[-1] | said)
     return {
         "batch_id": row["batch_id"],
         "line_no": answer["line_no"],

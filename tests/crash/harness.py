@@ -33,6 +33,7 @@ import pyarrow.parquet as pq
 import scene
 
 import switch
+from switch.directory import Settings
 from switch.store import Home
 
 HERE = Path(__file__).parent
@@ -201,8 +202,8 @@ def _command(name: str, *args: object) -> Step:
 
 def small_steps(folder: Path) -> list[Step]:
     """Several small batches in a row: lines that clear, wait, are refused, and are presented
-    again after registers or the directory changed; a table from a file by the command line; and
-    a table that had been run before."""
+    again after registers or the directory changed; a table from a file by the command line; a
+    table that had been run before; and a cycle of a calendar, closed and settled."""
     directory = [pa.Table.from_pylist(list(t)) for t in (scene.PARTICIPANTS, scene.DEBTORS)]
     opened = pa.Table.from_pylist(
         [p | {"status": "active"} for p in scene.PARTICIPANTS],
@@ -231,6 +232,13 @@ def small_steps(folder: Path) -> list[Step]:
     def is_changed(home: Home) -> bool:
         return bool(home.rows("SELECT 1 FROM audit WHERE kind = 'directory'"))
 
+    def calendar(home: Path) -> None:
+        with switch.open(home) as engine:
+            engine.change_directory(settings=Settings(cutoffs=("11:00",)))
+
+    def has_calendar(home: Home) -> bool:
+        return "cutoffs" in home.meta("settings")
+
     return [
         Step("init", _init(*directory)),
         _register(
@@ -245,6 +253,10 @@ def small_steps(folder: Path) -> list[Step]:
         Step("directory", change, is_changed),
         _command("run C", "run", file, "--threads", 1),
         _pay("A", first)._replace(name="replay A"),
+        Step("calendar", calendar, has_calendar),
+        _pay("D", [scene.line(n, period=202701) for n in range(1, 8)]),
+        _command("close", "settle", "--close"),
+        _command("settle", "settle"),
     ]
 
 

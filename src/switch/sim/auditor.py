@@ -13,20 +13,22 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from switch.reason import Reason
 from switch.schema import BATCH_ID_RULE, CLEARING_LIMIT, month_of
+from switch.sim.cover import PRIORITY_LAST, Claim, Cover
 from switch.sim.judge import (
     Answer,
     Entitlement,
     Registers,
     Row,
-    answers,
+    answer_of,
     by_person,
     citizen_id,
     entitlement,
+    screened,
 )
 
 TREASURY_KIND = "treasury"
@@ -104,6 +106,35 @@ class Waiting(NamedTuple):
     row: Row
 
 
+class Calendar(NamedTuple):
+    """Days off besides weekends, and how many cycles a business day has."""
+
+    holidays: frozenset[dt.date]
+    cutoffs: int
+
+    def cycle_of(self, day: dt.date, closed: Collection[str]) -> str:
+        """The first cycle from the beginning of a day on that is not closed."""
+        while True:
+            if day.isoweekday() < 6 and day not in self.holidays:
+                for number in range(1, self.cutoffs + 1):
+                    if f"{day:%Y%m%d}-{number}" not in closed:
+                        return f"{day:%Y%m%d}-{number}"
+            day += dt.timedelta(days=1)
+
+
+class Cycle(NamedTuple):
+    """A cycle of the calendar. Counters are never changed, but made anew."""
+
+    state: str
+    positions: dict[str, str]
+    """Who settles for each that has a position."""
+    nets: Counter[str]
+    """By settlement participant."""
+    reserved: Counter[str]
+    """By participant: what was set aside, by account."""
+    reserves: Counter[str]
+
+
 class Expected(NamedTuple):
     """What a committed batch must say."""
 
@@ -146,8 +177,13 @@ class Auditor:
         programmes: Iterable[Row],
         provinces: Iterable[str],
         opening: Mapping[str, int],
+        calendar: Calendar | None = None,
     ) -> None:
-        """opening: balances by participant, which may not go below zero."""
+        """opening: balances by participant, which may not go below zero. calendar: None where
+        every batch settles at once."""
+        self.calendar = calendar
+        self.cycles: dict[str, Cycle] = {}
+        """Cycles of the calendar that were heard of."""
         self.commits = 0
         self.participants: dict[str, Row] = {}
         self.debtors: dict[str, Row] = {}
@@ -169,6 +205,8 @@ class Auditor:
         """(number, content) by (source, batch id)."""
         self.lines: dict[tuple[int, int], str] = {}
         """Present status of every line that was ever taken in."""
+        self.in_cycle: dict[tuple[int, int], tuple[str, str]] = {}
+        """(status when it cleared, cycle) of every line that cleared."""
 
     def copy(self) -> Auditor:
         """Another auditor that knows the same. Rows are shared: nobody changes them."""
@@ -198,6 +236,11 @@ class Auditor:
             self.clearing_limit = clearing_limit
         sound = all(self._settles(self._settles(p)) == self._settles(p) for p in self.participants)
         sound &= all(row["debtor_agent"] in self.participants for row in self.debtors.values())
+        sound &= all(
+            self._settles(code) == agent
+            for cycle in self.unsettled().values()
+            for code, agent in cycle.positions.items()
+        )
         self.commits += 1
         return frozenset() if sound else frozenset({"DIRECTORY_INVALID"})
 
@@ -221,6 +264,44 @@ class Auditor:
             self.history = set() if replace else self.history
             self.history.update(map(entitlement, paid))
         self.commits += 1
+
+    # --- cycles of the calendar ------------------------------------------------------------------
+
+    def unsettled(self) -> dict[str, Cycle]:
+        return {name: cycle for name, cycle in self.cycles.items() if cycle.state != "SETTLED"}
+
+    def settle(self) -> list[str]:
+        """Close and settle all that is not; the names of these cycles, oldest first."""
+        names = sorted(self.unsettled())
+        for name in names:
+            cycle = self.cycles[name]
+            assert sum(cycle.nets.values()) == 0
+            for code, net in cycle.nets.items():
+                account = self._account(code)
+                left = self.balances.get(account, 0) + cycle.reserved[code] + net
+                assert left >= 0 or account not in self.guarded, "a bound payer lacks funds"
+                self.balances[account] = left
+            self.balances |= dict.fromkeys(cycle.reserves, 0)
+            self.cycles[name] = cycle._replace(state="SETTLED")
+            self.commits += 2
+        for line, (status, name) in self.in_cycle.items():
+            if status == "ACSP" and self.cycles[name].state == "SETTLED":
+                self.lines[line] = "ACSC"
+        return names
+
+    def _enter(self, name: str, expected: Expected) -> None:
+        """A batch's positions and reserves join their cycle."""
+        cycle = self.cycles.get(name, Cycle("OPEN", {}, Counter(), Counter(), Counter()))
+        nets, positions = Counter(cycle.nets), dict(cycle.positions)
+        for position in expected.positions:
+            nets[position.settled_by] += position.net
+            positions[position.participant] = position.settled_by
+        reserved, reserves = Counter(cycle.reserved), Counter(cycle.reserves)
+        for posting, amount in expected.postings.items():
+            if posting.step == "P2":
+                reserved[posting.debit.partition("[")[2][:-1]] += amount
+                reserves[posting.credit] += amount
+        self.cycles[name] = Cycle("OPEN", positions, nets, reserved, reserves)
 
     def registers_on(self, value_date: dt.date) -> Registers:
         return Registers(
@@ -248,12 +329,6 @@ class Auditor:
         if faults:
             return Verdict(frozenset(faults), None, None)
         expected, cleared = self._clear(table)
-        nets: Counter[str] = Counter()
-        for position in expected.positions:
-            nets[position.settled_by] += position.net
-        short = self._uncovered(nets)
-        if short:
-            return Verdict(frozenset(short), None, None)
         self._book(expected, cleared)
         self.batches[table.source, table.batch_id] = expected.seq, table.content
         return Verdict(frozenset(), None, expected)
@@ -262,25 +337,28 @@ class Auditor:
         """The batch, and (row, answer, transfer id) of every line that clears in it."""
         seq = len(self.batches) + 1
         cycle = f"{table.value_date:%Y%m%d}-{seq:06d}"
-        registers = self.registers_on(table.value_date)
-        paid = self.history | self.cleared
-        old = list(self.queue)
-        retried = answers([entry.row for entry in old], registers, paid)
-        paid |= {entitlement(e.row) for e, a in zip(old, retried, strict=True) if _alive(a)}
-        found = answers(table.rows, registers, paid)
-        fresh = [Waiting(seq, table.value_date, row) for row in table.rows]
-        moved, cleared, held, own = [], [], [], []
-        for entry, answer in zip(old + fresh, retried + found, strict=True):
+        if self.calendar is not None:
+            closed = {name for name, known in self.cycles.items() if known.state != "OPEN"}
+            cycle = self.calendar.cycle_of(table.value_date, closed)
+        old, fresh = list(self.queue), [Waiting(seq, table.value_date, row) for row in table.rows]
+        verdicts, late = self._judge(old, fresh, self.registers_on(table.value_date), cycle)
+        turns: list[list[tuple[Row, Answer, str]]] = [[], [], []]
+        moved: list[list[Outcome]] = [[], []]
+        held, own = [], []
+        for number, (entry, answer) in enumerate(zip(old + fresh, verdicts, strict=True)):
             transfer = f"{entry.batch_date:%Y%m%d}-{entry.batch:06d}-{entry.row['line_no']:010d}"
             if _alive(answer):
-                cleared.append((entry.row, answer, transfer))
+                turn = 2 if number in late else int(entry.batch == seq)
+                turns[turn].append((entry.row, answer, transfer))
             if answer.status == "PDNG":
                 held.append(entry)
             outcome = self._outcome(entry, answer, transfer, cycle)
             if entry.batch == seq:
                 own.append(outcome)
             elif answer.status != "PDNG":
-                moved.append(outcome)
+                moved[number in late].append(outcome)
+        # Old lines come first, then the table's, then whoever waited for what the table brought.
+        cleared = [line for turn in turns for line in turn]
         sent: dict[str, list[Sent]] = {}
         for row, answer, transfer in cleared:
             assert answer.participant is not None
@@ -291,7 +369,7 @@ class Auditor:
             seq=seq,
             cycle=cycle,
             own=own,
-            represented=moved if old else None,
+            represented=moved[0] + moved[1] if old else None,
             held=held,
             sent=sent,
             positions=positions,
@@ -300,12 +378,59 @@ class Auditor:
         )
         return expected, cleared
 
+    def _judge(
+        self, old: list[Waiting], fresh: list[Waiting], registers: Registers, cycle: str
+    ) -> tuple[list[Answer], set[int]]:
+        """Answers of old lines and then of the table's, and the numbers of those that moved only
+        when the table was through."""
+        found = [screened(entry.row, registers) for entry in old + fresh]
+        cover = Cover(self._rooms(cycle), self.history | self.cleared)
+        for number, (entry, answer) in enumerate(zip(old + fresh, found, strict=True)):
+            if number == len(old):
+                cover.release()
+                cover.before |= cover.taken
+                cover.taken = set()
+            if _alive(answer):
+                agent, payee = self._agent(entry.row), str(answer.participant)
+                claim = Claim(
+                    number,
+                    agent,
+                    self._settles(agent),
+                    self._settles(payee),
+                    self.programmes[entry.row["benefit"]].get("priority") or PRIORITY_LAST,
+                    entry.row["amount"],
+                    entitlement(entry.row),
+                )
+                (cover.wait if number < len(old) else cover.present)(claim)
+        waited = {claim.number for claim in cover.waiting}
+        cover.release()
+        for number, reason in cover.verdicts.items():
+            found[number] = answer_of(reason, found[number].participant, found[number].account)
+        return found, {n for n in waited if cover.verdicts[n] is not Reason.COVER_MISSING}
+
+    def _rooms(self, name: str) -> dict[str, int]:
+        """How much more each settlement participant may owe in a cycle; others may owe anything."""
+        found: dict[str, int] = {}
+        empty = Cycle("OPEN", {}, Counter(), Counter(), Counter())
+        cycle = self.cycles.get(name, empty)
+        others = [known for other, known in self.unsettled().items() if other != name]
+        for code, row in self.participants.items():
+            if self._settles(code) == code:
+                cap, net = row["net_debit_cap"], cycle.nets[code]
+                limits = [] if cap is None else [int(cap) + net]
+                if self._account(code) in self.guarded:
+                    taken = sum(min(o.nets[code] + o.reserved[code], 0) for o in others)
+                    holds = self.balances.get(self._account(code), 0) + cycle.reserved[code]
+                    limits.append(holds + net + taken)
+                found |= {code: min(limits)} if limits else {}
+        return found
+
     def _outcome(self, entry: Waiting, answer: Answer, transfer: str, cycle: str) -> Outcome:
         routed = _alive(answer) or answer.reason >= Reason.PARTICIPANT_SUSPENDED
         return Outcome(
             batch=entry.batch,
             line_no=entry.row["line_no"],
-            status=answer.status,
+            status="ACSP" if _alive(answer) and self.calendar else answer.status,
             code=answer.code,
             reason=int(answer.reason),
             participant=answer.participant if routed else None,
@@ -336,6 +461,10 @@ class Auditor:
             before = self.lines.get((outcome.batch, outcome.line_no))
             assert before in (None, "PDNG"), "a line left a terminal state"
             self.lines[outcome.batch, outcome.line_no] = outcome.status
+            if outcome.cycle is not None:
+                self.in_cycle[outcome.batch, outcome.line_no] = outcome.status, outcome.cycle
+        if self.calendar is not None:
+            self._enter(expected.cycle, expected)
         self.queue = list(expected.held)
         self.commits += 1
         for posting, amount in expected.postings.items():
@@ -345,6 +474,9 @@ class Auditor:
                 self.balances[posting.credit] = self.balances.get(posting.credit, 0) + amount
 
     # --- money ----------------------------------------------------------------------------------
+
+    def treasuries(self) -> list[str]:
+        return [c for c, row in self.participants.items() if row["kind"] == TREASURY_KIND]
 
     def _settles(self, code: str) -> str:
         """Whose settlement account pays; '' where the directory lacks it."""
@@ -400,6 +532,14 @@ class Auditor:
         nets: Counter[str] = Counter()
         for position in positions:
             nets[position.settled_by] += position.net
+        if self.calendar is not None:
+            # What the cycle owes beyond what is set aside, for whoever sets aside.
+            known = self.cycles.get(cycle)
+            for code in set(nets) & set(self.treasuries()):
+                before = known.nets[code] if known else 0
+                lacks = -(nets[code] + before) - (known.reserved[code] if known else 0)
+                found[Posting("P2", self._account(code), reserve)] += max(lacks, 0)
+            return +found
         for code, amount in funded.items():
             found[Posting("P2", self._account(code), reserve)] += amount
             found[Posting("P2", reserve, self._account(code))] += amount + min(nets[code], 0)
@@ -411,24 +551,13 @@ class Auditor:
                 found[Posting("P4", clearing, self._account(code))] += net
         return +found
 
-    def _uncovered(self, nets: Mapping[str, int]) -> set[str]:
-        """Why a cycle may not be settled."""
-        found = set()
-        for code, net in nets.items():
-            cap, account = self.participants[code]["net_debit_cap"], self._account(code)
-            if cap is not None and -net > cap:
-                found.add("NET_DEBIT_CAP")
-            if account in self.guarded and self.balances.get(account, 0) + net < 0:
-                found.add("FUNDS")
-        return found
-
 
 def _alive(answer: Answer) -> bool:
     return answer.reason is Reason.NONE
 
 
 def _states(rows: Iterable[Row], own: list[Outcome]) -> dict[str, tuple[int, int]]:
-    names = {"ACSC": "cleared", "PDNG": "held", "RJCT": "refused"}
+    names = {"ACSC": "cleared", "ACSP": "cleared", "PDNG": "held", "RJCT": "refused"}
     found = dict.fromkeys(["received", *names.values()], (0, 0))
     for row, outcome in zip(rows, own, strict=True):
         for state in ("received", names[outcome.status]):

@@ -180,12 +180,21 @@ def answers(
             elif key in taken:
                 reason = Reason.DUPLICATE_IN_TABLE
             taken.add(key)
-        if reason is Reason.NONE:
-            found.append(Answer("ACSC", None, reason, participant, account))
-        else:
-            rule = RULES[reason]
-            found.append(Answer(rule.status, rule.code, reason, participant, account))
+        found.append(answer_of(reason, participant, account))
     return found
+
+
+def screened(line: Row, registers: Registers) -> Answer:
+    """The answer by rows 1 to 14 alone."""
+    participant, account = destination(line, registers)
+    return answer_of(first_reason(line, registers, participant), participant, account)
+
+
+def answer_of(reason: Reason, participant: str | None, account: str | None) -> Answer:
+    if reason is Reason.NONE:
+        return Answer("ACSC", None, reason, participant, account)
+    rule = RULES[reason]
+    return Answer(rule.status, rule.code, reason, participant, account)
 
 
 def by_person(accounts: Iterable[Row]) -> dict[str, list[Row]]:

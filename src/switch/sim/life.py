@@ -85,11 +85,15 @@ class OldCatalog(NamedTuple):
     back: int
 
 
+class Settle(NamedTuple):
+    """All cycles of the calendar are closed and settled."""
+
+
 class Verify(NamedTuple):
     """Somebody recomputes the home from its files."""
 
 
-Operation = Register | Change | Payday | Reopen | OldCatalog | Verify
+Operation = Register | Change | Payday | Reopen | OldCatalog | Settle | Verify
 
 
 class Nation(NamedTuple):
@@ -100,6 +104,9 @@ class Nation(NamedTuple):
     programmes: tuple[Row, ...]
     provinces: tuple[str, ...]
     opening: dict[str, int]
+    cutoffs: tuple[str, ...] = ()
+    """Of a calendar; none: every batch settles at once."""
+    holidays: tuple[dt.date, ...] = ()
 
 
 def participant(code: str, kind: str, settled_by: str = "") -> dict[str, Any]:
@@ -137,8 +144,12 @@ class Life:
         self.debtors = [debtor("371301", TREASURY), debtor("952701", self.banks[0])]
         if rng.random() < 0.3:
             self.debtors.append(debtor("952702", rng.choice(self.wallets)))
+        self.caps = rng.choice([0.0, 0.06, 0.3])
+        """How often an institution has a cap."""
+        classes = rng.choice([(None,), (1, 2, None)])
         self.programmes: tuple[Row, ...] = tuple(
             {name: row[name] for name in ("benefit", "name", "purpose")}
+            | {"priority": rng.choice(classes)}
             for row in package_rows("programmes.csv")
         )
         self.names: dict[str, str] = {}
@@ -155,9 +166,14 @@ class Life:
                     opening[code] = self.rng.choice([0, 3_000_000, 50_000_000])
         self._trouble_institutions()
         provinces = tuple(row["cccd_province_code"] for row in package_rows("provinces.csv"))
-        return Nation(
+        nation = Nation(
             self._institutions(), tuple(self.debtors), self.programmes, provinces, opening
         )
+        if self.rng.random() < 0.5:
+            return nation
+        years = [dt.date(year, 1, 1) for year in range(FIRST_DAY.year - 1, FIRST_DAY.year + 9)]
+        days = tuple(FIRST_DAY + self.rng.randint(0, 60) * DAY for _ in range(5))
+        return nation._replace(cutoffs=("11:00", "15:30"), holidays=(*years, *days))
 
     def _institutions(self) -> tuple[Row, ...]:
         return tuple(dict(row) for row in self.institutions)
@@ -168,7 +184,8 @@ class Life:
         for row in self.institutions:
             row["status"] = "suspended" if rng.random() < 0.15 else "active"
             row["amount_max"] = 5_000_000 if rng.random() < 0.15 else None
-            row["net_debit_cap"] = rng.choice([0, 4_000_000]) if rng.random() < 0.06 else None
+            capped = rng.random() < self.caps
+            row["net_debit_cap"] = rng.choice([0, 4_000_000, 30_000_000]) if capped else None
 
     # --- people, accounts, lines ----------------------------------------------------------------
 
@@ -270,8 +287,8 @@ class Life:
             if rng.random() < 0.3:
                 self.day += rng.choice([-1, 0, 1, 1, 2, 7, 30]) * DAY
             kind = rng.choices(
-                ["payday", "register", "change", "reopen", "catalog", "verify"],
-                [56, 18, 14, 5, 5, 2],
+                ["payday", "register", "change", "reopen", "catalog", "settle", "verify"],
+                [56, 18, 14, 5, 5, 8 if self.nation.cutoffs else 0, 2],
             )[0]
             if kind in ("payday", "register", "change"):
                 operation = self._draw(kind)
@@ -283,6 +300,8 @@ class Life:
                 yield Reopen()
             elif kind == "catalog":
                 yield OldCatalog(rng.randint(1, 3))
+            elif kind == "settle":
+                yield Settle()
             else:
                 yield Verify()
 
@@ -457,6 +476,8 @@ class Life:
         """All faults stop: nobody is suspended, everybody has an account, the treasury pays."""
         for row in self.institutions:
             row |= {"status": "active", "net_debit_cap": None}
+        if self.nation.cutoffs:
+            yield Settle()
         self.debtors = [dict(debtor(r["debtor_account"], TREASURY)) for r in self.debtors]
         yield Change(self._institutions(), tuple(self.debtors), self.programmes)
         ids = [*(f"001{n:09d}" for n in range(self.count)), "001888888888", "001999999999"]
@@ -491,6 +512,8 @@ class Life:
             "rows",
             1000,
         )
+        if self.nation.cutoffs:
+            yield Settle()
 
 
 def content_of(rows: Sequence[Row], form: str) -> str:

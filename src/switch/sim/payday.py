@@ -12,11 +12,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from switch.reason import RULES
+from switch.reason import REASONS_COUNT, RULES
 from switch.sim.draw import Progress, Shuffle, TableFile, chunks, dictionary, generator
 from switch.sim.lines import Columns, Lines
 from switch.sim.nation import Nation
-from switch.sim.plan import BENEFITS, RATED, Order, Plan, months_before
+from switch.sim.plan import BENEFITS, Order, Plan, months_before
 
 PAYDAY = pa.schema(
     [
@@ -77,8 +77,8 @@ def _payday_columns(lines: Columns, first: int, order: Order, nation: Nation) ->
 
 
 def _truth_columns(reason: NDArray[np.uint8], first: int) -> list[pa.Array]:
-    status = np.zeros(RATED + 1, np.int16)
-    code = np.full(RATED + 1, 1 << 14, np.int16)
+    status = np.zeros(REASONS_COUNT, np.int16)
+    code = np.full(REASONS_COUNT, 1 << 14, np.int16)
     for number, rule in RULES.items():
         status[number] = _STATUSES.index(rule.status)
         code[number] = _CODES.index(rule.code)

@@ -14,7 +14,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from switch.reason import RULES, Reason
+from switch.reason import Reason
 from switch.sim.draw import GROUP_ROWS, Shuffle, choice_table, generator
 from switch.sim.institutions import Directory
 from switch.sim.nation import ALIVE, DECEASED, INVALID, NO_PARTICIPANT, Fates, Rates
@@ -84,7 +84,7 @@ def amount_table(programmes: Sequence[Mapping[str, str]]) -> NDArray[np.int64]:
 
 
 _PLAN_STREAM = 3
-CORRECTED = 17
+CORRECTED = 18
 """Besides the numbers of reasons: a line that repeats a refused one and is good."""
 PLANTED = (1, 2, 3, 4, 5, 6, 7, 10, 14, 15, 16, CORRECTED)
 """What is planted line by line; 8, 9, 11, 12 and 13 lie in the person."""
@@ -92,8 +92,9 @@ SECOND = (1, 2, 4, 6, 10)
 """What may be planted besides: it leaves the entitlement (person, benefit, period) as it is."""
 _SPECIMENS = (*((n, 0) for n in range(1, 17)), (1, 10), (3, 6), (8, 10))
 SPECIMENS_FROM = 200
-RATED = len(RULES)
-"""The rates of the reasons come first in Rates, in the order of their numbers."""
+RATED = int(Reason.DUPLICATE_IN_TABLE)
+"""The rates of the reasons come first in Rates, in the order of their numbers; nobody has a cap, so
+that cover is never missing."""
 
 
 class Plan(NamedTuple):

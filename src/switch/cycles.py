@@ -1,0 +1,98 @@
+"""Cycles: business days, their cut-offs, and the cycle in which a line is cleared.
+
+Floor 3. A function of the time that is given, the calendar and what was closed before, never of a
+clock: the same tables in the same order come to the same cycles. Times of day are those of Vietnam.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Collection
+from typing import NamedTuple
+
+import msgspec
+
+from switch.directory import Settings, packaged_rows
+from switch.errors import InputRefused, UsageError
+
+LOCAL = datetime.timezone(datetime.timedelta(hours=7))
+"""Vietnam has one time the whole year."""
+SATURDAY = 5
+
+
+class Slot(NamedTuple):
+    """One cycle of a calendar."""
+
+    cycle: str
+    """Business day and number of its cut-off: 20261125-1."""
+    closes: str
+    """Its cut-off: local time, ISO 8601."""
+
+
+class Calendar:
+    """Business days and cut-offs as a home's settings have them."""
+
+    def __init__(self, settings: Settings) -> None:
+        assert settings.cutoffs is not msgspec.UNSET
+        self.cutoffs = [datetime.time.fromisoformat(text) for text in settings.cutoffs]
+        if settings.holidays is msgspec.UNSET:
+            self.holidays = {
+                datetime.date.fromisoformat(row["date"]) for row in packaged_rows("holidays_vn.csv")
+            }
+        else:
+            self.holidays = set(settings.holidays)
+        self._years = {day.year for day in self.holidays}
+
+    def is_business_day(self, day: datetime.date) -> bool:
+        """Raises InputRefused for a year of which the calendar knows no holidays."""
+        if day.year not in self._years:
+            raise InputRefused(
+                "CALENDAR_RANGE",
+                f"the calendar has no holidays of {day.year}",
+                remedy="give the holidays of that year in the configuration",
+            )
+        return day.weekday() < SATURDAY and day not in self.holidays
+
+    def slot_of(self, at: str, value_date: datetime.date, closed: Collection[str]) -> Slot:
+        """The first cycle that takes what comes at a time: on the value date or after it, not past
+        its cut-off, and not closed before."""
+        given = _local(at)
+        day, time = max((given.date(), given.time()), (value_date, datetime.time.min))
+        while True:
+            if self.is_business_day(day):
+                for number, cutoff in enumerate(self.cutoffs, start=1):
+                    slot = self._slot(day, number)
+                    if time <= cutoff and slot.cycle not in closed:
+                        return slot
+            day, time = day + datetime.timedelta(days=1), datetime.time.min
+
+    def slot_named(self, cycle: str) -> Slot:
+        """The cycle of a name. Raises UsageError where the calendar has none."""
+        day_text, _, number = cycle.partition("-")
+        try:
+            day = datetime.datetime.strptime(day_text, "%Y%m%d").date()
+            slot = self._slot(day, int(number)) if self.is_business_day(day) else None
+        except (ValueError, IndexError):
+            slot = None
+        if slot is None or slot.cycle != cycle:
+            raise UsageError(f"the calendar has no cycle {cycle!r}: it is such as 20261125-1")
+        return slot
+
+    def _slot(self, day: datetime.date, number: int) -> Slot:
+        if number < 1:
+            raise IndexError(number)
+        closes = datetime.datetime.combine(day, self.cutoffs[number - 1], LOCAL)
+        return Slot(f"{day:%Y%m%d}-{number}", closes.isoformat())
+
+
+def is_past(closes: str, at: str) -> bool:
+    """The time is not before the cut-off."""
+    return _local(at) >= _local(closes)
+
+
+def _local(at: str) -> datetime.datetime:
+    try:
+        given = datetime.datetime.fromisoformat(at)
+    except ValueError:
+        raise UsageError(f"{at!r} is no ISO 8601 time, such as 2026-11-25T08:00:00") from None
+    return given.replace(tzinfo=LOCAL) if given.tzinfo is None else given.astimezone(LOCAL)

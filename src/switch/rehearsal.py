@@ -1,0 +1,255 @@
+"""Rehearsal: tomorrow's tables through the very same code, and nothing of it happens.
+
+Floor 5. The home is copied (files that never change as links), the tables run on the copy, its
+cycles are settled, and the copy is thrown away; the home itself is only read. What is told of it:
+answers by table, the liquidity that each settlement participant needs in each cycle, what would
+wait for cover, and how much money, given to whom, would let all of it go.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from switch.directory import Directory
+from switch.engine import Batch, Engine
+from switch.errors import InputRefused
+from switch.reason import Reason
+from switch.segment import Groups, segment_at
+from switch.store import CATALOG, Home
+
+
+class Payment(NamedTuple):
+    """A line that waits for cover."""
+
+    agent: str
+    """Debtor agent: its lines go in their order, by class."""
+    payer: str
+    payee: str
+    """Whose settlement accounts pay and receive."""
+    priority: int
+    amount: int
+
+
+def rehearse(
+    home: str | Path,
+    tables: Sequence[Any],
+    *,
+    at: str | None = None,
+    threads: int = 2,
+) -> dict[str, Any]:
+    """Run tables (paths with their dossiers) on a copy of a home. Returns what would happen: money
+    as integers of minor units; `seconds` are this machine's, all else follows from the input.
+
+    A table that would be refused is told so, and the next one is rehearsed all the same.
+    """
+    with _copy_of(Path(home)) as path, Engine(path) as engine:
+        shown: list[dict[str, Any]] = []
+        curve: list[dict[str, Any]] = []
+        last: Batch | None = None
+        for table in tables:
+            began = time.monotonic()
+            try:
+                batch = engine.run(table, at=at, threads=threads)
+            except InputRefused as error:
+                names = ("rule", "what", "file", "row", "column", "remedy")
+                why = {name: getattr(error, name) for name in names}
+                shown.append({"table": str(table), "error": why})
+                continue
+            shown.append(_shown(table, batch, time.monotonic() - began))
+            if not batch.replayed:
+                last = batch
+                point = {"batch_id": batch.batch_id, "cycle": batch.cycle, "nets": _nets(batch)}
+                curve.append(point)
+        waiting = _waiting(engine.home, engine.directory)
+        room = _room_after(last)
+        settled = [] if msgspec.UNSET is engine.settings.cutoffs else engine.settle()
+        return {
+            "tables": shown,
+            "cycles": _cycles(curve, {answer["cycle"]: answer for answer in settled}),
+            "waiting": _summed(waiting),
+            "injection": injection(waiting, room),
+            "curve": curve,
+            "seconds": sum(table.get("seconds", 0) for table in shown),
+        }
+
+
+@contextlib.contextmanager
+def _copy_of(home: Path) -> Iterator[Path]:
+    """A copy to write to, beside the temporary files of the machine."""
+
+    def link(source: str, target: str) -> None:
+        # A committed file is never written again, so that a link is as good as a copy.
+        try:
+            os.link(source, target)
+        except OSError:
+            shutil.copyfile(source, target)
+
+    with tempfile.TemporaryDirectory(prefix="switch-rehearsal-") as folder:
+        copy = Path(folder) / "home"
+        copy.mkdir()
+        with Home(home, writing=False):
+            for name in (CATALOG, "checkpoint", "key", "lock"):
+                shutil.copyfile(home / name, copy / name)
+            for kind in ("batches", "registers"):
+                shutil.copytree(home / kind, copy / kind, copy_function=link)
+        yield copy
+
+
+def _shown(table: Any, batch: Batch, seconds: float) -> dict[str, Any]:
+    names = ("received", "cleared", "held", "refused", "reasons", "represented")
+    return {
+        "table": str(table),
+        "batch_id": batch.batch_id,
+        "cycle": batch.cycle,
+        "replayed": batch.replayed,
+        **{name: batch.summary[name] for name in names},
+        "seconds": round(seconds, 3),
+    }
+
+
+def _nets(batch: Batch) -> dict[str, int]:
+    nets: dict[str, int] = {}
+    for row in batch.positions.to_pylist():
+        nets[row["settled_by"]] = nets.get(row["settled_by"], 0) + row["net"]
+    return nets
+
+
+def _cycles(curve: list[dict[str, Any]], settled: dict[str, Any]) -> list[dict[str, Any]]:
+    """By cycle: what each settlement participant comes to, and what it needs on the way there."""
+    found: dict[str, dict[str, list[int]]] = {}
+    for point in curve:
+        cycle = found.setdefault(point["cycle"], {})
+        for code, net in point["nets"].items():
+            run = cycle.setdefault(code, [])
+            run.append((run[-1] if run else 0) + net)
+    return [
+        {
+            "cycle": name,
+            "state": settled[name]["state"] if name in settled else "SETTLED",
+            "short": settled[name]["short"] if name in settled else {},
+            "participants": [
+                {"participant": code, "net": run[-1], "needs": max(0, -min(run))}
+                for code, run in sorted(cycle.items())
+            ],
+        }
+        for name, cycle in found.items()
+    ]
+
+
+def _room_after(last: Batch | None) -> dict[str, int]:
+    """Room that is left when the last table is through; who has no limit is not named."""
+    if last is None:
+        return {}
+    manifest = msgspec.json.decode((last.folder / "manifest.json").read_bytes())
+    nets = _nets(last)
+    return {code: room + nets.get(code, 0) for code, room in manifest.get("rooms", {}).items()}
+
+
+def _waiting(home: Home, directory: Directory) -> list[Payment]:
+    """Lines that wait for cover when all is through, oldest first."""
+    last = home.next_batch() - 1
+    path = home.folder("batches", last) / "held.parquet"
+    if not path.exists():
+        return []
+    held = pq.read_table(path, columns=["batch", "line_no"])
+    settled_by = {p.participant: p.settled_by for p in directory.participants}
+    priority = {p.benefit: p.priority for p in directory.programmes}
+    found = []
+    for batch in pc.unique(held["batch"]).to_pylist():
+        numbers = held.filter(pc.equal(held["batch"], batch))["line_no"]
+        for row in _answers(home.folder("batches", batch), np.asarray(numbers)):
+            agent, payee = row["debtor_agent"], row["participant"]
+            if agent in settled_by and payee in settled_by:
+                found.append(
+                    Payment(
+                        agent,
+                        settled_by[agent],
+                        settled_by[payee],
+                        priority.get(row["benefit"], 0),
+                        row["amount"],
+                    )
+                )
+    return found
+
+
+def _answers(folder: Path, numbers: Any) -> Iterator[dict[str, Any]]:
+    """Of a batch's lines with these numbers those that were held for want of cover."""
+    status, lines = Groups(segment_at(folder, "status")), Groups(folder / "lines.parquet")
+    for group in range(len(lines)):
+        inner = lines.read(group, ["amount", "benefit", "debtor_agent", "reason_number"])
+        answer = status.read(group, ["line_no", "participant"])
+        wanted = np.asarray(inner["reason_number"]) == Reason.COVER_MISSING
+        wanted &= np.isin(np.asarray(answer["line_no"]), numbers)
+        at = np.flatnonzero(wanted)
+        for one, other in zip(inner.take(at).to_pylist(), answer.take(at).to_pylist(), strict=True):
+            yield one | other
+
+
+def _summed(waiting: list[Payment]) -> dict[str, Any]:
+    payers: dict[str, list[int]] = {}
+    for payment in waiting:
+        mine = payers.setdefault(payment.payer, [0, 0])
+        mine[0] += 1
+        mine[1] += payment.amount
+    return {
+        "count": len(waiting),
+        "sum": sum(payment.amount for payment in waiting),
+        "payers": [
+            {"participant": code, "count": count, "sum": sum_}
+            for code, (count, sum_) in sorted(payers.items())
+        ],
+    }
+
+
+def injection(waiting: list[Payment], room: dict[str, int]) -> dict[str, Any]:
+    """Money (or raised caps) by settlement participant with which everything that waits goes, line
+    by line and each agent's in its order; and the least that any such money comes to.
+
+    Whoever pays more than it has and receives lacks the difference: that much is needed in any
+    case, and is enough where lines settle at once. Beyond it comes what it takes to begin: as long
+    as all heads are stuck, the one that lacks least is helped, the first of several.
+    """
+    need = {code: -left for code, left in room.items()}
+    for payment in waiting:
+        for code, change in ((payment.payer, payment.amount), (payment.payee, -payment.amount)):
+            if code in need:
+                need[code] += change
+    given = {code: lack for code, lack in need.items() if lack > 0}
+    at_least = sum(given.values())
+    left = {code: sum_ + given.get(code, 0) for code, sum_ in room.items()}
+    queues: dict[str, list[Payment]] = {}
+    for payment in waiting:
+        queues.setdefault(payment.agent, []).append(payment)
+    stacks = {
+        agent: sorted(queue, key=lambda payment: payment.priority)[::-1]
+        for agent, queue in sorted(queues.items())
+    }
+    while any(stacks.values()):
+        heads = {agent: stack[-1] for agent, stack in stacks.items() if stack}
+        lacks = {
+            agent: max(0, head.amount - left.get(head.payer, head.amount))
+            for agent, head in heads.items()
+            if head.payer != head.payee
+        }
+        agent = min(heads, key=lambda agent: lacks.get(agent, 0))
+        head, lack = stacks[agent].pop(), lacks.get(agent, 0)
+        if lack:
+            given[head.payer] = given.get(head.payer, 0) + lack
+            left[head.payer] += lack
+        if head.payer != head.payee:
+            for code, change in ((head.payer, -head.amount), (head.payee, head.amount)):
+                if code in left:
+                    left[code] += change
+    return {"given": dict(sorted(given.items())), "sum": sum(given.values()), "at_least": at_least}

@@ -1,0 +1,332 @@
+"""Settling: where money stands, and how a cycle of the calendar is closed and settled.
+
+Floor 4, below the road. A cycle settles in one transaction of the catalog: all of it, or nothing.
+Everything here is tens of rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from switch import settlement
+from switch.cycles import is_past
+from switch.directory import Directory, Settings
+from switch.disk import landing
+from switch.errors import InputRefused
+from switch.liquidity.unwind import share_loss
+from switch.report import positions_table, write_table
+from switch.schema import CURRENCY
+from switch.segment import json_of, write_json
+from switch.settlement import Posting, Reserve
+from switch.store import Home
+
+LIQUIDITY = "P14"
+"""Step of the domain's table: money comes to a settlement account, or leaves it."""
+Statements = list[tuple[str, tuple[Any, ...]]]
+
+
+class Standing:
+    """Balances, and what unsettled cycles will do to them."""
+
+    def __init__(self, home: Home, directory: Directory) -> None:
+        self.directory = directory
+        opening = msgspec.json.decode(home.meta("opening"))
+        self.balances: dict[str, int] = home.balances() or opening
+        moved = home.rows("SELECT DISTINCT debit, credit FROM postings WHERE step = ?", LIQUIDITY)
+        self.bound = set(opening) | {row[side] for row in moved for side in ("debit", "credit")}
+        unsettled = "(SELECT cycle FROM cycles WHERE state != 'SETTLED')"
+        self.nets: dict[str, dict[str, int]] = {}
+        """By unsettled cycle and settlement participant."""
+        for row in home.rows(f"SELECT * FROM positions WHERE cycle IN {unsettled}"):
+            nets = self.nets.setdefault(row["cycle"], {})
+            nets[row["settled_by"]] = nets.get(row["settled_by"], 0) + row["net"]
+        self.reserves: dict[str, list[Reserve]] = {}
+        query = f"SELECT * FROM postings WHERE step = 'P2' AND cycle IN {unsettled} ORDER BY seq"
+        for row in home.rows(query):
+            owner = row["debit"].partition("[")[2][:-1]
+            reserve = Reserve(owner, row["credit"], row["amount"])
+            self.reserves.setdefault(row["cycle"], []).append(reserve)
+
+    def nets_of(self, cycle: str) -> dict[str, int]:
+        """In order of code; of no lines, nothing."""
+        return dict(sorted(self.nets.get(cycle, {}).items()))
+
+    def reserved(self, cycle: str) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for reserve in self.reserves.get(cycle, []):
+            found[reserve.participant] = found.get(reserve.participant, 0) + reserve.amount
+        return found
+
+    def holds(self, code: str, cycle: str) -> int:
+        """What a participant has for a cycle: its balance and what is set aside."""
+        account = settlement.settlement_account(self.directory, code)
+        return self.balances.get(account, 0) + self.reserved(cycle).get(code, 0)
+
+    def rooms(self, cycle: str) -> dict[str, int]:
+        """How much more each may be debited in a cycle. What other unsettled cycles will take is
+        taken already; what they will bring has not come."""
+        nets = self.nets_of(cycle)
+        funds = {}
+        for p in self.directory.participants:
+            code = p.participant
+            if settlement.settlement_account(self.directory, code) in self.bound:
+                others = sum(
+                    min(self.nets[other].get(code, 0) + self.reserved(other).get(code, 0), 0)
+                    for other in self.nets
+                    if other != cycle
+                )
+                funds[code] = self.holds(code, cycle) + nets.get(code, 0) + others
+        return settlement.rooms(self.directory, funds, nets)
+
+
+def keep_positions(cycle: str, positions: Iterable[tuple[Any, ...]]) -> Statements:
+    """Positions of one batch, added to those that its cycle has already."""
+    return [
+        (
+            "INSERT INTO positions VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT DO UPDATE SET credit_count = credit_count + excluded.credit_count,"
+            " credit_sum = credit_sum + excluded.credit_sum,"
+            " debit_count = debit_count + excluded.debit_count,"
+            " debit_sum = debit_sum + excluded.debit_sum, net = net + excluded.net",
+            (cycle, *position),
+        )
+        for position in positions
+    ]
+
+
+def keep_postings(batch: int, cycle: str, postings: list[Posting]) -> Statements:
+    return [
+        (
+            "INSERT INTO postings (batch, cycle, step, debit, credit, amount)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            (batch, cycle, *posting),
+        )
+        for posting in postings
+    ]
+
+
+def keep_balances(balances: dict[str, int]) -> Statements:
+    return [
+        ("INSERT OR REPLACE INTO balances VALUES (?, ?)", row) for row in sorted(balances.items())
+    ]
+
+
+def set_balances(home: Home, directory: Directory, given: dict[str, int], at: str) -> None:
+    """Settlement accounts hold what is given, by account, and are bound from now on."""
+    balances = Standing(home, directory).balances
+    postings = []
+    for account, amount in sorted(given.items()):
+        outside = "S.RTGS" + account[account.index("[") :]
+        change = amount - balances.get(account, 0)
+        sides = (outside, account) if change > 0 else (account, outside)
+        if change:
+            postings.append(Posting(LIQUIDITY, *sides, abs(change)))
+    home.commit(
+        at=at,
+        kind="liquidity",
+        detail={"postings": postings},
+        statements=[
+            *keep_postings(0, "", postings),
+            *keep_balances(settlement.apply(balances, postings)),
+        ],
+    )
+
+
+def require_nobody_leaves(home: Home, old: Directory, new: Directory) -> None:
+    """Who has a position in a cycle that is not settled keeps the account it settles by."""
+    before, after = ({p.participant: p for p in d.participants} for d in (old, new))
+    due = "SELECT DISTINCT participant, settled_by FROM positions WHERE cycle IN"
+    for row in home.rows(f"{due} (SELECT cycle FROM cycles WHERE state != 'SETTLED')"):
+        code, agent = row["participant"], row["settled_by"]
+        stays = code in after and after[code].settled_by == agent
+        if not stays or after[agent].kind != before[agent].kind:
+            raise InputRefused(
+                "DIRECTORY_INVALID",
+                f"participant {code} stands in a cycle that is not settled",
+                column="participant",
+                remedy="settle the cycle first, or leave the participant as it is",
+            )
+
+
+def close(home: Home, directory: Directory, cycle: str, closes: str, at: str) -> dict[str, Any]:
+    """Let a cycle take no more lines. Returns its answer as it stands: none yet, or the stored one.
+
+    closes: the cut-off, kept where no batch has opened the cycle.
+    """
+    rows = home.rows("SELECT * FROM cycles WHERE cycle = ?", cycle)
+    if rows and rows[0]["answer"]:
+        answer: dict[str, Any] = msgspec.json.decode(rows[0]["answer"])
+        return answer
+    if not rows or rows[0]["state"] == "OPEN":
+        nets = Standing(home, directory).nets_of(cycle)
+        home.commit(
+            at=at,
+            kind="cycle",
+            detail={"cycle": cycle, "state": "CLOSED", "nets": nets},
+            statements=[
+                (
+                    "INSERT INTO cycles VALUES (?, ?, 'CLOSED', ?, '')"
+                    " ON CONFLICT (cycle) DO UPDATE SET state = 'CLOSED', at = excluded.at",
+                    (cycle, closes, at),
+                )
+            ],
+        )
+    return _answer(directory, cycle, "CLOSED", at, {})
+
+
+def settle(
+    home: Home, directory: Directory, settings: Settings, cycle: str, at: str
+) -> dict[str, Any]:
+    """Settle a cycle that is closed. Returns the answer; its state is SETTLED, or CLOSED where
+    funds are missing and the rule has no other way: then it is tried again."""
+    standing = Standing(home, directory)
+    nets = standing.nets_of(cycle)
+    assert sum(nets.values()) == 0, "positions do not sum to zero"
+    short = _short(standing, cycle, nets)
+    paid, parts = dict(nets), {}
+    if short and settings.insufficient_funds == "share":
+        parts = _loss_shares(home, cycle, short)
+        for code, missing in short.items():
+            paid[code] += missing
+        for code, part in parts.items():
+            paid[code] -= part
+    rule = "" if not short else "share" if parts else "wait"
+    lacking = _short(standing, cycle, paid)
+    answer = _answer(
+        directory,
+        cycle,
+        "CLOSED" if lacking else "SETTLED",
+        at,
+        {} if lacking else paid,
+        rule=rule,
+        short={code: str(missing) for code, missing in (lacking or short).items()},
+        shares={code: str(part) for code, part in parts.items()},
+        turned_payer=[code for code in parts if nets[code] >= 0 > paid[code]],
+    )
+    if not lacking:
+        _commit(home, standing, cycle, paid, answer, at)
+    return answer
+
+
+def _answer(
+    directory: Directory, cycle: str, state: str, at: str, moved: dict[str, int], **why: Any
+) -> dict[str, Any]:
+    """answer.json: what the settlement bank says of a cycle. moved: nets that were settled."""
+    return {
+        "cycle": cycle,
+        "state": state,
+        "at": at,
+        "currency": CURRENCY,
+        "participants": settlement.sides(directory, moved),
+        "rule": "",
+        "short": {},
+        "shares": {},
+        "turned_payer": [],
+        **why,
+    }
+
+
+def _short(standing: Standing, cycle: str, nets: dict[str, int]) -> dict[str, int]:
+    """What bound payers lack."""
+    found = {}
+    for code, net in nets.items():
+        account = settlement.settlement_account(standing.directory, code)
+        missing = -net - max(standing.holds(code, cycle), 0)
+        if account in standing.bound and net < 0 and missing > 0:
+            found[code] = missing
+    return found
+
+
+def _loss_shares(home: Home, cycle: str, short: dict[str, int]) -> dict[str, int]:
+    """Who bears what defaulters lack: those whom they had to pay in the cycle, by how much that
+    was. Empty where they had to pay one another alone."""
+    found: dict[str, int] = {}
+    for defaulter, missing in short.items():
+        rows = home.rows(
+            "SELECT credit, sum(amount) AS amount FROM postings"
+            " WHERE cycle = ? AND step = 'P3' AND debit = ? GROUP BY credit",
+            cycle,
+            f"N.POSITION[{defaulter}]",
+        )
+        weights = {row["credit"].partition("[")[2][:-1]: row["amount"] for row in rows}
+        weights = {code: weight for code, weight in weights.items() if code not in short}
+        if not weights:
+            return {}
+        for code, part in share_loss(missing, weights).items():
+            found[code] = found.get(code, 0) + part
+    return dict(sorted(found.items()))
+
+
+def _commit(
+    home: Home,
+    standing: Standing,
+    cycle: str,
+    nets: dict[str, int],
+    answer: dict[str, Any],
+    at: str,
+) -> None:
+    assert sum(nets.values()) == 0, "what is settled does not sum to zero"
+    reserves = standing.reserves.get(cycle, [])
+    postings = settlement.settling_postings(standing.directory, cycle, nets, reserves)
+    after = settlement.apply(standing.balances, postings)
+    settlement.require_settled(after, cycle)
+    text = msgspec.json.encode(answer, order="sorted").decode()
+    home.commit(
+        at=at,
+        kind="settlement",
+        detail={"cycle": cycle, "answer": answer, "postings": postings},
+        statements=[
+            (
+                "UPDATE cycles SET state = 'SETTLED', at = ?, answer = ? WHERE cycle = ?",
+                (at, text, cycle),
+            ),
+            ("UPDATE batches SET state = 'SETTLED' WHERE cycle = ?", (cycle,)),
+            *keep_postings(0, cycle, postings),
+            *keep_balances(after),
+        ],
+    )
+
+
+def cycle_rows(home: Home, cycle: str | None, at: str | None) -> list[Any]:
+    """Cycles that are not settled, oldest first; of a name, or those past their cut-off."""
+    rows = home.rows("SELECT * FROM cycles ORDER BY closes")
+    if cycle is not None:
+        return [row for row in rows if row["cycle"] == cycle]
+    due = [row for row in rows if row["state"] != "SETTLED"]
+    return [row for row in due if at is None or is_past(row["closes"], at)]
+
+
+def not_exported(home: Home, out: Path) -> list[dict[str, Any]]:
+    """Answers of settled cycles whose copy is not there, or older: a crash came between."""
+    found = []
+    for row in home.rows("SELECT * FROM cycles WHERE state = 'SETTLED' ORDER BY closes"):
+        answer = msgspec.json.decode(row["answer"])
+        copy = out / "cycles" / row["cycle"] / "answer.json"
+        if not copy.exists() or copy.read_bytes() != json_of(answer):
+            found.append(answer)
+    return found
+
+
+def export(home: Home, directory: Directory, answer: dict[str, Any], out: Path) -> None:
+    """Positions, request and answer of a cycle in out/cycles/<cycle>; each file lands whole."""
+    cycle = answer["cycle"]
+    folder = out / "cycles" / cycle
+    rows = home.rows("SELECT * FROM positions WHERE cycle = ? ORDER BY participant", cycle)
+    nets: dict[str, int] = {}
+    for row in rows:
+        nets[row["settled_by"]] = nets.get(row["settled_by"], 0) + row["net"]
+    batches = home.rows("SELECT batch_id FROM batches WHERE cycle = ? ORDER BY seq", cycle)
+    day = f"{cycle[:4]}-{cycle[4:6]}-{cycle[6:8]}"
+    request = settlement.request(
+        directory, cycle, day, dict(sorted(nets.items())), batches=[r["batch_id"] for r in batches]
+    )
+    with landing(folder / "positions.parquet") as aside:
+        write_table(aside, positions_table([tuple(row)[1:] for row in rows]))
+    documents = {"settlement": request, "answer": answer}
+    for name, content in documents.items():
+        with landing(folder / f"{name}.json") as aside:
+            write_json(aside, content)
