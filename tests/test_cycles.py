@@ -316,3 +316,45 @@ def test_settle__the_command_says_what_moved(tmp_path: Path) -> None:
     config.write_text('holidays = ["2027-13-01"]\n')
     assert command("--config", config, "directory", home).code == 2
     assert switch.verify(home)
+
+
+# --- recast ---------------------------------------------------------------------------------------
+
+
+def test_recast__a_defaulters_lines_wait_again_and_the_others_settle(tmp_path: Path) -> None:
+    """A lacks 30 of 80, so its lines go; B had counted on its 50 and becomes a payer of 40."""
+    with short(tmp_path / "h", "recast") as engine:
+        engine.change_directory(balances=table_of({"B": 40}))
+        [answer] = engine.settle()
+        assert (answer["state"], answer["rule"]) == ("SETTLED", "recast")
+        assert answer["short"] == {"A": "30"}
+        assert answer["vanished"] == {"B": "50", "C": "30"}
+        assert answer["turned_payer"] == ["B"]
+        assert answer["recalled"] == {
+            "B": {"count": 1, "sum": "50"},
+            "C": {"count": 1, "sum": "30"},
+        }
+        assert balances_of(engine) == {
+            "S.BANK[A]": 50,
+            "S.BANK[C]": 40,
+            "S.RTGS[A]": 50,
+            "S.RTGS[B]": -40,
+        }
+        folder = tmp_path / "h" / "out" / "cycles" / "20261125-1"
+        recall = pq.read_table(folder / "recall" / "B.parquet").to_pylist()
+        assert recall == [{"transfer_id": "20261125-000001-0000000001", "amount": 50}]
+        positions = pq.read_table(folder / "positions.parquet").to_pylist()
+        assert [(p["participant"], p["net"]) for p in positions] == [("A", 0), ("B", -40), ("C", 40)]
+        assert [s["status"] for s in timeline.line(engine.home, "X", 1)["states"]] == ["ACSP", "PDNG"]
+        assert switch_verify(engine)
+        engine.change_directory(balances=table_of({"A": 50}))
+        second = run(engine, lines("C > A 1", 9), "Y", at="2026-11-26")
+        assert second.summary["represented"]["cleared"] == {"count": 1, "sum": 50}
+        assert second.summary["represented"]["held"] == {"count": 1, "sum": 30}
+        assert switch_verify(engine)
+        engine.settle()
+        told = timeline.line(engine.home, "X", 1)["states"]
+        assert [s["status"] for s in told] == ["ACSP", "PDNG", "ACSP", "ACSC"]
+        assert (told[1]["reason"], told[1]["file"]) == ("AM23", "recasts/000001")
+        assert told[0]["transfer_id"] == told[2]["transfer_id"], "whoever had it knows it again"
+    assert switch.verify(tmp_path / "h")

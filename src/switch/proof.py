@@ -19,9 +19,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from switch import paid, sums
+from switch import paid, recasting, sums, undone
 from switch.errors import HomeLocked, UsageError, VerificationFailed
 from switch.evidence import Check, Records, compare, file_faults, files
+from switch.recasting import Recast
 from switch.reason import CLEARED, REASONS_COUNT, RULES, Reason, status_of
 from switch.segment import digest_of, read_segment, segment_at
 from switch.signing import Signed, departure, read_checkpoints, require_signed
@@ -75,6 +76,7 @@ class Verifier:
         for row in self.home.rows("SELECT * FROM registers ORDER BY seq"):
             if "paid" in msgspec.json.decode(row["manifest"])["counts"]:
                 self.history_since = row["seq"]
+        recasts = recasting.recasts(self.home)
         for row in self.home.rows("SELECT * FROM batches ORDER BY seq"):
             if f"batches/{row['seq']:06d}" in broken:
                 continue
@@ -82,6 +84,9 @@ class Verifier:
                 yield from self._batch(_Batch(self.home, row))
             except (OSError, pa.ArrowException, KeyError, IndexError, ValueError) as error:
                 yield Check("files", f"batch {row['seq']}", f"cannot be read: {error}")
+            for recast in recasts:
+                if recast.after == row["seq"] and not broken:
+                    yield from self._recast(recast)
         if broken:
             return  # What follows adds up all batches.
         yield from self._paid_bits()
@@ -410,6 +415,29 @@ class Verifier:
         if stored != list(self.waiting):
             fault = "the lines that wait are not those that were held and did not move"
         yield Check("held lines", subject, fault)
+
+    def _recast(self, recast: Recast) -> Iterator[Check]:
+        """What went back is what defaulters had cleared, and is free, waiting and owed no more."""
+        yield from undone.checks(self.home, recast)
+        folder = self.home.path / recast.folder
+        went = pq.read_table(folder / "lines.parquet")
+        fault = ""
+        for row in went.to_pylist():
+            bits = self._bits((row["benefit"], row["period"]), row["row"] + 1)
+            if not bits[row["row"]]:
+                fault = f"line {row['line_no']} of batch {row['batch']} had taken no entitlement"
+            bits[row["row"]] = False
+            self.waiting[row["batch"], row["line_no"]] = None
+            for code, first in ((row["participant"], 0), (row["debtor_agent"], 2)):
+                sums = self.positions[recast.cycle][code]
+                sums[first] -= 1
+                sums[first + 1] -= row["amount"]
+        yield Check("I6 entitlements are free", f"recast {recast.number}", fault)
+        self.waiting = dict(sorted(self.waiting.items()))
+        stored = pq.read_table(folder / "held.parquet", columns=["batch", "line_no"])
+        lines = list(zip(stored["batch"].to_pylist(), stored["line_no"].to_pylist(), strict=True))
+        fault = "" if lines == list(self.waiting) else "those that wait are others"
+        yield Check("held lines", f"recast {recast.number}", fault)
 
     def _paid_bits(self) -> Iterator[Check]:
         named = {row["path"] for row in self.home.rows("SELECT path FROM paid")}

@@ -34,7 +34,7 @@ import scene
 
 import switch
 from switch.directory import Settings
-from switch.store import Home
+from switch.store import KINDS, Home
 
 HERE = Path(__file__).parent
 OFF, COUNT, KILL, TORN, FAIL_ONCE, FAIL_FROM, SHORT, RECORD, POWER_CUT = range(9)
@@ -336,7 +336,7 @@ def _committed(files: dict[str, bytes]) -> dict[str, bytes]:
     return {
         name: content
         for name, content in files.items()
-        if name.startswith(("batches/", "registers/"))
+        if name.startswith(tuple(f"{kind}/" for kind in KINDS))
     }
 
 
@@ -439,7 +439,7 @@ class Scenario:
                 done = here.done is not None and here.done(home)
                 reported = sorted(home.quarantined)
             require(sorted(self._names("quarantine") - held) == reported, "quarantine: not told")
-            for kind in ("batches", "registers"):
+            for kind in KINDS:
                 require(all(n.isdigit() for n in self._names(kind)), f"left in {kind}")
             now, files = state_of(self.home)
             require(now in (before[0], after[0]), "the catalog is neither old nor new")

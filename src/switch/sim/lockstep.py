@@ -38,7 +38,7 @@ from switch.sim.auditor import (
     Table,
     Waiting,
 )
-from switch.sim.faults import Crash, Faults
+from switch.sim.faults import KINDS, Crash, Faults
 from switch.sim.judge import Row
 from switch.sim.life import (
     Change,
@@ -500,8 +500,8 @@ def _nonzero(balances: Mapping[str, int]) -> dict[str, int]:
 
 
 def _folders(home: Path) -> list[str]:
-    kinds = ("batches", "registers", "quarantine")
-    return sorted(f"{kind}/{path.name}" for kind in kinds for path in (home / kind).iterdir())
+    kinds = (*KINDS, "quarantine")
+    return sorted(f"{kind}/{path.name}" for kind in kinds for path in (home / kind).glob("*"))
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
