@@ -422,18 +422,24 @@ class Verifier:
         folder = self.home.path / recast.folder
         went = pq.read_table(folder / "lines.parquet")
         fault = ""
-        for row in went.to_pylist():
-            bits = self._bits((row["benefit"], row["period"]), row["row"] + 1)
-            if not bits[row["row"]]:
-                fault = f"line {row['line_no']} of batch {row['batch']} had taken no entitlement"
-            bits[row["row"]] = False
-            self.waiting[row["batch"], row["line_no"]] = None
-            for code, first in ((row["participant"], 0), (row["debtor_agent"], 2)):
-                sums = self.positions[recast.cycle][code]
-                sums[first] -= 1
-                sums[first + 1] -= row["amount"]
+        for key in went.group_by(["benefit", "period"]).aggregate([]).to_pylist():
+            mine = pc.and_(
+                pc.equal(went["benefit"], key["benefit"]), pc.equal(went["period"], key["period"])
+            )
+            rows = np.asarray(went["row"].filter(mine))
+            bits = self._bits((key["benefit"], key["period"]), int(rows.max()) + 1)
+            if not bits[rows].all():
+                fault = f"an entitlement of {key['benefit']} {key['period']} was not taken"
+            bits[rows] = False
         yield Check("I6 entitlements are free", f"recast {recast.number}", fault)
-        self.waiting = dict(sorted(self.waiting.items()))
+        pairs = went.group_by(["debtor_agent", "participant"])
+        for row in pairs.aggregate([("amount", "sum"), ([], "count_all")]).to_pylist():
+            for code, first in ((row["participant"], 0), (row["debtor_agent"], 2)):
+                whole = self.positions[recast.cycle][code]
+                whole[first] -= row["count_all"]
+                whole[first + 1] -= row["amount_sum"]
+        back = zip(went["batch"].to_pylist(), went["line_no"].to_pylist(), strict=True)
+        self.waiting = dict(sorted((self.waiting | dict.fromkeys(back)).items()))
         stored = pq.read_table(folder / "held.parquet", columns=["batch", "line_no"])
         lines = list(zip(stored["batch"].to_pylist(), stored["line_no"].to_pylist(), strict=True))
         fault = "" if lines == list(self.waiting) else "those that wait are others"
