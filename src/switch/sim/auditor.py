@@ -122,6 +122,30 @@ class Calendar(NamedTuple):
             day += dt.timedelta(days=1)
 
 
+class Owed(NamedTuple):
+    """A line that cleared, as far as it may be taken back."""
+
+    entry: Waiting
+    cleared_in: int
+    payer: str
+    payee: str
+    """Whose settlement accounts pay and receive."""
+    participant: str
+    transfer_id: str
+
+
+class Settled(NamedTuple):
+    """What becomes of a cycle when it is to settle."""
+
+    cycle: str
+    state: str
+    short: dict[str, str]
+    turned: list[str]
+    """Who had nothing to pay before defaulters were taken out."""
+    recall: dict[str, list[tuple[str, int]]]
+    """By receiver: transfer ids and amounts that it must not credit."""
+
+
 class Cycle(NamedTuple):
     """A cycle of the calendar. Counters are never changed, but made anew."""
 
@@ -133,6 +157,7 @@ class Cycle(NamedTuple):
     reserved: Counter[str]
     """By participant: what was set aside, by account."""
     reserves: Counter[str]
+    owed: tuple[Owed, ...] = ()
 
 
 class Expected(NamedTuple):
@@ -153,6 +178,7 @@ class Expected(NamedTuple):
     """Amounts by (step, debit, credit)."""
     states: dict[str, tuple[int, int]]
     """(count, sum) of received, cleared, held, refused own lines."""
+    owed: tuple[Owed, ...]
 
 
 class Verdict(NamedTuple):
@@ -178,10 +204,11 @@ class Auditor:
         provinces: Iterable[str],
         opening: Mapping[str, int],
         calendar: Calendar | None = None,
+        recasts: bool = False,
     ) -> None:
         """opening: balances by participant, which may not go below zero. calendar: None where
-        every batch settles at once."""
-        self.calendar = calendar
+        every batch settles at once. recasts: a cycle settles without those who lack funds."""
+        self.calendar, self.recasts = calendar, recasts
         self.cycles: dict[str, Cycle] = {}
         """Cycles of the calendar that were heard of."""
         self.commits = 0
@@ -205,6 +232,8 @@ class Auditor:
         """(number, content) by (source, batch id)."""
         self.lines: dict[tuple[int, int], str] = {}
         """Present status of every line that was ever taken in."""
+        self.told: dict[tuple[int, int], tuple[str, ...]] = {}
+        """All it ever had, oldest first."""
         self.in_cycle: dict[tuple[int, int], tuple[str, str]] = {}
         """(status when it cleared, cycle) of every line that cleared."""
 
@@ -270,24 +299,89 @@ class Auditor:
     def unsettled(self) -> dict[str, Cycle]:
         return {name: cycle for name, cycle in self.cycles.items() if cycle.state != "SETTLED"}
 
-    def settle(self) -> list[str]:
-        """Close and settle all that is not; the names of these cycles, oldest first."""
-        names = sorted(self.unsettled())
-        for name in names:
+    def fund(self, balances: Mapping[str, int]) -> None:
+        """Settlement accounts hold so much from now on, and may not go below zero any more."""
+        for code, amount in balances.items():
+            account, outside = self._account(code), f"S.RTGS[{code}]"
+            change = amount - self.balances.get(account, 0)
+            self.balances[outside] = self.balances.get(outside, 0) - change
+            self.balances[account] = amount
+            self.guarded |= {account, outside}
+        self.commits += 1
+
+    def settle(self) -> list[Settled]:
+        """Close and settle all that is not, oldest cycle first."""
+        found = []
+        for name in sorted(self.unsettled()):
             cycle = self.cycles[name]
             assert sum(cycle.nets.values()) == 0
-            for code, net in cycle.nets.items():
+            self.commits += cycle.state == "OPEN"
+            short, nets = self._without_defaulters(cycle)
+            if short and not self.recasts:
+                self.cycles[name] = cycle._replace(state="CLOSED")
+                told = {code: str(missing) for code, missing in short.items()}
+                found.append(Settled(name, "CLOSED", told, [], {}))
+                continue
+            gone = [o for o in cycle.owed if o.payer in short and o.payer != o.payee]
+            turned = [code for code, net in nets.items() if cycle.nets[code] >= 0 > net]
+            for code, net in nets.items():
                 account = self._account(code)
                 left = self.balances.get(account, 0) + cycle.reserved[code] + net
-                assert left >= 0 or account not in self.guarded, "a bound payer lacks funds"
+                bound = account in self.guarded and net < 0
+                assert left >= 0 or not bound, "a bound payer lacks funds"
                 self.balances[account] = left
             self.balances |= dict.fromkeys(cycle.reserves, 0)
             self.cycles[name] = cycle._replace(state="SETTLED")
-            self.commits += 2
+            self.commits += 1
+            told = {code: str(missing) for code, missing in short.items()}
+            found.append(Settled(name, "SETTLED", told, sorted(turned), self._take_back(gone)))
         for line, (status, name) in self.in_cycle.items():
-            if status == "ACSP" and self.cycles[name].state == "SETTLED":
+            settled = self.cycles[name].state == "SETTLED" if status == "ACSP" else False
+            if settled and self.lines[line] == "ACSP":
                 self.lines[line] = "ACSC"
-        return names
+                self.told[line] += ("ACSC",)
+        return found
+
+    def _without_defaulters(self, cycle: Cycle) -> tuple[dict[str, int], Counter[str]]:
+        """(what each defaulter lacked, nets without their payments) of a cycle."""
+        short: dict[str, int] = {}
+        nets = Counter(cycle.nets)
+        while True:
+            lacks = {}
+            for code, net in nets.items():
+                account = self._account(code)
+                holds = self.balances.get(account, 0) + cycle.reserved[code]
+                if account in self.guarded and net < 0 and -net > max(holds, 0):
+                    lacks[code] = -net - max(holds, 0)
+            if not lacks:
+                return short, nets
+            short |= lacks
+            if not self.recasts:
+                return short, nets
+            nets = Counter(dict.fromkeys(nets, 0))
+            for owed in cycle.owed:
+                if owed.payer != owed.payee and owed.payer not in short:
+                    nets[owed.payer] -= owed.entry.row["amount"]
+                    nets[owed.payee] += owed.entry.row["amount"]
+
+    def _take_back(self, gone: list[Owed]) -> dict[str, list[tuple[str, int]]]:
+        """Lines wait again, oldest first, and their entitlements are free. Returns what receivers
+        are told."""
+        recall: dict[str, list[tuple[str, int]]] = {}
+        for owed in sorted(gone, key=lambda o: (o.entry.batch, o.entry.row["line_no"])):
+            row = owed.entry.row
+            line = owed.entry.batch, row["line_no"]
+            self.cleared.remove(entitlement(row))
+            self.lines[line] = "PDNG"
+            self.told[line] += ("PDNG",)
+            del self.in_cycle[line]
+            recall.setdefault(owed.participant, []).append((owed.transfer_id, row["amount"]))
+            self.balances[f"T.PAYABLE[{owed.cleared_in:06d}]"] -= row["amount"]
+            self.balances[f"T.EXPENSE[{row['benefit']}]"] += row["amount"]
+        if gone:
+            queue = [*self.queue, *(owed.entry for owed in gone)]
+            self.queue = sorted(queue, key=lambda entry: (entry.batch, entry.row["line_no"]))
+        return recall
 
     def _enter(self, name: str, expected: Expected) -> None:
         """A batch's positions and reserves join their cycle."""
@@ -301,7 +395,8 @@ class Auditor:
             if posting.step == "P2":
                 reserved[posting.debit.partition("[")[2][:-1]] += amount
                 reserves[posting.credit] += amount
-        self.cycles[name] = Cycle("OPEN", positions, nets, reserved, reserves)
+        owed = cycle.owed + expected.owed
+        self.cycles[name] = Cycle("OPEN", positions, nets, reserved, reserves, owed)
 
     def registers_on(self, value_date: dt.date) -> Registers:
         return Registers(
@@ -343,6 +438,7 @@ class Auditor:
         old, fresh = list(self.queue), [Waiting(seq, table.value_date, row) for row in table.rows]
         verdicts, late = self._judge(old, fresh, self.registers_on(table.value_date), cycle)
         turns: list[list[tuple[Row, Answer, str]]] = [[], [], []]
+        owed = []
         moved: list[list[Outcome]] = [[], []]
         held, own = [], []
         for number, (entry, answer) in enumerate(zip(old + fresh, verdicts, strict=True)):
@@ -350,6 +446,9 @@ class Auditor:
             if _alive(answer):
                 turn = 2 if number in late else int(entry.batch == seq)
                 turns[turn].append((entry.row, answer, transfer))
+                payer, payee = self._agent(entry.row), str(answer.participant)
+                settlers = self._settles(payer), self._settles(payee)
+                owed.append(Owed(entry, seq, *settlers, payee, transfer))
             if answer.status == "PDNG":
                 held.append(entry)
             outcome = self._outcome(entry, answer, transfer, cycle)
@@ -375,6 +474,7 @@ class Auditor:
             positions=positions,
             postings=postings,
             states=_states(table.rows, own),
+            owed=tuple(owed),
         )
         return expected, cleared
 
@@ -460,7 +560,9 @@ class Auditor:
         for outcome in (expected.represented or []) + expected.own:
             before = self.lines.get((outcome.batch, outcome.line_no))
             assert before in (None, "PDNG"), "a line left a terminal state"
-            self.lines[outcome.batch, outcome.line_no] = outcome.status
+            line = outcome.batch, outcome.line_no
+            self.lines[line] = outcome.status
+            self.told[line] = (*self.told.get(line, ()), outcome.status)
             if outcome.cycle is not None:
                 self.in_cycle[outcome.batch, outcome.line_no] = outcome.status, outcome.cycle
         if self.calendar is not None:
