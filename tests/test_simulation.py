@@ -30,7 +30,8 @@ from switch import closing, cycles, engine, netting, paid, proof, road, segment,
 from switch._core import Core
 from switch.reason import Reason
 from switch.sim import faults, simulate
-from switch.sim.auditor import Auditor, Table
+from switch.sim.auditor import Auditor
+from switch.sim.expected import Table
 from switch.sim.life import Fault
 from switch.sim.simulate import Failure, live, live_twice, script_of
 

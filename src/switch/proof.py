@@ -22,8 +22,8 @@ import pyarrow.parquet as pq
 from switch import paid, recasting, sums, undone
 from switch.errors import HomeLocked, UsageError, VerificationFailed
 from switch.evidence import Check, Records, compare, file_faults, files
-from switch.recasting import Recast
 from switch.reason import CLEARED, REASONS_COUNT, RULES, Reason, status_of
+from switch.recasting import Recast
 from switch.segment import digest_of, read_segment, segment_at
 from switch.signing import Signed, departure, read_checkpoints, require_signed
 from switch.store import CATALOG, Home, read_checkpoint

@@ -78,7 +78,7 @@ class Unwound(NamedTuple):
 
 def recasts(home: Home) -> list[Recast]:
     """All of a home, oldest first."""
-    found = []
+    found: list[Recast] = []
     for row in home.rows("SELECT at, detail FROM audit WHERE kind = 'settlement' ORDER BY seq"):
         detail = msgspec.json.decode(row["detail"])
         if "after" in detail:
@@ -227,7 +227,8 @@ def _free(home: Home, draft: Path, went: Any) -> dict[tuple[str, int], str]:
         bits = np.unpackbits(words.view(np.uint8), bitorder="little")
         mine = pc.and_(pc.equal(went["benefit"], benefit), pc.equal(went["period"], period))
         rows = np.asarray(went["row"].filter(mine))
-        assert bits[rows].all() and len(np.unique(rows)) == len(rows), "an entitlement is not taken"
+        assert bits[rows].all(), "an entitlement is not taken"
+        assert len(np.unique(rows)) == len(rows), "an entitlement was taken twice"
         bits[rows] = 0
         name = names[benefit, period] = f"paid-{number:04d}.bits"
         paid.write(draft / name, np.packbits(bits, bitorder="little").view("<u8"))

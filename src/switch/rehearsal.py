@@ -26,8 +26,8 @@ from switch.directory import Directory
 from switch.engine import Batch, Engine
 from switch.errors import InputRefused
 from switch.reason import Reason
-from switch.segment import Groups, segment_at
 from switch.recasting import queue_of
+from switch.segment import Groups, segment_at
 from switch.store import CATALOG, KINDS, Home
 
 

@@ -337,10 +337,11 @@ def _commit(
     reversals: Sequence[Posting] = (),
     statements: Statements | None = None,
     detail: dict[str, Any] | None = None,
-    **files: Path,
+    draft: Path | None = None,
+    folder: Path | None = None,
 ) -> None:
-    """One transaction. reversals: postings that take lines out before; statements, detail, files:
-    what else a recast commits."""
+    """One transaction. reversals: postings that take lines out before; statements, detail, draft,
+    folder: what else a recast commits."""
     assert sum(nets.values()) == 0, "what is settled does not sum to zero"
     reserves = standing.reserves.get(cycle, [])
     settling = settlement.settling_postings(standing.directory, cycle, nets, reserves)
@@ -362,7 +363,8 @@ def _commit(
             *keep_balances(after),
             *(statements or []),
         ],
-        **files,
+        draft=draft,
+        folder=folder,
     )
 
 

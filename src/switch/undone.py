@@ -62,9 +62,7 @@ def checks(home: Home, recast: Recast) -> Iterator[Check]:
     yield compare("recall lists", subject, _recalled(told), _lists(home.path / recast.folder))
 
 
-def _gone(
-    home: Home, cycle: str, settled_by: dict[str, str], defaulters: dict[str, str]
-) -> Any:
+def _gone(home: Home, cycle: str, settled_by: dict[str, str], defaulters: dict[str, str]) -> Any:
     """Lines of defaulters that cleared in a cycle and moved something between settlement accounts,
     oldest first; None where there are none."""
     agents = pa.array(
@@ -117,9 +115,7 @@ def _nets(home: Home, cycle: str) -> dict[str, int]:
 
 
 def _sums(lines: Any, keys: list[str]) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = (
-        lines.group_by(keys).aggregate([("amount", "sum")]).to_pylist()
-    )
+    rows: list[dict[str, Any]] = lines.group_by(keys).aggregate([("amount", "sum")]).to_pylist()
     return rows
 
 
@@ -144,7 +140,9 @@ def _reversed(lines: Any, settled_by: dict[str, str]) -> dict[tuple[str, str], i
 def _recalled(lines: Any) -> dict[str, Any]:
     names = pc.unique(lines["participant"]).to_pylist()
     parts = {name: lines.filter(pc.equal(lines["participant"], name)) for name in names}
-    return {name: part.select(["transfer_id", "amount"]).to_pydict() for name, part in parts.items()}
+    return {
+        name: part.select(["transfer_id", "amount"]).to_pydict() for name, part in parts.items()
+    }
 
 
 def _lists(folder: Path) -> dict[str, Any]:

@@ -25,9 +25,7 @@ class Recast(NamedTuple):
     turned: list[int]
 
 
-def recast(
-    pair_sum: Any, defaulters: Collection[int], *, keep_receipts: bool = False
-) -> Recast:
+def recast(pair_sum: Any, defaulters: Collection[int], *, keep_receipts: bool = False) -> Recast:
     """A cycle without its defaulters: every payment to or from them is taken out, and the others'
     positions are computed again. pair_sum i64[P, P], row pays column. keep_receipts: what others
     pay to a defaulter stays, so that only those go whom nobody can pay."""

@@ -11,14 +11,26 @@ home must be as one of the two says, and nothing in between.
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
 
 from switch.reason import Reason
-from switch.schema import BATCH_ID_RULE, CLEARING_LIMIT, month_of
+from switch.schema import CLEARING_LIMIT
 from switch.sim.cover import PRIORITY_LAST, Claim, Cover
+from switch.sim.expected import (
+    Calendar,
+    Cycle,
+    Expected,
+    Outcome,
+    Owed,
+    Position,
+    Posting,
+    Sent,
+    Settled,
+    Table,
+    Verdict,
+    Waiting,
+)
 from switch.sim.judge import (
     Answer,
     Entitlement,
@@ -33,164 +45,6 @@ from switch.sim.judge import (
 
 TREASURY_KIND = "treasury"
 KEPT_BOOKS = ("T.", "S.", "B.")
-SOURCE_MAX = 64
-
-
-class Table(NamedTuple):
-    """A payment table with what is declared of it."""
-
-    source: str
-    batch_id: str
-    value_date: dt.date
-    declared_count: int
-    declared_sum: int
-    rows: tuple[Row, ...]
-    content: str
-    """A word for its content: two tables are the same when these are equal."""
-    digest_true: bool = True
-    """The dossier's digest is that of the file."""
-    dossier: bool = True
-    """There is a dossier, or the declarations come as arguments."""
-    currency: str = "VND"
-
-
-class Outcome(NamedTuple):
-    """One line's answer in one run."""
-
-    batch: int
-    """The batch it came in."""
-    line_no: int
-    status: str
-    code: str | None
-    reason: int
-    participant: str | None
-    """Whose account counts; None before a line got so far, and where the directory lacks it."""
-    transfer_id: str | None
-    cycle: str | None
-
-
-class Sent(NamedTuple):
-    """A line of a clearing file."""
-
-    transfer_id: str
-    end_to_end_id: str | None
-    creditor_account: str
-    creditor_name: str
-    amount: int
-    purpose: str
-    period: int
-    debtor_account: str
-
-
-class Position(NamedTuple):
-    participant: str
-    settled_by: str
-    credit_count: int
-    credit_sum: int
-    debit_count: int
-    debit_sum: int
-    net: int
-
-
-class Posting(NamedTuple):
-    step: str
-    debit: str
-    credit: str
-
-
-class Waiting(NamedTuple):
-    """A held line: (batch, line number) is its identity."""
-
-    batch: int
-    batch_date: dt.date
-    row: Row
-
-
-class Calendar(NamedTuple):
-    """Days off besides weekends, and how many cycles a business day has."""
-
-    holidays: frozenset[dt.date]
-    cutoffs: int
-
-    def cycle_of(self, day: dt.date, closed: Collection[str]) -> str:
-        """The first cycle from the beginning of a day on that is not closed."""
-        while True:
-            if day.isoweekday() < 6 and day not in self.holidays:
-                for number in range(1, self.cutoffs + 1):
-                    if f"{day:%Y%m%d}-{number}" not in closed:
-                        return f"{day:%Y%m%d}-{number}"
-            day += dt.timedelta(days=1)
-
-
-class Owed(NamedTuple):
-    """A line that cleared, as far as it may be taken back."""
-
-    entry: Waiting
-    cleared_in: int
-    payer: str
-    payee: str
-    """Whose settlement accounts pay and receive."""
-    participant: str
-    transfer_id: str
-
-
-class Settled(NamedTuple):
-    """What becomes of a cycle when it is to settle."""
-
-    cycle: str
-    state: str
-    short: dict[str, str]
-    turned: list[str]
-    """Who had nothing to pay before defaulters were taken out."""
-    recall: dict[str, list[tuple[str, int]]]
-    """By receiver: transfer ids and amounts that it must not credit."""
-
-
-class Cycle(NamedTuple):
-    """A cycle of the calendar. Counters are never changed, but made anew."""
-
-    state: str
-    positions: dict[str, str]
-    """Who settles for each that has a position."""
-    nets: Counter[str]
-    """By settlement participant."""
-    reserved: Counter[str]
-    """By participant: what was set aside, by account."""
-    reserves: Counter[str]
-    owed: tuple[Owed, ...] = ()
-
-
-class Expected(NamedTuple):
-    """What a committed batch must say."""
-
-    seq: int
-    cycle: str
-    own: list[Outcome]
-    """In table order."""
-    represented: list[Outcome] | None
-    """Held lines that moved, oldest first; None where none waited."""
-    held: list[Waiting]
-    """Lines that wait afterwards, oldest first."""
-    sent: dict[str, list[Sent]]
-    """By receiver, in order of clearing."""
-    positions: list[Position]
-    postings: Counter[Posting]
-    """Amounts by (step, debit, credit)."""
-    states: dict[str, tuple[int, int]]
-    """(count, sum) of received, cleared, held, refused own lines."""
-    owed: tuple[Owed, ...]
-
-
-class Verdict(NamedTuple):
-    """What `run` must do: refuse by one of the rules, answer again, or clear a new batch.
-
-    Of several faults any may be named. A table that was run before and whose dossier is wrong this
-    time may be refused or answered again: neither moves anything.
-    """
-
-    refusals: frozenset[str]
-    replay: int | None
-    batch: Expected | None
 
 
 class Auditor:
@@ -414,7 +268,7 @@ class Auditor:
 
     def run(self, table: Table) -> Verdict:
         """What must become of a table; where it is accepted, this is how things stand after it."""
-        faults = _faults(table)
+        faults = table.faults()
         known = self.batches.get((table.source, table.batch_id))
         if known is not None:
             number, content = known
@@ -665,34 +519,4 @@ def _states(rows: Iterable[Row], own: list[Outcome]) -> dict[str, tuple[int, int
         for state in ("received", names[outcome.status]):
             count, sum_ = found[state]
             found[state] = count + 1, sum_ + row["amount"]
-    return found
-
-
-def _faults(table: Table) -> set[str]:
-    """Rules by which a table may be refused whole, whatever stands in the home."""
-    if not table.dossier:
-        return {"DOSSIER_MISSING"}
-    found = set()
-    if not re.fullmatch(BATCH_ID_RULE, table.batch_id):
-        found.add("NAME_UNSAFE")
-    if not 1 <= len(table.source) <= SOURCE_MAX or not table.source.isprintable():
-        found.add("NAME_UNSAFE")
-    if table.currency != "VND":
-        found.add("CURRENCY")
-    if not table.digest_true:
-        found.add("FILE_HASH")
-    if table.declared_count != len(table.rows) or table.declared_count < 1:
-        found.add("CONTROL_COUNT")
-    if table.declared_sum != sum(row["amount"] for row in table.rows):
-        found.add("CONTROL_SUM")
-    numbers = [row["line_no"] for row in table.rows]
-    if len(set(numbers)) != len(numbers):
-        found.add("LINE_NO_DUPLICATE")
-    if max(numbers, default=1) > table.declared_count:
-        found.add("LINE_NO_RANGE")
-    for row in table.rows:
-        if (row["creditor_agent"] is None) != (row["creditor_account"] is None):
-            found.add("ACCOUNT_INCOMPLETE")
-        if month_of(row["period"]) is None:
-            found.add("PERIOD_INVALID")
     return found

@@ -13,7 +13,7 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from switch.sim.auditor import Table
+from switch.sim.expected import Table
 from switch.sim.institutions import package_rows
 from switch.sim.judge import Row
 

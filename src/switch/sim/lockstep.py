@@ -26,10 +26,10 @@ from switch.directory import Settings
 from switch.engine import Batch, Engine
 from switch.errors import EnvironmentFailed, InputRefused, VerificationFailed
 from switch.proof import verify
-from switch.recasting import queue_of
 from switch.reason import RULES, Reason
-from switch.sim.auditor import (
-    Auditor,
+from switch.recasting import queue_of
+from switch.sim.auditor import Auditor
+from switch.sim.expected import (
     Calendar,
     Expected,
     Outcome,
