@@ -248,6 +248,9 @@ def small_steps(folder: Path) -> list[Step]:
             given = {"participant": [scene.BANK], "balance": [1]}
             engine.change_directory(balances=pa.table(given))
 
+    def is_funded(home: Home) -> bool:
+        return bool(home.rows("SELECT 1 FROM audit WHERE kind = 'liquidity'"))
+
     owed = [
         scene.line(
             n,
@@ -282,11 +285,7 @@ def small_steps(folder: Path) -> list[Step]:
         _command("settle", "settle"),
         Step("rule", rule, lambda home: "recast" in home.meta("settings")),
         _pay("E", owed),
-        Step(
-            "fund",
-            fund,
-            lambda home: bool(home.rows("SELECT 1 FROM audit WHERE kind = 'liquidity'")),
-        ),
+        Step("fund", fund, is_funded),
         _command("recast", "settle"),
         _pay("F", [scene.line(n, period=202704) for n in range(1, 4)]),
     ]
