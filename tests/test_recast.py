@@ -379,6 +379,21 @@ def test_recast__copies_are_written_again_and_proven(tmp_path: Path) -> None:
     assert switch.verify(home)
 
 
+def test_verify__takes_a_copy_of_before_a_crash_for_what_it_is(tmp_path: Path) -> None:
+    home = tmp_path / "h"
+    with short(home, "recast") as engine:
+        engine.settle(close_only=True)
+        copy = home / "out" / "cycles" / "20261125-1" / "answer.json"
+        before = copy.read_bytes()
+        engine.settle()
+        copy.write_bytes(before)
+        assert switch_verify(engine)
+    for wrong in (b"[]", b"{}", b"x", before.replace(b"CLOSED", b"OPEN")):
+        copy.write_bytes(wrong)
+        with pytest.raises(switch.VerificationFailed, match="no copy of the committed answer"):
+            switch.verify(home)
+
+
 def test_replay__of_a_batch_after_a_recast_is_refused(tmp_path: Path) -> None:
     home = tmp_path / "h"
     with short(home, "recast") as engine:

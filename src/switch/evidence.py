@@ -247,10 +247,20 @@ def _copies_fault(home: Home) -> str:
         copy = home.path / "out" / "cycles" / name / "answer.json"
         if not row["answer"] or not copy.is_file():
             continue
-        if copy.read_bytes() != json_of(msgspec.json.decode(row["answer"])):
+        content = copy.read_bytes()
+        settled = content == json_of(msgspec.json.decode(row["answer"]))
+        if not settled and not _is_of_before(content):
             shown = copy.relative_to(home.path).as_posix()
             return f"{shown} is no copy of the committed answer: settle the cycle again"
     return _recall_fault(home)
+
+
+def _is_of_before(content: bytes) -> bool:
+    """A copy from when the cycle had closed and not settled: a crash came before the next one."""
+    try:
+        return bool(msgspec.json.decode(content)["state"] == "CLOSED")
+    except (msgspec.DecodeError, LookupError, TypeError):
+        return False
 
 
 def _recall_fault(home: Home) -> str:

@@ -286,6 +286,7 @@ def small_steps(folder: Path) -> list[Step]:
         Step("rule", rule, lambda home: "recast" in home.meta("settings")),
         _pay("E", owed),
         Step("fund", fund, is_funded),
+        _command("close E", "settle", "--close"),
         _command("recast", "settle"),
         _pay("F", [scene.line(n, period=202704) for n in range(1, 4)]),
     ]
