@@ -380,6 +380,12 @@ def test_store__a_failure_with_its_remedy_stays_as_it_is(tmp_path: Path) -> None
     assert store.environment(error, tmp_path) is error
 
 
+def test_store__a_full_disk_is_told_of_folders_that_could_not_be_made(tmp_path: Path) -> None:
+    error = OSError(errno.ENOSPC, "No space left on device")
+    said = store.environment(error, tmp_path / "out" / "cycles" / "1")
+    assert "bytes free" in str(said)
+
+
 # --- proof ----------------------------------------------------------------------------------------
 
 

@@ -24,7 +24,7 @@ from switch import paid, recasting, road, segment, settlement, settling, signing
 from switch._core import Core
 from switch.batch import TableReader, open_table, shown
 from switch.cycles import Calendar, Slot
-from switch.directory import BALANCES, Directory, Settings, read_directory, read_rows
+from switch.directory import BALANCES, RECAST, Directory, Settings, read_directory, read_rows
 from switch.disk import landing
 from switch.errors import InputRefused, UsageError
 from switch.formats import CHUNK_ROWS
@@ -37,6 +37,8 @@ from switch.store import Home
 ROOM_A_LINE, ROOM_TIMES_FILE = 80, 4
 """Bytes that a line takes in a batch and its copies (60 of a simulated nation), and how often a
 run writes its table at most, for a table of fewer bytes a line."""
+ROOM_KEPT_LINE = 40
+"""More where lines are kept as they came, for a recast (33 of a simulated nation)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -415,6 +417,8 @@ class Engine:
         is_file = isinstance(table, str | Path)
         size = ROOM_TIMES_FILE * Path(table).stat().st_size if is_file else _bytes_of(table)
         lines = min(ROOM_A_LINE * declared.count, size) if size else ROOM_A_LINE * declared.count
+        if self.settings.insufficient_funds == RECAST:
+            lines += ROOM_KEPT_LINE * declared.count
         return lines + ROOM_TIMES_FILE * recasting.bytes_again(self.home) + settling.ROOM_SPARE
 
     def _answer(self, known: Any, reader: TableReader, declared: Declared) -> Batch:

@@ -199,9 +199,8 @@ def write(home: Home, draft: Path, went: Any, held: Any) -> dict[tuple[str, int]
     waiting = [] if queue is None else list(_groups(home, queue[0]))
     whole = pa.concat_tables([held, *(part.cast(held.schema) for part in waiting)])
     segment = Segment(draft / "held.parquet", HELD_SCHEMA, STYLES)
-    columns = whole.sort_by(IDENTITY).combine_chunks()
-    segment.append({name: columns[name].cast(HELD_SCHEMA.field(name).type).combine_chunks()
-                    for name in HELD_SCHEMA.names})  # fmt: skip
+    for part in whole.sort_by(IDENTITY).to_batches():
+        segment.append({name: part.column(name) for name in HELD_SCHEMA.names})
     segment.close()
     (draft / "recall").mkdir(mode=0o700)
     for code in pc.unique(went["participant"]).to_pylist():

@@ -272,7 +272,8 @@ class Home:
             with machine(self.path, self._needed):
                 shutil.rmtree(path, ignore_errors=True)
                 # The first recast makes the folder of its kind.
-                path.parent.mkdir(mode=0o700, exist_ok=True)
+                if not path.parent.exists():
+                    path.parent.mkdir(mode=0o700)
                 path.mkdir(mode=0o700)
                 yield path
         finally:
