@@ -57,7 +57,9 @@ class Verifier:
         self.balances: dict[str, int] = msgspec.json.decode(home.meta("opening"))
         self.positions: dict[str, dict[str, list[int]]] = {}
         """By cycle of the calendar and participant: counts and sums of its batches' lines."""
-        self.states = {row["cycle"]: row["state"] for row in home.rows("SELECT * FROM cycles")}
+        cycles = home.rows("SELECT * FROM cycles")
+        self.states = {row["cycle"]: row["state"] for row in cycles}
+        self.closes = {row["cycle"]: row["closes"] for row in cycles}
 
     def checks(self) -> Iterator[Check]:
         records = Records(self.home)
@@ -196,6 +198,8 @@ class Verifier:
         found |= {"lines": declared["count"], "amount": declared["sum"]}
         found["state"] = "CLEARING" if is_open else "SETTLED"
         stored |= {name: row[name] for name in ("lines", "amount", "state")}
+        found["closes"] = manifest.get("closes")
+        stored["closes"] = self.closes.get(manifest["cycle"])
         yield compare("catalog", f"{subject}, row", found, stored)
         summary = msgspec.json.decode(row["summary"])
         positions = pq.read_table(batch.folder / "positions.parquet").to_pylist()
@@ -330,13 +334,17 @@ class Verifier:
             detail = msgspec.json.decode(row["detail"])
             cycle = detail.get("cycle", "")
             if row["kind"] == "cycle":
-                audited[cycle] = {"state": "CLOSED", "at": row["at"]}
+                audited[cycle] = {name: detail[name] for name in ("state", "closes")}
+                audited[cycle]["at"] = row["at"]
             elif row["kind"] == "settlement":
-                audited[cycle] = {"state": "SETTLED", "at": row["at"], "answer": detail["answer"]}
+                settled = {"state": "SETTLED", "at": row["at"], "answer": detail["answer"]}
+                audited[cycle] = audited.get(cycle, {}) | settled
             postings.setdefault(cycle, []).extend(detail.get("postings", []))
         stored: dict[str, dict[str, Any]] = {}
         for row in self.home.rows("SELECT * FROM cycles"):
-            said = {"state": row["state"], "at": row["at"], "answer": row["answer"]}
+            said = {name: row[name] for name in ("state", "closes", "at", "answer")}
+            if row["state"] == "OPEN":
+                del said["closes"]  # It is compared with that of its batches.
             stored[row["cycle"]] = {name: value for name, value in said.items() if value}
             if row["answer"]:
                 stored[row["cycle"]]["answer"] = msgspec.json.decode(row["answer"])
@@ -349,7 +357,7 @@ class Verifier:
         self._post([posting for part in postings.values() for posting in part])
         for cycle, state in self.states.items():
             yield from self._positions(cycle)
-            if state == "SETTLED":
+            if state == "SETTLED" and "answer" in audited.get(cycle, {}):
                 rows = self.home.rows("SELECT seq FROM batches WHERE cycle = ?", cycle)
                 yield self._nothing_left(cycle, [f"{row['seq']:06d}" for row in rows])
                 yield self._settled(cycle, postings[cycle], audited[cycle]["answer"])

@@ -166,7 +166,7 @@ def close(home: Home, directory: Directory, cycle: str, closes: str, at: str) ->
         home.commit(
             at=at,
             kind="cycle",
-            detail={"cycle": cycle, "state": "CLOSED", "nets": nets},
+            detail={"cycle": cycle, "state": "CLOSED", "closes": closes, "nets": nets},
             statements=[
                 (
                     "INSERT INTO cycles VALUES (?, ?, 'CLOSED', ?, '')"
