@@ -27,6 +27,7 @@ lint: $(VENV)/.dev
 bench: $(VENV)/.dev  ## lines/s of the core, of a run from files to files, and of other tools beside it
 	$(BIN)/python -m pytest bench -o addopts= -q -s --benchmark-only --benchmark-columns=median,min,rounds
 	$(BIN)/python -m bench.compare.run --lines 100000 1000000 --docs docs
+	$(BIN)/python -m bench.settlement.run
 
 simulate: $(VENV)/.run  ## SEEDS lives of a small switch, engine and auditor in lockstep
 	$(BIN)/python -m switch.sim.simulate --seeds 1:$(SEEDS) --processes 2

@@ -189,6 +189,17 @@ def test_airlock__somebody_ends_the_waiting_process(village: Path, tmp_path: Pat
         assert engine.run(path).summary["cleared"]["count"] == 1
 
 
+def test_airlock__no_file_is_blamed_where_no_process_starts(
+    village: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_table(payment_table([line(1)]), tmp_path / "t.parquet")
+    monkeypatch.setattr(airlock, "PROGRAM", "raise ImportError")
+    airlock.stop()
+    assert command("run", village, path).code == 6
+    monkeypatch.undo()
+    assert command("run", village, path).code == 0
+
+
 def test_airlock__refusals_say_row_and_column_as_ever(village: Path, tmp_path: Path) -> None:
     path = write_table(payment_table([line(1), line(2)]), tmp_path / "t.csv", "csv")
     text = path.read_text("utf-8")

@@ -347,6 +347,27 @@ def test_store__a_lock_that_cannot_be_opened(village: Path) -> None:
         switch.open(village)
 
 
+def test_store__more_room_than_there_is(village: Path) -> None:
+    with Home(village, writing=True) as home:
+        home.require_room(1)
+        with pytest.raises(EnvironmentFailed, match="about 4,611,686,018,427,387,904 are needed"):
+            home.require_room(1 << 62)
+
+
+def test_store__after_a_commit_that_was_broken_off(
+    village: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with switch.open(village) as engine:
+        monkeypatch.setattr(store, "_append_audit", fail)
+        for words in ("Input/output error", "stands on the disk alone"):
+            with pytest.raises(EnvironmentFailed, match=words):
+                run(engine, [line(1)])
+            monkeypatch.undo()
+
+
 def test_store__a_wrong_question_to_the_catalog_is_our_mistake(village: Path) -> None:
     with Home(village, writing=False) as home, pytest.raises(sqlite3.OperationalError):
         home.rows("SELECT nothing FROM nowhere")

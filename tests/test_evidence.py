@@ -3,6 +3,7 @@ prove what history was, and a second copy makes whole what was damaged."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -33,8 +34,10 @@ from scene import (
 
 import switch
 from switch import signing, store
-from switch.errors import InputRefused, UsageError, VerificationFailed
+from switch.errors import EnvironmentFailed, InputRefused, UsageError, VerificationFailed
 from switch.scrub import scrub
+from switch.sim.faults import Crash, Faults
+from switch.sim.life import Fault
 from switch.store import Home, link_of, read_checkpoint
 
 FLIPS = int(os.environ.get("FLIPS", "300"))
@@ -320,6 +323,34 @@ def test_checkpoints__what_a_crash_cut_off_is_signed_again(cut: int, home: Path)
     assert path.read_bytes() == whole
     path.write_bytes(b"".join(lines[:-2]))
     assert "checkpoints.signed" in fault_of(home), "but not that"
+
+
+@pytest.mark.parametrize("kind", ["crash", "power", "full"])
+def test_checkpoints__a_fault_anywhere_in_a_commit_is_got_over(kind: str, home: Path) -> None:
+    """Struck at every touch of the disk; the next writer signs what is missing."""
+    struck = set()
+    for point in range(80):
+        copy = shutil.copytree(home, home.with_name(f"{point}"))
+        fault = Fault(kind=kind, point=point, salt=point)
+        with (
+            switch.open(copy) as engine,
+            Faults(copy, fault) as faults,
+            contextlib.suppress(Crash, EnvironmentFailed),
+        ):
+            run(engine, [line(1, benefit="SICK")], "C", threads=1)
+        if not faults.fired:
+            break
+        struck.add(faults.fired)
+        if kind != "full":
+            faults.survive()
+        with switch.open(copy) as engine:
+            assert run(engine, [line(1, benefit="SICK")], "C", threads=1).seq == 3
+        assert switch.verify(copy)
+        lines = (copy / "checkpoints.signed").read_bytes().splitlines()
+        assert [json.loads(said)["seq"] for said in lines] == list(range(1, 8))
+        shutil.rmtree(copy)
+    assert {"sync", "statement"} <= struck
+    assert point > 20
 
 
 def test_init__takes_a_key_or_makes_one_that_nobody_else_reads(tmp_path: Path) -> None:

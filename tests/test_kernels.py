@@ -37,7 +37,7 @@ from switch._table import PeopleTable
 from switch.columns import Texts, text_buffers
 from switch.engine import core_of
 from switch.reason import RULES, Reason
-from switch.register import name_keys
+from switch.register import ACCOUNT, name_keys
 from switch.schema import DAY_MAX, DAY_MIN, MONTHS, NO_CODE
 
 DAY = dt.timedelta(days=1)
@@ -51,17 +51,6 @@ PERSON = np.dtype(
         ("row", "<u4"),
         ("participant", "<u2"),
         ("valid_from", "<u2"),
-    ]
-)
-ACCOUNT = np.dtype(
-    [
-        ("account", "<u8"),
-        ("row", "<u4"),
-        ("valid_from", "<i4"),
-        ("valid_to", "<i4"),
-        ("participant", "<u2"),
-        ("priority", "u1"),
-        ("kind", "u1"),
     ]
 )
 

@@ -21,11 +21,10 @@ import pytest
 from hypothesis import given, settings
 
 from switch import reconcile as rec
-from switch._match import Lines, subset_sums
+from switch._match import subset_sums
 from switch.errors import InputRefused
 from switch.reconcile.records import day_us
 from switch.reconcile.rules import Pass, Rules, Verdict, default_rules, read_rules
-from switch.schema import NO_ROW
 
 CASES = {
     case["id"]: case
@@ -257,6 +256,9 @@ CLASS_TABLE = [
      "MATCHED"),
     ("late", [line(1)], [answer(1, day=3)], "TIMING", "TIMING"),
     ("refused in time", [line(1)], [answer(1, status="RJCT")], "MATCHED", "MATCHED"),
+    ("refused by both", [line(1, status="RJCT")], [answer(1, status="RJCT")], "MATCHED", "MATCHED"),
+    ("our line refused", [line(1, status="RJCT", day=1)], [answer(1)], "STATUS", "STATUS"),
+    ("our currency", [line(1, currency="USD")], [answer(1)], "CURRENCY", "CURRENCY"),
     ("refused late", [line(1)], [answer(1, status="RJCT", day=1)], "STATUS", "STATUS"),
     ("credited and refused", [line(1)], [answer(1), answer(1, status="RJCT", day=1)], "MATCHED",
      "MATCHED STATUS"),
@@ -355,13 +357,15 @@ def test_explain__says_which_rule_decided() -> None:
 
 RECORDS = st.lists(
     st.builds(
-        lambda number, amount, day, account, typo, e2e: {
+        lambda number, amount, day, account, typo, e2e, said: {
             "transfer_id": None if typo == 1 else transfer(number + 90 * (typo == 2)),
             "end_to_end_id": f"E{number}" if e2e else None,
             "participant": "970436",
             "account": f"{account}",
             "amount": amount,
             "day": day,
+            "status": said if said != "USD" else None,
+            "currency": said if said == "USD" else None,
         },
         st.integers(1, 6),
         st.sampled_from([1, 2, 3, 5, 100, 1100, 1200]),
@@ -369,6 +373,7 @@ RECORDS = st.lists(
         st.integers(1, 3),
         st.sampled_from([0, 0, 0, 1, 2]),
         st.booleans(),
+        st.sampled_from([None, None, None, "ACCC", "RJCT", "RTRN", "USD"]),
     ),
     max_size=7,
 )
@@ -477,7 +482,42 @@ def test_fold__a_break_closes_by_itself_when_the_missing_piece_arrives() -> None
     assert [(e["event"], e["after"]["class"]) for e in events] == [("changed", "AMOUNT")]
 
 
-# --- rules and kernels ---------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("table", "rule"),
+    [
+        ({"amount": [1.5], "at": [0]}, "TYPE"),
+        ({"amount": [None, 1], "at": [0, 0]}, "NULL_REQUIRED"),
+        ({"amount": [2**60], "at": [0]}, "AMOUNT_RANGE"),
+        ({"at": [0]}, "HEADER_MISMATCH"),
+    ],
+)
+def test_records__money_that_is_no_whole_number_is_refused(table: Any, rule: str) -> None:
+    with pytest.raises(InputRefused) as refused:
+        rec.reconcile(rec.records(pa.table(table)), {"confirmations": side([])}, DUE)
+    assert refused.value.rule == rule
+
+
+def test_records__any_arrow_form_of_a_column_is_read() -> None:
+    plain = pa.table(
+        {
+            "transfer_id": [transfer(1), transfer(2), "other"],
+            "amount": pa.array([5, 6, 7], pa.uint32()),
+            "booked_at": pa.array([day_us(DAY)] * 3, pa.timestamp("us", "UTC")),
+            "status": ["ACCC", "ACCC", None],
+        }
+    )
+    lines = side([{"transfer_id": t, "amount": 5} for t in plain["transfer_id"].to_pylist()])
+    answers = []
+    for kind in (pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())):
+        table = plain.set_column(0, "transfer_id", plain["transfer_id"].cast(kind))
+        table = table.set_column(3, "status", plain["status"].cast(kind))
+        found = rec.reconcile(lines, {"confirmations": rec.confirmations(table)}, DUE)
+        answers.append(found.breaks.to_pylist())
+        assert names(found.verdict) == ["MATCHED", "AMOUNT", "AMOUNT"]
+    assert answers[0] == answers[1] == answers[2]
+
+
+# --- rules ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -515,72 +555,3 @@ def test_rules__json_and_toml_say_the_same(tmp_path: Path) -> None:
     path = tmp_path / "rules.json"
     path.write_bytes(msgspec.json.encode(RULES))
     assert read_rules(path) == RULES
-
-
-def test_subset_sums__agree_with_every_subset() -> None:
-    rng = random.Random(5)
-    for _ in range(300):
-        items = [rng.randint(-9, 9) for _ in range(rng.randint(0, 9))]
-        target, tolerance = rng.randint(-12, 12), rng.randint(0, 1)
-        low, high = rng.randint(1, 3), rng.randint(1, 5)
-        wanted = {
-            sum(1 << k for k in chosen)
-            for size in range(low, high + 1)
-            for chosen in itertools.combinations(range(len(items)), size)
-            if abs(sum(items[k] for k in chosen) - target) <= tolerance
-        }
-        found = np.empty(600, np.uint64)
-        count, complete = subset_sums(
-            np.array(items, np.int64), target, tolerance, low, high, 10**6, found
-        )
-        assert complete
-        assert sorted(found[:count].tolist()) == sorted(wanted)
-
-
-def test_subset_sums__stop_at_their_bounds() -> None:
-    found = np.empty(3, np.uint64)
-    ones = np.ones(64, np.int64)
-    assert subset_sums(ones, 32, 0, 2, 64, 1000, found) == (0, False) or found[0]
-    assert subset_sums(ones, 2, 0, 2, 2, 10**6, found) == (3, False)
-    with pytest.raises(ValueError, match="64 items"):
-        subset_sums(np.ones(65, np.int64), 1, 0, 1, 2, 10, found)
-    with pytest.raises(ValueError, match="2\\*\\*56"):
-        subset_sums(np.array([2**56]), 1, 0, 1, 2, 10, found)
-
-
-IDS = st.one_of(
-    st.builds(transfer, st.integers(0, 2**33), st.integers(0, 999_999)),
-    st.sampled_from(["20261125-000001-000000000A", "20261125-000001-0000000001 ", "é", "A" * 35]),
-    st.text(max_size=35),
-)
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.lists(IDS, max_size=30), st.lists(IDS, max_size=30))
-def test_lines__find_an_id_where_a_dict_finds_it(left: list[str], right: list[str]) -> None:
-    def buffers(texts: list[str]) -> tuple[Any, Any]:
-        data = [t.encode() for t in texts]
-        offsets = np.cumsum([0, *map(len, data)], dtype=np.int32)
-        return offsets, np.frombuffer(b"".join(data), np.uint8)
-
-    def of(texts: list[str]) -> tuple[Any, ...]:
-        count = len(texts)
-        zeros = np.zeros(count + 1, np.int32), np.empty(0, np.uint8)
-        return *buffers(texts), *zeros, np.ones(count, np.int64), np.zeros(count, np.int32)
-
-    lines = Lines(len(left), 7)
-    first = np.empty(len(left), np.uint32)
-    half = len(left) // 2
-    lines.expect(*of(left[:half]), first[:half])
-    lines.expect(*of(left[half:]), first[half:])
-    known: dict[str, int] = {}
-    for row, text in enumerate(left):
-        assert first[row] == (known.setdefault(text, row) if text else NO_ROW)
-    clean, ousted = np.empty(len(right), np.uint8), np.empty(len(right), np.uint32)
-    lines.answer(*of(right), np.ones(len(right), np.uint8), 0, 0, clean, ousted)
-    for row, text in enumerate(right):
-        alone = left.count(text) == 1 and text not in right[:row] and text != ""
-        assert clean[row] == alone
-        earlier = right[:row]
-        claimed = left.count(text) == 1 and earlier.count(text) == 1 and text != ""
-        assert ousted[row] == (earlier.index(text) if claimed else NO_ROW)

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from switch import reconcile as rec
+from switch._match import Lines
 from switch.dispatch import CLEARING
 from switch.sim.behaviour import Fate, payday
 from switch.sim.receivers import exchange
@@ -114,7 +114,6 @@ def main() -> None:
     if not (args.folder / "exchanged.json").exists():
         generate(args.folder, args.lines, args.seed)
         print(f"generated and answered in {time.perf_counter() - begun:.1f} s")
-    keys = rec.reconcile(rec.Records([]), {}, VALUE_DATE).nbytes
     reset_peak()
     base = memory()["rss"]
     wall, cpu = time.perf_counter(), time.process_time()
@@ -123,7 +122,8 @@ def main() -> None:
     lines = Job(args.folder).records()
     grown = memory()["peak"] - base
     print(f"{lines:,} lines in {wall:.2f} s ({lines / wall / 1e6:.2f} M/s), CPU {cpu:.2f} s")
-    print(f"memory grew by {grown / 2**20:.0f} MiB; {keys} bytes without lines")
+    keys = Lines(lines, 1).nbytes
+    print(f"memory grew by {grown / 2**20:.0f} MiB, of which keys take {keys / 2**20:.0f} MiB")
     print(f"breaks equal the truth: {require_truth(args.folder)}")
 
 

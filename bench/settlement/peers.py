@@ -9,16 +9,22 @@ import numpy as np
 from .instances import Instance
 
 
+def _lined_up(given: Instance) -> tuple[Any, Any, Any, Any, Any]:
+    """Payments by sender: their order, how many each has, where they begin, the running sum of
+    amounts, and that sum before each sender's first."""
+    order = np.argsort(given.sender, kind="stable")
+    counts = np.bincount(given.sender, minlength=len(given.balance))
+    starts = np.cumsum(counts) - counts
+    running = np.cumsum(given.amount[order])
+    return order, counts, starts, running, running[starts - 1] * (starts > 0)
+
+
 def in_order_rounds(given: Instance) -> tuple[Any, int]:
     """(kept, rounds): the fixed point in numpy. In every round each sender keeps as much of its
     queue as it can pay with what the others paid in the round before."""
     p, n = len(given.balance), len(given.amount)
-    order = np.argsort(given.sender, kind="stable")
+    order, counts, starts, running, before = _lined_up(given)
     receiver, amount = given.receiver[order], given.amount[order]
-    counts = np.bincount(given.sender, minlength=p)
-    starts = np.cumsum(counts) - counts
-    running = np.cumsum(amount)
-    before = running[starts - 1] * (starts > 0)
     place = np.arange(n) - np.repeat(starts, counts)
     senders = np.repeat(np.arange(p), counts)
     taken, rounds = counts.copy(), 0
@@ -43,12 +49,8 @@ def in_order_rounds(given: Instance) -> tuple[Any, int]:
 def in_order_changes(given: Instance) -> Any:
     """kept: the same, but a round looks only at the payments that went in the round before."""
     p, n = len(given.balance), len(given.amount)
-    order = np.argsort(given.sender, kind="stable")
+    order, counts, starts, running, before = _lined_up(given)
     receiver, amount = given.receiver[order], given.amount[order]
-    counts = np.bincount(given.sender, minlength=p)
-    starts = np.cumsum(counts) - counts
-    running = np.cumsum(amount)
-    before = running[starts - 1] * (starts > 0)
     got = np.bincount(receiver, amount, p).astype(np.int64)
     taken = counts.copy()
     while True:

@@ -1,10 +1,12 @@
+from typing import Self
+
 import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import disjoint_base
 
 @disjoint_base
 class Lines:
-    def __init__(self, rows: int, secret: int) -> None: ...
+    def __new__(cls, rows: int, secret: int) -> Self: ...
     @property
     def rows(self) -> int: ...
     @property
@@ -32,6 +34,7 @@ class Lines:
         plain: NDArray[np.uint8],
         row: int,
         days: int,
+        refusal_days: int,
         clean: NDArray[np.uint8],
         ousted: NDArray[np.uint32],
     ) -> None: ...

@@ -285,20 +285,21 @@ cdef class Lines:
         self, const int32_t[::1] offsets, const uint8_t[::1] data,
         const int32_t[::1] account_offsets, const uint8_t[::1] account_data,
         const int64_t[::1] amount, const int32_t[::1] day, const uint8_t[::1] plain,
-        uint32_t row, int32_t days, uint8_t[::1] clean, uint32_t[::1] ousted,
+        uint32_t row, int32_t days, int32_t refusal_days, uint8_t[::1] clean, uint32_t[::1] ousted,
     ):
         """Hold a chunk of answers, the first of which has the number row, against the lines.
 
-        plain u8: 1 where the answer says "paid" and no more. clean u8 receives 1 where line and
-        answer are matched: the same id, amount and account (where the answer has one), plain, at
-        most days apart, and neither has been claimed. Else the line is CROWDED; ousted u32
+        plain u8: 1 where the answer says "paid" and no more, 2 where it says "refused", else 0.
+        clean u8 receives 1 where line and answer are matched: the same id, amount and account
+        (where the answer has one), plain, at most days (refused: refusal_days) apart, and neither
+        has been claimed. Else the line is CROWDED; ousted u32
         receives the answer that had claimed the line before and is not clean any more, or NO_ROW.
         """
         cdef Py_ssize_t i, n = amount.shape[0]
         cdef size_t length
         cdef Line *line
         cdef uint64_t word
-        cdef int64_t apart
+        cdef int64_t apart, most
         assert offsets.shape[0] == account_offsets.shape[0] == n + 1
         assert day.shape[0] == plain.shape[0] == clean.shape[0] == ousted.shape[0] == n
         if row + n > ROWS_MAX:
@@ -327,9 +328,10 @@ cdef class Lines:
                             &account_data[account_offsets[i]], length, self.secret
                         )
                     apart = <int64_t> day[i] - line.day
+                    most = days if plain[i] == 1 else refusal_days
                     clean[i] = (
-                        plain[i] and line.amount == amount[i] and line.account == word
-                        and -days <= apart <= days
+                        plain[i] != 0 and line.amount == amount[i] and line.account == word
+                        and -most <= apart <= most
                     )
                 elif line.claim != CROWDED:
                     ousted[i] = line.claim
@@ -359,7 +361,8 @@ cdef class Lines:
                 )
 
     def release(self, const uint32_t[::1] crowded):
-        """Forget all claims but that several lines share an id: crowded, the first row of each."""
+        """Forget all claims. crowded: the first line of every id of which no pair is certified, for
+        several lines share it, or the line says more than that it was paid."""
         cdef uint64_t row
         cdef Py_ssize_t i
         with nogil:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import fcntl
 import io
 import json
 import os
@@ -29,16 +30,19 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from switch.errors import EnvironmentFailed, InputRefused
+from switch.errors import EnvironmentFailed, InputRefused, SwitchError
 from switch.schema import Kind
 
 MEMORY_MAX = 4 << 30
 """Bytes that a child may take beyond its libraries."""
 SILENCE_SECONDS_MAX = 60
 """How long a child may give no sign while the engine waits for it."""
+GONE_SECONDS = 0.2
+"""How long a process may take to be gone after its last handle is."""
 REQUEST_BYTES = 2048
 """Every request is padded to this, so that each is one message."""
 PIPE_BYTES = 1 << 20
+SAID_BYTES_MAX = 1 << 20
 HEAD = struct.Struct("<Q")
 """Length of a JSON text in the answer."""
 FILE_BAD = "FILE_BAD"
@@ -59,7 +63,7 @@ def start() -> socket.socket:
     with _starting:
         if _waiting is None:
             ours, theirs = socket.socketpair()
-            paths = [path for path in sys.path if path]
+            paths = [os.path.abspath(path) for path in sys.path]
             program = f"import sys; sys.path[:] = {paths!r}\n"
             program += PROGRAM.replace("HANDLE", str(theirs.fileno()))
             try:
@@ -88,6 +92,8 @@ def stop() -> None:
             _waiting = None
             ours.close()
             if starter == os.getpid():
+                # Whoever was forked meanwhile may hold the socket, too, and starts another.
+                process.terminate()
                 process.wait()
 
 
@@ -110,7 +116,10 @@ def opened(
     head = answer.said()
     answer.pid = head["pid"]
     answer.require_sound(head["fault"])
-    schema = pa.ipc.read_schema(pa.py_buffer(answer.take(head["schema"])))
+    try:
+        schema = pa.ipc.read_schema(pa.py_buffer(answer.take(head["schema"])))
+    except pa.ArrowException as error:
+        raise answer.died() from error
 
     def batches() -> Iterator[Any]:
         with answer:
@@ -131,9 +140,7 @@ def _send(request: bytes, file: int) -> int:
     """Pass a file and a request on; the handle from which the answer comes."""
     assert len(request) == REQUEST_BYTES
     ours, theirs = os.pipe()
-    with contextlib.suppress(AttributeError, OSError):
-        import fcntl
-
+    with contextlib.suppress(AttributeError, OSError):  # Linux alone lets a pipe grow.
         fcntl.fcntl(theirs, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     try:
         try:
@@ -142,9 +149,22 @@ def _send(request: bytes, file: int) -> int:
             # Somebody ended the waiting process.
             stop()
             socket.send_fds(start(), [request], [file, theirs])
+    except OSError as error:
+        raise EnvironmentFailed(f"the process that reads files has ended: {error}") from error
     finally:
         os.close(theirs)
     return ours
+
+
+def _is_gone() -> bool:
+    """Whether the waiting process itself has ended, so that no file is to blame."""
+    if _waiting is None or _waiting[2] != os.getpid():
+        return False
+    try:
+        _waiting[1].wait(GONE_SECONDS)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 class _Pipe(io.RawIOBase):
@@ -198,11 +218,18 @@ class _Answer:
     def said(self) -> dict[str, Any]:
         """The next JSON text."""
         (size,) = HEAD.unpack(self.take(HEAD.size))
-        said: dict[str, Any] = json.loads(self.take(size))
+        if size > SAID_BYTES_MAX:
+            raise self.died()
+        try:
+            said: dict[str, Any] = json.loads(self.take(size))
+        except ValueError as error:
+            raise self.died() from error
         return said
 
-    def died(self) -> InputRefused:
+    def died(self) -> SwitchError:
         """The refusal of a file whose reader is gone, or is ended here because it is silent."""
+        if self.pid == 0 and _is_gone():
+            return EnvironmentFailed("the process that reads files has ended: try again")
         if self._pipe.silent:
             if self.pid:
                 with contextlib.suppress(ProcessLookupError):

@@ -87,18 +87,20 @@ class Expected:
         self.records = lines
         self.rules = rules
         self._lines = Lines(len(lines), secret)
-        first = [np.empty(0, np.uint32)]
+        self._at_hand = np.empty(0, np.int64), RECORD.empty_table()
+        # Lines beside the first of their id, or without one: the table knows the first alone.
+        strange, crowded, row = [np.empty(0, np.int64)], [np.empty(0, np.uint32)], 0
         for chunk in lines.chunks(_FAST, keep=True):
-            columns, _ = _kernel_columns(chunk)
-            same = np.empty(len(columns[-1]), np.uint32)
-            self._lines.expect(*columns, same)
-            first.append(same)
-        first_row = np.concatenate(first)
-        # Lines beside the first of their id; the native table knows the first alone.
-        strange = first_row != np.arange(len(first_row), dtype=np.uint32)
-        self._strange = np.flatnonzero(strange)
-        crowded = first_row[self._strange]
-        self._crowded = np.unique(crowded[crowded != NO_ROW])
+            columns, plain = _kernel_columns(chunk)
+            first = np.empty(len(columns[-1]), np.uint32)
+            self._lines.expect(*columns, first)
+            at = np.flatnonzero(first != np.arange(row, row + len(first), dtype=np.uint32))
+            strange.append(at + row)
+            crowded += [first[at], first[plain != 1]]
+            row += len(first)
+        self._strange = np.concatenate(strange)
+        named = np.unique(np.concatenate(crowded))
+        self._crowded = named[named != NO_ROW]
 
     @property
     def nbytes(self) -> int:
@@ -122,13 +124,20 @@ class Expected:
         if not required and self.rules.passes[0].by == "transfer_id":
             self._leave_out(table, state)
         left_rows = np.flatnonzero(state != 0)
-        left, right = Side(self.records.take(left_rows), left_rows), Side(table, right_rows)
+        left, right = Side(self._take(left_rows), left_rows), Side(table, right_rows)
         passes.run(left, right, self.rules)
         passes.judge(left, right, self.rules, as_of, required=required)
         for side, verdicts in ((left, left_verdict), (right, right_verdict)):
             verdicts[side.rows] = side.verdict
             verdicts[side.repeats] = Verdict.REPEATED
         return Comparison(left, right, left_verdict, right_verdict, self.rules, as_of)
+
+    def _take(self, rows: NDArray[np.int64]) -> Any:
+        """The lines of these rows; those of the last set, which are nearly all, are at hand."""
+        known, table = self._at_hand
+        if not np.isin(rows, known, assume_unique=True).all():
+            known, table = self._at_hand = rows, self.records.take(rows)
+        return table.take(pa.array(np.searchsorted(known, rows)))
 
     def _certify(
         self, answers: Records, verdict: NDArray[np.uint8]
@@ -140,7 +149,8 @@ class Expected:
             columns, plain = _kernel_columns(chunk)
             clean = np.empty(len(plain), np.uint8)
             ousted = np.empty(len(plain), np.uint32)
-            self._lines.answer(*columns, plain, row, self.rules.days, clean, ousted)
+            bounds = self.rules.days, self.rules.refusal_days
+            self._lines.answer(*columns, plain, row, *bounds, clean, ousted)
             # MATCHED is 1. What was ousted stands in this chunk, or has to be read once more.
             verdict[row : row + len(clean)] = clean
             ousted = ousted[ousted != NO_ROW].astype(np.int64)
@@ -157,15 +167,16 @@ class Expected:
         return whole[order], in_bounds(table)
 
     def _leave_out(self, found: Any, state: NDArray[np.uint8]) -> None:
-        """Take lines that nobody answered, and that share no id and no account with a record of
-        found, out of state: they can have no counterpart, and need not be read again."""
+        """Take lines that nobody answered by their id, and that share no account or end-to-end id
+        with a record of found, out of state: they can have no counterpart, and are not read again.
+        """
         row = 0
         values = {name: found[name].drop_null().combine_chunks() for name in _SHARED}
         if not any(len(known) for known in values.values()):
             state[state == 1] = 0
             return
-        for chunk in self.records.chunks(_SHARED):
-            count = len(next(iter(chunk.values())))
+        for chunk in self.records.chunks((*_SHARED, "amount")):
+            count = len(chunk.pop("amount"))
             shared = np.zeros(count, bool)
             for name, column in chunk.items():
                 if len(values[name]):
@@ -175,7 +186,8 @@ class Expected:
             row += count
 
 
-_SHARED = ("transfer_id", "end_to_end_id", "account")
+_SHARED = ("end_to_end_id", "account")
+"""Columns by which passes beside that of the transfer id find each other."""
 
 
 def _kernel_columns(chunk: Chunk) -> tuple[tuple[Any, Any, Any, Any, Any, Any], Any]:
@@ -184,11 +196,13 @@ def _kernel_columns(chunk: Chunk) -> tuple[tuple[Any, Any, Any, Any, Any, Any], 
     rows = len(amount)
     ids, accounts = (_texts(chunk.get(name), rows) for name in ("transfer_id", "account"))
     day = (chunk["at"].to_numpy() // DAY_US).astype(np.int32)
-    plain = np.ones(rows, bool)
-    for name, value in (("status", "ACCC"), ("currency", "VND")):
-        if name in chunk:
-            plain &= np.asarray(pc.fill_null(equals(chunk[name], value), True))
-    return (*ids, *accounts, amount, day), plain.view(np.uint8)
+    plain = np.ones(rows, np.uint8)
+    if "status" in chunk:
+        plain *= np.asarray(pc.fill_null(equals(chunk["status"], "ACCC"), True))
+        plain[np.asarray(pc.fill_null(equals(chunk["status"], "RJCT"), False))] = 2
+    if "currency" in chunk:
+        plain *= np.asarray(pc.fill_null(equals(chunk["currency"], "VND"), True))
+    return (*ids, *accounts, amount, day), plain
 
 
 def _texts(column: Any, rows: int) -> tuple[Any, Any]:

@@ -217,7 +217,7 @@ def _of(source: Any, names: dict[str, str], fixed: dict[str, Any]) -> Records:
     if isinstance(source, Path):
         few = {names.get(name, name) for name in _FEW} & set(pq.read_schema(source).names)
         file = pq.ParquetFile(source, pre_buffer=False, read_dictionary=sorted(few))
-        held = {ours: theirs for ours, theirs in names.items() if theirs in file.schema_arrow.names}
+        held = _held(names, file.schema_arrow.names, fixed, str(source))
 
         def read(group: int, wanted: Iterable[str]) -> Any:
             columns = [held[name] for name in _with_side(wanted) if name in held]
@@ -232,7 +232,7 @@ def _of(source: Any, names: dict[str, str], fixed: dict[str, Any]) -> Records:
             for g in groups
         )
     table = pa.table(source)
-    held = {ours: theirs for ours, theirs in names.items() if theirs in table.column_names}
+    held = _held(names, table.column_names, fixed, None)
 
     def cut(start: int, rows: int, wanted: Iterable[str]) -> Any:
         columns = [held[name] for name in _with_side(wanted) if name in held]
@@ -246,6 +246,41 @@ def _of(source: Any, names: dict[str, str], fixed: dict[str, Any]) -> Records:
         )
         for start in starts
     )
+
+
+def _held(
+    names: dict[str, str], columns: list[str], fixed: dict[str, Any], file: str | None
+) -> dict[str, str]:
+    """The names that a source has. Raises InputRefused where it has no amount or no time."""
+    for ours in ("amount", "at"):
+        if ours not in fixed and names[ours] not in columns:
+            raise InputRefused(
+                "HEADER_MISMATCH",
+                f"the records lack the column {names[ours]!r}",
+                file=file,
+                column=names[ours],
+                remedy=f"give the columns {', '.join(names.values())}",
+            )
+    return {ours: theirs for ours, theirs in names.items() if theirs in columns}
+
+
+def _require_whole(column: Any, name: str) -> Any:
+    """An amount or a time as int64. Raises InputRefused for a null, or a fraction as money."""
+    if column.null_count:
+        raise InputRefused(
+            "NULL_REQUIRED", f"column {name!r} has no value", column=name, remedy="fill it in"
+        )
+    kinds = pa.types
+    if name == "at" and not kinds.is_int64(column.type):
+        return column.cast(pa.timestamp("us")).cast(pa.int64())
+    whole = kinds.is_integer(column.type) or (
+        kinds.is_decimal(column.type) and column.type.scale == 0
+    )
+    if not whole:
+        raise InputRefused(
+            "TYPE", f"{name!r} is {column.type}", column=name, remedy="write it as int64, in dong"
+        )
+    return column.cast(pa.int64())
 
 
 def _with_side(wanted: Iterable[str]) -> list[str]:
@@ -270,8 +305,8 @@ def _chunk(
         elif name in names:
             column = table[names[name]]
             out[name] = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
-    if "at" in out and not pa.types.is_int64(out["at"].type):
-        out["at"] = out["at"].cast(pa.timestamp("us")).cast(pa.int64())
+    for name in out.keys() & {"at", "amount"}:
+        out[name] = _require_whole(out[name], name)
     if "amount" in out and "side" in names:
         debit = equals(table[names["side"]].combine_chunks(), "D")
         out["amount"] = pc.if_else(debit, pc.negate(out["amount"]), out["amount"])
