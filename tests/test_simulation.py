@@ -26,7 +26,7 @@ from scene import (
 )
 
 import switch
-from switch import engine, netting, paid, proof, road, segment, store
+from switch import closing, cycles, engine, netting, paid, proof, road, segment, settlement, store
 from switch._core import Core
 from switch.reason import Reason
 from switch.sim import faults, simulate
@@ -143,7 +143,7 @@ def _wallets_settle_for_themselves(patch: pytest.MonkeyPatch) -> None:
     def own(cycle: list[netting.Position]) -> dict[str, int]:
         return {position.participant: position.net for position in cycle}
 
-    patch.setattr(road, "settlement_nets", own)
+    patch.setattr(closing, "settlement_nets", own)
 
 
 def _on_us_lines_enter_positions(patch: pytest.MonkeyPatch) -> None:
@@ -151,7 +151,20 @@ def _on_us_lines_enter_positions(patch: pytest.MonkeyPatch) -> None:
 
 
 def _cover_is_not_asked_for(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(road.settlement, "rooms", lambda *_: {})
+    patch.setattr(settlement, "rooms", lambda *_: {})
+
+
+def _what_waits_is_not_released(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(road.Run, "_release", lambda run: None)
+
+
+def _a_closed_cycle_takes_lines(patch: pytest.MonkeyPatch) -> None:
+    slot_of = cycles.Calendar.slot_of
+    patch.setattr(cycles.Calendar, "slot_of", lambda c, at, day, closed: slot_of(c, at, day, ()))
+
+
+def _reserves_are_forgotten(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(settlement, "net_reserves", lambda *_: [])
 
 
 def _other_content_is_answered(patch: pytest.MonkeyPatch) -> None:
@@ -244,6 +257,9 @@ PLANTED = [
     _wallets_settle_for_themselves,
     _on_us_lines_enter_positions,
     _cover_is_not_asked_for,
+    _what_waits_is_not_released,
+    _a_closed_cycle_takes_lines,
+    _reserves_are_forgotten,
     _other_content_is_answered,
     _a_replay_is_run_again_on_paper,
     _files_are_not_synced,
