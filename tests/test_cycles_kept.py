@@ -122,9 +122,11 @@ CHANGES = {
     "a cycle that opens again": "UPDATE cycles SET state = 'OPEN' WHERE state = 'CLOSED'",
     "another cut-off": "UPDATE cycles SET closes = '2026-11-25T16:30:00+07:00'"
     " WHERE state = 'CLOSED'",
-    "a cycle that nobody opened": "INSERT INTO cycles VALUES ('20261126-1', '', 'OPEN', '', '')",
+    "a cycle that nobody opened": "INSERT INTO cycles"
+    " VALUES ('20261126-1', '', 'OPEN', '', '', '')",
     "another time of finality": "UPDATE cycles SET at = '2026-11-26' WHERE state = 'SETTLED'",
     "another answer": "UPDATE cycles SET answer = replace(answer, '75', '76')",
+    "another request": "UPDATE cycles SET request = replace(request, '75', '76')",
     "a cycle gone": "DELETE FROM cycles WHERE state = 'CLOSED'",
     "a posting of a settlement": "UPDATE postings SET amount = amount + 1"
     " WHERE batch = 0 AND step = 'P4'",
@@ -148,7 +150,7 @@ def test_verify__a_changed_cycle_is_found(case: str, home: Path) -> None:
         switch.verify(home)
 
 
-@pytest.mark.parametrize("name", ["answer.json"])
+@pytest.mark.parametrize("name", ["answer.json", "settlement.json"])
 def test_verify__changed_copies_of_a_cycle_are_found(name: str, home: Path) -> None:
     path = home / "out" / "cycles" / "20261125-1" / name
     path.write_bytes(path.read_bytes().replace(b"75", b"76"))

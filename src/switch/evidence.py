@@ -241,13 +241,14 @@ def _copies_fault(home: Home) -> str:
             if (root / name).is_file() and digest_of(root / name) != sha256:
                 shown = (root / name).relative_to(home.path).as_posix()
                 return f"{shown} is no copy of the committed file: run the table again"
-    for name, row in of_calendar.items():
-        copy = home.path / "out" / "cycles" / name / "answer.json"
-        if not row["answer"] or not copy.is_file():
-            continue
-        if copy.read_bytes() != json_of(msgspec.json.decode(row["answer"])):
-            shown = copy.relative_to(home.path).as_posix()
-            return f"{shown} is no copy of the committed answer: settle the cycle again"
+    for row in of_calendar.values():
+        for name, column in (("settlement.json", "request"), ("answer.json", "answer")):
+            copy = home.path / "out" / "cycles" / row["cycle"] / name
+            if not row[column] or not copy.is_file():
+                continue
+            if copy.read_bytes() != json_of(msgspec.json.decode(row[column])):
+                shown = copy.relative_to(home.path).as_posix()
+                return f"{shown} is no copy of what was committed: settle the cycle again"
     return ""
 
 

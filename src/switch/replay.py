@@ -192,7 +192,7 @@ def _cycle_rows(home: Home, record: Any, detail: dict[str, Any]) -> settling.Sta
     if not rows:
         return []  # The batch has settled at once.
     state = {"batch": "OPEN", "cycle": "CLOSED", "settlement": "SETTLED"}[record["kind"]]
-    statement = "INSERT OR REPLACE INTO cycles VALUES (?, ?, ?, ?, '')"
+    statement = "INSERT OR REPLACE INTO cycles VALUES (?, ?, ?, ?, '', '')"
     statements: settling.Statements = [(statement, (cycle, rows[0]["closes"], state, record["at"]))]
     if record["kind"] == "batch":
         path = home.folder("batches", detail["seq"]) / "positions.parquet"
