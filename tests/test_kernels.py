@@ -296,7 +296,7 @@ def test_text__amounts_are_exact_to_the_last_dong(text: str, value: Any) -> None
 
 def test_wire__transfer_ids_have_ten_digits() -> None:
     numbers = np.array([1, 0, 4_294_967_280, 1_234_567_890], np.uint32)
-    offsets, data = np.empty(5, np.int32), np.full(48, 120, np.uint8)
+    offsets, data = np.empty(5, np.int32), np.full(48 + 40, 120, np.uint8)
     given = np.array([1, 0, 1, 1], np.uint8)
     prefix = np.frombuffer(b"P-", np.uint8)
     assert _wire.transfer_ids(prefix, numbers, given, offsets, data) == 36

@@ -1179,7 +1179,6 @@ RICH_FILES = (
     "batches/000001/lines.parquet",
     "batches/000001/held.parquet",
     "batches/000001/positions.parquet",
-    "batches/000001/postings.json",
     "batches/000001/settlement.json",
     "batches/000001/manifest.json",
     f"batches/000001/clearing/{BANK}.parquet",

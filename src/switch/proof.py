@@ -39,6 +39,7 @@ class _Batch:
         self.name = f"{row['seq']:06d}"
         self.folder = home.folder("batches", row["seq"])
         self.manifest = msgspec.json.decode(row["manifest"])
+        self.postings: list[list[Any]] = []
 
 
 class Verifier:
@@ -189,6 +190,7 @@ class Verifier:
     def _row(self, batch: _Batch, subject: str) -> Iterator[Check]:
         """What the catalog says of a batch is what its manifest says."""
         manifest = msgspec.json.decode((batch.folder / "manifest.json").read_bytes())
+        batch.postings = manifest.pop("postings")
         yield compare("catalog", f"{subject}, manifest", manifest, batch.manifest)
         row, declared = batch.row, manifest["declared"]
         found = {name: declared[name] for name in ("source", "batch_id", "value_date")}
@@ -288,7 +290,7 @@ class Verifier:
         rooms = batch.manifest.get("rooms", {})
         over = [code for code, room in rooms.items() if nets.get(code, 0) < min(-room, 0)]
         yield Check("caps", f"cycle {cycle}", f"{over[0]} owes more than it may" if over else "")
-        postings = msgspec.json.decode((batch.folder / "postings.json").read_bytes())
+        postings = batch.postings
         live = self.home.rows(
             "SELECT * FROM postings WHERE batch = ? ORDER BY seq", batch.row["seq"]
         )

@@ -168,6 +168,7 @@ class Home:
                     _write_checkpoint(path, db, aside)
                     _sign(path, db)
                 sync_file(aside)
+                journal.unlink(missing_ok=True)
                 # Everything else stands before the catalog makes a home of the folder.
                 sync_folder(path)
                 for folder in made:
@@ -427,12 +428,12 @@ def heads(db: sqlite3.Connection) -> tuple[int, str, int, str]:
 
 
 def _write_checkpoint(home: Path, db: sqlite3.Connection, catalog: Path | None = None) -> None:
-    """Note the last records beside the catalog, whole or not at all."""
+    """Note the last records beside the catalog, whole or not at all. The new name is not synced:
+    after a power cut an older checkpoint may stand there, and the next writer mends it."""
     digest = digest_of(catalog or home / CATALOG)
     aside = home / "checkpoint.new"
     write_durably(aside, msgspec.json.encode(Checkpoint(*heads(db), digest)))
     aside.rename(home / "checkpoint")
-    sync_folder(home)
 
 
 def write_durably(path: Path, content: bytes) -> None:
@@ -514,7 +515,8 @@ def _connect(path: Path) -> sqlite3.Connection:
     (its reset can lose a commit before 3.51.3)."""
     db = sqlite3.connect(path, isolation_level=None)
     db.row_factory = sqlite3.Row
-    db.execute("PRAGMA journal_mode = DELETE")
+    # The journal keeps its name, which is then synced once in the life of a home.
+    db.execute("PRAGMA journal_mode = TRUNCATE")
     db.execute("PRAGMA synchronous = EXTRA")
     db.execute("PRAGMA foreign_keys = ON")
     # Nothing of a transaction reaches the catalog before its COMMIT.
@@ -524,13 +526,15 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 @contextlib.contextmanager
 def _transaction(db: sqlite3.Connection) -> Iterator[None]:
-    folder = Path(db.execute("PRAGMA database_list").fetchone()["file"]).parent
+    catalog = Path(db.execute("PRAGMA database_list").fetchone()["file"])
+    named = catalog.with_name(f"{catalog.name}-journal").exists()
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
         # The journal must be found after a power cut. SQLite syncs its name too, but goes on
         # where that fails.
-        sync_folder(folder)
+        if not named:
+            sync_folder(catalog.parent)
         db.execute("COMMIT")
     except BaseException:
         with contextlib.suppress(sqlite3.Error):
