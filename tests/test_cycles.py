@@ -12,7 +12,18 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from scene import answers, command, line, participant, people_table, person, run, tree_digest
+from scene import (
+    answers,
+    command,
+    line,
+    participant,
+    payment_table,
+    people_table,
+    person,
+    run,
+    tree_digest,
+    write_table,
+)
 
 import switch
 from switch import timeline
@@ -323,6 +334,9 @@ def test_settle__the_command_says_what_moved(tmp_path: Path) -> None:
     with make(tmp_path / "h", Settings()) as engine:
         pass
     home = tmp_path / "h"
+    table = write_table(payment_table(lines("A > B 1", 40)), tmp_path / "t.parquet", batch_id="T")
+    said = command("--json", "--config", config, "run", home, table)
+    assert said.document["batches"][0]["cycle"] == "20261125-000001", "a run brings no calendar"
     said = command("--json", "--config", config, "directory", home)
     assert said.document["settings"]["cutoffs"] == ["11:00"]
     assert said.document["settings"]["clearing_limit"] == 500_000_000
