@@ -221,7 +221,7 @@ class Closing:
         )
         if self.slot is not None:
             yield (
-                "INSERT INTO cycles VALUES (?, ?, 'OPEN', '', '') ON CONFLICT DO NOTHING",
+                "INSERT INTO cycles VALUES (?, ?, 'OPEN', '', '', '') ON CONFLICT DO NOTHING",
                 self.slot,
             )
         yield from keep_positions(self.cycle, cycle)

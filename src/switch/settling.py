@@ -162,20 +162,31 @@ def close(home: Home, directory: Directory, cycle: str, closes: str, at: str) ->
         answer: dict[str, Any] = msgspec.json.decode(rows[0]["answer"])
         return answer
     if not rows or rows[0]["state"] == "OPEN":
-        nets = Standing(home, directory).nets_of(cycle)
+        request = _request(home, directory, cycle)
+        text = msgspec.json.encode(request, order="sorted").decode()
         home.commit(
             at=at,
             kind="cycle",
-            detail={"cycle": cycle, "state": "CLOSED", "nets": nets},
+            detail={"cycle": cycle, "state": "CLOSED", "closes": closes, "request": request},
             statements=[
                 (
-                    "INSERT INTO cycles VALUES (?, ?, 'CLOSED', ?, '')"
-                    " ON CONFLICT (cycle) DO UPDATE SET state = 'CLOSED', at = excluded.at",
-                    (cycle, closes, at),
+                    "INSERT INTO cycles VALUES (?, ?, 'CLOSED', ?, ?, '')"
+                    " ON CONFLICT (cycle) DO UPDATE"
+                    " SET state = 'CLOSED', at = excluded.at, request = excluded.request",
+                    (cycle, closes, at, text),
                 )
             ],
         )
     return _answer(directory, cycle, "CLOSED", at, {})
+
+
+def _request(home: Home, directory: Directory, cycle: str) -> dict[str, Any]:
+    """settlement.json of a cycle. It is kept as it was asked: who stands in it may leave later."""
+    nets = Standing(home, directory).nets_of(cycle)
+    batches = home.rows("SELECT batch_id FROM batches WHERE cycle = ? ORDER BY seq", cycle)
+    day = f"{cycle[:4]}-{cycle[4:6]}-{cycle[6:8]}"
+    named = [row["batch_id"] for row in batches]
+    return settlement.request(directory, cycle, day, nets, batches=named)
 
 
 def settle(
@@ -311,22 +322,15 @@ def not_exported(home: Home, out: Path) -> list[dict[str, Any]]:
     return found
 
 
-def export(home: Home, directory: Directory, answer: dict[str, Any], out: Path) -> None:
+def export(home: Home, answer: dict[str, Any], out: Path) -> None:
     """Positions, request and answer of a cycle in out/cycles/<cycle>; each file lands whole."""
     cycle = answer["cycle"]
     folder = out / "cycles" / cycle
     rows = home.rows("SELECT * FROM positions WHERE cycle = ? ORDER BY participant", cycle)
-    nets: dict[str, int] = {}
-    for row in rows:
-        nets[row["settled_by"]] = nets.get(row["settled_by"], 0) + row["net"]
-    batches = home.rows("SELECT batch_id FROM batches WHERE cycle = ? ORDER BY seq", cycle)
-    day = f"{cycle[:4]}-{cycle[4:6]}-{cycle[6:8]}"
-    request = settlement.request(
-        directory, cycle, day, dict(sorted(nets.items())), batches=[r["batch_id"] for r in batches]
-    )
+    (kept,) = home.rows("SELECT request FROM cycles WHERE cycle = ?", cycle)
     with landing(folder / "positions.parquet") as aside:
         write_table(aside, positions_table([tuple(row)[1:] for row in rows]))
-    documents = {"settlement": request, "answer": answer}
+    documents = {"settlement": msgspec.json.decode(kept["request"]), "answer": answer}
     for name, content in documents.items():
         with landing(folder / f"{name}.json") as aside:
             write_json(aside, content)

@@ -56,7 +56,7 @@ CREATE TABLE files (
     path TEXT PRIMARY KEY, sha256 TEXT NOT NULL, bytes INTEGER NOT NULL) STRICT;
 CREATE TABLE cycles (
     cycle TEXT PRIMARY KEY, closes TEXT NOT NULL, state TEXT NOT NULL, at TEXT NOT NULL,
-    answer TEXT NOT NULL) STRICT;
+    request TEXT NOT NULL, answer TEXT NOT NULL) STRICT;
 CREATE TABLE positions (
     cycle TEXT NOT NULL, participant TEXT NOT NULL, settled_by TEXT NOT NULL,
     credit_count INTEGER NOT NULL, credit_sum INTEGER NOT NULL, debit_count INTEGER NOT NULL,
