@@ -195,6 +195,8 @@ def test_settle__a_cycle_with_nothing_in_it_settles_as_nothing(tmp_path: Path) -
         assert engine.settle("20261125-1") == [answer], "the stored answer"
         with pytest.raises(UsageError, match="no cycle"):
             engine.settle("20261125-9")
+        with pytest.raises(UsageError, match="ISO 8601"):
+            engine.settle(at="noon")
     assert switch.verify(tmp_path / "h")
 
 
@@ -285,6 +287,20 @@ def test_settle__a_loss_that_others_cannot_bear_waits(tmp_path: Path) -> None:
     with short(tmp_path / "h", "share") as engine:
         [answer] = engine.settle()
         assert (answer["state"], answer["short"]) == ("CLOSED", {"B": "9"})
+    assert switch.verify(tmp_path / "h")
+
+
+def test_settle__a_loss_among_defaulters_alone_waits(tmp_path: Path) -> None:
+    """A had to pay B alone, who lacks funds itself: nobody is there to bear what A lacks."""
+    settings = Settings(cutoffs=("11:00",), insufficient_funds="share")
+    with make(tmp_path / "h", settings, {"A": 50, "B": 100}) as engine:
+        run(engine, lines("A > B 50\nB > C 100"), "X")
+        engine.change_directory(balances=table_of({"A": 20, "B": 0}))
+        before = balances_of(engine)
+        [answer] = engine.settle()
+        assert (answer["state"], answer["rule"]) == ("CLOSED", "wait")
+        assert (answer["short"], answer["shares"]) == ({"A": "30", "B": "50"}, {})
+        assert balances_of(engine) == before
     assert switch.verify(tmp_path / "h")
 
 

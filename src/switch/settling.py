@@ -201,6 +201,7 @@ def settle(
     paid, parts = dict(nets), {}
     if short and settings.insufficient_funds == "share":
         parts = _loss_shares(home, cycle, short)
+    if parts:
         for code, missing in short.items():
             paid[code] += missing
         for code, part in parts.items():
