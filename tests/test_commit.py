@@ -6,6 +6,7 @@ themselves, so that a mistake in one of them is named.
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import sys
@@ -179,3 +180,23 @@ def test_settlement__a_cap_may_be_reached_and_not_passed(
     assert reasons(batch) == ["AM23" if waits else None]
     moved = {} if waits else {BANK: 1_000_001, TREASURY: -1_000_001}
     assert batch.summary["settlement"]["nets"] == moved
+
+
+@pytest.mark.parametrize("count", [1, store.SYNC_TOGETHER_MIN - 1, store.SYNC_TOGETHER_MIN, 40])
+def test_sync__every_file_is_synced_and_a_failure_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """However many files there are, and whether they are synced one by one or side by side."""
+    paths = [tmp_path / str(i) for i in range(count)]
+    synced: list[Path] = []
+    monkeypatch.setattr(store, "sync_file", synced.append)
+    store._sync_files(paths)
+    assert sorted(synced) == sorted(paths)
+
+    def fail(path: Path) -> None:
+        if path == paths[-1]:
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(store, "sync_file", fail)
+    with pytest.raises(OSError, match="Input/output"):
+        store._sync_files(paths)

@@ -237,8 +237,7 @@ CLOSING = [
 ]  # fmt: skip
 
 STORE = [
-    ("files are not synced", "            sync_file(path)\n        for path in sorted",
-     "        for path in sorted", SYNCED),
+    ("files are not synced", "        _sync_files(paths)\n", "", SYNCED),
     ("the batch's folder is not synced", "        sync_folder(draft)\n", "", SYNCED),
     ("the renamed folder is not synced", "rename(folder)\n        sync_folder(folder.parent)\n",
      "rename(folder)\n", SYNCED),
