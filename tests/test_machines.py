@@ -37,7 +37,7 @@ from scene import (
 )
 
 from switch.errors import EnvironmentFailed, VerificationFailed
-from switch.sim.auditor import Table
+from switch.sim.expected import Table
 from switch.sim.faults import Crash, Faults
 from switch.sim.life import Change, Fault, Nation, OldCatalog, Payday, Register, Reopen, content_of
 from switch.sim.lockstep import Lockstep

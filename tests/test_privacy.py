@@ -67,7 +67,7 @@ def singing(content: bytes) -> list[bytes]:
 
 
 NAMING = re.compile(
-    r"(.*/)?clearing/[^/]+\.(parquet|arrow)|(.*/)?held\.parquet|registers/.*|.*/\.draft.*"
+    r"(.*/)?clearing/[^/]+\.(parquet|arrow)|(.*/)?(held|cleared)\.parquet|registers/.*|.*/\.draft.*"
 )
 """Files of a home that are there to name people: what receivers get, lines that wait, registers."""
 

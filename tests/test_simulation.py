@@ -26,11 +26,24 @@ from scene import (
 )
 
 import switch
-from switch import closing, cycles, engine, netting, paid, proof, road, segment, settlement, store
+from switch import (
+    closing,
+    cycles,
+    engine,
+    netting,
+    paid,
+    proof,
+    recasting,
+    road,
+    segment,
+    settlement,
+    store,
+)
 from switch._core import Core
 from switch.reason import Reason
 from switch.sim import faults, simulate
-from switch.sim.auditor import Auditor, Table
+from switch.sim.auditor import Auditor
+from switch.sim.expected import Table
 from switch.sim.life import Fault
 from switch.sim.simulate import Failure, live, live_twice, script_of
 
@@ -167,6 +180,28 @@ def _reserves_are_forgotten(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(settlement, "net_reserves", lambda *_: [])
 
 
+def _recasts_leave_entitlements_taken(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(recasting, "_free", lambda *_: {})
+
+
+def _recasts_leave_positions_open(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(recasting, "reversals", lambda *_: [])
+
+
+def _recast_lines_are_retried_last(patch: pytest.MonkeyPatch) -> None:
+    """In the order of their line numbers alone."""
+    patch.setattr(recasting, "IDENTITY", [("line_no", "ascending"), ("batch", "ascending")])
+
+
+def _only_the_first_defaulter_is_taken_out(patch: pytest.MonkeyPatch) -> None:
+    unwind = recasting.unwind_cycle
+
+    def one(home: Any, cycle: str, nets: Any, short: dict[str, int], _: Any) -> Any:
+        return unwind(home, cycle, nets, short, lambda after: {})
+
+    patch.setattr(recasting, "unwind_cycle", one)
+
+
 def _other_content_is_answered(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(engine.Engine, "_answer", lambda e, known, *_: e._batch(known, replayed=True))
 
@@ -260,6 +295,10 @@ PLANTED = [
     _what_waits_is_not_released,
     _a_closed_cycle_takes_lines,
     _reserves_are_forgotten,
+    _recasts_leave_entitlements_taken,
+    _recasts_leave_positions_open,
+    _recast_lines_are_retried_last,
+    _only_the_first_defaulter_is_taken_out,
     _other_content_is_answered,
     _a_replay_is_run_again_on_paper,
     _files_are_not_synced,

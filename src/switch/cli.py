@@ -355,6 +355,12 @@ def settle(
                 click.echo(f"  {code} lacks {int(missing):,} dong")
             for code, part in answer["shares"].items():
                 click.echo(f"  {code} bears {int(part):,} dong")
+            for code, told in answer.get("recalled", {}).items():
+                lines = "1 line" if told["count"] == 1 else f"{told['count']:,} lines"
+                what = f"{lines} of {int(told['sum']):,} dong: see recall/{code}.parquet"
+                click.echo(f"  {code} is not to credit {what}")
+            for code in answer["turned_payer"]:
+                click.echo(f"  {code} pays by that, and was not to")
         if not answers:
             click.echo("no cycle waits for settlement")
 

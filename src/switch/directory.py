@@ -35,7 +35,8 @@ PARTICIPANTS_MAX = 1024
 DEBTORS_MAX = 60_000
 BENEFITS_MAX = 1024
 NO_LIMIT = 2**63 - 1
-FUNDS_RULES = ("wait", "share")
+RECAST = "recast"
+FUNDS_RULES = ("wait", "share", RECAST)
 _CUTOFF = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 PRIORITY_LAST = 9
 """Classes of priority are 1 to this one, which is that of a programme without."""

@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from switch import paid, road, segment, settlement, settling, signing
+from switch import paid, recasting, road, segment, settlement, settling, signing
 from switch._core import Core
 from switch.batch import TableReader, open_table, shown
 from switch.cycles import Calendar, Slot
@@ -37,8 +37,6 @@ from switch.store import Home
 ROOM_A_LINE, ROOM_TIMES_FILE = 80, 4
 """Bytes that a line takes in a batch and its copies (60 of a simulated nation), and how often a
 run writes its table at most, for a table of fewer bytes a line."""
-ROOM_SPARE = 1 << 22
-"""Bytes for small files by receiver, and for the catalog and its journal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +253,7 @@ class Engine:
             )
         }
         bits = 8 * paid.words_of(register.rows) * (len(old) + len(history))
-        self.home.require_room(register.nbytes + bits + ROOM_SPARE)
+        self.home.require_room(register.nbytes + bits + settling.ROOM_SPARE)
         statements: list[tuple[str, tuple[Any, ...]]] = [
             ("DELETE FROM paid WHERE origin = 'history'", ()),
             ("DELETE FROM files WHERE path LIKE 'registers/%'", ()),
@@ -417,13 +415,7 @@ class Engine:
         is_file = isinstance(table, str | Path)
         size = ROOM_TIMES_FILE * Path(table).stat().st_size if is_file else _bytes_of(table)
         lines = min(ROOM_A_LINE * declared.count, size) if size else ROOM_A_LINE * declared.count
-        held = f"batches/{self.home.next_batch() - 1:06d}/held.parquet"
-        kept = self.home.rows(
-            "SELECT coalesce(sum(bytes), 0) AS bytes FROM files"
-            " WHERE path = ? OR path IN (SELECT path FROM paid WHERE origin = 'cleared')",
-            held,
-        )
-        return int(lines + ROOM_TIMES_FILE * kept[0]["bytes"]) + ROOM_SPARE
+        return lines + ROOM_TIMES_FILE * recasting.bytes_again(self.home) + settling.ROOM_SPARE
 
     def _answer(self, known: Any, reader: TableReader, declared: Declared) -> Batch:
         """The stored answer to a table that was run before."""

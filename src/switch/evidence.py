@@ -17,11 +17,13 @@ import msgspec
 
 from switch import signing
 from switch.errors import UsageError
+from switch.recasting import recasts
 from switch.segment import digest_of, json_of
 from switch.store import (
     CATALOG,
     GENESIS,
     KEY_MARK,
+    KINDS,
     SIGNED,
     SIGNING_KEY,
     SIGNING_PUB,
@@ -202,7 +204,7 @@ def strangers(home: Home) -> list[str]:
     folders = {"/".join(path.split("/")[:2]) for path in named}
     return sorted(
         path
-        for kind in ("batches", "registers")
+        for kind in KINDS
         for file in (home.path / kind).rglob("*")
         if file.is_file()
         and (path := file.relative_to(home.path).as_posix()) not in named
@@ -220,7 +222,7 @@ def files(home: Home, records: Records, faults: dict[str, str]) -> Iterator[Chec
     extra = strangers(home)
     yield Check("files", "no strangers", f"{extra[0]} is not in the catalog" if extra else "")
     audited: dict[str, str] = {}
-    for _, detail in records.details("batch", "register"):
+    for _, detail in records.details("batch", "register", "settlement"):
         audited |= detail["files"]
     differ = [row["path"] for row in rows if audited.get(row["path"]) != row["sha256"]]
     yield Check(
@@ -254,6 +256,17 @@ def _copies_fault(home: Home) -> str:
             if content != json_of(msgspec.json.decode(row[column])):
                 shown = copy.relative_to(home.path).as_posix()
                 return f"{shown} is no copy of what was committed: settle the cycle again"
+    return _recall_fault(home)
+
+
+def _recall_fault(home: Home) -> str:
+    for recast in recasts(home):
+        folder = home.path / "out" / "cycles" / recast.cycle
+        for name, sha256 in home.digests(home.path / recast.folder).items():
+            copy = folder / name
+            if name.startswith("recall/") and copy.is_file() and digest_of(copy) != sha256:
+                shown = copy.relative_to(home.path).as_posix()
+                return f"{shown} is no copy of the committed file: settle the cycle again"
     return ""
 
 

@@ -19,10 +19,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from switch import paid, sums
+from switch import paid, recasting, sums, undone
 from switch.errors import HomeLocked, UsageError, VerificationFailed
 from switch.evidence import Check, Records, compare, file_faults, files
 from switch.reason import CLEARED, REASONS_COUNT, RULES, Reason, status_of
+from switch.recasting import Recast
 from switch.segment import digest_of, read_segment, segment_at
 from switch.signing import Signed, departure, read_checkpoints, require_signed
 from switch.store import CATALOG, Home, read_checkpoint
@@ -78,6 +79,7 @@ class Verifier:
         for row in self.home.rows("SELECT * FROM registers ORDER BY seq"):
             if "paid" in msgspec.json.decode(row["manifest"])["counts"]:
                 self.history_since = row["seq"]
+        recasts = recasting.recasts(self.home)
         for row in self.home.rows("SELECT * FROM batches ORDER BY seq"):
             if f"batches/{row['seq']:06d}" in broken:
                 continue
@@ -85,6 +87,9 @@ class Verifier:
                 yield from self._batch(_Batch(self.home, row))
             except (OSError, pa.ArrowException, KeyError, IndexError, ValueError) as error:
                 yield Check("files", f"batch {row['seq']}", f"cannot be read: {error}")
+            for recast in recasts:
+                if recast.after == row["seq"] and not broken:
+                    yield from self._recast(recast)
         if broken:
             return  # What follows adds up all batches.
         yield from self._paid_bits()
@@ -340,7 +345,8 @@ class Verifier:
                 audited[cycle]["at"] = row["at"]
             elif row["kind"] == "settlement":
                 settled = {"state": "SETTLED", "at": row["at"], "answer": detail["answer"]}
-                audited[cycle] = audited.get(cycle, {}) | settled
+                again = {"request": detail["request"]} if "request" in detail else {}
+                audited[cycle] = audited.get(cycle, {}) | settled | again
             postings.setdefault(cycle, []).extend(detail.get("postings", []))
         stored: dict[str, dict[str, Any]] = {}
         for row in self.home.rows("SELECT * FROM cycles"):
@@ -425,6 +431,35 @@ class Verifier:
         if stored != list(self.waiting):
             fault = "the lines that wait are not those that were held and did not move"
         yield Check("held lines", subject, fault)
+
+    def _recast(self, recast: Recast) -> Iterator[Check]:
+        """What went back is what defaulters had cleared, and is free, waiting and owed no more."""
+        yield from undone.checks(self.home, recast)
+        folder = self.home.path / recast.folder
+        went = pq.read_table(folder / "lines.parquet")
+        fault = ""
+        for key in went.group_by(["benefit", "period"]).aggregate([]).to_pylist():
+            mine = pc.and_(
+                pc.equal(went["benefit"], key["benefit"]), pc.equal(went["period"], key["period"])
+            )
+            rows = np.asarray(went["row"].filter(mine))
+            bits = self._bits((key["benefit"], key["period"]), int(rows.max()) + 1)
+            if not bits[rows].all():
+                fault = f"an entitlement of {key['benefit']} {key['period']} was not taken"
+            bits[rows] = False
+        yield Check("I6 entitlements are free", f"recast {recast.number}", fault)
+        pairs = went.group_by(["debtor_agent", "participant"])
+        for row in pairs.aggregate([("amount", "sum"), ([], "count_all")]).to_pylist():
+            for code, first in ((row["participant"], 0), (row["debtor_agent"], 2)):
+                whole = self.positions[recast.cycle][code]
+                whole[first] -= row["count_all"]
+                whole[first + 1] -= row["amount_sum"]
+        back = zip(went["batch"].to_pylist(), went["line_no"].to_pylist(), strict=True)
+        self.waiting = dict(sorted((self.waiting | dict.fromkeys(back)).items()))
+        stored = pq.read_table(folder / "held.parquet", columns=["batch", "line_no"])
+        lines = list(zip(stored["batch"].to_pylist(), stored["line_no"].to_pylist(), strict=True))
+        fault = "" if lines == list(self.waiting) else "those that wait are others"
+        yield Check("held lines", f"recast {recast.number}", fault)
 
     def _paid_bits(self) -> Iterator[Check]:
         named = {row["path"] for row in self.home.rows("SELECT path FROM paid")}

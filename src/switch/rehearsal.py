@@ -26,8 +26,9 @@ from switch.directory import Directory
 from switch.engine import Batch, Engine
 from switch.errors import InputRefused
 from switch.reason import Reason
+from switch.recasting import queue_of
 from switch.segment import Groups, segment_at
-from switch.store import CATALOG, Home
+from switch.store import CATALOG, KINDS, Home
 
 
 class Payment(NamedTuple):
@@ -102,8 +103,9 @@ def _copy_of(home: Path) -> Iterator[Path]:
         with Home(home, writing=False):
             for name in (CATALOG, "checkpoint", "key", "lock"):
                 shutil.copyfile(home / name, copy / name)
-            for kind in ("batches", "registers"):
-                shutil.copytree(home / kind, copy / kind, copy_function=link)
+            for kind in KINDS:
+                if (home / kind).exists():
+                    shutil.copytree(home / kind, copy / kind, copy_function=link)
         yield copy
 
 
@@ -159,11 +161,10 @@ def _room_after(last: Batch | None) -> dict[str, int]:
 
 def _waiting(home: Home, directory: Directory) -> list[Payment]:
     """Lines that wait for cover when all is through, oldest first."""
-    last = home.next_batch() - 1
-    path = home.folder("batches", last) / "held.parquet"
-    if not path.exists():
+    queue = queue_of(home)
+    if queue is None:
         return []
-    held = pq.read_table(path, columns=["batch", "line_no"])
+    held = pq.read_table(home.path / queue[0], columns=["batch", "line_no"])
     settled_by = {p.participant: p.settled_by for p in directory.participants}
     priority = {p.benefit: p.priority for p in directory.programmes}
     found = []
@@ -185,12 +186,13 @@ def _waiting(home: Home, directory: Directory) -> list[Payment]:
 
 
 def _answers(folder: Path, numbers: Any) -> Iterator[dict[str, Any]]:
-    """Of a batch's lines with these numbers those that were held for want of cover."""
+    """Of a batch's lines with these numbers those that were held for want of cover, or cleared: a
+    cleared line that waits now was taken out of its cycle by a recast."""
     status, lines = Groups(segment_at(folder, "status")), Groups(folder / "lines.parquet")
     for group in range(len(lines)):
         inner = lines.read(group, ["amount", "benefit", "debtor_agent", "reason_number"])
         answer = status.read(group, ["line_no", "participant"])
-        wanted = np.asarray(inner["reason_number"]) == Reason.COVER_MISSING
+        wanted = np.isin(np.asarray(inner["reason_number"]), (Reason.COVER_MISSING, Reason.NONE))
         wanted &= np.isin(np.asarray(answer["line_no"]), numbers)
         at = np.flatnonzero(wanted)
         for one, other in zip(inner.take(at).to_pylist(), answer.take(at).to_pylist(), strict=True):

@@ -33,6 +33,7 @@ from switch.batch import regular_file
 from switch.directory import Settings
 from switch.engine import Engine
 from switch.errors import InputRefused, UsageError, VerificationFailed
+from switch.recasting import recasts
 from switch.schema import PAYMENT
 from switch.segment import FORMS, Groups, digest_of, read_segment
 from switch.store import CATALOG, Home
@@ -51,6 +52,11 @@ def replay(
     """
     with Home(Path(path), writing=False) as home:
         row = batch_row(home, batch)
+        if any(recast.after < row["seq"] for recast in recasts(home)):
+            raise UsageError(
+                f"a recast took lines out of a cycle before batch {batch!r} was run; replay derives"
+                " batches from before the first recast alone"
+            )
         manifest = msgspec.json.decode(row["manifest"])
         _require_its_table(table, row, batch)
         folder = _register_folder(home, manifest["register"], register)

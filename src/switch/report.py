@@ -74,6 +74,17 @@ HELD_SCHEMA = pa.schema(
     ]
 )
 
+CLEARED_SCHEMA = pa.schema(
+    [
+        *HELD_SCHEMA,
+        pa.field("row", pa.uint32(), nullable=False),
+        pa.field("transfer_id", pa.string(), nullable=False),
+        pa.field("participant", pa.string(), nullable=False),
+        pa.field("debtor_agent", pa.string(), nullable=False),
+    ]
+)
+"""Lines that cleared, as they came and as they were routed, where a recast may send them back."""
+
 _STATUS_NAMES = sorted({status_of(number) for number in range(REASONS_COUNT)})
 _STATUSES = pa.array(_STATUS_NAMES)
 _STATUSES_OPEN = pa.array([CLEARED if n == status_of(Reason.NONE) else n for n in _STATUS_NAMES])

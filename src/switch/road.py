@@ -17,14 +17,14 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from switch import paid, segment, waiting
+from switch import paid, recasting, segment, waiting
 from switch._core import Core
 from switch._wire import transfer_ids
 from switch.batch import TableReader, open_table
 from switch.closing import Closing
 from switch.columns import Texts
 from switch.cycles import Calendar, Slot
-from switch.directory import Directory, Settings, provinces
+from switch.directory import RECAST, Directory, Settings, provinces
 from switch.dispatch import Cleared, Dispatch
 from switch.errors import InputRefused
 from switch.intake import Declared, Intake, Lines
@@ -32,6 +32,7 @@ from switch.overlap import Behind, ahead
 from switch.reason import Reason
 from switch.register import Masks, Register, name_keys
 from switch.report import (
+    CLEARED_SCHEMA,
     HELD_SCHEMA,
     LINES,
     REPRESENTED,
@@ -180,6 +181,7 @@ class Run(Closing):
         self.lines = segment.Segment(draft / "lines.parquet", LINES, STYLES)
         self.held: segment.Segment | None = None
         self.represented: segment.Segment | None = None
+        self.cleared: segment.Segment | None = None
 
     def _segments(self) -> dict[str, segment.Segment | None]:
         return {
@@ -187,6 +189,7 @@ class Run(Closing):
             "lines.parquet": self.lines,
             "held.parquet": self.held,
             "represented.parquet": self.represented,
+            "cleared.parquet": self.cleared,
         }
 
     def _abandon(self) -> None:
@@ -275,11 +278,17 @@ class Run(Closing):
     def _answer_lines(
         self, lines: Lines, reason: Any, row: Any, participant: Any, transfer: Any
     ) -> None:
-        self.status.append(self._status_columns(lines, reason, row, participant, transfer))
-        self.lines.append(
-            self.columns.lines(row, lines.amount, lines.benefit, lines.month, lines.debtor, reason)
-        )
+        status = self._status_columns(lines, reason, row, participant, transfer)
+        inner = self._line_columns(lines, reason, row)
+        self.status.append(status)
+        self.lines.append(inner)
         self._hold(np.uint32(self.seq), lines, reason)
+        self._keep(np.uint32(self.seq), lines, reason, status | inner)
+
+    def _line_columns(self, lines: Lines, reason: Any, row: Any) -> dict[str, Any]:
+        return self.columns.lines(
+            row, lines.amount, lines.benefit, lines.month, lines.debtor, reason
+        )
 
     def _status_columns(
         self, lines: Lines, reason: Any, row: Any, participant: Any, transfer: tuple[Any, Any]
@@ -302,11 +311,10 @@ class Run(Closing):
 
     def _represent(self) -> waiting.Tally:
         """Try the lines that wait, oldest first, before the table's own; their tally."""
-        name = f"batches/{self.seq - 1:06d}/held.parquet"
-        digest = self.home.digest(name)
-        if digest is None:
+        queue = recasting.queue_of(self.home)
+        if queue is None:
             return self.core.tally()
-        path = self.home.path / name
+        path, digest = self.home.path / queue[0], queue[1]
         self.represented = segment.Segment(self.draft / "represented.parquet", REPRESENTED, STYLES)
         if not self.rooms:
             for batch, lines, (reason, row, participant, account) in self._held_lines(path, digest):
@@ -348,18 +356,33 @@ class Run(Closing):
     def _answer_held(
         self, batch: Any, lines: Lines, reason: Any, row: Any, participant: Any, transfer: Any
     ) -> None:
-        moved = np.flatnonzero(~is_held(reason) & (batch != self.seq))
-        if len(moved):
-            assert self.represented is not None
+        gone = ~is_held(reason)
+        moved = np.flatnonzero(gone & (batch != self.seq))
+        if gone.any():
             columns = {
                 "batch": pa.array(batch.astype(np.uint32)),
                 **self._status_columns(lines, reason, row, participant, transfer),
-                **self.columns.lines(
-                    row, lines.amount, lines.benefit, lines.month, lines.debtor, reason
-                ),
+                **self._line_columns(lines, reason, row),
             }
+            self._keep(batch, lines, reason, columns)
+        if len(moved):
+            assert self.represented is not None
             self.represented.append({name: c.take(pa.array(moved)) for name, c in columns.items()})
         self._hold(batch, lines, reason)
+
+    def _keep(self, batch: Any, lines: Lines, reason: Any, answer: dict[str, Any]) -> None:
+        """Lines that clear, as they came: a recast of their cycle may send them back."""
+        alive = np.flatnonzero(reason == Reason.NONE)
+        if self.slot is None or self.settings.insufficient_funds != RECAST or not len(alive):
+            return
+        if self.cleared is None:
+            path = self.draft / "cleared.parquet"
+            self.cleared = segment.Segment(path, CLEARED_SCHEMA, STYLES)
+        chosen, kept = pa.array(alive), held_rows(batch, lines.raw, alive)
+        for field in CLEARED_SCHEMA:
+            if field.name not in kept:
+                kept[field.name] = answer[field.name].take(chosen).cast(field.type)
+        self.cleared.append(kept)
 
     def _release(self) -> None:
         """Lines that wait for cover go now, as far as the table's receipts have made room."""

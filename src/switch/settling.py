@@ -6,26 +6,29 @@ Everything here is tens of rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import shutil
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from switch import settlement
+from switch import recasting, settlement
 from switch.cycles import is_past
-from switch.directory import Directory, Settings
+from switch.directory import RECAST, Directory, Settings
 from switch.disk import landing
 from switch.errors import InputRefused
 from switch.liquidity.unwind import share_loss
 from switch.report import positions_table, write_table
 from switch.schema import CURRENCY
-from switch.segment import json_of, write_json
+from switch.segment import json_of, new_file, write_json
 from switch.settlement import Posting, Reserve
-from switch.store import Home
+from switch.store import RECASTS, Home
 
 LIQUIDITY = "P14"
 """Step of the domain's table: money comes to a settlement account, or leaves it."""
+ROOM_SPARE = 1 << 22
+"""Bytes for small files by receiver, and for the catalog and its journal."""
 Statements = list[tuple[str, tuple[Any, ...]]]
 
 
@@ -162,7 +165,7 @@ def close(home: Home, directory: Directory, cycle: str, closes: str, at: str) ->
         answer: dict[str, Any] = msgspec.json.decode(rows[0]["answer"])
         return answer
     if not rows or rows[0]["state"] == "OPEN":
-        request = _request(home, directory, cycle)
+        request = _request(home, directory, cycle, Standing(home, directory).nets_of(cycle))
         text = msgspec.json.encode(request, order="sorted").decode()
         home.commit(
             at=at,
@@ -180,9 +183,8 @@ def close(home: Home, directory: Directory, cycle: str, closes: str, at: str) ->
     return _answer(directory, cycle, "CLOSED", at, {})
 
 
-def _request(home: Home, directory: Directory, cycle: str) -> dict[str, Any]:
+def _request(home: Home, directory: Directory, cycle: str, nets: dict[str, int]) -> dict[str, Any]:
     """settlement.json of a cycle. It is kept as it was asked: who stands in it may leave later."""
-    nets = Standing(home, directory).nets_of(cycle)
     batches = home.rows("SELECT batch_id FROM batches WHERE cycle = ? ORDER BY seq", cycle)
     day = f"{cycle[:4]}-{cycle[4:6]}-{cycle[6:8]}"
     named = [row["batch_id"] for row in batches]
@@ -198,6 +200,8 @@ def settle(
     nets = standing.nets_of(cycle)
     assert sum(nets.values()) == 0, "positions do not sum to zero"
     short = _short(standing, cycle, nets)
+    if short and settings.insufficient_funds == RECAST and recasting.is_possible(home, cycle):
+        return _recast(home, standing, cycle, nets, short, at)
     paid, parts = dict(nets), {}
     if short and settings.insufficient_funds == "share":
         parts = _loss_shares(home, cycle, short)
@@ -273,6 +277,72 @@ def _loss_shares(home: Home, cycle: str, short: dict[str, int]) -> dict[str, int
     return dict(sorted(found.items()))
 
 
+def _recast(
+    home: Home,
+    standing: Standing,
+    cycle: str,
+    nets: dict[str, int],
+    short: dict[str, int],
+    at: str,
+) -> dict[str, Any]:
+    """Settle a cycle without the payments of those who are short: their lines go back to wait, all
+    in the one commit by which the others settle. Returns the answer."""
+    directory = standing.directory
+    unwound = recasting.unwind_cycle(
+        home, cycle, nets, short, lambda after: _short(standing, cycle, after)
+    )
+    went, held = recasting.lines_of(home, directory, cycle, unwound.defaulters)
+    gone = recasting.positions_gone(directory, went)
+    left = dict(nets)
+    for _, settled_by, *_, net in gone:
+        left[settled_by] += net
+    assert left == unwound.nets, "lines and positions differ"
+    answer = _answer(
+        directory,
+        cycle,
+        "SETTLED",
+        at,
+        unwound.nets,
+        rule=RECAST,
+        short={code: str(missing) for code, missing in unwound.defaulters.items()},
+        turned_payer=unwound.turned,
+        vanished={code: str(sum_) for code, sum_ in unwound.vanished.items()},
+        recalled=recasting.recalled(went),
+    )
+    request = _request(home, directory, cycle, unwound.nets)
+    text = msgspec.json.encode(request, order="sorted").decode()
+    number, after = len(recasting.recasts(home)) + 1, home.next_batch() - 1
+    home.require_room(2 * (went.nbytes + held.nbytes + recasting.bytes_again(home)) + ROOM_SPARE)
+    with home.draft(RECASTS) as draft:
+        names = recasting.write(home, draft, went, held)
+        folder = home.folder(RECASTS, number)
+        bits = [
+            (
+                "INSERT OR REPLACE INTO paid VALUES ('cleared', ?, ?, ?)",
+                (*key, f"{RECASTS}/{folder.name}/{name}"),
+            )
+            for key, name in names.items()
+        ]
+        _commit(
+            home,
+            standing,
+            cycle,
+            unwound.nets,
+            answer,
+            at,
+            reversals=recasting.reversals(directory, went),
+            statements=[
+                *keep_positions(cycle, gone),
+                *bits,
+                ("UPDATE cycles SET request = ? WHERE cycle = ?", (text, cycle)),
+            ],
+            detail={"after": after, "request": request},
+            draft=draft,
+            folder=folder,
+        )
+    return answer
+
+
 def _commit(
     home: Home,
     standing: Standing,
@@ -280,17 +350,26 @@ def _commit(
     nets: dict[str, int],
     answer: dict[str, Any],
     at: str,
+    *,
+    reversals: Sequence[Posting] = (),
+    statements: Statements | None = None,
+    detail: dict[str, Any] | None = None,
+    draft: Path | None = None,
+    folder: Path | None = None,
 ) -> None:
+    """One transaction. reversals: postings that take lines out before; statements, detail, draft,
+    folder: what else a recast commits."""
     assert sum(nets.values()) == 0, "what is settled does not sum to zero"
     reserves = standing.reserves.get(cycle, [])
-    postings = settlement.settling_postings(standing.directory, cycle, nets, reserves)
+    settling = settlement.settling_postings(standing.directory, cycle, nets, reserves)
+    postings = [*reversals, *settling]
     after = settlement.apply(standing.balances, postings)
     settlement.require_settled(after, cycle)
     text = msgspec.json.encode(answer, order="sorted").decode()
     home.commit(
         at=at,
         kind="settlement",
-        detail={"cycle": cycle, "answer": answer, "postings": postings},
+        detail={"cycle": cycle, "answer": answer, "postings": postings, **(detail or {})},
         statements=[
             (
                 "UPDATE cycles SET state = 'SETTLED', at = ?, answer = ? WHERE cycle = ?",
@@ -299,7 +378,10 @@ def _commit(
             ("UPDATE batches SET state = 'SETTLED' WHERE cycle = ?", (cycle,)),
             *keep_postings(0, cycle, postings),
             *keep_balances(after),
+            *(statements or []),
         ],
+        draft=draft,
+        folder=folder,
     )
 
 
@@ -329,6 +411,12 @@ def export(home: Home, answer: dict[str, Any], out: Path) -> None:
     folder = out / "cycles" / cycle
     rows = home.rows("SELECT * FROM positions WHERE cycle = ? ORDER BY participant", cycle)
     (kept,) = home.rows("SELECT request FROM cycles WHERE cycle = ?", cycle)
+    for recast in recasting.recasts(home):
+        if recast.cycle == cycle:
+            for path in sorted((home.path / recast.folder / "recall").iterdir()):
+                with landing(folder / "recall" / path.name) as aside:
+                    new_file(aside).close()
+                    shutil.copyfile(path, aside)
     with landing(folder / "positions.parquet") as aside:
         write_table(aside, positions_table([tuple(row)[1:] for row in rows]))
     documents = {"settlement": msgspec.json.decode(kept["request"]), "answer": answer}

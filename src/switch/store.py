@@ -13,6 +13,7 @@ finality. What the catalog does not name does not exist: leftovers go to quarant
     HOME/key                secret of keyed hashes, by which ids are told apart in logs
     HOME/batches/000001/    one committed batch (docs/formats.md)
     HOME/registers/000001/  one version of the register
+    HOME/recasts/000001/    what one recast took out of a cycle
     HOME/quarantine/        what a crash left behind
 """
 
@@ -41,6 +42,9 @@ from switch.segment import digest_of, new_file, sync_file, sync_folder, write_ne
 FORMAT = 2
 CATALOG = "catalog.sqlite"
 SYNC_TOGETHER_MIN, SYNC_THREADS = 16, 8
+RECASTS = "recasts"
+KINDS = ("batches", "registers", RECASTS)
+"""Folders that commits are renamed into. The last is made by the first recast of a cycle."""
 SIGNING_KEY, SIGNING_PUB, SIGNED = "signing.key", "signing.pub", "checkpoints.signed"
 SIGNED_LINE_MAX = 512
 GENESIS = "0" * 64
@@ -270,6 +274,8 @@ class Home:
         try:
             with machine(self.path, self._needed):
                 shutil.rmtree(path, ignore_errors=True)
+                # The first recast makes the folder of its kind.
+                path.parent.mkdir(mode=0o700, exist_ok=True)
                 path.mkdir(mode=0o700)
                 yield path
         finally:
@@ -364,9 +370,9 @@ class Home:
         """Put aside what no commit names; stop where a commit's folder is gone."""
         moves: dict[Path, Path] = {}
         current = self.register_seq()
-        for kind in ("batches", "registers"):
-            named = {f"{row['seq']:06d}" for row in self.rows(f"SELECT seq FROM {kind}")}
-            present = {entry.name for entry in (self.path / kind).iterdir()}
+        for kind in KINDS:
+            top, named = self.path / kind, self._committed(kind)
+            present = {entry.name for entry in top.iterdir()} if top.exists() else set()
             if kind == "registers":
                 # Versions before the current one are not read again.
                 self.drop_old_registers()
@@ -388,6 +394,13 @@ class Home:
         for source, target in moves.items():
             source.rename(target)
             self.quarantined.append(target.name)
+
+    def _committed(self, kind: str) -> set[str]:
+        """Names of a kind's folders that a commit made."""
+        if kind == RECASTS:
+            query = "SELECT DISTINCT substr(path, 9, 6) AS name FROM files WHERE path LIKE ?"
+            return {row["name"] for row in self.rows(query, f"{RECASTS}/%")}
+        return {f"{row['seq']:06d}" for row in self.rows(f"SELECT seq FROM {kind}")}
 
     def drop_old_registers(self) -> None:
         """Give the room of versions before the current one back. What cannot be removed now is

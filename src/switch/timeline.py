@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from switch.errors import UsageError
-from switch.reason import CLEARED, Reason, status_of
+from switch.reason import CLEARED, RULES, Reason, status_of
+from switch.recasting import recasts
 from switch.register import Register
 from switch.schema import NO_ROW
 from switch.segment import Groups, segment_at
@@ -110,18 +111,15 @@ def person(home: Home, person_id: str) -> dict[str, Any]:
 def _timeline(
     home: Home, row: Any, answer: dict[str, Any], inner: dict[str, Any]
 ) -> dict[str, Any]:
+    line = [("batch", "=", row["seq"]), ("line_no", "=", answer["line_no"])]
     states = [_state(row, answer)]
-    if answer["status"] == "PDNG":
-        later = home.rows("SELECT * FROM batches WHERE seq > ? ORDER BY seq", row["seq"])
-        for batch_row in later:
-            # A line that waits is presented in every batch until it moves.
-            path = home.folder("batches", batch_row["seq"]) / "represented.parquet"
-            moved = pq.read_table(
-                path, filters=[("batch", "=", row["seq"]), ("line_no", "=", answer["line_no"])]
-            ).to_pylist()
-            if moved:
-                states.append(_state(batch_row, moved[0]))
-                break
+    seq = row["seq"]
+    while True:
+        found = (_moved if states[-1]["status"] == "PDNG" else _back)(home, line, seq, states[-1])
+        if found is None:
+            break
+        seq, state = found
+        states.append(state)
     if states[-1]["status"] == CLEARED:
         settled = "SELECT * FROM cycles WHERE cycle = ? AND state = 'SETTLED'"
         for cycle in home.rows(settled, states[-1]["cycle"]):
@@ -136,6 +134,37 @@ def _timeline(
         "amount": inner["amount"],
         "states": states,
     }
+
+
+def _moved(
+    home: Home, line: list[Any], seq: int, state: dict[str, Any]
+) -> tuple[int, dict[str, Any]] | None:
+    """(batch, state) with which a line that waits since a batch moved on."""
+    for batch_row in home.rows("SELECT * FROM batches WHERE seq > ? ORDER BY seq", seq):
+        # A line that waits is presented in every batch until it moves.
+        path = home.folder("batches", batch_row["seq"]) / "represented.parquet"
+        for moved in pq.read_table(path, filters=line).to_pylist():
+            return batch_row["seq"], _state(batch_row, moved)
+    return None
+
+
+def _back(
+    home: Home, line: list[Any], seq: int, state: dict[str, Any]
+) -> tuple[int, dict[str, Any]] | None:
+    """(last batch before, state) with which a cleared line was taken out of its cycle again."""
+    for recast in recasts(home):
+        if recast.after < seq or recast.cycle != state["cycle"]:
+            continue
+        path = home.path / recast.folder / "lines.parquet"
+        for gone in pq.read_table(path, filters=line).to_pylist():
+            rule = RULES[Reason.COVER_MISSING]
+            status, detail = {"status": rule.status, "reason": rule.code}, rule.sentence
+            answer = status | {"reason_detail": detail, "transfer_id": None, "cycle": None}
+            answer["participant"] = gone["participant"]
+            return recast.after, _state({"at": recast.at, "seq": 0}, answer) | {
+                "file": recast.folder
+            }
+    return None
 
 
 def _state(row: Any, answer: dict[str, Any]) -> dict[str, Any]:

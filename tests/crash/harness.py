@@ -33,6 +33,7 @@ import pyarrow.parquet as pq
 import scene
 
 import switch
+from switch import store
 from switch.directory import Settings
 from switch.store import Home
 
@@ -203,7 +204,8 @@ def _command(name: str, *args: object) -> Step:
 def small_steps(folder: Path) -> list[Step]:
     """Several small batches in a row: lines that clear, wait, are refused, and are presented
     again after registers or the directory changed; a table from a file by the command line; a
-    table that had been run before; and a cycle of a calendar, closed and settled."""
+    table that had been run before; a cycle of a calendar, closed and settled; and one that is
+    settled without the lines of a payer that lacks funds."""
     directory = [pa.Table.from_pylist(list(t)) for t in (scene.PARTICIPANTS, scene.DEBTORS)]
     opened = pa.Table.from_pylist(
         [p | {"status": "active"} for p in scene.PARTICIPANTS],
@@ -236,6 +238,30 @@ def small_steps(folder: Path) -> list[Step]:
         with switch.open(home) as engine:
             engine.change_directory(settings=Settings(cutoffs=("11:00",)))
 
+    def rule(home: Path) -> None:
+        with switch.open(home) as engine:
+            recast = Settings(cutoffs=("11:00",), insufficient_funds="recast")
+            engine.change_directory(settings=recast)
+
+    def fund(home: Path) -> None:
+        with switch.open(home) as engine:
+            given = {"participant": [scene.BANK], "balance": [1]}
+            engine.change_directory(balances=pa.table(given))
+
+    def is_funded(home: Home) -> bool:
+        return bool(home.rows("SELECT 1 FROM audit WHERE kind = 'liquidity'"))
+
+    owed = [
+        scene.line(
+            n,
+            period=202703,
+            debtor_account=scene.BANK_ACCOUNT,
+            creditor_agent=scene.SMALL_BANK,
+            creditor_account=str(n),
+        )
+        for n in range(1, 4)
+    ]
+
     def has_calendar(home: Home) -> bool:
         return "cutoffs" in home.meta("settings")
 
@@ -257,6 +283,12 @@ def small_steps(folder: Path) -> list[Step]:
         _pay("D", [scene.line(n, period=202701) for n in range(1, 8)]),
         _command("close", "settle", "--close"),
         _command("settle", "settle"),
+        Step("rule", rule, lambda home: "recast" in home.meta("settings")),
+        _pay("E", owed),
+        Step("fund", fund, is_funded),
+        _command("close E", "settle", "--close"),
+        _command("recast", "settle"),
+        _pay("F", [scene.line(n, period=202704) for n in range(1, 4)]),
     ]
 
 
@@ -336,7 +368,7 @@ def _committed(files: dict[str, bytes]) -> dict[str, bytes]:
     return {
         name: content
         for name, content in files.items()
-        if name.startswith(("batches/", "registers/"))
+        if name.startswith(tuple(f"{kind}/" for kind in store.KINDS))
     }
 
 
@@ -439,7 +471,7 @@ class Scenario:
                 done = here.done is not None and here.done(home)
                 reported = sorted(home.quarantined)
             require(sorted(self._names("quarantine") - held) == reported, "quarantine: not told")
-            for kind in ("batches", "registers"):
+            for kind in store.KINDS:
                 require(all(n.isdigit() for n in self._names(kind)), f"left in {kind}")
             now, files = state_of(self.home)
             require(now in (before[0], after[0]), "the catalog is neither old nor new")

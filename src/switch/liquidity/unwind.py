@@ -25,9 +25,10 @@ class Recast(NamedTuple):
     turned: list[int]
 
 
-def recast(pair_sum: Any, defaulters: Collection[int]) -> Recast:
+def recast(pair_sum: Any, defaulters: Collection[int], *, keep_receipts: bool = False) -> Recast:
     """A cycle without its defaulters: every payment to or from them is taken out, and the others'
-    positions are computed again. pair_sum i64[P, P], row pays column."""
+    positions are computed again. pair_sum i64[P, P], row pays column. keep_receipts: what others
+    pay to a defaulter stays, so that only those go whom nobody can pay."""
     pairs = np.asarray(pair_sum, np.int64)
     if pairs.ndim != 2 or pairs.shape[0] != pairs.shape[1]:
         raise UsageError("pair sums are no square table")
@@ -36,7 +37,8 @@ def recast(pair_sum: Any, defaulters: Collection[int]) -> Recast:
     without = pairs.copy()
     for p in defaulters:
         without[p, :] = 0
-        without[:, p] = 0
+        if not keep_receipts:
+            without[:, p] = 0
     before, after = _net(pairs), _net(without)
     turned = np.flatnonzero((before >= 0) & (after < 0)).tolist()
     return Recast(before, after, after - before, turned)

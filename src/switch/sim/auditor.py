@@ -11,14 +11,26 @@ home must be as one of the two says, and nothing in between.
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
 
 from switch.reason import Reason
-from switch.schema import BATCH_ID_RULE, CLEARING_LIMIT, month_of
+from switch.schema import CLEARING_LIMIT
 from switch.sim.cover import PRIORITY_LAST, Claim, Cover
+from switch.sim.expected import (
+    Calendar,
+    Cycle,
+    Expected,
+    Outcome,
+    Owed,
+    Position,
+    Posting,
+    Sent,
+    Settled,
+    Table,
+    Verdict,
+    Waiting,
+)
 from switch.sim.judge import (
     Answer,
     Entitlement,
@@ -33,138 +45,6 @@ from switch.sim.judge import (
 
 TREASURY_KIND = "treasury"
 KEPT_BOOKS = ("T.", "S.", "B.")
-SOURCE_MAX = 64
-
-
-class Table(NamedTuple):
-    """A payment table with what is declared of it."""
-
-    source: str
-    batch_id: str
-    value_date: dt.date
-    declared_count: int
-    declared_sum: int
-    rows: tuple[Row, ...]
-    content: str
-    """A word for its content: two tables are the same when these are equal."""
-    digest_true: bool = True
-    """The dossier's digest is that of the file."""
-    dossier: bool = True
-    """There is a dossier, or the declarations come as arguments."""
-    currency: str = "VND"
-
-
-class Outcome(NamedTuple):
-    """One line's answer in one run."""
-
-    batch: int
-    """The batch it came in."""
-    line_no: int
-    status: str
-    code: str | None
-    reason: int
-    participant: str | None
-    """Whose account counts; None before a line got so far, and where the directory lacks it."""
-    transfer_id: str | None
-    cycle: str | None
-
-
-class Sent(NamedTuple):
-    """A line of a clearing file."""
-
-    transfer_id: str
-    end_to_end_id: str | None
-    creditor_account: str
-    creditor_name: str
-    amount: int
-    purpose: str
-    period: int
-    debtor_account: str
-
-
-class Position(NamedTuple):
-    participant: str
-    settled_by: str
-    credit_count: int
-    credit_sum: int
-    debit_count: int
-    debit_sum: int
-    net: int
-
-
-class Posting(NamedTuple):
-    step: str
-    debit: str
-    credit: str
-
-
-class Waiting(NamedTuple):
-    """A held line: (batch, line number) is its identity."""
-
-    batch: int
-    batch_date: dt.date
-    row: Row
-
-
-class Calendar(NamedTuple):
-    """Days off besides weekends, and how many cycles a business day has."""
-
-    holidays: frozenset[dt.date]
-    cutoffs: int
-
-    def cycle_of(self, day: dt.date, closed: Collection[str]) -> str:
-        """The first cycle from the beginning of a day on that is not closed."""
-        while True:
-            if day.isoweekday() < 6 and day not in self.holidays:
-                for number in range(1, self.cutoffs + 1):
-                    if f"{day:%Y%m%d}-{number}" not in closed:
-                        return f"{day:%Y%m%d}-{number}"
-            day += dt.timedelta(days=1)
-
-
-class Cycle(NamedTuple):
-    """A cycle of the calendar. Counters are never changed, but made anew."""
-
-    state: str
-    positions: dict[str, str]
-    """Who settles for each that has a position."""
-    nets: Counter[str]
-    """By settlement participant."""
-    reserved: Counter[str]
-    """By participant: what was set aside, by account."""
-    reserves: Counter[str]
-
-
-class Expected(NamedTuple):
-    """What a committed batch must say."""
-
-    seq: int
-    cycle: str
-    own: list[Outcome]
-    """In table order."""
-    represented: list[Outcome] | None
-    """Held lines that moved, oldest first; None where none waited."""
-    held: list[Waiting]
-    """Lines that wait afterwards, oldest first."""
-    sent: dict[str, list[Sent]]
-    """By receiver, in order of clearing."""
-    positions: list[Position]
-    postings: Counter[Posting]
-    """Amounts by (step, debit, credit)."""
-    states: dict[str, tuple[int, int]]
-    """(count, sum) of received, cleared, held, refused own lines."""
-
-
-class Verdict(NamedTuple):
-    """What `run` must do: refuse by one of the rules, answer again, or clear a new batch.
-
-    Of several faults any may be named. A table that was run before and whose dossier is wrong this
-    time may be refused or answered again: neither moves anything.
-    """
-
-    refusals: frozenset[str]
-    replay: int | None
-    batch: Expected | None
 
 
 class Auditor:
@@ -178,10 +58,11 @@ class Auditor:
         provinces: Iterable[str],
         opening: Mapping[str, int],
         calendar: Calendar | None = None,
+        recasts: bool = False,
     ) -> None:
         """opening: balances by participant, which may not go below zero. calendar: None where
-        every batch settles at once."""
-        self.calendar = calendar
+        every batch settles at once. recasts: a cycle settles without those who lack funds."""
+        self.calendar, self.recasts = calendar, recasts
         self.cycles: dict[str, Cycle] = {}
         """Cycles of the calendar that were heard of."""
         self.commits = 0
@@ -205,6 +86,8 @@ class Auditor:
         """(number, content) by (source, batch id)."""
         self.lines: dict[tuple[int, int], str] = {}
         """Present status of every line that was ever taken in."""
+        self.told: dict[tuple[int, int], tuple[str, ...]] = {}
+        """All it ever had, oldest first."""
         self.in_cycle: dict[tuple[int, int], tuple[str, str]] = {}
         """(status when it cleared, cycle) of every line that cleared."""
 
@@ -270,24 +153,89 @@ class Auditor:
     def unsettled(self) -> dict[str, Cycle]:
         return {name: cycle for name, cycle in self.cycles.items() if cycle.state != "SETTLED"}
 
-    def settle(self) -> list[str]:
-        """Close and settle all that is not; the names of these cycles, oldest first."""
-        names = sorted(self.unsettled())
-        for name in names:
+    def fund(self, balances: Mapping[str, int]) -> None:
+        """Settlement accounts hold so much from now on, and may not go below zero any more."""
+        for code, amount in balances.items():
+            account, outside = self._account(code), f"S.RTGS[{code}]"
+            change = amount - self.balances.get(account, 0)
+            self.balances[outside] = self.balances.get(outside, 0) - change
+            self.balances[account] = amount
+            self.guarded |= {account, outside}
+        self.commits += 1
+
+    def settle(self) -> list[Settled]:
+        """Close and settle all that is not, oldest cycle first."""
+        found = []
+        for name in sorted(self.unsettled()):
             cycle = self.cycles[name]
             assert sum(cycle.nets.values()) == 0
-            for code, net in cycle.nets.items():
+            self.commits += cycle.state == "OPEN"
+            short, nets = self._without_defaulters(cycle)
+            if short and not self.recasts:
+                self.cycles[name] = cycle._replace(state="CLOSED")
+                told = {code: str(missing) for code, missing in short.items()}
+                found.append(Settled(name, "CLOSED", told, [], {}))
+                continue
+            gone = [o for o in cycle.owed if o.payer in short and o.payer != o.payee]
+            turned = [code for code, net in nets.items() if cycle.nets[code] >= 0 > net]
+            for code, net in nets.items():
                 account = self._account(code)
                 left = self.balances.get(account, 0) + cycle.reserved[code] + net
-                assert left >= 0 or account not in self.guarded, "a bound payer lacks funds"
+                bound = account in self.guarded and net < 0
+                assert left >= 0 or not bound, "a bound payer lacks funds"
                 self.balances[account] = left
             self.balances |= dict.fromkeys(cycle.reserves, 0)
             self.cycles[name] = cycle._replace(state="SETTLED")
-            self.commits += 2
+            self.commits += 1
+            told = {code: str(missing) for code, missing in short.items()}
+            found.append(Settled(name, "SETTLED", told, sorted(turned), self._take_back(gone)))
         for line, (status, name) in self.in_cycle.items():
-            if status == "ACSP" and self.cycles[name].state == "SETTLED":
+            settled = self.cycles[name].state == "SETTLED" if status == "ACSP" else False
+            if settled and self.lines[line] == "ACSP":
                 self.lines[line] = "ACSC"
-        return names
+                self.told[line] += ("ACSC",)
+        return found
+
+    def _without_defaulters(self, cycle: Cycle) -> tuple[dict[str, int], Counter[str]]:
+        """(what each defaulter lacked, nets without their payments) of a cycle."""
+        short: dict[str, int] = {}
+        nets = Counter(cycle.nets)
+        while True:
+            lacks = {}
+            for code, net in nets.items():
+                account = self._account(code)
+                holds = self.balances.get(account, 0) + cycle.reserved[code]
+                if account in self.guarded and net < 0 and -net > max(holds, 0):
+                    lacks[code] = -net - max(holds, 0)
+            if not lacks:
+                return short, nets
+            short |= lacks
+            if not self.recasts:
+                return short, nets
+            nets = Counter(dict.fromkeys(nets, 0))
+            for owed in cycle.owed:
+                if owed.payer != owed.payee and owed.payer not in short:
+                    nets[owed.payer] -= owed.entry.row["amount"]
+                    nets[owed.payee] += owed.entry.row["amount"]
+
+    def _take_back(self, gone: list[Owed]) -> dict[str, list[tuple[str, int]]]:
+        """Lines wait again, oldest first, and their entitlements are free. Returns what receivers
+        are told."""
+        recall: dict[str, list[tuple[str, int]]] = {}
+        for owed in sorted(gone, key=lambda o: (o.entry.batch, o.entry.row["line_no"])):
+            row = owed.entry.row
+            line = owed.entry.batch, row["line_no"]
+            self.cleared.remove(entitlement(row))
+            self.lines[line] = "PDNG"
+            self.told[line] += ("PDNG",)
+            del self.in_cycle[line]
+            recall.setdefault(owed.participant, []).append((owed.transfer_id, row["amount"]))
+            self.balances[f"T.PAYABLE[{owed.cleared_in:06d}]"] -= row["amount"]
+            self.balances[f"T.EXPENSE[{row['benefit']}]"] += row["amount"]
+        if gone:
+            queue = [*self.queue, *(owed.entry for owed in gone)]
+            self.queue = sorted(queue, key=lambda entry: (entry.batch, entry.row["line_no"]))
+        return recall
 
     def _enter(self, name: str, expected: Expected) -> None:
         """A batch's positions and reserves join their cycle."""
@@ -301,7 +249,8 @@ class Auditor:
             if posting.step == "P2":
                 reserved[posting.debit.partition("[")[2][:-1]] += amount
                 reserves[posting.credit] += amount
-        self.cycles[name] = Cycle("OPEN", positions, nets, reserved, reserves)
+        owed = cycle.owed + expected.owed
+        self.cycles[name] = Cycle("OPEN", positions, nets, reserved, reserves, owed)
 
     def registers_on(self, value_date: dt.date) -> Registers:
         return Registers(
@@ -319,7 +268,7 @@ class Auditor:
 
     def run(self, table: Table) -> Verdict:
         """What must become of a table; where it is accepted, this is how things stand after it."""
-        faults = _faults(table)
+        faults = table.faults()
         known = self.batches.get((table.source, table.batch_id))
         if known is not None:
             number, content = known
@@ -343,6 +292,7 @@ class Auditor:
         old, fresh = list(self.queue), [Waiting(seq, table.value_date, row) for row in table.rows]
         verdicts, late = self._judge(old, fresh, self.registers_on(table.value_date), cycle)
         turns: list[list[tuple[Row, Answer, str]]] = [[], [], []]
+        owed = []
         moved: list[list[Outcome]] = [[], []]
         held, own = [], []
         for number, (entry, answer) in enumerate(zip(old + fresh, verdicts, strict=True)):
@@ -350,6 +300,9 @@ class Auditor:
             if _alive(answer):
                 turn = 2 if number in late else int(entry.batch == seq)
                 turns[turn].append((entry.row, answer, transfer))
+                payer, payee = self._agent(entry.row), str(answer.participant)
+                settlers = self._settles(payer), self._settles(payee)
+                owed.append(Owed(entry, seq, *settlers, payee, transfer))
             if answer.status == "PDNG":
                 held.append(entry)
             outcome = self._outcome(entry, answer, transfer, cycle)
@@ -375,6 +328,7 @@ class Auditor:
             positions=positions,
             postings=postings,
             states=_states(table.rows, own),
+            owed=tuple(owed),
         )
         return expected, cleared
 
@@ -460,7 +414,9 @@ class Auditor:
         for outcome in (expected.represented or []) + expected.own:
             before = self.lines.get((outcome.batch, outcome.line_no))
             assert before in (None, "PDNG"), "a line left a terminal state"
-            self.lines[outcome.batch, outcome.line_no] = outcome.status
+            line = outcome.batch, outcome.line_no
+            self.lines[line] = outcome.status
+            self.told[line] = (*self.told.get(line, ()), outcome.status)
             if outcome.cycle is not None:
                 self.in_cycle[outcome.batch, outcome.line_no] = outcome.status, outcome.cycle
         if self.calendar is not None:
@@ -563,34 +519,4 @@ def _states(rows: Iterable[Row], own: list[Outcome]) -> dict[str, tuple[int, int
         for state in ("received", names[outcome.status]):
             count, sum_ = found[state]
             found[state] = count + 1, sum_ + row["amount"]
-    return found
-
-
-def _faults(table: Table) -> set[str]:
-    """Rules by which a table may be refused whole, whatever stands in the home."""
-    if not table.dossier:
-        return {"DOSSIER_MISSING"}
-    found = set()
-    if not re.fullmatch(BATCH_ID_RULE, table.batch_id):
-        found.add("NAME_UNSAFE")
-    if not 1 <= len(table.source) <= SOURCE_MAX or not table.source.isprintable():
-        found.add("NAME_UNSAFE")
-    if table.currency != "VND":
-        found.add("CURRENCY")
-    if not table.digest_true:
-        found.add("FILE_HASH")
-    if table.declared_count != len(table.rows) or table.declared_count < 1:
-        found.add("CONTROL_COUNT")
-    if table.declared_sum != sum(row["amount"] for row in table.rows):
-        found.add("CONTROL_SUM")
-    numbers = [row["line_no"] for row in table.rows]
-    if len(set(numbers)) != len(numbers):
-        found.add("LINE_NO_DUPLICATE")
-    if max(numbers, default=1) > table.declared_count:
-        found.add("LINE_NO_RANGE")
-    for row in table.rows:
-        if (row["creditor_agent"] is None) != (row["creditor_account"] is None):
-            found.add("ACCOUNT_INCOMPLETE")
-        if month_of(row["period"]) is None:
-            found.add("PERIOD_INVALID")
     return found

@@ -21,7 +21,7 @@ from typing import Any
 from switch import segment, store
 from switch.sim.life import Fault
 
-KINDS = ("batches", "registers")
+KINDS = store.KINDS
 CHECKPOINT = "checkpoint"
 
 
@@ -148,7 +148,7 @@ class Faults:
 
     def _paths(self) -> list[Path]:
         """What the store promises to be durable, in a fixed order."""
-        tops = [self.home / kind for kind in KINDS]
+        tops = [self.home / kind for kind in KINDS if (self.home / kind).exists()]
         found = [*tops, *(path for top in tops for path in top.rglob("*"))]
         checkpoint = self.home / CHECKPOINT
         return sorted([*found, *([checkpoint] if checkpoint.exists() else [])])

@@ -13,7 +13,7 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from switch.sim.auditor import Table
+from switch.sim.expected import Table
 from switch.sim.institutions import package_rows
 from switch.sim.judge import Row
 
@@ -85,6 +85,12 @@ class OldCatalog(NamedTuple):
     back: int
 
 
+class Fund(NamedTuple):
+    """Settlement accounts hold other amounts, by participant."""
+
+    balances: dict[str, int]
+
+
 class Settle(NamedTuple):
     """All cycles of the calendar are closed and settled."""
 
@@ -93,7 +99,7 @@ class Verify(NamedTuple):
     """Somebody recomputes the home from its files."""
 
 
-Operation = Register | Change | Payday | Reopen | OldCatalog | Settle | Verify
+Operation = Register | Change | Payday | Reopen | OldCatalog | Fund | Settle | Verify
 
 
 class Nation(NamedTuple):
@@ -107,6 +113,8 @@ class Nation(NamedTuple):
     cutoffs: tuple[str, ...] = ()
     """Of a calendar; none: every batch settles at once."""
     holidays: tuple[dt.date, ...] = ()
+    rule: str = ""
+    """What a cycle does whose payer lacks funds; none: nobody ever does."""
 
 
 def participant(code: str, kind: str, settled_by: str = "") -> dict[str, Any]:
@@ -156,6 +164,14 @@ class Life:
         self.sent: list[tuple[Table, str]] = []
         """Tables that were handed over, with their forms."""
         self.nation = self._nation()
+        # Drawn beside, so that lives without it are what they were.
+        self.beside = random.Random(repr(rng.getstate()[1][:2]))
+        if self.nation.cutoffs and self.beside.random() < 0.5:
+            rule = self.beside.choice(["recast", "recast", "wait"])
+            # What a treasury pays is set aside; banks that pay may come to lack it.
+            for number in range(3, 9):
+                self.debtors.append(debtor(f"95270{number}", self.banks[number % 2]))
+            self.nation = self.nation._replace(rule=rule, debtors=tuple(self.debtors))
 
     def _nation(self) -> Nation:
         opening: dict[str, int] = {}
@@ -284,6 +300,8 @@ class Life:
         rng = self.rng
         yield self._first_register()
         for _ in range(rng.randint(9, 39)):
+            if self.nation.rule and self.beside.random() < 0.3:
+                yield from self._money()
             if rng.random() < 0.3:
                 self.day += rng.choice([-1, 0, 1, 1, 2, 7, 30]) * DAY
             kind = rng.choices(
@@ -304,6 +322,18 @@ class Life:
                 yield Settle()
             else:
                 yield Verify()
+
+    def _money(self) -> Iterator[Operation]:
+        """Money leaves before a cycle settles, and mostly comes back, so that lines clear."""
+        rng = self.beside
+        codes = [*self.banks, TREASURY]
+        some = sorted(rng.sample(codes, rng.randint(1, len(codes))))
+        amounts = (0, 0, 0, 1_000_000, 20_000_000)
+        yield Fund({code: rng.choice(amounts) + rng.randint(1, 999) for code in some})
+        if rng.random() < 0.8:
+            yield Settle()
+        if rng.random() < 0.7:
+            yield Fund({code: ENOUGH + rng.randint(1, 999) for code in codes})
 
     def _draw(self, kind: str) -> Payday | Register | Change:
         if kind == "payday":
@@ -476,6 +506,8 @@ class Life:
         """All faults stop: nobody is suspended, everybody has an account, the treasury pays."""
         for row in self.institutions:
             row |= {"status": "active", "net_debit_cap": None}
+        if self.nation.rule:
+            yield Fund(dict.fromkeys([*self.banks, TREASURY], ENOUGH))
         if self.nation.cutoffs:
             yield Settle()
         self.debtors = [dict(debtor(r["debtor_account"], TREASURY)) for r in self.debtors]

@@ -27,8 +27,9 @@ from switch.engine import Batch, Engine
 from switch.errors import EnvironmentFailed, InputRefused, VerificationFailed
 from switch.proof import verify
 from switch.reason import RULES, Reason
-from switch.sim.auditor import (
-    Auditor,
+from switch.recasting import queue_of
+from switch.sim.auditor import Auditor
+from switch.sim.expected import (
     Calendar,
     Expected,
     Outcome,
@@ -38,11 +39,12 @@ from switch.sim.auditor import (
     Table,
     Waiting,
 )
-from switch.sim.faults import Crash, Faults
+from switch.sim.faults import KINDS, Crash, Faults
 from switch.sim.judge import Row
 from switch.sim.life import (
     Change,
     Fault,
+    Fund,
     Nation,
     OldCatalog,
     Operation,
@@ -133,6 +135,7 @@ class Lockstep:
             nation.provinces,
             nation.opening,
             Calendar(frozenset(nation.holidays), len(nation.cutoffs)) if nation.cutoffs else None,
+            nation.rule == "recast",
         )
         opening = [{"participant": code, "balance": sum_} for code, sum_ in nation.opening.items()]
         self.engine = engine_room.init(
@@ -141,7 +144,11 @@ class Lockstep:
             debtors=rows_table(nation.debtors),
             programmes=rows_table(nation.programmes),
             balances=rows_table(opening) if opening else None,
-            settings=Settings(cutoffs=nation.cutoffs, holidays=nation.holidays)
+            settings=Settings(
+                cutoffs=nation.cutoffs,
+                holidays=nation.holidays,
+                insufficient_funds=nation.rule or msgspec.UNSET,
+            )
             if nation.cutoffs
             else None,
             key=KEY,
@@ -170,10 +177,15 @@ class Lockstep:
             case OldCatalog():
                 word = self._old_catalog(operation)
             case Settle():
-                answers = self.engine.settle()
-                expected = [(name, "SETTLED") for name in self.auditor.settle()]
-                require("cycles", expected, [(a["cycle"], a["state"]) for a in answers])
-                word = f"{len(answers)} cycles"
+                word = self._settle()
+            case Fund():
+                balances = [
+                    {"participant": code, "balance": sum_}
+                    for code, sum_ in operation.balances.items()
+                ]
+                self.engine.change_directory(balances=rows_table(balances))
+                self.auditor.fund(operation.balances)
+                word = f"{len(balances)} accounts"
             case Verify():
                 word = self.verify()
         self._compare_home()
@@ -189,10 +201,9 @@ class Lockstep:
         names = {number: name for name, (number, _) in self.auditor.batches.items()}
         for number, line_no in list(self._waited)[:: 1 + len(self._waited) // TIMELINES]:
             told = timeline.line(self.engine.home, ":".join(names[number]), line_no)
-            where = f"present status of batch {number}, line {line_no}"
-            require(where, self.auditor.lines[number, line_no], told["states"][-1]["status"])
-            is_late = (self.auditor.calendar is not None) & (told["states"][-1]["status"] == "ACSC")
-            require(f"{where}, states", 2 + is_late, len(told["states"]))
+            states = [state["status"] for state in told["states"]]
+            expected = list(self.auditor.told[number, line_no])
+            require(f"states of batch {number}, line {line_no}", expected, states)
 
     def verify(self) -> str:
         """What `switch verify` makes of the home."""
@@ -278,6 +289,29 @@ class Lockstep:
             require("content of the stored batch", self._content[batch.seq], batch.content_digest)
             self._compare_copies(batch)
         return f"{word} {batch.seq if batch else ''} {batch.content_digest if batch else ''}"
+
+    def _settle(self) -> str:
+        """All cycles; what recasts took out waits again, and receivers are told of it."""
+        answers, expected = self.engine.settle(), self.auditor.settle()
+        words = []
+        for answer, settled in zip(answers, expected, strict=True):
+            folder = self.home / "out" / "cycles" / answer["cycle"] / "recall"
+            recall = {
+                path.stem: [(row["transfer_id"], row["amount"]) for row in _read(path)]
+                for path in folder.glob("*.parquet")
+            }
+            turned = sorted(answer["turned_payer"])
+            said = (answer["cycle"], answer["state"], answer["short"], turned, recall)
+            require("cycle", list(settled), list(said))
+            count = sum(map(len, recall.values()))
+            words.append(f"{answer['cycle']} {answer['state']} {count} back")
+        if any(settled.recall for settled in expected):
+            queue = queue_of(self.engine.home)
+            rows = [] if queue is None else _read(self.home / queue[0])
+            held = [_waiting(row) for row in rows]
+            require("lines that wait", [_kept(entry) for entry in self.auditor.queue], held)
+            self._waited |= {(e.batch, e.row["line_no"]): None for e in self.auditor.queue}
+        return ", ".join(words) or "nothing"
 
     def _reopen(self) -> str:
         self.engine.close()
@@ -500,8 +534,8 @@ def _nonzero(balances: Mapping[str, int]) -> dict[str, int]:
 
 
 def _folders(home: Path) -> list[str]:
-    kinds = ("batches", "registers", "quarantine")
-    return sorted(f"{kind}/{path.name}" for kind in kinds for path in (home / kind).iterdir())
+    kinds = (*KINDS, "quarantine")
+    return sorted(f"{kind}/{path.name}" for kind in kinds for path in (home / kind).glob("*"))
 
 
 def _read(path: Path) -> list[dict[str, Any]]:

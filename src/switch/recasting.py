@@ -1,0 +1,293 @@
+"""Recasting: a cycle settles without the payments of those who lack the funds for it.
+
+Floor 4, below settling. Columns IN: cleared.parquet of the cycle's batches and the queue of lines
+that wait. OUT: a draft for one commit: the lines that went back, the whole queue as it is now, paid
+bits without them, and for each receiver the list of what it must not credit (docs/formats.md).
+
+Who cannot pay is a defaulter. Its payments leave the cycle; what others pay to it stays, for those
+have the funds. So the others' positions can only get worse, and whoever falls short by that is a
+defaulter as well: the set of them does not depend on an order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from switch import paid
+from switch.directory import RECAST, Directory
+from switch.errors import VerificationFailed
+from switch.liquidity import unwind
+from switch.report import CLEARED_SCHEMA, HELD_SCHEMA, STYLES, write_table
+from switch.segment import Groups, Segment, digest_of, read_segment
+from switch.settlement import Posting
+from switch.store import Home
+
+REVERSAL = "P7"
+"""Step of the domain's table: a clearing is taken back before its cycle settles."""
+WENT_BACK = pa.schema(
+    [
+        ("batch", pa.uint32()),
+        ("line_no", pa.uint32()),
+        ("cleared_in", pa.uint32()),
+        ("transfer_id", pa.string()),
+        ("participant", pa.string()),
+        ("debtor_agent", pa.string()),
+        ("row", pa.uint32()),
+        ("benefit", pa.string()),
+        ("period", pa.int32()),
+        ("amount", pa.int64()),
+    ]
+)
+RECALL = ("transfer_id", "amount")
+"""Columns of a receiver's list."""
+IDENTITY = [("batch", "ascending"), ("line_no", "ascending")]
+
+
+class Recast(NamedTuple):
+    """A recast that was committed."""
+
+    number: int
+    after: int
+    """The last batch before it; 0 where there was none."""
+    cycle: str
+    at: str
+
+    @property
+    def folder(self) -> str:
+        return f"recasts/{self.number:06d}"
+
+
+class Unwound(NamedTuple):
+    """A cycle without the payments of its defaulters, by settlement participant."""
+
+    defaulters: dict[str, int]
+    """What each lacked when its payments were taken out."""
+    nets: dict[str, int]
+    vanished: dict[str, int]
+    """What receivers were to get from defaulters."""
+    turned: list[str]
+    """Who had nothing to pay and now pays."""
+
+
+def recasts(home: Home) -> list[Recast]:
+    """All of a home, oldest first."""
+    found: list[Recast] = []
+    for row in home.rows("SELECT at, detail FROM audit WHERE kind = 'settlement' ORDER BY seq"):
+        detail = msgspec.json.decode(row["detail"])
+        if "after" in detail:
+            found.append(Recast(len(found) + 1, detail["after"], detail["cycle"], row["at"]))
+    return found
+
+
+def queue_of(home: Home) -> tuple[str, str] | None:
+    """(path below the home, SHA-256) of the lines that wait, oldest first: those of the last batch,
+    or of a recast after it. None where nothing waits."""
+    last = home.next_batch() - 1
+    folders = [recast.folder for recast in recasts(home) if recast.after == last]
+    path = f"{folders[-1] if folders else f'batches/{last:06d}'}/held.parquet"
+    digest = home.digest(path)
+    return None if digest is None else (path, digest)
+
+
+def bytes_again(home: Home) -> int:
+    """Bytes of what is written anew whenever lines move: the queue, and who was cleared."""
+    path, _ = queue_of(home) or ("", "")
+    rows = home.rows(
+        "SELECT coalesce(sum(bytes), 0) AS bytes FROM files"
+        " WHERE path = ? OR path IN (SELECT path FROM paid WHERE origin = 'cleared')",
+        path,
+    )
+    return int(rows[0]["bytes"])
+
+
+def is_possible(home: Home, cycle: str) -> bool:
+    """Every batch of the cycle kept its cleared lines: it was run under this rule."""
+    rows = home.rows("SELECT manifest FROM batches WHERE cycle = ?", cycle)
+    manifests = [msgspec.json.decode(row["manifest"]) for row in rows]
+    return all(m["settings"].get("insufficient_funds") == RECAST for m in manifests)
+
+
+def unwind_cycle(
+    home: Home,
+    cycle: str,
+    nets: dict[str, int],
+    short: dict[str, int],
+    short_of: Callable[[dict[str, int]], dict[str, int]],
+) -> Unwound:
+    """Take out the payments of those who are short, and of whoever is short without them.
+
+    nets: of the cycle, by settlement participant. short_of: who lacks how much, given nets.
+    """
+    codes = list(nets)
+    at = {code: i for i, code in enumerate(codes)}
+    pairs = np.zeros((len(codes), len(codes)), np.int64)
+    query = (
+        "SELECT debit, credit, sum(amount) AS amount FROM postings"
+        " WHERE cycle = ? AND step = 'P3' GROUP BY debit, credit"
+    )
+    for row in home.rows(query, cycle):
+        payer, payee = (row[side].partition("[")[2][:-1] for side in ("debit", "credit"))
+        pairs[at[payer], at[payee]] = row["amount"]
+    defaulters: dict[str, int] = {}
+    while short:
+        defaulters |= short
+        out = [at[code] for code in defaulters]
+        answer = unwind.recast(pairs, out, keep_receipts=True)
+        assert answer.before.tolist() == list(nets.values()), "postings and positions differ"
+        after = dict(zip(codes, answer.after.tolist(), strict=True))
+        short = short_of(after)
+        assert not short.keys() & defaulters.keys(), "who pays nothing lacks nothing"
+    gone = {code: sum(int(pairs[i, at[code]]) for i in out) for code in codes}
+    return Unwound(
+        dict(sorted(defaulters.items())),
+        after,
+        {code: sum_ for code, sum_ in gone.items() if sum_},
+        [codes[i] for i in answer.turned],
+    )
+
+
+def lines_of(
+    home: Home, directory: Directory, cycle: str, defaulters: Collection[str]
+) -> tuple[Any, Any]:
+    """The defaulters' lines of a cycle that move something between settlement accounts, oldest
+    first: tables of WENT_BACK and of HELD_SCHEMA."""
+    settled_by = {p.participant: p.settled_by for p in directory.participants}
+    codes = pa.array(list(settled_by), pa.string())
+    settlers = pa.array(list(settled_by.values()), pa.string())
+
+    def settler(column: Any) -> Any:
+        return settlers.take(pc.index_in(column, value_set=codes).combine_chunks())
+
+    parts = []
+    for row in home.rows("SELECT seq FROM batches WHERE cycle = ? ORDER BY seq", cycle):
+        path = f"batches/{row['seq']:06d}/cleared.parquet"
+        for table in _groups(home, path):
+            payer, payee = settler(table["debtor_agent"]), settler(table["participant"])
+            owed = pc.is_in(payer, value_set=pa.array(sorted(defaulters), pa.string()))
+            leaves = table.filter(pc.and_(owed, pc.not_equal(payer, payee)))
+            seq = pa.array(np.full(len(leaves), row["seq"], np.uint32))
+            parts.append(leaves.append_column("cleared_in", seq))
+    lines = pa.concat_tables(parts).sort_by(IDENTITY)
+    return lines.select(WENT_BACK.names).cast(WENT_BACK), lines.select(HELD_SCHEMA.names)
+
+
+def _groups(home: Home, path: str) -> Iterator[Any]:
+    """Row groups of a committed file that is proven first; none where it was not written."""
+    digest = home.digest(path)
+    if digest is None:
+        return
+    file = home.path / path
+    if digest_of(file) != digest:
+        raise VerificationFailed(f"{file} is not as it was committed: restore it from a copy")
+    groups = Groups(file)
+    for number in range(len(groups)):
+        yield groups.read(number, CLEARED_SCHEMA.names if file.stem == "cleared" else None)
+
+
+def write(home: Home, draft: Path, went: Any, held: Any) -> dict[tuple[str, int], str]:
+    """Files of a recast: lines that went back (a table of WENT_BACK), and the same as they were in
+    their payment tables. Returns names of paid bits by (benefit, period)."""
+    write_table(draft / "lines.parquet", went)
+    queue = queue_of(home)
+    waiting = [] if queue is None else list(_groups(home, queue[0]))
+    whole = pa.concat_tables([held, *(part.cast(held.schema) for part in waiting)])
+    segment = Segment(draft / "held.parquet", HELD_SCHEMA, STYLES)
+    columns = whole.sort_by(IDENTITY).combine_chunks()
+    segment.append({name: columns[name].cast(HELD_SCHEMA.field(name).type).combine_chunks()
+                    for name in HELD_SCHEMA.names})  # fmt: skip
+    segment.close()
+    (draft / "recall").mkdir(mode=0o700)
+    for code in pc.unique(went["participant"]).to_pylist():
+        mine = went.filter(pc.equal(went["participant"], code)).select(RECALL)
+        write_table(draft / "recall" / f"{code}.parquet", mine)
+    return _free(home, draft, went)
+
+
+def _free(home: Home, draft: Path, went: Any) -> dict[tuple[str, int], str]:
+    """Paid bits without those of lines that went back: their entitlements are free again."""
+    names = {}
+    keys = went.group_by(["benefit", "period"]).aggregate([])
+    keys = keys.sort_by([("benefit", "ascending"), ("period", "ascending")])
+    for number, key in enumerate(keys.to_pylist()):
+        benefit, period = key["benefit"], key["period"]
+        (row,) = home.rows(
+            "SELECT * FROM paid JOIN files USING (path)"
+            " WHERE origin = 'cleared' AND benefit = ? AND period = ?",
+            benefit,
+            period,
+        )
+        words = paid.read(home.path / row["path"], row["sha256"])
+        bits = np.unpackbits(words.view(np.uint8), bitorder="little")
+        mine = pc.and_(pc.equal(went["benefit"], benefit), pc.equal(went["period"], period))
+        rows = np.asarray(went["row"].filter(mine))
+        assert bits[rows].all(), "an entitlement is not taken"
+        assert len(np.unique(rows)) == len(rows), "an entitlement was taken twice"
+        bits[rows] = 0
+        name = names[benefit, period] = f"paid-{number:04d}.bits"
+        paid.write(draft / name, np.packbits(bits, bitorder="little").view("<u8"))
+    return names
+
+
+def positions_gone(directory: Directory, went: Any) -> list[tuple[Any, ...]]:
+    """Rows of POSITIONS that take the lines out again, by participant."""
+    settled_by = {p.participant: p.settled_by for p in directory.participants}
+    sums: dict[str, list[int]] = {}
+    for row in _summed(went, ["debtor_agent", "participant"]):
+        for code, first in ((row["participant"], 0), (row["debtor_agent"], 2)):
+            mine = sums.setdefault(code, [0, 0, 0, 0])
+            mine[first] -= row["count_all"]
+            mine[first + 1] -= row["amount_sum"]
+    return [
+        (code, settled_by[code], *mine, mine[1] - mine[3]) for code, mine in sorted(sums.items())
+    ]
+
+
+def reversals(directory: Directory, went: Any) -> list[Posting]:
+    """Postings that take back what the lines' clearing posted: P3 by pair, then P1 by batch."""
+    settled_by = {p.participant: p.settled_by for p in directory.participants}
+    pairs: dict[tuple[str, str], int] = {}
+    for row in _summed(went, ["debtor_agent", "participant"]):
+        pair = settled_by[row["debtor_agent"]], settled_by[row["participant"]]
+        pairs[pair] = pairs.get(pair, 0) + row["amount_sum"]
+    return [
+        *(
+            Posting(REVERSAL, f"N.POSITION[{payee}]", f"N.POSITION[{payer}]", sum_)
+            for (payer, payee), sum_ in sorted(pairs.items())
+        ),
+        *(
+            Posting(
+                REVERSAL,
+                f"T.PAYABLE[{row['cleared_in']:06d}]",
+                f"T.EXPENSE[{row['benefit']}]",
+                row["amount_sum"],
+            )
+            for row in _summed(went, ["cleared_in", "benefit"])
+        ),
+    ]
+
+
+def recalled(went: Any) -> dict[str, dict[str, Any]]:
+    """Count and sum of what each receiver must not credit."""
+    return {
+        row["participant"]: {"count": row["count_all"], "sum": str(row["amount_sum"])}
+        for row in _summed(went, ["participant"])
+    }
+
+
+def _summed(went: Any, keys: list[str]) -> list[dict[str, Any]]:
+    """Counts and sums by keys, in their order."""
+    grouped = went.group_by(keys).aggregate([("amount", "sum"), ([], "count_all")])
+    rows: list[dict[str, Any]] = grouped.sort_by([(k, "ascending") for k in keys]).to_pylist()
+    return rows
+
+
+def went_back(home: Home, recast: Recast) -> Any:
+    """The lines of a recast: a table of WENT_BACK."""
+    return read_segment(home.path / recast.folder / "lines.parquet")

@@ -1,0 +1,203 @@
+"""Expected: the words in which the auditor says what must become of tables, lines and cycles.
+
+Floor 5, of the auditor's family: of the engine it imports floor 0 alone. Amounts are whole dong.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections import Counter
+from collections.abc import Collection
+from typing import NamedTuple
+
+from switch.schema import BATCH_ID_RULE, month_of
+from switch.sim.judge import Row
+
+SOURCE_MAX = 64
+
+
+class Table(NamedTuple):
+    """A payment table with what is declared of it."""
+
+    source: str
+    batch_id: str
+    value_date: dt.date
+    declared_count: int
+    declared_sum: int
+    rows: tuple[Row, ...]
+    content: str
+    """A word for its content: two tables are the same when these are equal."""
+    digest_true: bool = True
+    """The dossier's digest is that of the file."""
+    dossier: bool = True
+    """There is a dossier, or the declarations come as arguments."""
+    currency: str = "VND"
+
+    def faults(self) -> set[str]:
+        """Rules by which a table may be refused whole, whatever stands in the home."""
+        if not self.dossier:
+            return {"DOSSIER_MISSING"}
+        found = set()
+        if not re.fullmatch(BATCH_ID_RULE, self.batch_id):
+            found.add("NAME_UNSAFE")
+        if not 1 <= len(self.source) <= SOURCE_MAX or not self.source.isprintable():
+            found.add("NAME_UNSAFE")
+        if self.currency != "VND":
+            found.add("CURRENCY")
+        if not self.digest_true:
+            found.add("FILE_HASH")
+        if self.declared_count != len(self.rows) or self.declared_count < 1:
+            found.add("CONTROL_COUNT")
+        if self.declared_sum != sum(row["amount"] for row in self.rows):
+            found.add("CONTROL_SUM")
+        numbers = [row["line_no"] for row in self.rows]
+        if len(set(numbers)) != len(numbers):
+            found.add("LINE_NO_DUPLICATE")
+        if max(numbers, default=1) > self.declared_count:
+            found.add("LINE_NO_RANGE")
+        for row in self.rows:
+            if (row["creditor_agent"] is None) != (row["creditor_account"] is None):
+                found.add("ACCOUNT_INCOMPLETE")
+            if month_of(row["period"]) is None:
+                found.add("PERIOD_INVALID")
+        return found
+
+
+class Outcome(NamedTuple):
+    """One line's answer in one run."""
+
+    batch: int
+    """The batch it came in."""
+    line_no: int
+    status: str
+    code: str | None
+    reason: int
+    participant: str | None
+    """Whose account counts; None before a line got so far, and where the directory lacks it."""
+    transfer_id: str | None
+    cycle: str | None
+
+
+class Sent(NamedTuple):
+    """A line of a clearing file."""
+
+    transfer_id: str
+    end_to_end_id: str | None
+    creditor_account: str
+    creditor_name: str
+    amount: int
+    purpose: str
+    period: int
+    debtor_account: str
+
+
+class Position(NamedTuple):
+    participant: str
+    settled_by: str
+    credit_count: int
+    credit_sum: int
+    debit_count: int
+    debit_sum: int
+    net: int
+
+
+class Posting(NamedTuple):
+    step: str
+    debit: str
+    credit: str
+
+
+class Waiting(NamedTuple):
+    """A held line: (batch, line number) is its identity."""
+
+    batch: int
+    batch_date: dt.date
+    row: Row
+
+
+class Calendar(NamedTuple):
+    """Days off besides weekends, and how many cycles a business day has."""
+
+    holidays: frozenset[dt.date]
+    cutoffs: int
+
+    def cycle_of(self, day: dt.date, closed: Collection[str]) -> str:
+        """The first cycle from the beginning of a day on that is not closed."""
+        while True:
+            if day.isoweekday() < 6 and day not in self.holidays:
+                for number in range(1, self.cutoffs + 1):
+                    if f"{day:%Y%m%d}-{number}" not in closed:
+                        return f"{day:%Y%m%d}-{number}"
+            day += dt.timedelta(days=1)
+
+
+class Owed(NamedTuple):
+    """A line that cleared, as far as it may be taken back."""
+
+    entry: Waiting
+    cleared_in: int
+    payer: str
+    payee: str
+    """Whose settlement accounts pay and receive."""
+    participant: str
+    transfer_id: str
+
+
+class Settled(NamedTuple):
+    """What becomes of a cycle when it is to settle."""
+
+    cycle: str
+    state: str
+    short: dict[str, str]
+    turned: list[str]
+    """Who had nothing to pay before defaulters were taken out."""
+    recall: dict[str, list[tuple[str, int]]]
+    """By receiver: transfer ids and amounts that it must not credit."""
+
+
+class Cycle(NamedTuple):
+    """A cycle of the calendar. Counters are never changed, but made anew."""
+
+    state: str
+    positions: dict[str, str]
+    """Who settles for each that has a position."""
+    nets: Counter[str]
+    """By settlement participant."""
+    reserved: Counter[str]
+    """By participant: what was set aside, by account."""
+    reserves: Counter[str]
+    owed: tuple[Owed, ...] = ()
+
+
+class Expected(NamedTuple):
+    """What a committed batch must say."""
+
+    seq: int
+    cycle: str
+    own: list[Outcome]
+    """In table order."""
+    represented: list[Outcome] | None
+    """Held lines that moved, oldest first; None where none waited."""
+    held: list[Waiting]
+    """Lines that wait afterwards, oldest first."""
+    sent: dict[str, list[Sent]]
+    """By receiver, in order of clearing."""
+    positions: list[Position]
+    postings: Counter[Posting]
+    """Amounts by (step, debit, credit)."""
+    states: dict[str, tuple[int, int]]
+    """(count, sum) of received, cleared, held, refused own lines."""
+    owed: tuple[Owed, ...]
+
+
+class Verdict(NamedTuple):
+    """What `run` must do: refuse by one of the rules, answer again, or clear a new batch.
+
+    Of several faults any may be named. A table that was run before and whose dossier is wrong this
+    time may be refused or answered again: neither moves anything.
+    """
+
+    refusals: frozenset[str]
+    replay: int | None
+    batch: Expected | None
