@@ -6,6 +6,7 @@ themselves, so that a mistake in one of them is named.
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import sys
@@ -41,7 +42,7 @@ def test_catalog__is_opened_with_a_journal_on_disk(village: Path) -> None:
             for name in ("journal_mode", "synchronous", "cache_spill", "foreign_keys")
         }
     assert settings == {
-        "journal_mode": "delete",
+        "journal_mode": "truncate",
         "synchronous": 3,
         "cache_spill": 0,
         "foreign_keys": 1,
@@ -58,10 +59,16 @@ def test_catalog__takes_no_batch_twice(village: Path) -> None:
     db.close()
 
 
+@pytest.mark.parametrize("named", [False, True])
 def test_transaction__the_journals_name_is_synced_before_the_commit(
-    village: Path, monkeypatch: pytest.MonkeyPatch
+    village: Path, monkeypatch: pytest.MonkeyPatch, named: bool
 ) -> None:
-    """A journal whose name is lost cannot be played back. SQLite passes over a failure there."""
+    """A journal whose name is lost cannot be played back, and SQLite passes over a failure there.
+    It keeps its name, so that this is done once."""
+    journal = village / "catalog.sqlite-journal"
+    if not named:
+        journal.unlink()
+    assert journal.exists() is named
     said: list[str] = []
     real = store.sync_folder
 
@@ -75,7 +82,8 @@ def test_transaction__the_journals_name_is_synced_before_the_commit(
         run(engine, [line(1)])
         engine.home._db.set_trace_callback(None)
     end = said.index("COMMIT")
-    assert said[end - 1] == f"sync {village.name}"
+    assert (said[end - 1] == f"sync {village.name}") is not named
+    assert journal.stat().st_size == 0
     assert any(words.startswith("INSERT INTO audit") for words in said[:end])
 
 
@@ -172,3 +180,23 @@ def test_settlement__a_cap_may_be_reached_and_not_passed(
     assert reasons(batch) == ["AM23" if waits else None]
     moved = {} if waits else {BANK: 1_000_001, TREASURY: -1_000_001}
     assert batch.summary["settlement"]["nets"] == moved
+
+
+@pytest.mark.parametrize("count", [1, store.SYNC_TOGETHER_MIN - 1, store.SYNC_TOGETHER_MIN, 40])
+def test_sync__every_file_is_synced_and_a_failure_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """However many files there are, and whether they are synced one by one or side by side."""
+    paths = [tmp_path / str(i) for i in range(count)]
+    synced: list[Path] = []
+    monkeypatch.setattr(store, "sync_file", synced.append)
+    store._sync_files(paths)
+    assert sorted(synced) == sorted(paths)
+
+    def fail(path: Path) -> None:
+        if path == paths[-1]:
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(store, "sync_file", fail)
+    with pytest.raises(OSError, match="Input/output"):
+        store._sync_files(paths)

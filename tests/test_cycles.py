@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,18 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from scene import answers, command, line, participant, people_table, person, run, tree_digest
+from scene import (
+    answers,
+    command,
+    line,
+    participant,
+    payment_table,
+    people_table,
+    person,
+    run,
+    tree_digest,
+    write_table,
+)
 
 import switch
 from switch import timeline
@@ -22,6 +34,7 @@ from switch.errors import InputRefused, UsageError
 
 WEDNESDAY = dt.date(2026, 11, 25)
 CODES = ("A", "B", "C", "KBNN")
+PARTICIPANTS = [participant(c, "treasury" if c == "KBNN" else "bank") for c in CODES]
 CUTOFFS = Settings(cutoffs=("11:00", "15:30"))
 
 
@@ -93,10 +106,9 @@ def test_settings__without_a_calendar_are_written_as_ever() -> None:
 def make(
     path: Path, settings: Settings = CUTOFFS, balances: dict[str, int] | None = None
 ) -> Engine:
-    kinds = {"KBNN": "treasury"}
     engine = switch.init(
         path,
-        participants=pa.Table.from_pylist([participant(c, kinds.get(c, "bank")) for c in CODES]),
+        participants=pa.Table.from_pylist(PARTICIPANTS),
         debtors=pa.Table.from_pylist([{"debtor_account": c, "debtor_agent": c} for c in CODES]),
         balances=table_of(balances) if balances else None,
         settings=settings,
@@ -183,6 +195,27 @@ def test_settle__a_cycle_with_nothing_in_it_settles_as_nothing(tmp_path: Path) -
         assert engine.settle("20261125-1") == [answer], "the stored answer"
         with pytest.raises(UsageError, match="no cycle"):
             engine.settle("20261125-9")
+        with pytest.raises(UsageError, match="ISO 8601"):
+            engine.settle(at="noon")
+    assert switch.verify(tmp_path / "h")
+
+
+def test_settle__copies_are_written_again_when_a_participant_has_left(tmp_path: Path) -> None:
+    with make(tmp_path / "h") as engine:
+        run(engine, lines("A > B 5\nC > B 2"), "X")
+        engine.settle()
+        out = tmp_path / "h" / "out"
+        before = tree_digest(out / "cycles")
+        shutil.rmtree(out)
+        left = [row["participant"] for row in PARTICIPANTS if row["participant"] != "C"]
+        engine.change_directory(
+            participants=pa.Table.from_pylist(
+                [p for p in PARTICIPANTS if p["participant"] in left]
+            ),
+            debtors=pa.table({"debtor_account": left, "debtor_agent": left}),
+        )
+        assert engine.settle() == []
+        assert tree_digest(out / "cycles") == before
     assert switch.verify(tmp_path / "h")
 
 
@@ -257,6 +290,20 @@ def test_settle__a_loss_that_others_cannot_bear_waits(tmp_path: Path) -> None:
     assert switch.verify(tmp_path / "h")
 
 
+def test_settle__a_loss_among_defaulters_alone_waits(tmp_path: Path) -> None:
+    """A had to pay B alone, who lacks funds itself: nobody is there to bear what A lacks."""
+    settings = Settings(cutoffs=("11:00",), insufficient_funds="share")
+    with make(tmp_path / "h", settings, {"A": 50, "B": 100}) as engine:
+        run(engine, lines("A > B 50\nB > C 100"), "X")
+        engine.change_directory(balances=table_of({"A": 20, "B": 0}))
+        before = balances_of(engine)
+        [answer] = engine.settle()
+        assert (answer["state"], answer["rule"]) == ("CLOSED", "wait")
+        assert (answer["short"], answer["shares"]) == ({"A": "30", "B": "50"}, {})
+        assert balances_of(engine) == before
+    assert switch.verify(tmp_path / "h")
+
+
 def test_settle__room_counts_what_open_cycles_will_take(tmp_path: Path) -> None:
     with make(tmp_path / "h", balances={"A": 100, "KBNN": 50}) as engine:
         assert answers(run(engine, lines("A > B 60\nKBNN > B 50"), "X")) == [("ACSP", None)] * 2
@@ -303,6 +350,9 @@ def test_settle__the_command_says_what_moved(tmp_path: Path) -> None:
     with make(tmp_path / "h", Settings()) as engine:
         pass
     home = tmp_path / "h"
+    table = write_table(payment_table(lines("A > B 1", 40)), tmp_path / "t.parquet", batch_id="T")
+    said = command("--json", "--config", config, "run", home, table)
+    assert said.document["batches"][0]["cycle"] == "20261125-000001", "a run brings no calendar"
     said = command("--json", "--config", config, "directory", home)
     assert said.document["settings"]["cutoffs"] == ["11:00"]
     assert said.document["settings"]["clearing_limit"] == 500_000_000

@@ -447,7 +447,7 @@ def test_scrub__takes_nothing_that_is_not_the_cataloged_content(home: Path, tmp_
     name = "batches/000001/lines.parquet"
     damage(home / name)
     damage(copy / name)
-    other = "batches/000002/postings.json"
+    other = "batches/000002/manifest.json"
     damage(copy / other)
     before = tree_digest(home)
     said = command("scrub", home, "--copy", copy)

@@ -279,7 +279,7 @@ def check_home(home: Path, twin: Twin, cleared: list[Any]) -> None:
     rebuilt: Counter[str] = Counter()
     for folder in sorted((home / "batches").iterdir()):
         kept: Counter[str] = Counter()
-        postings = json.loads((folder / "postings.json").read_text())
+        postings = json.loads((folder / "manifest.json").read_text())["postings"]
         for _, debit, credit, amount in postings:
             assert amount > 0
             assert debit != credit

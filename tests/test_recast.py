@@ -390,7 +390,7 @@ def test_verify__takes_a_copy_of_before_a_crash_for_what_it_is(tmp_path: Path) -
         assert switch_verify(engine)
     for wrong in (b"[]", b"{}", b"x", before.replace(b"CLOSED", b"OPEN")):
         copy.write_bytes(wrong)
-        with pytest.raises(switch.VerificationFailed, match="no copy of the committed answer"):
+        with pytest.raises(switch.VerificationFailed, match="no copy of what was committed"):
             switch.verify(home)
 
 

@@ -1179,7 +1179,6 @@ RICH_FILES = (
     "batches/000001/lines.parquet",
     "batches/000001/held.parquet",
     "batches/000001/positions.parquet",
-    "batches/000001/postings.json",
     "batches/000001/settlement.json",
     "batches/000001/manifest.json",
     f"batches/000001/clearing/{BANK}.parquet",
@@ -1203,7 +1202,7 @@ def test_verify__every_kind_of_file_is_named_here(rich_home: Path) -> None:
     def kinds(names: Any) -> set[str]:
         return {Path(name).name for name in names if not name.startswith(("out/", "quarantine/"))}
 
-    beside = {"catalog.sqlite", "checkpoint", "key"}
+    beside = {"catalog.sqlite", "catalog.sqlite-journal", "checkpoint", "key"}
     others = {"paid-0001.bits", "paid-0002.bits"}
     assert kinds(tree_digest(rich_home)) - beside - others == kinds(RICH_FILES)
 

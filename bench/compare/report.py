@@ -244,6 +244,8 @@ in the forms with files every column of every file.
   numpy and pandas and who was paid are made with it; DuckDB and Polars have no hash table that
   outlives a query and build theirs in the clock. In *memory* the 64-bit name keys of lines are
   given to everyone.
+- Every tool has as many cores as threads. The engine decodes files of others in a child, whose work
+  is in the wall time and not in its CPU time.
 - **files**: opening the register. The engine besides checks the table's SHA-256, control totals,
   line numbers and UTF-8, writes what `verify` recomputes from (lines, held lines, paid bits),
   hashes and syncs every file, commits, and copies the answer to the out folder; peers do none of

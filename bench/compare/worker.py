@@ -50,6 +50,9 @@ def limit_threads(threads: int) -> None:
         "ARROW_IO_THREADS",
     ):
         os.environ[name] = str(threads)
+    # As many cores as threads, for whatever else a tool starts: the engine decodes in a child.
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
 
 
 def reset_peak() -> None:

@@ -241,6 +241,8 @@ def run(
     at: str | None,
 ) -> None:
     """Clear and settle payment TABLEs, in order; the first refusal stops."""
+    import msgspec
+
     from switch.engine import Engine
 
     config = context.settings()
@@ -249,7 +251,10 @@ def run(
     out = out or (Path(config["out"]) if "out" in config else None)
     threads = threads or config.get("threads") or os.cpu_count() or 1
     with _opened(context, home, Engine) as engine:
-        engine.settings = new_settings(context, engine.settings) or engine.settings
+        if settings := new_settings(context, engine.settings):
+            # A calendar is the home's own; a run may have another limit alone.
+            limit = settings.clearing_limit
+            engine.settings = msgspec.structs.replace(engine.settings, clearing_limit=limit)
         for table in tables:
             began = time.monotonic()
             try:

@@ -64,7 +64,6 @@ class Closing:
             day, batch = str(self.declared.value_date), self.declared.batch_id
             request = settlement.request(directory, self.cycle, day, nets, batch=batch)
             segment.write_json(draft / "settlement.json", request)
-        segment.write_json(draft / "postings.json", [list(p) for p in postings])
         paid_rows = []
         cleared_before = {
             (row["benefit"], row["period"]): (self.home.path / row["path"], row["sha256"])
@@ -86,7 +85,9 @@ class Closing:
                 self.digests[name_in_draft] = (segment.digest_of(path), path.stat().st_size)
         manifest = self._manifest(summary)
         summary_text = msgspec.json.encode(summary).decode()
-        segment.write_json(draft / "manifest.json", manifest)
+        # The file has the postings too; the catalog keeps them as rows.
+        whole = {**manifest, "postings": [list(posting) for posting in postings]}
+        segment.write_json(draft / "manifest.json", whole)
         self.home.commit(
             at=self.at,
             kind="batch",
@@ -220,7 +221,7 @@ class Closing:
         )
         if self.slot is not None:
             yield (
-                "INSERT INTO cycles VALUES (?, ?, 'OPEN', '', '') ON CONFLICT DO NOTHING",
+                "INSERT INTO cycles VALUES (?, ?, 'OPEN', '', '', '') ON CONFLICT DO NOTHING",
                 self.slot,
             )
         yield from keep_positions(self.cycle, cycle)

@@ -19,8 +19,8 @@ COLOURS = (
 
 
 def curve_svg(points: list[dict[str, Any]], needs: dict[str, int]) -> str:
-    """needs: the most that each settlement participant owes at any time, by which the order of
-    names is; beyond NAMED_MAX lines are grey and without a name."""
+    """needs: the most that each settlement participant owes at any time. Names stand in the order
+    of how far a line goes from zero, with where it ends; beyond NAMED_MAX lines are grey."""
     pen = Pen()
     runs = _runs(points)
     values = [value for run in runs.values() for _, value, _ in run] or [0]
@@ -45,7 +45,8 @@ def curve_svg(points: list[dict[str, Any]], needs: dict[str, int]) -> str:
             pen.stroke(f"M{n(x - step)} {TOP}V{BOTTOM}", RULE, 0.8)
             pen.text(x - step + 4, BOTTOM + 40, cycle, 11, "muted cut", fit=max(step - 6, 40))
         pen.text(x, BOTTOM + 22, point["batch_id"], 11, "middle cut", fit=max(step - 4, 20))
-    order = sorted(runs, key=lambda code: (-needs.get(code, 0), code))
+    far = {code: max(abs(value) for _, value, _ in run) for code, run in runs.items()}
+    order = sorted(runs, key=lambda code: (-far[code], code))
     for rank, code in reversed(list(enumerate(order))):
         named = rank < NAMED_MAX
         colour = COLOURS[rank % len(COLOURS)] if named else RULE
@@ -59,7 +60,7 @@ def curve_svg(points: list[dict[str, Any]], needs: dict[str, int]) -> str:
             y = TOP + 12 + rank * 27
             pen.rect(RIGHT + 24, y - 10, 12, 12, colour, rx=2)
             pen.text(RIGHT + 44, y, code, 12, "bold cut", fit=90)
-            pen.text(WIDTH - 20, y, money(-needs.get(code, 0)), 12, "end", MUTED, fit=96)
+            pen.text(WIDTH - 20, y, money(runs[code][-1][1]), 12, "end", MUTED, fit=96)
     title = f"Positions after {len(points)} tables"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" '

@@ -51,7 +51,7 @@ def environment(error: OSError, path: Path, needed: int = 0) -> EnvironmentFaile
     if isinstance(error, EnvironmentFailed):
         return error
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        there = next(folder for folder in (path, *path.parents) if folder.exists())
+        there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
         free = shutil.disk_usage(there).free
         return EnvironmentFailed(no_room(path, free, needed))
     return EnvironmentFailed(f"{error.filename or path}: {error.strerror or error}")

@@ -348,7 +348,7 @@ class Engine:
         folder = self.home.path / "out" if out is None else Path(out)
         settled = {answer["cycle"]: answer for answer in settling.not_exported(self.home, folder)}
         for answer in (settled | {answer["cycle"]: answer for answer in answers}).values():
-            settling.export(self.home, self.directory, answer, folder)
+            settling.export(self.home, answer, folder)
         return answers
 
     # --- the run --------------------------------------------------------------------------------

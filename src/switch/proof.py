@@ -40,6 +40,7 @@ class _Batch:
         self.name = f"{row['seq']:06d}"
         self.folder = home.folder("batches", row["seq"])
         self.manifest = msgspec.json.decode(row["manifest"])
+        self.postings: list[list[Any]] = []
 
 
 class Verifier:
@@ -58,7 +59,9 @@ class Verifier:
         self.balances: dict[str, int] = msgspec.json.decode(home.meta("opening"))
         self.positions: dict[str, dict[str, list[int]]] = {}
         """By cycle of the calendar and participant: counts and sums of its batches' lines."""
-        self.states = {row["cycle"]: row["state"] for row in home.rows("SELECT * FROM cycles")}
+        cycles = home.rows("SELECT * FROM cycles")
+        self.states = {row["cycle"]: row["state"] for row in cycles}
+        self.closes = {row["cycle"]: row["closes"] for row in cycles}
 
     def checks(self) -> Iterator[Check]:
         records = Records(self.home)
@@ -192,6 +195,7 @@ class Verifier:
     def _row(self, batch: _Batch, subject: str) -> Iterator[Check]:
         """What the catalog says of a batch is what its manifest says."""
         manifest = msgspec.json.decode((batch.folder / "manifest.json").read_bytes())
+        batch.postings = manifest.pop("postings")
         yield compare("catalog", f"{subject}, manifest", manifest, batch.manifest)
         row, declared = batch.row, manifest["declared"]
         found = {name: declared[name] for name in ("source", "batch_id", "value_date")}
@@ -201,6 +205,8 @@ class Verifier:
         found |= {"lines": declared["count"], "amount": declared["sum"]}
         found["state"] = "CLEARING" if is_open else "SETTLED"
         stored |= {name: row[name] for name in ("lines", "amount", "state")}
+        found["closes"] = manifest.get("closes")
+        stored["closes"] = self.closes.get(manifest["cycle"])
         yield compare("catalog", f"{subject}, row", found, stored)
         summary = msgspec.json.decode(row["summary"])
         positions = pq.read_table(batch.folder / "positions.parquet").to_pylist()
@@ -289,7 +295,7 @@ class Verifier:
         rooms = batch.manifest.get("rooms", {})
         over = [code for code, room in rooms.items() if nets.get(code, 0) < min(-room, 0)]
         yield Check("caps", f"cycle {cycle}", f"{over[0]} owes more than it may" if over else "")
-        postings = msgspec.json.decode((batch.folder / "postings.json").read_bytes())
+        postings = batch.postings
         live = self.home.rows(
             "SELECT * FROM postings WHERE batch = ? ORDER BY seq", batch.row["seq"]
         )
@@ -335,16 +341,21 @@ class Verifier:
             detail = msgspec.json.decode(row["detail"])
             cycle = detail.get("cycle", "")
             if row["kind"] == "cycle":
-                audited[cycle] = {"state": "CLOSED", "at": row["at"]}
+                audited[cycle] = {name: detail[name] for name in ("state", "closes", "request")}
+                audited[cycle]["at"] = row["at"]
             elif row["kind"] == "settlement":
-                audited[cycle] = {"state": "SETTLED", "at": row["at"], "answer": detail["answer"]}
+                settled = {"state": "SETTLED", "at": row["at"], "answer": detail["answer"]}
+                again = {"request": detail["request"]} if "request" in detail else {}
+                audited[cycle] = audited.get(cycle, {}) | settled | again
             postings.setdefault(cycle, []).extend(detail.get("postings", []))
         stored: dict[str, dict[str, Any]] = {}
         for row in self.home.rows("SELECT * FROM cycles"):
-            said = {"state": row["state"], "at": row["at"], "answer": row["answer"]}
+            said = {name: row[name] for name in ("state", "closes", "at", "request", "answer")}
+            if row["state"] == "OPEN":
+                del said["closes"]  # It is compared with that of its batches.
             stored[row["cycle"]] = {name: value for name, value in said.items() if value}
-            if row["answer"]:
-                stored[row["cycle"]]["answer"] = msgspec.json.decode(row["answer"])
+            for name in stored[row["cycle"]].keys() & {"request", "answer"}:
+                stored[row["cycle"]][name] = msgspec.json.decode(row[name])
         yield compare("audit chain", "covers every cycle", audited, stored)
         live: dict[str, list[Any]] = {cycle: [] for cycle in postings}
         for row in self.home.rows("SELECT * FROM postings WHERE batch = 0 ORDER BY seq"):
@@ -354,24 +365,29 @@ class Verifier:
         self._post([posting for part in postings.values() for posting in part])
         for cycle, state in self.states.items():
             yield from self._positions(cycle)
-            if state == "SETTLED":
+            if "request" in stored[cycle]:
+                owed = {code: net for code, net in self._nets(cycle).items() if net}
+                asked = _told(stored[cycle]["request"])
+                yield compare("request is the positions", f"cycle {cycle}", owed, asked)
+            if state == "SETTLED" and "answer" in audited.get(cycle, {}):
                 rows = self.home.rows("SELECT seq FROM batches WHERE cycle = ?", cycle)
                 yield self._nothing_left(cycle, [f"{row['seq']:06d}" for row in rows])
                 yield self._settled(cycle, postings[cycle], audited[cycle]["answer"])
 
-    def _settled(self, cycle: str, postings: list[Any], answer: dict[str, Any]) -> Check:
-        """What moved is what each was told, and that is its net but for shared losses."""
+    def _nets(self, cycle: str) -> dict[str, int]:
         nets: dict[str, int] = {}
         for row in self.home.rows("SELECT * FROM positions WHERE cycle = ?", cycle):
             nets[row["settled_by"]] = nets.get(row["settled_by"], 0) + row["net"]
+        return nets
+
+    def _settled(self, cycle: str, postings: list[Any], answer: dict[str, Any]) -> Check:
+        """What moved is what each was told, and that is its net but for shared losses."""
+        nets = self._nets(cycle)
         lost = answer["short"].items() if answer["shares"] else ()
         for part, sign in ((answer["shares"].items(), -1), (lost, 1)):
             for code, amount in part:
                 nets[code] += sign * int(amount)
-        told = {
-            row["participant"]: int(row["amount"]) * (1 if row["side"] == "credit" else -1)
-            for row in answer["participants"]
-        }
+        told = _told(answer)
         moved = {
             row["participant"]: sum(
                 amount * ((credit == row["account"]) - (debit == row["account"]))
@@ -471,6 +487,14 @@ def _words(path: Path) -> Any:
         return paid.read(path)
     except OSError as error:
         raise VerificationFailed(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _told(document: dict[str, Any]) -> dict[str, int]:
+    """What each settlement participant receives (pays: below zero), as a request or answer says."""
+    return {
+        row["participant"]: int(row["amount"]) * (1 if row["side"] == "credit" else -1)
+        for row in document["participants"]
+    }
 
 
 def _expected(

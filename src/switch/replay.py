@@ -198,7 +198,7 @@ def _cycle_rows(home: Home, record: Any, detail: dict[str, Any]) -> settling.Sta
     if not rows:
         return []  # The batch has settled at once.
     state = {"batch": "OPEN", "cycle": "CLOSED", "settlement": "SETTLED"}[record["kind"]]
-    statement = "INSERT OR REPLACE INTO cycles VALUES (?, ?, ?, ?, '')"
+    statement = "INSERT OR REPLACE INTO cycles VALUES (?, ?, ?, ?, '', '')"
     statements: settling.Statements = [(statement, (cycle, rows[0]["closes"], state, record["at"]))]
     if record["kind"] == "batch":
         path = home.folder("batches", detail["seq"]) / "positions.parquet"
@@ -249,7 +249,8 @@ def _compared(stored: Path, derived: Path, batch: str) -> dict[str, str]:
 
 
 def logical_digests(folder: Path) -> dict[str, str]:
-    """The logical digest of every file of a batch but its manifest, by name without suffix."""
+    """The logical digest of every file of a batch, by name without suffix; of its manifest that of
+    its postings alone, for the rest tells of its own home."""
     found = {}
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         name = path.relative_to(folder).with_suffix("").as_posix()
@@ -257,10 +258,11 @@ def logical_digests(folder: Path) -> dict[str, str]:
             found[name] = logical_digest(read_segment(path))
         elif path.suffix == ".bits":
             found[name] = hashlib.sha256(np.trim_zeros(paid.read(path), "b")).hexdigest()
-        elif path.name != "manifest.json":
-            content = msgspec.json.encode(
-                msgspec.json.decode(path.read_bytes()), order="deterministic"
-            )
+        else:
+            document = msgspec.json.decode(path.read_bytes())
+            if name == "manifest":
+                name, document = "postings", document["postings"]
+            content = msgspec.json.encode(document, order="deterministic")
             found[name] = hashlib.sha256(content).hexdigest()
     return found
 

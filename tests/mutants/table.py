@@ -103,11 +103,11 @@ LEDGER = [
      "or amount <= cover.room[payer] + 1", COVER + "a_bound_account_pays_to_its_last_dong"),
     ("room is not used up", "cover.room[payer] -= amount", "pass",
      COVER + "a_bound_account_pays_to_its_last_dong"),
-    ("receipts make no room", "cover.room[payee] = more", "pass", COVER + "a_held_line_goes_later"),
+    ("receipts make no room", "cover.room[payee] = more", "pass", COVER + "scene"),
     ("a class overtakes itself", "if priority >= cover.waits[agent]:",
      "if priority > cover.waits[agent]:", COVER + "a_held_line_goes_later"),
     ("nobody remembers who waits", "cover.waits[agent] = priority\n    return True",
-     "return True", COVER + "engine_and_slow_twin_agree"),
+     "return True", COVER + "scene"),
 ]  # fmt: skip
 
 TABLE = [
@@ -237,14 +237,14 @@ CLOSING = [
 ]  # fmt: skip
 
 STORE = [
-    ("files are not synced", "            sync_file(path)\n        for path in sorted",
-     "        for path in sorted", SYNCED),
+    ("files are not synced", "        _sync_files(paths)\n", "", SYNCED),
     ("the batch's folder is not synced", "        sync_folder(draft)\n", "", SYNCED),
     ("the renamed folder is not synced", "rename(folder)\n        sync_folder(folder.parent)\n",
      "rename(folder)\n", SYNCED),
-    ("the journal's name is not synced", "        sync_folder(folder)\n", "",
+    ("the journal's name is not synced", "            sync_folder(catalog.parent)\n",
+     "            pass\n",
      COMMIT + "transaction__the_journals_name_is_synced_before_the_commit"),
-    ("a journal in memory", "journal_mode = DELETE", "journal_mode = MEMORY",
+    ("a journal in memory", "journal_mode = TRUNCATE", "journal_mode = MEMORY",
      COMMIT + "catalog__is_opened_with_a_journal_on_disk"),
     ("commits that are not synced", "synchronous = EXTRA", "synchronous = OFF",
      COMMIT + "catalog__is_opened_with_a_journal_on_disk"),
