@@ -277,6 +277,7 @@ class Home:
                 # The first recast makes the folder of its kind.
                 if not path.parent.exists():
                     path.parent.mkdir(mode=0o700)
+                    sync_folder(self.path)
                 path.mkdir(mode=0o700)
                 yield path
         finally:
