@@ -383,9 +383,12 @@ def test_verify__takes_a_copy_of_before_a_crash_for_what_it_is(tmp_path: Path) -
     home = tmp_path / "h"
     with short(home, "recast") as engine:
         engine.settle(close_only=True)
-        copy = home / "out" / "cycles" / "20261125-1" / "answer.json"
-        before = copy.read_bytes()
+        folder = home / "out" / "cycles" / "20261125-1"
+        request, copy = folder / "settlement.json", folder / "answer.json"
+        asked, before = request.read_bytes(), copy.read_bytes()
         engine.settle()
+        assert request.read_bytes() != asked, "less is asked for after it"
+        request.write_bytes(asked)
         copy.write_bytes(before)
         assert switch_verify(engine)
     for wrong in (b"[]", b"{}", b"x", before.replace(b"CLOSED", b"OPEN")):

@@ -245,6 +245,9 @@ def _copies_fault(home: Home) -> str:
             if (root / name).is_file() and digest_of(root / name) != sha256:
                 shown = (root / name).relative_to(home.path).as_posix()
                 return f"{shown} is no copy of the committed file: run the table again"
+    closed = home.rows("SELECT detail FROM audit WHERE kind = 'cycle'")
+    requests = [msgspec.json.decode(row["detail"]) for row in closed]
+    asked = {said["cycle"]: json_of(said["request"]) for said in requests}
     for row in of_calendar.values():
         for name, column in (("settlement.json", "request"), ("answer.json", "answer")):
             copy = home.path / "out" / "cycles" / row["cycle"] / name
@@ -253,6 +256,8 @@ def _copies_fault(home: Home) -> str:
             content = copy.read_bytes()
             if name == "answer.json" and WAITED in content:
                 continue  # An older answer: a crash came before the copy of the last one.
+            if name == "settlement.json" and content == asked.get(row["cycle"]):
+                continue  # What was asked before a recast: a crash came before the next copy.
             if content != json_of(msgspec.json.decode(row[column])):
                 shown = copy.relative_to(home.path).as_posix()
                 return f"{shown} is no copy of what was committed: settle the cycle again"
