@@ -8,8 +8,6 @@ from switch._table import PeopleTable
 MONTHS: int
 NO_CODE: int
 PART_ROWS_MIN: int
-NONE: int
-COVER_MISSING: int
 WAITING: tuple[type[np.generic], ...]
 
 class Core:

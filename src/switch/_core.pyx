@@ -12,12 +12,11 @@ import numpy as np
 from switch._ledger import Ledger
 from switch._screen import Screen
 
+from switch._reason cimport COVER_MISSING, NONE
+
 MONTHS = 13200
 NO_CODE = 0xFFFF
-NONE, COVER_MISSING = 0, 17
 PART_ROWS_MIN = 4096
-
-
 WAITING = (np.uint32, np.uint16, np.uint16, np.uint16, np.uint16, np.int64)
 """What is kept of a line that waits: row, benefit, month, debtor agent, participant, amount."""
 
