@@ -60,12 +60,13 @@ class Writer:
         self._columns = [_column(field, styles.get(field.name)) for field in schema]
         self._groups: list[bytes] = []
         self._rows = 0
+        # Nothing is written before there are rows: how early a file is opened may not show.
+        self._head = _MAGIC
         self._at = len(_MAGIC)
-        write(_MAGIC)
 
     def write_group(self, arrays: Iterable[Any]) -> None:
         """One row group: an Arrow array of equal length for each column of the schema."""
-        parts: list[Any] = []
+        parts: list[Any] = [self._head]
         chunks = []
         start, rows = self._at, 0
         for column, array in zip(self._columns, arrays, strict=True):
@@ -75,6 +76,7 @@ class Writer:
             self._at += sum(len(memoryview(page)) for page in pages)
             chunks.append(chunk)
         self._write(b"".join(parts))
+        self._head = b""
         self._rows += rows
         size = self._at - start
         self._groups.append(
@@ -94,7 +96,7 @@ class Writer:
             (4, _list(_STRUCT, self._groups)),
             (6, CREATED_BY.encode()),
         )
-        self._write(footer + len(footer).to_bytes(4, "little") + _MAGIC)
+        self._write(self._head + footer + len(footer).to_bytes(4, "little") + _MAGIC)
 
 
 class _Column:
