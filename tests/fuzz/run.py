@@ -30,13 +30,14 @@ DIED = re.compile(
 EXECUTIONS = re.compile(r"^(?:#(\d+)\t|stat::number_of_executed_units:\s*(\d+))", re.MULTILINE)
 
 
-def child(target: str, corpus: Path, found: Path, seconds: int) -> None:
-    """Fuzz in this process until the time is over or something is found."""
+def child(target: str, corpus: Path, found: Path, work: Path, seconds: int) -> None:
+    """Fuzz in this process until the time is over or something is found. It never returns, so the
+    folder of its home is the caller's to remove."""
     import atheris
 
     with atheris.instrument_imports(include=["switch"]):
         import targets
-    bench = targets.bench()
+    bench = targets.Bench(work)
     # The bytes stay: libFuzzer writes them before the process goes.
     words = [sys.argv[0], f"-artifact_prefix={found}/", f"-max_total_time={seconds}"]
     words += [f"-timeout={HANG_SECONDS}", f"-rss_limit_mb={MEMORY_MIB}"]
@@ -90,9 +91,13 @@ def fuzz(target: str, seconds: int, folder: Path) -> tuple[int, int, dict[str, l
     while (left := int(end - time.monotonic())) > 0:
         command = [sys.executable, str(HERE / "run.py"), "--child", target, str(corpus), str(found)]
         log = folder / target / "log"
-        with log.open("w", encoding="utf-8") as out, contextlib.suppress(subprocess.TimeoutExpired):
+        with (
+            targets.work_folder() as work,
+            log.open("w", encoding="utf-8") as out,
+            contextlib.suppress(subprocess.TimeoutExpired),
+        ):
             subprocess.run(
-                [*command, str(left)],
+                [*command, work, str(left)],
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 timeout=left + 60,
@@ -114,18 +119,15 @@ def fuzz(target: str, seconds: int, folder: Path) -> tuple[int, int, dict[str, l
 
 def main() -> None:
     if "--child" in sys.argv:
-        target, corpus, found, seconds = sys.argv[2:6]
-        child(target, Path(corpus), Path(found), int(seconds))
+        target, corpus, found, work, seconds = sys.argv[2:7]
+        child(target, Path(corpus), Path(found), Path(work), int(seconds))
         return
     sys.path[:0] = [str(HERE)]
     import targets
 
     if "--replay" in sys.argv:
-        bench = targets.bench()
-        try:
-            targets.feed(sys.argv[2], bench, Path(sys.argv[3]).read_bytes())
-        finally:
-            shutil.rmtree(bench.folder, ignore_errors=True)
+        with targets.work_folder() as work:
+            targets.feed(sys.argv[2], targets.Bench(Path(work)), Path(sys.argv[3]).read_bytes())
         return
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=int, default=600, help="for each target")

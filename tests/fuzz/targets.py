@@ -225,10 +225,10 @@ TARGETS = {
 }
 
 
-def bench() -> Bench:
+def work_folder() -> tempfile.TemporaryDirectory[str]:
     """In memory where there is room in memory: syncs cost nothing there."""
     shm = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    return Bench(Path(tempfile.mkdtemp(prefix="fuzz-", dir=shm)))
+    return tempfile.TemporaryDirectory(prefix="fuzz-", dir=shm)
 
 
 def feed(name: str, bench: Bench, data: bytes) -> None:
