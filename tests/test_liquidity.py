@@ -248,7 +248,6 @@ def test_flow__is_a_flow_and_its_levels_prove_that_it_is_the_least(scene: Scene)
 
 @pytest.mark.parametrize("seed", range(3))
 def test_exact__is_between_by_value_and_the_bound(seed: int) -> None:
-    pytest.importorskip("highspy")
     queue, balance = random_queue(120, 8, seed)
     quick = switch.settle_by_value(queue, balance)
     answer = switch.settle_exactly(queue, balance, seconds_max=20)
@@ -259,7 +258,6 @@ def test_exact__is_between_by_value_and_the_bound(seed: int) -> None:
 
 
 def test_exact__out_of_time_is_valid_all_the_same() -> None:
-    pytest.importorskip("highspy")
     queue, balance = random_queue(2_000, 40, 1)
     answer = switch.settle_exactly(queue, balance, seconds_max=0.0)
     require_by_value(queue, balance, answer)

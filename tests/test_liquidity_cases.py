@@ -43,7 +43,6 @@ def settled(ids: list[Any], answer: InOrder | ByValue) -> list[Any]:
 
 
 def exactly(queue: PaymentQueue, balance: Any, floor: Any = 0) -> ByValue:
-    pytest.importorskip("highspy")
     return switch.settle_exactly(queue, balance, floor)
 
 

@@ -17,6 +17,7 @@ Encodings.md. Reading is left to pyarrow, and so are all other Parquet files.
 from __future__ import annotations
 
 import functools
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import Any
@@ -99,7 +100,7 @@ class Writer:
         self._write(self._head + footer + len(footer).to_bytes(4, "little") + _MAGIC)
 
 
-class _Column:
+class _Column(ABC):
     """One column: its element of the schema, and the pages of its chunks. It has no state."""
 
     physical = _BYTE_ARRAY
@@ -129,17 +130,9 @@ class _Column:
     def logical(self, _kind: Any) -> Iterable[tuple[int, Any]]:
         return (6, _i32(_UTF8)), (10, _Tagged(_STRUCT, _struct((1, _Tagged(_STRUCT, b"\0")))))
 
-    def values(self, array: Any, valid: Any) -> list[Any]:
-        """The encoded values that are not null, as pieces of a page."""
-        raise NotImplementedError
-
+    @abstractmethod
     def chunk(self, array: Any, at: int) -> tuple[list[Any], bytes]:
         """(pieces of the column chunk at this place of the file, its entry in the footer)."""
-        valid = _validity(array) if self.nullable and array.null_count else None
-        pieces = [] if not self.nullable else _levels(len(array), valid)
-        pieces += self.values(array, valid)
-        pages, plain = self._data_page(len(array), pieces)
-        return pages, self._entry(len(array), pages, plain, at)
 
     def _data_page(self, count: int, pieces: list[Any]) -> tuple[list[Any], int]:
         plain = sum(len(memoryview(piece)) for piece in pieces)
@@ -161,7 +154,22 @@ class _Column:
         return _struct((2, 0), (3, _Tagged(_STRUCT, metadata)))
 
 
-class _Numbers(_Column):
+class _OnePage(_Column):
+    """A column whose chunk is one page of values, with nothing before it."""
+
+    @abstractmethod
+    def values(self, array: Any, valid: Any) -> list[Any]:
+        """The encoded values that are not null, as pieces of a page."""
+
+    def chunk(self, array: Any, at: int) -> tuple[list[Any], bytes]:
+        valid = _validity(array) if self.nullable and array.null_count else None
+        pieces = [] if not self.nullable else _levels(len(array), valid)
+        pieces += self.values(array, valid)
+        pages, plain = self._data_page(len(array), pieces)
+        return pages, self._entry(len(array), pages, plain, at)
+
+
+class _Numbers(_OnePage):
     encodings = (_RLE, _DELTA)
 
     def __init__(self, field: Any) -> None:
@@ -184,7 +192,7 @@ class _Numbers(_Column):
         return [_delta(numbers)]
 
 
-class _Texts(_Column):
+class _Texts(_OnePage):
     def values(self, array: Any, valid: Any) -> list[Any]:
         offsets, data = _text(array)
         lengths = np.diff(offsets)
@@ -198,7 +206,7 @@ class _Squeezed(_Texts):
     codec = _COMPRESSED_ZSTD
 
 
-class _Shared(_Column):
+class _Shared(_OnePage):
     encodings = (_RLE, _DELTA_BYTES)
 
     def values(self, array: Any, valid: Any) -> list[Any]:
@@ -239,8 +247,9 @@ def _column(field: Any, style: Style | None) -> _Column:
         return _Coded(field)
     if pa.types.is_integer(field.type):
         return _Numbers(field)
-    kinds = {None: _Texts, Style.SHARED: _Shared, Style.SQUEEZED: _Squeezed}
-    return kinds[style](field)
+    if style is Style.SHARED:
+        return _Shared(field)
+    return _Squeezed(field) if style is Style.SQUEEZED else _Texts(field)
 
 
 @functools.lru_cache(maxsize=64)
