@@ -14,7 +14,7 @@ import resource
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
@@ -22,6 +22,7 @@ from switch import __version__, upkeep
 from switch.errors import EnvironmentFailed, SwitchError, UsageError
 from switch.terminal import (
     Context,
+    NoPandas,
     Progress,
     at_option,
     draw,
@@ -569,6 +570,7 @@ def main() -> None:
     # What is in memory are people's names and accounts: no core of it lands on a disk.
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    sys.meta_path.insert(0, cast(Any, NoPandas))
     try:
         code = cli.main(standalone_mode=False)
         raise SystemExit(code if isinstance(code, int) else 0)

@@ -14,13 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from switch import _text
-from switch.schema import NO_CODE, YEAR_MAX, YEAR_MIN, month_of
+from switch.schema import NO_CODE, YEAR_MAX, YEAR_MIN, month_of, period_of
 
 PERIOD_MIN, PERIOD_MAX = YEAR_MIN * 100 + 1, YEAR_MAX * 100 + 12
-_MONTH_OF = np.array(
-    [NO_CODE if (m := month_of(p)) is None else m for p in range(PERIOD_MIN, PERIOD_MAX + 1)],
-    np.uint16,
-)
+_MONTH_OF = np.full(PERIOD_MAX - PERIOD_MIN + 1, NO_CODE, np.uint16)
+for _month in range((YEAR_MAX - YEAR_MIN + 1) * 12):
+    _MONTH_OF[period_of(_month) - PERIOD_MIN] = _month
 
 
 @dataclass(slots=True)
