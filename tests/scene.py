@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 import switch
 from switch import cli
 from switch.engine import Batch, Engine
+from switch.sim.lockstep import ACCOUNTS_SCHEMA, PAID_SCHEMA, PAYMENT_SCHEMA, PEOPLE_SCHEMA
 
 VALUE_DATE = dt.date(2026, 11, 25)
 NAME = "Nguyễn Văn An"
@@ -113,44 +114,6 @@ def line(number: int, **changes: Any) -> Row:
         "commune": None,
         "end_to_end_id": None,
     } | changes
-
-
-PEOPLE_SCHEMA = pa.schema(
-    {
-        "person_id": pa.string(),
-        "name": pa.string(),
-        "birth_date": pa.date32(),
-        "status": pa.string(),
-        "status_since": pa.date32(),
-    }
-)
-ACCOUNTS_SCHEMA = pa.schema(
-    {
-        "person_id": pa.string(),
-        "participant": pa.string(),
-        "account": pa.string(),
-        "kind": pa.string(),
-        "priority": pa.uint8(),
-        "valid_from": pa.date32(),
-        "valid_to": pa.date32(),
-    }
-)
-PAID_SCHEMA = pa.schema({"person_id": pa.string(), "benefit": pa.string(), "period": pa.int32()})
-PAYMENT_SCHEMA = pa.schema(
-    {
-        "line_no": pa.uint32(),
-        "person_id": pa.string(),
-        "person_name": pa.string(),
-        "benefit": pa.string(),
-        "period": pa.int32(),
-        "amount": pa.int64(),
-        "debtor_account": pa.string(),
-        "creditor_agent": pa.string(),
-        "creditor_account": pa.string(),
-        "commune": pa.string(),
-        "end_to_end_id": pa.string(),
-    }
-)
 
 
 def people_table(rows: Iterable[Row]) -> pa.Table:

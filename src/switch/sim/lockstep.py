@@ -60,7 +60,7 @@ OLD_CATALOGS = 4
 TIMELINES = 8
 """About so many lines of a life are asked for by `status`."""
 
-_PEOPLE = pa.schema(
+PEOPLE_SCHEMA = pa.schema(
     {
         "person_id": pa.string(),
         "name": pa.string(),
@@ -69,7 +69,7 @@ _PEOPLE = pa.schema(
         "status_since": pa.date32(),
     }
 )
-_ACCOUNTS = pa.schema(
+ACCOUNTS_SCHEMA = pa.schema(
     {
         "person_id": pa.string(),
         "participant": pa.string(),
@@ -80,8 +80,8 @@ _ACCOUNTS = pa.schema(
         "valid_to": pa.date32(),
     }
 )
-_PAID = pa.schema({"person_id": pa.string(), "benefit": pa.string(), "period": pa.int32()})
-_PAYMENT = pa.schema(
+PAID_SCHEMA = pa.schema({"person_id": pa.string(), "benefit": pa.string(), "period": pa.int32()})
+PAYMENT_SCHEMA = pa.schema(
     {
         "line_no": pa.uint32(),
         "person_id": pa.string(),
@@ -228,9 +228,9 @@ class Lockstep:
 
         def act() -> None:
             self.engine.register(
-                population=_given(operation.people, _PEOPLE),
-                accounts=_given(operation.accounts, _ACCOUNTS),
-                paid_history=_given(operation.paid, _PAID),
+                population=_given(operation.people, PEOPLE_SCHEMA),
+                accounts=_given(operation.accounts, ACCOUNTS_SCHEMA),
+                paid_history=_given(operation.paid, PAID_SCHEMA),
                 replace=operation.replace,
             )
 
@@ -402,7 +402,7 @@ class Lockstep:
         """The table as `Engine.run` takes it: from memory with arguments, or a file."""
         table, form = operation.table, operation.form
         if form in ("rows", "typed rows"):
-            arrow = pa.Table.from_pylist(list(table.rows), schema=_PAYMENT)
+            arrow = pa.Table.from_pylist(list(table.rows), schema=PAYMENT_SCHEMA)
             return _typed(arrow) if form == "typed rows" else arrow, {
                 "source": table.source,
                 "batch_id": table.batch_id,
@@ -569,14 +569,14 @@ def _typed(table: Any) -> Any:
 
 def _parquet(rows: Iterable[Row]) -> bytes:
     sink = io.BytesIO()
-    pq.write_table(rows_table(rows, _PAYMENT), sink, store_schema=False)
+    pq.write_table(rows_table(rows, PAYMENT_SCHEMA), sink, store_schema=False)
     return sink.getvalue()
 
 
 def _csv(rows: Iterable[Row]) -> bytes:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-    writer.writerow(_PAYMENT.names)
+    writer.writerow(PAYMENT_SCHEMA.names)
     for row in rows:
-        writer.writerow(["" if row[name] is None else row[name] for name in _PAYMENT.names])
+        writer.writerow(["" if row[name] is None else row[name] for name in PAYMENT_SCHEMA.names])
     return text.getvalue().encode()
