@@ -329,6 +329,7 @@ def rehearse(
 @home_argument
 @click.option("--cycle", metavar="C", help="One cycle, such as 20261125-1.")
 @click.option("--close", "close_only", is_flag=True, help="Only close, and write the request.")
+@click.option("--abort", metavar="WHY", help="Give up --cycle: its lines wait again.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Default: HOME/out.")
 @at_option
 @shared
@@ -337,6 +338,7 @@ def settle(
     home: Path,
     cycle: str | None,
     close_only: bool,
+    abort: str | None,
     out: Path | None,
     at: str | None,
 ) -> None:
@@ -345,24 +347,14 @@ def settle(
     from switch.engine import Engine
 
     with _opened(context, home, Engine) as engine:
-        answers = engine.settle(cycle, at=parse_time(at), out=out, close_only=close_only)
+        answers = engine.settle(
+            cycle, at=parse_time(at), out=out, close_only=close_only, abort=abort
+        )
 
     def show() -> None:
-        for answer in answers:
-            moved = sum(int(r["amount"]) for r in answer["participants"] if r["side"] == "credit")
-            click.echo(f"cycle {answer['cycle']}: {answer['state']}, {moved:,} dong moved")
-            for code, missing in answer["short"].items():
-                click.echo(f"  {code} lacks {int(missing):,} dong")
-            for code, part in answer["shares"].items():
-                click.echo(f"  {code} bears {int(part):,} dong")
-            for code, told in answer.get("recalled", {}).items():
-                lines = "1 line" if told["count"] == 1 else f"{told['count']:,} lines"
-                what = f"{lines} of {int(told['sum']):,} dong: see recall/{code}.parquet"
-                click.echo(f"  {code} is not to credit {what}")
-            for code in answer["turned_payer"]:
-                click.echo(f"  {code} pays by that, and was not to")
-        if not answers:
-            click.echo("no cycle waits for settlement")
+        from switch.console import print_cycles
+
+        print_cycles(context.console(), answers)
 
     context.say({"cycles": answers}, show)
 

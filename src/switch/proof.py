@@ -29,6 +29,8 @@ from switch.signing import Signed, departure, read_checkpoints, require_signed
 from switch.store import CATALOG, Home, read_checkpoint
 
 SHOWN_MAX = 20
+STATES = {"OPEN": "CLEARING", "CLOSED": "CLEARING", "SETTLED": "SETTLED", "ABORTED": "HELD"}
+"""State of a batch by that of its cycle."""
 POSITION_SUMS = ("credit_count", "credit_sum", "debit_count", "debit_sum")
 
 
@@ -201,9 +203,8 @@ class Verifier:
         found = {name: declared[name] for name in ("source", "batch_id", "value_date")}
         found |= {name: manifest[name] for name in ("seq", "cycle", "at", "digest")}
         stored = {name: row[name] for name in found}
-        is_open = self.states.get(manifest["cycle"], "SETTLED") != "SETTLED"
         found |= {"lines": declared["count"], "amount": declared["sum"]}
-        found["state"] = "CLEARING" if is_open else "SETTLED"
+        found["state"] = STATES[self.states.get(manifest["cycle"], "SETTLED")]
         stored |= {name: row[name] for name in ("lines", "amount", "state")}
         found["closes"] = manifest.get("closes")
         stored["closes"] = self.closes.get(manifest["cycle"])
@@ -344,7 +345,8 @@ class Verifier:
                 audited[cycle] = {name: detail[name] for name in ("state", "closes", "request")}
                 audited[cycle]["at"] = row["at"]
             elif row["kind"] == "settlement":
-                settled = {"state": "SETTLED", "at": row["at"], "answer": detail["answer"]}
+                answer = detail["answer"]
+                settled = {"state": answer["state"], "at": row["at"], "answer": answer}
                 again = {"request": detail["request"]} if "request" in detail else {}
                 audited[cycle] = audited.get(cycle, {}) | settled | again
             postings.setdefault(cycle, []).extend(detail.get("postings", []))
@@ -369,7 +371,7 @@ class Verifier:
                 owed = {code: net for code, net in self._nets(cycle).items() if net}
                 asked = _told(stored[cycle]["request"])
                 yield compare("request is the positions", f"cycle {cycle}", owed, asked)
-            if state == "SETTLED" and "answer" in audited.get(cycle, {}):
+            if state in ("SETTLED", "ABORTED") and "answer" in audited.get(cycle, {}):
                 rows = self.home.rows("SELECT seq FROM batches WHERE cycle = ?", cycle)
                 yield self._nothing_left(cycle, [f"{row['seq']:06d}" for row in rows])
                 yield self._settled(cycle, postings[cycle], audited[cycle]["answer"])
@@ -450,6 +452,8 @@ class Verifier:
         yield Check("I6 entitlements are free", f"recast {recast.number}", fault)
         pairs = went.group_by(["debtor_agent", "participant"])
         for row in pairs.aggregate([("amount", "sum"), ([], "count_all")]).to_pylist():
+            if row["participant"] == row["debtor_agent"]:
+                continue  # On-us: in no position.
             for code, first in ((row["participant"], 0), (row["debtor_agent"], 2)):
                 whole = self.positions[recast.cycle][code]
                 whole[first] -= row["count_all"]

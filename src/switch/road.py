@@ -24,7 +24,7 @@ from switch.batch import TableReader, open_table
 from switch.closing import Closing
 from switch.columns import Texts
 from switch.cycles import Calendar, Slot
-from switch.directory import RECAST, Directory, Settings, provinces
+from switch.directory import Directory, Settings, provinces
 from switch.dispatch import Cleared, Dispatch
 from switch.errors import InputRefused
 from switch.intake import Declared, Intake, Lines
@@ -371,9 +371,9 @@ class Run(Closing):
         self._hold(batch, lines, reason)
 
     def _keep(self, batch: Any, lines: Lines, reason: Any, answer: dict[str, Any]) -> None:
-        """Lines that clear, as they came: a recast of their cycle may send them back."""
+        """Lines that clear, as they came: their cycle may still send them back to wait."""
         alive = np.flatnonzero(reason == Reason.NONE)
-        if self.slot is None or self.settings.insufficient_funds != RECAST or not len(alive):
+        if self.slot is None or not len(alive):
             return
         if self.cleared is None:
             path = self.draft / "cleared.parquet"

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from switch.errors import UsageError
-from switch.reason import CLEARED, RULES, Reason, status_of
+from switch.reason import CLEARED, GIVEN_UP, RULES, Reason, status_of
 from switch.recasting import recasts
 from switch.register import Register
 from switch.schema import NO_ROW
@@ -157,7 +157,7 @@ def _back(
             continue
         path = home.path / recast.folder / "lines.parquet"
         for gone in pq.read_table(path, filters=line).to_pylist():
-            rule = RULES[Reason.COVER_MISSING]
+            rule = GIVEN_UP if recast.aborted else RULES[Reason.COVER_MISSING]
             status, detail = {"status": rule.status, "reason": rule.code}, rule.sentence
             answer = status | {"reason_detail": detail, "transfer_id": None, "cycle": None}
             answer["participant"] = gone["participant"]

@@ -151,7 +151,8 @@ class Auditor:
     # --- cycles of the calendar ------------------------------------------------------------------
 
     def unsettled(self) -> dict[str, Cycle]:
-        return {name: cycle for name, cycle in self.cycles.items() if cycle.state != "SETTLED"}
+        ended = ("SETTLED", "ABORTED")
+        return {name: cycle for name, cycle in self.cycles.items() if cycle.state not in ended}
 
     def fund(self, balances: Mapping[str, int]) -> None:
         """Settlement accounts hold so much from now on, and may not go below zero any more."""
@@ -195,6 +196,28 @@ class Auditor:
                 self.lines[line] = "ACSC"
                 self.told[line] += ("ACSC",)
         return found
+
+    def close(self, name: str) -> None:
+        """A cycle takes no more lines."""
+        self.commits += self.cycles[name].state == "OPEN"
+        self.cycles[name] = self.cycles[name]._replace(state="CLOSED")
+
+    def abort(self) -> Settled | None:
+        """Give up the oldest cycle that is not settled: it is as if its lines had never cleared."""
+        if not self.unsettled():
+            return None
+        name = min(self.unsettled())
+        cycle = self.cycles[name]
+        self.commits += 1 + (cycle.state == "OPEN")
+        for owed in cycle.owed:
+            if owed.agent == owed.participant:
+                for account, sign in (("B.TREASURY", 1), ("B.CUSTOMER", -1)):
+                    self.balances[f"{account}[{owed.agent}]"] += sign * owed.entry.row["amount"]
+        for code, amount in cycle.reserved.items():
+            self.balances[self._account(code)] += amount
+        self.balances |= dict.fromkeys(cycle.reserves, 0)
+        self.cycles[name] = cycle._replace(state="ABORTED")
+        return Settled(name, "ABORTED", {}, [], self._take_back(list(cycle.owed)))
 
     def _without_defaulters(self, cycle: Cycle) -> tuple[dict[str, int], Counter[str]]:
         """(what each defaulter lacked, nets without their payments) of a cycle."""
@@ -302,7 +325,7 @@ class Auditor:
                 turns[turn].append((entry.row, answer, transfer))
                 payer, payee = self._agent(entry.row), str(answer.participant)
                 settlers = self._settles(payer), self._settles(payee)
-                owed.append(Owed(entry, seq, *settlers, payee, transfer))
+                owed.append(Owed(entry, seq, payer, *settlers, payee, transfer))
             if answer.status == "PDNG":
                 held.append(entry)
             outcome = self._outcome(entry, answer, transfer, cycle)

@@ -29,6 +29,8 @@ SPELLINGS = {
     "Lê Hoà": ("Lê Hoà", "Lê Hòa", "LE HOA"),
 }
 ENOUGH = 10**15
+ABORTS = 0.06
+"""How often a cycle is given up before an operation."""
 FORMS = ("rows", "rows", "rows", "typed rows", "parquet", "csv")
 """How a table is handed over: from memory, as texts or as numbers and dictionaries; or as a file
 with its dossier."""
@@ -95,11 +97,17 @@ class Settle(NamedTuple):
     """All cycles of the calendar are closed and settled."""
 
 
+class Abort(NamedTuple):
+    """The settlement of the oldest cycle that is not settled is given up."""
+
+    fault: Fault | None = None
+
+
 class Verify(NamedTuple):
     """Somebody recomputes the home from its files."""
 
 
-Operation = Register | Change | Payday | Reopen | OldCatalog | Fund | Settle | Verify
+Operation = Register | Change | Payday | Reopen | OldCatalog | Fund | Settle | Abort | Verify
 
 
 class Nation(NamedTuple):
@@ -299,7 +307,10 @@ class Life:
         """10 to 40 operations, the first of which is a register."""
         rng = self.rng
         yield self._first_register()
+        aborts = random.Random(repr(self.beside.getstate()[1][:2]))
         for _ in range(rng.randint(9, 39)):
+            if self.nation.cutoffs and aborts.random() < ABORTS:
+                yield Abort(self._fault(aborts))
             if self.nation.rule and self.beside.random() < 0.3:
                 yield from self._money()
             if rng.random() < 0.3:
@@ -340,8 +351,8 @@ class Life:
             return self._payday()
         return self._register() if kind == "register" else self._change()
 
-    def _fault(self) -> Fault | None:
-        rng = self.rng
+    def _fault(self, beside: random.Random | None = None) -> Fault | None:
+        rng = beside or self.rng
         if rng.random() > 0.22:
             return None
         kind = rng.choice(["crash", "power", "full"])
