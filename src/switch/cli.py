@@ -379,9 +379,10 @@ def status(
             summary = timeline.batch(opened, batch_id)
 
             def show_batch() -> None:
-                from switch.console import print_batch
+                from switch.console import print_batch, print_budgets
 
                 print_batch(context.console(), summary)
+                print_budgets(context.console(), summary["funding"]["budgets"])
 
             context.say(summary, show_batch)
         elif line is not None:
@@ -395,7 +396,11 @@ def status(
             context.say(whole, lambda: _show_lines(whole["lines"]))
         else:
             rows = timeline.batches(opened)
-            context.say({"batches": rows}, lambda: _show_batches(context, rows))
+            budgets = timeline.budgets(opened)
+            context.say(
+                {"batches": rows, "budgets": budgets},
+                lambda: _show_batches(context, rows, budgets),
+            )
 
 
 def _show_lines(lines: list[dict[str, Any]]) -> None:
@@ -417,8 +422,12 @@ def _show_lines(lines: list[dict[str, Any]]) -> None:
                 )
 
 
-def _show_batches(context: Context, rows: list[dict[str, Any]]) -> None:
+def _show_batches(
+    context: Context, rows: list[dict[str, Any]], budgets: list[dict[str, Any]]
+) -> None:
     from rich.table import Table
+
+    from switch.console import print_budgets
 
     table = Table(title=f"{len(rows)} batches")
     for name in ("batch", "value date", "state"):
@@ -434,6 +443,7 @@ def _show_batches(context: Context, rows: list[dict[str, Any]]) -> None:
             f"{row['cleared']['sum']:,}",
         )
     context.console().print(table)
+    print_budgets(context.console(), budgets)
 
 
 @cli.command()

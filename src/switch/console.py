@@ -47,6 +47,22 @@ def print_batch(console: Console, summary: dict[str, Any], *, seconds: float | N
     _settled(console, summary["settlement"], summary["currency"])
 
 
+def print_budgets(console: Console, budgets: list[dict[str, Any]]) -> None:
+    """Print what programmes reserved, used up, released and have left; nothing where there is
+    none."""
+    if not budgets:
+        return
+    table = Table(title="Budgets, in dong")
+    for name, value in budgets[0].items():
+        table.add_column(name, justify="left" if isinstance(value, str) else "right")
+    for row in budgets:
+        cells = (
+            "no limit" if v is None else f"{v:,}" if isinstance(v, int) else v for v in row.values()
+        )
+        table.add_row(*cells)
+    console.print(table)
+
+
 def print_cycles(console: Console, answers: list[dict[str, Any]]) -> None:
     """Print what became of cycles that were to settle, a line a fact."""
 

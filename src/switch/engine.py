@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from switch import paid, recasting, road, segment, settlement, settling, signing
+from switch import funding, paid, recasting, road, segment, settlement, settling, signing
 from switch._core import Core
 from switch.batch import TableReader, open_table, shown
 from switch.cycles import Calendar, Slot
@@ -93,6 +93,8 @@ def init(
     InputRefused for bad tables.
     """
     directory = read_directory(participants, debtors, programmes)
+    if settings is not None and settings.enforce_budgets is True:
+        funding.require_programmes(directory)
     opening = _opening(directory, balances)
     Home.create(
         Path(home),
@@ -186,6 +188,8 @@ class Engine:
         )
         settling.require_nobody_leaves(self.home, self.directory, new)
         chosen = (settings or self.settings).check()
+        if chosen.enforce_budgets is True:
+            funding.require_programmes(new)
         changed = {
             "directory": new.to_json().decode(),
             "settings": msgspec.json.encode(chosen).decode(),

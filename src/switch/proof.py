@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from switch import paid, recasting, sums, undone
 from switch.errors import HomeLocked, UsageError, VerificationFailed
 from switch.evidence import Check, Records, compare, file_faults, files
+from switch.funded import Funded
 from switch.reason import CLEARED, REASONS_COUNT, RULES, Reason, status_of
 from switch.recasting import Recast
 from switch.segment import digest_of, read_segment, segment_at
@@ -58,6 +59,7 @@ class Verifier:
         self.history_since = 0
         self.cleared: set[tuple[str, int]] = set()
         self.waiting: dict[tuple[int, int], None] = {}
+        self.funded = Funded()
         self.balances: dict[str, int] = msgspec.json.decode(home.meta("opening"))
         self.positions: dict[str, dict[str, list[int]]] = {}
         """By cycle of the calendar and participant: counts and sums of its batches' lines."""
@@ -96,6 +98,7 @@ class Verifier:
             return  # What follows adds up all batches.
         yield from self._paid_bits()
         yield from self._cycles()
+        yield from self.funded.checks(self.home, self.states)
         live = self.home.balances()
         if live or self.home.rows("SELECT 1 FROM batches"):
             yield compare("I8 balances", "catalog", self.balances, live)
@@ -119,6 +122,7 @@ class Verifier:
                 own = lines_file is not None
                 fault = fault or self._states(status, reason, batch)
                 amount = np.asarray(lines["amount"])
+                self.funded.take(batch.row, status, lines, reason, amount)
                 if own:
                     sums.count(tally, reason, amount)
                     held = sums.held_numbers(reason)
@@ -140,6 +144,7 @@ class Verifier:
             fault = fault or ("" if said else f"line {line} was released and did not clear")
             sums.send_one(sent, *(said or ("", "", 0)))
         yield Check("I6 nothing paid twice", subject, fault)
+        yield self.funded.within(subject, batch.manifest["funding"].get("budgets", {}))
         yield from self._row(batch, subject)
         yield from self._totals(batch, subject, tally)
         yield from self._money(batch, subject, pairs, benefits)
@@ -439,6 +444,7 @@ class Verifier:
         yield from undone.checks(self.home, recast)
         folder = self.home.path / recast.folder
         went = pq.read_table(folder / "lines.parquet")
+        self.funded.send_back(recast.cycle, went)
         fault = ""
         for key in went.group_by(["benefit", "period"]).aggregate([]).to_pylist():
             mine = pc.and_(

@@ -59,10 +59,14 @@ class Auditor:
         opening: Mapping[str, int],
         calendar: Calendar | None = None,
         recasts: bool = False,
+        budgets: bool = False,
     ) -> None:
         """opening: balances by participant, which may not go below zero. calendar: None where
-        every batch settles at once. recasts: a cycle settles without those who lack funds."""
-        self.calendar, self.recasts = calendar, recasts
+        every batch settles at once. recasts: a cycle settles without those who lack funds.
+        budgets: a table beyond that of a programme is refused."""
+        self.calendar, self.recasts, self.budgets = calendar, recasts, budgets
+        self.amounts: dict[tuple[int, int], tuple[str, int]] = {}
+        """(benefit, amount) of every line that was ever taken in."""
         self.cycles: dict[str, Cycle] = {}
         """Cycles of the calendar that were heard of."""
         self.commits = 0
@@ -119,6 +123,8 @@ class Auditor:
             self.clearing_limit = clearing_limit
         sound = all(self._settles(self._settles(p)) == self._settles(p) for p in self.participants)
         sound &= all(row["debtor_agent"] in self.participants for row in self.debtors.values())
+        if self.budgets:
+            sound &= all(benefit in self.programmes for benefit in self._limits())
         sound &= all(
             self._settles(code) == agent
             for cycle in self.unsettled().values()
@@ -301,9 +307,40 @@ class Auditor:
         if faults:
             return Verdict(frozenset(faults), None, None)
         expected, cleared = self._clear(table)
+        if self.budgets and self._beyond(table, expected):
+            return Verdict(frozenset({"BUDGET_EXCEEDED"}), None, None)
         self._book(expected, cleared)
+        for row in table.rows:
+            self.amounts[expected.seq, row["line_no"]] = row["benefit"], row["amount"]
         self.batches[table.source, table.batch_id] = expected.seq, table.content
         return Verdict(frozenset(), None, expected)
+
+    def _limits(self) -> Counter[str]:
+        """Budgets by programme; a programme without one has no limit."""
+        found: Counter[str] = Counter()
+        for row in self.debtors.values():
+            if row["budget"] is not None:
+                found[row["programme"]] += row["budget"]
+        return found
+
+    def _beyond(self, table: Table, expected: Expected) -> bool:
+        """All that was ever taken in and not refused is more than a budget, by this table."""
+        now = self.lines | {
+            (outcome.batch, outcome.line_no): outcome.status
+            for outcome in (expected.represented or []) + expected.own
+        }
+        amounts = self.amounts | {
+            (expected.seq, row["line_no"]): (row["benefit"], row["amount"]) for row in table.rows
+        }
+        taken: Counter[str] = Counter()
+        mine = set()
+        for line, status in now.items():
+            if status != "RJCT":
+                benefit, amount = amounts[line]
+                taken[benefit] += amount
+                mine |= {benefit} if line[0] == expected.seq else set()
+        limits = self._limits()
+        return any(taken[benefit] > limits[benefit] for benefit in mine & set(limits))
 
     def _clear(self, table: Table) -> tuple[Expected, list[tuple[Row, Answer, str]]]:
         """The batch, and (row, answer, transfer id) of every line that clears in it."""

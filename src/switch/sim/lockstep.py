@@ -109,6 +109,7 @@ class Lockstep:
             nation.opening,
             Calendar(frozenset(nation.holidays), len(nation.cutoffs)) if nation.cutoffs else None,
             nation.rule == "recast",
+            nation.budgets,
         )
         opening = [{"participant": code, "balance": sum_} for code, sum_ in nation.opening.items()]
         self.engine = engine_room.init(
@@ -118,12 +119,11 @@ class Lockstep:
             programmes=rows_table(nation.programmes),
             balances=rows_table(opening) if opening else None,
             settings=Settings(
-                cutoffs=nation.cutoffs,
-                holidays=nation.holidays,
+                cutoffs=nation.cutoffs or msgspec.UNSET,
+                holidays=nation.holidays if nation.cutoffs else msgspec.UNSET,
                 insufficient_funds=nation.rule or msgspec.UNSET,
-            )
-            if nation.cutoffs
-            else None,
+                enforce_budgets=nation.budgets or msgspec.UNSET,
+            ),
             key=KEY,
         )
         self._content: dict[int, str] = {}
