@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 import switch
 from switch import cli
 from switch.engine import Batch, Engine
-from switch.sim.lockstep import ACCOUNTS_SCHEMA, PAID_SCHEMA, PAYMENT_SCHEMA, PEOPLE_SCHEMA
+from switch.sim.tables import ACCOUNTS, PAID, PAYMENT, PEOPLE
 
 VALUE_DATE = dt.date(2026, 11, 25)
 NAME = "Nguyễn Văn An"
@@ -117,20 +117,20 @@ def line(number: int, **changes: Any) -> Row:
 
 
 def people_table(rows: Iterable[Row]) -> pa.Table:
-    return pa.Table.from_pylist(list(rows), schema=PEOPLE_SCHEMA)
+    return pa.Table.from_pylist(list(rows), schema=PEOPLE)
 
 
 def accounts_table(rows: Iterable[Row]) -> pa.Table:
-    return pa.Table.from_pylist(list(rows), schema=ACCOUNTS_SCHEMA)
+    return pa.Table.from_pylist(list(rows), schema=ACCOUNTS)
 
 
 def paid_table(rows: Iterable[Row]) -> pa.Table:
-    return pa.Table.from_pylist(list(rows), schema=PAID_SCHEMA)
+    return pa.Table.from_pylist(list(rows), schema=PAID)
 
 
 def payment_table(rows: Iterable[Row]) -> pa.Table:
     numbered = [{"line_no": n} | row for n, row in enumerate(rows, start=1)]
-    return pa.Table.from_pylist(numbered, schema=PAYMENT_SCHEMA)
+    return pa.Table.from_pylist(numbered, schema=PAYMENT)
 
 
 def make_home(

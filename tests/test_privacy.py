@@ -145,7 +145,7 @@ def lines_of_all_kinds() -> list[dict[str, Any]]:
 def bad_tables(folder: Path) -> list[Path]:
     """Tables that are refused, with canaries in every wrong place."""
     made: list[Path] = []
-    names = list(scene.PAYMENT_SCHEMA.names)
+    names = list(scene.PAYMENT.names)
     good = [list(map(str, ({"line_no": n} | canary_line(n)).values())) for n in range(1, 4)]
     good = [["" if cell == "None" else cell for cell in row] for row in good]
 

@@ -30,7 +30,6 @@ import switch
 from switch import recasting, settling, timeline
 from switch.directory import Settings
 from switch.engine import Engine
-from switch.errors import UsageError
 from switch.liquidity.unwind import recast
 from switch.rehearsal import rehearse
 from switch.replay import replay
@@ -229,12 +228,12 @@ def test_recast__a_line_may_go_back_twice(tmp_path: Path) -> None:
     assert switch.verify(tmp_path / "h")
 
 
-def test_recast__needs_the_rule_since_the_cycles_first_line(tmp_path: Path) -> None:
+def test_recast__goes_by_the_rule_of_the_day_on_which_it_settles(tmp_path: Path) -> None:
     with short(tmp_path / "h", "wait") as engine:
         engine.change_directory(settings=RECAST)
         [answer] = engine.settle()
-        assert (answer["state"], answer["rule"], answer["short"]) == ("CLOSED", "wait", {"A": "30"})
-        assert not (tmp_path / "h" / "recasts").exists()
+        assert (answer["state"], answer["rule"]) == ("SETTLED", "recast")
+        assert held_of(engine) == [(1, 1), (1, 2), (1, 3)]
     assert switch.verify(tmp_path / "h")
 
 
@@ -397,15 +396,29 @@ def test_verify__takes_a_copy_of_before_a_crash_for_what_it_is(tmp_path: Path) -
             switch.verify(home)
 
 
-def test_replay__of_a_batch_after_a_recast_is_refused(tmp_path: Path) -> None:
+def test_replay__derives_batches_after_recasts_and_aborts(tmp_path: Path) -> None:
+    """Of lines that went back some clear again, go back once more, or wait."""
     home = tmp_path / "h"
+    tables = {
+        name: lines(text, first)
+        for name, text, first in (
+            ("X", "A > B 50\nA > C 30\nB > C 40", 1),
+            ("Y", "C > B 1\nB > B 3", 9),
+            ("Z", "C > A 2", 20),
+            ("Q", "C > A 90", 30),
+        )
+    }
     with short(home, "recast") as engine:
         engine.settle()
-        run(engine, lines("C > B 1", 9), "Y", **NEXT_DAY)
-    first = payment_table(lines("A > B 50\nA > C 30\nB > C 40"))
-    assert replay(home, "X", first), "the one before is derived"
-    with pytest.raises(UsageError, match="before the first recast"):
-        replay(home, "Y", payment_table(lines("C > B 1", 9)))
+        engine.change_directory(balances=table_of({"A": 50, "B": 50}))
+        run(engine, tables["Y"], "Y", **NEXT_DAY)
+        engine.settle("20261126-1", abort="why not")
+        run(engine, tables["Z"], "Z", at="2026-11-27")
+        engine.settle()
+        run(engine, tables["Q"], "Q", at="2026-11-28")
+        assert told(engine, "X", 1) == ["ACSP", "PDNG", "ACSP", "PDNG", "ACSP", "ACSC"]
+    for name, rows in tables.items():
+        assert "represented" in replay(home, name, payment_table(rows)) or name == "X"
 
 
 def test_rehearse__counts_what_a_recast_sent_back(tmp_path: Path) -> None:

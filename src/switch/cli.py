@@ -330,6 +330,7 @@ def rehearse(
 @home_argument
 @click.option("--cycle", metavar="C", help="One cycle, such as 20261125-1.")
 @click.option("--close", "close_only", is_flag=True, help="Only close, and write the request.")
+@click.option("--abort", metavar="WHY", help="Give up --cycle: its lines wait again.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Default: HOME/out.")
 @at_option
 @shared
@@ -338,6 +339,7 @@ def settle(
     home: Path,
     cycle: str | None,
     close_only: bool,
+    abort: str | None,
     out: Path | None,
     at: str | None,
 ) -> None:
@@ -346,24 +348,14 @@ def settle(
     from switch.engine import Engine
 
     with _opened(context, home, Engine) as engine:
-        answers = engine.settle(cycle, at=parse_time(at), out=out, close_only=close_only)
+        answers = engine.settle(
+            cycle, at=parse_time(at), out=out, close_only=close_only, abort=abort
+        )
 
     def show() -> None:
-        for answer in answers:
-            moved = sum(int(r["amount"]) for r in answer["participants"] if r["side"] == "credit")
-            click.echo(f"cycle {answer['cycle']}: {answer['state']}, {moved:,} dong moved")
-            for code, missing in answer["short"].items():
-                click.echo(f"  {code} lacks {int(missing):,} dong")
-            for code, part in answer["shares"].items():
-                click.echo(f"  {code} bears {int(part):,} dong")
-            for code, told in answer.get("recalled", {}).items():
-                lines = "1 line" if told["count"] == 1 else f"{told['count']:,} lines"
-                what = f"{lines} of {int(told['sum']):,} dong: see recall/{code}.parquet"
-                click.echo(f"  {code} is not to credit {what}")
-            for code in answer["turned_payer"]:
-                click.echo(f"  {code} pays by that, and was not to")
-        if not answers:
-            click.echo("no cycle waits for settlement")
+        from switch.console import print_cycles
+
+        print_cycles(context.console(), answers)
 
     context.say({"cycles": answers}, show)
 
@@ -388,9 +380,10 @@ def status(
             summary = timeline.batch(opened, batch_id)
 
             def show_batch() -> None:
-                from switch.console import print_batch
+                from switch.console import print_batch, print_budgets
 
                 print_batch(context.console(), summary)
+                print_budgets(context.console(), summary["funding"]["budgets"])
 
             context.say(summary, show_batch)
         elif line is not None:
@@ -404,7 +397,11 @@ def status(
             context.say(whole, lambda: _show_lines(whole["lines"]))
         else:
             rows = timeline.batches(opened)
-            context.say({"batches": rows}, lambda: _show_batches(context, rows))
+            budgets = timeline.budgets(opened)
+            context.say(
+                {"batches": rows, "budgets": budgets},
+                lambda: _show_batches(context, rows, budgets),
+            )
 
 
 def _show_lines(lines: list[dict[str, Any]]) -> None:
@@ -426,8 +423,12 @@ def _show_lines(lines: list[dict[str, Any]]) -> None:
                 )
 
 
-def _show_batches(context: Context, rows: list[dict[str, Any]]) -> None:
+def _show_batches(
+    context: Context, rows: list[dict[str, Any]], budgets: list[dict[str, Any]]
+) -> None:
     from rich.table import Table
+
+    from switch.console import print_budgets
 
     table = Table(title=f"{len(rows)} batches")
     for name in ("batch", "value date", "state"):
@@ -443,6 +444,7 @@ def _show_batches(context: Context, rows: list[dict[str, Any]]) -> None:
             f"{row['cleared']['sum']:,}",
         )
     context.console().print(table)
+    print_budgets(context.console(), budgets)
 
 
 @cli.command()

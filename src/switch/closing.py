@@ -12,8 +12,9 @@ from typing import Any
 
 import msgspec
 
-from switch import paid, segment, settlement
+from switch import funding, paid, segment, settlement
 from switch._core import Core
+from switch.batch import TableReader
 from switch.cycles import Slot
 from switch.directory import Directory, Settings
 from switch.intake import Declared
@@ -35,6 +36,7 @@ class Closing:
     directory: Directory
     settings: Settings
     declared: Declared
+    reader: TableReader
     core: Core
     seq: int
     cycle: str
@@ -43,6 +45,7 @@ class Closing:
     digest: str
     standing: Standing
     rooms: dict[str, int]
+    use: funding.Use
     carried: Tally
     own: Tally
     represented: segment.Segment | None
@@ -50,6 +53,9 @@ class Closing:
 
     def _settle(self, draft: Path) -> None:
         core, directory = self.core, self.directory
+        if self.settings.enforce_budgets is True:
+            limits = funding.budgets(directory)
+            funding.require_within(self.home, limits, self.use, self.reader.name)
         cycle = positions(directory, core.pair_sum, core.pair_count)
         nets = settlement_nets(cycle)
         settlement.require_room(nets, self.rooms)
@@ -174,6 +180,7 @@ class Closing:
             "rule_set": RULE_SET,
             "settings": msgspec.to_builtins(self.settings),
             **({"rooms": self.rooms} if self.rooms else {}),
+            "funding": self._funding(),
             **({"closes": self.slot.closes} if self.slot else {}),
             "declared": {
                 "source": self.declared.source,
@@ -192,6 +199,14 @@ class Closing:
             "outcome": {key: summary[key] for key in ("received", "cleared", "held", "refused")},
             "files": {name: digest for name, (digest, _) in sorted(self.digests.items())},
         }
+
+    def _funding(self) -> dict[str, Any]:
+        """What the run reserved, cleared and released, and the budgets that it was held to."""
+        use = self.use.to_dict()
+        if self.settings.enforce_budgets is True:
+            limits = funding.budgets(self.directory)
+            use["budgets"] = {name: limits[name] for name in use["reserved"] if name in limits}
+        return use
 
     def _statements(
         self,

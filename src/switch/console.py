@@ -47,6 +47,45 @@ def print_batch(console: Console, summary: dict[str, Any], *, seconds: float | N
     _settled(console, summary["settlement"], summary["currency"])
 
 
+def print_budgets(console: Console, budgets: list[dict[str, Any]]) -> None:
+    """Print what programmes reserved, used up, released and have left; nothing where there is
+    none."""
+    if not budgets:
+        return
+    table = Table(title="Budgets, in dong")
+    for name, value in budgets[0].items():
+        table.add_column(name, justify="left" if isinstance(value, str) else "right")
+    for row in budgets:
+        cells = (
+            "no limit" if v is None else f"{v:,}" if isinstance(v, int) else v for v in row.values()
+        )
+        table.add_row(*cells)
+    console.print(table)
+
+
+def print_cycles(console: Console, answers: list[dict[str, Any]]) -> None:
+    """Print what became of cycles that were to settle, a line a fact."""
+
+    def say(text: str) -> None:
+        console.print(Text(text), soft_wrap=True)
+
+    for answer in answers:
+        moved = sum(int(r["amount"]) for r in answer["participants"] if r["side"] == "credit")
+        say(f"cycle {answer['cycle']}: {answer['state']}, {moved:,} dong moved")
+        for code, missing in answer["short"].items():
+            say(f"  {code} lacks {int(missing):,} dong")
+        for code, part in answer["shares"].items():
+            say(f"  {code} bears {int(part):,} dong")
+        for code, told in answer.get("recalled", {}).items():
+            lines = "1 line" if told["count"] == 1 else f"{told['count']:,} lines"
+            what = f"{lines} of {int(told['sum']):,} dong: see recall/{code}.parquet"
+            say(f"  {code} is not to credit {what}")
+        for code in answer["turned_payer"]:
+            say(f"  {code} pays by that, and was not to")
+    if not answers:
+        say("no cycle waits for settlement")
+
+
 def _head(console: Console, summary: dict[str, Any], seconds: float | None) -> None:
     text = Text.assemble(
         (f"Batch {_plain(summary['batch_id'])} of {_plain(summary['source'])}", "bold"),

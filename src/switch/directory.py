@@ -105,6 +105,8 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
     """Instead of the packaged ones."""
     insufficient_funds: str | msgspec.UnsetType = msgspec.UNSET
     """What a cycle does whose payer lacks funds, one of FUNDS_RULES; unset: wait."""
+    enforce_budgets: bool | msgspec.UnsetType = msgspec.UNSET
+    """Whether a table beyond the budget of one of its programmes is refused; unset: it is not."""
 
     def check(self) -> Settings:
         if self.cutoffs is not msgspec.UNSET:
@@ -307,6 +309,15 @@ def _debtors(source: Any, participants: tuple[Participant, ...]) -> list[Debtor]
                 i,
                 "debtor_agent",
                 "add it to the participants first",
+            )
+        if row["budget"] is not None and row["budget"] < 0:
+            raise _refuse(
+                "budget is negative",
+                DEBTORS,
+                source,
+                i,
+                "budget",
+                "leave it empty for no limit",
             )
         debtors[account] = Debtor(**row)
     if len(debtors) > DEBTORS_MAX:

@@ -20,11 +20,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from switch import paid, recasting, road, segment, settlement, settling, signing
+from switch import funding, paid, recasting, road, segment, settlement, settling, signing
 from switch._core import Core
 from switch.batch import TableReader, open_table, shown
 from switch.cycles import Calendar, Slot
-from switch.directory import BALANCES, RECAST, Directory, Settings, read_directory, read_rows
+from switch.directory import BALANCES, Directory, Settings, read_directory, read_rows
 from switch.disk import landing
 from switch.errors import InputRefused, UsageError
 from switch.formats import CHUNK_ROWS
@@ -38,7 +38,8 @@ ROOM_A_LINE, ROOM_TIMES_FILE = 80, 4
 """Bytes that a line takes in a batch and its copies (60 of a simulated nation), and how often a
 run writes its table at most, for a table of fewer bytes a line."""
 ROOM_KEPT_LINE = 40
-"""More where lines are kept as they came, for a recast (33 of a simulated nation)."""
+"""More where lines are kept as they came, as their cycle may send them back (33 of a simulated
+nation)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,8 @@ def init(
     InputRefused for bad tables.
     """
     directory = read_directory(participants, debtors, programmes)
+    if settings is not None and settings.enforce_budgets is True:
+        funding.require_programmes(directory)
     opening = _opening(directory, balances)
     Home.create(
         Path(home),
@@ -185,6 +188,8 @@ class Engine:
         )
         settling.require_nobody_leaves(self.home, self.directory, new)
         chosen = (settings or self.settings).check()
+        if chosen.enforce_budgets is True:
+            funding.require_programmes(new)
         changed = {
             "directory": new.to_json().decode(),
             "settings": msgspec.json.encode(chosen).decode(),
@@ -320,20 +325,26 @@ class Engine:
         at: str | None = None,
         out: str | Path | None = None,
         close_only: bool = False,
+        abort: str | None = None,
     ) -> list[dict[str, Any]]:
         """Close and settle a cycle of the calendar, or all whose cut-off is not after `at`.
 
         at: the time that is recorded; without it every cycle that is not settled is taken, each at
         its cut-off. close_only: they take no more lines, and their requests are written. Returns
-        the answers, oldest cycle first; a state of CLOSED is one that waits for funds. out: where
-        positions, request and answer are copied to (default HOME/out).
-        Raises UsageError without a calendar.
+        the answers, oldest cycle first; a state of CLOSED is one that waits for funds. abort: why
+        the settlement of the named cycle is given up: its lines wait again. out: where positions,
+        request and answer are copied to (default HOME/out).
+        Raises UsageError without a calendar, or to abort what is settled.
         """
         if self.settings.cutoffs is msgspec.UNSET:
             raise UsageError(
                 f"{self.home.path} has no calendar: every batch settles at once; give cut-offs"
                 " with `switch directory --config`"
             )
+        if abort is not None:
+            settling.require_reason(abort)
+            if cycle is None or close_only:
+                raise UsageError("name the one cycle that is to be aborted, with --cycle alone")
         rows = settling.cycle_rows(self.home, cycle, at)
         slots = [Slot(row["cycle"], row["closes"]) for row in rows]
         if cycle is not None and not slots:
@@ -342,7 +353,11 @@ class Engine:
         for slot in slots:
             time = at or slot.closes
             answer = settling.close(self.home, self.directory, *slot, time)
-            if not close_only and answer["state"] == "CLOSED":
+            if abort is not None and answer["state"] == "SETTLED":
+                raise UsageError(f"cycle {cycle} is settled, which is final")
+            if abort is not None and answer["state"] == "CLOSED":
+                answer = settling.abort(self.home, self.directory, slot.cycle, abort, time)
+            elif not close_only and answer["state"] == "CLOSED":
                 answer = settling.settle(self.home, self.directory, self.settings, slot.cycle, time)
             answers.append(answer)
         folder = self.home.path / "out" if out is None else Path(out)
@@ -417,7 +432,7 @@ class Engine:
         is_file = isinstance(table, str | Path)
         size = ROOM_TIMES_FILE * Path(table).stat().st_size if is_file else _bytes_of(table)
         lines = min(ROOM_A_LINE * declared.count, size) if size else ROOM_A_LINE * declared.count
-        if self.settings.insufficient_funds == RECAST:
+        if self.settings.cutoffs is not msgspec.UNSET:
             lines += ROOM_KEPT_LINE * declared.count
         return lines + ROOM_TIMES_FILE * recasting.bytes_again(self.home) + settling.ROOM_SPARE
 

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from switch import paid, recasting, sums, undone
 from switch.errors import HomeLocked, UsageError, VerificationFailed
 from switch.evidence import Check, Records, compare, file_faults, files
+from switch.funded import Funded
 from switch.reason import CLEARED, REASONS_COUNT, RULES, Reason, status_of
 from switch.recasting import Recast
 from switch.segment import digest_of, read_segment, segment_at
@@ -29,6 +30,8 @@ from switch.signing import Signed, departure, read_checkpoints, require_signed
 from switch.store import CATALOG, Home, read_checkpoint
 
 SHOWN_MAX = 20
+STATES = {"OPEN": "CLEARING", "CLOSED": "CLEARING", "SETTLED": "SETTLED", "ABORTED": "HELD"}
+"""State of a batch by that of its cycle."""
 POSITION_SUMS = ("credit_count", "credit_sum", "debit_count", "debit_sum")
 
 
@@ -56,6 +59,7 @@ class Verifier:
         self.history_since = 0
         self.cleared: set[tuple[str, int]] = set()
         self.waiting: dict[tuple[int, int], None] = {}
+        self.funded = Funded()
         self.balances: dict[str, int] = msgspec.json.decode(home.meta("opening"))
         self.positions: dict[str, dict[str, list[int]]] = {}
         """By cycle of the calendar and participant: counts and sums of its batches' lines."""
@@ -94,6 +98,7 @@ class Verifier:
             return  # What follows adds up all batches.
         yield from self._paid_bits()
         yield from self._cycles()
+        yield from self.funded.checks(self.home, self.states)
         live = self.home.balances()
         if live or self.home.rows("SELECT 1 FROM batches"):
             yield compare("I8 balances", "catalog", self.balances, live)
@@ -117,6 +122,7 @@ class Verifier:
                 own = lines_file is not None
                 fault = fault or self._states(status, reason, batch)
                 amount = np.asarray(lines["amount"])
+                self.funded.take(batch.row, status, lines, reason, amount)
                 if own:
                     sums.count(tally, reason, amount)
                     held = sums.held_numbers(reason)
@@ -138,6 +144,7 @@ class Verifier:
             fault = fault or ("" if said else f"line {line} was released and did not clear")
             sums.send_one(sent, *(said or ("", "", 0)))
         yield Check("I6 nothing paid twice", subject, fault)
+        yield self.funded.within(subject, batch.manifest["funding"].get("budgets", {}))
         yield from self._row(batch, subject)
         yield from self._totals(batch, subject, tally)
         yield from self._money(batch, subject, pairs, benefits)
@@ -201,9 +208,8 @@ class Verifier:
         found = {name: declared[name] for name in ("source", "batch_id", "value_date")}
         found |= {name: manifest[name] for name in ("seq", "cycle", "at", "digest")}
         stored = {name: row[name] for name in found}
-        is_open = self.states.get(manifest["cycle"], "SETTLED") != "SETTLED"
         found |= {"lines": declared["count"], "amount": declared["sum"]}
-        found["state"] = "CLEARING" if is_open else "SETTLED"
+        found["state"] = STATES[self.states.get(manifest["cycle"], "SETTLED")]
         stored |= {name: row[name] for name in ("lines", "amount", "state")}
         found["closes"] = manifest.get("closes")
         stored["closes"] = self.closes.get(manifest["cycle"])
@@ -344,7 +350,8 @@ class Verifier:
                 audited[cycle] = {name: detail[name] for name in ("state", "closes", "request")}
                 audited[cycle]["at"] = row["at"]
             elif row["kind"] == "settlement":
-                settled = {"state": "SETTLED", "at": row["at"], "answer": detail["answer"]}
+                answer = detail["answer"]
+                settled = {"state": answer["state"], "at": row["at"], "answer": answer}
                 again = {"request": detail["request"]} if "request" in detail else {}
                 audited[cycle] = audited.get(cycle, {}) | settled | again
             postings.setdefault(cycle, []).extend(detail.get("postings", []))
@@ -369,7 +376,7 @@ class Verifier:
                 owed = {code: net for code, net in self._nets(cycle).items() if net}
                 asked = _told(stored[cycle]["request"])
                 yield compare("request is the positions", f"cycle {cycle}", owed, asked)
-            if state == "SETTLED" and "answer" in audited.get(cycle, {}):
+            if state in ("SETTLED", "ABORTED") and "answer" in audited.get(cycle, {}):
                 rows = self.home.rows("SELECT seq FROM batches WHERE cycle = ?", cycle)
                 yield self._nothing_left(cycle, [f"{row['seq']:06d}" for row in rows])
                 yield self._settled(cycle, postings[cycle], audited[cycle]["answer"])
@@ -437,6 +444,7 @@ class Verifier:
         yield from undone.checks(self.home, recast)
         folder = self.home.path / recast.folder
         went = pq.read_table(folder / "lines.parquet")
+        self.funded.send_back(recast.cycle, went)
         fault = ""
         for key in went.group_by(["benefit", "period"]).aggregate([]).to_pylist():
             mine = pc.and_(
@@ -450,6 +458,8 @@ class Verifier:
         yield Check("I6 entitlements are free", f"recast {recast.number}", fault)
         pairs = went.group_by(["debtor_agent", "participant"])
         for row in pairs.aggregate([("amount", "sum"), ([], "count_all")]).to_pylist():
+            if row["participant"] == row["debtor_agent"]:
+                continue  # On-us: in no position.
             for code, first in ((row["participant"], 0), (row["debtor_agent"], 2)):
                 whole = self.positions[recast.cycle][code]
                 whole[first] -= row["count_all"]

@@ -81,6 +81,9 @@ RULES: dict[Reason, Rule] = {
     Reason.COVER_MISSING: Rule("AM23", "PDNG", "the payer's cap or funds leave no room for it yet"),
 }
 
+GIVEN_UP = Rule("ED05", "PDNG", "the settlement of its cycle was given up")
+"""Of a line whose cycle was aborted after it had cleared: no phase of a run gives it, so that it
+has no number."""
 REASONS_COUNT = len(Reason)
 CLEARED = "ACSP"
 """ISO status of a line that is cleared in a cycle that has not settled."""

@@ -1,4 +1,5 @@
-"""Recasting: a cycle settles without the payments of those who lack the funds for it.
+"""Recasting: a cycle settles without the payments of those who lack the funds for it; a cycle that
+is aborted does without any.
 
 Floor 4, below settling. Columns IN: cleared.parquet of the cycle's batches and the queue of lines
 that wait. OUT: a draft for one commit: the lines that went back, the whole queue as it is now, paid
@@ -21,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from switch import paid
-from switch.directory import RECAST, Directory
+from switch.directory import Directory
 from switch.errors import VerificationFailed
 from switch.liquidity import unwind
 from switch.report import CLEARED_SCHEMA, HELD_SCHEMA, STYLES, write_table
@@ -29,6 +30,8 @@ from switch.segment import Groups, Segment, digest_of, read_segment
 from switch.settlement import Posting
 from switch.store import Home
 
+ABORTED = "ABORTED"
+"""State of a cycle whose settlement was given up: it is as if its lines had never cleared."""
 REVERSAL = "P7"
 """Step of the domain's table: a clearing is taken back before its cycle settles."""
 WENT_BACK = pa.schema(
@@ -58,6 +61,8 @@ class Recast(NamedTuple):
     """The last batch before it; 0 where there was none."""
     cycle: str
     at: str
+    aborted: bool
+    """All lines of the cycle went back, and nothing settled."""
 
     @property
     def folder(self) -> str:
@@ -82,7 +87,10 @@ def recasts(home: Home) -> list[Recast]:
     for row in home.rows("SELECT at, detail FROM audit WHERE kind = 'settlement' ORDER BY seq"):
         detail = msgspec.json.decode(row["detail"])
         if "after" in detail:
-            found.append(Recast(len(found) + 1, detail["after"], detail["cycle"], row["at"]))
+            aborted = detail["answer"]["state"] == ABORTED
+            found.append(
+                Recast(len(found) + 1, detail["after"], detail["cycle"], row["at"], aborted)
+            )
     return found
 
 
@@ -105,13 +113,6 @@ def bytes_again(home: Home) -> int:
         path,
     )
     return int(rows[0]["bytes"])
-
-
-def is_possible(home: Home, cycle: str) -> bool:
-    """Every batch of the cycle kept its cleared lines: it was run under this rule."""
-    rows = home.rows("SELECT manifest FROM batches WHERE cycle = ?", cycle)
-    manifests = [msgspec.json.decode(row["manifest"]) for row in rows]
-    return all(m["settings"].get("insufficient_funds") == RECAST for m in manifests)
 
 
 def unwind_cycle(
@@ -154,10 +155,10 @@ def unwind_cycle(
 
 
 def lines_of(
-    home: Home, directory: Directory, cycle: str, defaulters: Collection[str]
+    home: Home, directory: Directory, cycle: str, defaulters: Collection[str] | None
 ) -> tuple[Any, Any]:
-    """The defaulters' lines of a cycle that move something between settlement accounts, oldest
-    first: tables of WENT_BACK and of HELD_SCHEMA."""
+    """The defaulters' lines of a cycle that move something between settlement accounts, or, where
+    None is given, all of its lines; oldest first: tables of WENT_BACK and of HELD_SCHEMA."""
     settled_by = {p.participant: p.settled_by for p in directory.participants}
     codes = pa.array(list(settled_by), pa.string())
     settlers = pa.array(list(settled_by.values()), pa.string())
@@ -165,15 +166,16 @@ def lines_of(
     def settler(column: Any) -> Any:
         return settlers.take(pc.index_in(column, value_set=codes).combine_chunks())
 
-    parts = []
+    parts = [CLEARED_SCHEMA.append(WENT_BACK.field("cleared_in")).empty_table()]
     for row in home.rows("SELECT seq FROM batches WHERE cycle = ? ORDER BY seq", cycle):
         path = f"batches/{row['seq']:06d}/cleared.parquet"
-        for table in _groups(home, path):
-            payer, payee = settler(table["debtor_agent"]), settler(table["participant"])
-            owed = pc.is_in(payer, value_set=pa.array(sorted(defaulters), pa.string()))
-            leaves = table.filter(pc.and_(owed, pc.not_equal(payer, payee)))
+        for leaves in _groups(home, path):
+            if defaulters is not None:
+                payer, payee = settler(leaves["debtor_agent"]), settler(leaves["participant"])
+                owed = pc.is_in(payer, value_set=pa.array(sorted(defaulters), pa.string()))
+                leaves = leaves.filter(pc.and_(owed, pc.not_equal(payer, payee)))
             seq = pa.array(np.full(len(leaves), row["seq"], np.uint32))
-            parts.append(leaves.append_column("cleared_in", seq))
+            parts.append(leaves.append_column("cleared_in", seq).cast(parts[0].schema))
     lines = pa.concat_tables(parts).sort_by(IDENTITY)
     return lines.select(WENT_BACK.names).cast(WENT_BACK), lines.select(HELD_SCHEMA.names)
 
@@ -239,6 +241,8 @@ def positions_gone(directory: Directory, went: Any) -> list[tuple[Any, ...]]:
     settled_by = {p.participant: p.settled_by for p in directory.participants}
     sums: dict[str, list[int]] = {}
     for row in _summed(went, ["debtor_agent", "participant"]):
+        if row["participant"] == row["debtor_agent"]:
+            continue  # An on-us line enters no position.
         for code, first in ((row["participant"], 0), (row["debtor_agent"], 2)):
             mine = sums.setdefault(code, [0, 0, 0, 0])
             mine[first] -= row["count_all"]
@@ -249,17 +253,25 @@ def positions_gone(directory: Directory, went: Any) -> list[tuple[Any, ...]]:
 
 
 def reversals(directory: Directory, went: Any) -> list[Posting]:
-    """Postings that take back what the lines' clearing posted: P3 by pair, then P1 by batch."""
+    """Postings that take back what the lines' clearing posted: P3 by pair, P12, then P1 by
+    batch."""
     settled_by = {p.participant: p.settled_by for p in directory.participants}
     pairs: dict[tuple[str, str], int] = {}
+    on_us: list[Posting] = []
     for row in _summed(went, ["debtor_agent", "participant"]):
-        pair = settled_by[row["debtor_agent"]], settled_by[row["participant"]]
-        pairs[pair] = pairs.get(pair, 0) + row["amount_sum"]
+        agent, participant, sum_ = row["debtor_agent"], row["participant"], row["amount_sum"]
+        pair = settled_by[agent], settled_by[participant]
+        if agent == participant:
+            sides = f"B.CUSTOMER[{agent}]", f"B.TREASURY[{agent}]"
+            on_us.append(Posting(REVERSAL, *sides, sum_))
+        elif pair[0] != pair[1]:
+            pairs[pair] = pairs.get(pair, 0) + sum_
     return [
         *(
             Posting(REVERSAL, f"N.POSITION[{payee}]", f"N.POSITION[{payer}]", sum_)
             for (payer, payee), sum_ in sorted(pairs.items())
         ),
+        *on_us,
         *(
             Posting(
                 REVERSAL,

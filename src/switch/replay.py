@@ -5,10 +5,11 @@ the batch, the engine runs the table there, and both batches are compared by *lo
 canonical encoding of rows, in which neither Parquet nor its writer's version shows. State before:
 
     directory, settings    as the audit chain records them
-    held lines             held.parquet of the batch before
+    held lines             held.parquet of the batch before, or of a recast after it
     balances               opening balances and all postings before: of batches, liquidity, cycles
     cycles of a calendar   their states as the audit chain has them, positions of their batches
-    who was paid           the lines of all batches before, not the paid bits that were stored
+    who was paid           the lines of all batches before, without those that recasts took back,
+                           not the paid bits that were stored
     register, history      the version that judged the batch: the current one, or a folder that was
                            kept elsewhere before it was replaced (its digests are in the chain)
 """
@@ -33,7 +34,7 @@ from switch.batch import regular_file
 from switch.directory import Settings
 from switch.engine import Engine
 from switch.errors import InputRefused, UsageError, VerificationFailed
-from switch.recasting import recasts
+from switch.recasting import recasts, went_back
 from switch.schema import PAYMENT
 from switch.segment import FORMS, Groups, digest_of, read_segment
 from switch.store import CATALOG, Home
@@ -52,11 +53,6 @@ def replay(
     """
     with Home(Path(path), writing=False) as home:
         row = batch_row(home, batch)
-        if any(recast.after < row["seq"] for recast in recasts(home)):
-            raise UsageError(
-                f"a recast took lines out of a cycle before batch {batch!r} was run; replay derives"
-                " batches from before the first recast alone"
-            )
         manifest = msgspec.json.decode(row["manifest"])
         _require_its_table(table, row, batch)
         folder = _register_folder(home, manifest["register"], register)
@@ -136,9 +132,12 @@ def _state_before(home: Home, scratch: Path, row: Any, folder: Path) -> None:
             break
     Home.create(scratch, audited, "")
     (scratch / "registers" / f"{version:06d}").symlink_to(folder.resolve())
-    for number in range(1, seq):
-        kept = home.folder("batches", number)
-        (scratch / "batches" / kept.name).symlink_to(kept.resolve())
+    kept = [home.folder("batches", number) for number in range(1, seq)]
+    kept += [home.path / recast.folder for recast in recasts(home) if recast.after < seq]
+    for committed in kept:
+        link = scratch / committed.relative_to(home.path)
+        link.parent.mkdir(exist_ok=True)
+        link.symlink_to(committed.resolve())
     with contextlib.closing(sqlite3.connect(scratch / CATALOG)) as db, db:
         for statement, values in _rows_before(home, scratch, seq, version, folder, audited):
             db.execute(statement, values)
@@ -168,9 +167,13 @@ def _rows_before(
     yield from settling.keep_balances(balances)
     for batch in home.rows("SELECT * FROM batches WHERE seq < ?", seq):
         yield f"INSERT INTO batches VALUES ({', '.join('?' * len(batch))})", tuple(batch)
-    held = f"batches/{seq - 1:06d}/held.parquet"
-    for file in home.rows("SELECT * FROM files WHERE path = ?", held):
-        yield "INSERT INTO files VALUES (?, ?, ?)", tuple(file)
+    # Where the queue stands is told by the records of recasts.
+    for record in home.rows("SELECT * FROM audit WHERE kind = 'settlement'"):
+        if msgspec.json.decode(record["detail"]).get("after", seq) < seq:
+            yield "INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?)", tuple(record)
+    for file in home.rows("SELECT * FROM files WHERE path LIKE '%/held.parquet'"):
+        if (scratch / file["path"]).exists():
+            yield "INSERT INTO files VALUES (?, ?, ?)", tuple(file)
     for number, (key, cleared) in enumerate(sorted(_paid_before(home, seq).items())):
         bits = scratch / f"paid-{number:04d}.bits"
         paid.write(bits, _words(cleared))
@@ -197,7 +200,8 @@ def _cycle_rows(home: Home, record: Any, detail: dict[str, Any]) -> settling.Sta
     rows = home.rows("SELECT closes FROM cycles WHERE cycle = ?", cycle)
     if not rows:
         return []  # The batch has settled at once.
-    state = {"batch": "OPEN", "cycle": "CLOSED", "settlement": "SETTLED"}[record["kind"]]
+    ended = detail["answer"]["state"] if record["kind"] == "settlement" else ""
+    state = ended or {"batch": "OPEN", "cycle": "CLOSED"}[record["kind"]]
     statement = "INSERT OR REPLACE INTO cycles VALUES (?, ?, ?, ?, '', '')"
     statements: settling.Statements = [(statement, (cycle, rows[0]["closes"], state, record["at"]))]
     if record["kind"] == "batch":
@@ -208,8 +212,10 @@ def _cycle_rows(home: Home, record: Any, detail: dict[str, Any]) -> settling.Sta
 
 
 def _paid_before(home: Home, seq: int) -> dict[tuple[str, int], Any]:
-    """Rows of the people who were cleared by the batches before one, by (benefit, period)."""
+    """Rows of the people who were cleared by the batches before one, and not taken back since, by
+    (benefit, period)."""
     found: dict[tuple[str, int], list[Any]] = {}
+    back = [(recast.after, went_back(home, recast)) for recast in recasts(home)]
     for number in range(1, seq):
         folder = home.folder("batches", number)
         for path in (folder / "represented.parquet", folder / "lines.parquet"):
@@ -219,15 +225,25 @@ def _paid_before(home: Home, seq: int) -> dict[tuple[str, int], Any]:
             for group in range(len(groups)):
                 lines = groups.read(group, ["row", "benefit", "period", "reason_number"])
                 lines = lines.filter(pc.equal(lines["reason_number"], 0))
-                keys = lines.select(["benefit", "period"]).group_by(["benefit", "period"])
-                for key in keys.aggregate([]).to_pylist():
-                    mine = pc.and_(
-                        pc.equal(lines["benefit"], key["benefit"]),
-                        pc.equal(lines["period"], key["period"]),
-                    )
-                    rows = np.asarray(lines["row"].filter(mine))
-                    found.setdefault((key["benefit"], key["period"]), []).append(rows)
-    return {key: np.concatenate(rows) for key, rows in found.items()}
+                for key, rows in _rows_by_key(lines):
+                    found.setdefault(key, []).append(rows)
+        for went in (lines for after, lines in back if after == number):
+            for key, gone in _rows_by_key(went):
+                rows = np.concatenate(found[key])
+                found[key] = [rows[~np.isin(rows, gone)]]
+    cleared = {key: np.concatenate(rows) for key, rows in found.items()}
+    return {key: rows for key, rows in cleared.items() if len(rows)}
+
+
+def _rows_by_key(lines: Any) -> Iterator[tuple[tuple[str, int], Any]]:
+    """Rows of the people of some lines, by (benefit, period)."""
+    keys = lines.select(["benefit", "period"]).group_by(["benefit", "period"])
+    for key in keys.aggregate([]).to_pylist():
+        mine = pc.and_(
+            pc.equal(lines["benefit"], key["benefit"]),
+            pc.equal(lines["period"], key["period"]),
+        )
+        yield (key["benefit"], key["period"]), np.asarray(lines["row"].filter(mine))
 
 
 def _words(rows: Any) -> Any:

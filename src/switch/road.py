@@ -17,14 +17,14 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from switch import paid, recasting, segment, waiting
+from switch import funding, paid, recasting, segment, waiting
 from switch._core import Core
 from switch._wire import transfer_ids
 from switch.batch import TableReader, open_table
 from switch.closing import Closing
 from switch.columns import Texts
 from switch.cycles import Calendar, Slot
-from switch.directory import RECAST, Directory, Settings, provinces
+from switch.directory import Directory, Settings, provinces
 from switch.dispatch import Cleared, Dispatch
 from switch.errors import InputRefused
 from switch.intake import Declared, Intake, Lines
@@ -129,6 +129,7 @@ class Run(Closing):
         is_open = self.slot is not None
         self.columns = Columns(self.directory, self.cycle, self.masks, bool(self.rooms), is_open)
         self.moved: list[waiting.Moved] = []
+        self.use = funding.Use(self.seq)
         self.digests: dict[str, tuple[str, int]] = {}
 
     def _slot(self) -> Slot | None:
@@ -159,10 +160,13 @@ class Run(Closing):
                     self.carried = self._represent()
                     self.core.seal()
                     self.before = self.core.tally()
+                    older = self.core.benefit_sum.copy()
                     self._lines()
+                    own = (self.core.benefit_sum - older).tolist()
                     self._release()
                     self.status_writer.finish()
                     self.clearing_writer.finish()
+                    self.use.own([p.benefit for p in self.directory.programmes], own)
                     self._close(draft)
                     self._amend(draft)
                 except BaseException:
@@ -283,6 +287,7 @@ class Run(Closing):
         self.status.append(status)
         self.lines.append(inner)
         self._hold(np.uint32(self.seq), lines, reason)
+        self.use.wait(lines.raw, reason)
         self._keep(np.uint32(self.seq), lines, reason, status | inner)
 
     def _line_columns(self, lines: Lines, reason: Any, row: Any) -> dict[str, Any]:
@@ -356,6 +361,7 @@ class Run(Closing):
     def _answer_held(
         self, batch: Any, lines: Lines, reason: Any, row: Any, participant: Any, transfer: Any
     ) -> None:
+        self.use.move(batch, lines.raw, reason)
         gone = ~is_held(reason)
         moved = np.flatnonzero(gone & (batch != self.seq))
         if gone.any():
@@ -371,9 +377,9 @@ class Run(Closing):
         self._hold(batch, lines, reason)
 
     def _keep(self, batch: Any, lines: Lines, reason: Any, answer: dict[str, Any]) -> None:
-        """Lines that clear, as they came: a recast of their cycle may send them back."""
+        """Lines that clear, as they came: their cycle may still send them back to wait."""
         alive = np.flatnonzero(reason == Reason.NONE)
-        if self.slot is None or self.settings.insufficient_funds != RECAST or not len(alive):
+        if self.slot is None or not len(alive):
             return
         if self.cleared is None:
             path = self.draft / "cleared.parquet"

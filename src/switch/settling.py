@@ -1,6 +1,7 @@
-"""Settling: where money stands, and how a cycle of the calendar is closed and settled.
+"""Settling: where money stands, and how a cycle of the calendar is closed and comes to its end.
 
-Floor 4, below the road. A cycle settles in one transaction of the catalog: all of it, or nothing.
+Floor 4, below the road. A cycle settles, or is aborted, in one transaction of the catalog: all of
+it, or nothing.
 Everything here is tens of rows.
 """
 
@@ -17,7 +18,7 @@ from switch import recasting, settlement
 from switch.cycles import is_past
 from switch.directory import RECAST, Directory, Settings
 from switch.disk import landing
-from switch.errors import InputRefused
+from switch.errors import InputRefused, UsageError
 from switch.liquidity.unwind import share_loss
 from switch.report import positions_table, write_table
 from switch.schema import CURRENCY
@@ -29,6 +30,10 @@ LIQUIDITY = "P14"
 """Step of the domain's table: money comes to a settlement account, or leaves it."""
 ROOM_SPARE = 1 << 22
 """Bytes for small files by receiver, and for the catalog and its journal."""
+PENDING = "state IN ('OPEN', 'CLOSED')"
+"""Of cycles that are neither settled nor aborted: both are for good."""
+WHY_MAX = 140
+"""Characters of the reason for which a cycle is aborted."""
 Statements = list[tuple[str, tuple[Any, ...]]]
 
 
@@ -41,7 +46,7 @@ class Standing:
         self.balances: dict[str, int] = home.balances() or opening
         moved = home.rows("SELECT DISTINCT debit, credit FROM postings WHERE step = ?", LIQUIDITY)
         self.bound = set(opening) | {row[side] for row in moved for side in ("debit", "credit")}
-        unsettled = "(SELECT cycle FROM cycles WHERE state != 'SETTLED')"
+        unsettled = f"(SELECT cycle FROM cycles WHERE {PENDING})"
         self.nets: dict[str, dict[str, int]] = {}
         """By unsettled cycle and settlement participant."""
         for row in home.rows(f"SELECT * FROM positions WHERE cycle IN {unsettled}"):
@@ -143,7 +148,7 @@ def require_nobody_leaves(home: Home, old: Directory, new: Directory) -> None:
     """Who has a position in a cycle that is not settled keeps the account it settles by."""
     before, after = ({p.participant: p for p in d.participants} for d in (old, new))
     due = "SELECT DISTINCT participant, settled_by FROM positions WHERE cycle IN"
-    for row in home.rows(f"{due} (SELECT cycle FROM cycles WHERE state != 'SETTLED')"):
+    for row in home.rows(f"{due} (SELECT cycle FROM cycles WHERE {PENDING})"):
         code, agent = row["participant"], row["settled_by"]
         stays = code in after and after[code].settled_by == agent
         if not stays or after[agent].kind != before[agent].kind:
@@ -195,12 +200,12 @@ def settle(
     home: Home, directory: Directory, settings: Settings, cycle: str, at: str
 ) -> dict[str, Any]:
     """Settle a cycle that is closed. Returns the answer; its state is SETTLED, or CLOSED where
-    funds are missing and the rule has no other way: then it is tried again."""
+    funds are missing and the rule has no other way: then it is tried again, or aborted."""
     standing = Standing(home, directory)
     nets = standing.nets_of(cycle)
     assert sum(nets.values()) == 0, "positions do not sum to zero"
     short = _short(standing, cycle, nets)
-    if short and settings.insufficient_funds == RECAST and recasting.is_possible(home, cycle):
+    if short and settings.insufficient_funds == RECAST:
         return _recast(home, standing, cycle, nets, short, at)
     paid, parts = dict(nets), {}
     if short and settings.insufficient_funds == "share":
@@ -292,11 +297,6 @@ def _recast(
         home, cycle, nets, short, lambda after: _short(standing, cycle, after)
     )
     went, held = recasting.lines_of(home, directory, cycle, unwound.defaulters)
-    gone = recasting.positions_gone(directory, went)
-    left = dict(nets)
-    for _, settled_by, *_, net in gone:
-        left[settled_by] += net
-    assert left == unwound.nets, "lines and positions differ"
     answer = _answer(
         directory,
         cycle,
@@ -309,7 +309,57 @@ def _recast(
         vanished={code: str(sum_) for code, sum_ in unwound.vanished.items()},
         recalled=recasting.recalled(went),
     )
-    request = _request(home, directory, cycle, unwound.nets)
+    _commit_without(home, standing, cycle, went, held, unwound.nets, answer, at)
+    return answer
+
+
+def require_reason(why: str) -> None:
+    if not why.strip() or len(why) > WHY_MAX or not why.isprintable():
+        raise UsageError(f"a cycle is aborted for a reason of 1 to {WHY_MAX} printable characters")
+
+
+def abort(home: Home, directory: Directory, cycle: str, why: str, at: str) -> dict[str, Any]:
+    """Give up the settlement of a cycle that is closed: everything that was posted for it is taken
+    back, and all its lines go back to wait, in one commit. Returns the answer."""
+    standing = Standing(home, directory)
+    nets = dict.fromkeys(standing.nets_of(cycle), 0)
+    went, held = recasting.lines_of(home, directory, cycle, None)
+    answer = _answer(
+        directory,
+        cycle,
+        recasting.ABORTED,
+        at,
+        {},
+        rule="abort",
+        why=why,
+        recalled=recasting.recalled(went),
+    )
+    if len(went):
+        _commit_without(home, standing, cycle, went, held, nets, answer, at)
+    else:
+        _commit(home, standing, cycle, nets, answer, at)
+    return answer
+
+
+def _commit_without(
+    home: Home,
+    standing: Standing,
+    cycle: str,
+    went: Any,
+    held: Any,
+    nets: dict[str, int],
+    answer: dict[str, Any],
+    at: str,
+) -> None:
+    """One commit by which lines (went, held: as `recasting.lines_of` gives them) go back to wait,
+    and what is left of the cycle, nets, is settled."""
+    directory = standing.directory
+    gone = recasting.positions_gone(directory, went)
+    left = standing.nets_of(cycle)
+    for _, settled_by, *_, net in gone:
+        left[settled_by] += net
+    assert left == nets, "lines and positions differ"
+    request = _request(home, directory, cycle, nets)
     text = msgspec.json.encode(request, order="sorted").decode()
     number, after = len(recasting.recasts(home)) + 1, home.next_batch() - 1
     home.require_room(2 * (went.nbytes + held.nbytes + recasting.bytes_again(home)) + ROOM_SPARE)
@@ -327,7 +377,7 @@ def _recast(
             home,
             standing,
             cycle,
-            unwound.nets,
+            nets,
             answer,
             at,
             reversals=recasting.reversals(directory, went),
@@ -340,7 +390,6 @@ def _recast(
             draft=draft,
             folder=folder,
         )
-    return answer
 
 
 def _commit(
@@ -357,8 +406,8 @@ def _commit(
     draft: Path | None = None,
     folder: Path | None = None,
 ) -> None:
-    """One transaction. reversals: postings that take lines out before; statements, detail, draft,
-    folder: what else a recast commits."""
+    """One transaction, by which a cycle comes to its end. reversals: postings that take lines out
+    before; statements, detail, draft, folder: what else is committed where lines go back."""
     assert sum(nets.values()) == 0, "what is settled does not sum to zero"
     reserves = standing.reserves.get(cycle, [])
     settling = settlement.settling_postings(standing.directory, cycle, nets, reserves)
@@ -366,16 +415,17 @@ def _commit(
     after = settlement.apply(standing.balances, postings)
     settlement.require_settled(after, cycle)
     text = msgspec.json.encode(answer, order="sorted").decode()
+    of_batches = "HELD" if answer["state"] == recasting.ABORTED else "SETTLED"
     home.commit(
         at=at,
         kind="settlement",
         detail={"cycle": cycle, "answer": answer, "postings": postings, **(detail or {})},
         statements=[
             (
-                "UPDATE cycles SET state = 'SETTLED', at = ?, answer = ? WHERE cycle = ?",
-                (at, text, cycle),
+                "UPDATE cycles SET state = ?, at = ?, answer = ? WHERE cycle = ?",
+                (answer["state"], at, text, cycle),
             ),
-            ("UPDATE batches SET state = 'SETTLED' WHERE cycle = ?", (cycle,)),
+            ("UPDATE batches SET state = ? WHERE cycle = ?", (of_batches, cycle)),
             *keep_postings(0, cycle, postings),
             *keep_balances(after),
             *(statements or []),
@@ -386,18 +436,18 @@ def _commit(
 
 
 def cycle_rows(home: Home, cycle: str | None, at: str | None) -> list[Any]:
-    """Cycles that are not settled, oldest first; of a name, or those past their cut-off."""
-    rows = home.rows("SELECT * FROM cycles ORDER BY closes")
+    """Cycles that are not settled, oldest first: those past their cut-off; or the one of a name,
+    whatever its state."""
     if cycle is not None:
-        return [row for row in rows if row["cycle"] == cycle]
-    due = [row for row in rows if row["state"] != "SETTLED"]
+        return home.rows("SELECT * FROM cycles WHERE cycle = ?", cycle)
+    due = home.rows(f"SELECT * FROM cycles WHERE {PENDING} ORDER BY closes")
     return [row for row in due if at is None or is_past(row["closes"], at)]
 
 
 def not_exported(home: Home, out: Path) -> list[dict[str, Any]]:
-    """Answers of settled cycles whose copy is not there, or older: a crash came between."""
+    """Answers of cycles that ended whose copy is not there, or older: a crash came between."""
     found = []
-    for row in home.rows("SELECT * FROM cycles WHERE state = 'SETTLED' ORDER BY closes"):
+    for row in home.rows("SELECT * FROM cycles WHERE answer != '' ORDER BY closes"):
         answer = msgspec.json.decode(row["answer"])
         copy = out / "cycles" / row["cycle"] / "answer.json"
         if not copy.exists() or copy.read_bytes() != json_of(answer):

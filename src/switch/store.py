@@ -39,7 +39,7 @@ from switch.disk import environment, machine, no_room
 from switch.errors import EnvironmentFailed, HomeLocked, UsageError, VerificationFailed
 from switch.segment import digest_of, new_file, sync_file, sync_folder, write_new
 
-FORMAT = 2
+FORMAT = 3
 CATALOG = "catalog.sqlite"
 SYNC_TOGETHER_MIN, SYNC_THREADS = 16, 8
 RECASTS = "recasts"

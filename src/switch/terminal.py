@@ -31,6 +31,7 @@ CONFIGURATION = {
     "cutoffs": list,
     "holidays": list,
     "insufficient_funds": str,
+    "enforce_budgets": bool,
 }
 """What a configuration may say, and how."""
 

@@ -12,8 +12,10 @@ import msgspec
 import numpy as np
 import pyarrow.parquet as pq
 
+from switch.directory import Directory
 from switch.errors import UsageError
-from switch.reason import CLEARED, RULES, Reason, status_of
+from switch.funding import told, told_of_batch
+from switch.reason import CLEARED, GIVEN_UP, RULES, Reason, status_of
 from switch.recasting import recasts
 from switch.register import Register
 from switch.schema import NO_ROW
@@ -48,10 +50,18 @@ def batches(home: Home) -> list[dict[str, Any]]:
     return out
 
 
+def budgets(home: Home) -> list[dict[str, Any]]:
+    """Every programme with a budget or with money reserved: what became of it."""
+    return told(home, Directory.of_json(home.meta("directory").encode()))
+
+
 def batch(home: Home, batch_id: str) -> dict[str, Any]:
-    """The stored summary of a batch. Raises UsageError where there is none."""
+    """The stored summary of a batch, and its funding as it is now. Raises UsageError where there is
+    none."""
     row = batch_row(home, batch_id)
-    return {**msgspec.json.decode(row["summary"]), "state": row["state"], "replayed": False}
+    summary = msgspec.json.decode(row["summary"])
+    funds = told_of_batch(home, row["seq"])
+    return {**summary, "state": row["state"], "replayed": False, "funding": funds}
 
 
 def batch_row(home: Home, name: str) -> Any:
@@ -157,7 +167,7 @@ def _back(
             continue
         path = home.path / recast.folder / "lines.parquet"
         for gone in pq.read_table(path, filters=line).to_pylist():
-            rule = RULES[Reason.COVER_MISSING]
+            rule = GIVEN_UP if recast.aborted else RULES[Reason.COVER_MISSING]
             status, detail = {"status": rule.status, "reason": rule.code}, rule.sentence
             answer = status | {"reason_detail": detail, "transfer_id": None, "cycle": None}
             answer["participant"] = gone["participant"]

@@ -1,8 +1,8 @@
 """Undone: what a recast took out of its cycle, proven from the answers of the cycle's batches.
 
 Floor 4, below the proof. A recast is committed with its own files; here its lines are found again
-in what the batches answered, with the defaulters alone known, and everything that was posted and
-told of them is added up anew.
+in what the batches answered, with the defaulters alone known (of an aborted cycle, with nothing
+known), and everything that was posted and told of them is added up anew.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def checks(home: Home, recast: Recast) -> Iterator[Check]:
     query = "SELECT * FROM positions WHERE cycle = ?"
     settled_by = {r["participant"]: r["settled_by"] for r in home.rows(query, recast.cycle)}
     told = pq.read_table(home.path / recast.folder / "lines.parquet")
-    gone = _gone(home, recast.cycle, settled_by, answer["short"])
+    gone = _gone(home, recast.cycle, settled_by, None if recast.aborted else answer["short"])
     same = gone is not None and gone.select(told.schema.names).cast(told.schema).equals(told)
     yield Check("recast lines", subject, "" if same else "are not those of defaulters")
     posted: dict[tuple[str, str], int] = {}
@@ -54,19 +54,35 @@ def checks(home: Home, recast: Recast) -> Iterator[Check]:
         vanished[payee] = vanished.get(payee, 0) + amount
         after[payer] += amount
         after[payee] -= amount
-    turned = sorted(code for code, net in before.items() if net >= 0 > after[code])
-    said = {code: int(sum_) for code, sum_ in answer["vanished"].items()}
-    yield compare(
-        "recast answer", subject, [vanished, turned], [said, sorted(answer["turned_payer"])]
-    )
+    if recast.aborted:
+        left = {code: net for code, net in after.items() if net}
+        yield compare("aborted cycle is empty", subject, {}, left | _left(home, recast.cycle))
+    else:
+        turned = sorted(code for code, net in before.items() if net >= 0 > after[code])
+        said = {code: int(sum_) for code, sum_ in answer["vanished"].items()}
+        yield compare(
+            "recast answer", subject, [vanished, turned], [said, sorted(answer["turned_payer"])]
+        )
     yield compare("recall lists", subject, _recalled(told), _lists(home.path / recast.folder))
 
 
-def _gone(home: Home, cycle: str, settled_by: dict[str, str], defaulters: dict[str, str]) -> Any:
+def _left(home: Home, cycle: str) -> dict[str, int]:
+    """What all postings of a cycle, taken together, have left on any account of any book."""
+    found: dict[str, int] = {}
+    query = "SELECT debit, credit, sum(amount) AS amount FROM postings WHERE cycle = ?"
+    for row in home.rows(query + " GROUP BY debit, credit", cycle):
+        for side, sign in (("debit", -1), ("credit", 1)):
+            found[row[side]] = found.get(row[side], 0) + sign * row["amount"]
+    return {account: amount for account, amount in found.items() if amount}
+
+
+def _gone(
+    home: Home, cycle: str, settled_by: dict[str, str], defaulters: dict[str, str] | None
+) -> Any:
     """Lines of defaulters that cleared in a cycle and moved something between settlement accounts,
-    oldest first; None where there are none."""
+    or all that cleared in it; oldest first, None where there are none."""
     agents = pa.array(
-        [code for code, settler in settled_by.items() if settler in defaulters], pa.string()
+        [code for code, settler in settled_by.items() if settler in (defaulters or {})], pa.string()
     )
     settlers = pa.array(list(settled_by.values()), pa.string())
     codes = pa.array(list(settled_by), pa.string())
@@ -87,11 +103,12 @@ def _gone(home: Home, cycle: str, settled_by: dict[str, str], defaulters: dict[s
                 seq = pa.array(np.full(len(status), batch["seq"], np.uint32))
                 columns["cleared_in"] = seq
                 columns["batch"] = seq if lines_file else status["batch"]
-                mine = pc.and_(
-                    pa.array(np.asarray(lines["reason_number"]) == 0),
-                    pc.is_in(columns["debtor_agent"], value_set=agents).combine_chunks(),
-                )
-                table = pa.table(columns).filter(mine)
+                cleared = pa.array(np.asarray(lines["reason_number"]) == 0)
+                if defaulters is None:
+                    parts.append(pa.table(columns).filter(cleared))
+                    continue
+                owes = pc.is_in(columns["debtor_agent"], value_set=agents).combine_chunks()
+                table = pa.table(columns).filter(pc.and_(cleared, owes))
                 payer, payee = (
                     settlers.take(pc.index_in(table[side], value_set=codes).combine_chunks())
                     for side in ("debtor_agent", "participant")
@@ -121,16 +138,22 @@ def _sums(lines: Any, keys: list[str]) -> list[dict[str, Any]]:
 
 def _by_settlement(lines: Any, settled_by: dict[str, str]) -> Iterator[tuple[str, str, int]]:
     for row in _sums(lines, ["debtor_agent", "participant"]):
-        payer, payee = settled_by[row["debtor_agent"]], settled_by[row["participant"]]
-        yield payer, payee, row["amount_sum"]
+        # Who has no position has on-us lines alone, which move nothing; nor do those within one
+        # settlement account.
+        payer, payee = (settled_by.get(row[side]) for side in ("debtor_agent", "participant"))
+        if payer != payee:
+            yield str(payer), str(payee), row["amount_sum"]
 
 
 def _reversed(lines: Any, settled_by: dict[str, str]) -> dict[tuple[str, str], int]:
-    """What must have been posted: by pair (P3), and by batch and programme (P1)."""
+    """What must have been posted: by pair (P3), on-us (P12), and by batch and programme (P1)."""
     found: dict[tuple[str, str], int] = {}
     for payer, payee, amount in _by_settlement(lines, settled_by):
         pair = f"N.POSITION[{payee}]", f"N.POSITION[{payer}]"
         found[pair] = found.get(pair, 0) + amount
+    for row in _sums(lines, ["debtor_agent", "participant"]):
+        if (code := row["debtor_agent"]) == row["participant"]:
+            found[f"B.CUSTOMER[{code}]", f"B.TREASURY[{code}]"] = row["amount_sum"]
     for row in _sums(lines, ["cleared_in", "benefit"]):
         pair = f"T.PAYABLE[{row['cleared_in']:06d}]", f"T.EXPENSE[{row['benefit']}]"
         found[pair] = row["amount_sum"]

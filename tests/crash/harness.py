@@ -204,8 +204,8 @@ def _command(name: str, *args: object) -> Step:
 def small_steps(folder: Path) -> list[Step]:
     """Several small batches in a row: lines that clear, wait, are refused, and are presented
     again after registers or the directory changed; a table from a file by the command line; a
-    table that had been run before; a cycle of a calendar, closed and settled; and one that is
-    settled without the lines of a payer that lacks funds."""
+    table that had been run before; a cycle of a calendar, closed and settled; one that is
+    settled without the lines of a payer that lacks funds; and one that is aborted."""
     directory = [pa.Table.from_pylist(list(t)) for t in (scene.PARTICIPANTS, scene.DEBTORS)]
     opened = pa.Table.from_pylist(
         [p | {"status": "active"} for p in scene.PARTICIPANTS],
@@ -289,6 +289,9 @@ def small_steps(folder: Path) -> list[Step]:
         _command("close E", "settle", "--close"),
         _command("recast", "settle"),
         _pay("F", [scene.line(n, period=202704) for n in range(1, 4)]),
+        _command("close F", "settle", "--close"),
+        _command("abort", "settle", "--cycle", "20261127-1", "--abort", "it is given up"),
+        _pay("G", [scene.line(n, period=202705) for n in range(1, 3)]),
     ]
 
 

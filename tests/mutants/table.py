@@ -26,6 +26,8 @@ KERNELS = "test_kernels.py::test_"
 COMMIT = "test_commit.py::test_"
 COVER = "test_cover.py::test_cover__"
 CYCLES = "test_cycles.py::test_settle__"
+ABORT = "test_abort.py::test_abort__"
+BUDGET = "test_funding.py::test_budget__"
 CALENDAR = "test_cycles.py::test_calendar__a_time_has_its_cycle"
 SYNCED = "test_commit.py::test_commit__everything_is_synced_before_it_has_its_name"
 SIMULATION = "test_simulation.py::test_"
@@ -307,6 +309,31 @@ AT_REST = [
      CYCLES + "waits_for_funds_and_is_tried_again"),
     ("settling.py", "positions of a cycle are those of one batch",
      "net = net + excluded.net", "net = excluded.net", CYCLES + "two_batches_settle_as_one_cycle"),
+    ("settling.py", "an aborted cycle is settled again", "state IN ('OPEN', 'CLOSED')",
+     "state != 'SETTLED'", ABORT + "says_why_and_tells_every_receiver"),
+    ("settling.py", "batches of an aborted cycle are settled", '"HELD" if answer',
+     '"SETTLED" if answer', ABORT + "everything_is_undone_and_all_lines_wait"),
+    ("recasting.py", "on-us lines stay posted", "        *on_us,\n", "",
+     ABORT + "everything_is_undone_and_all_lines_wait"),
+    ("recasting.py", "on-us lines leave positions", 'if row["participant"] == row["debtor_agent"]:',
+     "if False:", ABORT + "everything_is_undone_and_all_lines_wait"),
+    ("recasting.py", "within one account something is taken back", "elif pair[0] != pair[1]:",
+     "else:", ABORT + "within_one_settlement_account_nothing_was_posted"),
+    ("funding.py", "the last dong of a budget stays", "if needed > left:", "if needed >= left:",
+     BUDGET + "may_be_used_to_its_last_dong_and_no_further"),
+    ("funding.py", "what is released is not free", "budget - stand.reserved + stand.released +",
+     "budget - stand.reserved +",
+     BUDGET + "what_a_waiting_line_releases_is_free_in_the_same_run"),
+    ("funding.py", "what this run releases is not free", " + freed.get(benefit, 0)", "",
+     BUDGET + "what_a_waiting_line_releases_is_free_in_the_same_run"),
+    ("funding.py", "a cycle that has not settled uses up",
+     'use["cleared"] if row["state"] == "SETTLED" else ()', 'use["cleared"]',
+     BUDGET + "is_used_up_when_the_cycle_settles_and_kept_when_it_is_aborted"),
+    ("funding.py", "what a recast sends back is used up", "enter(key, consumed=-amount)",
+     "enter(key, consumed=0)", BUDGET + "a_recast_gives_back_what_its_lines_had_not_used"),
+    ("funding.py", "one account's part is the budget",
+     "add(found, debtor.programme, debtor.budget)", "found[debtor.programme] = debtor.budget",
+     BUDGET + "of_a_programme_is_the_sum_of_its_accounts_parts"),
     ("cycles.py", "the cut-off itself is late", "if time <= cutoff and", "if time < cutoff and",
      CALENDAR),
     ("cycles.py", "a closed cycle takes lines", "and slot.cycle not in closed:", "and True:",

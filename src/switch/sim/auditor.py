@@ -59,10 +59,14 @@ class Auditor:
         opening: Mapping[str, int],
         calendar: Calendar | None = None,
         recasts: bool = False,
+        budgets: bool = False,
     ) -> None:
         """opening: balances by participant, which may not go below zero. calendar: None where
-        every batch settles at once. recasts: a cycle settles without those who lack funds."""
-        self.calendar, self.recasts = calendar, recasts
+        every batch settles at once. recasts: a cycle settles without those who lack funds.
+        budgets: a table beyond that of a programme is refused."""
+        self.calendar, self.recasts, self.budgets = calendar, recasts, budgets
+        self.amounts: dict[tuple[int, int], tuple[str, int]] = {}
+        """(benefit, amount) of every line that was ever taken in."""
         self.cycles: dict[str, Cycle] = {}
         """Cycles of the calendar that were heard of."""
         self.commits = 0
@@ -119,6 +123,8 @@ class Auditor:
             self.clearing_limit = clearing_limit
         sound = all(self._settles(self._settles(p)) == self._settles(p) for p in self.participants)
         sound &= all(row["debtor_agent"] in self.participants for row in self.debtors.values())
+        if self.budgets:
+            sound &= all(benefit in self.programmes for benefit in self._limits())
         sound &= all(
             self._settles(code) == agent
             for cycle in self.unsettled().values()
@@ -151,7 +157,8 @@ class Auditor:
     # --- cycles of the calendar ------------------------------------------------------------------
 
     def unsettled(self) -> dict[str, Cycle]:
-        return {name: cycle for name, cycle in self.cycles.items() if cycle.state != "SETTLED"}
+        ended = ("SETTLED", "ABORTED")
+        return {name: cycle for name, cycle in self.cycles.items() if cycle.state not in ended}
 
     def fund(self, balances: Mapping[str, int]) -> None:
         """Settlement accounts hold so much from now on, and may not go below zero any more."""
@@ -195,6 +202,28 @@ class Auditor:
                 self.lines[line] = "ACSC"
                 self.told[line] += ("ACSC",)
         return found
+
+    def close(self, name: str) -> None:
+        """A cycle takes no more lines."""
+        self.commits += self.cycles[name].state == "OPEN"
+        self.cycles[name] = self.cycles[name]._replace(state="CLOSED")
+
+    def abort(self) -> Settled | None:
+        """Give up the oldest cycle that is not settled: it is as if its lines had never cleared."""
+        if not self.unsettled():
+            return None
+        name = min(self.unsettled())
+        cycle = self.cycles[name]
+        self.commits += 1 + (cycle.state == "OPEN")
+        for owed in cycle.owed:
+            if owed.agent == owed.participant:
+                for account, sign in (("B.TREASURY", 1), ("B.CUSTOMER", -1)):
+                    self.balances[f"{account}[{owed.agent}]"] += sign * owed.entry.row["amount"]
+        for code, amount in cycle.reserved.items():
+            self.balances[self._account(code)] += amount
+        self.balances |= dict.fromkeys(cycle.reserves, 0)
+        self.cycles[name] = cycle._replace(state="ABORTED")
+        return Settled(name, "ABORTED", {}, [], self._take_back(list(cycle.owed)))
 
     def _without_defaulters(self, cycle: Cycle) -> tuple[dict[str, int], Counter[str]]:
         """(what each defaulter lacked, nets without their payments) of a cycle."""
@@ -278,9 +307,40 @@ class Auditor:
         if faults:
             return Verdict(frozenset(faults), None, None)
         expected, cleared = self._clear(table)
+        if self.budgets and self._beyond(table, expected):
+            return Verdict(frozenset({"BUDGET_EXCEEDED"}), None, None)
         self._book(expected, cleared)
+        for row in table.rows:
+            self.amounts[expected.seq, row["line_no"]] = row["benefit"], row["amount"]
         self.batches[table.source, table.batch_id] = expected.seq, table.content
         return Verdict(frozenset(), None, expected)
+
+    def _limits(self) -> Counter[str]:
+        """Budgets by programme; a programme without one has no limit."""
+        found: Counter[str] = Counter()
+        for row in self.debtors.values():
+            if row["budget"] is not None:
+                found[row["programme"]] += row["budget"]
+        return found
+
+    def _beyond(self, table: Table, expected: Expected) -> bool:
+        """All that was ever taken in and not refused is more than a budget, by this table."""
+        now = self.lines | {
+            (outcome.batch, outcome.line_no): outcome.status
+            for outcome in (expected.represented or []) + expected.own
+        }
+        amounts = self.amounts | {
+            (expected.seq, row["line_no"]): (row["benefit"], row["amount"]) for row in table.rows
+        }
+        taken: Counter[str] = Counter()
+        mine = set()
+        for line, status in now.items():
+            if status != "RJCT":
+                benefit, amount = amounts[line]
+                taken[benefit] += amount
+                mine |= {benefit} if line[0] == expected.seq else set()
+        limits = self._limits()
+        return any(taken[benefit] > limits[benefit] for benefit in mine & set(limits))
 
     def _clear(self, table: Table) -> tuple[Expected, list[tuple[Row, Answer, str]]]:
         """The batch, and (row, answer, transfer id) of every line that clears in it."""
@@ -302,7 +362,7 @@ class Auditor:
                 turns[turn].append((entry.row, answer, transfer))
                 payer, payee = self._agent(entry.row), str(answer.participant)
                 settlers = self._settles(payer), self._settles(payee)
-                owed.append(Owed(entry, seq, *settlers, payee, transfer))
+                owed.append(Owed(entry, seq, payer, *settlers, payee, transfer))
             if answer.status == "PDNG":
                 held.append(entry)
             outcome = self._outcome(entry, answer, transfer, cycle)

@@ -137,6 +137,8 @@ class Owed(NamedTuple):
 
     entry: Waiting
     cleared_in: int
+    agent: str
+    """Debtor agent."""
     payer: str
     payee: str
     """Whose settlement accounts pay and receive."""

@@ -29,6 +29,8 @@ SPELLINGS = {
     "Lê Hoà": ("Lê Hoà", "Lê Hòa", "LE HOA"),
 }
 ENOUGH = 10**15
+ABORTS = 0.15
+"""How often a cycle is given up before an operation."""
 FORMS = ("rows", "rows", "rows", "typed rows", "parquet", "csv")
 """How a table is handed over: from memory, as texts or as numbers and dictionaries; or as a file
 with its dossier."""
@@ -95,11 +97,17 @@ class Settle(NamedTuple):
     """All cycles of the calendar are closed and settled."""
 
 
+class Abort(NamedTuple):
+    """The settlement of the oldest cycle that is not settled is given up."""
+
+    fault: Fault | None = None
+
+
 class Verify(NamedTuple):
     """Somebody recomputes the home from its files."""
 
 
-Operation = Register | Change | Payday | Reopen | OldCatalog | Fund | Settle | Verify
+Operation = Register | Change | Payday | Reopen | OldCatalog | Fund | Settle | Abort | Verify
 
 
 class Nation(NamedTuple):
@@ -115,6 +123,8 @@ class Nation(NamedTuple):
     holidays: tuple[dt.date, ...] = ()
     rule: str = ""
     """What a cycle does whose payer lacks funds; none: nobody ever does."""
+    budgets: bool = False
+    """A table beyond the budget of a programme is refused."""
 
 
 def participant(code: str, kind: str, settled_by: str = "") -> dict[str, Any]:
@@ -172,6 +182,10 @@ class Life:
             for number in range(3, 9):
                 self.debtors.append(debtor(f"95270{number}", self.banks[number % 2]))
             self.nation = self.nation._replace(rule=rule, debtors=tuple(self.debtors))
+        self.purse = random.Random(repr(self.beside.getstate()[1][:2]))
+        """Draws budgets and aborts."""
+        if self.purse.random() < 0.4:
+            self.nation = self.nation._replace(budgets=True, debtors=self._with_budgets())
 
     def _nation(self) -> Nation:
         opening: dict[str, int] = {}
@@ -190,6 +204,13 @@ class Life:
         years = [dt.date(year, 1, 1) for year in range(FIRST_DAY.year - 1, FIRST_DAY.year + 9)]
         days = tuple(FIRST_DAY + self.rng.randint(0, 60) * DAY for _ in range(5))
         return nation._replace(cutoffs=("11:00", "15:30"), holidays=(*years, *days))
+
+    def _with_budgets(self) -> tuple[Row, ...]:
+        """The accounts that pay, some of them with a part of a programme's budget."""
+        rng = self.purse
+        amounts = (None, None, 0, 60_000_000, 400_000_000, ENOUGH)
+        rows = ({**row, "budget": rng.choice(amounts)} for row in self.debtors)
+        return tuple({**row, "programme": rng.choice(BENEFITS)} for row in rows)
 
     def _institutions(self) -> tuple[Row, ...]:
         return tuple(dict(row) for row in self.institutions)
@@ -300,6 +321,10 @@ class Life:
         rng = self.rng
         yield self._first_register()
         for _ in range(rng.randint(9, 39)):
+            if self.nation.cutoffs and self.purse.random() < ABORTS:
+                yield Abort(self._fault(self.purse))
+            if self.nation.budgets and self.purse.random() < 0.1:
+                yield Change(debtors=self._with_budgets())
             if self.nation.rule and self.beside.random() < 0.3:
                 yield from self._money()
             if rng.random() < 0.3:
@@ -340,8 +365,8 @@ class Life:
             return self._payday()
         return self._register() if kind == "register" else self._change()
 
-    def _fault(self) -> Fault | None:
-        rng = self.rng
+    def _fault(self, beside: random.Random | None = None) -> Fault | None:
+        rng = beside or self.rng
         if rng.random() > 0.22:
             return None
         kind = rng.choice(["crash", "power", "full"])

@@ -7,12 +7,10 @@ what differs raises `Difference`. No clock, no thread of its own.
 from __future__ import annotations
 
 import contextlib
-import csv
 import hashlib
-import io
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +34,13 @@ from switch.sim.expected import (
     Position,
     Posting,
     Sent,
+    Settled,
     Table,
     Waiting,
 )
 from switch.sim.faults import KINDS, Crash, Faults
-from switch.sim.judge import Row
 from switch.sim.life import (
+    Abort,
     Change,
     Fault,
     Fund,
@@ -54,48 +53,22 @@ from switch.sim.life import (
     Settle,
     Verify,
 )
+from switch.sim.tables import (
+    ACCOUNTS,
+    PAID,
+    PAYMENT,
+    PEOPLE,
+    csv_of,
+    given,
+    parquet_of,
+    rows_table,
+    typed,
+)
 
 KEY = b"0123456789abcdef"
 OLD_CATALOGS = 4
 TIMELINES = 8
 """About so many lines of a life are asked for by `status`."""
-
-PEOPLE_SCHEMA = pa.schema(
-    {
-        "person_id": pa.string(),
-        "name": pa.string(),
-        "birth_date": pa.date32(),
-        "status": pa.string(),
-        "status_since": pa.date32(),
-    }
-)
-ACCOUNTS_SCHEMA = pa.schema(
-    {
-        "person_id": pa.string(),
-        "participant": pa.string(),
-        "account": pa.string(),
-        "kind": pa.string(),
-        "priority": pa.uint8(),
-        "valid_from": pa.date32(),
-        "valid_to": pa.date32(),
-    }
-)
-PAID_SCHEMA = pa.schema({"person_id": pa.string(), "benefit": pa.string(), "period": pa.int32()})
-PAYMENT_SCHEMA = pa.schema(
-    {
-        "line_no": pa.uint32(),
-        "person_id": pa.string(),
-        "person_name": pa.string(),
-        "benefit": pa.string(),
-        "period": pa.int32(),
-        "amount": pa.int64(),
-        "debtor_account": pa.string(),
-        "creditor_agent": pa.string(),
-        "creditor_account": pa.string(),
-        "commune": pa.string(),
-        "end_to_end_id": pa.string(),
-    }
-)
 
 
 class Difference(AssertionError):
@@ -136,6 +109,7 @@ class Lockstep:
             nation.opening,
             Calendar(frozenset(nation.holidays), len(nation.cutoffs)) if nation.cutoffs else None,
             nation.rule == "recast",
+            nation.budgets,
         )
         opening = [{"participant": code, "balance": sum_} for code, sum_ in nation.opening.items()]
         self.engine = engine_room.init(
@@ -145,12 +119,11 @@ class Lockstep:
             programmes=rows_table(nation.programmes),
             balances=rows_table(opening) if opening else None,
             settings=Settings(
-                cutoffs=nation.cutoffs,
-                holidays=nation.holidays,
+                cutoffs=nation.cutoffs or msgspec.UNSET,
+                holidays=nation.holidays if nation.cutoffs else msgspec.UNSET,
                 insufficient_funds=nation.rule or msgspec.UNSET,
-            )
-            if nation.cutoffs
-            else None,
+                enforce_budgets=nation.budgets or msgspec.UNSET,
+            ),
             key=KEY,
         )
         self._content: dict[int, str] = {}
@@ -178,6 +151,8 @@ class Lockstep:
                 word = self._old_catalog(operation)
             case Settle():
                 word = self._settle()
+            case Abort():
+                word = self._abort(operation)
             case Fund():
                 balances = [
                     {"participant": code, "balance": sum_}
@@ -228,9 +203,9 @@ class Lockstep:
 
         def act() -> None:
             self.engine.register(
-                population=_given(operation.people, PEOPLE_SCHEMA),
-                accounts=_given(operation.accounts, ACCOUNTS_SCHEMA),
-                paid_history=_given(operation.paid, PAID_SCHEMA),
+                population=given(operation.people, PEOPLE),
+                accounts=given(operation.accounts, ACCOUNTS),
+                paid_history=given(operation.paid, PAID),
                 replace=operation.replace,
             )
 
@@ -249,9 +224,9 @@ class Lockstep:
 
         def act() -> None:
             self.engine.change_directory(
-                participants=_given(operation.participants),
-                debtors=_given(operation.debtors),
-                programmes=_given(operation.programmes),
+                participants=given(operation.participants),
+                debtors=given(operation.debtors),
+                programmes=given(operation.programmes),
                 settings=None
                 if limit is None
                 else msgspec.structs.replace(self.engine.settings, clearing_limit=limit),
@@ -293,6 +268,26 @@ class Lockstep:
     def _settle(self) -> str:
         """All cycles; what recasts took out waits again, and receivers are told of it."""
         answers, expected = self.engine.settle(), self.auditor.settle()
+        return self._ended(answers, expected)
+
+    def _abort(self, operation: Abort) -> str:
+        after = self.auditor.copy()
+        expected = after.abort()
+        if expected is None:
+            return "nothing"
+        # It is closed first, which is a commit of its own.
+        self.engine.settle(expected.cycle, close_only=True)
+        self.auditor.close(expected.cycle)
+
+        def act() -> Any:
+            return self.engine.settle(expected.cycle, abort="it was drawn")
+
+        word, answers = self._attempt(act, operation.fault, after, frozenset())
+        if self.auditor is not after:
+            return word
+        return self._ended(answers or self.engine.settle(expected.cycle), [expected])
+
+    def _ended(self, answers: list[Any], expected: list[Settled]) -> str:
         words = []
         for answer, settled in zip(answers, expected, strict=True):
             folder = self.home / "out" / "cycles" / answer["cycle"] / "recall"
@@ -402,8 +397,8 @@ class Lockstep:
         """The table as `Engine.run` takes it: from memory with arguments, or a file."""
         table, form = operation.table, operation.form
         if form in ("rows", "typed rows"):
-            arrow = pa.Table.from_pylist(list(table.rows), schema=PAYMENT_SCHEMA)
-            return _typed(arrow) if form == "typed rows" else arrow, {
+            arrow = pa.Table.from_pylist(list(table.rows), schema=PAYMENT)
+            return typed(arrow) if form == "typed rows" else arrow, {
                 "source": table.source,
                 "batch_id": table.batch_id,
                 "value_date": table.value_date,
@@ -413,7 +408,7 @@ class Lockstep:
         for old in self.tables.iterdir():
             old.unlink()
         path = self.tables / f"table.{form}"
-        content = _csv(table.rows) if form == "csv" else _parquet(table.rows)
+        content = csv_of(table.rows) if form == "csv" else parquet_of(table.rows)
         path.write_bytes(content)
         if table.dossier:
             digest = hashlib.sha256(content if table.digest_true else b"").hexdigest()
@@ -543,40 +538,3 @@ def _read(path: Path) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = file.read(use_threads=False).to_pylist()
     file.close()
     return rows
-
-
-# --- tables as they are handed over -------------------------------------------------------------
-
-
-def rows_table(rows: Iterable[Row], schema: Any = None) -> Any:
-    return pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
-
-
-def _given(rows: Iterable[Row] | None, schema: Any = None) -> Any:
-    return None if rows is None else rows_table(rows, schema)
-
-
-def _typed(table: Any) -> Any:
-    """The same rows as numbers and dictionaries."""
-    ids = [int(text) for text in table["person_id"].to_pylist()]
-    periods = [f"{p // 100}-{p % 100:02d}" for p in table["period"].to_pylist()]
-    columns = {name: table[name] for name in table.schema.names}
-    columns |= {"person_id": pa.array(ids, pa.uint64()), "period": pa.array(periods)}
-    for name in ("benefit", "debtor_account", "creditor_agent"):
-        columns[name] = table[name].combine_chunks().dictionary_encode()
-    return pa.table(columns)
-
-
-def _parquet(rows: Iterable[Row]) -> bytes:
-    sink = io.BytesIO()
-    pq.write_table(rows_table(rows, PAYMENT_SCHEMA), sink, store_schema=False)
-    return sink.getvalue()
-
-
-def _csv(rows: Iterable[Row]) -> bytes:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-    writer.writerow(PAYMENT_SCHEMA.names)
-    for row in rows:
-        writer.writerow(["" if row[name] is None else row[name] for name in PAYMENT_SCHEMA.names])
-    return text.getvalue().encode()
