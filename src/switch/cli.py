@@ -18,7 +18,7 @@ from typing import Any
 
 import click
 
-from switch import __version__, upkeep
+from switch import __version__, dayend, upkeep
 from switch.errors import EnvironmentFailed, SwitchError, UsageError
 from switch.terminal import (
     Context,
@@ -494,7 +494,7 @@ def exchange(
     )
 
 
-for command in (upkeep.verify, upkeep.scrub, upkeep.replay):
+for command in (upkeep.verify, upkeep.scrub, upkeep.replay, dayend.reconcile, dayend.dispose):
     cli.add_command(command)
 
 

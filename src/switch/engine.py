@@ -33,6 +33,7 @@ from switch.register import Register
 from switch.road import Progress, Run
 from switch.schema import ACCOUNTS, CHUNK_ROWS_MAX, PAID, PAYMENT, POPULATION, period_of
 from switch.store import Home
+from switch.wayback import WayBack
 
 ROOM_A_LINE, ROOM_TIMES_FILE = 80, 4
 """Bytes that a line takes in a batch and its copies (60 of a simulated nation), and how often a
@@ -136,7 +137,7 @@ def _opening(directory: Directory, balances: Any) -> dict[str, int]:
     return {settlement.settlement_account(directory, code): sum_ for code, sum_ in out.items()}
 
 
-class Engine:
+class Engine(WayBack):
     """One home, open for writing. Close it, or use it as a context manager."""
 
     def __init__(self, home: str | Path) -> None:

@@ -29,6 +29,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from switch import paid, settlement, settling
+from switch.answers import folders
 from switch.batch import regular_file
 from switch.directory import Settings
 from switch.engine import Engine
@@ -56,6 +57,11 @@ def replay(
             raise UsageError(
                 f"a recast took lines out of a cycle before batch {batch!r} was run; replay derives"
                 " batches from before the first recast alone"
+            )
+        if any(f.after < row["seq"] and f.detail["postings"] for f in folders(home)):
+            raise UsageError(
+                f"answers moved money before batch {batch!r} was run; replay derives batches from"
+                " before the first refusal, return or disposition alone"
             )
         manifest = msgspec.json.decode(row["manifest"])
         _require_its_table(table, row, batch)

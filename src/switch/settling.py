@@ -48,11 +48,19 @@ class Standing:
             nets = self.nets.setdefault(row["cycle"], {})
             nets[row["settled_by"]] = nets.get(row["settled_by"], 0) + row["net"]
         self.reserves: dict[str, list[Reserve]] = {}
-        query = f"SELECT * FROM postings WHERE step = 'P2' AND cycle IN {unsettled} ORDER BY seq"
+        query = (
+            f"SELECT * FROM postings WHERE cycle IN {unsettled} AND"
+            " (step = 'P2' OR step = 'P7' AND debit LIKE 'S.RESERVE[%') ORDER BY seq"
+        )
         for row in home.rows(query):
+            reserves = self.reserves.setdefault(row["cycle"], [])
+            if row["step"] == "P7":  # It was released: its lines were refused.
+                pair = row["credit"].partition("[")[2][:-1], row["debit"]
+                at = [kept[:2] for kept in reserves].index(pair)
+                reserves[at] = reserves[at]._replace(amount=reserves[at].amount - row["amount"])
+                continue
             owner = row["debit"].partition("[")[2][:-1]
-            reserve = Reserve(owner, row["credit"], row["amount"])
-            self.reserves.setdefault(row["cycle"], []).append(reserve)
+            reserves.append(Reserve(owner, row["credit"], row["amount"]))
 
     def nets_of(self, cycle: str) -> dict[str, int]:
         """In order of code; of no lines, nothing."""
@@ -165,7 +173,7 @@ def close(home: Home, directory: Directory, cycle: str, closes: str, at: str) ->
         answer: dict[str, Any] = msgspec.json.decode(rows[0]["answer"])
         return answer
     if not rows or rows[0]["state"] == "OPEN":
-        request = _request(home, directory, cycle, Standing(home, directory).nets_of(cycle))
+        request = request_of(home, directory, cycle, Standing(home, directory).nets_of(cycle))
         text = msgspec.json.encode(request, order="sorted").decode()
         home.commit(
             at=at,
@@ -183,7 +191,9 @@ def close(home: Home, directory: Directory, cycle: str, closes: str, at: str) ->
     return _answer(directory, cycle, "CLOSED", at, {})
 
 
-def _request(home: Home, directory: Directory, cycle: str, nets: dict[str, int]) -> dict[str, Any]:
+def request_of(
+    home: Home, directory: Directory, cycle: str, nets: dict[str, int]
+) -> dict[str, Any]:
     """settlement.json of a cycle. It is kept as it was asked: who stands in it may leave later."""
     batches = home.rows("SELECT batch_id FROM batches WHERE cycle = ? ORDER BY seq", cycle)
     day = f"{cycle[:4]}-{cycle[4:6]}-{cycle[6:8]}"
@@ -309,7 +319,7 @@ def _recast(
         vanished={code: str(sum_) for code, sum_ in unwound.vanished.items()},
         recalled=recasting.recalled(went),
     )
-    request = _request(home, directory, cycle, unwound.nets)
+    request = request_of(home, directory, cycle, unwound.nets)
     text = msgspec.json.encode(request, order="sorted").decode()
     number, after = len(recasting.recasts(home)) + 1, home.next_batch() - 1
     home.require_room(2 * (went.nbytes + held.nbytes + recasting.bytes_again(home)) + ROOM_SPARE)
