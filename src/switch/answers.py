@@ -124,13 +124,25 @@ def taken_in(home: Home, known: list[Folder], expected: Expected) -> tuple[Said,
             continue
         for kind in TABLES:
             for table in stored(home, folder, kind):
+                if expected.receiver:
+                    table = table.filter(pc.equal(table["participant"], expected.receiver))
                 said.hear(kind, table, new=False)
         for name, marks in moved.items():
             lines = moved_lines(home, folder, name)
-            mine = np.isin(np.asarray(lines["batch"]), expected.batches)
-            some = lines.filter(pa.array(mine))
+            mine = pc.is_in(lines["batch"], pa.array(expected.batches, pa.uint32()))
+            some = lines.filter(mine)
             marks[expected.at(some["batch"], some["line_no"])] = True
     return said, Booked(**moved)
+
+
+def judged(home: Home, known: list[Folder], batches: set[int], receiver: str = "") -> Verdicts:
+    """Where lines of some batches stand by all that was taken in, on the day of the last answers.
+    receiver: whose lines alone are looked at, where it is named."""
+    said, booked = taken_in(home, known, Expected(home, batches, receiver))
+    said.close()
+    last = next(folder for folder in reversed(known) if folder.kind == "answers")
+    as_of = datetime.date.fromisoformat(last.detail["answer"]["as_of"])
+    return Verdicts(said, booked, rules_of(known), as_of)
 
 
 def stored(home: Home, folder: Folder, kind: str) -> Iterator[Any]:

@@ -60,8 +60,9 @@ class Expected:
     """Lines of some batches by place, and what was said of each. Place 0 is the first line of the
     first of the batches; a line that was not sent has no receiver (NO_CODE)."""
 
-    def __init__(self, home: Home, batches: Collection[int]) -> None:
-        self.home = home
+    def __init__(self, home: Home, batches: Collection[int], receiver: str = "") -> None:
+        """receiver: whose lines alone are looked at, where it is named."""
+        self.home, self.receiver = home, receiver
         rows = home.rows("SELECT seq, value_date, lines, cycle, state FROM batches ORDER BY seq")
         self.runs = [
             RunOf(row["seq"], row["cycle"], _day(row["cycle"]), row["state"] in SETTLED)
@@ -201,7 +202,7 @@ class Expected:
         names = {path.stem for path in (folder / "clearing").iterdir()}
         if run.seq not in self.batches:
             names = self._presented_again(folder)
-        for code in sorted(names):
+        for code in sorted(names & {self.receiver} if self.receiver else names):
             path = segment_at(folder / "clearing", code)
             groups = Groups(proven(self.home, path))
             for number in range(len(groups)):
