@@ -292,7 +292,7 @@ def test_recast__a_lost_folder_stops_everything(tmp_path: Path) -> None:
 
 
 def _entitlements_stay_taken(patch: pytest.MonkeyPatch) -> None:
-    free = recasting._free
+    free = recasting.free
 
     def taken(home: Any, draft: Path, went: Any) -> Any:
         names = free(home, draft, went)
@@ -302,7 +302,7 @@ def _entitlements_stay_taken(patch: pytest.MonkeyPatch) -> None:
             recasting.paid.write(draft / name, np.full_like(words, 14))
         return names
 
-    patch.setattr(recasting, "_free", taken)
+    patch.setattr(recasting, "free", taken)
 
 
 def _postings_stay(patch: pytest.MonkeyPatch) -> None:

@@ -181,7 +181,7 @@ def _reserves_are_forgotten(patch: pytest.MonkeyPatch) -> None:
 
 
 def _recasts_leave_entitlements_taken(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(recasting, "_free", lambda *_: {})
+    patch.setattr(recasting, "free", lambda *_: {})
 
 
 def _recasts_leave_positions_open(patch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,7 @@ from switch.columns import (
     read_amounts,
     read_days,
     read_ids,
+    read_instants,
     read_integers,
     read_limits,
     read_months,
@@ -222,6 +223,8 @@ class TableReader:
             return read_months(array)
         if kind is Kind.DATE:
             return read_days(array, DAY_MAX if column.name == "valid_to" else DAY_MIN)
+        if kind is Kind.INSTANT:
+            return read_instants(array)
         if kind is Kind.PRIORITY:
             return read_integers(array, 0, 255, "priority", self.from_text).astype(np.uint8)
         if kind is Kind.LINE_NO:

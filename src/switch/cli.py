@@ -18,7 +18,7 @@ from typing import Any, cast
 
 import click
 
-from switch import __version__, upkeep
+from switch import __version__, dayend, upkeep
 from switch.errors import EnvironmentFailed, SwitchError, UsageError
 from switch.terminal import (
     Context,
@@ -371,13 +371,14 @@ def status(
 ) -> None:
     """Show where batches, lines and people's payments stand."""
     from switch import timeline
+    from switch.console import print_lines
     from switch.store import Home
 
     if sum(choice is not None for choice in (batch_id, line, person)) > 1:
         raise UsageError("give one of --batch, --line, --person")
     with Home(home, writing=False) as opened:
         if batch_id is not None:
-            summary = timeline.batch(opened, batch_id)
+            summary = timeline.batch(opened, batch_id, answered=True)
 
             def show_batch() -> None:
                 from switch.console import print_batch, print_budgets
@@ -391,10 +392,10 @@ def status(
             if not name or not (number.isascii() and number.isdigit()):
                 raise UsageError("--line is a batch id, a colon and a line number: PENS-2026-11:17")
             found = timeline.line(opened, name, int(number))
-            context.say(found, lambda: _show_lines([found]))
+            context.say(found, lambda: print_lines([found]))
         elif person is not None:
             whole = timeline.person(opened, person)
-            context.say(whole, lambda: _show_lines(whole["lines"]))
+            context.say(whole, lambda: print_lines(whole["lines"]))
         else:
             rows = timeline.batches(opened)
             budgets = timeline.budgets(opened)
@@ -402,25 +403,6 @@ def status(
                 {"batches": rows, "budgets": budgets},
                 lambda: _show_batches(context, rows, budgets),
             )
-
-
-def _show_lines(lines: list[dict[str, Any]]) -> None:
-    if not lines:
-        click.echo("no line of this person came in")
-    for line in lines:
-        click.echo(
-            f"{line['batch_id']}:{line['line_no']}  {line['benefit']} {line['period']}"
-            f"  {line['amount']:,} dong"
-        )
-        for state in line["states"]:
-            click.echo(
-                f"  {state['at']}  {state['status']} {state['reason'] or '':4}  {state['text']}"
-            )
-            if state["transfer_id"]:
-                click.echo(
-                    f"      transfer {state['transfer_id']} to {state['participant']},"
-                    f" cycle {state['cycle']}"
-                )
 
 
 def _show_batches(
@@ -497,7 +479,7 @@ def exchange(
     )
 
 
-for command in (upkeep.verify, upkeep.scrub, upkeep.replay):
+for command in (upkeep.verify, upkeep.scrub, upkeep.replay, dayend.reconcile, dayend.dispose):
     cli.add_command(command)
 
 

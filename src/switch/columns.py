@@ -59,7 +59,8 @@ class Texts:
 Columns = dict[str, Any]
 """Columns of one chunk by name: numpy arrays for LINE_NO (uint32), ID (uint64, 2**64-1 where the
 text is no id), AMOUNT (int64), PERIOD (uint16 months since 1900-01), DATE (int32 days), PRIORITY
-(uint8); `Texts` for CODE and TEXT. A nullable column that the file lacks is absent."""
+(uint8), INSTANT (int64 microseconds since 1970, UTC); `Texts` for CODE and
+TEXT. A nullable column that the file lacks is absent."""
 
 
 def text_buffers(array: Any) -> tuple[Any, Any]:
@@ -294,6 +295,43 @@ def read_days(array: Any, null: int) -> Any:
         array = dates
     days = array.cast(pa.int32())
     return np.asarray(pc.fill_null(days, null) if days.null_count else days)
+
+
+def read_instants(array: Any) -> Any:
+    """A time without a zone is UTC. In text the zone may stand behind it."""
+    if not pa.types.is_timestamp(array.type):
+        array = as_string(array)
+        zoned = pc.match_substring_regex(array, r"(Z|[+-]\d\d(:?\d\d)?)$")
+        # A bare date ends like a zone.
+        zoned = pc.and_(zoned, pc.greater(pc.utf8_length(array), 10))
+        array = pc.if_else(zoned, array, pc.binary_join_element_wise(array, "Z", ""))
+    try:
+        values = np.asarray(array.cast(_INSTANT).cast(pa.int64()))
+    except pa.ArrowInvalid:
+        values = np.array([_instant_of(value) for value in array])
+    outside = (values < _INSTANT_MIN) | (values > _INSTANT_MAX)
+    if outside.any():
+        raise BadValue(
+            "TIME_INVALID",
+            int(np.argmax(outside)),
+            "the time cannot be read, or is finer than a microsecond, or not of 1900 to 2999",
+            "write it as timestamp[us, UTC], in text as 2026-11-25T08:30:00Z",
+        )
+    return values
+
+
+_INSTANT = pa.timestamp("us", "UTC")
+_INSTANT_MIN, _INSTANT_MAX = (
+    int(np.datetime64(f"{year}-01-01", "us").astype(np.int64)) for year in (YEAR_MIN, YEAR_MAX + 1)
+)
+
+
+def _instant_of(value: Any) -> int:
+    """One value of a chunk in which one cannot be read; beyond all bounds where it is this one."""
+    try:
+        return int(value.cast(_INSTANT).cast(pa.int64()).as_py())
+    except pa.ArrowInvalid:
+        return _INSTANT_MIN - 1
 
 
 def _day_of_text(text: str) -> int | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import click
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -43,6 +44,8 @@ def print_batch(console: Console, summary: dict[str, Any], *, seconds: float | N
         console.print(_receivers(summary["receivers"]))
     if summary["settlement"]["nets"]:
         console.print(_nets(summary))
+    if "answered" in summary:
+        console.print(_answered(summary["answered"]))
     console.print()
     _settled(console, summary["settlement"], summary["currency"])
 
@@ -136,6 +139,14 @@ def _again(again: dict[str, Any]) -> Table:
     return table
 
 
+def _answered(answered: dict[str, Any]) -> Table:
+    """Where lines stand that were sent."""
+    table = _table(f"Sent lines on {answered['as_of']}", "", "#lines", "#money")
+    for state, mine in answered["lines"].items():
+        table.add_row(state, f"{mine['count']:,}", f"{mine['sum']:,}")
+    return table
+
+
 def _receivers(receivers: list[dict[str, Any]]) -> Table:
     table = _table("Cleared, by receiver", "receiver", "kind", "#lines", "#money", "#")
     rows = sorted(receivers, key=lambda row: (-row["sum"], row["participant"]))
@@ -220,6 +231,34 @@ def _share(part: int, whole: int) -> str:
 def _plain(text: str) -> str:
     """Text from files for a terminal: what does not print is replaced, so no escape codes."""
     return "".join(c if c.isprintable() else "\ufffd" for c in text)
+
+
+def print_lines(lines: list[dict[str, Any]]) -> None:
+    """The states of lines, oldest first, and the breaks that are open about them."""
+    if not lines:
+        click.echo("no line of this person came in")
+    for line in lines:
+        click.echo(
+            f"{line['batch_id']}:{line['line_no']}  {line['benefit']} {line['period']}"
+            f"  {line['amount']:,} dong"
+        )
+        if old := line["reissue_of"]:
+            click.echo(f"  re-issue of {old['batch_id']}:{old['line_no']}")
+        sent = ""
+        for state in line["states"]:
+            reason = _plain(state["reason"] or "")
+            click.echo(f"  {state['at']}  {state['status']} {reason:4}  {state['text']}")
+            if state["transfer_id"] and state["transfer_id"] + str(state["cycle"]) != sent:
+                sent = state["transfer_id"] + str(state["cycle"])
+                click.echo(
+                    f"      transfer {state['transfer_id']} to {state['participant']},"
+                    f" cycle {state['cycle']}"
+                )
+        for one in line["breaks"]:
+            click.echo(
+                f"  break {one['class']} ({one['rule']}): {one['severity']}, {one['age']} days,"
+                f" {one['owner']}: {one['action']}"
+            )
 
 
 def print_rehearsal(console: Console, told: dict[str, Any]) -> None:

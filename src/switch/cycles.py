@@ -7,7 +7,7 @@ clock: the same tables in the same order come to the same cycles. Times of day a
 from __future__ import annotations
 
 import datetime
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 import msgspec
@@ -88,6 +88,16 @@ class Calendar:
 def is_past(closes: str, at: str) -> bool:
     """The time is not before the cut-off."""
     return _local(at) >= _local(closes)
+
+
+def day_of(at: str) -> datetime.date:
+    """The local day of a time."""
+    return _local(at).date()
+
+
+def latest(times: Iterable[str]) -> str:
+    """The last of these times, as it was given; '' where there is none."""
+    return max((at for at in times if at), key=_local, default="")
 
 
 def _local(at: str) -> datetime.datetime:

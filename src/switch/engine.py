@@ -33,6 +33,7 @@ from switch.register import Register
 from switch.road import Progress, Run
 from switch.schema import ACCOUNTS, CHUNK_ROWS_MAX, PAID, PAYMENT, POPULATION, period_of
 from switch.store import Home
+from switch.wayback import WayBack
 
 ROOM_A_LINE, ROOM_TIMES_FILE = 80, 4
 """Bytes that a line takes in a batch and its copies (60 of a simulated nation), and how often a
@@ -139,7 +140,7 @@ def _opening(directory: Directory, balances: Any) -> dict[str, int]:
     return {settlement.settlement_account(directory, code): sum_ for code, sum_ in out.items()}
 
 
-class Engine:
+class Engine(WayBack):
     """One home, open for writing. Close it, or use it as a context manager."""
 
     def __init__(self, home: str | Path) -> None:
@@ -342,9 +343,9 @@ class Engine:
                 " with `switch directory --config`"
             )
         if abort is not None:
-            settling.require_reason(abort)
             if cycle is None or close_only:
                 raise UsageError("name the one cycle that is to be aborted, with --cycle alone")
+            settling.require_abortable(self.home, cycle, abort)
         rows = settling.cycle_rows(self.home, cycle, at)
         slots = [Slot(row["cycle"], row["closes"]) for row in rows]
         if cycle is not None and not slots:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from switch import signing
+from switch.answers import KINDS as ANSWERS
 from switch.errors import UsageError
 from switch.recasting import recasts
 from switch.segment import digest_of, json_of
@@ -222,7 +223,7 @@ def files(home: Home, records: Records, faults: dict[str, str]) -> Iterator[Chec
     extra = strangers(home)
     yield Check("files", "no strangers", f"{extra[0]} is not in the catalog" if extra else "")
     audited: dict[str, str] = {}
-    for _, detail in records.details("batch", "register", "settlement"):
+    for _, detail in records.details("batch", "register", "settlement", *ANSWERS):
         audited |= detail["files"]
     differ = [row["path"] for row in rows if audited.get(row["path"]) != row["sha256"]]
     yield Check(
@@ -247,7 +248,10 @@ def _copies_fault(home: Home) -> str:
                 return f"{shown} is no copy of the committed file: run the table again"
     closed = home.rows("SELECT detail FROM audit WHERE kind = 'cycle'")
     requests = [msgspec.json.decode(row["detail"]) for row in closed]
-    asked = {said["cycle"]: json_of(said["request"]) for said in requests}
+    asked = {said["cycle"]: [json_of(said["request"])] for said in requests}
+    for row in home.rows("SELECT detail FROM audit WHERE kind = 'answers'"):
+        for cycle, request in msgspec.json.decode(row["detail"]).get("requests", {}).items():
+            asked[cycle].append(json_of(request))
     for row in of_calendar.values():
         for name, column in (("settlement.json", "request"), ("answer.json", "answer")):
             copy = home.path / "out" / "cycles" / row["cycle"] / name
@@ -256,8 +260,8 @@ def _copies_fault(home: Home) -> str:
             content = copy.read_bytes()
             if name == "answer.json" and WAITED in content:
                 continue  # An older answer: a crash came before the copy of the last one.
-            if name == "settlement.json" and content == asked.get(row["cycle"]):
-                continue  # What was asked before a recast: a crash came before the next copy.
+            if name == "settlement.json" and content in asked.get(row["cycle"], ()):
+                continue  # Asked before a recast or refusal: a crash came before the next copy.
             if content != json_of(msgspec.json.decode(row[column])):
                 shown = copy.relative_to(home.path).as_posix()
                 return f"{shown} is no copy of what was committed: settle the cycle again"

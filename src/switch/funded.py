@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from switch import sums
+from switch.answers import Folder, moved_lines
 from switch.evidence import Check, compare
 from switch.funding import standing
 from switch.reason import Reason
@@ -69,6 +70,17 @@ class Funded:
         for batch, line_no, benefit, amount in zip(*columns, strict=True):
             _add(self.in_cycles.setdefault(cycle, {}), (batch, benefit), -amount)
             self.waiting[batch, line_no] = benefit, amount
+
+    def release(self, home: Home, folder: Folder) -> None:
+        """Lines that receivers refused, and those that came back and were disposed of."""
+        cycle_of = {row["seq"]: row["cycle"] for row in home.rows("SELECT seq, cycle FROM batches")}
+        for name in ("refused", "disposed"):
+            lines = moved_lines(home, folder, name)
+            names = ("cleared_in", "batch", "benefit", "amount")
+            columns = (lines[name].to_pylist() for name in names)
+            for cleared_in, batch, benefit, amount in zip(*columns, strict=True):
+                _add(self.in_cycles[cycle_of[cleared_in]], (batch, benefit), -amount)
+                _add(self.stands["released"], (batch, benefit), amount)
 
     def within(self, subject: str, budgets: dict[str, int]) -> Check:
         """After a batch no programme of it has more reserved than the budget it was held to."""

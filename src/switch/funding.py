@@ -1,7 +1,7 @@
 """Funding: what batches reserve of their programmes' budgets, what is used up, and what comes back.
 
-Floor 4, below closing. IN: lines as they are answered. OUT: three sums a run, kept in its manifest,
-from which everything else follows:
+Floor 4, between closing and answers. IN: lines as they are answered. OUT: three sums a run, kept in
+its manifest, from which everything else follows:
 
     reserved    by programme: the table's own lines that cleared or wait
     cleared     by batch and programme: lines that cleared in this run, own ones and older
@@ -9,7 +9,8 @@ from which everything else follows:
 
 A line reserves its amount when its batch is taken in, keeps it while it waits, and uses it up when
 the cycle settles in which it clears. A line that a recast or an abort sends back waits again, on
-what it reserved.
+what it reserved. One that its receiver refuses before settlement releases it, and so does one that
+came back and was disposed of: its re-issue reserves anew.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from switch.answers import folders, moved_lines
+from switch.claims import SETTLED
 from switch.directory import Directory
 from switch.errors import InputRefused
 from switch.reason import Reason
@@ -145,6 +149,7 @@ def require_programmes(directory: Directory) -> None:
 def standing(home: Home) -> dict[tuple[int, str], Stand]:
     """Of every batch and programme, in order."""
     found: dict[tuple[int, str], Stand] = {}
+    settled: set[int] = set()
 
     def enter(key: tuple[int, str], **part: int) -> None:
         found[key] = found.get(key, Stand()).plus(Stand(**part))
@@ -154,13 +159,23 @@ def standing(home: Home) -> dict[tuple[int, str], Stand]:
         use = msgspec.json.decode(row["funding"])
         for benefit, amount in use["reserved"].items():
             enter((row["seq"], benefit), reserved=amount)
-        for batch, benefit, amount in use["cleared"] if row["state"] == "SETTLED" else ():
-            enter((batch, benefit), consumed=amount)
+        if row["state"] in SETTLED:
+            settled.add(row["seq"])
+            for batch, benefit, amount in use["cleared"]:
+                enter((batch, benefit), consumed=amount)
         for batch, benefit, amount in use["released"]:
             enter((batch, benefit), released=amount)
     for recast in recasts(home):
         # Of an aborted cycle nothing was used up in the first place.
         for key, amount in ({} if recast.aborted else summed(went_back(home, recast))).items():
+            enter(key, consumed=-amount)
+    for folder in folders(home):
+        refused, disposed = (moved_lines(home, folder, name) for name in ("refused", "disposed"))
+        # A line that its receiver refused stands in what its cycle has used up since.
+        used = pc.is_in(refused["cleared_in"], pa.array(sorted(settled), pa.uint32()))
+        for key, amount in summed(pa.concat_tables([refused, disposed])).items():
+            enter(key, released=amount)
+        for key, amount in summed(pa.concat_tables([refused.filter(used), disposed])).items():
             enter(key, consumed=-amount)
     return dict(sorted(found.items()))
 

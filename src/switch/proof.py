@@ -4,7 +4,7 @@ Floor 4, beside the engine and sharing none of its kernels: sums and bits are co
 numpy from what is on disk, and compared with what the catalog says. Invariants are numbered as in
 docs/domain.md: I1 postings balance, I2 positions sum to zero, I3 nothing stays on a clearing
 account, I4 lines by state add up, I6 nothing is paid twice, I7 executed is what was declared, I8
-balances follow from the files. (I5 speaks of confirmations, which this version does not take in.)
+balances follow from the files. I5, settled is credited, unapplied or returned, is `answered`'s.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from switch import paid, recasting, sums, undone
+from switch.answered import Answered, carry, free
 from switch.errors import HomeLocked, UsageError, VerificationFailed
 from switch.evidence import Check, Records, compare, file_faults, files
 from switch.funded import Funded
@@ -84,6 +85,7 @@ class Verifier:
             if "paid" in msgspec.json.decode(row["manifest"])["counts"]:
                 self.history_since = row["seq"]
         recasts = recasting.recasts(self.home)
+        self.answered = Answered(self.home)
         for row in self.home.rows("SELECT * FROM batches ORDER BY seq"):
             if f"batches/{row['seq']:06d}" in broken:
                 continue
@@ -94,10 +96,15 @@ class Verifier:
             for recast in recasts:
                 if recast.after == row["seq"] and not broken:
                     yield from self._recast(recast)
+            for folder in self.answered.known:
+                if folder.after == row["seq"] and not broken:
+                    yield from self.answered.checks(folder, self.positions, self._bits)
+                    self.funded.release(self.home, folder)
         if broken:
             return  # What follows adds up all batches.
         yield from self._paid_bits()
         yield from self._cycles()
+        yield from self.answered.lines_add_up()
         yield from self.funded.checks(self.home, self.states)
         live = self.home.balances()
         if live or self.home.rows("SELECT 1 FROM batches"):
@@ -339,7 +346,8 @@ class Verifier:
 
     def _cycles(self) -> Iterator[Check]:
         """Cycles of the calendar: what was audited of them happened, whole or not at all."""
-        query = "SELECT * FROM audit WHERE kind IN ('cycle', 'settlement', 'liquidity')"
+        kinds = "'cycle', 'settlement', 'liquidity', 'answers', 'disposition'"
+        query = f"SELECT * FROM audit WHERE kind IN ({kinds})"
         audited: dict[str, dict[str, Any]] = {cycle: {"state": "OPEN"} for cycle in self.positions}
         audited = {cycle: said for cycle, said in audited.items() if cycle in self.states}
         postings: dict[str, list[Any]] = {}
@@ -354,7 +362,11 @@ class Verifier:
                 settled = {"state": answer["state"], "at": row["at"], "answer": answer}
                 again = {"request": detail["request"]} if "request" in detail else {}
                 audited[cycle] = audited.get(cycle, {}) | settled | again
-            postings.setdefault(cycle, []).extend(detail.get("postings", []))
+            for asked, request in detail.get("requests", {}).items():
+                audited[asked]["request"] = request
+            parts = detail.get("postings", [])
+            for name, part in (parts if isinstance(parts, dict) else {cycle: parts}).items():
+                postings.setdefault(name, []).extend(part)
         stored: dict[str, dict[str, Any]] = {}
         for row in self.home.rows("SELECT * FROM cycles"):
             said = {name: row[name] for name in ("state", "closes", "at", "request", "answer")}
@@ -370,6 +382,9 @@ class Verifier:
             live.setdefault(row["cycle"], []).append(found)
         yield compare("I1 postings", "of cycles and accounts", postings, live)
         self._post([posting for part in postings.values() for posting in part])
+        for cycle in self.answered.cycles - self.states.keys():
+            yield from self._positions(cycle)
+            yield self._nothing_left(cycle, [])
         for cycle, state in self.states.items():
             yield from self._positions(cycle)
             if "request" in stored[cycle]:
@@ -445,25 +460,9 @@ class Verifier:
         folder = self.home.path / recast.folder
         went = pq.read_table(folder / "lines.parquet")
         self.funded.send_back(recast.cycle, went)
-        fault = ""
-        for key in went.group_by(["benefit", "period"]).aggregate([]).to_pylist():
-            mine = pc.and_(
-                pc.equal(went["benefit"], key["benefit"]), pc.equal(went["period"], key["period"])
-            )
-            rows = np.asarray(went["row"].filter(mine))
-            bits = self._bits((key["benefit"], key["period"]), int(rows.max()) + 1)
-            if not bits[rows].all():
-                fault = f"an entitlement of {key['benefit']} {key['period']} was not taken"
-            bits[rows] = False
+        fault = free(went, self._bits)
         yield Check("I6 entitlements are free", f"recast {recast.number}", fault)
-        pairs = went.group_by(["debtor_agent", "participant"])
-        for row in pairs.aggregate([("amount", "sum"), ([], "count_all")]).to_pylist():
-            if row["participant"] == row["debtor_agent"]:
-                continue  # On-us: in no position.
-            for code, first in ((row["participant"], 0), (row["debtor_agent"], 2)):
-                whole = self.positions[recast.cycle][code]
-                whole[first] -= row["count_all"]
-                whole[first + 1] -= row["amount_sum"]
+        carry(self.positions[recast.cycle], "refused", went)
         back = zip(went["batch"].to_pylist(), went["line_no"].to_pylist(), strict=True)
         self.waiting = dict(sorted((self.waiting | dict.fromkeys(back)).items()))
         stored = pq.read_table(folder / "held.parquet", columns=["batch", "line_no"])

@@ -115,6 +115,13 @@ def bytes_again(home: Home) -> int:
     return int(rows[0]["bytes"])
 
 
+def is_possible(home: Home, cycle: str) -> bool:
+    """Nothing but cleared lines stands in the cycle: no line was refused by its receiver, and no
+    return goes through it."""
+    other = "SELECT 1 FROM postings WHERE cycle = ? AND batch = 0 AND step IN ('P7', 'P8') LIMIT 1"
+    return not home.rows(other, cycle)
+
+
 def unwind_cycle(
     home: Home,
     cycle: str,
@@ -208,10 +215,10 @@ def write(home: Home, draft: Path, went: Any, held: Any) -> dict[tuple[str, int]
     for code in pc.unique(went["participant"]).to_pylist():
         mine = went.filter(pc.equal(went["participant"], code)).select(RECALL)
         write_table(draft / "recall" / f"{code}.parquet", mine)
-    return _free(home, draft, went)
+    return free(home, draft, went)
 
 
-def _free(home: Home, draft: Path, went: Any) -> dict[tuple[str, int], str]:
+def free(home: Home, draft: Path, went: Any) -> dict[tuple[str, int], str]:
     """Paid bits without those of lines that went back: their entitlements are free again."""
     names = {}
     keys = went.group_by(["benefit", "period"]).aggregate([])
@@ -240,9 +247,9 @@ def positions_gone(directory: Directory, went: Any) -> list[tuple[Any, ...]]:
     """Rows of POSITIONS that take the lines out again, by participant."""
     settled_by = {p.participant: p.settled_by for p in directory.participants}
     sums: dict[str, list[int]] = {}
-    for row in _summed(went, ["debtor_agent", "participant"]):
-        if row["participant"] == row["debtor_agent"]:
-            continue  # An on-us line enters no position.
+    for row in summed(went, ["debtor_agent", "participant"]):
+        if row["debtor_agent"] == row["participant"]:
+            continue  # On-us lines enter no position.
         for code, first in ((row["participant"], 0), (row["debtor_agent"], 2)):
             mine = sums.setdefault(code, [0, 0, 0, 0])
             mine[first] -= row["count_all"]
@@ -253,25 +260,26 @@ def positions_gone(directory: Directory, went: Any) -> list[tuple[Any, ...]]:
 
 
 def reversals(directory: Directory, went: Any) -> list[Posting]:
-    """Postings that take back what the lines' clearing posted: P3 by pair, P12, then P1 by
-    batch."""
+    """Postings that take back what the lines' clearing posted: P12 by bank, P3 by pair, then P1
+    by batch."""
     settled_by = {p.participant: p.settled_by for p in directory.participants}
+    on_us: dict[str, int] = {}
     pairs: dict[tuple[str, str], int] = {}
-    on_us: list[Posting] = []
-    for row in _summed(went, ["debtor_agent", "participant"]):
-        agent, participant, sum_ = row["debtor_agent"], row["participant"], row["amount_sum"]
-        pair = settled_by[agent], settled_by[participant]
-        if agent == participant:
-            sides = f"B.CUSTOMER[{agent}]", f"B.TREASURY[{agent}]"
-            on_us.append(Posting(REVERSAL, *sides, sum_))
+    for row in summed(went, ["debtor_agent", "participant"]):
+        pair = settled_by[row["debtor_agent"]], settled_by[row["participant"]]
+        if row["debtor_agent"] == row["participant"]:
+            on_us[row["participant"]] = row["amount_sum"]
         elif pair[0] != pair[1]:
-            pairs[pair] = pairs.get(pair, 0) + sum_
+            pairs[pair] = pairs.get(pair, 0) + row["amount_sum"]
     return [
+        *(
+            Posting(REVERSAL, f"B.CUSTOMER[{code}]", f"B.TREASURY[{code}]", sum_)
+            for code, sum_ in sorted(on_us.items())
+        ),
         *(
             Posting(REVERSAL, f"N.POSITION[{payee}]", f"N.POSITION[{payer}]", sum_)
             for (payer, payee), sum_ in sorted(pairs.items())
         ),
-        *on_us,
         *(
             Posting(
                 REVERSAL,
@@ -279,7 +287,7 @@ def reversals(directory: Directory, went: Any) -> list[Posting]:
                 f"T.EXPENSE[{row['benefit']}]",
                 row["amount_sum"],
             )
-            for row in _summed(went, ["cleared_in", "benefit"])
+            for row in summed(went, ["cleared_in", "benefit"])
         ),
     ]
 
@@ -288,11 +296,11 @@ def recalled(went: Any) -> dict[str, dict[str, Any]]:
     """Count and sum of what each receiver must not credit."""
     return {
         row["participant"]: {"count": row["count_all"], "sum": str(row["amount_sum"])}
-        for row in _summed(went, ["participant"])
+        for row in summed(went, ["participant"])
     }
 
 
-def _summed(went: Any, keys: list[str]) -> list[dict[str, Any]]:
+def summed(went: Any, keys: list[str]) -> list[dict[str, Any]]:
     """Counts and sums by keys, in their order."""
     grouped = went.group_by(keys).aggregate([("amount", "sum"), ([], "count_all")])
     rows: list[dict[str, Any]] = grouped.sort_by([(k, "ascending") for k in keys]).to_pylist()

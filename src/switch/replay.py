@@ -30,6 +30,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from switch import paid, settlement, settling
+from switch.answers import folders
 from switch.batch import regular_file
 from switch.directory import Settings
 from switch.engine import Engine
@@ -53,6 +54,11 @@ def replay(
     """
     with Home(Path(path), writing=False) as home:
         row = batch_row(home, batch)
+        if any(f.after < row["seq"] and f.detail["postings"] for f in folders(home)):
+            raise UsageError(
+                f"answers moved money before batch {batch!r} was run; replay derives batches from"
+                " before the first refusal, return or disposition alone"
+            )
         manifest = msgspec.json.decode(row["manifest"])
         _require_its_table(table, row, batch)
         folder = _register_folder(home, manifest["register"], register)

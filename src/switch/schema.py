@@ -113,6 +113,44 @@ PAID = Table(
     ),
 )
 
+CONFIRMATIONS = Table(
+    "confirmations",
+    (
+        Column("participant", Kind.CODE),
+        Column("transfer_id", Kind.TEXT),
+        Column("amount", Kind.AMOUNT),
+        Column("creditor_account", Kind.TEXT, nullable=True),
+        Column("status", Kind.CODE),
+        Column("reason", Kind.CODE, nullable=True),
+        Column("booked_at", Kind.INSTANT),
+    ),
+)
+
+RETURNS = Table(
+    "returns",
+    (
+        Column("participant", Kind.CODE),
+        Column("return_id", Kind.TEXT),
+        Column("transfer_id", Kind.TEXT),
+        Column("amount", Kind.AMOUNT),
+        Column("reason", Kind.CODE),
+        Column("booked_at", Kind.INSTANT),
+    ),
+)
+
+STATEMENT = Table(
+    "statement",
+    (
+        Column("account", Kind.CODE),
+        Column("entry_id", Kind.TEXT),
+        Column("transfer_id", Kind.TEXT, nullable=True),
+        Column("end_to_end_id", Kind.TEXT, nullable=True),
+        Column("amount", Kind.AMOUNT),
+        Column("side", Kind.CODE),
+        Column("booked_on", Kind.DATE),
+    ),
+)
+
 LIFE = ("alive", "deceased", "missing", "revoked")
 """Status of a person; the index is the number in the native record."""
 ACCOUNT_KINDS = ("bank", "wallet", "mobile_money")

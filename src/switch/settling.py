@@ -53,11 +53,19 @@ class Standing:
             nets = self.nets.setdefault(row["cycle"], {})
             nets[row["settled_by"]] = nets.get(row["settled_by"], 0) + row["net"]
         self.reserves: dict[str, list[Reserve]] = {}
-        query = f"SELECT * FROM postings WHERE step = 'P2' AND cycle IN {unsettled} ORDER BY seq"
+        query = (
+            f"SELECT * FROM postings WHERE cycle IN {unsettled} AND"
+            " (step = 'P2' OR step = 'P7' AND debit LIKE 'S.RESERVE[%') ORDER BY seq"
+        )
         for row in home.rows(query):
+            reserves = self.reserves.setdefault(row["cycle"], [])
+            if row["step"] == "P7":  # It was released: its lines were refused.
+                pair = row["credit"].partition("[")[2][:-1], row["debit"]
+                at = [kept[:2] for kept in reserves].index(pair)
+                reserves[at] = reserves[at]._replace(amount=reserves[at].amount - row["amount"])
+                continue
             owner = row["debit"].partition("[")[2][:-1]
-            reserve = Reserve(owner, row["credit"], row["amount"])
-            self.reserves.setdefault(row["cycle"], []).append(reserve)
+            reserves.append(Reserve(owner, row["credit"], row["amount"]))
 
     def nets_of(self, cycle: str) -> dict[str, int]:
         """In order of code; of no lines, nothing."""
@@ -170,7 +178,7 @@ def close(home: Home, directory: Directory, cycle: str, closes: str, at: str) ->
         answer: dict[str, Any] = msgspec.json.decode(rows[0]["answer"])
         return answer
     if not rows or rows[0]["state"] == "OPEN":
-        request = _request(home, directory, cycle, Standing(home, directory).nets_of(cycle))
+        request = request_of(home, directory, cycle, Standing(home, directory).nets_of(cycle))
         text = msgspec.json.encode(request, order="sorted").decode()
         home.commit(
             at=at,
@@ -188,7 +196,9 @@ def close(home: Home, directory: Directory, cycle: str, closes: str, at: str) ->
     return _answer(directory, cycle, "CLOSED", at, {})
 
 
-def _request(home: Home, directory: Directory, cycle: str, nets: dict[str, int]) -> dict[str, Any]:
+def request_of(
+    home: Home, directory: Directory, cycle: str, nets: dict[str, int]
+) -> dict[str, Any]:
     """settlement.json of a cycle. It is kept as it was asked: who stands in it may leave later."""
     batches = home.rows("SELECT batch_id FROM batches WHERE cycle = ? ORDER BY seq", cycle)
     day = f"{cycle[:4]}-{cycle[4:6]}-{cycle[6:8]}"
@@ -205,7 +215,7 @@ def settle(
     nets = standing.nets_of(cycle)
     assert sum(nets.values()) == 0, "positions do not sum to zero"
     short = _short(standing, cycle, nets)
-    if short and settings.insufficient_funds == RECAST:
+    if short and settings.insufficient_funds == RECAST and recasting.is_possible(home, cycle):
         return _recast(home, standing, cycle, nets, short, at)
     paid, parts = dict(nets), {}
     if short and settings.insufficient_funds == "share":
@@ -313,7 +323,10 @@ def _recast(
     return answer
 
 
-def require_reason(why: str) -> None:
+def require_abortable(home: Home, cycle: str, why: str) -> None:
+    """Nothing but cleared lines stands in the cycle, and there is a reason."""
+    if not recasting.is_possible(home, cycle):
+        raise UsageError(f"cycle {cycle} has refusals or returns: it can settle alone")
     if not why.strip() or len(why) > WHY_MAX or not why.isprintable():
         raise UsageError(f"a cycle is aborted for a reason of 1 to {WHY_MAX} printable characters")
 
@@ -359,7 +372,7 @@ def _commit_without(
     for _, settled_by, *_, net in gone:
         left[settled_by] += net
     assert left == nets, "lines and positions differ"
-    request = _request(home, directory, cycle, nets)
+    request = request_of(home, directory, cycle, nets)
     text = msgspec.json.encode(request, order="sorted").decode()
     number, after = len(recasting.recasts(home)) + 1, home.next_batch() - 1
     home.require_room(2 * (went.nbytes + held.nbytes + recasting.bytes_again(home)) + ROOM_SPARE)

@@ -14,6 +14,7 @@ finality. What the catalog does not name does not exist: leftovers go to quarant
     HOME/batches/000001/    one committed batch (docs/formats.md)
     HOME/registers/000001/  one version of the register
     HOME/recasts/000001/    what one recast took out of a cycle
+    HOME/answers/000001/    answers taken in, and what came of them
     HOME/quarantine/        what a crash left behind
 """
 
@@ -42,9 +43,9 @@ from switch.segment import digest_of, new_file, sync_file, sync_folder, write_ne
 FORMAT = 3
 CATALOG = "catalog.sqlite"
 SYNC_TOGETHER_MIN, SYNC_THREADS = 16, 8
-RECASTS = "recasts"
-KINDS = ("batches", "registers", RECASTS)
-"""Folders that commits are renamed into. The last is made by the first recast of a cycle."""
+RECASTS, ANSWERS = "recasts", "answers"
+KINDS = ("batches", "registers", RECASTS, ANSWERS)
+"""Folders that commits are renamed into. The last two are made with their first commit."""
 SIGNING_KEY, SIGNING_PUB, SIGNED = "signing.key", "signing.pub", "checkpoints.signed"
 SIGNED_LINE_MAX = 512
 GENESIS = "0" * 64
@@ -274,7 +275,7 @@ class Home:
         try:
             with machine(self.path, self._needed):
                 shutil.rmtree(path, ignore_errors=True)
-                # The first recast makes the folder of its kind.
+                # The first recast, or answer, makes the folder of its kind.
                 if not path.parent.exists():
                     path.parent.mkdir(mode=0o700)
                     sync_folder(self.path)
@@ -399,9 +400,9 @@ class Home:
 
     def _committed(self, kind: str) -> set[str]:
         """Names of a kind's folders that a commit made."""
-        if kind == RECASTS:
-            query = "SELECT DISTINCT substr(path, 9, 6) AS name FROM files WHERE path LIKE ?"
-            return {row["name"] for row in self.rows(query, f"{RECASTS}/%")}
+        if kind in (RECASTS, ANSWERS):
+            query = "SELECT DISTINCT substr(path, ?, 6) AS name FROM files WHERE path LIKE ?"
+            return {row["name"] for row in self.rows(query, len(kind) + 2, f"{kind}/%")}
         return {f"{row['seq']:06d}" for row in self.rows(f"SELECT seq FROM {kind}")}
 
     def drop_old_registers(self) -> None:

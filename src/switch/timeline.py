@@ -1,32 +1,52 @@
 """Status: where lines, batches and people's payments stand, from the committed files.
 
-Floor 4. First form: the answer at commit, and what happened to a held line later. Ids are asked
-for by people, never listed.
+Floor 4. The answer at commit, what happened to a held line later, and what was answered, returned
+and decided since. Ids are asked for by people, never listed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 import numpy as np
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from switch.answers import Folder, folders, judged, moved_lines, open_breaks, stored
 from switch.directory import Directory
 from switch.errors import UsageError
 from switch.funding import told, told_of_batch
 from switch.reason import CLEARED, GIVEN_UP, RULES, Reason, status_of
 from switch.recasting import recasts
 from switch.register import Register
+from switch.returning import REISSUE
 from switch.schema import NO_ROW
 from switch.segment import Groups, segment_at
 from switch.store import Home
+from switch.verdicts import State
 
 SENTENCES = {
     "ACSP": "Cleared: sent to the receiver, and settled with its cycle.",
     "ACSC": "Paid to the receiver and settled between institutions.",
     "PDNG": "Held: it is tried again with every payday.",
     "RJCT": "Refused: it was not paid.",
+}
+STATES = {"ACSP": "CLEARED", "ACSC": "SETTLED", "PDNG": "HELD", "RJCT": "REJECTED"}
+"""State of the domain by the status that is answered."""
+RETURN_STATUS = "RTRN"
+"""ISO 20022 has a message for a return (pacs.004) and no status."""
+AFTER = {
+    "REFUSED": "The receiver refused it before its cycle settled: it left the cycle, and the"
+    " entitlement is free.",
+    "CREDITED": "The receiver says that the account was credited.",
+    "RETURNED": "The receiver sent the money back: it goes to the treasury with cycle {cycle}.",
+    "UNAPPLIED": "The receiver has the money and gave no clean answer by the deadline.",
+    "WRITTEN_BACK": "The money went back to the budget. It is not paid again.",
+    "REISSUED": "The money is free for one more line{line}.",
+    "LATE": "The receiver refused it after its cycle had settled: the money has to come back.",
+    "UNFIT": "The receiver's answer does not fit the line; see the open breaks.",
 }
 
 
@@ -55,13 +75,23 @@ def budgets(home: Home) -> list[dict[str, Any]]:
     return told(home, Directory.of_json(home.meta("directory").encode()))
 
 
-def batch(home: Home, batch_id: str) -> dict[str, Any]:
-    """The stored summary of a batch, and its funding as it is now. Raises UsageError where there is
-    none."""
+def batch(home: Home, batch_id: str, *, answered: bool = False) -> dict[str, Any]:
+    """The stored summary of a batch, and its funding as it is now. answered: and where its lines
+    stand by what was answered, once something was. Raises UsageError where there is none."""
     row = batch_row(home, batch_id)
+    known = folders(home)
+    now: dict[str, Any] = {"funding": told_of_batch(home, row["seq"])}
+    if answered and any(folder.kind == "answers" for folder in known):
+        verdicts = judged(home, known, {row["seq"]})
+        states, amount = verdicts.states(), verdicts.lines.amount
+        lines = {
+            state.name: {"count": int(mine.sum()), "sum": int(amount[mine].sum())}
+            for state in State
+            if state is not State.NOT_SENT and (mine := states == state).any()
+        }
+        now["answered"] = {"as_of": str(verdicts.as_of), "lines": lines}
     summary = msgspec.json.decode(row["summary"])
-    funds = told_of_batch(home, row["seq"])
-    return {**summary, "state": row["state"], "replayed": False, "funding": funds}
+    return {**summary, **now, "state": row["state"], "replayed": False}
 
 
 def batch_row(home: Home, name: str) -> Any:
@@ -107,14 +137,9 @@ def person(home: Home, person_id: str) -> dict[str, Any]:
         raise UsageError("the person is in no register of this home")
     found = []
     for batch_row in home.rows("SELECT * FROM batches ORDER BY seq"):
-        folder = home.folder("batches", batch_row["seq"])
-        lines, status = (Groups(segment_at(folder, name)) for name in ("lines", "status"))
-        for group in range(len(lines)):
-            rows = np.asarray(lines.read(group, ["row"])["row"])
-            for at in np.flatnonzero(rows == row):
-                answer = status.read(group).slice(at, 1).to_pylist()[0]
-                inner = lines.read(group).slice(at, 1).to_pylist()[0]
-                found.append(_timeline(home, batch_row, answer, inner))
+        for batch, answer in _of_person(home, batch_row, row):
+            if batch == batch_row["seq"]:
+                found.append(_timeline(home, batch_row, answer, answer))
     return {"person": home.id_hash(person_id), "lines": found}
 
 
@@ -130,12 +155,21 @@ def _timeline(
             break
         seq, state = found
         states.append(state)
-    if states[-1]["status"] == CLEARED:
+    known = folders(home)
+    refused = {f.number for f in known if _is_among(home, f, "refused", line)}
+    if states[-1]["status"] == CLEARED and not refused:
         settled = "SELECT * FROM cycles WHERE cycle = ? AND state = 'SETTLED'"
         for cycle in home.rows(settled, states[-1]["cycle"]):
             status = status_of(Reason.NONE)
             said = {"at": cycle["at"], "status": status, "text": SENTENCES[status]}
-            states.append(states[-1] | said)
+            states.append(states[-1] | said | {"state": STATES[status]})
+    breaks = []
+    if any(f.kind == "answers" for f in known) and states[-1]["transfer_id"]:
+        states += _answered(home, known, line, states[-1], inner)
+        open_now = open_breaks(home, known)
+        mine = open_now.filter(pc.equal(open_now["transfer_id"], states[-1]["transfer_id"]))
+        names = ["class", "set", "side", "expected", "found", "age", "severity", "owner", "action"]
+        breaks = mine.select([*names, "rule"]).to_pylist()
     return {
         "batch_id": row["batch_id"],
         "line_no": answer["line_no"],
@@ -143,7 +177,120 @@ def _timeline(
         "period": f"{inner['period'] // 100}-{inner['period'] % 100:02d}",
         "amount": inner["amount"],
         "states": states,
+        "breaks": breaks,
+        "reissue_of": _reissue_of(home, known, row["seq"], inner),
     }
+
+
+def _is_among(home: Home, folder: Folder, name: str, line: list[Any]) -> Any:
+    """The row of a line in a folder's file of lines; None where it is not there."""
+    table = moved_lines(home, folder, name)
+    for column, _, value in line:
+        table = table.filter(pc.equal(table[column], value))
+    return table.to_pylist()[0] if len(table) else None
+
+
+def _answered(
+    home: Home, known: list[Folder], line: list[Any], last: dict[str, Any], inner: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """What was answered to a line that was sent, and decided about it, in the order in which it
+    came in."""
+    batch, number = line[0][2], line[1][2]
+    verdicts = judged(home, known, {batch}, last["participant"])
+    lines = verdicts.lines
+    (place,) = lines.at([batch], [number]).tolist()
+    final = State(int(verdicts.states()[place]))
+    found: list[dict[str, Any]] = []
+
+    def say(folder: Folder, state: str, at: str, status: str, reason: Any, **words: str) -> None:
+        named = state if state not in ("LATE", "UNFIT") else found_state()
+        text = AFTER[state].format(**words)
+        changes = {"state": named, "at": at, "status": status, "reason": reason, "text": text}
+        found.append({**last, **changes, "file": folder.name})
+
+    def found_state() -> str:
+        return str((found or [last])[-1]["state"])
+
+    for folder in known:
+        if gone := _is_among(home, folder, "refused", line):
+            say(folder, "REFUSED", _instant(gone["booked_at"]), "RJCT", gone["reason"])
+        for table in stored(home, folder, "confirmations"):
+            mine = table.filter(pc.equal(table["transfer_id"], last["transfer_id"]))
+            fit, _ = lines.fits(mine, np.full(len(mine), place))
+            for record, fits in zip(mine.to_pylist(), fit.tolist(), strict=True):
+                at, refuses = _instant(record["at"]), record["status"] == "RJCT"
+                if refuses and final is State.REFUSED:
+                    continue  # It is told by what it did.
+                state = "UNFIT" if not fits else "LATE" if refuses else "CREDITED"
+                status = "ACCC" if state == "CREDITED" else (found or [last])[-1]["status"]
+                say(folder, state, at, status, record["reason"])
+        if back := _is_among(home, folder, "returned", line):
+            at = _instant(back["booked_at"])
+            cycle = folder.detail["cycle"]
+            say(folder, "RETURNED", at, RETURN_STATUS, back["reason"], cycle=cycle)
+        if _is_among(home, folder, "disposed", line):
+            again = folder.detail["step"] == REISSUE
+            state = "REISSUED" if again else "WRITTEN_BACK"
+            link = _reissued_as(home, folder, inner) if again else ""
+            say(folder, state, folder.at, RETURN_STATUS, None, line=link)
+    told = {state["state"] for state in found}
+    end = next(folder for folder in reversed(known) if folder.kind == "answers")
+    if final is State.CREDITED and "CREDITED" not in told:
+        say(end, "CREDITED", _instant(int(lines.said_at[place])), "ACCC", None)
+    if final is State.UNAPPLIED:
+        say(end, "UNAPPLIED", str(verdicts.as_of), last["status"], None)
+    return found
+
+
+def _instant(microseconds: int) -> str:
+    return str(np.datetime64(microseconds, "us").astype("datetime64[s]")) + "+00:00"
+
+
+def _reissued_as(home: Home, folder: Folder, inner: dict[str, Any]) -> str:
+    """The line that took an entitlement which was freed, in words; '' where none did yet."""
+    for row in home.rows("SELECT * FROM batches WHERE seq > ? ORDER BY seq", folder.after):
+        for batch, answer in _of_person(home, row, inner["row"]):
+            same = all(answer[name] == inner[name] for name in ("benefit", "period"))
+            if same and answer["reason_number"] == Reason.NONE:
+                (named,) = _rows(home, batch)
+                return f": it is {named['batch_id']}:{answer['line_no']}"
+    return ""
+
+
+def _reissue_of(
+    home: Home, known: list[Folder], seq: int, inner: dict[str, Any]
+) -> dict[str, Any] | None:
+    """The returned line that a line pays again; None where it is no re-issue."""
+    names = ("row", "benefit", "period")
+    for folder in known:
+        if folder.detail.get("step") == REISSUE and folder.after < seq:
+            for old in moved_lines(home, folder, "disposed").to_pylist():
+                if all(old[name] == inner[name] for name in names):
+                    (row,) = _rows(home, old["batch"])
+                    return {"batch_id": row["batch_id"], "line_no": old["line_no"]}
+    return None
+
+
+def _rows(home: Home, seq: int) -> list[Any]:
+    return home.rows("SELECT * FROM batches WHERE seq = ?", seq)
+
+
+def _of_person(home: Home, batch_row: Any, row: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(batch of the line, answer) of a person's lines that a batch answered, own ones first."""
+    folder = home.folder("batches", batch_row["seq"])
+    lines, status = (Groups(segment_at(folder, name)) for name in ("lines", "status"))
+    for group in range(len(lines)):
+        rows = np.asarray(lines.read(group, ["row"])["row"])
+        for at in np.flatnonzero(rows == row):
+            parts = (status.read(group), lines.read(group))
+            yield (
+                batch_row["seq"],
+                {k: v for p in parts for k, v in p.slice(at, 1).to_pylist()[0].items()},
+            )
+    again = folder / "represented.parquet"
+    if again.exists():
+        for moved in pq.read_table(again, filters=[("row", "=", row)]).to_pylist():
+            yield moved["batch"], moved
 
 
 def _moved(
@@ -182,6 +329,7 @@ def _state(row: Any, answer: dict[str, Any]) -> dict[str, Any]:
     why = answer["reason_detail"] or ""
     return {
         "at": row["at"],
+        "state": STATES[answer["status"]],
         "status": answer["status"],
         "reason": reason,
         "text": SENTENCES[answer["status"]] + (f" Reason: {why}." if why else ""),

@@ -1,0 +1,411 @@
+"""Answered: what answers did to a home, proven from the stored records and the batches' answers.
+
+Floor 4, below the proof and sharing no kernel with the engine: lines, records and accounts are
+brought together by joins of whole tables, money is added up anew. I5 is proven here: what settled
+is credited, unapplied or returned, and what returned stands on T.RETURNS or has a disposition.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from switch import reconcile as rec
+from switch import sums
+from switch.answers import Folder, folders, moved_lines, stored
+from switch.claims import BACK
+from switch.evidence import Check, compare
+from switch.recasting import recasts, went_back
+from switch.reconcile.breaks import BREAK
+from switch.returning import REISSUE, TAKEN
+from switch.segment import Groups, segment_at
+from switch.store import Home
+
+LINE = ["batch", "line_no"]
+Bits = Callable[[tuple[str, int], int], Any]
+"""Who was paid by (benefit, period): bool by row, at least so many."""
+Due = dict[str, dict[tuple[str, str, str], int]]
+"""Money by cycle, and by step, debit and credit."""
+_KNOWN = (*LINE, "transfer_id", "participant", "debtor_agent", "row", "benefit", "period", "amount")
+_DAY_US = 86_400_000_000
+
+
+class Answered:
+    """Walks the folders of answers in their order, after the batches that they stand behind."""
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self.known = known = folders(home)
+        self.cycles = {f.detail["cycle"] for f in known if "cycle" in f.detail}
+        """Through which returns went."""
+        self.back: dict[str, list[Any]] = {"refused": [], "returned": []}
+        self.open = BREAK.empty_table()
+        rows = home.rows("SELECT seq, cycle FROM batches")
+        self.cycle_of = {row["seq"]: row["cycle"] for row in rows}
+        self.ends: dict[str, int] = {}
+        """Seq of the audit record with which a cycle settled; without a calendar that of its
+        batch."""
+        self.seqs: list[int] = []
+        """Seq of the audit record of each folder."""
+        self.decided: list[Any] = []
+        kinds = {folder.kind for folder in known}
+        for row in home.rows("SELECT seq, kind, detail FROM audit ORDER BY seq"):
+            detail = msgspec.json.decode(row["detail"])
+            if row["kind"] == "settlement" or row["kind"] == "batch":
+                self.ends[detail["cycle"]] = row["seq"]
+            elif row["kind"] in kinds:
+                self.seqs.append(row["seq"])
+        for row in home.rows("SELECT cycle, state FROM cycles WHERE state != 'SETTLED'"):
+            self.ends.pop(row["cycle"], None)
+
+    def checks(
+        self, folder: Folder, positions: dict[str, dict[str, list[int]]], bits: Bits
+    ) -> Iterator[Check]:
+        """All of one folder. positions (by cycle and participant) and bits are carried on: what was
+        refused is free and owed no more, what came back is owed the other way."""
+        subject = f"answers {folder.number}"
+        due: Due = {}
+        for name, lines in self.moved(folder).items():
+            self.back[name].append(lines)
+            yield Check(f"{name} lines", subject, self._fault(folder, name, lines))
+            for cycle, mine in self._by_cycle(folder, name, lines):
+                self._post(due.setdefault(cycle, {}), name, mine)
+                carry(positions.setdefault(cycle, {}), name, mine)
+            if name == "refused":
+                yield Check("I6 entitlements are free", subject, free(lines, bits))
+        disposed = moved_lines(self.home, folder, "disposed")
+        if len(disposed):
+            yield Check("disposed lines", subject, self._disposed(folder, disposed))
+            step = folder.detail["step"]
+            if step == REISSUE:
+                yield Check("I6 entitlements are free", subject, free(disposed, bits))
+            due[""] = {
+                (step, BACK, f"T.EXPENSE[{row['benefit']}]"): row["amount_sum"]
+                for row in _summed(disposed, ["benefit"])
+            }
+        yield compare("answers posted", subject, due, _posted(folder))
+        if folder.kind == "answers":
+            yield Check("breaks follow from events", subject, self._breaks(folder))
+
+    def _breaks(self, folder: Folder) -> str:
+        events = pq.read_table(self.home.path / folder.name / "breaks.parquet")
+        told = pq.read_table(self.home.path / folder.name / "open.parquet").cast(BREAK)
+        try:
+            self.open = rec.apply(self.open, events)
+        except (AssertionError, KeyError):
+            return "an event does not fit what was open"
+        return "" if self.open.equals(told) else "those that are open are others"
+
+    def _disposed(self, folder: Folder, lines: Any) -> str:
+        """They came back by a cycle that had settled, and nothing was decided about them."""
+        seq = self.seqs[folder.number - 1]
+        there = [
+            moved_lines(self.home, before, "returned")
+            for before in self.known[: folder.number]
+            if "cycle" not in before.detail or self._has_settled(before.detail["cycle"], seq)
+        ]
+        known = [table for table in there if len(table)]
+        if not known or len(
+            lines.join(pa.concat_tables(known), TAKEN.names, join_type="left semi")
+        ) != len(lines):
+            return "a line had not come back"
+        self.decided.append(lines.select(LINE))
+        whole = pa.concat_tables(self.decided)
+        once = whole.group_by(LINE).aggregate([])
+        return "" if len(once) == len(whole) else "a line was disposed of twice"
+
+    def _has_settled(self, cycle: str, seq: int) -> bool:
+        """A cycle had settled before an audit record; one that returns have for themselves settles
+        with them."""
+        if cycle not in self.ends:
+            return not self.home.rows("SELECT 1 FROM cycles WHERE cycle = ?", cycle)
+        return self.ends[cycle] < seq
+
+    def moved(self, folder: Folder) -> dict[str, Any]:
+        return {name: moved_lines(self.home, folder, name) for name in self.back}
+
+    def _by_cycle(self, folder: Folder, name: str, lines: Any) -> Iterator[tuple[str, Any]]:
+        """(cycle whose positions they change, lines): their own, or that of the returns."""
+        if name == "returned":
+            if len(lines):
+                yield folder.detail["cycle"], lines
+            return
+        cycles = pa.array([self.cycle_of[seq] for seq in lines["cleared_in"].to_pylist()])
+        for cycle in pc.unique(cycles.cast(pa.string())).to_pylist():
+            yield cycle, lines.filter(pc.equal(cycles, cycle))
+
+    def _post(self, due: dict[tuple[str, str, str], int], name: str, lines: Any) -> None:
+        """What must have been posted for lines that went back."""
+        step = "P7" if name == "refused" else "P8"
+        query = "SELECT participant, settled_by FROM positions"
+        settled_by = {row["participant"]: row["settled_by"] for row in self.home.rows(query)}
+
+        def post(debit: str, credit: str, amount: int) -> None:
+            due[step, debit, credit] = due.get((step, debit, credit), 0) + amount
+
+        for row in _summed(lines, ["debtor_agent", "participant"]):
+            payer, payee = row["debtor_agent"], row["participant"]
+            if payer == payee:
+                post(f"B.CUSTOMER[{payee}]", f"B.TREASURY[{payee}]", row["amount_sum"])
+            elif settled_by[payer] != settled_by[payee]:
+                pair = f"N.POSITION[{settled_by[payee]}]", f"N.POSITION[{settled_by[payer]}]"
+                post(*pair, row["amount_sum"])
+        for row in _summed(lines, ["cleared_in", "benefit"]):
+            to = BACK if name == "returned" else f"T.EXPENSE[{row['benefit']}]"
+            post(f"T.PAYABLE[{row['cleared_in']:06d}]", to, row["amount_sum"])
+
+    def _fault(self, folder: Folder, name: str, lines: Any) -> str:
+        """Lines stand as they went out, an answer says of each what was done, and at its time."""
+        if not len(lines):
+            return ""
+        seq = self.seqs[folder.number - 1]
+        for batch in pc.unique(lines["cleared_in"]).to_pylist():
+            settled = self.ends.get(self.cycle_of[batch], seq + 1) < seq
+            if settled != (name == "returned"):
+                return f"a line of batch {batch} is {name} at the wrong side of its settlement"
+        out = self.sent(set(pc.unique(lines["cleared_in"]).to_pylist()))
+        same = out.join(
+            lines.select([*_KNOWN, "cleared_in"]), [*_KNOWN, "cleared_in"], join_type="inner"
+        )
+        if len(same) != len(lines):
+            return "a line did not go out as it came back"
+        kind, status = ("confirmations", "RJCT") if name == "refused" else ("returns", "RTRN")
+        said = self.records(kind, folder.number)
+        said = said.filter(pc.equal(said["status"], status))
+        keys = ["transfer_id", "participant", "amount"]
+        told = lines.select([*keys, "booked_at"]).rename_columns([*keys, "at"])
+        if len(told.join(said, [*keys, "at"], join_type="left semi")) != len(lines):
+            return "no answer says so of a line"
+        return ""
+
+    def records(self, kind: str, until: int | None = None) -> Any:
+        """All records of a kind, as far as a folder."""
+        tables = [
+            table for folder in self.known[:until] for table in stored(self.home, folder, kind)
+        ]
+        return pa.concat_tables([rec.RECORD.empty_table(), *tables])
+
+    def sent(self, runs: set[int]) -> Any:
+        """Lines that some runs cleared, from what they answered; cleared_in is the run."""
+        parts = []
+        for seq in sorted(runs):
+            folder = self.home.folder("batches", seq)
+            again = folder / "represented.parquet"
+            files = [(segment_at(folder, "status"), folder / "lines.parquet")]
+            files += [(again, None)] if again.exists() else []  # type: ignore[list-item]
+            for status_file, lines_file in files:
+                for status, lines in sums.row_groups(status_file, lines_file):
+                    columns = {n: t[n] for t in (lines, status) for n in t.schema.names}
+                    number = pa.array(np.full(len(status), seq, np.uint32))
+                    columns.setdefault("batch", number)
+                    table = pa.table({n: columns[n] for n in _KNOWN} | {"cleared_in": number})
+                    alive = pa.array(np.asarray(lines["reason_number"]) == 0)
+                    parts.append(table.filter(alive))
+        whole = pa.concat_tables(parts, promote_options="permissive")
+        texts = {"transfer_id", "participant", "debtor_agent", "benefit"}
+        return pa.table(
+            {n: whole[n].cast(pa.string()) if n in texts else whole[n] for n in whole.schema.names}
+        )
+
+    # --- where lines stand ----------------------------------------------------------------------
+
+    def lines_add_up(self) -> Iterator[Check]:
+        """I5, and the states that the last commit told, from all records at once."""
+        told = [folder for folder in self.known if folder.kind == "answers"]
+        if not told:
+            return
+        last = told[-1]
+        batches = {seq for seq in last.detail["batches"] if seq}
+        runs = {seq for seq in self.cycle_of if batches and min(batches) <= seq <= last.after}
+        out = self._standing(runs, batches, last)
+        counts = dict.fromkeys(last.detail["answer"]["states"], 0)
+        money = dict.fromkeys(counts, 0)
+        for row in _summed(out, ["state"]):
+            counts[row["state"]], money[row["state"]] = row["count_all"], row["amount_sum"]
+        yield compare(
+            "states of lines", f"answers {last.number}", counts, last.detail["answer"]["states"]
+        )
+        ids = [
+            pc.unique(
+                pc.binary_join_element_wise(
+                    t["batch"].cast(pa.string()), t["line_no"].cast(pa.string()), ":"
+                )
+            )
+            for t in (pa.concat_tables(parts) for parts in self.back.values())
+        ]
+        whole = sum(len(part) for parts in self.back.values() for part in parts)
+        twice = whole - len(
+            pc.unique(
+                pa.concat_arrays(
+                    [i.combine_chunks() if isinstance(i, pa.ChunkedArray) else i for i in ids]
+                )
+            )
+        )
+        yield Check(
+            "I5 a line goes back once",
+            "all answers",
+            f"{twice} lines went back twice" if twice else "",
+        )
+        returned = sum(pc.sum(part["amount"]).as_py() or 0 for part in self.back["returned"])
+        disposed = sum(
+            posting[3]
+            for folder in self.known
+            for part in folder.detail["postings"].values()
+            for posting in part
+            if posting[1] == BACK
+        )
+        balance = self.home.balances().get(BACK, 0)
+        yield compare("I5 returned", BACK, returned - disposed, balance)
+
+    def _standing(self, runs: set[int], batches: set[int], last: Folder) -> Any:
+        """Lines of batches with their states at the time of the last answers."""
+        out = self.sent(runs)
+        out = out.filter(
+            pc.is_in(out["batch"].cast(pa.int64()), pa.array(sorted(batches), pa.int64()))
+        )
+        seq = self.seqs[last.number - 1]
+        # Of a line that was sent twice the last counts, and a recast takes it away till then.
+        out = out.sort_by(
+            [("batch", "ascending"), ("line_no", "ascending"), ("cleared_in", "ascending")]
+        )
+        gone = [
+            went_back(self.home, r).select([*LINE, "cleared_in"])
+            for r in recasts(self.home)
+            if r.after <= last.after
+        ]
+        if gone:
+            out = out.join(
+                pa.concat_tables(gone).cast(out.select([*LINE, "cleared_in"]).schema),
+                [*LINE, "cleared_in"],
+                join_type="left anti",
+            )
+        cycles = [self.cycle_of[run] for run in out["cleared_in"].to_pylist()]
+        settled = np.array([self.ends.get(c, seq + 1) < seq for c in cycles], bool)
+        days = np.array(
+            [datetime.datetime.strptime(c[:8], "%Y%m%d").toordinal() for c in cycles], np.int64
+        )
+        deadline = last.detail["rules"]["deadline_days"]
+        today = datetime.date.fromisoformat(last.detail["answer"]["as_of"]).toordinal()
+        state = np.where(settled, "SETTLED", "CLEARED").astype(object)
+        state[settled & (today - days > deadline)] = "UNAPPLIED"
+        ids = out["transfer_id"]
+        state[np.asarray(pc.is_in(ids, self._credited(out, runs)))] = "CREDITED"
+        for name, word in (("returned", "RETURNED"), ("refused", "REFUSED")):
+            parts = [
+                moved_lines(self.home, f, name)["transfer_id"] for f in self.known[: last.number]
+            ]
+            gone_ids = pa.chunked_array([c for part in parts for c in part.chunks], pa.string())
+            state[np.asarray(pc.is_in(ids, gone_ids.combine_chunks()))] = word
+        return out.append_column("state", pa.array(state, pa.string()))
+
+    def _credited(self, out: Any, runs: set[int]) -> Any:
+        """Ids of lines that an answer credits: its own, or one to all of its clearing file."""
+        said = self.records("confirmations")
+        accounts = pa.concat_tables(
+            [
+                self._accounts(seq, path)
+                for seq in sorted(runs)
+                for path in sorted((self.home.folder("batches", seq) / "clearing").iterdir())
+            ]
+            or [
+                pa.table(
+                    {
+                        "transfer_id": pa.array([], pa.string()),
+                        "sent_to": pa.array([], pa.string()),
+                        "cleared_in": pa.array([], pa.uint32()),
+                    }
+                )
+            ]
+        )
+        lines = out.select(["transfer_id", "participant", "amount", "cleared_in"]).join(
+            accounts, ["transfer_id", "cleared_in"]
+        )
+        own = said.join(
+            lines.select(["transfer_id", "participant", "amount", "sent_to"]),
+            ["transfer_id", "participant", "amount"],
+            join_type="inner",
+        )
+        own = own.filter(pc.fill_null(pc.equal(own["account"], own["sent_to"]), True))
+        credits_ = own.filter(pc.equal(own["status"], "ACCC"))["transfer_id"]
+        named = pc.unique(said["transfer_id"])
+        refused = pc.unique(said.filter(pc.equal(said["status"], "RJCT"))["transfer_id"])
+        found = [*credits_.chunks]
+        for row in self.home.rows("SELECT seq, value_date FROM batches"):
+            head = f"{row['value_date'].replace('-', '')}-{row['seq']:06d}"
+            if not pc.is_in(pa.scalar(head), named).as_py():
+                continue
+            for answer in said.filter(pc.equal(said["transfer_id"], head)).to_pylist():
+                mine = lines.filter(
+                    pc.and_(
+                        pc.equal(lines["participant"], answer["participant"]),
+                        pc.equal(lines["cleared_in"], row["seq"]),
+                    )
+                )
+                due = mine.filter(pc.invert(pc.is_in(mine["transfer_id"], refused)))
+                if answer["status"] == "ACCC" and pc.sum(due["amount"]).as_py() == answer["amount"]:
+                    silent = mine.filter(pc.invert(pc.is_in(mine["transfer_id"], named)))
+                    found += silent["transfer_id"].chunks
+        return pa.chunked_array(found, pa.string()).combine_chunks()
+
+    def _accounts(self, seq: int, path: Any) -> Any:
+        groups = Groups(path)
+        tables = [groups.read(n, ["transfer_id", "creditor_account"]) for n in range(len(groups))]
+        whole = pa.concat_tables(tables, promote_options="permissive")
+        whole = pa.table(
+            [whole["transfer_id"].cast(pa.string()), whole["creditor_account"].cast(pa.string())],
+            ["transfer_id", "sent_to"],
+        )
+        return whole.append_column("cleared_in", pa.array(np.full(len(whole), seq, np.uint32)))
+
+
+def free(went: Any, bits: Bits) -> str:
+    """Take back that the entitlements of lines were paid; what is wrong with that."""
+    fault = ""
+    for key in went.group_by(["benefit", "period"]).aggregate([]).to_pylist():
+        mine = pc.and_(
+            pc.equal(went["benefit"], key["benefit"]), pc.equal(went["period"], key["period"])
+        )
+        rows = np.asarray(went["row"].filter(mine))
+        paid = bits((key["benefit"], key["period"]), int(rows.max()) + 1)
+        if not paid[rows].all():
+            fault = f"an entitlement of {key['benefit']} {key['period']} was not taken"
+        paid[rows] = False
+    return fault
+
+
+def carry(whole: dict[str, list[int]], name: str, lines: Any) -> None:
+    """Add lines that went back to the counts and sums of a cycle, by participant: credits, then
+    debits."""
+    for row in _summed(lines, ["debtor_agent", "participant"]):
+        payee, payer = row["participant"], row["debtor_agent"]
+        for code, first in ((payee, 0), (payer, 2)):
+            at, sign = (first, -1) if name == "refused" else (2 - first, 1)
+            if payee != payer:
+                mine = whole.setdefault(code, [0, 0, 0, 0])
+                mine[at] += sign * row["count_all"]
+                mine[at + 1] += sign * row["amount_sum"]
+
+
+def _posted(folder: Folder) -> Due:
+    """What a folder posted but for settlement and reserves."""
+    found: Due = {}
+    for cycle, part in folder.detail["postings"].items():
+        sums_ = found.setdefault(cycle, {})
+        for step, debit, credit, amount in part:
+            if step not in ("P2", "P4") and not debit.startswith("S.RESERVE"):
+                key = (step, debit, credit)
+                sums_[key] = sums_.get(key, 0) + amount
+    return found
+
+
+def _summed(lines: Any, keys: list[str]) -> list[dict[str, Any]]:
+    grouped = lines.group_by(keys).aggregate([("amount", "sum"), ([], "count_all")])
+    rows: list[dict[str, Any]] = grouped.to_pylist()
+    return rows

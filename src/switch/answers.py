@@ -1,0 +1,465 @@
+"""Answers: confirmations, returns and statements, taken into a home and held against its lines.
+
+Floor 4, above returning. IN: files of others, and all answers of before. OUT: one commit, a folder
+of HOME/answers (docs/formats.md): the records that are new, the lines that were refused or came
+back by them with their postings, and the breaks that opened, changed or closed.
+
+What a line's state is follows from the set of its records, never from their order. Records are
+known by their whole content, so that a file read twice brings nothing new.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from switch import recasting, returning, settlement, settling
+from switch import reconcile as rec
+from switch.batch import shown
+from switch.claims import Expected, proven
+from switch.cycles import Calendar, day_of, latest
+from switch.directory import Directory, Settings
+from switch.errors import UsageError
+from switch.mail import TABLES, kind_of, opened, records_in
+from switch.parquet import Style
+from switch.reconcile import RECORD, Rules
+from switch.reconcile.breaks import BREAK
+from switch.report import write_table
+from switch.returning import TAKEN, Moved
+from switch.segment import Groups, Segment
+from switch.settling import Standing, Statements, keep_balances, keep_postings
+from switch.store import ANSWERS, Home
+from switch.verdicts import Booked, Said, State, Verdicts
+
+KINDS = ("answers", "disposition")
+"""Kinds of audit records that have a folder of HOME/answers."""
+STORED = pa.schema([field for field in RECORD if field.name != "currency"])
+_STYLES = {
+    field.name: Style.SHARED if field.name == "transfer_id" else Style.SQUEEZED
+    for field in STORED
+    if pa.types.is_string(field.type)
+}
+MOVES = {"refused": "confirmations", "returned": "returns"}
+"""Files of lines that went back, and the kind of records that say so."""
+ROOM_TIMES_FILE = 4
+"""How often a file of answers may be written, taken in and with what comes of it."""
+
+
+class Folder(NamedTuple):
+    """One commit of answers or of what was decided about them."""
+
+    number: int
+    kind: str
+    at: str
+    detail: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return f"{ANSWERS}/{self.number:06d}"
+
+    @property
+    def after(self) -> int:
+        """The last batch before it."""
+        return int(self.detail["after"])
+
+    def is_about(self, batches: Collection[int]) -> bool:
+        return not batches or bool(set(self.detail["batches"]) & {0, *batches})
+
+
+def folders(home: Home) -> list[Folder]:
+    """All of a home, oldest first."""
+    marks = ", ".join("?" * len(KINDS))
+    query = f"SELECT kind, at, detail FROM audit WHERE kind IN ({marks}) ORDER BY seq"
+    return [
+        Folder(number, row["kind"], row["at"], msgspec.json.decode(row["detail"]))
+        for number, row in enumerate(home.rows(query, *KINDS), start=1)
+    ]
+
+
+def rules_of(known: list[Folder]) -> Rules:
+    """The rules that were given last; the packaged ones where none were."""
+    for folder in reversed(known):
+        if "rules" in folder.detail:
+            return msgspec.convert(folder.detail["rules"], Rules)
+    return rec.default_rules()
+
+
+def open_breaks(home: Home, known: list[Folder]) -> Any:
+    """The breaks that are open: a table of BREAK."""
+    for folder in reversed(known):
+        path = home.path / folder.name / "open.parquet"
+        if path.exists():
+            return pq.read_table(proven(home, path)).cast(BREAK)
+    return BREAK.empty_table()
+
+
+def time_of(home: Home, at: str | None) -> str:
+    """The time that is recorded: the given one, else the last that the home knows."""
+    rows = home.rows(
+        "SELECT at FROM audit WHERE kind IN ('batch', 'settlement', 'answers', 'disposition')"
+    )
+    last = at or latest(row["at"] for row in rows)
+    if not last:
+        raise UsageError(f"{home.path} has no batch yet, so that nothing can be answered")
+    return last
+
+
+# --- what was said --------------------------------------------------------------------------------
+
+
+def taken_in(home: Home, known: list[Folder], expected: Expected) -> tuple[Said, Booked]:
+    """All that was said and done of some batches before."""
+    said = Said(expected)
+    moved = {name: np.zeros(len(expected), bool) for name in MOVES}
+    for folder in known:
+        if not folder.is_about(expected.batches):
+            continue
+        for kind in TABLES:
+            for table in stored(home, folder, kind):
+                if expected.receiver:
+                    table = table.filter(pc.equal(table["participant"], expected.receiver))
+                said.hear(kind, table, new=False)
+        for name, marks in moved.items():
+            lines = moved_lines(home, folder, name)
+            mine = pc.is_in(lines["batch"], pa.array(expected.batches, pa.uint32()))
+            some = lines.filter(mine)
+            marks[expected.at(some["batch"], some["line_no"])] = True
+    return said, Booked(**moved)
+
+
+def judged(home: Home, known: list[Folder], batches: set[int], receiver: str = "") -> Verdicts:
+    """Where lines of some batches stand by all that was taken in, on the day of the last answers.
+    receiver: whose lines alone are looked at, where it is named."""
+    said, booked = taken_in(home, known, Expected(home, batches, receiver))
+    said.close()
+    last = next(folder for folder in reversed(known) if folder.kind == "answers")
+    as_of = datetime.date.fromisoformat(last.detail["answer"]["as_of"])
+    return Verdicts(said, booked, rules_of(known), as_of)
+
+
+def stored(home: Home, folder: Folder, kind: str) -> Iterator[Any]:
+    """Records of one kind that a commit took in: tables of RECORD, a row group each."""
+    path = home.path / folder.name / f"{kind}.parquet"
+    if path.exists():
+        groups = Groups(proven(home, path))
+        for number in range(len(groups)):
+            table = groups.read(number).combine_chunks()
+            empty = pa.nulls(len(table), pa.string())
+            at = RECORD.get_field_index("currency")
+            yield table.add_column(at, RECORD.field(at), empty).cast(RECORD)
+
+
+def moved_lines(home: Home, folder: Folder, name: str) -> Any:
+    """Lines that a commit sent back: a table of TAKEN."""
+    path = home.path / folder.name / f"{name}.parquet"
+    return pq.read_table(proven(home, path)).cast(TAKEN) if path.exists() else TAKEN.empty_table()
+
+
+def looked_at(home: Home, known: list[Folder]) -> set[int]:
+    """Batches that are not closed, or about which a break is open."""
+    rows = home.rows("SELECT seq FROM batches WHERE state != 'CLOSED'")
+    ids = open_breaks(home, known)["transfer_id"]
+    closed = Expected(home, ()).batches_of(ids)
+    return {row["seq"] for row in rows} | closed
+
+
+# --- taking in ---------------------------------------------------------------------------------
+
+
+class _Writer:
+    """New records as they are written, a file a kind."""
+
+    def __init__(self, draft: Path) -> None:
+        self._draft = draft
+        self._segments: dict[str, Segment] = {}
+        self.counts = dict.fromkeys(TABLES, 0)
+
+    def write(self, kind: str, table: Any) -> None:
+        if not len(table):
+            return
+        if kind not in self._segments:
+            path = self._draft / f"{kind}.parquet"
+            self._segments[kind] = Segment(path, STORED, _STYLES)
+        self.counts[kind] += len(table)
+        table = table.combine_chunks()
+        self._segments[kind].append({name: table[name].combine_chunks() for name in STORED.names})
+
+    def close(self) -> dict[str, tuple[str, int]]:
+        return {f"{kind}.parquet": part.close() for kind, part in self._segments.items()}
+
+    def abandon(self) -> None:
+        for part in self._segments.values():
+            part.abandon()
+
+
+class TakingIn:
+    """One reconciliation of a home: files in, one commit out, or none where nothing is new."""
+
+    def __init__(
+        self,
+        home: Home,
+        directory: Directory,
+        settings: Settings,
+        rules: Rules | None,
+        at: str | None,
+    ) -> None:
+        self.home, self.directory, self.settings = home, directory, settings
+        self.known = folders(home)
+        self.rules = rules or rules_of(self.known)
+        self.at = time_of(home, at)
+        self.as_of = day_of(self.at)
+        self.number = len(self.known) + 1
+        self.standing = Standing(home, directory)
+        self.warnings: list[str] = []
+
+    def carry_out(self, files: Sequence[Path], kind: str | None, strict: bool) -> dict[str, Any]:
+        size = sum(path.stat().st_size for path in files if path.is_file())
+        again = recasting.bytes_again(self.home)
+        self.home.require_room(ROOM_TIMES_FILE * (size + again) + settling.ROOM_SPARE)
+        batches = looked_at(self.home, self.known) | self._named(files, kind)
+        expected = Expected(self.home, batches)
+        said, booked = taken_in(self.home, self.known, expected)
+        with self.home.draft(ANSWERS) as draft:
+            writer = _Writer(draft)
+            try:
+                sources = [self._read(path, kind, strict, said, writer) for path in files]
+                said.close()
+                for name, kept in said.kept.items():
+                    writer.write(name, kept.table.filter(pa.array(kept.new)))
+                digests = writer.close()
+            except BaseException:
+                writer.abandon()
+                raise
+            verdicts = Verdicts(said, booked, self.rules, self.as_of)
+            moves = self._moves(draft, verdicts)
+            return self._commit(draft, digests, sources, writer.counts, verdicts, moves)
+
+    def _named(self, files: Sequence[Path], kind: str | None) -> set[int]:
+        """Closed batches that the files name; they are read for it only where there are any."""
+        if not self.home.rows("SELECT 1 FROM batches WHERE state = 'CLOSED'"):
+            return set()
+        batches: set[int] = set()
+        nowhere = Expected(self.home, ())
+        for path in files:
+            reader = opened(path, kind, False, digest=False)
+            for table in records_in(reader):
+                batches |= nowhere.batches_of(table["transfer_id"])
+        return batches
+
+    def _read(
+        self, path: Path, kind: str | None, strict: bool, said: Said, writer: _Writer
+    ) -> dict[str, Any]:
+        reader = opened(path, kind, strict)
+        name = kind_of(reader)
+        rows = 0
+        for table in records_in(reader):
+            writer.write(name, said.hear(name, table, new=True))
+            rows += len(table)
+        self.warnings += [
+            f"{path.name}: unknown column {shown(column)} is ignored" for column in reader.extra
+        ]
+        return {"kind": name, "rows": rows, "sha256": reader.sha256}
+
+    # --- what comes of it -----------------------------------------------------------------------
+
+    def _moves(self, draft: Path, verdicts: Verdicts) -> dict[str, Any]:
+        """Lines that go back now, by file; each in its file of the draft."""
+        lines = verdicts.lines
+        found = {name: TAKEN.empty_table() for name in MOVES}
+        if len(verdicts.newly_refused):
+            found["refused"] = verdicts.taken(lines.lines(verdicts.newly_refused), MOVES["refused"])
+        if len(verdicts.newly_returned):
+            back = verdicts.taken(lines.lines(verdicts.newly_returned), MOVES["returned"])
+            if not self._has_calendar:
+                back = returning.affordable(self.directory, self.standing, back)
+            found["returned"] = back
+            verdicts.returned[lines.at(back["batch"], back["line_no"])] = True
+        for name, table in found.items():
+            if len(table):
+                write_table(draft / f"{name}.parquet", table.cast(TAKEN))
+        return found
+
+    @property
+    def _has_calendar(self) -> bool:
+        return self.settings.cutoffs is not msgspec.UNSET
+
+    def _money(self, moves: dict[str, Any]) -> tuple[list[Moved], Statements, dict[str, Any]]:
+        """What the lines that go back do to cycles: postings and positions by cycle, statements
+        beside them, and what the audit record says."""
+        done: list[Moved] = []
+        statements: Statements = []
+        detail: dict[str, Any] = {}
+        cycle_of = {
+            row["seq"]: row["cycle"] for row in self.home.rows("SELECT seq, cycle FROM batches")
+        }
+        refused = moves["refused"]
+        for cycle in sorted({cycle_of[seq] for seq in refused["cleared_in"].to_pylist()}):
+            seqs = [seq for seq, name in cycle_of.items() if name == cycle]
+            mine = refused.filter(pc.is_in(refused["cleared_in"], pa.array(seqs, pa.uint32())))
+            gone = returning.refused(self.directory, self.standing, cycle, mine)
+            done.append(gone)
+            statements += gone.statements()
+            request = self._asked_anew(cycle, gone)
+            if request:
+                detail.setdefault("requests", {})[cycle] = request
+                text = msgspec.json.encode(request, order="sorted").decode()
+                statements.append(("UPDATE cycles SET request = ? WHERE cycle = ?", (text, cycle)))
+        if len(moves["returned"]):
+            cycle, opening = self._cycle()
+            back = returning.returned(self.directory, cycle, moves["returned"])
+            if not self._has_calendar:
+                day = str(self.as_of)
+                request = settlement.request(self.directory, cycle, day, back.nets(), batches=[])
+                detail["request"] = request
+                back.postings.extend(
+                    settlement.settling_postings(self.directory, cycle, back.nets(), [])
+                )
+            done.append(back)
+            statements += [*opening, *back.statements()]
+            detail["cycle"] = cycle
+        return done, statements, detail
+
+    def _asked_anew(self, cycle: str, gone: Moved) -> dict[str, Any]:
+        """The request of a cycle that was closed already, without what left it."""
+        if not self.home.rows("SELECT 1 FROM cycles WHERE cycle = ? AND request != ''", cycle):
+            return {}
+        nets = self.standing.nets_of(cycle)
+        for code, net in gone.nets().items():
+            nets[code] += net
+        return settling.request_of(self.home, self.directory, cycle, nets)
+
+    def _cycle(self) -> tuple[str, Statements]:
+        """The cycle through which returns go: the next of the calendar, or one of their own."""
+        if not self._has_calendar:
+            return f"{self.as_of:%Y%m%d}-R{self.number:06d}", []
+        rows = self.home.rows("SELECT cycle FROM cycles WHERE state != 'OPEN'")
+        closed = {row["cycle"] for row in rows}
+        slot = Calendar(self.settings).slot_of(self.at, self.as_of, closed)
+        opening = "INSERT INTO cycles VALUES (?, ?, 'OPEN', '', '', '') ON CONFLICT DO NOTHING"
+        return slot.cycle, [(opening, slot)]
+
+    def _commit(
+        self,
+        draft: Path,
+        digests: dict[str, tuple[str, int]],
+        sources: list[dict[str, Any]],
+        counts: dict[str, int],
+        verdicts: Verdicts,
+        moves: dict[str, Any],
+    ) -> dict[str, Any]:
+        done, statements, detail = self._money(moves)
+        before = open_breaks(self.home, self.known)
+        found = verdicts.breaks(self._requests(detail), self._returned(moves))
+        events = rec.fold(before, found, self.as_of)
+        states = np.bincount(verdicts.states(), minlength=len(State))
+        answer = {
+            "at": self.at,
+            "as_of": str(self.as_of),
+            "new": counts,
+            "read": {k: sum(s["rows"] for s in sources if s["kind"] == k) for k in TABLES},
+            "moved": {
+                name: {"count": len(table), "sum": str(pc.sum(table["amount"]).as_py() or 0)}
+                for name, table in moves.items()
+            },
+            "cycle": detail.get("cycle", ""),
+            "states": {s.name: int(states[s]) for s in State if s is not State.NOT_SENT},
+            "breaks": dict(zip(*_counted(found, "class"), strict=True)),
+            "events": dict(zip(*_counted(events, "event"), strict=True)),
+        }
+        ruled = msgspec.to_builtins(self.rules) != msgspec.to_builtins(rules_of(self.known))
+        if not (any(counts.values()) or len(events) or done or ruled):
+            return {"number": 0, **answer}
+        write_table(draft / "breaks.parquet", events)
+        write_table(draft / "open.parquet", found)
+        postings = {move.cycle: move.postings for move in done}
+        after = settlement.apply(
+            self.standing.balances, [posting for part in postings.values() for posting in part]
+        )
+        for cycle, part in postings.items():
+            settlement.require_settled(after, cycle)
+            statements += keep_postings(0, cycle, part)
+        folder = self.home.folder(ANSWERS, self.number)
+        if len(moves["refused"]):
+            names = recasting.free(self.home, draft, moves["refused"])
+            path = f"{ANSWERS}/{folder.name}"
+            statements += [
+                ("INSERT OR REPLACE INTO paid VALUES ('cleared', ?, ?, ?)", (*key, f"{path}/{n}"))
+                for key, n in names.items()
+            ]
+        self.home.commit(
+            at=self.at,
+            kind="answers",
+            detail={
+                **detail,
+                "after": self.home.next_batch() - 1,
+                "answer": answer,
+                # 0: of records that name no line that is known.
+                "batches": [0, *verdicts.lines.batches],
+                "postings": postings,
+                "rules": msgspec.to_builtins(self.rules),
+                "sources": sources,
+            },
+            statements=[*statements, *keep_balances(after)],
+            draft=draft,
+            folder=folder,
+            digests=digests,
+        )
+        return {"number": self.number, **answer}
+
+    def _returned(self, moves: dict[str, Any]) -> Any:
+        """All lines whose money came back, now or before."""
+        before = [moved_lines(self.home, folder, "returned") for folder in self.known]
+        return pa.concat_tables([*before, moves["returned"].cast(TAKEN)])
+
+    def _requests(self, detail: dict[str, Any]) -> rec.Records:
+        """What was asked of the State Bank by all cycles that have settled."""
+        asked = [
+            msgspec.json.decode(row["request"])
+            for row in self.home.rows("SELECT request FROM cycles WHERE state = 'SETTLED'")
+        ]
+        for row in self.home.rows("SELECT seq FROM batches"):
+            path = self.home.folder("batches", row["seq"]) / "settlement.json"
+            if path.exists():
+                asked.append(msgspec.json.decode(path.read_bytes()))
+        asked += [f.detail["request"] for f in self.known if "request" in f.detail]
+        asked += [detail["request"]] if "request" in detail else []
+        whole = rec.Records([])
+        for document in asked:
+            whole += rec.requests(document, datetime.date.fromisoformat(document["value_date"]))
+        return whole
+
+
+def _counted(table: Any, name: str) -> tuple[list[str], list[int]]:
+    counted = table.group_by(name).aggregate([([], "count_all")]).sort_by(name)
+    return counted[name].to_pylist(), counted["count_all"].to_pylist()
+
+
+def take_in(
+    home: Home,
+    directory: Directory,
+    settings: Settings,
+    files: Sequence[Path],
+    *,
+    kind: str | None = None,
+    rules: Rules | None = None,
+    at: str | None = None,
+    strict_columns: bool = False,
+) -> dict[str, Any]:
+    """Take files of answers into a home in one commit; none where they bring nothing new.
+
+    kind: of all files, where their columns are not to say it. rules: in force from now on (default:
+    those given last). at: the time that is recorded, on whose day deadlines are looked at (default:
+    that of the last commit). Returns the answer; its number is 0 where nothing changed.
+    Raises InputRefused for a file that is none of these kinds, or cannot be read.
+    """
+    task = TakingIn(home, directory, settings, rules, at)
+    answer = task.carry_out(files, kind, strict_columns)
+    return {**answer, "warnings": task.warnings}

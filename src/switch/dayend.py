@@ -1,0 +1,113 @@
+"""Day end: commands of the way back. Answers come in, and what came back is disposed of.
+
+Floor 6, below the command line.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from switch.errors import UsageError
+from switch.terminal import (
+    Context,
+    at_option,
+    file_option,
+    home_argument,
+    parse_time,
+    shared,
+    strict_option,
+)
+
+
+@click.command()
+@home_argument
+@click.argument("files", nargs=-1, metavar="FILES...", type=click.Path(path_type=Path))
+@click.option(
+    "--kind",
+    type=click.Choice(["confirmations", "returns", "statement"]),
+    help="Of all FILES; default: what their columns say.",
+)
+@file_option("--rules", text="Rules from now on; default: those given last.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Default: HOME/out.")
+@strict_option
+@at_option
+@shared
+def reconcile(
+    context: Context,
+    home: Path,
+    files: tuple[Path, ...],
+    kind: str | None,
+    rules: Path | None,
+    out: Path | None,
+    strict_columns: bool,
+    at: str | None,
+) -> None:
+    """Take confirmations, returns and statements into HOME, and hold them against its lines."""
+    from switch.engine import Engine
+    from switch.reconcile import read_rules
+
+    ruled = None if rules is None else read_rules(rules)
+    with Engine(home) as engine:
+        answer = engine.reconcile(
+            *files,
+            kind=kind,
+            rules=ruled,
+            at=parse_time(at),
+            out=out,
+            strict_columns=strict_columns,
+        )
+    for warning in answer["warnings"]:
+        context.log.warning(warning)
+
+    def show() -> None:
+        click.echo(
+            "nothing new"
+            if not answer["number"]
+            else f"answers {answer['number']} at {answer['at']}: {_list(answer['new'])} are new"
+        )
+        for name, moved in answer["moved"].items():
+            if moved["count"]:
+                click.echo(f"  {moved['count']:,} lines {name}, {int(moved['sum']):,} dong")
+        click.echo(f"  lines: {_list(answer['states'])}")
+        click.echo(f"  open breaks: {_list(answer['breaks']) or 'none'}")
+
+    context.say(answer, show)
+
+
+@click.command()
+@home_argument
+@click.argument("lines", nargs=-1, metavar="[ID:NUMBER]...")
+@click.option("--write-back", "step", flag_value="write_back", help="To the budget, for good.")
+@click.option("--reissue", "step", flag_value="reissue", help="One more line may be paid for each.")
+@at_option
+@shared
+def dispose(
+    context: Context, home: Path, lines: tuple[str, ...], step: str | None, at: str | None
+) -> None:
+    """Say what becomes of returned lines, whose money is on T.RETURNS; default: all of them."""
+    from switch.engine import Engine
+
+    if step is None:
+        raise UsageError("give --write-back or --reissue")
+    chosen = [_line(text) for text in lines] or None
+    with Engine(home) as engine:
+        answer = getattr(engine, step)(chosen, at=parse_time(at))
+    what = {"write_back": "written back", "reissue": "free for a re-issue"}[step]
+    context.say(
+        answer,
+        lambda: click.echo(f"{answer['count']:,} lines, {int(answer['sum']):,} dong: {what}"),
+    )
+
+
+def _line(text: str) -> tuple[str, int]:
+    name, _, number = text.rpartition(":")
+    if not name or not (number.isascii() and number.isdigit()):
+        raise UsageError(f"{text!r} is no line: write a batch id, a colon and a line number")
+    return name, int(number)
+
+
+def _list(counts: dict[str, Any]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)

@@ -1,0 +1,95 @@
+"""The way back of an engine: answers taken in, and what becomes of money that came back.
+
+Floor 4, below the engine, which is one of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from switch import answers, disposing, returning
+from switch.directory import Directory, Settings
+from switch.disk import landing
+from switch.reconcile import Rules
+from switch.report import positions_table, write_table
+from switch.segment import write_json
+from switch.store import Home
+from switch.timeline import batch_row
+
+
+class WayBack:
+    """What an engine does once lines were sent."""
+
+    home: Home
+    directory: Directory
+    settings: Settings
+
+    def reconcile(
+        self,
+        *files: str | Path,
+        kind: str | None = None,
+        rules: Rules | None = None,
+        at: str | None = None,
+        out: str | Path | None = None,
+        strict_columns: bool = False,
+    ) -> dict[str, Any]:
+        """Take files of confirmations, returns and statements into the home, in one commit, and
+        hold everything against everything (`answers.take_in`). out: where requests that changed by
+        it are copied to (default HOME/out)."""
+        answer = answers.take_in(
+            self.home,
+            self.directory,
+            self.settings,
+            [Path(file) for file in files],
+            kind=kind,
+            rules=rules,
+            at=at,
+            strict_columns=strict_columns,
+        )
+        self._export(self.home.path / "out" if out is None else Path(out))
+        return answer
+
+    def _export(self, out: Path) -> None:
+        """Copies of what the State Bank is asked for anew by answers, where no settlement has
+        written others since."""
+        asked = "SELECT request FROM cycles WHERE cycle = ? AND state = 'CLOSED'"
+        for folder in answers.folders(self.home):
+            requests = {
+                cycle: msgspec.json.decode(self.home.rows(asked, cycle)[0]["request"])
+                for cycle in folder.detail.get("requests", {})
+                if self.home.rows(asked, cycle)
+            }
+            if "request" in folder.detail:
+                requests[folder.detail["cycle"]] = folder.detail["request"]
+            for cycle, request in requests.items():
+                query = "SELECT * FROM positions WHERE cycle = ? ORDER BY participant"
+                rows = [tuple(row)[1:] for row in self.home.rows(query, cycle)]
+                with landing(out / "cycles" / cycle / "positions.parquet") as aside:
+                    write_table(aside, positions_table(rows))
+                with landing(out / "cycles" / cycle / "settlement.json") as aside:
+                    write_json(aside, request)
+
+    def write_back(
+        self, lines: Sequence[tuple[str, int]] | None = None, *, at: str | None = None
+    ) -> dict[str, Any]:
+        """Returned lines, (batch id, line number), to the budget; without any, all that wait."""
+        return self._dispose(returning.WRITE_BACK, lines, at)
+
+    def reissue(
+        self, lines: Sequence[tuple[str, int]] | None = None, *, at: str | None = None
+    ) -> dict[str, Any]:
+        """Let each of these returned lines be paid once more, by the next line for the same person,
+        benefit and period."""
+        return self._dispose(returning.REISSUE, lines, at)
+
+    def _dispose(
+        self, step: str, lines: Sequence[tuple[str, int]] | None, at: str | None
+    ) -> dict[str, Any]:
+        chosen = None
+        if lines is not None:
+            chosen = [(int(batch_row(self.home, name)["seq"]), line) for name, line in lines]
+        return disposing.dispose(self.home, step, chosen, at=at)

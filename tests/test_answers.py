@@ -1,0 +1,682 @@
+"""Answers come into a home: states, money and breaks follow from the set of records alone."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+from scene import (
+    BANK,
+    BANK_ACCOUNT,
+    SMALL_BANK,
+    TREASURY,
+    WALLET,
+    account,
+    command,
+    line,
+    make_home,
+    person,
+    run,
+    tree_digest,
+)
+
+import switch
+from switch import answers, timeline
+from switch.claims import text_keys
+from switch.directory import Settings
+from switch.engine import Engine
+from switch.errors import InputRefused, UsageError
+from switch.reconcile import read_rules
+
+CALENDAR = Settings(cutoffs=("11:00", "15:30"))
+LATER = "2026-11-30"
+RECEIVERS = (BANK, SMALL_BANK, WALLET)
+CONFIRMATIONS = pa.schema(
+    {
+        "participant": pa.string(),
+        "transfer_id": pa.string(),
+        "amount": pa.int64(),
+        "creditor_account": pa.string(),
+        "status": pa.string(),
+        "reason": pa.string(),
+        "booked_at": pa.timestamp("us", "UTC"),
+    }
+)
+RETURNS = pa.schema(
+    {
+        "participant": pa.string(),
+        "return_id": pa.string(),
+        "transfer_id": pa.string(),
+        "amount": pa.int64(),
+        "reason": pa.string(),
+        "booked_at": pa.timestamp("us", "UTC"),
+    }
+)
+NOON = dt.datetime(2026, 11, 25, 12, tzinfo=dt.UTC)
+
+
+def transfer(number: int, batch: int = 1, day: str = "20261125") -> str:
+    return f"{day}-{batch:06d}-{number:010d}"
+
+
+def said(number: int, status: str = "ACCC", **changes: Any) -> dict[str, Any]:
+    """What the receiver of line `number` of batch 1 says: credited, unless told otherwise."""
+    row = {
+        "participant": RECEIVERS[number % 3],
+        "transfer_id": transfer(number),
+        "amount": 1_000_000 + number,
+        "creditor_account": f"1000{number:06d}",
+        "status": status,
+        "reason": "AC04" if status == "RJCT" else None,
+        "booked_at": NOON,
+    }
+    return row | changes
+
+
+def back(number: int, **changes: Any) -> dict[str, Any]:
+    row = {
+        "participant": RECEIVERS[number % 3],
+        "return_id": f"R{number}",
+        "transfer_id": transfer(number),
+        "amount": 1_000_000 + number,
+        "reason": "AC04",
+        "booked_at": NOON + dt.timedelta(days=2),
+    }
+    return row | changes
+
+
+def home_of(path: Path, lines: int = 12, settings: Settings | None = None) -> Path:
+    """One batch: line n goes to the receiver n % 3; every fourth is paid by BANK, so that some are
+    on-us and some stay between BANK and the wallet that it settles for."""
+    numbers = range(1, lines + 1)
+    people = [person(n) for n in range(1, 60)]
+    accounts = [
+        account(n, participant=RECEIVERS[n % 3], kind="wallet" if n % 3 == 2 else "bank")
+        for n in range(1, 60)
+    ]
+    make_home(path, people, accounts, settings=settings)
+    with switch.open(path) as engine:
+        rows = [
+            line(n, **({"debtor_account": BANK_ACCOUNT} if n % 4 == 0 else {})) for n in numbers
+        ]
+        assert run(engine, rows, "A").summary["cleared"]["count"] == lines
+    return path
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> Path:
+    schema = RETURNS if rows and "return_id" in rows[0] else CONFIRMATIONS
+    pq.write_table(pa.Table.from_pylist(rows, schema), path)
+    return path
+
+
+def take(engine: Engine, path: Path, *rows: dict[str, Any], **options: Any) -> dict[str, Any]:
+    """Give rows as a file."""
+    file = path.parent / f"{path.name}-answers.parquet"
+    return engine.reconcile(write(file, list(rows)), **({"at": LATER} | options))
+
+
+def states_of(engine: Engine) -> dict[int, str]:
+    """State by line number of batch 1."""
+    from switch.verdicts import State, Verdicts
+
+    known = answers.folders(engine.home)
+    expected = answers.Expected(engine.home, {1})
+    heard, booked = answers.taken_in(engine.home, known, expected)
+    heard.close()
+    rules = answers.rules_of(known)
+    found = Verdicts(heard, booked, rules, dt.date.fromisoformat(LATER)).states()
+    return {n: State(state).name for n, state in enumerate(found.tolist(), 1)}
+
+
+def breaks_of(engine: Engine) -> list[tuple[str, str | None]]:
+    table = answers.open_breaks(engine.home, answers.folders(engine.home))
+    return sorted(zip(table["class"].to_pylist(), table["transfer_id"].to_pylist(), strict=True))
+
+
+def books(engine: Engine) -> dict[str, int]:
+    return {name: sum_ for name, sum_ in engine.home.balances().items() if sum_}
+
+
+# --- states --------------------------------
+
+
+def test_answers__a_credited_line_is_credited_and_a_silent_one_unapplied(tmp_path: Path) -> None:
+    with switch.open(home_of(tmp_path / "h", 3)) as engine:
+        answer = take(engine, tmp_path / "h", said(1), said(2, creditor_account=None))
+        assert answer["states"]["CREDITED"] == 2
+        assert states_of(engine) == {1: "CREDITED", 2: "CREDITED", 3: "UNAPPLIED"}
+        assert breaks_of(engine) == [("MISSING", transfer(3))]
+        assert take(engine, tmp_path / "h", said(3))["events"] == {"closed": 1}
+        assert breaks_of(engine) == []
+    assert switch.verify(tmp_path / "h")
+
+
+@pytest.mark.parametrize(
+    ("row", "kind"),
+    [
+        (said(1, amount=5), "AMOUNT"),
+        (said(1, creditor_account="77"), "REFERENCE"),
+        (said(1, "RJCT"), "STATUS"),
+        (said(1, booked_at=NOON + dt.timedelta(days=4)), "TIMING"),
+    ],
+)
+def test_answers__what_does_not_fit_is_a_break(tmp_path: Path, row: Any, kind: str) -> None:
+    with switch.open(home_of(tmp_path / "h", 1)) as engine:
+        take(engine, tmp_path / "h", row)
+        assert breaks_of(engine) == [(kind, transfer(1))]
+        late = "CREDITED" if kind == "TIMING" else "UNAPPLIED"
+        assert states_of(engine) == {1: late}
+    assert switch.verify(tmp_path / "h")
+
+
+def test_answers__unknown_ids_and_second_answers_are_breaks(tmp_path: Path) -> None:
+    strange = [
+        "20261125-000001-0000000002",
+        "20261124-000001-0000000001",
+        "x",
+        "20261125-000009-0000000001",
+    ]
+    with switch.open(home_of(tmp_path / "h", 1)) as engine:
+        rows = [said(1, transfer_id=name, creditor_account="9", amount=9) for name in strange]
+        again = said(1, booked_at=NOON + dt.timedelta(hours=1))
+        take(engine, tmp_path / "h", said(1), again, *rows)
+        found = [("MISSING", name) for name in sorted(strange)]
+        assert breaks_of(engine) == [("DUPLICATE", transfer(1)), *found]
+        assert states_of(engine) == {1: "CREDITED"}
+    assert switch.verify(tmp_path / "h")
+
+
+def test_answers__an_answer_of_another_receiver_claims_nothing(tmp_path: Path) -> None:
+    with switch.open(home_of(tmp_path / "h", 1)) as engine:
+        take(engine, tmp_path / "h", said(1, participant=TREASURY))
+        assert states_of(engine) == {1: "UNAPPLIED"}
+    assert switch.verify(tmp_path / "h")
+
+
+def test_answers__one_row_answers_for_a_whole_clearing_file(tmp_path: Path) -> None:
+    """Lines 1, 4, 7 and 10 went to SMALL_BANK. It refuses 4 and credits all others."""
+    head = transfer(1)[:15]
+    sum_ = sum(1_000_000 + n for n in (1, 7, 10))
+    whole = said(1, transfer_id=head, creditor_account=None, amount=sum_)
+    with switch.open(home_of(tmp_path / "h")) as engine:
+        take(engine, tmp_path / "h", whole)
+        assert states_of(engine)[1] == "UNAPPLIED", "the sum is that of all but line 4"
+        assert ("TOTAL_DRIFT", None) in breaks_of(engine)
+        take(engine, tmp_path / "h", said(4, "RJCT"))
+        found = states_of(engine)
+        assert [found[n] for n in (1, 4, 7, 10)] == ["CREDITED", "UNAPPLIED", *["CREDITED"] * 2]
+        assert found[2] == "UNAPPLIED"
+        assert ("TOTAL_DRIFT", None) not in breaks_of(engine)
+    assert switch.verify(tmp_path / "h")
+
+
+# --- refusals before the cycle settles --------------------------------
+
+
+def test_answers__a_refusal_in_time_leaves_the_cycle(tmp_path: Path) -> None:
+    """Line 1 between institutions, 8 by the wallet of its payer, 12 on-us; and the same lines may
+    be paid again."""
+    with switch.open(home_of(tmp_path / "h", settings=CALENDAR)) as engine:
+        before = books(engine)
+        answer = take(
+            engine, tmp_path / "h", *(said(n, "RJCT") for n in (1, 8, 12)), at="2026-11-25"
+        )
+        assert answer["moved"]["refused"] == {"count": 3, "sum": "3000021"}
+        assert [states_of(engine)[n] for n in (1, 8, 12)] == ["REFUSED"] * 3
+        assert breaks_of(engine) == []
+        assert books(engine)["S.RESERVE[000001]"] == before["S.RESERVE[000001]"] - 1_000_001
+        assert switch_verify(engine)
+        again = [line(1), line(8, debtor_account=BANK_ACCOUNT), line(2)]
+        batch = run(engine, again, "B")
+        assert batch.status["reason"].to_pylist() == [None, None, "AM05"]
+        [settled] = engine.settle()
+        assert settled["state"] == "SETTLED"
+        assert engine.home.balances()["S.RESERVE[000001]"] == 0
+    assert switch.verify(tmp_path / "h")
+
+
+def test_answers__a_refusal_changes_the_request_of_a_closed_cycle(tmp_path: Path) -> None:
+    import json
+
+    with switch.open(home_of(tmp_path / "h", settings=CALENDAR)) as engine:
+        engine.settle(close_only=True)
+        copy = tmp_path / "h" / "out" / "cycles" / "20261125-1" / "settlement.json"
+        before = int(json.loads(copy.read_bytes())["sum"])
+        take(engine, tmp_path / "h", said(1, "RJCT"), at="2026-11-25")
+        take(engine, tmp_path / "h", said(7, "RJCT"), at="2026-11-25")
+        assert int(json.loads(copy.read_bytes())["sum"]) == before - 2_000_008
+        assert switch_verify(engine)
+        engine.settle()
+        take(engine, tmp_path / "h", said(10, "RJCT"), at="2026-11-25")
+        assert states_of(engine)[10] == "UNAPPLIED"
+        assert ("STATUS", transfer(10)) in breaks_of(engine)
+    assert switch.verify(tmp_path / "h")
+
+
+def test_answers__a_refusal_in_time_counts_whatever_else_is_said(tmp_path: Path) -> None:
+    ends = []
+    for name, order in (("a", (0, 1)), ("b", (1, 0))):
+        rows = [said(1), said(1, "RJCT")]
+        with switch.open(home_of(tmp_path / name, 1, settings=CALENDAR)) as engine:
+            for i in order:
+                take(engine, tmp_path / name, rows[i], at="2026-11-25")
+            ends.append((states_of(engine), breaks_of(engine), books(engine)))
+        assert switch.verify(tmp_path / name)
+    assert ends[0] == ends[1]
+    assert ends[0][0] == {1: "REFUSED"}
+
+
+# --- returns --------------------------------
+
+
+def test_answers__a_return_comes_back_into_the_returns_account(tmp_path: Path) -> None:
+    """Line 1 from SMALL_BANK to the treasury; 12 is on-us at BANK, 8 from its wallet."""
+    with switch.open(home_of(tmp_path / "h")) as engine:
+        before = books(engine)
+        answer = engine.reconcile(write(tmp_path / "r", [back(1), back(8), back(12)]), at=LATER)
+        assert answer["cycle"] == "20261130-R000001"
+        assert [states_of(engine)[n] for n in (1, 8, 12)] == ["RETURNED"] * 3
+        after = books(engine)
+        assert after["T.RETURNS"] == 3_000_021
+        assert after["T.PAYABLE[000001]"] == before["T.PAYABLE[000001]"] - 3_000_021
+        assert after[f"S.TREASURY[{TREASURY}]"] == before[f"S.TREASURY[{TREASURY}]"] + 1_000_001
+        assert after[f"S.BANK[{SMALL_BANK}]"] == before[f"S.BANK[{SMALL_BANK}]"] - 1_000_001
+        assert f"B.CUSTOMER[{BANK}]" not in after
+        assert 0 == before[f"B.CUSTOMER[{BANK}]"] - 1_000_012
+        assert sum(after.values()) == sum(before.values()) == 0
+    assert switch.verify(tmp_path / "h")
+
+
+def test_answers__a_return_goes_through_the_next_cycle_of_the_calendar(tmp_path: Path) -> None:
+    with switch.open(home_of(tmp_path / "h", settings=CALENDAR)) as engine:
+        file = write(tmp_path / "r", [back(1)])
+        early = engine.reconcile(file, at="2026-11-25")
+        assert early["moved"]["returned"]["count"] == 0, "it has not settled yet"
+        engine.settle()
+        answer = engine.reconcile(file, at="2026-11-27T12:00:00")
+        assert (answer["moved"]["returned"]["count"], answer["cycle"]) == (1, "20261127-2")
+        with pytest.raises(UsageError, match="on its way"):
+            engine.write_back([("A", 1)])
+        assert engine.write_back()["number"] == 0
+        assert switch_verify(engine)
+        [settled] = engine.settle()
+        moved = {r["participant"]: (r["side"], r["amount"]) for r in settled["participants"]}
+        assert moved == {SMALL_BANK: ("debit", "1000001"), TREASURY: ("credit", "1000001")}
+        assert engine.write_back([("A", 1)])["sum"] == "1000001"
+    assert switch.verify(tmp_path / "h")
+
+
+def test_answers__a_bound_receiver_without_funds_returns_later(tmp_path: Path) -> None:
+    with switch.open(home_of(tmp_path / "h")) as engine:
+        poor = pa.table({"participant": [SMALL_BANK], "balance": [1_000_000]})
+        engine.change_directory(balances=poor)
+        file = write(tmp_path / "r", [back(1), back(3)])
+        answer = engine.reconcile(file, at=LATER)
+        assert answer["moved"]["returned"] == {"count": 1, "sum": "1000003"}
+        assert states_of(engine)[1] == "UNAPPLIED"
+        rich = pa.table({"participant": [SMALL_BANK], "balance": [1_000_001]})
+        engine.change_directory(balances=rich)
+        assert engine.reconcile(at=LATER)["moved"]["returned"] == {"count": 1, "sum": "1000001"}
+    assert switch.verify(tmp_path / "h")
+
+
+def test_answers__what_came_back_is_written_back_or_paid_once_more(tmp_path: Path) -> None:
+    with switch.open(home_of(tmp_path / "h")) as engine:
+        engine.reconcile(write(tmp_path / "r", [back(1), back(2), back(3)]), at=LATER)
+        expense = books(engine)["T.EXPENSE[PENS]"]
+        assert engine.write_back([("A", 1)], at=LATER)["count"] == 1
+        assert books(engine)["T.EXPENSE[PENS]"] == expense + 1_000_001
+        assert engine.reissue([("A", 2)], at=LATER)["count"] == 1
+        assert books(engine)["T.RETURNS"] == 1_000_003
+        for again in ([("A", 1)], [("A", 2)], [("A", 4)]):
+            with pytest.raises(UsageError, match=r"not on T\.RETURNS"):
+                engine.reissue(again)
+        batch = run(engine, [line(n) for n in (1, 2, 3, 2)], "B")
+        assert batch.status["reason"].to_pylist() == ["AM05", None, "AM05", "AM05"]
+        assert switch_verify(engine)
+        assert engine.write_back(at=LATER) == {
+            "number": 4, "step": "P10", "count": 1, "sum": "1000003"
+        }  # fmt: skip
+    assert switch.verify(tmp_path / "h")
+
+
+# --- the set of records alone --------------------------------
+
+
+def everything(settled: bool) -> list[dict[str, Any]]:
+    """Answers of every sort to 30 lines, some of them contradictory, and some about none."""
+    later = NOON + dt.timedelta(days=3)
+    rows = [said(n) for n in range(1, 16)]
+    rows += [said(n, "RJCT") for n in range(15, 20)]
+    rows += [said(20, amount=1), said(20), said(21, amount=2), said(22, creditor_account="1")]
+    rows += [said(23, booked_at=later), said(24), said(24, booked_at=later)]
+    rows += [said(1, transfer_id="nobody's"), said(1, transfer_id=transfer(31)), said(14, "RJCT")]
+    rows += [said(25, participant="970009"), said(26, reason="MS03"), said(26)]
+    mine = [n for n in range(1, 31) if n % 3 == 2 and n not in (14, 17, 20)]
+    whole = sum(1_000_000 + n for n in mine)
+    rows += [said(2, transfer_id=transfer(1)[:15], amount=whole, creditor_account=None)]
+    if settled:
+        rows += [back(n) for n in (3, 15, 27, 28)] + [
+            back(28, return_id="again"),
+            back(29, amount=3),
+        ]
+        rows += [back(30, transfer_id="lost")]
+    return rows
+
+
+def feed(path: Path, settings: Settings | None, seed: int | None) -> Any:
+    """What a home holds after all answers: in one go, or shuffled, cut in pieces, some twice."""
+    home = home_of(path / "h", 30, settings)
+    rows = everything(settings is None)
+    with switch.open(home) as engine:
+        parts = [rows]
+        if seed is not None:
+            luck = random.Random(seed)
+            rows = rows + luck.sample(rows, len(rows) // 2)
+            luck.shuffle(rows)
+            cut = sorted(luck.sample(range(1, len(rows)), 6))
+            parts = [rows[a:b] for a, b in zip([0, *cut], [*cut, len(rows)], strict=True)]
+        for number, part in enumerate(parts):
+            files = []
+            for kind in ("creditor_account", "return_id"):
+                mine = [row for row in part if kind in row]
+                if mine:
+                    files.append(write(path / f"{number}-{kind}.parquet", mine))
+            at = LATER if settings is None else "2026-11-25"
+            if files and (seed is None or number % 2):
+                engine.reconcile(*files, at=at)
+            for file in files:
+                engine.reconcile(file, at=at)
+        assert switch_verify(engine)
+        if settings is not None:
+            engine.settle()
+        engine.reconcile(at=LATER)
+        table = answers.open_breaks(engine.home, answers.folders(engine.home))
+        bits = {
+            (r["benefit"], r["period"]): switch.engine.paid.read(
+                engine.home.path / r["path"]
+            ).tobytes()
+            for r in engine.home.rows("SELECT * FROM paid WHERE origin = 'cleared'")
+        }
+        positions = [tuple(r) for r in engine.home.rows("SELECT * FROM positions WHERE net != 0")]
+        kept = [p[1:] if "-R" in p[0] else p for p in positions]
+        balances = {n: s for n, s in books(engine).items() if "CLEARING" not in n}
+        result = states_of(engine), table.to_pylist(), balances, bits, sorted(map(str, kept))
+    assert switch.verify(home)
+    return result
+
+
+@pytest.mark.parametrize("settings", [None, CALENDAR], ids=["at once", "calendar"])
+def test_answers__neither_order_nor_cut_nor_repetition_shows(
+    tmp_path: Path, settings: Settings | None
+) -> None:
+    (tmp_path / "whole").mkdir()
+    whole = feed(tmp_path / "whole", settings, None)
+    kinds = {"AMOUNT", "REFERENCE", "DUPLICATE", "MISSING"}
+    assert kinds <= {row["class"] for row in whole[1]}
+    for seed in range(4):
+        (tmp_path / str(seed)).mkdir()
+        found = feed(tmp_path / str(seed), settings, seed)
+        if settings is None:
+            # Each return is booked when it comes: several cycles in place of one.
+            found, expected = found[:4], whole[:4]
+        else:
+            expected = whole
+        assert found == expected, seed
+
+
+def test_answers__a_file_that_brings_nothing_new_changes_no_byte(tmp_path: Path) -> None:
+    home = home_of(tmp_path / "h")
+    file = write(tmp_path / "a", everything(False))
+    with switch.open(home) as engine:
+        assert engine.reconcile(file, at=LATER)["number"] == 1
+        before = tree_digest(home)
+        answer = engine.reconcile(file, file, at=LATER)
+        assert answer["number"] == 0
+        assert answer["new"] == {"confirmations": 0, "returns": 0, "statement": 0}
+    assert tree_digest(home) == before
+
+
+# --- files --------------------------------
+
+
+def test_answers__come_in_any_form(tmp_path: Path) -> None:
+    table = pa.Table.from_pylist([said(n) for n in range(1, 13)], CONFIRMATIONS)
+    texts = table.set_column(
+        6, "booked_at", pa.array(["2026-11-25T19:00:00+07:00"] * 6 + ["2026-11-25T12:00:00"] * 6)
+    )
+    pq.write_table(table.slice(0, 4), tmp_path / "a")
+    with pa.ipc.new_file(str(tmp_path / "b"), table.schema) as writer:
+        writer.write_table(table.slice(4, 4))
+    pa.csv.write_csv(texts.slice(3), tmp_path / "c")
+    with switch.open(home_of(tmp_path / "h")) as engine:
+        answer = engine.reconcile(*(tmp_path / name for name in "abc"), at=LATER)
+        assert answer["new"]["confirmations"] == 12
+        assert answer["read"]["confirmations"] == 17
+        assert answer["states"]["CREDITED"] == 12
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"status": "DONE"}, "VALUE_UNKNOWN"),
+        ({"amount": str(2**56)}, "AMOUNT_RANGE"),
+        ({"booked_at": "yesterday"}, "TIME_INVALID"),
+        ({"booked_at": "1066-10-14T09:00:00Z"}, "TIME_INVALID"),
+        ({"booked_at": "2026-11-25"}, "TIME_INVALID"),
+        ({"amount": "1.5"}, "AMOUNT_FORMAT"),
+        ({"transfer_id": "é" * 4000}, None),
+    ],
+)
+def test_answers__a_file_that_cannot_be_read_is_refused_whole(
+    tmp_path: Path, changes: Any, rule: str | None
+) -> None:
+    row = {name: str(value or "") for name, value in said(1).items()}
+    rows = [row | {"booked_at": "2026-11-25T12:00:00Z"}] * 2
+    pa.csv.write_csv(pa.Table.from_pylist([rows[0], rows[1] | changes]), tmp_path / "a")
+    with switch.open(home_of(tmp_path / "h", 1)) as engine:
+        before = tree_digest(tmp_path / "h")
+        if rule is None:
+            assert engine.reconcile(tmp_path / "a", at=LATER)["number"] == 1
+        else:
+            with pytest.raises(InputRefused, match=rule) as refused:
+                engine.reconcile(tmp_path / "a", at=LATER)
+            assert refused.value.row == 2
+            assert tree_digest(tmp_path / "h") == before
+    assert switch.verify(tmp_path / "h")
+
+
+def test_answers__a_file_of_no_kind_is_refused(tmp_path: Path) -> None:
+    pa.csv.write_csv(pa.table({"a": ["1"]}), tmp_path / "a")
+    with switch.open(home_of(tmp_path / "h", 1)) as engine:
+        with pytest.raises(InputRefused, match="KIND_UNKNOWN"):
+            engine.reconcile(tmp_path / "a")
+        with pytest.raises(InputRefused, match="HEADER_MISMATCH"):
+            engine.reconcile(tmp_path / "a", kind="returns")
+
+
+def test_answers__texts_have_keys_of_their_own() -> None:
+    texts = ["", "a", "a" * 7, "a" * 8, "a" * 9, "b" + "a" * 8, "a" * 40, "0", "00", None]
+    column = pa.array(["x", *texts])[1:]
+    keys = text_keys(column, 5)[:9]
+    assert len(np.unique(keys)) == 9
+    assert (text_keys(pa.array(texts), 5)[:9] == keys).all()
+    assert (text_keys(column, 6)[:9] != keys).all()
+
+
+# --- statements and rules --------------------------------
+
+
+STATEMENT = {
+    "account": pa.string(),
+    "entry_id": pa.string(),
+    "transfer_id": pa.string(),
+    "end_to_end_id": pa.string(),
+    "amount": pa.int64(),
+    "side": pa.string(),
+    "booked_on": pa.date32(),
+}
+
+
+def test_answers__the_statement_is_held_against_what_was_asked(tmp_path: Path) -> None:
+    home = home_of(tmp_path / "h", 4)
+    entry = {"end_to_end_id": "20261125-000001", "booked_on": dt.date(2026, 11, 25)}
+    with switch.open(home) as engine:
+        request = (tmp_path / "h" / "batches" / "000001" / "settlement.json").read_bytes()
+        import json
+
+        rows = [
+            {
+                "account": r["account"],
+                "entry_id": f"E{n}",
+                "amount": int(r["amount"]) + (n == 0),
+                "side": "C" if r["side"] == "credit" else "D",
+                **entry,
+            }
+            for n, r in enumerate(json.loads(request)["participants"])
+        ]
+        rows.append(
+            {
+                "account": "T.RETURNS",
+                "entry_id": "X",
+                "transfer_id": transfer(1),
+                "amount": 1_000_001,
+                "side": "C",
+                "booked_on": dt.date(2026, 11, 27),
+            }
+        )
+        pq.write_table(pa.Table.from_pylist(rows, pa.schema(STATEMENT)), tmp_path / "s")
+        engine.reconcile(
+            tmp_path / "s", write(tmp_path / "a", [said(n) for n in (2, 3, 4)]), at=LATER
+        )
+        table = answers.open_breaks(engine.home, answers.folders(engine.home))
+        found = list(zip(table["set"].to_pylist(), table["class"].to_pylist(), strict=True))
+        assert sorted(found) == [
+            ("confirmations", "MISSING"), ("settlement", "AMOUNT"), ("treasury", "MISSING")
+        ]  # fmt: skip
+        engine.reconcile(write(tmp_path / "r", [back(1)]), at=LATER)
+        table = answers.open_breaks(engine.home, answers.folders(engine.home))
+        kept = table.filter(pa.array([s == "treasury" for s in table["set"].to_pylist()]))
+        assert len(kept) == 0
+    assert switch.verify(home)
+
+
+def test_answers__rules_stay_in_force(tmp_path: Path) -> None:
+    from importlib.resources import files
+
+    text = files("switch").joinpath("data", "reconciliation.toml").read_text("utf-8")
+    (tmp_path / "r.toml").write_text(
+        text.replace("deadline_days = 1", "deadline_days = 9"), "utf-8"
+    )
+    with switch.open(home_of(tmp_path / "h", 2)) as engine:
+        take(engine, tmp_path / "h", said(1))
+        assert breaks_of(engine) == [("MISSING", transfer(2))]
+        ruled = engine.reconcile(rules=read_rules(tmp_path / "r.toml"), at=LATER)
+        assert (ruled["number"], ruled["events"]) == (2, {"closed": 1})
+        assert engine.reconcile(at="2026-12-01")["breaks"] == {}
+        assert states_of(engine)[2] == "SETTLED"
+        assert engine.reconcile(at="2026-12-20")["breaks"] == {"MISSING": 1}
+    assert switch.verify(tmp_path / "h")
+
+
+# --- commands --------------------------------
+
+
+def test_command__takes_answers_in_and_disposes_of_returns(tmp_path: Path) -> None:
+    home = home_of(tmp_path / "h", 3)
+    file = write(tmp_path / "a.parquet", [said(1)])
+    back_file = write(tmp_path / "b.parquet", [back(2), back(3)])
+    told = command("reconcile", home, file, back_file, "--at", LATER)
+    assert told.code == 0, told.err
+    assert "answers 1" in told.out
+    assert "2 lines returned" in told.out
+    assert command("reconcile", home, file, "--at", LATER, "--json").document["number"] == 0
+    assert command("reconcile", home, tmp_path / "none").code == 3
+    assert command("dispose", home).code == 2
+    assert command("dispose", home, "nonsense", "--reissue").code == 2
+    assert "1 lines" in command("dispose", home, "A:2", "--write-back").out
+    assert command("dispose", home, "--reissue", "--json").document["count"] == 1
+    assert command("verify", home).code == 0
+
+
+def switch_verify(engine: Engine) -> bool:
+    """Prove a home that is open."""
+    from switch.proof import Verifier
+
+    faults = [check for check in Verifier(engine.home).checks() if check.fault]
+    assert faults == []
+    return True
+
+
+# --- status ---------------------------------------------------------------------------------
+
+
+def told(engine: Engine, number: int, batch: str = "A") -> list[tuple[str, str, str | None]]:
+    states = timeline.line(engine.home, batch, number)["states"]
+    return [(state["state"], state["status"], state["reason"]) for state in states]
+
+
+def test_status__tells_what_was_answered_and_decided(tmp_path: Path) -> None:
+    with switch.open(home_of(tmp_path / "h")) as engine:
+        rows = [said(3), said(4, "RJCT"), said(5, amount=4)]
+        engine.reconcile(
+            write(tmp_path / "a", rows), write(tmp_path / "b", [back(1), back(2)]), at=LATER
+        )
+        engine.write_back([("A", 1)], at=LATER)
+        engine.reissue([("A", 2)], at=LATER)
+        settled = ("SETTLED", "ACSC", None)
+        returned = ("RETURNED", "RTRN", "AC04")
+        late = ("SETTLED", "ACSC", "AC04")
+        unapplied = ("UNAPPLIED", "ACSC", None)
+        assert told(engine, 1) == [settled, returned, ("WRITTEN_BACK", "RTRN", None)]
+        assert told(engine, 2) == [settled, returned, ("REISSUED", "RTRN", None)]
+        assert told(engine, 3) == [settled, ("CREDITED", "ACCC", None)]
+        assert told(engine, 4) == [settled, late, unapplied]
+        assert told(engine, 5) == [settled, settled, unapplied]
+        assert told(engine, 6) == [settled, unapplied]
+        line_4 = timeline.line(engine.home, "A", 4)
+        assert [b["class"] for b in line_4["breaks"]] == ["STATUS"]
+        assert line_4["states"][1]["at"] == "2026-11-25T12:00:00+00:00"
+        assert line_4["states"][1]["file"] == "answers/000001"
+        run(engine, [line(2)], "B")
+        text = timeline.line(engine.home, "A", 2)["states"][2]["text"]
+        assert text.endswith("one more line: it is B:1.")
+        assert timeline.line(engine.home, "B", 1)["reissue_of"] == {"batch_id": "A", "line_no": 2}
+        mine = timeline.person(engine.home, "001000000002")["lines"]
+        assert [(row["batch_id"], len(row["states"])) for row in mine] == [("A", 3), ("B", 2)]
+    now = command("status", tmp_path / "h", "--batch", "A", "--json").document["answered"]
+    assert now == {
+        "as_of": LATER,
+        "lines": {
+            "UNAPPLIED": {"count": 9, "sum": 9_000_072},
+            "CREDITED": {"count": 1, "sum": 1_000_003},
+            "RETURNED": {"count": 2, "sum": 2_000_003},
+        },
+    }
+    assert "Sent lines on 2026-11-30" in command("status", tmp_path / "h", "--batch", "A").out
+    shown = command("status", tmp_path / "h", "--line", "A:4").out
+    assert "break STATUS (transfer-id): critical, 3-7 days, operations" in shown
+    assert "re-issue of A:2" in command("status", tmp_path / "h", "--line", "B:1").out
+
+
+def test_status__tells_of_a_refusal_in_time(tmp_path: Path) -> None:
+    with switch.open(home_of(tmp_path / "h", settings=CALENDAR)) as engine:
+        take(engine, tmp_path / "h", said(1, "RJCT"), said(3), at="2026-11-25")
+        engine.settle()
+        assert told(engine, 1) == [("CLEARED", "ACSP", None), ("REFUSED", "RJCT", "AC04")]
+        found = [("CLEARED", "ACSP", None), ("SETTLED", "ACSC", None)]
+        assert told(engine, 3) == [*found, ("CREDITED", "ACCC", None)]
+
+
+def test_status__an_answer_to_a_whole_file_credits_its_lines(tmp_path: Path) -> None:
+    with switch.open(home_of(tmp_path / "h", 3)) as engine:
+        whole = said(3, transfer_id=transfer(3)[:15], creditor_account=None)
+        take(engine, tmp_path / "h", whole)
+        assert told(engine, 3) == [("SETTLED", "ACSC", None), ("CREDITED", "ACCC", None)]
