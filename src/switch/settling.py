@@ -324,8 +324,9 @@ def _recast(
 
 
 def require_abortable(home: Home, cycle: str, why: str) -> None:
-    """Nothing but cleared lines stands in the cycle, and there is a reason."""
-    if not recasting.is_possible(home, cycle):
+    """There is a reason, and nothing but cleared lines stands in the cycle, if it has not ended."""
+    is_pending = home.rows(f"SELECT 1 FROM cycles WHERE cycle = ? AND {PENDING}", cycle)
+    if is_pending and not recasting.is_possible(home, cycle):
         raise UsageError(f"cycle {cycle} has refusals or returns: it can settle alone")
     if not why.strip() or len(why) > WHY_MAX or not why.isprintable():
         raise UsageError(f"a cycle is aborted for a reason of 1 to {WHY_MAX} printable characters")
