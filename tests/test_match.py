@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from switch._match import Lines, subset_sums
+from switch._match import CROWDED, Lines, subset_sums
 from switch.schema import NO_ROW
 
 
@@ -68,7 +68,7 @@ def test_match__lines_find_an_id_where_a_dict_finds_it(left: list[str], right: l
     def of(texts: list[str]) -> tuple[Any, ...]:
         count = len(texts)
         zeros = np.zeros(count + 1, np.int32), np.empty(0, np.uint8)
-        return *buffers(texts), *zeros, np.ones(count, np.int64), np.zeros(count, np.int32)
+        return *buffers(texts), *zeros, np.ones(count, np.int64), np.zeros(count, np.int64)
 
     lines = Lines(len(left), 7)
     first = np.empty(len(left), np.uint32)
@@ -79,7 +79,10 @@ def test_match__lines_find_an_id_where_a_dict_finds_it(left: list[str], right: l
     for row, text in enumerate(left):
         assert first[row] == (known.setdefault(text, row) if text else NO_ROW)
     clean, ousted = np.empty(len(right), np.uint8), np.empty(len(right), np.uint32)
-    lines.answer(*of(right), np.ones(len(right), np.uint8), 0, 0, 0, clean, ousted)
+    claim = np.full(len(left), NO_ROW, np.uint32)
+    again = first[first != np.arange(len(left))]
+    claim[again[again != NO_ROW]] = CROWDED
+    lines.answer(*of(right), np.ones(len(right), np.uint8), 0, 0, 0, claim, clean, ousted)
     for row, text in enumerate(right):
         alone = left.count(text) == 1 and text not in right[:row] and text != ""
         assert clean[row] == alone
