@@ -28,8 +28,17 @@ cdef enum:
     ITEMS_MAX = 64
     ITEM_BITS = 56          # 64 items below 2**56 sum to less than 2**62
 
-cdef int64_t DAY_US = 86400000000
-cdef uint64_t ZEROS = 0x3030303030303030    # eight digits
+cdef extern from *:
+    """
+    #define SW_DAY_US 86400000000LL
+    #define SW_ZEROS 0x3030303030303030ULL
+    static const unsigned long long SW_POWERS[8] = {
+        1, 10, 100, 1000, 10000, 100000, 1000000, 10000000
+    };
+    """
+    const int64_t DAY_US "SW_DAY_US"
+    const uint64_t ZEROS "SW_ZEROS"             # eight digits
+    const uint64_t *POWERS "SW_POWERS"
 
 CROWDED = <uint32_t> CROWD
 """Claim of a line about which more is to be said than "matched"."""
@@ -137,17 +146,20 @@ cdef inline uint64_t account_word(
     """Up to 17 digits exactly, as account words are; another text as 63 bits of keyed hash, marked
     REFERENCE."""
     cdef bint fine = length <= PACKED_DIGITS_MAX
-    cdef uint64_t word, value = 0
-    cdef Py_ssize_t at = 0
-    while fine and at < length:
-        if at + 8 <= length:
-            memcpy(&word, text + at, 8)
-            value = value * 100000000 + eight(word, &fine)
-            at += 8
+    cdef uint64_t word = ZEROS, value = 0
+    cdef Py_ssize_t at = 0, rest = length % 8
+    while fine and at + 8 <= length:
+        memcpy(&word, text + at, 8)
+        value = value * 100000000 + eight(word, &fine)
+        at += 8
+    if fine and rest:
+        # The last few behind zeros: with what stands before them, or copied where that is little.
+        if at:
+            memcpy(&word, text + length - 8, 8)
+            word = (word >> (8 * (8 - rest)) << (8 * (8 - rest))) | ZEROS >> (8 * rest)
         else:
-            fine = text[at] >= 48 and text[at] <= 57
-            value = value * 10 + (text[at] - 48)
-            at += 1
+            memcpy(<uint8_t *> &word + 8 - rest, text, rest)
+        value = value * POWERS[rest] + eight(word, &fine)
     if fine:
         return value | <uint64_t> length << 57
     return REFERENCE | hash_text(text, length, secret)

@@ -220,13 +220,20 @@ def _of(source: Any, names: dict[str, str], fixed: dict[str, Any]) -> Records:
         held = _held(names, metadata.schema.to_arrow_schema().names, fixed, str(source))
         few = [names.get(name, name) for name in _FEW if names.get(name, name) in held.values()]
 
+        idle: list[Any] = []
+
         def read(group: int, wanted: Iterable[str]) -> Any:
-            # Each call has a reader of its own, for several threads read.
-            file = pq.ParquetFile(
-                source, metadata=metadata, pre_buffer=False, read_dictionary=few
-            )
+            # Several threads read, each with a reader of its own.
+            try:
+                file = idle.pop()
+            except IndexError:
+                file = pq.ParquetFile(
+                    source, metadata=metadata, pre_buffer=False, read_dictionary=few
+                )
             columns = [held[name] for name in _with_side(wanted) if name in held]
-            return file.read_row_group(group, columns=columns, use_threads=False)
+            table = file.read_row_group(group, columns=columns, use_threads=False)
+            idle.append(file)
+            return table
 
         groups = range(metadata.num_row_groups)
         return Records(
