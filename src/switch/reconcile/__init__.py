@@ -94,7 +94,8 @@ def reconcile(
     sets: by name. "returns" need not answer a line and explain one that nobody confirmed; any other
     set ("confirmations", a statement that names transfers) has to have every line. totals: what was
     declared, dong by participant, to compare with the sums of the lines. as_of: the day on which
-    deadlines and ages are looked at. threads: of those that read, none of which shows. Raises InputRefused for an amount beyond 2^56.
+    deadlines and ages are looked at. threads: how many read; the outcome does not depend on it.
+    Raises InputRefused for an amount beyond 2^56.
     """
     rules = rules or default_rules()
     today = (as_of - datetime.date(1970, 1, 1)).days

@@ -42,7 +42,7 @@ class Side:
         order, repeats = _ordered(table)
         self.repeats = rows[order[repeats]]
         order = order[~repeats]
-        self.table = table.take(pa.array(order))
+        self.table = _picked(table, order)
         self.rows = rows[order]
         count = len(order)
         self.amount: NDArray[np.int64] = self.table["amount"].to_numpy()
@@ -140,7 +140,7 @@ class Expected:
         known, table = self._at_hand
         if not np.isin(rows, known, assume_unique=True).all():
             known, table = self._at_hand = rows, self._spelled(rows)
-        return table.take(pa.array(np.searchsorted(known, rows)))
+        return _picked(table, np.searchsorted(known, rows))
 
     def _spelled(self, rows: NDArray[np.int64]) -> Any:
         """The lines of these rows, of which nearly all have their texts in the table of lines: the
@@ -156,7 +156,7 @@ class Expected:
         }
         some, rest = rows[known == 1], rows[known == 0]
         table = pa.concat_tables([self.records.take(some, told), self.records.take(rest)])
-        return table.take(pa.array(np.argsort(np.concatenate([some, rest]))))
+        return _picked(table, np.argsort(np.concatenate([some, rest])))
 
     def _certify(
         self, answers: Records, verdict: NDArray[np.uint8], state: NDArray[np.uint8]
@@ -184,7 +184,7 @@ class Expected:
         again = np.sort(np.concatenate([np.empty(0, np.int64), *late]))
         whole = np.concatenate([again, *rows])
         order = np.argsort(whole)
-        table = pa.concat_tables([answers.take(again), *tables]).take(pa.array(order))
+        table = _picked(pa.concat_tables([answers.take(again), *tables]), order)
         return whole[order], in_bounds(table)
 
     def _leave_out(self, found: Any, state: NDArray[np.uint8]) -> None:
@@ -253,6 +253,12 @@ def _texts(column: Any, rows: int) -> tuple[Any, Any]:
     if column.null_count:
         column = pc.fill_null(column, "")
     return text_buffers(column)
+
+
+def _picked(table: Any, rows: NDArray[np.int64]) -> Any:
+    """These rows of a table in one piece; the table where they are all of it, in order."""
+    in_place = len(rows) == len(table) and bool((rows == np.arange(len(rows))).all())
+    return (table if in_place else table.take(pa.array(rows))).combine_chunks()
 
 
 def _ordered(table: Any) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
