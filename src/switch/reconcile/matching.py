@@ -164,13 +164,13 @@ class Expected:
         """Certify what is plain; (rows, records) of the other answers, in order of row."""
         row = 0
         rows, tables, late = [], [RECORD.empty_table()], []
-        bounds = self.rules.days, self.rules.refusal_days
+        days, refusal_days = self.rules.days, self.rules.refusal_days
         claim = np.full(len(self.records), NO_ROW, np.uint32)
         claim[self._crowded] = CROWDED
         for chunk, (columns, plain) in answers.chunks(RECORD.names, _with_columns, self.threads):
             clean = np.empty(len(plain), np.uint8)
             ousted = np.empty(len(plain), np.uint32)
-            self._lines.answer(*columns, plain, row, *bounds, claim, clean, ousted)
+            self._lines.answer(*columns, plain, row, days, refusal_days, claim, clean, ousted)
             # MATCHED is 1. What was ousted stands in this chunk, or has to be read once more.
             verdict[row : row + len(clean)] = clean
             ousted = ousted[ousted != NO_ROW].astype(np.int64)
@@ -235,9 +235,10 @@ def _coded(column: Any, codes: dict[str, int], rows: int) -> NDArray[np.uint8]:
         return np.ones(rows, np.uint8)
     if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()
-    code = np.array([*(codes.get(word, 0) for word in column.dictionary.to_pylist()), 1], np.uint8)
     # A null is -1, the place of the last.
-    return code[np.asarray(pc.fill_null(column.indices, -1))]
+    code = np.array([*(codes.get(word, 0) for word in column.dictionary.to_pylist()), 1], np.uint8)
+    coded: NDArray[np.uint8] = code[np.asarray(pc.fill_null(column.indices, -1))]
+    return coded
 
 
 def _strings(offsets: NDArray[np.int32], data: NDArray[np.uint8]) -> Any:
