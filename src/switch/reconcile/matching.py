@@ -211,7 +211,10 @@ _SHARED = ("end_to_end_id", "account")
 """Columns by which passes beside that of the transfer id find each other."""
 
 
-def _kernel_columns(chunk: Chunk) -> tuple[tuple[Any, Any, Any, Any, Any, Any], Any]:
+_Kernel = tuple[tuple[Any, Any, Any, Any, Any, Any], NDArray[np.uint8]]
+
+
+def _kernel_columns(chunk: Chunk) -> _Kernel:
     """((offsets and data of ids, the same of accounts, amount, at), plain) for the kernel."""
     amount, at = (
         np.ascontiguousarray(chunk[name].to_numpy(zero_copy_only=False), np.int64)
@@ -225,7 +228,7 @@ def _kernel_columns(chunk: Chunk) -> tuple[tuple[Any, Any, Any, Any, Any, Any], 
     return (*ids, *accounts, amount, at), plain
 
 
-def _with_columns(chunk: Chunk) -> tuple[Chunk, Any]:
+def _with_columns(chunk: Chunk) -> tuple[Chunk, _Kernel]:
     return chunk, _kernel_columns(chunk)
 
 
