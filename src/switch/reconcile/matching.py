@@ -224,7 +224,7 @@ def _kernel_columns(chunk: Chunk) -> _Kernel:
     ids, accounts = (_texts(chunk.get(name), rows) for name in ("transfer_id", "account"))
     plain = _coded(chunk.get("status"), {"ACCC": 1, "RJCT": 2}, rows)
     if "currency" in chunk:
-        plain *= _coded(chunk["currency"], {"VND": 1}, rows)
+        plain = plain * _coded(chunk["currency"], {"VND": 1}, rows)
     return (*ids, *accounts, amount, at), plain
 
 
@@ -238,10 +238,8 @@ def _coded(column: Any, codes: dict[str, int], rows: int) -> NDArray[np.uint8]:
         return np.ones(rows, np.uint8)
     if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()
-    # A null is -1, the place of the last.
-    code = np.array([*(codes.get(word, 0) for word in column.dictionary.to_pylist()), 1], np.uint8)
-    coded: NDArray[np.uint8] = code[np.asarray(pc.fill_null(column.indices, -1))]
-    return coded
+    words = pa.array([codes.get(word, 0) for word in column.dictionary.to_pylist()], pa.uint8())
+    return np.asarray(pc.fill_null(words.take(column.indices), 1))
 
 
 def _strings(offsets: NDArray[np.int32], data: NDArray[np.uint8]) -> Any:

@@ -300,6 +300,13 @@ def _with_side(wanted: Iterable[str]) -> list[str]:
     return [*names, "side"] if "amount" in names else names
 
 
+def _everywhere(value: Any, rows: int) -> Any:
+    """A column of one value; of a text its one word is held."""
+    if not pa.types.is_string(value.type):
+        return pa.repeat(value, rows)
+    return pa.DictionaryArray.from_arrays(np.zeros(rows, np.int32), pa.repeat(value, 1))
+
+
 def _chunk(
     read: Callable[[Iterable[str]], Any],
     rows: int,
@@ -312,8 +319,7 @@ def _chunk(
     out: Chunk = {}
     for name in wanted:
         if name in fixed:
-            kind = RECORD.field(name).type
-            out[name] = pa.repeat(pa.scalar(fixed[name], kind), rows)
+            out[name] = _everywhere(pa.scalar(fixed[name], RECORD.field(name).type), rows)
         elif name in names:
             column = table[names[name]]
             out[name] = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
