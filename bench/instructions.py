@@ -25,7 +25,10 @@ from typing import Any
 LINES = 20_000
 TOLERANCE = 0.05
 RECORD = Path(__file__).with_name("instructions.json")
-KERNELS = ("names", "screen", "post", "transfer_ids", "outboxes", "hybrid", "delta", "shared")
+KERNELS = (
+    "names", "screen", "post", "transfer_ids", "outboxes", "hybrid", "delta", "shared", "expect",
+    "answer",
+)  # fmt: skip
 
 
 def kernels() -> dict[str, Callable[[], Any]]:
@@ -33,10 +36,10 @@ def kernels() -> dict[str, Callable[[], Any]]:
     import numpy as np
     import pyarrow as pa
 
-    from switch import _encode, _ledger, _screen, _table, _wire
+    from switch import _encode, _ledger, _match, _screen, _table, _wire
     from switch._names import name_keys
     from switch.columns import text_buffers
-    from switch.schema import MONTHS, NO_CODE
+    from switch.schema import MONTHS, NO_CODE, NO_ROW
 
     people = LINES
     number = np.arange(people, dtype=np.uint64)
@@ -133,6 +136,19 @@ def kernels() -> dict[str, Callable[[], Any]]:
     page = np.empty(16 * people + 4096, np.uint8)
     shares, adds = np.empty(people, np.int32), np.empty(people, np.int32)
     suffixes = np.empty(32 * people, np.uint8)
+
+    words = text_buffers(pa.array((number + np.uint64(10**11)).astype(str).tolist()))
+    records = (id_offsets, ids_out, *words, amount, np.zeros(people, np.int64))
+    first, claim = np.empty(people, np.uint32), np.empty(people, np.uint32)
+    expected = _match.Lines(people, 7)
+    expected.expect(*records, first)
+
+    def run_answer() -> None:
+        claim.fill(NO_ROW)
+        expected.answer(*records, living, 0, 0, 0, claim, none, first)
+        assert none.all()
+        none.fill(0)
+
     return {
         "names": lambda: name_keys(offsets, data, keys, None),
         "screen": run_screen,
@@ -142,6 +158,8 @@ def kernels() -> dict[str, Callable[[], Any]]:
         "hybrid": lambda: _encode.hybrid(codes_of, 6, page),
         "delta": lambda: _encode.delta(amount, page),
         "shared": lambda: _encode.shared(id_offsets, ids_out, shares, adds, suffixes),
+        "expect": lambda: _match.Lines(people, 7).expect(*records, first),
+        "answer": run_answer,
     }
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
+from collections import Counter
 from typing import Any
 
 import hypothesis.strategies as st
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from switch._match import Lines, subset_sums
+from switch._match import CROWDED, Lines, subset_sums
 from switch.schema import NO_ROW
 
 
@@ -57,32 +59,92 @@ IDS = st.one_of(
 )
 
 
-@settings(max_examples=200, deadline=None)
-@given(st.lists(IDS, max_size=30), st.lists(IDS, max_size=30))
-def test_match__lines_find_an_id_where_a_dict_finds_it(left: list[str], right: list[str]) -> None:
-    def buffers(texts: list[str]) -> tuple[Any, Any]:
-        data = [t.encode() for t in texts]
-        offsets = np.cumsum([0, *map(len, data)], dtype=np.int32)
-        return offsets, np.frombuffer(b"".join(data), np.uint8)
+def buffers(texts: list[str]) -> tuple[Any, Any]:
+    data = [t.encode() for t in texts]
+    offsets = np.cumsum([0, *map(len, data)], dtype=np.int32)
+    return offsets, np.frombuffer(b"".join(data), np.uint8)
 
-    def of(texts: list[str]) -> tuple[Any, ...]:
-        count = len(texts)
-        zeros = np.zeros(count + 1, np.int32), np.empty(0, np.uint8)
-        return *buffers(texts), *zeros, np.ones(count, np.int64), np.zeros(count, np.int32)
 
+def columns(texts: list[str], accounts: list[str] | None = None) -> tuple[Any, ...]:
+    count = len(texts)
+    words = buffers(accounts or [""] * count)
+    return *buffers(texts), *words, np.ones(count, np.int64), np.zeros(count, np.int64)
+
+
+def require_as_a_dict(left: list[str], right: list[str]) -> None:
+    """Lines of these ids, and answers to them, are found as a dict finds them."""
     lines = Lines(len(left), 7)
     first = np.empty(len(left), np.uint32)
     half = len(left) // 2
-    lines.expect(*of(left[:half]), first[:half])
-    lines.expect(*of(left[half:]), first[half:])
+    lines.expect(*columns(left[:half]), first[:half])
+    lines.expect(*columns(left[half:]), first[half:])
     known: dict[str, int] = {}
     for row, text in enumerate(left):
         assert first[row] == (known.setdefault(text, row) if text else NO_ROW)
     clean, ousted = np.empty(len(right), np.uint8), np.empty(len(right), np.uint32)
-    lines.answer(*of(right), np.ones(len(right), np.uint8), 0, 0, 0, clean, ousted)
+    claim = np.full(len(left), NO_ROW, np.uint32)
+    again = first[first != np.arange(len(left))]
+    claim[again[again != NO_ROW]] = CROWDED
+    lines.answer(*columns(right), np.ones(len(right), np.uint8), 0, 0, 0, claim, clean, ousted)
+    lines_of, said = Counter(left), Counter[str]()
+    earlier: dict[str, int] = {}
     for row, text in enumerate(right):
-        alone = left.count(text) == 1 and text not in right[:row] and text != ""
-        assert clean[row] == alone
-        earlier = right[:row]
-        claimed = left.count(text) == 1 and earlier.count(text) == 1 and text != ""
-        assert ousted[row] == (earlier.index(text) if claimed else NO_ROW)
+        alone = lines_of[text] == 1 and text != ""
+        assert clean[row] == (alone and said[text] == 0)
+        assert ousted[row] == (earlier[text] if alone and said[text] == 1 else NO_ROW)
+        said[text] += 1
+        earlier.setdefault(text, row)
+    for text, row in known.items():
+        if text and lines_of[text] == 1:
+            wanted = {0: NO_ROW, 1: earlier.get(text)}.get(said[text], CROWDED)
+            assert claim[row] == wanted
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(IDS, max_size=30), st.lists(IDS, max_size=30))
+def test_match__lines_find_an_id_where_a_dict_finds_it(left: list[str], right: list[str]) -> None:
+    require_as_a_dict(left, right)
+
+
+@pytest.mark.parametrize("moved", [0, 0.02, 0.3, 1])
+def test_match__answers_are_found_in_order_and_out_of_it(moved: float) -> None:
+    """Enough for many blocks: answers that stand in the order of the lines, but for gaps, strangers
+    and repetitions, and a share of them anywhere."""
+    rng = random.Random(9)
+    left = [transfer(7 * n) if n % 11 else f"text {n}" for n in range(1500)]
+    left += rng.sample(left, 5)
+    right = [text for text in left if rng.random() > 0.03]
+    right += [transfer(7 * n + 1) for n in range(20)]
+    for _ in range(30):
+        right.insert(rng.randrange(len(right)), rng.choice(right))
+    for _ in range(int(moved * len(right))):
+        a, b = rng.randrange(len(right)), rng.randrange(len(right))
+        right[a], right[b] = right[b], right[a]
+    require_as_a_dict(left, right)
+
+
+ACCOUNTS = st.one_of(st.from_regex(r"[0-9]{1,20}", fullmatch=True), st.text(max_size=20))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(IDS, ACCOUNTS), max_size=30))
+def test_match__lines_spell_what_they_know_to_the_letter(pairs: list[tuple[str, str]]) -> None:
+    count = len(pairs)
+    ids, accounts = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    lines = Lines(count, 7)
+    lines.expect(*columns(ids, accounts), np.empty(count, np.uint32))
+    rows = np.arange(count)[::-1].copy()
+    known, said = np.empty(count, np.uint8), np.empty(26 * count, np.uint8)
+    ends, words = np.empty(count + 1, np.int32), np.empty(17 * (count + 1), np.uint8)
+    found = lines.spell(rows, known, said, ends, words)
+    plain = [
+        (re.fullmatch(r"[0-9]{8}-[0-9]{6}-[0-9]{10}", ids[row], re.ASCII) is not None)
+        and ids.index(ids[row]) == row
+        and re.fullmatch(r"[0-9]{1,17}", accounts[row], re.ASCII) is not None
+        for row in rows
+    ]
+    assert known.tolist() == plain
+    assert found == sum(plain)
+    for place, row in enumerate(rows[known == 1]):
+        assert said[26 * place : 26 * place + 26].tobytes().decode() == ids[row]
+        assert words[ends[place] : ends[place + 1]].tobytes().decode() == accounts[row]

@@ -74,7 +74,7 @@ def come_back(clearing: Path, answers: Path) -> rec.Outcome:
             continue
         finally:
             back += rec.returns(answers / "returns" / path.name)
-    return rec.reconcile(lines, {"confirmations": said, "returns": back}, LATER)
+    return rec.reconcile(lines, {"confirmations": said, "returns": back}, LATER, threads=2)
 
 
 def breaks(side: Any) -> list[tuple[str, str]]:

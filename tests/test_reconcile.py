@@ -430,14 +430,15 @@ def test_reconcile__an_unrelated_record_changes_nothing(
 
 @settings(max_examples=200, deadline=None)
 @given(RECORDS, RECORDS, TIES, st.randoms(use_true_random=False), st.integers(0, 7))
-def test_reconcile__files_twice_in_any_order_cut_in_two_change_nothing(
+def test_reconcile__files_twice_in_any_order_cut_in_two_by_any_threads_change_nothing(
     left: list[Any], right: list[Any], ties: str, rng: random.Random, cut: int
 ) -> None:
     rules = with_ties(ties)
     once = compare(left, right, rules)
     mixed = [rng.sample(rows * 2, 2 * len(rows)) for rows in (left, right)]
     parts = [side(rows[:cut]) + side(rows[cut:]) for rows in mixed]
-    again = rec.reconcile(parts[0], {"confirmations": parts[1]}, DUE, rules=rules)
+    answers = {"confirmations": parts[1]}
+    again = rec.reconcile(parts[0], answers, DUE, rules=rules, threads=1 + cut % 3)
     assert again.breaks.to_pylist() == once.breaks.to_pylist()
     for verdicts, rows, mixed_rows, known in (
         (again.verdict, left, mixed[0], once.verdict),

@@ -21,7 +21,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from switch._match import Lines
-from switch.dispatch import CLEARING
+from switch.dispatch import CLEARING, STYLES
+from switch.segment import Segment
 from switch.sim.behaviour import Fate, payday
 from switch.sim.receivers import exchange
 
@@ -46,7 +47,8 @@ ENDS = {
 
 
 def generate(folder: Path, lines: int, seed: int) -> None:
-    """Clearing files of as many lines, and what the receivers answer."""
+    """Clearing files of as many lines, in the form in which `run` writes them, and what the
+    receivers answer."""
     clearing = folder / "clearing"
     clearing.mkdir(parents=True)
     codes = sorted(RECEIVERS)
@@ -54,30 +56,29 @@ def generate(folder: Path, lines: int, seed: int) -> None:
     receiver = rng.integers(0, len(codes), lines, dtype=np.uint8)
     for index, code in enumerate(codes):
         number = np.flatnonzero(receiver == index) + 1
-        with pq.ParquetWriter(clearing / f"{code}.parquet", CLEARING, compression="snappy") as file:
-            for start in range(0, len(number), GROUP_ROWS):
-                file.write_table(_group(number[start : start + GROUP_ROWS], rng))
+        file = Segment(clearing / f"{code}.parquet", CLEARING, STYLES, group_rows=GROUP_ROWS)
+        for start in range(0, len(number), GROUP_ROWS):
+            file.append(_group(number[start : start + GROUP_ROWS], rng))
+        file.close()
     done = exchange(clearing, folder / "out", RECEIVERS, payday(RECEIVERS), seed, VALUE_DATE)
     (folder / "exchanged.json").write_text(json.dumps(done._asdict()), "utf-8")
 
 
-def _group(number: Any, rng: Any) -> Any:
+def _group(number: Any, rng: Any) -> dict[str, Any]:
     rows = len(number)
     digits = pc.utf8_lpad(pa.array(number).cast(pa.string()), 10, "0")
     accounts = pa.array(10**11 + number).cast(pa.string())
-    return pa.table(
-        [
-            pc.binary_join_element_wise("20261125-000001", digits, "-"),
-            pa.nulls(rows, pa.string()),
-            accounts,
-            pa.repeat("NGUYEN THI AN", rows),
-            pa.array(rng.integers(1, 50, rows) * 100_000),
-            pa.repeat("PENS", rows).dictionary_encode(),
-            pa.repeat(pa.scalar(202611, pa.int32()), rows),
-            pa.repeat("3713", rows).dictionary_encode(),
-        ],
-        schema=CLEARING,
-    )
+    columns = [
+        pc.binary_join_element_wise("20261125-000001", digits, "-"),
+        pa.nulls(rows, pa.string()),
+        accounts,
+        pa.repeat("NGUYEN THI AN", rows),
+        pa.array(rng.integers(1, 50, rows) * 100_000),
+        pa.repeat("PENS", rows).dictionary_encode(),
+        pa.repeat(pa.scalar(202611, pa.int32()), rows),
+        pa.repeat("3713", rows).dictionary_encode(),
+    ]
+    return dict(zip(CLEARING.names, columns, strict=True))
 
 
 def require_truth(folder: Path) -> dict[str, int]:
@@ -109,6 +110,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--lines", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     begun = time.perf_counter()
     if not (args.folder / "exchanged.json").exists():
@@ -117,7 +119,7 @@ def main() -> None:
     reset_peak()
     base = memory()["rss"]
     wall, cpu = time.perf_counter(), time.process_time()
-    peer_of("switch", Job(args.folder), 1).solve()
+    peer_of("switch", Job(args.folder), args.threads).solve()
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     lines = Job(args.folder).records()
     grown = memory()["peak"] - base

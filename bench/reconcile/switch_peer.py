@@ -61,7 +61,7 @@ class ToolPeer(Peer):
             names, sums = table["participant"].to_pylist(), table["amount"].to_pylist()
             totals = dict(zip(names, sums, strict=True))
         as_of = DAY_0 + datetime.timedelta(self.job.as_of)
-        found = rec.reconcile(lines, sets, as_of, totals=totals)
+        found = rec.reconcile(lines, sets, as_of, totals=totals, threads=self.threads)
         said = found.sets["confirmations"]
         parts = []
         for name, side in (("lines", said.left), ("answers", said.right)):

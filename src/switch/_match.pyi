@@ -4,6 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import disjoint_base
 
+CROWDED: int
+
 @disjoint_base
 class Lines:
     def __new__(cls, rows: int, secret: int) -> Self: ...
@@ -20,7 +22,7 @@ class Lines:
         account_offsets: NDArray[np.int32],
         account_data: NDArray[np.uint8],
         amount: NDArray[np.int64],
-        day: NDArray[np.int32],
+        at: NDArray[np.int64],
         first: NDArray[np.uint32],
     ) -> None: ...
     def answer(
@@ -30,16 +32,23 @@ class Lines:
         account_offsets: NDArray[np.int32],
         account_data: NDArray[np.uint8],
         amount: NDArray[np.int64],
-        day: NDArray[np.int32],
+        at: NDArray[np.int64],
         plain: NDArray[np.uint8],
         row: int,
         days: int,
         refusal_days: int,
+        claim: NDArray[np.uint32],
         clean: NDArray[np.uint8],
         ousted: NDArray[np.uint32],
     ) -> None: ...
-    def open(self, out: NDArray[np.uint8]) -> None: ...
-    def release(self, crowded: NDArray[np.uint32]) -> None: ...
+    def spell(
+        self,
+        rows: NDArray[np.int64],
+        known: NDArray[np.uint8],
+        ids: NDArray[np.uint8],
+        account_offsets: NDArray[np.int32],
+        accounts: NDArray[np.uint8],
+    ) -> int: ...
 
 def subset_sums(
     items: NDArray[np.int64],

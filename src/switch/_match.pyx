@@ -1,7 +1,7 @@
 """Matching: expected lines by transfer id, the answers that settle them, and bounded subset sums.
 
 Phase reconcile. A transfer id of the engine's own form (YYYYMMDD-NNNNNN-LLLLLLLLLL) is 81 bits and
-stands in its slot whole; any other text is found by a keyed hash and compared byte by byte. A pair
+stands in its line whole; any other text is found by a keyed hash and compared byte by byte. A pair
 is certified here only where nothing is left to decide: one line, one answer, everything equal. All
 else is handed back, to be judged with every column in sight (`switch.reconcile`).
 """
@@ -10,17 +10,17 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcmp, memcpy
 
-from switch._account cimport PACKED_DIGITS_MAX, REFERENCE
+from switch._account cimport PACKED_DIGITS_MAX, REFERENCE, account_text, eight_digits
 from switch._pages cimport Pages
 from switch._types cimport NO_ROW, prefetch, uint128
 
 cdef enum:
-    AHEAD = 32              # records between a prefetch and its use
-    AHEAD_LINE = 16         # the same for the line, once its slot is known
+    BLOCK = 64              # records whose slots are on their way while others are read
+    NEAR = 4                # lines that are tried before an answer is looked up
     SLOTS_NUMERATOR = 5     # slots a line: 5/3, as in the people table
     SLOTS_DENOMINATOR = 3
     SLOTS_MIN = 64
-    CROWDED = 0xFFFFFFFE    # claim of a line about which more is to be said than "matched"
+    CROWD = 0xFFFFFFFE
     ROWS_MAX = 0xFFFFFFF0
     ID_BYTES = 26
     IN_USE = 0x80000000
@@ -28,23 +28,39 @@ cdef enum:
     ITEMS_MAX = 64
     ITEM_BITS = 56          # 64 items below 2**56 sum to less than 2**62
 
+cdef extern from *:
+    """
+    #define SW_DAY_US 86400000000LL
+    #define SW_ZEROS 0x3030303030303030ULL
+    static const unsigned long long SW_POWERS[8] = {
+        1, 10, 100, 1000, 10000, 100000, 1000000, 10000000
+    };
+    """
+    const int64_t DAY_US "SW_DAY_US"
+    const uint64_t ZEROS "SW_ZEROS"             # eight digits
+    const uint64_t *POWERS "SW_POWERS"
+
+CROWDED = <uint32_t> CROWD
+"""Claim of a line about which more is to be said than "matched"."""
+
 # An id in 96 bits. Own form: the 14 digits of date and batch in bits 0..46 of word and the low 17
 # bits of the line number above them, the other 17 in tail. Text: 94 bits of hash.
 cdef struct Key:
     uint64_t word
-    uint32_t tail           # IN_USE, IS_TEXT, then 17 or 30 bits
-    uint32_t row            # of the line; of a text: its place among the texts
+    uint32_t tail           # IN_USE, IS_TEXT, then 17 or 30 bits; 0 where there is no id
+    uint64_t hash
 
+# One line, half a cache line. A slot that points to it is the low half of the hash, then row + 1.
 cdef struct Line:
+    uint64_t word           # of the key; of a text: its place in the heap
     int64_t amount
     uint64_t account        # account word, see account_word; 0 = not given
+    uint32_t tail           # of the key; 0 = another line is found by this id, or there is none
     int32_t day
-    uint32_t claim          # row of the answer that claims it; NO_ROW; CROWDED
 
-cdef struct Text:
-    uint64_t offset
-    uint32_t length
-    uint32_t row
+
+cdef inline uint32_t row_of(uint64_t slot) noexcept nogil:
+    return <uint32_t> slot - 1
 
 
 cdef inline uint64_t fold(uint64_t a, uint64_t b) noexcept nogil:
@@ -71,9 +87,9 @@ cdef inline uint64_t hash_text(
 cdef inline uint64_t eight(uint64_t word, bint *fine) noexcept nogil:
     """The number that eight ASCII digits say, the first in the lowest byte; fine is cleared where
     one is no digit. Pairs, then fours, are joined by one multiplication each."""
-    cdef uint64_t zeros = <uint64_t> 0x3030303030303030, high = <uint64_t> 0xF0F0F0F0F0F0F0F0
-    fine[0] &= (word & high) == zeros and ((word + <uint64_t> 0x0606060606060606) & high) == zeros
-    word -= zeros
+    cdef uint64_t high = <uint64_t> 0xF0F0F0F0F0F0F0F0
+    fine[0] &= (word & high) == ZEROS and ((word + <uint64_t> 0x0606060606060606) & high) == ZEROS
+    word -= ZEROS
     word = word * 10 + (word >> 8)
     return (
         (word & <uint64_t> 0x000000FF000000FF) * <uint64_t> 0x000F424000000064
@@ -84,28 +100,44 @@ cdef inline uint64_t eight(uint64_t word, bint *fine) noexcept nogil:
 cdef inline void key_of(
     const uint8_t *text, Py_ssize_t length, uint64_t secret, Key *out
 ) noexcept nogil:
-    """The key of an id that is not empty; row is left as it is."""
+    """The key of an id that is not empty."""
     cdef bint fine = length == ID_BYTES and text[8] == 45 and text[15] == 45
-    cdef uint64_t word, prefix, line, last
+    cdef uint64_t word, prefix, line
     if fine:
         memcpy(&word, text, 8)
         prefix = eight(word, &fine) * 1000000
         # "-NNNNNN-": hyphens become zeros, so that the number is ten times too large.
         memcpy(&word, text + 8, 8)
         prefix += eight(word ^ <uint64_t> 0x1D0000000000001D, &fine) // 10
-        memcpy(&word, text + 16, 8)
-        line = eight(word, &fine) * 100
-        last = <uint64_t> (text[24] - 48) * 10 + (text[25] - 48)
-        fine &= text[24] >= 48 and text[24] <= 57 and text[25] >= 48 and text[25] <= 57
+        memcpy(&word, text + 18, 8)
+        line = eight(word, &fine)
+        fine &= text[16] >= 48 and text[16] <= 57 and text[17] >= 48 and text[17] <= 57
         if fine:
-            line += last
+            line += (<uint64_t> (text[16] - 48) * 10 + (text[17] - 48)) * 100000000
             out.word = prefix | line << 47
             out.tail = <uint32_t> (IN_USE | line >> 17)
+            out.hash = fold(out.word ^ secret, <uint64_t> 0x9E3779B97F4A7C15 ^ out.tail)
+            out.hash *= <uint64_t> 0xD6E8FEB86659FD93
             return
-    out.word = hash_text(text, length, secret)
+    out.hash = out.word = hash_text(text, length, secret)
     out.tail = <uint32_t> (
         IN_USE | IS_TEXT | (hash_text(text, length, ~secret) & (IS_TEXT - 1))
     )
+
+
+cdef inline void write_id(const Line *line, uint8_t *out) noexcept nogil:
+    """The 26 bytes of an id of own form."""
+    cdef uint64_t prefix = line.word & ((<uint64_t> 1 << 47) - 1)
+    cdef uint64_t number = line.word >> 47 | <uint64_t> (line.tail & (IS_TEXT - 1)) << 17
+    cdef uint64_t batch = eight_digits(prefix % 1000000)
+    cdef uint64_t date = eight_digits(prefix // 1000000)
+    cdef uint64_t last = eight_digits(number % 100000000)
+    memcpy(out + 7, &batch, 8)
+    memcpy(out, &date, 8)
+    memcpy(out + 18, &last, 8)
+    out[8] = out[15] = 45
+    out[16] = <uint8_t> (48 + number // 1000000000)
+    out[17] = <uint8_t> (48 + number // 100000000 % 10)
 
 
 cdef inline uint64_t account_word(
@@ -114,46 +146,44 @@ cdef inline uint64_t account_word(
     """Up to 17 digits exactly, as account words are; another text as 63 bits of keyed hash, marked
     REFERENCE."""
     cdef bint fine = length <= PACKED_DIGITS_MAX
-    cdef uint64_t word, value = 0
-    cdef Py_ssize_t at = 0
-    while fine and at < length:
-        if at + 8 <= length:
-            memcpy(&word, text + at, 8)
-            value = value * 100000000 + eight(word, &fine)
-            at += 8
+    cdef uint64_t word = ZEROS, value = 0
+    cdef Py_ssize_t at = 0, rest = length % 8
+    while fine and at + 8 <= length:
+        memcpy(&word, text + at, 8)
+        value = value * 100000000 + eight(word, &fine)
+        at += 8
+    if fine and rest:
+        # The last few behind zeros: with what stands before them, or copied where that is little.
+        if at:
+            memcpy(&word, text + length - 8, 8)
+            word = (word >> (8 * (8 - rest)) << (8 * (8 - rest))) | ZEROS >> (8 * rest)
         else:
-            fine = text[at] >= 48 and text[at] <= 57
-            value = value * 10 + (text[at] - 48)
-            at += 1
+            memcpy(<uint8_t *> &word + 8 - rest, text, rest)
+        value = value * POWERS[rest] + eight(word, &fine)
     if fine:
         return value | <uint64_t> length << 57
     return REFERENCE | hash_text(text, length, secret)
 
 
-cdef inline uint64_t home_slot(const Key *key, uint64_t secret, uint64_t slots) noexcept nogil:
-    cdef uint64_t h = fold(key.word ^ secret, <uint64_t> 0x9E3779B97F4A7C15 ^ key.tail)
-    h = h * <uint64_t> 0xD6E8FEB86659FD93
-    return <uint64_t> ((<uint128> h * slots) >> 64)
+cdef inline int32_t day_of(int64_t at) noexcept nogil:
+    """Days since 1970 of microseconds since then, rounded down; INT32 holds them all."""
+    return <int32_t> ((at if at >= 0 else at - (DAY_US - 1)) // DAY_US)
 
 
 cdef class Lines:
     """The lines that answers are expected for: at most rows of them, the first row is 0.
 
     secret keys the hashes, so that nobody who writes a file can aim at one slot; no result depends
-    on it. `expect` takes the lines chunk by chunk, then `answer` the answers; `release` forgets
-    all claims before another set of records is held against the same lines.
+    on it. `expect` takes the lines chunk by chunk, then `answer` the answers. What claims a line is
+    the caller's, so that any number of sets is held against the same lines.
     """
 
     cdef readonly uint64_t rows, count
     cdef uint64_t slots_count, secret
-    cdef Key *slots
+    cdef uint64_t *slots
     cdef Line *lines
     cdef object _slots_memory, _lines_memory
-    cdef Key *keys                  # of the chunk in work
-    cdef size_t keys_room
-    cdef Text *texts
-    cdef size_t texts_count, texts_room
-    cdef uint8_t *heap
+    cdef uint8_t *heap              # ids of other forms, each behind its length (u32)
     cdef size_t heap_used, heap_room
 
     def __cinit__(self, uint64_t rows, uint64_t secret):
@@ -164,222 +194,247 @@ cdef class Lines:
         self.count = 0
         self.secret = secret
         self.slots_count = max(rows * SLOTS_NUMERATOR // SLOTS_DENOMINATOR + 1, SLOTS_MIN)
-        pages = Pages(self.slots_count * sizeof(Key))
-        self._slots_memory, self.slots = pages, <Key *> pages.at
+        pages = Pages(self.slots_count * sizeof(uint64_t))
+        self._slots_memory, self.slots = pages, <uint64_t *> pages.at
         pages = Pages(max(rows, 1) * sizeof(Line))
         self._lines_memory, self.lines = pages, <Line *> pages.at
 
     def __dealloc__(self):
-        free(self.keys)
-        free(self.texts)
         free(self.heap)
 
     @property
     def nbytes(self):
         """Bytes held, whatever the length of the answers."""
-        return (
-            self.slots_count * sizeof(Key) + self.rows * sizeof(Line)
-            + self.keys_room + self.texts_room + self.heap_room
-        )
+        return self.slots_count * sizeof(uint64_t) + self.rows * sizeof(Line) + self.heap_room
 
-    cdef int _read_ids(
-        self, const int32_t[::1] offsets, const uint8_t[::1] data, Py_ssize_t n, bint keep
-    ) except -1:
-        """Keys of a chunk; tail 0 where an id is empty. keep: room for texts to stay."""
-        cdef Py_ssize_t i, texts = 0
-        cdef size_t text_bytes = 0
-        self.keys = <Key *> grown(self.keys, &self.keys_room, n * sizeof(Key))
-        with nogil:
-            for i in range(n):
-                self.keys[i].tail = 0
-                if offsets[i + 1] > offsets[i]:
-                    key_of(
-                        &data[offsets[i]], offsets[i + 1] - offsets[i], self.secret, &self.keys[i]
-                    )
-                    if self.keys[i].tail & IS_TEXT:
-                        texts += 1
-                        text_bytes += offsets[i + 1] - offsets[i]
-        if keep and texts:
-            self.texts = <Text *> grown(
-                self.texts, &self.texts_room, (self.texts_count + texts) * sizeof(Text)
-            )
-            self.heap = <uint8_t *> grown(self.heap, &self.heap_room, self.heap_used + text_bytes)
-        return 0
+    cdef inline void _read(
+        self, const int32_t[::1] offsets, const uint8_t[::1] data, Py_ssize_t i, Key *out
+    ) noexcept nogil:
+        out.tail, out.hash = 0, 0
+        if offsets[i + 1] > offsets[i]:
+            key_of(&data[offsets[i]], offsets[i + 1] - offsets[i], self.secret, out)
 
-    cdef inline Key *_find(self, const Key *key, const uint8_t *text, size_t length) noexcept nogil:
+    cdef inline uint64_t _home(self, const Key *key) noexcept nogil:
+        return <uint64_t> ((<uint128> key.hash * self.slots_count) >> 64)
+
+    cdef inline bint _has(
+        self, uint32_t row, const Key *key, const uint8_t *text, uint32_t length
+    ) noexcept nogil:
+        """Whether the line of this row is found by the id."""
+        cdef const Line *line = &self.lines[row]
+        cdef const uint8_t *stored
+        cdef uint32_t size
+        if line.tail != key.tail:
+            return False
+        if not key.tail & IS_TEXT:
+            return line.word == key.word
+        stored = self.heap + line.word
+        memcpy(&size, stored, sizeof(size))
+        return size == length and memcmp(stored + sizeof(size), text, length) == 0
+
+    cdef inline uint64_t *_find(
+        self, const Key *key, const uint8_t *text, uint32_t length
+    ) noexcept nogil:
         """The slot of an id, or the empty one where it would stand."""
-        cdef uint64_t at = home_slot(key, self.secret, self.slots_count)
-        cdef Text *stored
-        while self.slots[at].tail != 0:
-            if self.slots[at].word == key.word and self.slots[at].tail == key.tail:
-                if not key.tail & IS_TEXT:
-                    break
-                stored = &self.texts[self.slots[at].row]
-                if stored.length == length and memcmp(
-                    self.heap + stored.offset, text, length
-                ) == 0:
-                    break
+        cdef uint64_t at = self._home(key), slot = self.slots[at]
+        while slot != 0 and not (
+            slot >> 32 == <uint32_t> key.hash and self._has(row_of(slot), key, text, length)
+        ):
             at += 1
             if at == self.slots_count:
                 at = 0
+            slot = self.slots[at]
         return &self.slots[at]
 
-    cdef inline uint32_t _row_of(self, const Key *slot) noexcept nogil:
-        return self.texts[slot.row].row if slot.tail & IS_TEXT else slot.row
+    cdef int _keep(self, const uint8_t *text, uint32_t length) except -1 nogil:
+        """Put a text behind the others of the heap."""
+        self.heap = <uint8_t *> grown(
+            self.heap, &self.heap_room, self.heap_used + sizeof(length) + length
+        )
+        memcpy(self.heap + self.heap_used, &length, sizeof(length))
+        memcpy(self.heap + self.heap_used + sizeof(length), text, length)
+        self.heap_used += sizeof(length) + length
+        return 0
 
     def expect(
         self, const int32_t[::1] offsets, const uint8_t[::1] data,
         const int32_t[::1] account_offsets, const uint8_t[::1] account_data,
-        const int64_t[::1] amount, const int32_t[::1] day, uint32_t[::1] first,
+        const int64_t[::1] amount, const int64_t[::1] at, uint32_t[::1] first,
     ):
         """Take in a chunk of lines. offsets, data: transfer ids; account_offsets, account_data:
-        creditor accounts; '' where there is none. first u32 receives the row of the first line with
-        the same id (its own row where that is the line itself), NO_ROW where there is no id."""
+        creditor accounts; '' where there is none; at: microseconds since 1970. first u32 receives
+        the row of the first line with the same id (its own row where that is the line itself),
+        NO_ROW where there is no id."""
         cdef Py_ssize_t i, n = amount.shape[0]
-        cdef uint32_t row
-        cdef size_t length
+        cdef uint32_t row, length
         cdef const uint8_t *text
-        cdef Key *slot
-        cdef Text *stored
+        cdef uint64_t *slot
+        cdef Key keys[BLOCK]
+        cdef Key *key
+        cdef Line *line
         assert offsets.shape[0] == account_offsets.shape[0] == n + 1
-        assert day.shape[0] == first.shape[0] == n
+        assert at.shape[0] == first.shape[0] == n
         if self.count + n > self.rows:
             raise ValueError("more lines than were announced")
-        self._read_ids(offsets, data, n, True)
         with nogil:
+            for i in range(min(<Py_ssize_t> BLOCK, n)):
+                self._ask(offsets, data, i, &keys[i])
             for i in range(n):
-                if i + AHEAD < n:
-                    prefetch(&self.slots[
-                        home_slot(&self.keys[i + AHEAD], self.secret, self.slots_count)
-                    ])
                 row = <uint32_t> (self.count + i)
-                self.lines[row].amount = amount[i]
-                self.lines[row].day = day[i]
-                self.lines[row].claim = NO_ROW
+                key, line = &keys[i % BLOCK], &self.lines[row]
+                line.amount, line.day, line.tail = amount[i], day_of(at[i]), key.tail
                 length = account_offsets[i + 1] - account_offsets[i]
-                self.lines[row].account = account_word(
+                line.account = account_word(
                     &account_data[account_offsets[i]], length, self.secret
                 ) if length else 0
-                if self.keys[i].tail == 0:
-                    first[i] = NO_ROW
-                    continue
-                text, length = &data[offsets[i]], offsets[i + 1] - offsets[i]
-                slot = self._find(&self.keys[i], text, length)
-                if slot.tail != 0:
-                    first[i] = self._row_of(slot)
-                    self.lines[first[i]].claim = CROWDED
-                    continue
-                first[i] = row
-                slot[0] = self.keys[i]
-                slot.row = row
-                if slot.tail & IS_TEXT:
-                    stored = &self.texts[self.texts_count]
-                    stored.offset, stored.length, stored.row = self.heap_used, length, row
-                    memcpy(self.heap + self.heap_used, text, length)
-                    self.heap_used += length
-                    slot.row = <uint32_t> self.texts_count
-                    self.texts_count += 1
+                first[i] = NO_ROW
+                if key.tail != 0:
+                    text, length = &data[offsets[i]], offsets[i + 1] - offsets[i]
+                    line.tail = 0
+                    slot = self._find(key, text, length)
+                    first[i] = row_of(slot[0]) if slot[0] else row
+                    if slot[0] == 0:
+                        slot[0] = key.hash << 32 | (row + 1)
+                        line.tail = key.tail
+                        line.word = self.heap_used if key.tail & IS_TEXT else key.word
+                        if key.tail & IS_TEXT:
+                            self._keep(text, length)
+                if i + BLOCK < n:
+                    self._ask(offsets, data, i + BLOCK, key)
         self.count += n
+
+    cdef inline void _ask(
+        self, const int32_t[::1] offsets, const uint8_t[::1] data, Py_ssize_t i, Key *out
+    ) noexcept nogil:
+        """Read an id, and have its slot fetched."""
+        self._read(offsets, data, i, out)
+        prefetch(&self.slots[self._home(out)])
 
     def answer(
         self, const int32_t[::1] offsets, const uint8_t[::1] data,
         const int32_t[::1] account_offsets, const uint8_t[::1] account_data,
-        const int64_t[::1] amount, const int32_t[::1] day, const uint8_t[::1] plain,
-        uint32_t row, int32_t days, int32_t refusal_days, uint8_t[::1] clean, uint32_t[::1] ousted,
+        const int64_t[::1] amount, const int64_t[::1] at, const uint8_t[::1] plain,
+        uint32_t row, int32_t days, int32_t refusal_days, uint32_t[::1] claim,
+        uint8_t[::1] clean, uint32_t[::1] ousted,
     ):
         """Hold a chunk of answers, the first of which has the number row, against the lines.
 
         plain u8: 1 where the answer says "paid" and no more, 2 where it says "refused", else 0.
+        claim u32, by line: the answer that claims it; NO_ROW; CROWDED.
         clean u8 receives 1 where line and answer are matched: the same id, amount and account
         (where the answer has one), plain, at most days (refused: refusal_days) apart, and neither
-        has been claimed. Else the line is CROWDED; ousted u32
-        receives the answer that had claimed the line before and is not clean any more, or NO_ROW.
+        has been claimed. Else the line is CROWDED; ousted u32 receives the answer that had claimed
+        the line before and is not clean any more, or NO_ROW.
+
+        Answers mostly come in the order of the lines: the next few behind the line of the last one
+        are tried before an id is looked up.
         """
-        cdef Py_ssize_t i, n = amount.shape[0]
-        cdef size_t length
-        cdef Line *line
-        cdef uint64_t word
-        cdef int64_t apart, most
+        cdef Py_ssize_t i, k, start, end = 0, n = amount.shape[0]
+        cdef uint32_t near = 0, step, length
+        cdef const uint8_t *text
+        cdef uint64_t slot
+        cdef Key keys[BLOCK]
+        cdef uint32_t rows[BLOCK]
         assert offsets.shape[0] == account_offsets.shape[0] == n + 1
-        assert day.shape[0] == plain.shape[0] == clean.shape[0] == ousted.shape[0] == n
+        assert at.shape[0] == plain.shape[0] == clean.shape[0] == ousted.shape[0] == n
+        assert <uint64_t> claim.shape[0] == self.count
         if row + n > ROWS_MAX:
             raise ValueError(f"at most {ROWS_MAX} records are reconciled at a time")
-        self._read_ids(offsets, data, n, False)
         with nogil:
-            for i in range(min(<Py_ssize_t> AHEAD_LINE, n)):
-                self._look_up(i, offsets, data)
-            for i in range(n):
-                if i + AHEAD < n:
-                    prefetch(&self.slots[
-                        home_slot(&self.keys[i + AHEAD], self.secret, self.slots_count)
-                    ])
-                if i + AHEAD_LINE < n:
-                    self._look_up(i + AHEAD_LINE, offsets, data)
-                clean[i] = 0
-                ousted[i] = NO_ROW
-                if self.keys[i].row == NO_ROW:
-                    continue
-                line = &self.lines[self.keys[i].row]
-                if line.claim == NO_ROW:
-                    length = account_offsets[i + 1] - account_offsets[i]
-                    word = line.account
-                    if length:
-                        word = account_word(
-                            &account_data[account_offsets[i]], length, self.secret
+            while end < n:
+                start, end = end, min(end + BLOCK, n)
+                for i in range(start, end):
+                    k = i - start
+                    self._read(offsets, data, i, &keys[k])
+                    rows[k] = NO_ROW
+                    if keys[k].tail == 0:
+                        continue
+                    text, length = &data[offsets[i]], offsets[i + 1] - offsets[i]
+                    for step in range(near, <uint32_t> min(near + <uint64_t> NEAR, self.count)):
+                        if self._has(step, &keys[k], text, length):
+                            rows[k], near = step, step + 1
+                            break
+                    else:
+                        prefetch(&self.slots[self._home(&keys[k])])
+                for k in range(end - start):
+                    if rows[k] == NO_ROW and keys[k].tail != 0:
+                        slot = self.slots[self._home(&keys[k])]
+                        if slot != 0:
+                            prefetch(&self.lines[row_of(slot)])
+                            prefetch(&claim[row_of(slot)])
+                for i in range(start, end):
+                    k = i - start
+                    if rows[k] == NO_ROW and keys[k].tail != 0:
+                        slot = self._find(
+                            &keys[k], &data[offsets[i]], offsets[i + 1] - offsets[i]
+                        )[0]
+                        if slot != 0:
+                            rows[k] = row_of(slot)
+                            if i + 1 == end:
+                                near = rows[k] + 1
+                    clean[i], ousted[i] = 0, NO_ROW
+                    if rows[k] == NO_ROW:
+                        continue
+                    if claim[rows[k]] == NO_ROW:
+                        length = account_offsets[i + 1] - account_offsets[i]
+                        clean[i] = self._settles(
+                            &self.lines[rows[k]], &account_data[account_offsets[i]] if length
+                            else NULL, length, amount[i], at[i],
+                            plain[i], days if plain[i] == 1 else refusal_days,
                         )
-                    apart = <int64_t> day[i] - line.day
-                    most = days if plain[i] == 1 else refusal_days
-                    clean[i] = (
-                        plain[i] != 0 and line.amount == amount[i] and line.account == word
-                        and -most <= apart <= most
-                    )
-                elif line.claim != CROWDED:
-                    ousted[i] = line.claim
-                line.claim = row + <uint32_t> i if clean[i] else CROWDED
+                    elif claim[rows[k]] != CROWD:
+                        ousted[i] = claim[rows[k]]
+                    claim[rows[k]] = row + <uint32_t> i if clean[i] else CROWD
 
-    cdef inline void _look_up(
-        self, Py_ssize_t i, const int32_t[::1] offsets, const uint8_t[::1] data
+    cdef inline bint _settles(
+        self, const Line *line, const uint8_t *account, uint32_t length, int64_t amount,
+        int64_t at, uint8_t plain, int64_t days,
     ) noexcept nogil:
-        """Leave the row of the line in the key, NO_ROW where no line has the id, and ask for it."""
-        cdef Key *slot
-        if self.keys[i].tail != 0:
-            slot = self._find(&self.keys[i], &data[offsets[i]], offsets[i + 1] - offsets[i])
-            if slot.tail != 0:
-                self.keys[i].row = self._row_of(slot)
-                prefetch(&self.lines[self.keys[i].row])
-                return
-        self.keys[i].row = NO_ROW
+        """Whether an answer leaves nothing to be said about the line. account: NULL for none."""
+        cdef int64_t apart = <int64_t> day_of(at) - line.day
+        return (
+            plain != 0 and line.amount == amount and -days <= apart <= days
+            and (account == NULL or account_word(account, length, self.secret) == line.account)
+        )
 
-    def open(self, uint8_t[::1] out):
-        """Fill out u8[count]: 0 where a line is matched, 1 unanswered, 2 to be judged."""
-        cdef uint64_t row
-        assert <uint64_t> out.shape[0] == self.count
+    def spell(
+        self, const int64_t[::1] rows, uint8_t[::1] known, uint8_t[::1] ids,
+        int32_t[::1] account_offsets, uint8_t[::1] accounts,
+    ):
+        """Write transfer ids and accounts of lines again. known u8[n] receives 1 where both are
+        known to the letter, for the id is of own form and the account of at most 17 digits. Of
+        these, one behind the other: ids 26 bytes each; account_offsets i32[n + 1] and accounts,
+        which has room for 17 bytes each and 17 more. Returns how many they are."""
+        cdef Py_ssize_t i, n = rows.shape[0], found = 0, used = 0
+        cdef Line *line
+        assert known.shape[0] == n and account_offsets.shape[0] == n + 1
+        assert ids.shape[0] == n * ID_BYTES
+        assert accounts.shape[0] == (n + 1) * PACKED_DIGITS_MAX
+        account_offsets[0] = 0
         with nogil:
-            for row in range(self.count):
-                out[row] = 2 if self.lines[row].claim == CROWDED else (
-                    self.lines[row].claim == NO_ROW
+            for i in range(n):
+                line = &self.lines[rows[i]]
+                known[i] = (
+                    line.tail != 0 and not line.tail & IS_TEXT
+                    and line.account != 0 and not line.account & REFERENCE
                 )
-
-    def release(self, const uint32_t[::1] crowded):
-        """Forget all claims. crowded: the first line of every id of which no pair is certified, for
-        several lines share it, or the line says more than that it was paid."""
-        cdef uint64_t row
-        cdef Py_ssize_t i
-        with nogil:
-            for row in range(self.count):
-                self.lines[row].claim = NO_ROW
-            for i in range(crowded.shape[0]):
-                self.lines[crowded[i]].claim = CROWDED
+                if known[i]:
+                    write_id(line, &ids[found * ID_BYTES])
+                    used += account_text(line.account, NULL, &accounts[used])
+                    found += 1
+                    account_offsets[found] = <int32_t> used
+        return found
 
 
-cdef void *grown(void *at, size_t *room, size_t wanted) except NULL:
+cdef void *grown(void *at, size_t *room, size_t wanted) except NULL nogil:
     """Memory of at least wanted bytes with the old content, room its new size."""
     if at != NULL and wanted <= room[0]:
         return at
     wanted = max(wanted, room[0] + room[0] // 2, <size_t> 64)
     at = realloc(at, wanted)
     if at == NULL:
-        raise MemoryError(f"no memory for {wanted} bytes")
+        with gil:
+            raise MemoryError(f"no memory for {wanted} bytes")
     room[0] = wanted
     return at
 

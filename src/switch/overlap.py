@@ -1,4 +1,4 @@
-"""Overlap: reading ahead and writing behind, one thread each, in order.
+"""Overlap: reading ahead and writing behind, on threads of their own, in order.
 
 Floor 2. Order is never changed, so results do not depend on whether these are used.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -55,6 +55,26 @@ def ahead(items: Iterator[T], depth: int) -> Iterator[T]:
     finally:
         stop.set()
         thread.join()
+
+
+def in_order(calls: Iterable[Callable[[], T]], threads: int) -> Iterator[T]:
+    """What each call gives, in order; more than one thread: so many are made at a time, and at most
+    twice as many before what they give is asked for."""
+    if threads == 1:
+        for call in calls:
+            yield call()
+        return
+    waiting: deque[Future[T]] = deque()
+    pool = ThreadPoolExecutor(threads, "switch-read")
+    try:
+        for call in calls:
+            waiting.append(pool.submit(call))
+            if len(waiting) == 2 * threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 class Behind:

@@ -87,17 +87,19 @@ def reconcile(
     rules: Rules | None = None,
     totals: Mapping[str, int] | None = None,
     secret: int = SECRET,
+    threads: int = 1,
 ) -> Outcome:
     """Hold lines against every set.
 
     sets: by name. "returns" need not answer a line and explain one that nobody confirmed; any other
     set ("confirmations", a statement that names transfers) has to have every line. totals: what was
     declared, dong by participant, to compare with the sums of the lines. as_of: the day on which
-    deadlines and ages are looked at. Raises InputRefused for an amount beyond 2^56.
+    deadlines and ages are looked at. threads: how many read; the outcome does not depend on it.
+    Raises InputRefused for an amount beyond 2^56.
     """
     rules = rules or default_rules()
     today = (as_of - datetime.date(1970, 1, 1)).days
-    expected = Expected(lines, rules, secret)
+    expected = Expected(lines, rules, secret, threads)
     found = {
         name: expected.against(these, today, required=name != RETURNS)
         for name, these in sets.items()
@@ -107,22 +109,21 @@ def reconcile(
         _weigh_returns(found[CONFIRMATIONS], found[RETURNS])
     verdict = np.full(len(lines), Verdict.NONE, np.uint8)
     for comparison in found.values():
-        worse = comparison.left_verdict > verdict
-        verdict[worse] = comparison.left_verdict[worse]
+        np.maximum(verdict, comparison.left_verdict, out=verdict)
     breaks = [breaks_of(name, comparison) for name, comparison in found.items()]
     if totals is not None:
         named = [pc.unique(part["participant"]).to_pylist() for part in breaks]
         broken = {name for names in named for name in names if name is not None}
-        extra = drifts(_sums(lines), dict(totals), broken, rules, today)
+        extra = drifts(_sums(lines, threads), dict(totals), broken, rules, today)
     table = pa.concat_tables([*breaks, extra]).combine_chunks()
     return Outcome(verdict, found, table.sort_by("key"), expected.nbytes)
 
 
-def _sums(lines: Records) -> dict[str, int]:
+def _sums(lines: Records, threads: int) -> dict[str, int]:
     """Dong of the lines by participant."""
     sums: dict[str, int] = {}
-    for chunk in lines.chunks(("participant", "amount")):
-        grouped = pa.table(chunk).group_by("participant").aggregate([("amount", "sum")])
+    for table in lines.chunks(("participant", "amount"), pa.table, threads):
+        grouped = table.group_by("participant").aggregate([("amount", "sum")])
         for name, amount in zip(
             grouped["participant"].to_pylist(), grouped["amount_sum"].to_pylist(), strict=True
         ):

@@ -15,16 +15,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from switch._match import Lines
+from switch._match import CROWDED, Lines
 from switch.columns import text_buffers
 from switch.reconcile import passes
 from switch.reconcile.passes import REFUSED, RETURNED
-from switch.reconcile.records import DAY_US, RECORD, Chunk, Records, equals, in_bounds, records_at
+from switch.reconcile.records import DAY_US, RECORD, Chunk, Records, in_bounds, records_at
 from switch.reconcile.rules import Rules, Verdict
 from switch.schema import NO_ROW
 
 SECRET = 0x5377_6974_6368_2006
 """Default key of the hash table's hashes; a home may give its own. No result depends on it."""
+ID_BYTES = 26
+"""Length of a transfer id of the engine's own form."""
 _FAST = ("transfer_id", "account", "amount", "currency", "status", "at")
 
 
@@ -40,7 +42,7 @@ class Side:
         order, repeats = _ordered(table)
         self.repeats = rows[order[repeats]]
         order = order[~repeats]
-        self.table = table.take(pa.array(order))
+        self.table = _picked(table, order)
         self.rows = rows[order]
         count = len(order)
         self.amount: NDArray[np.int64] = self.table["amount"].to_numpy()
@@ -83,16 +85,18 @@ class Comparison(NamedTuple):
 class Expected:
     """Lines that answers are expected for, read once and held against any number of sets."""
 
-    def __init__(self, lines: Records, rules: Rules, secret: int = SECRET) -> None:
+    def __init__(
+        self, lines: Records, rules: Rules, secret: int = SECRET, threads: int = 1
+    ) -> None:
         self.records = lines
         self.rules = rules
+        self.threads = threads
         self._lines = Lines(len(lines), secret)
         self._at_hand = np.empty(0, np.int64), RECORD.empty_table()
         # Lines beside the first of their id, or without one: the table knows the first alone.
         strange, crowded, row = [np.empty(0, np.int64)], [np.empty(0, np.uint32)], 0
-        for chunk in lines.chunks(_FAST, keep=True):
-            columns, plain = _kernel_columns(chunk)
-            first = np.empty(len(columns[-1]), np.uint32)
+        for columns, plain in lines.chunks(_FAST, _kernel_columns, threads):
+            first = np.empty(len(plain), np.uint32)
             self._lines.expect(*columns, first)
             at = np.flatnonzero(first != np.arange(row, row + len(first), dtype=np.uint32))
             strange.append(at + row)
@@ -110,20 +114,19 @@ class Expected:
     def against(self, answers: Records, as_of: int, *, required: bool = True) -> Comparison:
         """Match a set. as_of: days since 1970. required: a line without a record is a break once
         its deadline is over; else it is none at all."""
-        self._lines.release(self._crowded)
         right_verdict = np.zeros(len(answers), np.uint8)
+        # u8 a line: 0 matched, 1 unanswered, 2 to be judged.
         state = np.ones(len(self.records), np.uint8)
         if self.rules.passes[0].by == "transfer_id":
-            right_rows, table = self._certify(answers, right_verdict)
-            self._lines.open(state)
+            right_rows, table = self._certify(answers, right_verdict, state)
             state[self._strange] = 2
         else:
             right_rows = np.arange(len(answers))
             table = answers.take(right_rows)
-        left_verdict = np.where(state == 0, Verdict.MATCHED, 0).astype(np.uint8)
+        left_verdict = (state == 0).astype(np.uint8)
         if not required and self.rules.passes[0].by == "transfer_id":
             self._leave_out(table, state)
-        left_rows = np.flatnonzero(state != 0)
+        left_rows = np.flatnonzero(state)
         left, right = Side(self._take(left_rows), left_rows), Side(table, right_rows)
         passes.run(left, right, self.rules)
         passes.judge(left, right, self.rules, as_of, required=required)
@@ -136,21 +139,38 @@ class Expected:
         """The lines of these rows; those of the last set, which are nearly all, are at hand."""
         known, table = self._at_hand
         if not np.isin(rows, known, assume_unique=True).all():
-            known, table = self._at_hand = rows, self.records.take(rows)
-        return table.take(pa.array(np.searchsorted(known, rows)))
+            known, table = self._at_hand = rows, self._spelled(rows)
+        return _picked(table, np.searchsorted(known, rows))
+
+    def _spelled(self, rows: NDArray[np.int64]) -> Any:
+        """The lines of these rows, of which nearly all have their texts in the table of lines: the
+        rest alone is read again with all columns."""
+        count = len(rows)
+        known, ids = np.empty(count, np.uint8), np.empty(count * ID_BYTES, np.uint8)
+        ends, accounts = np.empty(count + 1, np.int32), np.empty(17 * (count + 1), np.uint8)
+        found = self._lines.spell(rows, known, ids, ends, accounts)
+        starts = np.arange(found + 1, dtype=np.int32) * ID_BYTES
+        told = {
+            "transfer_id": _strings(starts, ids),
+            "account": _strings(ends[: found + 1], accounts),
+        }
+        some, rest = rows[known == 1], rows[known == 0]
+        table = pa.concat_tables([self.records.take(some, told), self.records.take(rest)])
+        return _picked(table, np.argsort(np.concatenate([some, rest])))
 
     def _certify(
-        self, answers: Records, verdict: NDArray[np.uint8]
+        self, answers: Records, verdict: NDArray[np.uint8], state: NDArray[np.uint8]
     ) -> tuple[NDArray[np.int64], Any]:
         """Certify what is plain; (rows, records) of the other answers, in order of row."""
         row = 0
         rows, tables, late = [], [RECORD.empty_table()], []
-        for chunk in answers.chunks(RECORD.names):
-            columns, plain = _kernel_columns(chunk)
+        days, refusal_days = self.rules.days, self.rules.refusal_days
+        claim = np.full(len(self.records), NO_ROW, np.uint32)
+        claim[self._crowded] = CROWDED
+        for chunk, (columns, plain) in answers.chunks(RECORD.names, _with_columns, self.threads):
             clean = np.empty(len(plain), np.uint8)
             ousted = np.empty(len(plain), np.uint32)
-            bounds = self.rules.days, self.rules.refusal_days
-            self._lines.answer(*columns, plain, row, *bounds, clean, ousted)
+            self._lines.answer(*columns, plain, row, days, refusal_days, claim, clean, ousted)
             # MATCHED is 1. What was ousted stands in this chunk, or has to be read once more.
             verdict[row : row + len(clean)] = clean
             ousted = ousted[ousted != NO_ROW].astype(np.int64)
@@ -160,10 +180,11 @@ class Expected:
             rows.append(at + row)
             tables.append(records_at(chunk, at))
             row += len(clean)
+        state[:] = (claim >= CROWDED).view(np.uint8) + (claim == CROWDED)
         again = np.sort(np.concatenate([np.empty(0, np.int64), *late]))
         whole = np.concatenate([again, *rows])
         order = np.argsort(whole)
-        table = pa.concat_tables([answers.take(again), *tables]).take(pa.array(order))
+        table = _picked(pa.concat_tables([answers.take(again), *tables]), order)
         return whole[order], in_bounds(table)
 
     def _leave_out(self, found: Any, state: NDArray[np.uint8]) -> None:
@@ -175,7 +196,7 @@ class Expected:
         if not any(len(known) for known in values.values()):
             state[state == 1] = 0
             return
-        for chunk in self.records.chunks((*_SHARED, "amount")):
+        for chunk in self.records.chunks((*_SHARED, "amount"), dict, self.threads):
             count = len(chunk.pop("amount"))
             shared = np.zeros(count, bool)
             for name, column in chunk.items():
@@ -190,19 +211,39 @@ _SHARED = ("end_to_end_id", "account")
 """Columns by which passes beside that of the transfer id find each other."""
 
 
-def _kernel_columns(chunk: Chunk) -> tuple[tuple[Any, Any, Any, Any, Any, Any], Any]:
-    """((offsets and data of ids, the same of accounts, amount, day), plain) for the kernel."""
-    amount = np.ascontiguousarray(chunk["amount"].to_numpy(zero_copy_only=False), np.int64)
+_Kernel = tuple[tuple[Any, Any, Any, Any, Any, Any], NDArray[np.uint8]]
+
+
+def _kernel_columns(chunk: Chunk) -> _Kernel:
+    """((offsets and data of ids, the same of accounts, amount, at), plain) for the kernel."""
+    amount, at = (
+        np.ascontiguousarray(chunk[name].to_numpy(zero_copy_only=False), np.int64)
+        for name in ("amount", "at")
+    )
     rows = len(amount)
     ids, accounts = (_texts(chunk.get(name), rows) for name in ("transfer_id", "account"))
-    day = (chunk["at"].to_numpy() // DAY_US).astype(np.int32)
-    plain = np.ones(rows, np.uint8)
-    if "status" in chunk:
-        plain *= np.asarray(pc.fill_null(equals(chunk["status"], "ACCC"), True))
-        plain[np.asarray(pc.fill_null(equals(chunk["status"], "RJCT"), False))] = 2
+    plain = _coded(chunk.get("status"), {"ACCC": 1, "RJCT": 2}, rows)
     if "currency" in chunk:
-        plain *= np.asarray(pc.fill_null(equals(chunk["currency"], "VND"), True))
-    return (*ids, *accounts, amount, day), plain
+        plain = plain * _coded(chunk["currency"], {"VND": 1}, rows)
+    return (*ids, *accounts, amount, at), plain
+
+
+def _with_columns(chunk: Chunk) -> tuple[Chunk, _Kernel]:
+    return chunk, _kernel_columns(chunk)
+
+
+def _coded(column: Any, codes: dict[str, int], rows: int) -> NDArray[np.uint8]:
+    """The codes of the words of a column; 1 for a null or where there is no column, else 0."""
+    if column is None:
+        return np.ones(rows, np.uint8)
+    if not pa.types.is_dictionary(column.type):
+        column = column.dictionary_encode()
+    words = pa.array([codes.get(word, 0) for word in column.dictionary.to_pylist()], pa.uint8())
+    return np.asarray(pc.fill_null(words.take(column.indices), 1))
+
+
+def _strings(offsets: NDArray[np.int32], data: NDArray[np.uint8]) -> Any:
+    return pa.StringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(data))
 
 
 def _texts(column: Any, rows: int) -> tuple[Any, Any]:
@@ -214,6 +255,12 @@ def _texts(column: Any, rows: int) -> tuple[Any, Any]:
     if column.null_count:
         column = pc.fill_null(column, "")
     return text_buffers(column)
+
+
+def _picked(table: Any, rows: NDArray[np.int64]) -> Any:
+    """These rows of a table in one piece; the table where they are all of it, in order."""
+    in_place = len(rows) == len(table) and bool((rows == np.arange(len(rows))).all())
+    return (table if in_place else table.take(pa.array(rows))).combine_chunks()
 
 
 def _ordered(table: Any) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

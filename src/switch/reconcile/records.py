@@ -10,7 +10,8 @@ import datetime
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from switch.errors import InputRefused
+from switch.overlap import in_order
 from switch.reconcile.rules import AMOUNT_BOUND
 
 RECORD = pa.schema(
@@ -40,14 +42,13 @@ content is the identity: a row that is equal in all is the same record, read aga
 columns is the order of records, where the lowest one counts."""
 
 PART_ROWS = 1 << 17
-KEEP_BYTES = 1 << 28
-"""Most that a set keeps in memory of what it has read."""
 _FEW = ("participant", "status", "reason", "currency", "side")
 """Columns of few distinct values: they are read as the dictionaries that files hold."""
 DAY_US = 86_400_000_000
 Chunk = dict[str, Any]
 """Columns of a part by name, as Arrow arrays; absent where the set has no such column."""
 Read = Callable[[Iterable[str]], Chunk]
+T = TypeVar("T")
 
 
 def day_us(day: datetime.date) -> int:
@@ -60,7 +61,6 @@ class Records:
 
     def __init__(self, parts: Iterable[tuple[int, Read]]) -> None:
         self._parts = list(parts)
-        self._kept: dict[int, Chunk] = {}
         self._starts = np.cumsum([0, *(rows for rows, _ in self._parts)])
 
     def __len__(self) -> int:
@@ -69,41 +69,42 @@ class Records:
     def __add__(self, other: Records) -> Records:
         return Records([*self._parts, *other._parts])
 
-    def chunks(self, columns: Iterable[str], *, keep: bool = False) -> Iterator[Chunk]:
-        """Each part's columns of these names, in order. keep: what fits into KEEP_BYTES stays in
-        memory, with all columns, for those who look again."""
+    def chunks(
+        self, columns: Iterable[str], form: Callable[[Chunk], T], threads: int
+    ) -> Iterator[T]:
+        """Each part's columns of these names, in order, as form makes them. With more than one
+        thread, so many parts are read at a time, at most twice as many ahead."""
         columns = tuple(columns)
-        room = KEEP_BYTES if keep else 0
-        for i, (rows, read) in enumerate(self._parts):
-            if rows and room > 0 and i not in self._kept:
-                self._kept[i] = read(RECORD.names)
-                room -= sum(column.nbytes for column in self._kept[i].values())
-            if rows:
-                yield self._read(i, columns)
+        calls = (partial(_formed, read, columns, form) for rows, read in self._parts if rows)
+        return in_order(calls, threads)
 
-    def _read(self, part: int, columns: Iterable[str]) -> Chunk:
-        kept = self._kept.get(part)
-        if kept is None:
-            return self._parts[part][1](columns)
-        return {name: kept[name] for name in columns if name in kept}
-
-    def take(self, rows: Any) -> Any:
-        """The records of these row numbers (rising) as a table of RECORD, in that order."""
+    def take(self, rows: Any, told: Mapping[str, Any] = MappingProxyType({})) -> Any:
+        """The records of these row numbers (rising) as a table of RECORD, in that order. told:
+        columns that are known, and need not be read."""
         edges = np.searchsorted(rows, self._starts)
+        names = [name for name in RECORD.names if name not in told]
         parts = [RECORD.empty_table()]
-        for i in range(len(self._parts)):
-            chosen = rows[edges[i] : edges[i + 1]] - self._starts[i]
-            if len(chosen):
-                parts.append(records_at(self._read(i, RECORD.names), chosen))
+        for i, (_, read) in enumerate(self._parts):
+            chosen = slice(edges[i], edges[i + 1])
+            at = rows[chosen] - self._starts[i]
+            if len(at):
+                known = {name: column[chosen] for name, column in told.items()}
+                parts.append(records_at(read(names), at, known))
         return in_bounds(pa.concat_tables(parts).combine_chunks())
 
 
-def records_at(chunk: Chunk, rows: Any) -> Any:
-    """These rows of a chunk as a table of RECORD."""
+def _formed(read: Read, columns: tuple[str, ...], form: Callable[[Chunk], T]) -> T:
+    return form(read(columns))
+
+
+def records_at(chunk: Chunk, rows: Any, told: Mapping[str, Any] = MappingProxyType({})) -> Any:
+    """These rows of a chunk as a table of RECORD. told: columns that stand for these rows."""
     at = pa.array(rows)
     columns = []
     for field in RECORD:
-        if field.name in chunk:
+        if field.name in told:
+            columns.append(told[field.name])
+        elif field.name in chunk:
             column = chunk[field.name].take(at)
             columns.append(column if column.type == field.type else column.cast(field.type))
         else:
@@ -215,18 +216,29 @@ def equals(column: Any, value: str) -> Any:
 def _of(source: Any, names: dict[str, str], fixed: dict[str, Any]) -> Records:
     """source: a path (Parquet) or an Arrow table. names: the source's column of each column."""
     if isinstance(source, Path):
-        few = {names.get(name, name) for name in _FEW} & set(pq.read_schema(source).names)
-        file = pq.ParquetFile(source, pre_buffer=False, read_dictionary=sorted(few))
-        held = _held(names, file.schema_arrow.names, fixed, str(source))
+        metadata = pq.read_metadata(source)
+        held = _held(names, metadata.schema.to_arrow_schema().names, fixed, str(source))
+        few = [names.get(name, name) for name in _FEW if names.get(name, name) in held.values()]
+
+        idle: list[Any] = []
 
         def read(group: int, wanted: Iterable[str]) -> Any:
+            # Several threads read, each with a reader of its own.
+            try:
+                file = idle.pop()
+            except IndexError:
+                file = pq.ParquetFile(
+                    source, metadata=metadata, pre_buffer=False, read_dictionary=few
+                )
             columns = [held[name] for name in _with_side(wanted) if name in held]
-            return file.read_row_group(group, columns=columns, use_threads=False)
+            table = file.read_row_group(group, columns=columns, use_threads=False)
+            idle.append(file)
+            return table
 
-        groups = range(file.metadata.num_row_groups)
+        groups = range(metadata.num_row_groups)
         return Records(
             (
-                (rows := file.metadata.row_group(g).num_rows),
+                (rows := metadata.row_group(g).num_rows),
                 partial(_chunk, partial(read, g), rows, held, fixed),
             )
             for g in groups
@@ -288,6 +300,13 @@ def _with_side(wanted: Iterable[str]) -> list[str]:
     return [*names, "side"] if "amount" in names else names
 
 
+def _everywhere(value: Any, rows: int) -> Any:
+    """A column of one value; of a text its one word is held."""
+    if not pa.types.is_string(value.type):
+        return pa.repeat(value, rows)
+    return pa.DictionaryArray.from_arrays(np.zeros(rows, np.int32), pa.repeat(value, 1))
+
+
 def _chunk(
     read: Callable[[Iterable[str]], Any],
     rows: int,
@@ -300,8 +319,7 @@ def _chunk(
     out: Chunk = {}
     for name in wanted:
         if name in fixed:
-            kind = RECORD.field(name).type
-            out[name] = pa.repeat(pa.scalar(fixed[name], kind), rows)
+            out[name] = _everywhere(pa.scalar(fixed[name], RECORD.field(name).type), rows)
         elif name in names:
             column = table[names[name]]
             out[name] = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
