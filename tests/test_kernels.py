@@ -123,7 +123,6 @@ def ledger(benefits: int, participants: int) -> Any:
     return _ledger.Ledger(
         benefits,
         participants,
-        np.full(benefits * MONTHS, NO_CODE, np.uint16),
         np.zeros(participants**2, np.int64),
         np.zeros(participants**2, np.int64),
         np.zeros(benefits, np.int64),
@@ -152,9 +151,9 @@ def test_ledger__a_sum_that_leaves_64_bits_stops(
     amounts = np.array([2**63 - 2, 1 + more], np.int64)
     if more:
         with pytest.raises(OverflowError):
-            books.post(*columns, amounts)
+            books.post(*columns, amounts, 0)
     else:
-        books.post(*columns, amounts)
+        books.post(*columns, amounts, 0)
         assert books.tally()[0] == (2, 2**63 - 1)
 
 
