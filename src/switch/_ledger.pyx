@@ -18,8 +18,9 @@ from switch._reason cimport *
 from switch._types cimport MONTHS, add_overflows, int128, prefetch
 
 cdef enum:
-    AHEAD = 24              # lines between the prefetch of paid bits and their use
-    RING = 32               # lines under way: more than AHEAD, a power of two
+    BLOCK = 16              # lines that go through a step together
+    AHEAD = 32              # lines between the prefetch of paid bits and their use
+    RING = 64               # lines under way: more than AHEAD + BLOCK, a power of two
     KEYS_MAX = 4096         # distinct (benefit, period) of one batch
     NOTHING_WAITS = 255     # above every class
 
@@ -27,7 +28,7 @@ cdef enum:
 # What posting writes to besides the reasons, copied into the frame of the loop.
 cdef struct Sums:
     uint64_t **bits             # by key: pairs of words, NULL where they were not handed in
-    Py_ssize_t participants
+    Py_ssize_t participants, benefits
     int64_t *pair_sum
     int64_t *pair_count
     int64_t *benefit_sum
@@ -127,6 +128,7 @@ cdef class Ledger:
         cdef Sums sums
         sums.bits = <uint64_t **> &self.bits[0]
         sums.participants = self.participants
+        sums.benefits = self.benefits
         sums.pair_sum = &self.pair_sum[0]
         sums.pair_count = &self.pair_count[0]
         sums.benefit_sum = &self.benefit_sum[0]
@@ -352,18 +354,76 @@ cdef inline bint add_line(
     return True
 
 
-cdef inline bint fetch_bits(
-    const Sums *sums, const Lines *lines, uint64_t **pairs, Py_ssize_t i
+cdef inline Py_ssize_t fetch_bits(
+    const Sums *sums, const Lines *lines, uint64_t **pairs, Py_ssize_t start, Py_ssize_t end,
 ) noexcept nogil:
-    """Ask for the paid bits of a line, if it lives; False where its key has none."""
+    """Ask for the paid bits of the living among lines start to end - 1. Returns end, or the first
+    of them whose key has none."""
+    cdef Py_ssize_t i
     cdef uint64_t *bits
-    if lines.reason[i] == NONE:
-        bits = sums.bits[lines.benefit[i] * MONTHS + lines.month[i]]
-        if bits == NULL:
+    for i in range(start, end):
+        if lines.reason[i] == NONE:
+            bits = sums.bits[lines.benefit[i] * MONTHS + lines.month[i]]
+            if bits == NULL:
+                return i
+            pairs[i & (RING - 1)] = pair_of(bits, lines.row[i])
+            prefetch(pairs[i & (RING - 1)])
+    return end
+
+
+cdef inline bint claim_lines(
+    const Lines *lines, uint64_t **pairs, const Cover *cover, bint limited, Py_ssize_t start,
+    Py_ssize_t end,
+) noexcept nogil:
+    """Give lines start to end - 1 their last reason; False where room would leave 64 bits."""
+    cdef Py_ssize_t i
+    cdef uint16_t agent
+    cdef uint64_t *pair
+    for i in range(start, end):
+        if lines.reason[i] != NONE:
+            continue
+        pair = pairs[i & (RING - 1)]
+        if limited:
+            agent = lines.debtor_agent[lines.debtor[i]]
+            if not taken(pair, lines.row[i]) and waits(
+                cover, agent, lines.participant[i], lines.benefit[i], lines.amount[i]
+            ):
+                lines.reason[i] = COVER_MISSING
+                continue
+        lines.reason[i] = claim(pair, lines.row[i])
+        if limited and lines.reason[i] == NONE and not take_room(
+            cover, agent, lines.participant[i], lines.amount[i]
+        ):
             return False
-        pairs[i & (RING - 1)] = pair_of(bits, lines.row[i])
-        prefetch(pairs[i & (RING - 1)])
     return True
+
+
+cdef inline bint count_lines(
+    const Sums *sums, const Lines *lines, Py_ssize_t start, Py_ssize_t end, int128 *reason_sum,
+    int64_t *reason_count,
+) noexcept nogil:
+    """Add lines start to end - 1 to the sums; False where one would leave 64 bits."""
+    cdef Py_ssize_t i
+    for i in range(start, end):
+        if lines.reason[i] != NONE:
+            reason_sum[lines.reason[i]] += lines.amount[i]
+            reason_count[lines.reason[i]] += 1
+        elif not add_line(
+            sums, lines.debtor_agent[lines.debtor[i]], lines.participant[i], lines.benefit[i],
+            lines.amount[i],
+        ):
+            return False
+    return True
+
+
+cdef inline void count_cleared(
+    const Sums *sums, int sign, int128 *reason_sum, int64_t *reason_count
+) noexcept nogil:
+    """Add what all benefits have, or take it away: the sums of lines without a reason."""
+    cdef Py_ssize_t benefit
+    for benefit in range(sums.benefits):
+        reason_sum[NONE] += sign * <int128> sums.benefit_sum[benefit]
+        reason_count[NONE] += sign * sums.benefit_count[benefit]
 
 
 cdef inline Py_ssize_t walk_post(
@@ -372,52 +432,24 @@ cdef inline Py_ssize_t walk_post(
 ) noexcept nogil:
     """Post lines start to n - 1; what `Ledger.post` returns, or -1 where a sum would leave 64 bits.
     limited is a constant of the caller, so that without caps nothing of them is left in the
-    loop."""
+    loops."""
     cdef uint64_t *pairs[RING]
-    cdef uint64_t *pair
-    cdef Py_ssize_t i = start, ahead = start
-    cdef uint16_t agent
-    cdef uint8_t verdict
-    # Nearly every line clears: these are counted in registers.
-    cdef int128 cleared_sum = 0
-    cdef int64_t cleared_count = 0
-    while i < n:
-        while ahead < n and ahead <= i + AHEAD:
-            if fetch_bits(&sums, &lines, pairs, ahead):
-                ahead += 1
-            else:
-                n = ahead
-        if i == n:
-            break
-        verdict = lines.reason[i]
-        if verdict == NONE:
-            agent = lines.debtor_agent[lines.debtor[i]]
-            pair = pairs[i & (RING - 1)]
-            if limited and not taken(pair, lines.row[i]) and waits(
-                cover, agent, lines.participant[i], lines.benefit[i], lines.amount[i]
-            ):
-                verdict = COVER_MISSING
-            else:
-                verdict = claim(pair, lines.row[i])
-            if verdict == NONE:
-                if not add_line(
-                    &sums, agent, lines.participant[i], lines.benefit[i], lines.amount[i]
-                ):
-                    return -1
-                if limited and not take_room(
-                    cover, agent, lines.participant[i], lines.amount[i]
-                ):
-                    return -1
-                cleared_sum += lines.amount[i]
-                cleared_count += 1
-                i += 1
-                continue
-            lines.reason[i] = verdict
-        reason_sum[verdict] += lines.amount[i]
-        reason_count[verdict] += 1
-        i += 1
-    reason_sum[NONE] += cleared_sum
-    reason_count[NONE] += cleared_count
+    cdef Py_ssize_t end = start, fetched = start, wanted
+    # What clears here is what the benefits have more in the end: no sum of its own a line.
+    count_cleared(&sums, -1, reason_sum, reason_count)
+    while end < n:
+        start = end
+        end = min(start + BLOCK, n)
+        wanted = min(end + AHEAD, n)
+        fetched = fetch_bits(&sums, &lines, pairs, fetched, wanted)
+        if fetched < wanted:
+            n = fetched
+            end = min(end, n)
+        if not claim_lines(&lines, pairs, cover, limited, start, end) or not count_lines(
+            &sums, &lines, start, end, reason_sum, reason_count
+        ):
+            return -1
+    count_cleared(&sums, 1, reason_sum, reason_count)
     return n
 
 

@@ -21,9 +21,9 @@ from switch._types cimport (
 
 cdef enum:
     BLOCK = 8               # lines that go through a step together
-    FETCHED = 32            # lines between the prefetch of a person and the judgement
-    FOUND = 16              # lines between the search for a person and the judgement
-    RING = 64               # lines under way: more than FETCHED + BLOCK, a power of two
+    FETCHED = 4             # blocks between the prefetch of a person and the judgement
+    FOUND = 2               # blocks between the search for a person and the judgement
+    RING = 8                # blocks under way: more than FETCHED, a power of two
     LIST_END = 40           # bytes from an entry of a list into the one behind it
     ID_PER_PROVINCE = 1000000000
     PROVINCES = 1000
@@ -226,21 +226,19 @@ cdef inline uint8_t route(
 cdef inline bint is_plain(
     const Rules *rules, const Lines *lines, Py_ssize_t i, const Person *person
 ) noexcept nogil:
-    """Whether a line breaks no rule, as nearly all do not; the others are judged rule by rule.
-
-    Its person is known, alive, and has one account, for any day from valid_from on. No test is a
-    branch of its own: each would be foretold wrongly now and then.
-    """
-    cdef uint64_t wanted = lines.person_id[i] | USED | KNOWN | HAS_ACCOUNT
+    """Whether a line breaks no rule and its person, known and alive, has one account, for any day
+    from valid_from on; as nearly all do. The others are judged rule by rule."""
     cdef uint64_t key = lines.name_key[i]
-    return (
-        (person.word == wanted) & (person.name_key == key) & (key != 0)
-        & (person.valid_from <= rules.value_day)
-        & (rules.province[(person.word & ID_MASK) // ID_PER_PROVINCE] != 0)
-        & (<uint64_t> lines.amount[i] - 1 < rules.ceiling[person.participant])
-        & (lines.benefit[i] != NO_CODE) & (lines.debtor[i] != NO_CODE)
-        & (lines.agent == NULL or lines.agent[i] == NOT_GIVEN)
-    )
+    if (
+        person.name_key != key or key == 0 or person.valid_from > rules.value_day
+        or rules.province[(person.word & ID_MASK) // ID_PER_PROVINCE] == 0
+        or <uint64_t> lines.amount[i] - 1 >= rules.ceiling[person.participant]
+        or lines.benefit[i] == NO_CODE or lines.debtor[i] == NO_CODE
+        or (lines.agent != NULL and lines.agent[i] != NOT_GIVEN)
+    ):
+        return False
+    # One in five has a list of accounts, which nobody foretells: this is no branch.
+    return person.word == lines.person_id[i] | USED | KNOWN | HAS_ACCOUNT
 
 
 cdef inline uint8_t judge_line(
@@ -273,58 +271,63 @@ cdef inline uint8_t judge_line(
     )
 
 
-cdef inline Py_ssize_t fetch_lines(
+cdef inline void fetch_block(
     const Rules *rules, const Lines *lines, Person **who, Py_ssize_t start, Py_ssize_t end,
 ) noexcept nogil:
-    """Ask for the records of lines start to end - 1. Returns end."""
+    """Ask for the records of lines start to end - 1."""
     cdef Py_ssize_t i
     for i in range(start, end):
-        who[i & (RING - 1)] = fetch_ahead(rules.slots, rules.capacity, lines.person_id[i])
-    return end
+        who[i - start] = fetch_ahead(rules.slots, rules.capacity, lines.person_id[i])
 
 
-cdef inline Py_ssize_t find_lines(
+cdef inline void find_block(
     const Rules *rules, const Lines *lines, Person **who, Py_ssize_t start, Py_ssize_t end,
 ) noexcept nogil:
     """The records of lines start to end - 1, empty where nobody has the id; asks for the accounts
-    of those who have a list. Returns end."""
+    of those who have a list."""
     cdef Py_ssize_t i
     cdef Person *person
     cdef const uint8_t *entry
     for i in range(start, end):
-        person = find_from(rules.slots, rules.capacity, who[i & (RING - 1)], lines.person_id[i])
-        who[i & (RING - 1)] = person
-        # One in five has a list, which nobody foretells: without a branch, others ask in vain.
+        person = find_from(rules.slots, rules.capacity, who[i - start], lines.person_id[i])
+        who[i - start] = person
+        # Others ask in vain, for the same reason: no branch.
         entry = <const uint8_t *> person
         if person.word & LISTED:
             entry = <const uint8_t *> &rules.lists[person.account]
         prefetch(entry)
         prefetch(entry + LIST_END)
-    return end
+
+
+cdef inline void judge_block(
+    const Rules *rules, const Lines *lines, Person **who, Py_ssize_t start, Py_ssize_t end,
+) noexcept nogil:
+    cdef const Person *person
+    cdef Py_ssize_t odd[BLOCK]      # lines of the block that are not plain
+    cdef Py_ssize_t i, j, odds = 0
+    for i in range(start, end):
+        person = who[i - start]
+        lines.reason[i] = NONE
+        lines.row[i] = person.row
+        lines.participant[i] = rules.participant_of[person.participant]
+        lines.account[i] = person.account
+        odd[odds] = i
+        odds += not is_plain(rules, lines, i, person)
+    for j in range(odds):
+        i = odd[j]
+        lines.reason[i] = judge_line(rules, lines, i, who[i - start])
 
 
 cdef void walk_lines(Rules rules, Lines lines, Py_ssize_t n) noexcept nogil:
-    """Three steps a line, some lines apart, so that what a step reads is in the cache by then."""
-    cdef Person *who[RING]
-    cdef const Person *person
-    cdef Py_ssize_t odd[BLOCK]      # lines of the block that are not plain
-    cdef Py_ssize_t i, j, odds, start, end = 0
-    cdef Py_ssize_t fetched = fetch_lines(&rules, &lines, who, 0, min(FETCHED, n))
-    cdef Py_ssize_t found = find_lines(&rules, &lines, who, 0, min(FOUND, n))
-    while end < n:
-        start = end
-        end = min(start + BLOCK, n)
-        fetched = fetch_lines(&rules, &lines, who, fetched, min(end + FETCHED, n))
-        found = find_lines(&rules, &lines, who, found, min(end + FOUND, n))
-        odds = 0
-        for i in range(start, end):
-            person = who[i & (RING - 1)]
-            lines.reason[i] = NONE
-            lines.row[i] = person.row
-            lines.participant[i] = rules.participant_of[person.participant]
-            lines.account[i] = person.account
-            odd[odds] = i
-            odds += not is_plain(&rules, &lines, i, person)
-        for j in range(odds):
-            i = odd[j]
-            lines.reason[i] = judge_line(&rules, &lines, i, who[i & (RING - 1)])
+    """Three steps a block, some blocks apart, so that what a step reads is in the cache by then."""
+    cdef Person *who[RING][BLOCK]
+    cdef Py_ssize_t block, at
+    for block in range(-FETCHED, (n + BLOCK - 1) // BLOCK):
+        at = (block + FETCHED) * BLOCK
+        fetch_block(&rules, &lines, who[(block + FETCHED) & (RING - 1)], at, min(at + BLOCK, n))
+        at = (block + FOUND) * BLOCK
+        if at >= 0:
+            find_block(&rules, &lines, who[(block + FOUND) & (RING - 1)], at, min(at + BLOCK, n))
+        at = block * BLOCK
+        if at >= 0:
+            judge_block(&rules, &lines, who[block & (RING - 1)], at, min(at + BLOCK, n))
