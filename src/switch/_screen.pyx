@@ -133,7 +133,9 @@ cdef class Screen:
         lines.name_key = &name_key[0]
         lines.benefit = &benefit[0]
         lines.debtor = &debtor[0]
-        lines.agent = NULL if agent is None else &agent[0]
+        lines.agent = NULL
+        if agent is not None:
+            lines.agent = &agent[0]
         lines.reason = &reason[0]
         lines.row = &row[0]
         lines.participant = &participant[0]
@@ -230,7 +232,7 @@ cdef inline bint is_plain(
     from valid_from on; as nearly all do. The others are judged rule by rule."""
     cdef uint64_t key = lines.name_key[i]
     if (
-        person.name_key != key or key == 0 or person.valid_from > rules.value_day
+        person.name_key != key or key == 0 or rules.value_day < person.valid_from
         or rules.province[(person.word & ID_MASK) // ID_PER_PROVINCE] == 0
         or <uint64_t> lines.amount[i] - 1 >= rules.ceiling[person.participant]
         or lines.benefit[i] == NO_CODE or lines.debtor[i] == NO_CODE
@@ -288,13 +290,13 @@ cdef inline void find_block(
     cdef Py_ssize_t i
     cdef Person *person
     cdef const uint8_t *entry
+    cdef uint64_t listed
     for i in range(start, end):
         person = find_from(rules.slots, rules.capacity, who[i - start], lines.person_id[i])
         who[i - start] = person
-        # Others ask in vain, for the same reason: no branch.
-        entry = <const uint8_t *> person
-        if person.word & LISTED:
-            entry = <const uint8_t *> &rules.lists[person.account]
+        # All bits or none: without a branch, and people without a list ask for the first entry.
+        listed = -<uint64_t> ((person.word & LISTED) != 0)
+        entry = <const uint8_t *> &rules.lists[person.account & listed]
         prefetch(entry)
         prefetch(entry + LIST_END)
 
