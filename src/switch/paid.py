@@ -31,7 +31,7 @@ def words_of(rows: int) -> int:
 def pairs(rows: int, *words: Any) -> Any:
     """uint64[2 * words_of(rows)] in big pages: in front of each pair the union of words (each may
     be shorter), behind it nothing yet."""
-    out = np.frombuffer(Pages(16 * words_of(rows)), np.uint64)
+    out = np.frombuffer(memoryview(Pages(16 * words_of(rows))), np.uint64)
     before = out[0::2]
     for part in words:
         before[: len(part)] |= part
