@@ -154,7 +154,7 @@ TABLE = [
 
 SHAPES = [
     ("a search runs over the end of the table", "_table.pxd", "if home == &slots[capacity]:",
-     "if home > &slots[capacity]:", KERNELS + "table__ids_of_the_last_slot_go_on_at_the_first"),
+     "if False:", KERNELS + "table__ids_of_the_last_slot_go_on_at_the_first"),
     ("any digit is one", "_account.pxd", "if text[i] < 48 or text[i] > 57:", "if text[i] < 48:",
      KERNELS + "register__texts_of_accounts_stay_when_others_come"),
     ("leading zeros are lost", "_account.pxd", "length = word >> 57", "length = (word >> 57) - 1",
