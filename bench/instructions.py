@@ -39,7 +39,7 @@ def kernels() -> dict[str, Callable[[], Any]]:
     from switch import _encode, _ledger, _match, _screen, _table, _wire
     from switch._names import name_keys
     from switch.columns import text_buffers
-    from switch.schema import MONTHS, NO_CODE, NO_ROW
+    from switch.schema import MONTHS, NO_ROW
 
     people = LINES
     number = np.arange(people, dtype=np.uint64)
@@ -82,10 +82,9 @@ def kernels() -> dict[str, Callable[[], Any]]:
         )
 
     run_screen()
-    slot = np.full(7 * MONTHS, NO_CODE, np.uint16)
     pairs = [np.zeros(3600, np.int64) for _ in range(2)]
     sums = [np.zeros(7, np.int64) for _ in range(2)]
-    ledger = _ledger.Ledger(7, 60, slot, *pairs, *sums)
+    ledger = _ledger.Ledger(7, 60, *pairs, *sums)
     bits = [np.zeros(2 * (people // 64 + 1), np.uint64) for _ in range(7)]
     for code in range(7):
         ledger.use(code * MONTHS + 1522, bits[code])
@@ -95,7 +94,7 @@ def kernels() -> dict[str, Callable[[], Any]]:
         for part in bits:
             part.fill(0)
         reason.fill(0)
-        ledger.post(reason, row, benefit, month, debtor, agents, participant, amount)
+        ledger.post(reason, row, benefit, month, debtor, agents, participant, amount, 0)
 
     prefix = np.frombuffer(b"20261125-000001-", np.uint8)
     line_no = (number + np.uint64(1)).astype(np.uint32)

@@ -123,7 +123,6 @@ def ledger(benefits: int, participants: int) -> Any:
     return _ledger.Ledger(
         benefits,
         participants,
-        np.full(benefits * MONTHS, NO_CODE, np.uint16),
         np.zeros(participants**2, np.int64),
         np.zeros(participants**2, np.int64),
         np.zeros(benefits, np.int64),
@@ -152,9 +151,9 @@ def test_ledger__a_sum_that_leaves_64_bits_stops(
     amounts = np.array([2**63 - 2, 1 + more], np.int64)
     if more:
         with pytest.raises(OverflowError):
-            books.post(*columns, amounts)
+            books.post(*columns, amounts, 0)
     else:
-        books.post(*columns, amounts)
+        books.post(*columns, amounts, 0)
         assert books.tally()[0] == (2, 2**63 - 1)
 
 
@@ -180,6 +179,28 @@ def test_ledger__a_total_is_exact_or_refused(
             _ledger.total(column, start)
     else:
         assert _ledger.total(column, start) == expected
+
+
+@pytest.mark.parametrize("first", [0, 1, 15, 16, 46, 48, 49, 200, 300])
+def test_ledger__posting_stops_at_a_key_without_bits(first: int) -> None:
+    """Lines before it are posted, lines from it on are not, until its bits come."""
+    n = 300
+    books = ledger(2, 1)
+    books.use(0, np.zeros(2 * (n // 64 + 1), np.uint64))
+    reason = np.zeros(n, np.uint8)
+    reason[7::10] = Reason.NAME_DIFFERS
+    alive = reason == 0
+    benefit = np.where(alive, np.arange(n) >= first, NO_CODE).astype(np.uint16)
+    row, amount, none = np.arange(n, dtype=np.uint32), np.arange(1, n + 1), np.zeros(n, np.uint16)
+    columns = (reason, row, benefit, none, none, none[:1], none, amount)
+    assert books.post(*columns, 0) == first
+    assert books.tally()[0] == (alive[:first].sum(), amount[:first][alive[:first]].sum())
+    assert books.tally()[Reason.NAME_DIFFERS][0] == n - alive.sum() - (~alive[first:]).sum()
+    if first < n:
+        books.use(MONTHS, np.zeros(2 * (n // 64 + 1), np.uint64))
+        assert books.post(*columns, first) == n
+    assert books.tally()[0] == (alive.sum(), amount[alive].sum())
+    assert books.tally()[Reason.NAME_DIFFERS] == ((~alive).sum(), amount[~alive].sum())
 
 
 def test_ledger__takes_4096_keys_and_no_more() -> None:

@@ -6,7 +6,6 @@ from numpy.typing import NDArray
 from switch._table import PeopleTable
 
 MONTHS: int
-NO_CODE: int
 PART_ROWS_MIN: int
 WAITING: tuple[type[np.generic], ...]
 

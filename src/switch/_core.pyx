@@ -15,7 +15,6 @@ from switch._screen import Screen
 from switch._reason cimport COVER_MISSING, NONE
 
 MONTHS = 13200
-NO_CODE = 0xFFFF
 PART_ROWS_MIN = 4096
 WAITING = (np.uint32, np.uint16, np.uint16, np.uint16, np.uint16, np.int64)
 """What is kept of a line that waits: row, benefit, month, debtor agent, participant, amount."""
@@ -48,9 +47,8 @@ class Core:
         self.benefit_sum = np.zeros(benefits, np.int64)
         self.benefit_count = np.zeros(benefits, np.int64)
         self._ledger = Ledger(
-            benefits, participants, np.full(benefits * MONTHS, NO_CODE, np.uint16),
-            self.pair_sum.reshape(-1), self.pair_count.reshape(-1), self.benefit_sum,
-            self.benefit_count,
+            benefits, participants, self.pair_sum.reshape(-1), self.pair_count.reshape(-1),
+            self.benefit_sum, self.benefit_count,
         )
         self._waiting = []
         self._threads = threads
@@ -96,19 +94,21 @@ class Core:
         Writes the reasons DUPLICATE_IN_TABLE, PAID_BEFORE and, under `limit`, COVER_MISSING.
         Raises OverflowError where a sum leaves 64 bits.
         """
-        self._use_keys(reason, benefit, month)
-        self._ledger.post(
-            reason, row, benefit, month, debtor, self._debtor_agent, participant, amount
-        )
+        cdef Py_ssize_t n = len(reason), at = 0
+        while at < n:
+            at = self._ledger.post(
+                reason, row, benefit, month, debtor, self._debtor_agent, participant, amount, at
+            )
+            if at < n:
+                self._use(int(benefit[at]), int(month[at]))
         if self._ledger.limited:
             waits = np.flatnonzero(reason == COVER_MISSING)
             self._keep_waiting(waits, row, benefit, month, debtor, participant, amount)
 
-    def _use_keys(self, reason, benefit, month):
-        for key in self._ledger.missing(reason, benefit, month):
-            bits = self._bits_of(key // MONTHS, key % MONTHS)
-            self._ledger.use(key, bits)
-            self._bits[key // MONTHS, key % MONTHS] = bits
+    def _use(self, int benefit, int month):
+        bits = self._bits_of(benefit, month)
+        self._ledger.use(benefit * MONTHS + month, bits)
+        self._bits[benefit, month] = bits
 
     def _keep_waiting(self, waits, row, benefit, month, debtor, participant, amount):
         if len(waits):
@@ -128,8 +128,10 @@ class Core:
 
     def wait(self, reason, row, benefit, month, debtor, participant, amount):
         """Lines that live join those that wait, without being posted: `release` judges them."""
-        self._use_keys(reason, benefit, month)
         alive = np.flatnonzero(reason == NONE)
+        for key in np.unique(benefit[alive] * np.uint32(MONTHS) + month[alive]).tolist():
+            if (key // MONTHS, key % MONTHS) not in self._bits:
+                self._use(key // MONTHS, key % MONTHS)
         self._keep_waiting(alive, row, benefit, month, debtor, participant, amount)
 
     def release(self):

@@ -8,7 +8,6 @@ class Ledger:
         self,
         benefits: int,
         participants: int,
-        slot: NDArray[np.uint16],
         pair_sum: NDArray[np.int64],
         pair_count: NDArray[np.int64],
         benefit_sum: NDArray[np.int64],
@@ -28,9 +27,6 @@ class Ledger:
         priority: NDArray[np.uint8],
         waits: NDArray[np.uint8],
     ) -> None: ...
-    def missing(
-        self, reason: NDArray[np.uint8], benefit: NDArray[np.uint16], month: NDArray[np.uint16]
-    ) -> list[int]: ...
     def use(self, key: int, bits: NDArray[np.uint64]) -> None: ...
     def post(
         self,
@@ -42,7 +38,8 @@ class Ledger:
         debtor_agent: NDArray[np.uint16],
         participant: NDArray[np.uint16],
         amount: NDArray[np.int64],
-    ) -> None: ...
+        start: int,
+    ) -> int: ...
     def release(
         self,
         verdict: NDArray[np.uint8],

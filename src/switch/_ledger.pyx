@@ -10,22 +10,25 @@ no room waits, and behind it every line of its debtor agent of the same or a lat
 receipts make is given to what waits by `release`.
 """
 
+import numpy as np
+
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from switch._reason cimport *
-from switch._types cimport MONTHS, NO_CODE, add_overflows, int128, prefetch
+from switch._types cimport MONTHS, add_overflows, int128, prefetch
 
 cdef enum:
-    AHEAD = 24
+    BLOCK = 16              # lines that go through a step together
+    AHEAD = 32              # lines between the prefetch of paid bits and their use
+    RING = 64               # lines under way: more than AHEAD + BLOCK, a power of two
     KEYS_MAX = 4096         # distinct (benefit, period) of one batch
     NOTHING_WAITS = 255     # above every class
 
 
 # What posting writes to besides the reasons, copied into the frame of the loop.
 cdef struct Sums:
-    const uint16_t *slot
-    uint64_t **bits
-    Py_ssize_t participants
+    uint64_t **bits             # by key: pairs of words, NULL where they were not handed in
+    Py_ssize_t participants, benefits
     int64_t *pair_sum
     int64_t *pair_count
     int64_t *benefit_sum
@@ -39,6 +42,18 @@ cdef struct Cover:
     int64_t *room               # how much more it may be debited; only where capped
     const uint8_t *priority     # class of a benefit, 1 first
     uint8_t *waits              # by debtor agent: the first class of which a line waits
+
+
+# A chunk of lines, likewise; only the reason is written.
+cdef struct Lines:
+    uint8_t *reason
+    const uint32_t *row
+    const uint16_t *benefit
+    const uint16_t *month
+    const uint16_t *debtor
+    const uint16_t *debtor_agent
+    const uint16_t *participant
+    const int64_t *amount
 
 
 # Lines that wait, oldest first, as `Ledger.release` takes them.
@@ -61,12 +76,8 @@ cdef class Ledger:
     """
 
     cdef readonly Py_ssize_t benefits, participants
-    cdef uint64_t *bits[KEYS_MAX]
-    cdef uint64_t sizes[KEYS_MAX]
-    cdef int keys
     cdef list _keep
-    cdef object _slot, _pair_sum, _pair_count, _benefit_sum, _benefit_count
-    cdef uint16_t[::1] slot
+    cdef uint64_t[::1] bits
     cdef int64_t[::1] pair_sum, pair_count, benefit_sum, benefit_count
     cdef int128 reason_sum[REASONS_COUNT]
     cdef int64_t reason_count[REASONS_COUNT]
@@ -76,24 +87,21 @@ cdef class Ledger:
     cdef int64_t[::1] room
 
     def __init__(
-        self, Py_ssize_t benefits, Py_ssize_t participants, uint16_t[::1] slot,
-        int64_t[::1] pair_sum, int64_t[::1] pair_count, int64_t[::1] benefit_sum,
-        int64_t[::1] benefit_count,
+        self, Py_ssize_t benefits, Py_ssize_t participants, int64_t[::1] pair_sum,
+        int64_t[::1] pair_count, int64_t[::1] benefit_sum, int64_t[::1] benefit_count,
     ):
-        """Zeroed arrays of the caller: slot u16[benefits * MONTHS] filled with NO_CODE, pair_sum
-        and pair_count i64[participants**2], benefit_sum and benefit_count i64[benefits]."""
+        """Zeroed arrays of the caller: pair_sum and pair_count i64[participants**2], benefit_sum
+        and benefit_count i64[benefits]."""
         cdef int i
-        assert slot.shape[0] == benefits * <Py_ssize_t> MONTHS
         assert pair_sum.shape[0] == pair_count.shape[0] == participants * participants
         assert benefit_sum.shape[0] == benefit_count.shape[0] == benefits
         self.benefits = benefits
         self.participants = participants
-        self.slot = slot
+        self.bits = np.zeros(benefits * MONTHS, np.uint64)
         self.pair_sum = pair_sum
         self.pair_count = pair_count
         self.benefit_sum = benefit_sum
         self.benefit_count = benefit_count
-        self.keys = 0
         self.limited = False
         self._keep = []
         for i in range(REASONS_COUNT):
@@ -118,9 +126,9 @@ cdef class Ledger:
 
     cdef Sums _sums(self) noexcept:
         cdef Sums sums
-        sums.slot = &self.slot[0]
-        sums.bits = self.bits
+        sums.bits = <uint64_t **> &self.bits[0]
         sums.participants = self.participants
+        sums.benefits = self.benefits
         sums.pair_sum = &self.pair_sum[0]
         sums.pair_count = &self.pair_count[0]
         sums.benefit_sum = &self.benefit_sum[0]
@@ -136,71 +144,60 @@ cdef class Ledger:
         cover.waits = &self.waits[0]
         return cover
 
-    def missing(
-        self, const uint8_t[::1] reason, const uint16_t[::1] benefit, const uint16_t[::1] month
-    ):
-        """Keys (benefit * MONTHS + month) of living lines that have no bits yet, in order."""
-        cdef Py_ssize_t i, n = reason.shape[0]
-        cdef uint32_t key, last = 0xFFFFFFFF
-        cdef set found = set()
-        assert benefit.shape[0] == month.shape[0] == n
-        with nogil:
-            for i in range(n):
-                if reason[i] == NONE:
-                    key = <uint32_t> benefit[i] * MONTHS + month[i]
-                    if key != last and self.slot[key] == NO_CODE:
-                        last = key
-                        with gil:
-                            found.add(key)
-        return sorted(found)
-
     def use(self, uint32_t key, uint64_t[::1] bits):
-        """Take the bits of a key (pairs of words for every row) for the rest of the batch."""
-        if self.keys == KEYS_MAX:
+        """Take the bits of a key, benefit * MONTHS + month (pairs of words for every row), for the
+        rest of the batch."""
+        assert bits.shape[0] and not self.bits[key]
+        if len(self._keep) == KEYS_MAX:
             raise ValueError(f"more than {KEYS_MAX} distinct (benefit, period) in one batch")
-        self.bits[self.keys] = &bits[0] if bits.shape[0] else NULL
-        self.sizes[self.keys] = bits.shape[0]
-        self.slot[key] = <uint16_t> self.keys
+        self.bits[key] = <uint64_t> &bits[0]
         self._keep.append(bits)
-        self.keys += 1
 
     def post(
         self, uint8_t[::1] reason, const uint32_t[::1] row, const uint16_t[::1] benefit,
         const uint16_t[::1] month, const uint16_t[::1] debtor,
         const uint16_t[::1] debtor_agent, const uint16_t[::1] participant,
-        const int64_t[::1] amount,
+        const int64_t[::1] amount, Py_ssize_t start,
     ):
-        """Post one chunk in table order. debtor: index into debtor_agent; debtor_agent and
-        participant: directory index.
+        """Post a chunk in table order, from line start on. debtor: index into debtor_agent;
+        debtor_agent and participant: directory index.
 
-        Raises OverflowError where a sum leaves 64 bits; the ledger is then not to be used again.
+        Returns the first living line whose key has no bits yet, where posting goes on after `use`;
+        the length of the chunk when all is posted. Raises OverflowError where a sum leaves 64 bits;
+        the ledger is then not to be used again.
         """
         cdef Py_ssize_t n = reason.shape[0]
         cdef Sums sums
         cdef Cover cover
-        cdef bint posted
+        cdef Lines lines
+        cdef Py_ssize_t posted
         assert row.shape[0] == benefit.shape[0] == month.shape[0] == amount.shape[0] == n
         assert debtor.shape[0] == participant.shape[0] == n
-        if n == 0:
-            return
+        if start >= n:
+            return n
         sums = self._sums()
+        lines.reason = &reason[0]
+        lines.row = &row[0]
+        lines.benefit = &benefit[0]
+        lines.month = &month[0]
+        lines.debtor = &debtor[0]
+        lines.debtor_agent = &debtor_agent[0]
+        lines.participant = &participant[0]
+        lines.amount = &amount[0]
         if self.limited:
             cover = self._cover()
             with nogil:
                 posted = walk_post_under_caps(
-                    sums, &cover, n, &reason[0], &row[0], &benefit[0], &month[0], &debtor[0],
-                    &debtor_agent[0], &participant[0], &amount[0], self.reason_sum,
-                    self.reason_count,
+                    sums, &cover, lines, start, n, self.reason_sum, self.reason_count
                 )
         else:
             with nogil:
                 posted = walk_post_freely(
-                    sums, n, &reason[0], &row[0], &benefit[0], &month[0], &debtor[0],
-                    &debtor_agent[0], &participant[0], &amount[0], self.reason_sum,
-                    self.reason_count,
+                    sums, lines, start, n, self.reason_sum, self.reason_count
                 )
-        if not posted:
+        if posted < 0:
             raise OverflowError("a sum of cleared amounts leaves 64 bits")
+        return posted
 
     def release(
         self, uint8_t[::1] verdict, const uint32_t[::1] row, const uint16_t[::1] benefit,
@@ -274,9 +271,13 @@ def set_bits(uint64_t[::1] bits, const uint32_t[::1] rows):
             bits[2 * <uint64_t> (rows[i] >> 6)] |= <uint64_t> 1 << (rows[i] & 63)
 
 
-cdef inline uint8_t claim(uint64_t *bits, uint32_t row) noexcept nogil:
-    """Take the entitlement of a row, or say who has it already. bits: pairs of one key."""
-    cdef uint64_t *pair = &bits[2 * <uint64_t> (row >> 6)]
+cdef inline uint64_t *pair_of(uint64_t *bits, uint32_t row) noexcept nogil:
+    """The two words of one key in which a row has its bit: paid before, cleared now."""
+    return &bits[2 * <uint64_t> (row >> 6)]
+
+
+cdef inline uint8_t claim(uint64_t *pair, uint32_t row) noexcept nogil:
+    """Take the entitlement of a row, or say who has it already."""
     cdef uint64_t bit = <uint64_t> 1 << (row & 63)
     if pair[0] & bit:
         return PAID_BEFORE
@@ -286,10 +287,8 @@ cdef inline uint8_t claim(uint64_t *bits, uint32_t row) noexcept nogil:
     return NONE
 
 
-cdef inline bint taken(const Sums *sums, uint16_t benefit, uint16_t month, uint32_t row) \
-        noexcept nogil:
+cdef inline bint taken(const uint64_t *pair, uint32_t row) noexcept nogil:
     """Somebody has the entitlement already."""
-    cdef uint64_t *pair = &sums.bits[sums.slot[benefit * MONTHS + month]][2 * <uint64_t> (row >> 6)]
     return ((pair[0] | pair[1]) >> (row & 63)) & 1
 
 
@@ -355,67 +354,117 @@ cdef inline bint add_line(
     return True
 
 
-cdef inline bint walk_post(
-    Sums sums, const Cover *cover, bint limited, Py_ssize_t n, uint8_t *reason,
-    const uint32_t *row, const uint16_t *benefit, const uint16_t *month, const uint16_t *debtor,
-    const uint16_t *debtor_agent, const uint16_t *participant, const int64_t *amount,
-    int128 *reason_sum, int64_t *reason_count,
+cdef inline Py_ssize_t fetch_bits(
+    const Sums *sums, const Lines *lines, uint64_t **pairs, Py_ssize_t start, Py_ssize_t end,
 ) noexcept nogil:
-    """Post n lines; False where a sum would leave 64 bits. limited is a constant of the caller, so
-    that without caps nothing of them is left in the loop."""
-    cdef Py_ssize_t i, ahead
+    """Ask for the paid bits of the living among lines start to end - 1. Returns end, or the first
+    of them whose key has none."""
+    cdef Py_ssize_t i
+    cdef uint64_t *bits
+    for i in range(start, end):
+        if lines.reason[i] == NONE:
+            bits = sums.bits[lines.benefit[i] * MONTHS + lines.month[i]]
+            if bits == NULL:
+                return i
+            pairs[i & (RING - 1)] = pair_of(bits, lines.row[i])
+            prefetch(pairs[i & (RING - 1)])
+    return end
+
+
+cdef inline bint claim_lines(
+    const Lines *lines, uint64_t **pairs, const Cover *cover, bint limited, Py_ssize_t start,
+    Py_ssize_t end,
+) noexcept nogil:
+    """Give lines start to end - 1 their last reason; False where room would leave 64 bits."""
+    cdef Py_ssize_t i
     cdef uint16_t agent
-    cdef uint8_t verdict
-    for i in range(n):
-        ahead = i + AHEAD
-        if ahead < n and reason[ahead] == NONE:
-            prefetch(
-                &sums.bits[sums.slot[benefit[ahead] * MONTHS + month[ahead]]][
-                    2 * <uint64_t> (row[ahead] >> 6)
-                ]
-            )
-        verdict = reason[i]
-        if verdict == NONE:
-            agent = debtor_agent[debtor[i]]
-            if limited and not taken(&sums, benefit[i], month[i], row[i]) and waits(
-                cover, agent, participant[i], benefit[i], amount[i]
+    cdef uint64_t *pair
+    for i in range(start, end):
+        if lines.reason[i] != NONE:
+            continue
+        pair = pairs[i & (RING - 1)]
+        if limited:
+            agent = lines.debtor_agent[lines.debtor[i]]
+            if not taken(pair, lines.row[i]) and waits(
+                cover, agent, lines.participant[i], lines.benefit[i], lines.amount[i]
             ):
-                verdict = COVER_MISSING
-            else:
-                verdict = claim(sums.bits[sums.slot[benefit[i] * MONTHS + month[i]]], row[i])
-            if verdict == NONE:
-                if not add_line(&sums, agent, participant[i], benefit[i], amount[i]):
-                    return False
-                if limited and not take_room(cover, agent, participant[i], amount[i]):
-                    return False
-            else:
-                reason[i] = verdict
-        reason_sum[verdict] += amount[i]
-        reason_count[verdict] += 1
+                lines.reason[i] = COVER_MISSING
+                continue
+        lines.reason[i] = claim(pair, lines.row[i])
+        if limited and lines.reason[i] == NONE and not take_room(
+            cover, agent, lines.participant[i], lines.amount[i]
+        ):
+            return False
     return True
 
 
-cdef bint walk_post_freely(
-    Sums sums, Py_ssize_t n, uint8_t *reason, const uint32_t *row, const uint16_t *benefit,
-    const uint16_t *month, const uint16_t *debtor, const uint16_t *debtor_agent,
-    const uint16_t *participant, const int64_t *amount, int128 *reason_sum, int64_t *reason_count,
+cdef inline bint count_lines(
+    const Sums *sums, const Lines *lines, Py_ssize_t start, Py_ssize_t end, int128 *reason_sum,
+    int64_t *reason_count,
 ) noexcept nogil:
-    return walk_post(
-        sums, NULL, False, n, reason, row, benefit, month, debtor, debtor_agent, participant,
-        amount, reason_sum, reason_count,
-    )
+    """Add lines start to end - 1 to the sums; False where one would leave 64 bits."""
+    cdef Py_ssize_t i
+    for i in range(start, end):
+        if lines.reason[i] != NONE:
+            reason_sum[lines.reason[i]] += lines.amount[i]
+            reason_count[lines.reason[i]] += 1
+        elif not add_line(
+            sums, lines.debtor_agent[lines.debtor[i]], lines.participant[i], lines.benefit[i],
+            lines.amount[i],
+        ):
+            return False
+    return True
 
 
-cdef bint walk_post_under_caps(
-    Sums sums, const Cover *cover, Py_ssize_t n, uint8_t *reason, const uint32_t *row,
-    const uint16_t *benefit, const uint16_t *month, const uint16_t *debtor,
-    const uint16_t *debtor_agent, const uint16_t *participant, const int64_t *amount,
+cdef inline void count_cleared(
+    const Sums *sums, int sign, int128 *reason_sum, int64_t *reason_count
+) noexcept nogil:
+    """Add what all benefits have, or take it away: the sums of lines without a reason."""
+    cdef Py_ssize_t benefit
+    for benefit in range(sums.benefits):
+        reason_sum[NONE] += sign * <int128> sums.benefit_sum[benefit]
+        reason_count[NONE] += sign * sums.benefit_count[benefit]
+
+
+cdef inline Py_ssize_t walk_post(
+    Sums sums, const Cover *cover, bint limited, Lines lines, Py_ssize_t start, Py_ssize_t n,
     int128 *reason_sum, int64_t *reason_count,
 ) noexcept nogil:
-    return walk_post(
-        sums, cover, True, n, reason, row, benefit, month, debtor, debtor_agent, participant,
-        amount, reason_sum, reason_count,
-    )
+    """Post lines start to n - 1; what `Ledger.post` returns, or -1 where a sum would leave 64 bits.
+    limited is a constant of the caller, so that without caps nothing of them is left in the
+    loops."""
+    cdef uint64_t *pairs[RING]
+    cdef Py_ssize_t end = start, fetched = start, wanted
+    # What clears here is what the benefits have more in the end: no sum of its own a line.
+    count_cleared(&sums, -1, reason_sum, reason_count)
+    while end < n:
+        start = end
+        end = min(start + BLOCK, n)
+        wanted = min(end + AHEAD, n)
+        fetched = fetch_bits(&sums, &lines, pairs, fetched, wanted)
+        if fetched < wanted:
+            n = fetched
+            end = min(end, n)
+        if not claim_lines(&lines, pairs, cover, limited, start, end) or not count_lines(
+            &sums, &lines, start, end, reason_sum, reason_count
+        ):
+            return -1
+    count_cleared(&sums, 1, reason_sum, reason_count)
+    return n
+
+
+cdef Py_ssize_t walk_post_freely(
+    Sums sums, Lines lines, Py_ssize_t start, Py_ssize_t n, int128 *reason_sum,
+    int64_t *reason_count,
+) noexcept nogil:
+    return walk_post(sums, NULL, False, lines, start, n, reason_sum, reason_count)
+
+
+cdef Py_ssize_t walk_post_under_caps(
+    Sums sums, const Cover *cover, Lines lines, Py_ssize_t start, Py_ssize_t n,
+    int128 *reason_sum, int64_t *reason_count,
+) noexcept nogil:
+    return walk_post(sums, cover, True, lines, start, n, reason_sum, reason_count)
 
 
 cdef inline bint behind(
@@ -430,6 +479,12 @@ cdef inline bint behind(
     return False
 
 
+cdef inline uint64_t *waiting_pair(
+    const Sums *sums, const Waiting *lines, Py_ssize_t i
+) noexcept nogil:
+    return pair_of(sums.bits[lines.benefit[i] * MONTHS + lines.month[i]], lines.row[i])
+
+
 cdef Py_ssize_t next_queue(
     Sums sums, const Cover *cover, const Waiting *lines, Py_ssize_t queues, const int64_t *order,
     int64_t *head, const int64_t *end, const int64_t *rank, const int64_t *ahead,
@@ -439,7 +494,7 @@ cdef Py_ssize_t next_queue(
     for q in range(queues):
         while head[q] < end[q]:
             i = order[head[q]]
-            if not taken(&sums, lines.benefit[i], lines.month[i], lines.row[i]):
+            if not taken(waiting_pair(&sums, lines, i), lines.row[i]):
                 break
             lines.verdict[i] = PAID_BEFORE
             head[q] += 1
@@ -462,9 +517,7 @@ cdef bint walk_release(
     cdef uint8_t priority
     while q >= 0:
         i = order[head[q]]
-        lines.verdict[i] = claim(
-            sums.bits[sums.slot[lines.benefit[i] * MONTHS + lines.month[i]]], lines.row[i]
-        )
+        lines.verdict[i] = claim(waiting_pair(&sums, lines, i), lines.row[i])
         if not add_line(
             &sums, lines.agent[i], lines.participant[i], lines.benefit[i], lines.amount[i]
         ) or not take_room(cover, lines.agent[i], lines.participant[i], lines.amount[i]):
@@ -475,7 +528,7 @@ cdef bint walk_release(
         cover.waits[i] = NOTHING_WAITS
     for i in range(n):
         if lines.verdict[i] == COVER_MISSING:
-            if taken(&sums, lines.benefit[i], lines.month[i], lines.row[i]):
+            if taken(waiting_pair(&sums, lines, i), lines.row[i]):
                 lines.verdict[i] = PAID_BEFORE
                 continue
             priority = cover.priority[lines.benefit[i]]

@@ -20,15 +20,18 @@ cdef extern from * nogil:
 
 
 cdef class Pages:
-    """size bytes of zeroed memory at a 2 MiB boundary, writable through the buffer protocol."""
+    """size bytes of zeroed memory, writable through the buffer protocol: at a 2 MiB boundary, or at
+    one of a cache line where less than half of such a page would be filled."""
 
     def __cinit__(self, size_t size):
-        cdef size_t page = 1 << 21
+        cdef size_t page = 1 << 21 if size > 1 << 20 else 1 << 6
+        cdef size_t room = max((size + page - 1) // page * page, page)
         self.size = size
         self.at = NULL
-        if posix_memalign(<void **> &self.at, page, max((size + page - 1) // page * page, page)):
+        if posix_memalign(<void **> &self.at, page, room):
             raise MemoryError(f"no memory for {size} bytes")
-        sw_advise(self.at, (size + page - 1) // page * page)
+        if page > 1 << 6:
+            sw_advise(self.at, room)
         with nogil:
             memset(self.at, 0, size)
 

@@ -13,20 +13,21 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from switch._account cimport IN_TABLE, REFERENCE
 from switch._reason cimport *
-from switch._table cimport PeopleTable, fetch_ahead, find
+from switch._table cimport PeopleTable, fetch_ahead, find_from
 from switch._types cimport (
-    DECEASED, HAS_ACCOUNT, HAS_SINCE, KNOWN, LISTED, NO_CODE, NO_ROW, NOT_GIVEN,
+    DECEASED, HAS_ACCOUNT, HAS_SINCE, ID_MASK, KNOWN, LISTED, NO_CODE, NO_ROW, NOT_GIVEN,
     STATUS_SHIFT, USED, Account, Person, prefetch,
 )
 
 cdef enum:
-    BLOCK = 32              # lines between the prefetch of a person and its use
+    BLOCK = 8               # lines that go through a step together
+    FETCHED = 4             # blocks between the prefetch of a person and the judgement
+    FOUND = 2               # blocks between the search for a person and the judgement
+    RING = 8                # blocks under way: more than FETCHED, a power of two
+    LIST_END = 40           # bytes from an entry of a list into the one behind it
     ID_PER_PROVINCE = 1000000000
     PROVINCES = 1000
-
-# Flags of a person of whom nothing needs a second look: known, alive, one account for any day
-# from valid_from on.
-cdef uint64_t PLAIN = (USED | KNOWN | HAS_ACCOUNT) >> STATUS_SHIFT
+    PROVINCES_OF_MASK = 1100    # every id that a record can hold has its place
 
 cdef packed struct Since:
     uint32_t row
@@ -43,12 +44,27 @@ cdef struct Rules:
     const Account *lists
     Py_ssize_t lists_count
     const uint16_t *participant_of      # register's code -> directory's index or NO_CODE
+    const uint64_t *ceiling             # register's code -> what may be sent there, 0 for nothing
     const uint8_t *suspended            # by directory index
     const int64_t *amount_max           # by directory index
     const uint8_t *province             # 1 where a province code exists
-    const int64_t *ceiling              # by register's code: what may be sent there, -1 for nothing
     int64_t clearing_limit
     int32_t value_day
+
+
+# The columns of a chunk. agent is NULL where the table names none.
+cdef struct Lines:
+    const int64_t *amount
+    const uint64_t *person_id
+    const uint64_t *name_key
+    const uint16_t *benefit
+    const uint16_t *debtor
+    const uint16_t *agent
+    uint8_t *reason
+    uint32_t *row
+    uint16_t *participant
+    uint64_t *account
+    Py_ssize_t first            # place of the first of them in the chunk
 
 
 cdef class Screen:
@@ -70,23 +86,27 @@ cdef class Screen:
         assert since.shape[0] % sizeof(Since) == 0 and lists.shape[0] % sizeof(Account) == 0
         assert suspended.shape[0] == amount_max.shape[0] and province.shape[0] == PROVINCES
         self.people = people
-        cdef int64_t[::1] ceiling = np.full(participant_of.shape[0] + 1, -1, np.int64)
+        # One more for the empty slot, which is read like any other before it is told apart.
+        cdef uint64_t[::1] ceiling = np.zeros(participant_of.shape[0] + 1, np.uint64)
+        cdef uint16_t[::1] code_of = np.append(participant_of, np.uint16(NO_CODE))
+        cdef uint8_t[::1] province_of = np.zeros(PROVINCES_OF_MASK, np.uint8)
         for i in range(participant_of.shape[0]):
             code = participant_of[i]
             if code != NO_CODE and not suspended[code]:
-                ceiling[i] = min(amount_max[code], clearing_limit)
-        self._keep = (since, lists, participant_of, suspended, amount_max, province, ceiling)
-        self.rules.ceiling = &ceiling[0]
+                ceiling[i] = max(min(amount_max[code], clearing_limit), 0)
+        province_of[:PROVINCES] = province
+        self._keep = (since, lists, code_of, suspended, amount_max, province_of, ceiling)
         self.rules.slots = people.slots
         self.rules.capacity = people.capacity
         self.rules.since_count = since.shape[0] // sizeof(Since)
         self.rules.since = <const Since *> &since[0] if since.shape[0] else NULL
         self.rules.lists_count = lists.shape[0] // sizeof(Account)
         self.rules.lists = <const Account *> &lists[0] if lists.shape[0] else NULL
-        self.rules.participant_of = &participant_of[0] if participant_of.shape[0] else NULL
+        self.rules.participant_of = &code_of[0]
+        self.rules.ceiling = &ceiling[0]
         self.rules.suspended = &suspended[0] if suspended.shape[0] else NULL
         self.rules.amount_max = &amount_max[0] if amount_max.shape[0] else NULL
-        self.rules.province = &province[0]
+        self.rules.province = &province_of[0]
         self.rules.clearing_limit = clearing_limit
         self.rules.value_day = value_day
 
@@ -105,20 +125,29 @@ cdef class Screen:
         assert person_id.shape[0] == name_key.shape[0] == benefit.shape[0] == debtor.shape[0] == n
         assert reason.shape[0] == row.shape[0] == participant.shape[0] == account.shape[0] == n
         assert agent is None or agent.shape[0] == n
+        cdef Lines lines
         if n == 0:
             return
+        lines.amount = &amount[0]
+        lines.person_id = &person_id[0]
+        lines.name_key = &name_key[0]
+        lines.benefit = &benefit[0]
+        lines.debtor = &debtor[0]
+        lines.agent = NULL
+        if agent is not None:
+            lines.agent = &agent[0]
+        lines.reason = &reason[0]
+        lines.row = &row[0]
+        lines.participant = &participant[0]
+        lines.account = &account[0]
+        lines.first = first
         with nogil:
-            walk_lines(
-                self.rules, n, &amount[0], &person_id[0], &name_key[0], &benefit[0], &debtor[0],
-                NULL if agent is None else &agent[0],
-                &reason[0], &row[0], &participant[0], &account[0], first,
-            )
+            walk_lines(self.rules, lines, n)
 
 
 cdef inline bint well_formed(const Rules *rules, uint64_t person_id) noexcept nogil:
     return (
-        person_id < <uint64_t> PROVINCES * ID_PER_PROVINCE
-        and rules.province[person_id // ID_PER_PROVINCE]
+        person_id <= ID_MASK and rules.province[person_id // ID_PER_PROVINCE]
     )
 
 
@@ -196,90 +225,111 @@ cdef inline uint8_t route(
     return NONE
 
 
-cdef inline void find_block(
-    const Rules *rules, const Person **who, const uint64_t *person_id, Py_ssize_t count,
-    Py_ssize_t left, uint32_t *row,
-) noexcept nogil:
-    """The records of count ids, while those of the next block are on their way to the cache.
-
-    who: NULL where an id is malformed; an empty record where nobody has it.
-    """
-    cdef Person *slots = rules.slots
-    cdef uint64_t capacity = rules.capacity
-    cdef Person *person
-    cdef Py_ssize_t i
-    for i in range(count):
-        if i + BLOCK < left:
-            fetch_ahead(slots, capacity, person_id[i + BLOCK])
-        person = NULL
-        row[i] = NO_ROW
-        if well_formed(rules, person_id[i]):
-            person = find(slots, capacity, person_id[i])
-            if person.word:
-                row[i] = person.row
-                if person.word & LISTED:
-                    prefetch(&rules.lists[person.account])
-        who[i] = person
-
-
 cdef inline bint is_plain(
-    const Rules *rules, const Person *person, uint64_t name_key, int64_t amount
+    const Rules *rules, const Lines *lines, Py_ssize_t i, const Person *person
 ) noexcept nogil:
-    """Whether a line breaks no rule about its person, account and amount, as nearly all do not;
-    the others are judged rule by rule."""
-    return (
-        person != NULL and person.word >> STATUS_SHIFT == PLAIN
-        and person.name_key == name_key and name_key != 0
-        and person.valid_from <= rules.value_day
-        and 0 < amount <= rules.ceiling[person.participant]
+    """Whether a line breaks no rule and its person, known and alive, has one account, for any day
+    from valid_from on; as nearly all do. The others are judged rule by rule."""
+    cdef uint64_t key = lines.name_key[i]
+    if (
+        person.name_key != key or key == 0 or rules.value_day < person.valid_from
+        or rules.province[(person.word & ID_MASK) // ID_PER_PROVINCE] == 0
+        or <uint64_t> lines.amount[i] - 1 >= rules.ceiling[person.participant]
+        or lines.benefit[i] == NO_CODE or lines.debtor[i] == NO_CODE
+        or (lines.agent != NULL and lines.agent[i] != NOT_GIVEN)
+    ):
+        return False
+    # One in five has a list of accounts, which nobody foretells: this is no branch.
+    return person.word == lines.person_id[i] | USED | KNOWN | HAS_ACCOUNT
+
+
+cdef inline uint8_t judge_line(
+    const Rules *rules, const Lines *lines, Py_ssize_t i, const Person *person
+) noexcept nogil:
+    cdef bint formed = well_formed(rules, lines.person_id[i])
+    cdef int64_t amount = lines.amount[i]
+    cdef uint8_t verdict
+    lines.row[i] = person.row if formed and person.word else NO_ROW
+    lines.participant[i] = NO_CODE
+    lines.account[i] = 0
+    if amount <= 0:
+        return AMOUNT_NOT_POSITIVE
+    if amount > rules.clearing_limit:
+        return AMOUNT_OVER_CLEARING_LIMIT
+    if lines.benefit[i] == NO_CODE:
+        return BENEFIT_UNKNOWN
+    if lines.debtor[i] == NO_CODE:
+        return DEBTOR_ACCOUNT_UNKNOWN
+    if not formed:
+        return PERSON_ID_MALFORMED
+    if lines.name_key[i] == 0:
+        return NAME_UNUSABLE
+    verdict = judge_person(rules, person, lines.name_key[i])
+    if verdict:
+        return verdict
+    return route(
+        rules, person, amount, NOT_GIVEN if lines.agent == NULL else lines.agent[i],
+        lines.first + i, &lines.participant[i], &lines.account[i],
     )
 
 
-cdef void walk_lines(
-    Rules rules, Py_ssize_t n, const int64_t *amount, const uint64_t *person_id,
-    const uint64_t *name_key, const uint16_t *benefit, const uint16_t *debtor,
-    const uint16_t *agent, uint8_t *reason, uint32_t *row, uint16_t *participant,
-    uint64_t *account, Py_ssize_t first,
+cdef inline void fetch_block(
+    const Rules *rules, const Lines *lines, Person **who, Py_ssize_t start, Py_ssize_t end,
 ) noexcept nogil:
-    cdef const Person *who[BLOCK]
+    """Ask for the records of lines start to end - 1."""
+    cdef Py_ssize_t i
+    for i in range(start, end):
+        who[i - start] = fetch_ahead(rules.slots, rules.capacity, lines.person_id[i])
+
+
+cdef inline void find_block(
+    const Rules *rules, const Lines *lines, Person **who, Py_ssize_t start, Py_ssize_t end,
+) noexcept nogil:
+    """The records of lines start to end - 1, empty where nobody has the id; asks for the accounts
+    of those who have a list."""
+    cdef Py_ssize_t i
+    cdef Person *person
+    cdef const uint8_t *entry
+    cdef uint64_t listed
+    for i in range(start, end):
+        person = find_from(rules.slots, rules.capacity, who[i - start], lines.person_id[i])
+        who[i - start] = person
+        # All bits or none: without a branch, and people without a list ask for the first entry.
+        listed = -<uint64_t> ((person.word & LISTED) != 0)
+        entry = <const uint8_t *> &rules.lists[person.account & listed]
+        prefetch(entry)
+        prefetch(entry + LIST_END)
+
+
+cdef inline void judge_block(
+    const Rules *rules, const Lines *lines, Person **who, Py_ssize_t start, Py_ssize_t end,
+) noexcept nogil:
     cdef const Person *person
-    cdef Py_ssize_t i, start = 0, end = 0
-    cdef uint8_t verdict
-    for i in range(min(BLOCK, n)):
-        fetch_ahead(rules.slots, rules.capacity, person_id[i])
-    while end < n:
-        start = end
-        end = min(start + BLOCK, n)
-        find_block(&rules, who, &person_id[start], end - start, n - start, &row[start])
-        for i in range(start, end):
-            person = who[i - start]
-            if (
-                is_plain(&rules, person, name_key[i], amount[i]) and benefit[i] != NO_CODE
-                and debtor[i] != NO_CODE and (agent == NULL or agent[i] == NOT_GIVEN)
-            ):
-                participant[i] = rules.participant_of[person.participant]
-                account[i] = person.account
-                reason[i] = NONE
-                continue
-            participant[i] = NO_CODE
-            account[i] = 0
-            if amount[i] <= 0:
-                verdict = AMOUNT_NOT_POSITIVE
-            elif amount[i] > rules.clearing_limit:
-                verdict = AMOUNT_OVER_CLEARING_LIMIT
-            elif benefit[i] == NO_CODE:
-                verdict = BENEFIT_UNKNOWN
-            elif debtor[i] == NO_CODE:
-                verdict = DEBTOR_ACCOUNT_UNKNOWN
-            elif person == NULL:
-                verdict = PERSON_ID_MALFORMED
-            elif name_key[i] == 0:
-                verdict = NAME_UNUSABLE
-            else:
-                verdict = judge_person(&rules, person, name_key[i])
-                if verdict == NONE:
-                    verdict = route(
-                        &rules, person, amount[i], NOT_GIVEN if agent == NULL else agent[i],
-                        first + i, &participant[i], &account[i],
-                    )
-            reason[i] = verdict
+    cdef Py_ssize_t odd[BLOCK]      # lines of the block that are not plain
+    cdef Py_ssize_t i, j, odds = 0
+    for i in range(start, end):
+        person = who[i - start]
+        lines.reason[i] = NONE
+        lines.row[i] = person.row
+        lines.participant[i] = rules.participant_of[person.participant]
+        lines.account[i] = person.account
+        odd[odds] = i
+        odds += not is_plain(rules, lines, i, person)
+    for j in range(odds):
+        i = odd[j]
+        lines.reason[i] = judge_line(rules, lines, i, who[i - start])
+
+
+cdef void walk_lines(Rules rules, Lines lines, Py_ssize_t n) noexcept nogil:
+    """Three steps a block, some blocks apart, so that what a step reads is in the cache by then."""
+    cdef Person *who[RING][BLOCK]
+    cdef Py_ssize_t block, at
+    for block in range(-FETCHED, (n + BLOCK - 1) // BLOCK):
+        at = (block + FETCHED) * BLOCK
+        fetch_block(&rules, &lines, who[(block + FETCHED) & (RING - 1)], at, min(at + BLOCK, n))
+        at = (block + FOUND) * BLOCK
+        if at >= 0:
+            find_block(&rules, &lines, who[(block + FOUND) & (RING - 1)], at, min(at + BLOCK, n))
+        at = block * BLOCK
+        if at >= 0:
+            judge_block(&rules, &lines, who[block & (RING - 1)], at, min(at + BLOCK, n))

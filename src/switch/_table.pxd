@@ -21,20 +21,27 @@ cdef inline uint64_t home_slot(uint64_t person_id, uint64_t capacity) noexcept n
     return <uint64_t> ((<uint128> h * capacity) >> 64)
 
 
-cdef inline void fetch_ahead(
-    const Person *slots, uint64_t capacity, uint64_t person_id
+cdef inline Person *fetch_ahead(
+    Person *slots, uint64_t capacity, uint64_t person_id
 ) noexcept nogil:
-    """Ask for the two cache lines in which a search nearly always ends."""
-    cdef const Person *at = &slots[home_slot(person_id, capacity)]
-    prefetch(at)
-    prefetch(<const uint8_t *> at + 64)
+    """Ask for the two cache lines in which a search nearly always ends: from the slot returned."""
+    cdef Person *home = &slots[home_slot(person_id, capacity)]
+    prefetch(home)
+    prefetch(<const uint8_t *> home + 64)
+    return home
+
+
+cdef inline Person *find_from(
+    Person *slots, uint64_t capacity, Person *home, uint64_t person_id
+) noexcept nogil:
+    """The record of an id whose search begins at home, or the empty slot where it would stand."""
+    while home.word != 0 and (home.word & ID_MASK) != person_id:
+        home += 1
+        if home == &slots[capacity]:
+            home = slots
+    return home
 
 
 cdef inline Person *find(Person *slots, uint64_t capacity, uint64_t person_id) noexcept nogil:
     """The record of an id, or the empty slot where it would stand."""
-    cdef uint64_t at = home_slot(person_id, capacity)
-    while slots[at].word != 0 and (slots[at].word & ID_MASK) != person_id:
-        at += 1
-        if at == capacity:
-            at = 0
-    return &slots[at]
+    return find_from(slots, capacity, &slots[home_slot(person_id, capacity)], person_id)

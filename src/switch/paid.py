@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from switch import _ledger
+from switch._pages import Pages
 from switch.errors import VerificationFailed
 from switch.segment import write_new
 
@@ -28,9 +29,9 @@ def words_of(rows: int) -> int:
 
 
 def pairs(rows: int, *words: Any) -> Any:
-    """uint64[2 * words_of(rows)]: in front of each pair the union of words (each may be shorter),
-    behind it nothing yet."""
-    out = np.zeros(2 * words_of(rows), np.uint64)
+    """uint64[2 * words_of(rows)] in big pages: in front of each pair the union of words (each may
+    be shorter), behind it nothing yet."""
+    out = np.frombuffer(memoryview(Pages(16 * words_of(rows))), np.uint64)
     before = out[0::2]
     for part in words:
         before[: len(part)] |= part

@@ -39,20 +39,20 @@ CANARIES = {
     "heap-buffer-overflow": """
 import numpy as np
 from switch import _wire
-beyond = np.array([(1 << 63) + 4096], np.uint64)
-heap, none = np.zeros(64, np.uint8), np.zeros(1, np.int32)
-_wire.account_texts(beyond, heap, none, heap, np.zeros(2, np.int32), np.zeros(1024, np.uint8))
+prefix, line_no = np.zeros(20, np.uint8), np.ones(64, np.uint32)
+given, offsets = np.ones(64, np.uint8), np.zeros(65, np.int32)
+_wire.transfer_ids(prefix, line_no, given, offsets, np.zeros(30, np.uint8))
 """,
     "signed integer overflow": """
 import numpy as np
 from switch import _ledger
 words = [np.zeros(n, np.int64) for n in (1, 1, 1, 1)]
 words[1][0] = 2**63 - 1
-books = _ledger.Ledger(1, 1, np.full(13200, 0xFFFF, np.uint16), *words)
+books = _ledger.Ledger(1, 1, *words)
 books.use(0, np.zeros(2, np.uint64))
 zero = np.zeros(1, np.uint16)
 books.post(np.zeros(1, np.uint8), np.zeros(1, np.uint32), zero, zero, zero, zero, zero,
-           np.ones(1, np.int64))
+           np.ones(1, np.int64), 0)
 """,
 }
 """Mistakes of a caller that the kernels do not look for; each must end in the report it names."""
