@@ -190,6 +190,19 @@ def test_in_order__nothing_of_the_remainder_settles_afterwards(scene: Scene) -> 
     assert switch.settle_in_order(remainder, answer.balance, low).payments_count == 0
 
 
+def heavy_queue(payments: int, share: float, seed: int) -> tuple[PaymentQueue, np.ndarray]:
+    """60 participants of log-normal weights, amounts of sigma 1.5; share of what all net payers
+    need is there."""
+    rng = np.random.default_rng(seed)
+    weight = rng.lognormal(0, 1, 60)
+    weight /= weight.sum()
+    sender, receiver = (rng.choice(60, payments, p=weight) for _ in range(2))
+    receiver = np.where(sender == receiver, (receiver + 1) % 60, receiver)
+    amount = rng.lognormal(np.log(5_000_000), 1.5, payments).astype(np.int64) + 1
+    queue = PaymentQueue(sender, receiver, amount, 60)
+    return queue, (np.maximum(-queue.net(), 0) * share).astype(np.int64)
+
+
 @given(scenes())
 @settings(max_examples=100, deadline=None)
 def test_by_value__is_the_best_of_all_sets_of_a_few_payments(scene: Scene) -> None:
@@ -218,6 +231,21 @@ def test_by_value__is_valid_however_few_steps_it_has(scene: Scene, steps: int) -
     assert (in_order.balance >= low).all()
     assert answer.balance.sum() == in_order.balance.sum() == sum(scene.balance)
     assert 0 <= answer.gap < 1 or answer.value == 0
+
+
+@pytest.mark.parametrize(
+    ("payments", "share", "seed", "least"),
+    [(10_000, 0.05, 5, 0.99), (10_000, 0.25, 3, 0.995), (60_000, 0.05, 4, 0.999)],
+)
+def test_by_value__decides_payments_that_are_bigger_than_a_lack(
+    payments: int, share: float, seed: int, least: float
+) -> None:
+    """Amounts of sigma 1.5, the biggest a hundred times the mean. Decided last they cost two parts
+    in a hundred."""
+    queue, balance = heavy_queue(payments, share, seed)
+    answer = switch.settle_by_value(queue, balance)
+    require_by_value(queue, balance, answer)
+    assert answer.value >= least * answer.bound
 
 
 @given(scenes(60))

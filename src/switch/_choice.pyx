@@ -130,6 +130,31 @@ cdef class ByValue:
         self.pool.steps = steps
         by_sender(self.pool)
 
+    def begin_large(self, int32_t[::1] head, int32_t[::1] after):
+        """Lists of every pair's payments in descending amount: head i32[P*P] is the first of a
+        pair, after i32[N] the next of its pair; -1 where there is none."""
+        assert after.shape[0] == self.pool.n
+        assert head.shape[0] == self.pool.participants * self.pool.participants
+        with nogil:
+            by_pair(&self.pool, &head[0], &after[0])
+
+    def settle_large(
+        self, const int64_t[::1] cancel, int64_t[::1] free, int32_t[::1] head,
+        const int32_t[::1] after, uint8_t[::1] fixed,
+    ):
+        """Decide payments that the flow cancels in part, because nothing else in their pair is
+        enough: the one with the most to lose and all with at least half of that, each to the nearer
+        side. Returns how many; 0 too where there are none, or no steps are left.
+
+        cancel i64[P*P]: a flow over free i64[P*P], the sums of what is not decided yet. What is
+        decided to settle is marked in fixed u8[N]; what is not is cancelled."""
+        cdef int64_t count
+        assert cancel.shape[0] == free.shape[0] == head.shape[0]
+        assert after.shape[0] == fixed.shape[0] == self.pool.n
+        with nogil:
+            count = settle_large(&self.pool, &cancel[0], &free[0], &head[0], &after[0], &fixed[0])
+        return count
+
     def follow(self, int64_t[::1] cancel):
         """Cancel whole payments as the flow cancels parts, and more, from the highest level down,
         where that is not enough. Nobody at level 0 is freed: the flow has not seen what they lack
@@ -181,6 +206,61 @@ cdef void by_sender(Pool pool) noexcept nogil:
     for p in range(pool.participants, 0, -1):
         pool.start[p] = pool.start[p - 1]
     pool.start[0] = 0
+
+
+cdef void by_pair(Pool *pool, int32_t *head, int32_t *after) noexcept nogil:
+    """From the smallest payment up, each is put before those of its pair."""
+    cdef Py_ssize_t i, pair
+    cdef int32_t k
+    for pair in range(pool.participants * pool.participants):
+        head[pair] = -1
+    for i in range(pool.n - 1, -1, -1):
+        k = pool.ranked[i]
+        pair = pool.sender[k] * pool.participants + pool.receiver[k]
+        after[k] = head[pair]
+        head[pair] = k
+    pool.steps -= pool.n
+
+
+cdef inline int64_t loss_of(int64_t amount, int64_t cancel, int64_t free) noexcept nogil:
+    """How far a whole payment is from what a flow cancels of its pair; 0 where the others of the
+    pair are enough, or the flow takes all of it or nothing."""
+    cdef int64_t others = free - amount
+    if others < cancel < amount:
+        return min(cancel - others, amount - cancel)
+    return 0
+
+
+cdef int64_t settle_large(
+    Pool *pool, const int64_t *cancel, int64_t *free, int32_t *head, const int32_t *after,
+    uint8_t *fixed,
+) noexcept nogil:
+    cdef Py_ssize_t pair, pairs = pool.participants * pool.participants
+    cdef int64_t most = 0, count = 0, amount, loss
+    cdef int32_t k
+    pool.steps -= 2 * pairs
+    if pool.steps < 0:
+        return 0
+    for pair in range(pairs):
+        if 0 < cancel[pair] < free[pair]:
+            most = max(most, loss_of(pool.amount[head[pair]], cancel[pair], free[pair]))
+    if most == 0:
+        return 0
+    for pair in range(pairs):
+        if not 0 < cancel[pair] < free[pair]:
+            continue
+        k = head[pair]
+        amount = pool.amount[k]
+        loss = loss_of(amount, cancel[pair], free[pair])
+        if loss > 0 and loss >= most - loss:
+            head[pair] = after[k]
+            free[pair] -= amount
+            count += 1
+            if cancel[pair] > amount - cancel[pair]:
+                toggle(pool, k)
+            else:
+                fixed[k] = 1
+    return count
 
 
 cdef inline void toggle(Pool *pool, int32_t k) noexcept nogil:

@@ -107,8 +107,9 @@ def least_cancelled(
     divisible: a flow of least cost with cost 1 on every pair.
 
     need i64[P]: what each lacks when everything settles (negative: what it has to spare); at the
-    end nothing above zero is left. OUT: cancel i64[P*P], level i64[P]: what one unit more of
-    liquidity at a participant lets settle; zeroed by the caller. The rest is room for work, P each.
+    end nothing above zero is left, unless what may be taken out is not enough for it. OUT: cancel
+    i64[P*P], level i64[P]: what one unit more of liquidity at a participant lets settle; zeroed by
+    the caller. The rest is room for work, P each.
     Primal-dual method (Ford and Fulkerson): levels rise by whole numbers, and in between flow goes
     along pairs whose level falls by one, or back where it rises by one. A participant with level 0
     has something to spare. It ends, for a path moves at least one unit and levels are below P; in
@@ -137,7 +138,8 @@ def least_cancelled(
 cdef void cancel_all(Net net) noexcept nogil:
     """Raise levels and push along them until nobody lacks anything.
 
-    Everybody who lacks something can be freed: cancelling all payments would."""
+    Where all payments may be cancelled, everybody who lacks something can be freed; otherwise it
+    ends with those who can."""
     cdef Py_ssize_t v
     cdef int64_t height = 0, rise
     cdef bint pushed
@@ -145,7 +147,7 @@ cdef void cancel_all(Net net) noexcept nogil:
         rise = -1
         nearest(net)
         for v in range(net.n):
-            if net.need[v] > 0 and (
+            if net.need[v] > 0 and net.distance[v] < FAR and (
                 rise < 0 or net.distance[v] + net.level[v] - height < rise
             ):
                 rise = net.distance[v] + net.level[v] - height

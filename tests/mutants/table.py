@@ -28,6 +28,7 @@ COVER = "test_cover.py::test_cover__"
 CYCLES = "test_cycles.py::test_settle__"
 ABORT = "test_abort.py::test_abort__"
 BUDGET = "test_funding.py::test_budget__"
+LARGE = "test_liquidity.py::test_by_value__decides_payments_that_are_bigger_than_a_lack"
 CALENDAR = "test_cycles.py::test_calendar__a_time_has_its_cycle"
 SYNCED = "test_commit.py::test_commit__everything_is_synced_before_it_has_its_name"
 SIMULATION = "test_simulation.py::test_"
@@ -345,6 +346,10 @@ AT_REST = [
     ("funding.py", "one account's part is the budget",
      "add(found, debtor.programme, debtor.budget)", "found[debtor.programme] = debtor.budget",
      BUDGET + "of_a_programme_is_the_sum_of_its_accounts_parts"),
+    ("liquidity/by_value.py", "large payments are decided last", "if large else flow\n",
+     "if False else flow\n", LARGE),
+    ("liquidity/by_value.py", "the dearer way", "costs[0]) < (gone_need", "costs[0]) > (gone_need",
+     LARGE),
     ("cycles.py", "the cut-off itself is late", "if time <= cutoff and", "if time < cutoff and",
      CALENDAR),
     ("cycles.py", "a closed cycle takes lines", "and slot.cycle not in closed:", "and True:",
