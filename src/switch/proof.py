@@ -94,7 +94,9 @@ class Verifier:
                     yield from self._recast(recast)
             for folder in self.answered.known:
                 if folder.after == row["seq"] and not broken:
-                    yield from self.answered.checks(folder, self.positions, self._bits)
+                    yield from self.answered.checks(
+                        folder, self.positions, self._bits, self.waiting
+                    )
         if broken:
             return  # What follows adds up all batches.
         yield from self._paid_bits()
@@ -209,7 +211,7 @@ class Verifier:
         stored = {name: row[name] for name in found}
         is_open = self.states.get(manifest["cycle"], "SETTLED") != "SETTLED"
         found |= {"lines": declared["count"], "amount": declared["sum"]}
-        found["state"] = "CLEARING" if is_open else "SETTLED"
+        found["state"] = "CLEARING" if is_open else self.answered.state_of(row["seq"])
         stored |= {name: row[name] for name in ("lines", "amount", "state")}
         found["closes"] = manifest.get("closes")
         stored["closes"] = self.closes.get(manifest["cycle"])
@@ -339,7 +341,7 @@ class Verifier:
 
     def _cycles(self) -> Iterator[Check]:
         """Cycles of the calendar: what was audited of them happened, whole or not at all."""
-        kinds = "'cycle', 'settlement', 'liquidity', 'answers', 'disposition'"
+        kinds = "'cycle', 'settlement', 'liquidity', 'answers', 'disposition', 'day'"
         query = f"SELECT * FROM audit WHERE kind IN ({kinds})"
         audited: dict[str, dict[str, Any]] = {cycle: {"state": "OPEN"} for cycle in self.positions}
         audited = {cycle: said for cycle, said in audited.items() if cycle in self.states}

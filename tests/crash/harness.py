@@ -12,6 +12,7 @@ works: calls are counted and ends compared.
 from __future__ import annotations
 
 import ctypes
+import datetime
 import errno
 import json
 import os
@@ -205,7 +206,8 @@ def small_steps(folder: Path) -> list[Step]:
     """Several small batches in a row: lines that clear, wait, are refused, and are presented
     again after registers or the directory changed; a table from a file by the command line; a
     table that had been run before; a cycle of a calendar, closed and settled; and one that is
-    settled without the lines of a payer that lacks funds."""
+    settled without the lines of a payer that lacks funds; answers, by which a line is refused and
+    another one comes back, what is decided of it, and the end of the day."""
     directory = [pa.Table.from_pylist(list(t)) for t in (scene.PARTICIPANTS, scene.DEBTORS)]
     opened = pa.Table.from_pylist(
         [p | {"status": "active"} for p in scene.PARTICIPANTS],
@@ -289,7 +291,31 @@ def small_steps(folder: Path) -> list[Step]:
         _command("close E", "settle", "--close"),
         _command("recast", "settle"),
         _pay("F", [scene.line(n, period=202704) for n in range(1, 4)]),
+        _command("reconcile", "reconcile", *_answers(folder), "--at", "2026-11-25T08:00:00"),
+        _command("settle F", "settle"),
+        _command("dispose", "dispose", "--write-back"),
+        _command("day", "close", "--at", "2026-11-27"),
     ]
+
+
+def _answers(folder: Path) -> list[Path]:
+    """A line of F refused before its cycle settles, lines of D credited, and one sent back."""
+    head, at = (
+        "20261125-00000{}-000000000{}",
+        datetime.datetime(2026, 11, 25, 5, tzinfo=datetime.UTC),
+    )
+
+    def row(batch: int, number: int, **said: str) -> dict[str, Any]:
+        transfer = head.format(batch, number)
+        known = {"participant": scene.BANK, "transfer_id": transfer, "amount": 1_000_000 + number}
+        return known | said | {"booked_at": at}
+
+    files = [folder / "confirmations.parquet", folder / "returns.parquet"]
+    said = [row(6, 1, status="RJCT"), *(row(4, n, status="ACCC") for n in (2, 3))]
+    pq.write_table(pa.Table.from_pylist(said), files[0])
+    back = [row(4, 1, return_id="R1", reason="AC04")]
+    pq.write_table(pa.Table.from_pylist(back), files[1])
+    return files
 
 
 def large_steps(folder: Path) -> list[Step]:
