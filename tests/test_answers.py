@@ -28,7 +28,7 @@ from scene import (
 )
 
 import switch
-from switch import answers, timeline
+from switch import answers
 from switch.claims import text_keys
 from switch.directory import Settings
 from switch.engine import Engine
@@ -310,6 +310,21 @@ def test_answers__a_return_goes_through_the_next_cycle_of_the_calendar(tmp_path:
         moved = {r["participant"]: (r["side"], r["amount"]) for r in settled["participants"]}
         assert moved == {SMALL_BANK: ("debit", "1000001"), TREASURY: ("credit", "1000001")}
         assert engine.write_back([("A", 1)])["sum"] == "1000001"
+    assert switch.verify(tmp_path / "h")
+
+
+def test_answers__one_cycle_may_lose_a_line_and_bring_another_back(tmp_path: Path) -> None:
+    with switch.open(home_of(tmp_path / "h", settings=CALENDAR)) as engine:
+        engine.settle()
+        batch = run(engine, [line(n, period=202612) for n in (1, 4)], "B")
+        no = said(1, "RJCT", transfer_id=transfer(1, 2))
+        files = write(tmp_path / "a", [no]), write(tmp_path / "b", [back(1)])
+        answer = engine.reconcile(*files, at="2026-11-25T12:00:00")
+        assert answer["cycle"] == batch.cycle
+        assert [answer["moved"][name]["count"] for name in ("refused", "returned")] == [1, 1]
+        [settled] = engine.settle()
+        moved = {r["participant"]: (r["side"], r["amount"]) for r in settled["participants"]}
+        assert moved == {SMALL_BANK: ("credit", "3"), TREASURY: ("debit", "3")}
     assert switch.verify(tmp_path / "h")
 
 
@@ -613,70 +628,3 @@ def switch_verify(engine: Engine) -> bool:
     faults = [check for check in Verifier(engine.home).checks() if check.fault]
     assert faults == []
     return True
-
-
-# --- status ---------------------------------------------------------------------------------
-
-
-def told(engine: Engine, number: int, batch: str = "A") -> list[tuple[str, str, str | None]]:
-    states = timeline.line(engine.home, batch, number)["states"]
-    return [(state["state"], state["status"], state["reason"]) for state in states]
-
-
-def test_status__tells_what_was_answered_and_decided(tmp_path: Path) -> None:
-    with switch.open(home_of(tmp_path / "h")) as engine:
-        rows = [said(3), said(4, "RJCT"), said(5, amount=4)]
-        engine.reconcile(
-            write(tmp_path / "a", rows), write(tmp_path / "b", [back(1), back(2)]), at=LATER
-        )
-        engine.write_back([("A", 1)], at=LATER)
-        engine.reissue([("A", 2)], at=LATER)
-        settled = ("SETTLED", "ACSC", None)
-        returned = ("RETURNED", "RTRN", "AC04")
-        late = ("SETTLED", "ACSC", "AC04")
-        unapplied = ("UNAPPLIED", "ACSC", None)
-        assert told(engine, 1) == [settled, returned, ("WRITTEN_BACK", "RTRN", None)]
-        assert told(engine, 2) == [settled, returned, ("REISSUED", "RTRN", None)]
-        assert told(engine, 3) == [settled, ("CREDITED", "ACCC", None)]
-        assert told(engine, 4) == [settled, late, unapplied]
-        assert told(engine, 5) == [settled, settled, unapplied]
-        assert told(engine, 6) == [settled, unapplied]
-        line_4 = timeline.line(engine.home, "A", 4)
-        assert [b["class"] for b in line_4["breaks"]] == ["STATUS"]
-        assert line_4["states"][1]["at"] == "2026-11-25T12:00:00+00:00"
-        assert line_4["states"][1]["file"] == "answers/000001"
-        run(engine, [line(2)], "B")
-        text = timeline.line(engine.home, "A", 2)["states"][2]["text"]
-        assert text.endswith("one more line: it is B:1.")
-        assert timeline.line(engine.home, "B", 1)["reissue_of"] == {"batch_id": "A", "line_no": 2}
-        mine = timeline.person(engine.home, "001000000002")["lines"]
-        assert [(row["batch_id"], len(row["states"])) for row in mine] == [("A", 3), ("B", 2)]
-    now = command("status", tmp_path / "h", "--batch", "A", "--json").document["answered"]
-    assert now == {
-        "as_of": LATER,
-        "lines": {
-            "UNAPPLIED": {"count": 9, "sum": 9_000_072},
-            "CREDITED": {"count": 1, "sum": 1_000_003},
-            "RETURNED": {"count": 2, "sum": 2_000_003},
-        },
-    }
-    assert "Sent lines on 2026-11-30" in command("status", tmp_path / "h", "--batch", "A").out
-    shown = command("status", tmp_path / "h", "--line", "A:4").out
-    assert "break STATUS (transfer-id): critical, 3-7 days, operations" in shown
-    assert "re-issue of A:2" in command("status", tmp_path / "h", "--line", "B:1").out
-
-
-def test_status__tells_of_a_refusal_in_time(tmp_path: Path) -> None:
-    with switch.open(home_of(tmp_path / "h", settings=CALENDAR)) as engine:
-        take(engine, tmp_path / "h", said(1, "RJCT"), said(3), at="2026-11-25")
-        engine.settle()
-        assert told(engine, 1) == [("CLEARED", "ACSP", None), ("REFUSED", "RJCT", "AC04")]
-        found = [("CLEARED", "ACSP", None), ("SETTLED", "ACSC", None)]
-        assert told(engine, 3) == [*found, ("CREDITED", "ACCC", None)]
-
-
-def test_status__an_answer_to_a_whole_file_credits_its_lines(tmp_path: Path) -> None:
-    with switch.open(home_of(tmp_path / "h", 3)) as engine:
-        whole = said(3, transfer_id=transfer(3)[:15], creditor_account=None)
-        take(engine, tmp_path / "h", whole)
-        assert told(engine, 3) == [("SETTLED", "ACSC", None), ("CREDITED", "ACCC", None)]

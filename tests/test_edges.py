@@ -98,11 +98,22 @@ def test_batch__null_in_a_dictionary_with_an_index_beyond_it() -> None:
     assert (fault.rule, fault.row, fault.column) == ("ARROW_INVALID", 1, "benefit")
 
 
-def test_batch__a_kind_that_no_reader_reads_is_our_mistake() -> None:
+def test_batch__a_time_is_read_as_microseconds_of_utc() -> None:
     table = Table("instants", (Column("booked_at", Kind.INSTANT),))
-    instants = pa.table({"booked_at": pa.array([0], pa.timestamp("us", "UTC"))})
-    with pytest.raises(AssertionError):
-        list(open_table(instants, table).chunks())
+    for kind in (pa.timestamp("s", "Asia/Ho_Chi_Minh"), pa.timestamp("ns"), pa.timestamp("us")):
+        instants = pa.table(
+            {
+                "booked_at": pa.array([7_000_000_000], pa.int64())
+                .cast(pa.timestamp("us"))
+                .cast(kind)
+                if kind.tz is None
+                else pa.array([7000], kind)
+            }
+        )
+        ((chunk),) = open_table(instants, table).chunks()
+        assert chunk["booked_at"].tolist() == [7_000_000_000]
+    finer = pa.table({"booked_at": pa.array([1], pa.timestamp("ns"))})
+    assert refused(lambda: list(open_table(finer, table).chunks())).rule == "TIME_INVALID"
 
 
 def test_batch__a_record_batch_is_a_table_and_a_list_is_none() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from scene import answers, line, run
-from test_answers import CALENDAR, LATER, back, home_of, said, switch_verify, take
+from test_answers import CALENDAR, LATER, back, home_of, said, switch_verify, take, transfer
 
 import switch
 from switch import timeline
@@ -52,6 +52,22 @@ def test_budget__what_comes_back_is_released_once_it_is_decided(tmp_path: Path, 
         else:
             assert answers(batch) == [("ACSC", None)]
             assert told(engine) == (whole + one, whole, one, 0)
+    assert switch.verify(tmp_path / "h")
+
+
+def test_abort__what_is_paid_later_closes_with_the_day(tmp_path: Path) -> None:
+    with switch.open(home_of(tmp_path / "h", 3, CALENDAR)) as engine:
+        whole = told(engine)[0]
+        (row,) = engine.home.rows("SELECT cycle FROM cycles")
+        engine.settle(row["cycle"], abort="a mistake")
+        run(engine, [line(4)], "B", at="2026-11-25T12:00:00")
+        engine.settle(at=LATER)
+        sent = [*(said(n) for n in (1, 2, 3)), said(4, transfer_id=transfer(1, 2))]
+        take(engine, tmp_path / "h", *sent)
+        assert engine.close_day(LATER)["closed"] == [1, 2]
+        states = [row["state"] for row in engine.home.rows("SELECT state FROM batches")]
+        assert states == ["CLOSED", "CLOSED"]
+        assert told(engine) == (whole + AMOUNT + 4, whole + AMOUNT + 4, 0, 0)
     assert switch.verify(tmp_path / "h")
 
 

@@ -8,7 +8,7 @@ is credited, unapplied or returned, and what returned stands on T.RETURNS or has
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import msgspec
@@ -34,7 +34,7 @@ Bits = Callable[[tuple[str, int], int], Any]
 Due = dict[str, dict[tuple[str, str, str], int]]
 """Money by cycle, and by step, debit and credit."""
 _KNOWN = (*LINE, "transfer_id", "participant", "debtor_agent", "row", "benefit", "period", "amount")
-_DAY_US = 86_400_000_000
+_TEXTS = {"transfer_id", "participant", "debtor_agent", "benefit"}
 
 
 class Answered:
@@ -55,6 +55,7 @@ class Answered:
         self.seqs: list[int] = []
         """Seq of the audit record of each folder."""
         self.decided: list[Any] = []
+        self._closed = {seq for f in known for seq in f.detail.get("closed", ())}
         kinds = {folder.kind for folder in known}
         for row in home.rows("SELECT seq, kind, detail FROM audit ORDER BY seq"):
             detail = msgspec.json.decode(row["detail"])
@@ -66,10 +67,15 @@ class Answered:
             self.ends.pop(row["cycle"], None)
 
     def checks(
-        self, folder: Folder, positions: dict[str, dict[str, list[int]]], bits: Bits
+        self,
+        folder: Folder,
+        positions: dict[str, dict[str, list[int]]],
+        bits: Bits,
+        waiting: Collection[tuple[int, int]],
     ) -> Iterator[Check]:
         """All of one folder. positions (by cycle and participant) and bits are carried on: what was
-        refused is free and owed no more, what came back is owed the other way."""
+        refused is free and owed no more, what came back is owed the other way. waiting: lines
+        (batch, number) that were held at that time."""
         subject = f"answers {folder.number}"
         due: Due = {}
         for name, lines in self.moved(folder).items():
@@ -91,8 +97,15 @@ class Answered:
                 for row in _summed(disposed, ["benefit"])
             }
         yield compare("answers posted", subject, due, _posted(folder))
-        if folder.kind == "answers":
+        if folder.judges:
             yield Check("breaks follow from events", subject, self._breaks(folder))
+
+        held = {batch for batch, _ in waiting} & set(folder.detail.get("closed", ()))
+        yield Check("closed batches", subject, f"a line of {min(held)} waits" if held else "")
+
+    def is_closed(self, seq: int) -> bool:
+        """Whether a day found that a batch is done with."""
+        return seq in self._closed
 
     def _breaks(self, folder: Folder) -> str:
         events = pq.read_table(self.home.path / folder.name / "breaks.parquet")
@@ -205,54 +218,29 @@ class Answered:
                     columns = {n: t[n] for t in (lines, status) for n in t.schema.names}
                     number = pa.array(np.full(len(status), seq, np.uint32))
                     columns.setdefault("batch", number)
-                    table = pa.table({n: columns[n] for n in _KNOWN} | {"cleared_in": number})
+                    chosen = {
+                        name: columns[name].cast(pa.string()) if name in _TEXTS else columns[name]
+                        for name in _KNOWN
+                    }
                     alive = pa.array(np.asarray(lines["reason_number"]) == 0)
-                    parts.append(table.filter(alive))
-        whole = pa.concat_tables(parts, promote_options="permissive")
-        texts = {"transfer_id", "participant", "debtor_agent", "benefit"}
-        return pa.table(
-            {n: whole[n].cast(pa.string()) if n in texts else whole[n] for n in whole.schema.names}
-        )
+                    parts.append(pa.table(chosen | {"cleared_in": number}).filter(alive))
+        return pa.concat_tables(parts)
 
     # --- where lines stand ----------------------------------------------------------------------
 
     def lines_add_up(self) -> Iterator[Check]:
         """I5, and the states that the last commit told, from all records at once."""
-        told = [folder for folder in self.known if folder.kind == "answers"]
-        if not told:
+        judging = [folder for folder in self.known if folder.judges]
+        for folder in judging:
+            if folder is judging[-1] or folder.kind == "day":
+                yield from self._judged(folder)
+        moved = [part.select(LINE) for parts in self.back.values() for part in parts]
+        if not moved:
             return
-        last = told[-1]
-        batches = {seq for seq in last.detail["batches"] if seq}
-        runs = {seq for seq in self.cycle_of if batches and min(batches) <= seq <= last.after}
-        out = self._standing(runs, batches, last)
-        counts = dict.fromkeys(last.detail["answer"]["states"], 0)
-        money = dict.fromkeys(counts, 0)
-        for row in _summed(out, ["state"]):
-            counts[row["state"]], money[row["state"]] = row["count_all"], row["amount_sum"]
-        yield compare(
-            "states of lines", f"answers {last.number}", counts, last.detail["answer"]["states"]
-        )
-        ids = [
-            pc.unique(
-                pc.binary_join_element_wise(
-                    t["batch"].cast(pa.string()), t["line_no"].cast(pa.string()), ":"
-                )
-            )
-            for t in (pa.concat_tables(parts) for parts in self.back.values())
-        ]
-        whole = sum(len(part) for parts in self.back.values() for part in parts)
-        twice = whole - len(
-            pc.unique(
-                pa.concat_arrays(
-                    [i.combine_chunks() if isinstance(i, pa.ChunkedArray) else i for i in ids]
-                )
-            )
-        )
-        yield Check(
-            "I5 a line goes back once",
-            "all answers",
-            f"{twice} lines went back twice" if twice else "",
-        )
+        whole = pa.concat_tables(moved)
+        twice = len(whole) - len(whole.group_by(LINE).aggregate([]))
+        fault = f"{twice} lines went back twice" if twice else ""
+        yield Check("I5 a line goes back once", "all answers", fault)
         returned = sum(pc.sum(part["amount"]).as_py() or 0 for part in self.back["returned"])
         disposed = sum(
             posting[3]
@@ -263,6 +251,36 @@ class Answered:
         )
         balance = self.home.balances().get(BACK, 0)
         yield compare("I5 returned", BACK, returned - disposed, balance)
+
+    def _judged(self, folder: Folder) -> Iterator[Check]:
+        """States as they were told, and of a day its statements and what it closed."""
+        subject = f"answers {folder.number}"
+        batches = {seq for seq in folder.detail["batches"] if seq}
+        runs = {seq for seq in self.cycle_of if batches and min(batches) <= seq <= folder.after}
+        out = self._standing(runs, batches, folder)
+        told = folder.detail["answer"]["states"]
+        counts = dict.fromkeys(told, 0)
+        for row in _summed(out, ["state"]):
+            counts[row["state"]] = row["count_all"]
+        yield compare("I5 states of lines", subject, counts, told)
+        if folder.kind != "day":
+            return
+        keys = ["participant", "cleared_in", "state"]
+        found = {
+            tuple(row[key] for key in keys): (row["count_all"], row["amount_sum"])
+            for row in _summed(out, keys)
+        }
+        stored = {
+            (path.stem, row["batch"], row["state"]): (row["count"], row["amount"])
+            for path in (self.home.path / folder.name / "statements").iterdir()
+            for row in pq.read_table(path).to_pylist()
+        }
+        yield compare("statements", subject, found, stored)
+        closed = pa.array(folder.detail["closed"], pa.int64())
+        mine = out.filter(pc.is_in(out["batch"].cast(pa.int64()), closed))
+        left = pc.is_in(mine["state"], pa.array(["CLEARED", "SETTLED", "UNAPPLIED"]))
+        fault = "a line is open" if pc.any(left).as_py() else ""
+        yield Check("closed batches", f"{subject}, lines", fault)
 
     def _standing(self, runs: set[int], batches: set[int], last: Folder) -> Any:
         """Lines of batches with their states at the time of the last answers."""
@@ -296,7 +314,7 @@ class Answered:
         state = np.where(settled, "SETTLED", "CLEARED").astype(object)
         state[settled & (today - days > deadline)] = "UNAPPLIED"
         ids = out["transfer_id"]
-        state[np.asarray(pc.is_in(ids, self._credited(out, runs)))] = "CREDITED"
+        state[np.asarray(pc.is_in(ids, self._credited(out, runs, last.number)))] = "CREDITED"
         for name, word in (("returned", "RETURNED"), ("refused", "REFUSED")):
             parts = [
                 moved_lines(self.home, f, name)["transfer_id"] for f in self.known[: last.number]
@@ -305,9 +323,9 @@ class Answered:
             state[np.asarray(pc.is_in(ids, gone_ids.combine_chunks()))] = word
         return out.append_column("state", pa.array(state, pa.string()))
 
-    def _credited(self, out: Any, runs: set[int]) -> Any:
+    def _credited(self, out: Any, runs: set[int], until: int) -> Any:
         """Ids of lines that an answer credits: its own, or one to all of its clearing file."""
-        said = self.records("confirmations")
+        said = self.records("confirmations", until)
         accounts = pa.concat_tables(
             [
                 self._accounts(seq, path)

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from switch import recasting, returning, settlement, settling
 from switch import reconcile as rec
 from switch.batch import shown
-from switch.claims import Expected, proven
+from switch.claims import Expected, proven, together
 from switch.cycles import Calendar, day_of, latest
 from switch.directory import Directory, Settings
 from switch.errors import UsageError
@@ -35,11 +35,12 @@ from switch.reconcile.breaks import BREAK
 from switch.report import write_table
 from switch.returning import TAKEN, Moved
 from switch.segment import Groups, Segment
+from switch.settlement import Posting
 from switch.settling import Standing, Statements, keep_balances, keep_postings
 from switch.store import ANSWERS, Home
 from switch.verdicts import Booked, Said, State, Verdicts
 
-KINDS = ("answers", "disposition")
+KINDS = ("answers", "disposition", "day")
 """Kinds of audit records that have a folder of HOME/answers."""
 STORED = pa.schema([field for field in RECORD if field.name != "currency"])
 _STYLES = {
@@ -64,6 +65,11 @@ class Folder(NamedTuple):
     @property
     def name(self) -> str:
         return f"{ANSWERS}/{self.number:06d}"
+
+    @property
+    def judges(self) -> bool:
+        """Lines were held against answers in it, and breaks found."""
+        return self.kind != "disposition"
 
     @property
     def after(self) -> int:
@@ -103,9 +109,9 @@ def open_breaks(home: Home, known: list[Folder]) -> Any:
 
 def time_of(home: Home, at: str | None) -> str:
     """The time that is recorded: the given one, else the last that the home knows."""
-    rows = home.rows(
-        "SELECT at FROM audit WHERE kind IN ('batch', 'settlement', 'answers', 'disposition')"
-    )
+    kinds = ("batch", "settlement", *KINDS)
+    marks = ", ".join("?" * len(kinds))
+    rows = home.rows(f"SELECT at FROM audit WHERE kind IN ({marks})", *kinds)
     last = at or latest(row["at"] for row in rows)
     if not last:
         raise UsageError(f"{home.path} has no batch yet, so that nothing can be answered")
@@ -138,9 +144,9 @@ def taken_in(home: Home, known: list[Folder], expected: Expected) -> tuple[Said,
 def judged(home: Home, known: list[Folder], batches: set[int], receiver: str = "") -> Verdicts:
     """Where lines of some batches stand by all that was taken in, on the day of the last answers.
     receiver: whose lines alone are looked at, where it is named."""
-    said, booked = taken_in(home, known, Expected(home, batches, receiver))
+    said, booked = taken_in(home, known, Expected(home, together(home, batches), receiver))
     said.close()
-    last = next(folder for folder in reversed(known) if folder.kind == "answers")
+    last = next(folder for folder in reversed(known) if folder.judges)
     as_of = datetime.date.fromisoformat(last.detail["answer"]["as_of"])
     return Verdicts(said, booked, rules_of(known), as_of)
 
@@ -203,6 +209,8 @@ class _Writer:
 class TakingIn:
     """One reconciliation of a home: files in, one commit out, or none where nothing is new."""
 
+    kind = "answers"
+
     def __init__(
         self,
         home: Home,
@@ -224,7 +232,8 @@ class TakingIn:
         size = sum(path.stat().st_size for path in files if path.is_file())
         again = recasting.bytes_again(self.home)
         self.home.require_room(ROOM_TIMES_FILE * (size + again) + settling.ROOM_SPARE)
-        batches = looked_at(self.home, self.known) | self._named(files, kind)
+        named = looked_at(self.home, self.known) | self._named(files, kind)
+        batches = together(self.home, named)
         expected = Expected(self.home, batches)
         said, booked = taken_in(self.home, self.known, expected)
         with self.home.draft(ANSWERS) as draft:
@@ -278,7 +287,7 @@ class TakingIn:
             found["refused"] = verdicts.taken(lines.lines(verdicts.newly_refused), MOVES["refused"])
         if len(verdicts.newly_returned):
             back = verdicts.taken(lines.lines(verdicts.newly_returned), MOVES["returned"])
-            if not self._has_calendar:
+            if not self.has_calendar:
                 back = returning.affordable(self.directory, self.standing, back)
             found["returned"] = back
             verdicts.returned[lines.at(back["batch"], back["line_no"])] = True
@@ -288,7 +297,7 @@ class TakingIn:
         return found
 
     @property
-    def _has_calendar(self) -> bool:
+    def has_calendar(self) -> bool:
         return self.settings.cutoffs is not msgspec.UNSET
 
     def _money(self, moves: dict[str, Any]) -> tuple[list[Moved], Statements, dict[str, Any]]:
@@ -315,7 +324,7 @@ class TakingIn:
         if len(moves["returned"]):
             cycle, opening = self._cycle()
             back = returning.returned(self.directory, cycle, moves["returned"])
-            if not self._has_calendar:
+            if not self.has_calendar:
                 day = str(self.as_of)
                 request = settlement.request(self.directory, cycle, day, back.nets(), batches=[])
                 detail["request"] = request
@@ -338,7 +347,7 @@ class TakingIn:
 
     def _cycle(self) -> tuple[str, Statements]:
         """The cycle through which returns go: the next of the calendar, or one of their own."""
-        if not self._has_calendar:
+        if not self.has_calendar:
             return f"{self.as_of:%Y%m%d}-R{self.number:06d}", []
         rows = self.home.rows("SELECT cycle FROM cycles WHERE state != 'OPEN'")
         closed = {row["cycle"] for row in rows}
@@ -375,17 +384,21 @@ class TakingIn:
             "events": dict(zip(*_counted(events, "event"), strict=True)),
         }
         ruled = msgspec.to_builtins(self.rules) != msgspec.to_builtins(rules_of(self.known))
-        if not (any(counts.values()) or len(events) or done or ruled):
+        if not (any(counts.values()) or len(events) or done or ruled or self.is_due()):
             return {"number": 0, **answer}
         write_table(draft / "breaks.parquet", events)
         write_table(draft / "open.parquet", found)
-        postings = {move.cycle: move.postings for move in done}
+        postings: dict[str, list[Posting]] = {}
+        for move in done:
+            postings.setdefault(move.cycle, []).extend(move.postings)
         after = settlement.apply(
             self.standing.balances, [posting for part in postings.values() for posting in part]
         )
         for cycle, part in postings.items():
             settlement.require_settled(after, cycle)
             statements += keep_postings(0, cycle, part)
+        signed, closing = self.sign(draft, verdicts, moves["returned"], after)
+        statements += closing
         folder = self.home.folder(ANSWERS, self.number)
         if len(moves["refused"]):
             names = recasting.free(self.home, draft, moves["refused"])
@@ -396,9 +409,10 @@ class TakingIn:
             ]
         self.home.commit(
             at=self.at,
-            kind="answers",
+            kind=self.kind,
             detail={
                 **detail,
+                **signed,
                 "after": self.home.next_batch() - 1,
                 "answer": answer,
                 # 0: of records that name no line that is known.
@@ -412,12 +426,33 @@ class TakingIn:
             folder=folder,
             digests=digests,
         )
-        return {"number": self.number, **answer}
+        return {"number": self.number, **answer, **signed}
+
+    def is_due(self) -> bool:
+        """A commit is made though nothing is new."""
+        return False
+
+    def sign(
+        self, draft: Path, verdicts: Verdicts, returned: Any, balances: dict[str, int]
+    ) -> tuple[dict[str, Any], Statements]:
+        """What the audit record says beside, and what is committed with it. returned: lines that
+        come back by this commit; balances: those after it."""
+        return {}, []
 
     def _returned(self, moves: dict[str, Any]) -> Any:
         """All lines whose money came back, now or before."""
         before = [moved_lines(self.home, folder, "returned") for folder in self.known]
         return pa.concat_tables([*before, moves["returned"].cast(TAKEN)])
+
+    def requests_at_once(self) -> list[dict[str, Any]]:
+        """What cycles asked for that settled in the commit that made them, as far as they are of
+        before."""
+        asked = [f.detail["request"] for f in self.known if "request" in f.detail]
+        for row in self.home.rows("SELECT seq FROM batches"):
+            path = self.home.folder("batches", row["seq"]) / "settlement.json"
+            if path.exists():
+                asked.append(msgspec.json.decode(path.read_bytes()))
+        return asked
 
     def _requests(self, detail: dict[str, Any]) -> rec.Records:
         """What was asked of the State Bank by all cycles that have settled."""
@@ -425,11 +460,7 @@ class TakingIn:
             msgspec.json.decode(row["request"])
             for row in self.home.rows("SELECT request FROM cycles WHERE state = 'SETTLED'")
         ]
-        for row in self.home.rows("SELECT seq FROM batches"):
-            path = self.home.folder("batches", row["seq"]) / "settlement.json"
-            if path.exists():
-                asked.append(msgspec.json.decode(path.read_bytes()))
-        asked += [f.detail["request"] for f in self.known if "request" in f.detail]
+        asked += self.requests_at_once()
         asked += [detail["request"]] if "request" in detail else []
         whole = rec.Records([])
         for document in asked:

@@ -227,11 +227,8 @@ class TableReader:
             return read_instants(array)
         if kind is Kind.PRIORITY:
             return read_integers(array, 0, 255, "priority", self.from_text).astype(np.uint8)
-        if kind is Kind.LINE_NO:
-            return read_integers(array, 1, LINES_MAX, "line number", self.from_text).astype(
-                np.uint32
-            )
-        raise AssertionError(kind)
+        assert kind is Kind.LINE_NO, kind
+        return read_integers(array, 1, LINES_MAX, "line number", self.from_text).astype(np.uint32)
 
 
 def open_table(

@@ -33,6 +33,9 @@ SETTLED = ("SETTLED", "CLOSED")
 """States of batches whose cycle has settled."""
 BACK = "T.RETURNS"
 """The treasury's account of what came back and has no disposition yet."""
+NOWHERE, ELSEWHERE = -1, -2
+"""Places of records that name no line, and of those that name one of a batch that is not looked
+at."""
 NEVER = np.iinfo(np.int64).min
 """`said_at` of a line that nothing clean was said of."""
 REFUSED, NAMED, GROUPED = 1, 2, 4
@@ -77,8 +80,9 @@ class Expected:
         for row in rows:
             seq = row["seq"]
             self._date[seq] = int(row["value_date"].replace("-", ""))
+            self._lines[seq] = row["lines"]
             if seq in batches:
-                self._base[seq], self._lines[seq] = done, row["lines"]
+                self._base[seq] = done
                 done += row["lines"]
         self.codes: list[str] = []
         self._secret = int(home.id_hash("accounts of lines"), 16)
@@ -98,7 +102,8 @@ class Expected:
     # --- where lines stand ----------------------------------------------------------------------
 
     def places(self, transfer_id: Any) -> NDArray[np.int64]:
-        """Places of lines by their transfer ids (pa.StringArray); -1 where there is none."""
+        """Places of lines by their transfer ids (pa.StringArray); NOWHERE or ELSEWHERE where there
+        is none. The head of a batch that is not looked at is ELSEWHERE, too."""
         offsets, data = text_buffers(transfer_id)
         rows = len(transfer_id)
         starts, lengths = offsets[:-1].astype(np.int64), np.diff(offsets)
@@ -113,7 +118,12 @@ class Expected:
                 text = data[starts[at][:, None] + np.arange(length)]
             found[at] = self._places(text, length)
         if transfer_id.null_count:
-            found[np.asarray(transfer_id.is_null())] = -1
+            found[np.asarray(transfer_id.is_null())] = NOWHERE
+        strays = np.flatnonzero(found == NOWHERE)
+        if len(strays):
+            heads = [head for seq, head in self.heads().items() if self._base[seq] < 0]
+            named = pc.is_in(transfer_id.take(pa.array(strays)), pa.array(heads, pa.string()))
+            found[strays[np.asarray(named)]] = ELSEWHERE
         return found
 
     def _places(self, text: Any, length: int) -> NDArray[np.int64]:
@@ -138,9 +148,10 @@ class Expected:
         if dashes[1] - dashes[0] - 1 > 6:
             sound &= text[:, dashes[0] + 1] != ord("0")
         batch[~sound] = 0
-        sound &= (self._base[batch] >= 0) & (self._date[batch] == date)
+        sound &= self._date[batch] == date
         sound &= (line >= 1) & (line <= self._lines[batch])
-        return np.where(sound, self._base[batch] + line - 1, -1)
+        here = np.where(self._base[batch] >= 0, self._base[batch] + line - 1, ELSEWHERE)
+        return np.where(sound, here, NOWHERE)
 
     def heads(self) -> dict[int, str]:
         """What the transfer ids of each batch begin with, by number: it names the batch's clearing
@@ -148,15 +159,28 @@ class Expected:
         return {run.seq: f"{self._date[run.seq]:08d}-{run.seq:06d}" for run in self.runs}
 
     def batches_of(self, transfer_id: Any) -> set[int]:
-        """Batches whose lines these ids name, whether they are looked at here or not."""
+        """Batches that these ids name by a line or as a whole, looked at here or not."""
         known = {head: seq for seq, head in self.heads().items()}
-        # What stands before the dash and the line number.
-        heads = pc.unique(pc.utf8_slice_codeunits(transfer_id, 0, -_LINE_DIGITS - 1))
-        return {known[head] for head in heads.to_pylist() if head in known}
+        # What stands before the dash and the line number; the head of a batch stands alone.
+        lines = pc.utf8_slice_codeunits(transfer_id, 0, -_LINE_DIGITS - 1)
+        heads = {
+            *pc.unique(lines).to_pylist(),
+            *pc.unique(
+                transfer_id.filter(pc.less(pc.utf8_length(transfer_id), _ID_MIN))
+            ).to_pylist(),
+        }
+        return {known[head] for head in heads if head in known}
 
     def at(self, batch: Any, line_no: Any) -> NDArray[np.int64]:
         """Places by numbers of batches that are looked at, and of lines."""
         found: NDArray[np.int64] = self._base[np.asarray(batch)] + np.asarray(line_no) - 1
+        return found
+
+    def batch(self) -> NDArray[np.uint32]:
+        """The batch that each line came in."""
+        found: NDArray[np.uint32] = np.repeat(
+            np.array(self.batches, np.uint32), self._lines[self.batches]
+        )
         return found
 
     def sent(self) -> NDArray[np.bool_]:
@@ -345,6 +369,21 @@ class Expected:
         }
         nothing = pa.nulls(len(places), pa.string())
         return pa.table([columns.get(n, nothing) for n in RECORD.names], schema=RECORD)
+
+
+def together(home: Home, batches: Collection[int]) -> set[int]:
+    """These batches, those whose runs cleared lines of them, and all that such a run cleared lines
+    of: what an answer to a whole clearing file may speak of."""
+    whole = set(batches)
+    for row in home.rows("SELECT seq FROM batches WHERE seq >= ?", min(batches, default=0)):
+        path = home.folder("batches", row["seq"]) / "represented.parquet"
+        if path.exists():
+            table = pq.read_table(path, columns=["batch", "transfer_id"])
+            cleared = table["batch"].filter(table["transfer_id"].is_valid())
+            held = set(pc.unique(cleared).to_pylist())
+            if row["seq"] in batches or held & set(batches):
+                whole |= {row["seq"], *held}
+    return whole
 
 
 def proven(home: Home, path: Path) -> Path:

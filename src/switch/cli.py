@@ -479,7 +479,7 @@ def exchange(
     )
 
 
-for command in (upkeep.verify, upkeep.scrub, upkeep.replay, dayend.reconcile, dayend.dispose):
+for command in (upkeep.verify, upkeep.scrub, upkeep.replay, *dayend.COMMANDS):
     cli.add_command(command)
 
 

@@ -102,6 +102,30 @@ def dispose(
     )
 
 
+@click.command()
+@home_argument
+@click.option("--at", required=True, metavar="DATE", help="The day, or a time of it (ISO 8601).")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Default: HOME/out.")
+@shared
+def close(context: Context, home: Path, at: str, out: Path | None) -> None:
+    """End a day of HOME: reconcile and age, statements, totals that tie, close what is done."""
+    from switch.engine import Engine
+
+    with Engine(home) as engine:
+        answer = engine.close_day(parse_time(at) or "", out=out)
+
+    def show() -> None:
+        click.echo(f"day {answer['as_of']} is signed: answers {answer['number']}")
+        click.echo(f"  lines: {_list(answer['states'])}")
+        click.echo(f"  open breaks: {_list(answer['breaks']) or 'none'}")
+        totals = {name: int(text) for name, text in answer["totals"].items()}
+        click.echo(f"  dong: {_list(totals)}")
+        if answer["closed"]:
+            click.echo(f"  batches closed: {', '.join(map(str, answer['closed']))}")
+
+    context.say(answer, show)
+
+
 def _line(text: str) -> tuple[str, int]:
     name, _, number = text.rpartition(":")
     if not name or not (number.isascii() and number.isdigit()):
@@ -111,3 +135,6 @@ def _line(text: str) -> tuple[str, int]:
 
 def _list(counts: dict[str, Any]) -> str:
     return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
+
+
+COMMANDS = (reconcile, dispose, close)

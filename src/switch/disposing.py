@@ -29,7 +29,7 @@ def returned(home: Home, known: list[Folder]) -> tuple[Any, Any]:
     """Lines whose money is back and waits for a disposition, and those on their way: tables of
     TAKEN."""
     pending = {
-        row["cycle"] for row in home.rows("SELECT cycle FROM cycles WHERE state != 'SETTLED'")
+        row["cycle"] for row in home.rows(f"SELECT cycle FROM cycles WHERE {settling.PENDING}")
     }
     there, coming = [TAKEN.empty_table()], [TAKEN.empty_table()]
     for folder in known:

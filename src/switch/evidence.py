@@ -17,6 +17,7 @@ import msgspec
 
 from switch import signing
 from switch.answers import KINDS as ANSWERS
+from switch.answers import folders
 from switch.errors import UsageError
 from switch.recasting import recasts
 from switch.segment import digest_of, json_of
@@ -249,7 +250,7 @@ def _copies_fault(home: Home) -> str:
     closed = home.rows("SELECT detail FROM audit WHERE kind = 'cycle'")
     requests = [msgspec.json.decode(row["detail"]) for row in closed]
     asked = {said["cycle"]: [json_of(said["request"])] for said in requests}
-    for row in home.rows("SELECT detail FROM audit WHERE kind = 'answers'"):
+    for row in home.rows("SELECT detail FROM audit WHERE kind IN ('answers', 'day')"):
         for cycle, request in msgspec.json.decode(row["detail"]).get("requests", {}).items():
             asked[cycle].append(json_of(request))
     for row in of_calendar.values():
@@ -265,7 +266,19 @@ def _copies_fault(home: Home) -> str:
             if content != json_of(msgspec.json.decode(row[column])):
                 shown = copy.relative_to(home.path).as_posix()
                 return f"{shown} is no copy of what was committed: settle the cycle again"
-    return _recall_fault(home)
+    return _recall_fault(home) or _day_fault(home)
+
+
+def _day_fault(home: Home) -> str:
+    """Statements that were handed out are those of the last sign-off of their day."""
+    days = {f.detail["answer"]["as_of"]: f for f in folders(home) if f.kind == "day"}
+    for day, folder in days.items():
+        for name, sha256 in home.digests(home.path / folder.name).items():
+            copy = home.path / "out" / "days" / day / name
+            if copy.is_file() and digest_of(copy) != sha256:
+                shown = copy.relative_to(home.path).as_posix()
+                return f"{shown} is no copy of the committed file: close the day again"
+    return ""
 
 
 def _recall_fault(home: Home) -> str:

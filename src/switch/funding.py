@@ -154,18 +154,20 @@ def standing(home: Home) -> dict[tuple[int, str], Stand]:
     def enter(key: tuple[int, str], **part: int) -> None:
         found[key] = found.get(key, Stand()).plus(Stand(**part))
 
-    query = "SELECT seq, state, json_extract(manifest, '$.funding') AS funding FROM batches"
+    sent_back = recasts(home)
+    aborted = {recast.cycle for recast in sent_back if recast.aborted}
+    query = "SELECT seq, state, cycle, json_extract(manifest, '$.funding') AS funding FROM batches"
     for row in home.rows(query):
         use = msgspec.json.decode(row["funding"])
         for benefit, amount in use["reserved"].items():
             enter((row["seq"], benefit), reserved=amount)
-        if row["state"] in SETTLED:
+        if row["state"] in SETTLED and row["cycle"] not in aborted:
             settled.add(row["seq"])
             for batch, benefit, amount in use["cleared"]:
                 enter((batch, benefit), consumed=amount)
         for batch, benefit, amount in use["released"]:
             enter((batch, benefit), released=amount)
-    for recast in recasts(home):
+    for recast in sent_back:
         # Of an aborted cycle nothing was used up in the first place.
         for key, amount in ({} if recast.aborted else summed(went_back(home, recast))).items():
             enter(key, consumed=-amount)

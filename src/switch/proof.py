@@ -98,7 +98,8 @@ class Verifier:
                     yield from self._recast(recast)
             for folder in self.answered.known:
                 if folder.after == row["seq"] and not broken:
-                    yield from self.answered.checks(folder, self.positions, self._bits)
+                    carried = self.positions, self._bits, self.waiting
+                    yield from self.answered.checks(folder, *carried)
                     self.funded.release(self.home, folder)
         if broken:
             return  # What follows adds up all batches.
@@ -216,7 +217,8 @@ class Verifier:
         found |= {name: manifest[name] for name in ("seq", "cycle", "at", "digest")}
         stored = {name: row[name] for name in found}
         found |= {"lines": declared["count"], "amount": declared["sum"]}
-        found["state"] = STATES[self.states.get(manifest["cycle"], "SETTLED")]
+        ended = STATES[self.states.get(manifest["cycle"], "SETTLED")]
+        found["state"] = "CLOSED" if self.answered.is_closed(row["seq"]) else ended
         stored |= {name: row[name] for name in ("lines", "amount", "state")}
         found["closes"] = manifest.get("closes")
         stored["closes"] = self.closes.get(manifest["cycle"])
@@ -346,7 +348,7 @@ class Verifier:
 
     def _cycles(self) -> Iterator[Check]:
         """Cycles of the calendar: what was audited of them happened, whole or not at all."""
-        kinds = "'cycle', 'settlement', 'liquidity', 'answers', 'disposition'"
+        kinds = "'cycle', 'settlement', 'liquidity', 'answers', 'disposition', 'day'"
         query = f"SELECT * FROM audit WHERE kind IN ({kinds})"
         audited: dict[str, dict[str, Any]] = {cycle: {"state": "OPEN"} for cycle in self.positions}
         audited = {cycle: said for cycle, said in audited.items() if cycle in self.states}

@@ -81,13 +81,14 @@ def batch(home: Home, batch_id: str, *, answered: bool = False) -> dict[str, Any
     row = batch_row(home, batch_id)
     known = folders(home)
     now: dict[str, Any] = {"funding": told_of_batch(home, row["seq"])}
-    if answered and any(folder.kind == "answers" for folder in known):
+    if answered and any(folder.judges for folder in known):
         verdicts = judged(home, known, {row["seq"]})
-        states, amount = verdicts.states(), verdicts.lines.amount
+        mine = verdicts.lines.batch() == row["seq"]
+        states, amount = verdicts.states()[mine], verdicts.lines.amount[mine]
         lines = {
-            state.name: {"count": int(mine.sum()), "sum": int(amount[mine].sum())}
+            state.name: {"count": int(here.sum()), "sum": int(amount[here].sum())}
             for state in State
-            if state is not State.NOT_SENT and (mine := states == state).any()
+            if state is not State.NOT_SENT and (here := states == state).any()
         }
         now["answered"] = {"as_of": str(verdicts.as_of), "lines": lines}
     summary = msgspec.json.decode(row["summary"])
@@ -164,7 +165,7 @@ def _timeline(
             said = {"at": cycle["at"], "status": status, "text": SENTENCES[status]}
             states.append(states[-1] | said | {"state": STATES[status]})
     breaks = []
-    if any(f.kind == "answers" for f in known) and states[-1]["transfer_id"]:
+    if any(f.judges for f in known) and states[-1]["transfer_id"]:
         states += _answered(home, known, line, states[-1], inner)
         open_now = open_breaks(home, known)
         mine = open_now.filter(pc.equal(open_now["transfer_id"], states[-1]["transfer_id"]))
@@ -234,7 +235,7 @@ def _answered(
             link = _reissued_as(home, folder, inner) if again else ""
             say(folder, state, folder.at, RETURN_STATUS, None, line=link)
     told = {state["state"] for state in found}
-    end = next(folder for folder in reversed(known) if folder.kind == "answers")
+    end = next(folder for folder in reversed(known) if folder.judges)
     if final is State.CREDITED and "CREDITED" not in told:
         say(end, "CREDITED", _instant(int(lines.said_at[place])), "ACCC", None)
     if final is State.UNAPPLIED:

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from switch import reconcile as rec
-from switch.claims import BACK, GROUPED, NEVER, REFUSED, Expected, text_of
+from switch.claims import BACK, ELSEWHERE, GROUPED, NEVER, REFUSED, Expected, text_of
 from switch.reconcile import RECORD, Rules
 from switch.reconcile.breaks import BREAK, drifts
 from switch.reconcile.records import DAY_US
@@ -100,6 +100,9 @@ class Said:
             self.kept[kind].add(table, nowhere, nowhere >= 0, new)
             return RECORD.empty_table()
         place = self.expected.places(text_of(table["transfer_id"]))
+        elsewhere = place == ELSEWHERE
+        if elsewhere.any():
+            table, place = table.filter(pa.array(~elsewhere)), place[~elsewhere]
         fit, named = self.expected.fits(table, place)
         if kind == RETURNS:
             self.kept[kind].add(table, place, fit, new)

@@ -5,18 +5,19 @@ Floor 4, below the engine, which is one of these.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from switch import answers, disposing, returning
+from switch import answers, disposing, returning, signoff
 from switch.directory import Directory, Settings
 from switch.disk import landing
 from switch.reconcile import Rules
 from switch.report import positions_table, write_table
-from switch.segment import write_json
+from switch.segment import new_file, write_json
 from switch.store import Home
 from switch.timeline import batch_row
 
@@ -72,6 +73,22 @@ class WayBack:
                     write_table(aside, positions_table(rows))
                 with landing(out / "cycles" / cycle / "settlement.json") as aside:
                     write_json(aside, request)
+
+    def close_day(self, at: str, *, out: str | Path | None = None) -> dict[str, Any]:
+        """End a day and sign it (`signoff.close`). at: its date, or a time of it. out: where the
+        statements are copied to, in days/DATE (default HOME/out)."""
+        answer = signoff.close(self.home, self.directory, self.settings, at=at)
+        folder = self.home.path / "out" if out is None else Path(out)
+        self._export(folder)
+        day = folder / "days" / answer["as_of"]
+        signed = self.home.path / answers.folders(self.home)[-1].name / "statements"
+        for path in sorted(signed.iterdir()):
+            with landing(day / "statements" / path.name) as aside:
+                new_file(aside).close()
+                shutil.copyfile(path, aside)
+        with landing(day / "day.json") as aside:
+            write_json(aside, answer)
+        return answer
 
     def write_back(
         self, lines: Sequence[tuple[str, int]] | None = None, *, at: str | None = None

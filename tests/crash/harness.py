@@ -12,6 +12,7 @@ works: calls are counted and ends compared.
 from __future__ import annotations
 
 import ctypes
+import datetime
 import errno
 import json
 import os
@@ -204,8 +205,9 @@ def _command(name: str, *args: object) -> Step:
 def small_steps(folder: Path) -> list[Step]:
     """Several small batches in a row: lines that clear, wait, are refused, and are presented
     again after registers or the directory changed; a table from a file by the command line; a
-    table that had been run before; a cycle of a calendar, closed and settled; one that is
-    settled without the lines of a payer that lacks funds; and one that is aborted."""
+    table that had been run before; a cycle of a calendar, closed and settled; one that is settled
+    without the lines of a payer that lacks funds; answers, by which a line is refused and another
+    one comes back, what is decided of it, and the end of the day; and a cycle that is aborted."""
     directory = [pa.Table.from_pylist(list(t)) for t in (scene.PARTICIPANTS, scene.DEBTORS)]
     opened = pa.Table.from_pylist(
         [p | {"status": "active"} for p in scene.PARTICIPANTS],
@@ -243,13 +245,16 @@ def small_steps(folder: Path) -> list[Step]:
             recast = Settings(cutoffs=("11:00",), insufficient_funds="recast")
             engine.change_directory(settings=recast)
 
-    def fund(home: Path) -> None:
-        with switch.open(home) as engine:
-            given = {"participant": [scene.BANK], "balance": [1]}
-            engine.change_directory(balances=pa.table(given))
+    def funding(name: str, times: int, balance: int) -> Step:
+        def fund(home: Path) -> None:
+            with switch.open(home) as engine:
+                given = {"participant": [scene.BANK], "balance": [balance]}
+                engine.change_directory(balances=pa.table(given))
 
-    def is_funded(home: Home) -> bool:
-        return bool(home.rows("SELECT 1 FROM audit WHERE kind = 'liquidity'"))
+        def is_funded(home: Home) -> bool:
+            return len(home.rows("SELECT 1 FROM audit WHERE kind = 'liquidity'")) == times
+
+        return Step(name, fund, is_funded)
 
     owed = [
         scene.line(
@@ -285,14 +290,40 @@ def small_steps(folder: Path) -> list[Step]:
         _command("settle", "settle"),
         Step("rule", rule, lambda home: "recast" in home.meta("settings")),
         _pay("E", owed),
-        Step("fund", fund, is_funded),
+        funding("fund", 1, 1),
         _command("close E", "settle", "--close"),
         _command("recast", "settle"),
         _pay("F", [scene.line(n, period=202704) for n in range(1, 4)]),
-        _command("close F", "settle", "--close"),
-        _command("abort", "settle", "--cycle", "20261127-1", "--abort", "it is given up"),
-        _pay("G", [scene.line(n, period=202705) for n in range(1, 3)]),
+        _command("reconcile", "reconcile", *_answers(folder), "--at", "2026-11-25T08:00:00"),
+        funding("fund F", 2, 10_000_000),
+        _command("settle F", "settle"),
+        _command("dispose", "dispose", "--write-back"),
+        _command("day", "close", "--at", "2026-11-27"),
+        _pay("G", [scene.line(n, period=202705) for n in range(1, 4)]),
+        _command("close G", "settle", "--close"),
+        _command("abort", "settle", "--cycle", "20261130-1", "--abort", "it is given up"),
+        _pay("H", [scene.line(n, period=202706) for n in range(1, 3)]),
     ]
+
+
+def _answers(folder: Path) -> list[Path]:
+    """A line of F refused before its cycle settles, lines of D credited, and one sent back."""
+    head, at = (
+        "20261125-00000{}-000000000{}",
+        datetime.datetime(2026, 11, 25, 5, tzinfo=datetime.UTC),
+    )
+
+    def row(batch: int, number: int, **said: str) -> dict[str, Any]:
+        transfer = head.format(batch, number)
+        known = {"participant": scene.BANK, "transfer_id": transfer, "amount": 1_000_000 + number}
+        return known | said | {"booked_at": at}
+
+    files = [folder / "confirmations.parquet", folder / "returns.parquet"]
+    said = [row(6, 1, status="RJCT"), *(row(4, n, status="ACCC") for n in (2, 3))]
+    pq.write_table(pa.Table.from_pylist(said), files[0])
+    back = [row(4, 1, return_id="R1", reason="AC04")]
+    pq.write_table(pa.Table.from_pylist(back), files[1])
+    return files
 
 
 def large_steps(folder: Path) -> list[Step]:
