@@ -413,10 +413,11 @@ def _show_batches(
     from switch.console import print_budgets
 
     table = Table(title=f"{len(rows)} batches")
-    for name in ("batch", "value date", "state"):
-        table.add_column(name, overflow="fold")
+    table.add_column("batch", overflow="fold")
+    table.add_column("value date", no_wrap=True)
+    table.add_column("state")
     for name in ("lines", "cleared", "held", "refused", "cleared dong"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(
             row["batch_id"],

@@ -56,13 +56,15 @@ def print_budgets(console: Console, budgets: list[dict[str, Any]]) -> None:
     if not budgets:
         return
     table = Table(title="Budgets, in dong")
-    for name, value in budgets[0].items():
-        table.add_column(name, justify="left" if isinstance(value, str) else "right")
+    shown = [name for name in budgets[0] if any(row[name] is not None for row in budgets)]
+    for name in shown:
+        is_text = isinstance(budgets[0][name], str)
+        table.add_column(name, justify="left" if is_text else "right", overflow="fold")
     for row in budgets:
-        cells = (
-            "no limit" if v is None else f"{v:,}" if isinstance(v, int) else v for v in row.values()
+        cells = (row[name] for name in shown)
+        table.add_row(
+            *("no limit" if v is None else f"{v:,}" if isinstance(v, int) else v for v in cells)
         )
-        table.add_row(*cells)
     console.print(table)
 
 
