@@ -408,14 +408,15 @@ def status(
 def _show_batches(
     context: Context, rows: list[dict[str, Any]], budgets: list[dict[str, Any]]
 ) -> None:
+    from rich.box import SIMPLE
     from rich.table import Table
 
     from switch.console import print_budgets
 
-    table = Table(title=f"{len(rows)} batches")
+    table = Table(title=f"{len(rows)} batches", box=SIMPLE)
     table.add_column("batch", overflow="fold")
-    table.add_column("value date", no_wrap=True)
-    table.add_column("state")
+    for name in ("value date", "state"):
+        table.add_column(name, no_wrap=True)
     for name in ("lines", "cleared", "held", "refused", "cleared dong"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:

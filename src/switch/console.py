@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 from rich import box
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -55,7 +56,7 @@ def print_budgets(console: Console, budgets: list[dict[str, Any]]) -> None:
     none."""
     if not budgets:
         return
-    table = Table(title="Budgets, in dong")
+    table = Table(title="Budgets, in dong", box=SIMPLE)
     shown = [name for name in budgets[0] if any(row[name] is not None for row in budgets)]
     for name in shown:
         is_text = isinstance(budgets[0][name], str)
