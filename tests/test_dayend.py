@@ -61,6 +61,9 @@ def test_status__tells_what_was_answered_and_decided(tmp_path: Path) -> None:
         assert told(engine, 6) == [settled, unapplied]
         line_4 = timeline.line(engine.home, "A", 4)
         assert [b["class"] for b in line_4["breaks"]] == ["STATUS"]
+        (why, _) = line_4["explained"]
+        assert why.startswith("lines: 1000004 dong, STATUS: 'transfer-id' brought it together with")
+        assert timeline.line(engine.home, "A", 3)["explained"] == []
         assert line_4["states"][1]["at"] == "2026-11-25T12:00:00+00:00"
         assert line_4["states"][1]["file"] == "answers/000001"
         run(engine, [line(2)], "B")

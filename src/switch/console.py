@@ -220,6 +220,8 @@ def print_lines(lines: list[dict[str, Any]]) -> None:
                 f"  break {one['class']} ({one['rule']}): {one['severity']}, {one['age']} days,"
                 f" {one['owner']}: {one['action']}"
             )
+        for sentence in line["explained"]:
+            click.echo(f"    {_plain(sentence)}")
 
 
 def print_rehearsal(console: Console, told: dict[str, Any]) -> None:
