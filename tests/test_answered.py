@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from scene import BANK, BANK_ACCOUNT, SMALL_BANK, command, line, payment_table, run
-from test_answers import CALENDAR, LATER, back, home_of, said, transfer, write
+from test_answers import CALENDAR, LATER, back, home_of, said, switch_verify, transfer, write
 
 import switch
 from switch import answers, disposing, recasting, returning, signoff, timeline, verdicts
@@ -226,8 +226,10 @@ def test_answers__a_line_that_went_back_to_wait_is_answered_when_it_is_sent_agai
         to_small = {"creditor_agent": SMALL_BANK, "debtor_account": BANK_ACCOUNT}
         run(engine, [line(1, period=202612, **to_small, creditor_account="1")], "B")
         engine.change_directory(balances=pa.table({"participant": [BANK], "balance": [1]}))
+        engine.close_day("2026-11-25")
         [answer] = engine.settle()
         assert answer["rule"] == "recast"
+        assert switch_verify(engine)
         credit = said(1, transfer_id=transfer(1, 2), creditor_account="1")
         file = write(tmp_path / "a", [credit])
         told = engine.reconcile(file, at="2026-11-27")
@@ -238,7 +240,7 @@ def test_answers__a_line_that_went_back_to_wait_is_answered_when_it_is_sent_agai
         run(engine, [line(9, period=202612)], "C", at="2026-11-27")
         engine.settle()
         told = engine.reconcile(file, at="2026-11-27")
-        assert (told["number"], told["states"]["CREDITED"]) == (2, 1)
+        assert told["states"]["CREDITED"] == 1
         assert told["events"] == {"closed": 1, "opened": 1}
         assert told["breaks"] == {"MISSING": 2, "TIMING": 1}, "it was told before the new cycle"
         states = timeline.line(engine.home, "B", 1)["states"]

@@ -210,7 +210,8 @@ def settle(
     nets = standing.nets_of(cycle)
     assert sum(nets.values()) == 0, "positions do not sum to zero"
     short = _short(standing, cycle, nets)
-    if short and settings.insufficient_funds == RECAST and recasting.is_possible(home, cycle):
+    whole = recasting.is_possible(home, cycle) and not recasting.is_answered(home, cycle)
+    if short and settings.insufficient_funds == RECAST and whole:
         return _recast(home, standing, cycle, nets, short, at)
     paid, parts = dict(nets), {}
     if short and settings.insufficient_funds == "share":
