@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from scene import BANK, BANK_ACCOUNT, SMALL_BANK, command, line, payment_table, run
-from test_answers import CALENDAR, LATER, back, home_of, said, transfer, write
+from test_answers import CALENDAR, LATER, back, home_of, said, switch_verify, transfer, write
 
 import switch
-from switch import answers, disposing, recasting, returning, signoff, verdicts
+from switch import answers, disposing, recasting, returning, signoff, timeline, verdicts
 from switch.directory import Settings
 from switch.errors import VerificationFailed
 from switch.replay import replay
@@ -212,4 +212,37 @@ def test_settle__a_cycle_that_answers_changed_is_not_recast(tmp_path: Path) -> N
             engine.change_directory(balances=given)
             [answer] = engine.settle()
             assert (answer["state"], answer["rule"]) == (state, "wait" if funds == 1 else "")
+    assert switch.verify(home)
+
+
+def test_answers__a_line_that_went_back_to_wait_is_answered_when_it_is_sent_again(
+    tmp_path: Path,
+) -> None:
+    """Its first receiver may not credit it: it knows the transfer, and says so all the same."""
+    rule = Settings(cutoffs=("11:00",), insufficient_funds="recast")
+    home = home_of(tmp_path / "h", 2, settings=rule)
+    with switch.open(home) as engine:
+        engine.settle()
+        to_small = {"creditor_agent": SMALL_BANK, "debtor_account": BANK_ACCOUNT}
+        run(engine, [line(1, period=202612, **to_small, creditor_account="1")], "B")
+        engine.change_directory(balances=pa.table({"participant": [BANK], "balance": [1]}))
+        engine.close_day("2026-11-25")
+        [answer] = engine.settle()
+        assert answer["rule"] == "recast"
+        assert switch_verify(engine)
+        credit = said(1, transfer_id=transfer(1, 2), creditor_account="1")
+        file = write(tmp_path / "a", [credit])
+        told = engine.reconcile(file, at="2026-11-27")
+        assert told["states"]["CREDITED"] == 0
+        assert told["breaks"] == {"MISSING": 3}, "two lines, and an answer to one not sent"
+        rich = pa.table({"participant": [BANK], "balance": [9_000_000]})
+        engine.change_directory(balances=rich)
+        run(engine, [line(9, period=202612)], "C", at="2026-11-27")
+        engine.settle()
+        told = engine.reconcile(file, at="2026-11-27")
+        assert told["states"]["CREDITED"] == 1
+        assert told["events"] == {"closed": 1, "opened": 1}
+        assert told["breaks"] == {"MISSING": 2, "TIMING": 1}, "it was told before the new cycle"
+        states = timeline.line(engine.home, "B", 1)["states"]
+        assert [s["state"] for s in states] == ["CLEARED", "HELD", "CLEARED", "SETTLED", "CREDITED"]
     assert switch.verify(home)

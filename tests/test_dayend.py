@@ -29,6 +29,7 @@ from test_answers import (
 import switch
 from switch import answers, timeline
 from switch.engine import Engine
+from switch.errors import InputRefused
 from switch.sim.behaviour import PAYDAY, Fate, Manner, Rates
 from switch.sim.receivers import exchange
 from switch.verdicts import State
@@ -61,6 +62,9 @@ def test_status__tells_what_was_answered_and_decided(tmp_path: Path) -> None:
         assert told(engine, 6) == [settled, unapplied]
         line_4 = timeline.line(engine.home, "A", 4)
         assert [b["class"] for b in line_4["breaks"]] == ["STATUS"]
+        (why, _) = line_4["explained"]
+        assert why.startswith("lines: 1000004 dong, STATUS: 'transfer-id' brought it together with")
+        assert timeline.line(engine.home, "A", 3)["explained"] == []
         assert line_4["states"][1]["at"] == "2026-11-25T12:00:00+00:00"
         assert line_4["states"][1]["file"] == "answers/000001"
         run(engine, [line(2)], "B")
@@ -147,6 +151,18 @@ def test_close__ends_a_day_and_closes_what_is_done(tmp_path: Path) -> None:
     (home / "out" / "days" / "2026-11-28" / "statements" / f"{BANK}.parquet").write_bytes(b"")
     with pytest.raises(switch.VerificationFailed, match="close the day again"):
         switch.verify(home)
+
+
+def test_close__a_file_that_changes_while_it_is_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with switch.open(home_of(tmp_path / "h", 1)) as engine:
+        engine.reconcile(write(tmp_path / "a", [said(1)]), at="2026-11-25")
+        assert engine.close_day("2026-11-25")["closed"] == [1]
+        monkeypatch.setattr(answers.TakingIn, "_named", lambda *_: set())
+        for row in (back(1), said(1, transfer_id=transfer(1)[:15])):
+            with pytest.raises(InputRefused, match="CHANGED_DURING_READ"):
+                engine.reconcile(write(tmp_path / "b", [row]), at="2026-11-26")
 
 
 def test_close__what_is_on_its_way_back_keeps_a_batch_open(tmp_path: Path) -> None:

@@ -52,15 +52,20 @@ class Answered:
         self.ends: dict[str, int] = {}
         """Seq of the audit record with which a cycle settled; without a calendar that of its
         batch."""
+        self.recasts: list[tuple[int, Any]] = []
+        """(seq of its audit record, lines) of every recast"""
         self.seqs: list[int] = []
         """Seq of the audit record of each folder."""
         self.decided: list[Any] = []
         self._closed = {seq for f in known for seq in f.detail.get("closed", ())}
         kinds = {folder.kind for folder in known}
+        gone = iter(recasts(home))
         for row in home.rows("SELECT seq, kind, detail FROM audit ORDER BY seq"):
             detail = msgspec.json.decode(row["detail"])
             if row["kind"] == "settlement" or row["kind"] == "batch":
                 self.ends[detail["cycle"]] = row["seq"]
+                if row["kind"] == "settlement" and "after" in detail:
+                    self.recasts.append((row["seq"], went_back(home, next(gone))))
             elif row["kind"] in kinds:
                 self.seqs.append(row["seq"])
         for row in home.rows("SELECT cycle, state FROM cycles WHERE state != 'SETTLED'"):
@@ -99,7 +104,6 @@ class Answered:
         yield compare("answers posted", subject, due, _posted(folder))
         if folder.judges:
             yield Check("breaks follow from events", subject, self._breaks(folder))
-
         held = {batch for batch, _ in waiting} & set(folder.detail.get("closed", ()))
         yield Check("closed batches", subject, f"a line of {min(held)} waits" if held else "")
 
@@ -289,39 +293,32 @@ class Answered:
             pc.is_in(out["batch"].cast(pa.int64()), pa.array(sorted(batches), pa.int64()))
         )
         seq = self.seqs[last.number - 1]
-        # Of a line that was sent twice the last counts, and a recast takes it away till then.
-        out = out.sort_by(
-            [("batch", "ascending"), ("line_no", "ascending"), ("cleared_in", "ascending")]
-        )
-        gone = [
-            went_back(self.home, r).select([*LINE, "cleared_in"])
-            for r in recasts(self.home)
-            if r.after <= last.after
-        ]
-        if gone:
-            out = out.join(
-                pa.concat_tables(gone).cast(out.select([*LINE, "cleared_in"]).schema),
-                [*LINE, "cleared_in"],
-                join_type="left anti",
-            )
-        cycles = [self.cycle_of[run] for run in out["cleared_in"].to_pylist()]
-        settled = np.array([self.ends.get(c, seq + 1) < seq for c in cycles], bool)
-        days = np.array(
-            [datetime.datetime.strptime(c[:8], "%Y%m%d").toordinal() for c in cycles], np.int64
-        )
+        keys = [*LINE, "cleared_in"]
+        for at, went in self.recasts:
+            if at < seq:
+                known = went.select(keys).cast(out.select(keys).schema)
+                out = out.join(known, keys, join_type="left anti")
+        # One row a run, and no word a line before the end.
+        run = np.asarray(out["cleared_in"])
+        settled, day = (np.zeros(max(self.cycle_of, default=0) + 1, np.int64) for _ in range(2))
+        for number, cycle in self.cycle_of.items():
+            settled[number] = self.ends.get(cycle, seq + 1) < seq
+            day[number] = datetime.datetime.strptime(cycle[:8], "%Y%m%d").toordinal()
         deadline = last.detail["rules"]["deadline_days"]
         today = datetime.date.fromisoformat(last.detail["answer"]["as_of"]).toordinal()
-        state = np.where(settled, "SETTLED", "CLEARED").astype(object)
-        state[settled & (today - days > deadline)] = "UNAPPLIED"
+        words = ["CLEARED", "SETTLED", "UNAPPLIED", "CREDITED", "RETURNED", "REFUSED"]
+        state = settled[run]
+        state[(state == 1) & (today - day[run] > deadline)] = words.index("UNAPPLIED")
         ids = out["transfer_id"]
-        state[np.asarray(pc.is_in(ids, self._credited(out, runs, last.number)))] = "CREDITED"
+        credited = pc.is_in(ids, self._credited(out, runs, last.number))
+        state[np.asarray(credited)] = words.index("CREDITED")
         for name, word in (("returned", "RETURNED"), ("refused", "REFUSED")):
             parts = [
                 moved_lines(self.home, f, name)["transfer_id"] for f in self.known[: last.number]
             ]
             gone_ids = pa.chunked_array([c for part in parts for c in part.chunks], pa.string())
-            state[np.asarray(pc.is_in(ids, gone_ids.combine_chunks()))] = word
-        return out.append_column("state", pa.array(state, pa.string()))
+            state[np.asarray(pc.is_in(ids, gone_ids.combine_chunks()))] = words.index(word)
+        return out.append_column("state", pa.array(words).take(pa.array(state)))
 
     def _credited(self, out: Any, runs: set[int], until: int) -> Any:
         """Ids of lines that an answer credits: its own, or one to all of its clearing file."""

@@ -27,7 +27,7 @@ from switch.batch import shown
 from switch.claims import Expected, proven, together
 from switch.cycles import Calendar, day_of, latest
 from switch.directory import Directory, Settings
-from switch.errors import UsageError
+from switch.errors import InputRefused, UsageError
 from switch.mail import TABLES, kind_of, opened, records_in
 from switch.parquet import Style
 from switch.reconcile import RECORD, Rules
@@ -270,6 +270,14 @@ class TakingIn:
         name = kind_of(reader)
         rows = 0
         for table in records_in(reader):
+            if name != "statement" and said.expected.is_elsewhere(table["transfer_id"]):
+                # What closed batches the files name was read before.
+                raise InputRefused(
+                    "CHANGED_DURING_READ",
+                    "the file changed while it was read",
+                    file=reader.name,
+                    remedy="send it again when its writer is done",
+                )
             writer.write(name, said.hear(name, table, new=True))
             rows += len(table)
         self.warnings += [

@@ -153,6 +153,12 @@ class Expected:
         here = np.where(self._base[batch] >= 0, self._base[batch] + line - 1, ELSEWHERE)
         return np.where(sound, here, NOWHERE)
 
+    def is_elsewhere(self, transfer_id: Any) -> bool:
+        """One of the ids names a batch that is not looked at."""
+        return len(self.batches) < len(self.runs) and bool(
+            (self.places(text_of(transfer_id)) == ELSEWHERE).any()
+        )
+
     def heads(self) -> dict[int, str]:
         """What the transfer ids of each batch begin with, by number: it names the batch's clearing
         files in an answer to all of one."""

@@ -408,13 +408,12 @@ def status(
 def _show_batches(
     context: Context, rows: list[dict[str, Any]], budgets: list[dict[str, Any]]
 ) -> None:
-    from rich.box import SIMPLE
     from rich.table import Table
 
     from switch.console import print_budgets
 
-    table = Table(title=f"{len(rows)} batches", box=SIMPLE)
-    table.add_column("batch", overflow="fold")
+    table = Table(title=f"{len(rows)} batches", box=None, padding=(0, 1, 0, 0))
+    table.add_column("batch", overflow="fold", min_width=15)
     for name in ("value date", "state"):
         table.add_column(name, no_wrap=True)
     for name in ("lines", "cleared", "held", "refused", "cleared dong"):

@@ -10,7 +10,6 @@ from typing import Any
 
 import click
 from rich import box
-from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -56,7 +55,7 @@ def print_budgets(console: Console, budgets: list[dict[str, Any]]) -> None:
     none."""
     if not budgets:
         return
-    table = Table(title="Budgets, in dong", box=SIMPLE)
+    table = Table(title="Budgets, in dong", box=box.SIMPLE)
     shown = [name for name in budgets[0] if any(row[name] is not None for row in budgets)]
     for name in shown:
         is_text = isinstance(budgets[0][name], str)
@@ -262,6 +261,8 @@ def print_lines(lines: list[dict[str, Any]]) -> None:
                 f"  break {one['class']} ({one['rule']}): {one['severity']}, {one['age']} days,"
                 f" {one['owner']}: {one['action']}"
             )
+        for sentence in line["explained"]:
+            click.echo(f"    {_plain(sentence)}")
 
 
 def print_rehearsal(console: Console, told: dict[str, Any]) -> None:

@@ -115,11 +115,11 @@ def bytes_again(home: Home) -> int:
     return int(rows[0]["bytes"])
 
 
-def is_possible(home: Home, cycle: str) -> bool:
-    """Nothing but cleared lines stands in the cycle: no line was refused by its receiver, and no
-    return goes through it."""
-    other = "SELECT 1 FROM postings WHERE cycle = ? AND batch = 0 AND step IN ('P7', 'P8') LIMIT 1"
-    return not home.rows(other, cycle)
+def is_answered(home: Home, cycle: str) -> bool:
+    """Lines were refused out of a cycle, or come back through it, so that what was cleared in it is
+    not all that stands in it."""
+    moved = "SELECT 1 FROM postings WHERE cycle = ? AND batch = 0 AND step IN ('P7', 'P8') LIMIT 1"
+    return bool(home.rows(moved, cycle))
 
 
 def unwind_cycle(
@@ -248,8 +248,8 @@ def positions_gone(directory: Directory, went: Any) -> list[tuple[Any, ...]]:
     settled_by = {p.participant: p.settled_by for p in directory.participants}
     sums: dict[str, list[int]] = {}
     for row in summed(went, ["debtor_agent", "participant"]):
-        if row["debtor_agent"] == row["participant"]:
-            continue  # On-us lines enter no position.
+        if row["participant"] == row["debtor_agent"]:
+            continue  # An on-us line enters no position.
         for code, first in ((row["participant"], 0), (row["debtor_agent"], 2)):
             mine = sums.setdefault(code, [0, 0, 0, 0])
             mine[first] -= row["count_all"]
@@ -260,26 +260,25 @@ def positions_gone(directory: Directory, went: Any) -> list[tuple[Any, ...]]:
 
 
 def reversals(directory: Directory, went: Any) -> list[Posting]:
-    """Postings that take back what the lines' clearing posted: P12 by bank, P3 by pair, then P1
-    by batch."""
+    """Postings that take back what the lines' clearing posted: P3 by pair, P12, then P1 by
+    batch."""
     settled_by = {p.participant: p.settled_by for p in directory.participants}
-    on_us: dict[str, int] = {}
     pairs: dict[tuple[str, str], int] = {}
+    on_us: list[Posting] = []
     for row in summed(went, ["debtor_agent", "participant"]):
-        pair = settled_by[row["debtor_agent"]], settled_by[row["participant"]]
-        if row["debtor_agent"] == row["participant"]:
-            on_us[row["participant"]] = row["amount_sum"]
+        agent, participant, sum_ = row["debtor_agent"], row["participant"], row["amount_sum"]
+        pair = settled_by[agent], settled_by[participant]
+        if agent == participant:
+            sides = f"B.CUSTOMER[{agent}]", f"B.TREASURY[{agent}]"
+            on_us.append(Posting(REVERSAL, *sides, sum_))
         elif pair[0] != pair[1]:
-            pairs[pair] = pairs.get(pair, 0) + row["amount_sum"]
+            pairs[pair] = pairs.get(pair, 0) + sum_
     return [
-        *(
-            Posting(REVERSAL, f"B.CUSTOMER[{code}]", f"B.TREASURY[{code}]", sum_)
-            for code, sum_ in sorted(on_us.items())
-        ),
         *(
             Posting(REVERSAL, f"N.POSITION[{payee}]", f"N.POSITION[{payer}]", sum_)
             for (payer, payee), sum_ in sorted(pairs.items())
         ),
+        *on_us,
         *(
             Posting(
                 REVERSAL,

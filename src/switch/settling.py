@@ -215,7 +215,8 @@ def settle(
     nets = standing.nets_of(cycle)
     assert sum(nets.values()) == 0, "positions do not sum to zero"
     short = _short(standing, cycle, nets)
-    if short and settings.insufficient_funds == RECAST and recasting.is_possible(home, cycle):
+    may_recast = settings.insufficient_funds == RECAST and not recasting.is_answered(home, cycle)
+    if short and may_recast:
         return _recast(home, standing, cycle, nets, short, at)
     paid, parts = dict(nets), {}
     if short and settings.insufficient_funds == "share":
@@ -326,7 +327,7 @@ def _recast(
 def require_abortable(home: Home, cycle: str, why: str) -> None:
     """There is a reason, and nothing but cleared lines stands in the cycle, if it has not ended."""
     is_pending = home.rows(f"SELECT 1 FROM cycles WHERE cycle = ? AND {PENDING}", cycle)
-    if is_pending and not recasting.is_possible(home, cycle):
+    if is_pending and recasting.is_answered(home, cycle):
         raise UsageError(f"cycle {cycle} has refusals or returns: it can settle alone")
     if not why.strip() or len(why) > WHY_MAX or not why.isprintable():
         raise UsageError(f"a cycle is aborted for a reason of 1 to {WHY_MAX} printable characters")

@@ -25,7 +25,7 @@ from switch.returning import REISSUE
 from switch.schema import NO_ROW
 from switch.segment import Groups, segment_at
 from switch.store import Home
-from switch.verdicts import State
+from switch.verdicts import State, Verdicts
 
 SENTENCES = {
     "ACSP": "Cleared: sent to the receiver, and settled with its cycle.",
@@ -164,9 +164,12 @@ def _timeline(
             status = status_of(Reason.NONE)
             said = {"at": cycle["at"], "status": status, "text": SENTENCES[status]}
             states.append(states[-1] | said | {"state": STATES[status]})
-    breaks = []
+    breaks: list[Any] = []
+    why: list[str] = []
     if any(f.judges for f in known) and states[-1]["transfer_id"]:
-        states += _answered(home, known, line, states[-1], inner)
+        verdicts = judged(home, known, {row["seq"]}, states[-1]["participant"])
+        why = verdicts.explain(states[-1]["transfer_id"])
+        states += _answered(home, known, verdicts, line, states[-1], inner)
         open_now = open_breaks(home, known)
         mine = open_now.filter(pc.equal(open_now["transfer_id"], states[-1]["transfer_id"]))
         names = ["class", "set", "side", "expected", "found", "age", "severity", "owner", "action"]
@@ -179,6 +182,7 @@ def _timeline(
         "amount": inner["amount"],
         "states": states,
         "breaks": breaks,
+        "explained": why,
         "reissue_of": _reissue_of(home, known, row["seq"], inner),
     }
 
@@ -192,14 +196,17 @@ def _is_among(home: Home, folder: Folder, name: str, line: list[Any]) -> Any:
 
 
 def _answered(
-    home: Home, known: list[Folder], line: list[Any], last: dict[str, Any], inner: dict[str, Any]
+    home: Home,
+    known: list[Folder],
+    verdicts: Verdicts,
+    line: list[Any],
+    last: dict[str, Any],
+    inner: dict[str, Any],
 ) -> list[dict[str, Any]]:
     """What was answered to a line that was sent, and decided about it, in the order in which it
     came in."""
-    batch, number = line[0][2], line[1][2]
-    verdicts = judged(home, known, {batch}, last["participant"])
     lines = verdicts.lines
-    (place,) = lines.at([batch], [number]).tolist()
+    (place,) = lines.at(*([value] for _, _, value in line)).tolist()
     final = State(int(verdicts.states()[place]))
     found: list[dict[str, Any]] = []
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from switch import reconcile as rec
 from switch.claims import BACK, ELSEWHERE, GROUPED, NEVER, REFUSED, Expected, text_of
 from switch.reconcile import RECORD, Rules
-from switch.reconcile.breaks import BREAK, drifts
+from switch.reconcile.breaks import drifts
 from switch.reconcile.records import DAY_US
 
 CONFIRMATIONS, RETURNS, STATEMENT = "confirmations", "returns", "statement"
@@ -230,12 +230,18 @@ class Verdicts:
     def breaks(self, requests: rec.Records, returned: Any) -> Any:
         """What does not fit: a table of BREAK. requests: what cycles asked the State Bank to move;
         returned: a table of TAKEN, of which the treasury's statement has to tell."""
-        parts = [self.drifts, self._line_breaks(), *self._statement_breaks(requests, returned)]
+        parts = [self.drifts, self._weighed().breaks, *self._statement_breaks(requests, returned)]
         found = pa.concat_tables(parts).sort_by("key").combine_chunks()
         assert len(pc.unique(found["key"])) == len(found), "a break stands twice"
         return found
 
-    def _line_breaks(self) -> Any:
+    def explain(self, transfer_id: str) -> list[str]:
+        """Sentences on what the rules made of every record of a transfer; none where all of it was
+        plain."""
+        return rec.explain(self._weighed(), transfer_id)
+
+    def _weighed(self) -> rec.Outcome:
+        """Lines that are not plain, against all answers but those that are."""
         lines, kept = self.lines, self.confirmations
         own = ~self.group_rows
         chosen = np.zeros(len(lines), bool)
@@ -282,12 +288,13 @@ class Verdicts:
             if len(entries):
                 begin = pc.min(entries["at"]).as_py() // DAY_US * DAY_US
                 due = lines.filter(pc.greater_equal(lines["at"], begin))
-                found.append(self._compare(rec.records(due), {name: entries}, self.rules))
+                outcome = self._compare(rec.records(due), {name: entries}, self.rules)
+                found.append(outcome.breaks)
         return found
 
-    def _compare(self, lines: rec.Records, sets: dict[str, Any], rules: Rules) -> Any:
+    def _compare(self, lines: rec.Records, sets: dict[str, Any], rules: Rules) -> rec.Outcome:
         held = {name: rec.records(table) for name, table in sets.items()}
-        return rec.reconcile(lines, held, self.as_of, rules=rules).breaks.select(BREAK.names)
+        return rec.reconcile(lines, held, self.as_of, rules=rules)
 
 
 def _is(table: Any, status: str) -> Any:
