@@ -28,6 +28,7 @@ COVER = "test_cover.py::test_cover__"
 CYCLES = "test_cycles.py::test_settle__"
 ABORT = "test_abort.py::test_abort__"
 BUDGET = "test_funding.py::test_budget__"
+BACK = "test_funding_back.py::test_budget__"
 LARGE = "test_liquidity.py::test_by_value__decides_payments_that_are_bigger_than_a_lack"
 CALENDAR = "test_cycles.py::test_calendar__a_time_has_its_cycle"
 SYNCED = "test_commit.py::test_commit__everything_is_synced_before_it_has_its_name"
@@ -339,10 +340,14 @@ AT_REST = [
     ("funding.py", "what this run releases is not free", " + freed.get(benefit, 0)", "",
      BUDGET + "what_a_waiting_line_releases_is_free_in_the_same_run"),
     ("funding.py", "a cycle that has not settled uses up",
-     'use["cleared"] if row["state"] == "SETTLED" else ()', 'use["cleared"]',
+     'if row["state"] in SETTLED and row["cycle"] not in aborted:', "if True:",
      BUDGET + "is_used_up_when_the_cycle_settles_and_kept_when_it_is_aborted"),
-    ("funding.py", "what a recast sends back is used up", "enter(key, consumed=-amount)",
-     "enter(key, consumed=0)", BUDGET + "a_recast_gives_back_what_its_lines_had_not_used"),
+    ("funding.py", "what a recast sends back is used up", "if recast.aborted else summed(went_back",
+     "if True else summed(went_back", BUDGET + "a_recast_gives_back_what_its_lines_had_not_used"),
+    ("funding.py", "what is refused in time is kept", "enter(key, released=amount)\n        for",
+     "enter(key)\n        for", BACK + "what_a_receiver_refuses_in_time_is_released"),
+    ("funding.py", "what is refused in time was used up", "[refused.filter(used), disposed]",
+     "[disposed]", BACK + "what_a_receiver_refuses_in_time_is_released"),
     ("funding.py", "one account's part is the budget",
      "add(found, debtor.programme, debtor.budget)", "found[debtor.programme] = debtor.budget",
      BUDGET + "of_a_programme_is_the_sum_of_its_accounts_parts"),
