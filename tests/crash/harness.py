@@ -245,13 +245,17 @@ def small_steps(folder: Path) -> list[Step]:
             recast = Settings(cutoffs=("11:00",), insufficient_funds="recast")
             engine.change_directory(settings=recast)
 
-    def fund(home: Path) -> None:
-        with switch.open(home) as engine:
-            given = {"participant": [scene.BANK], "balance": [1]}
-            engine.change_directory(balances=pa.table(given))
+    def fund(balance: int) -> Callable[[Path], None]:
+        def do(home: Path) -> None:
+            with switch.open(home) as engine:
+                given = {"participant": [scene.BANK], "balance": [balance]}
+                engine.change_directory(balances=pa.table(given))
 
-    def is_funded(home: Home) -> bool:
-        return bool(home.rows("SELECT 1 FROM audit WHERE kind = 'liquidity'"))
+        return do
+
+    def is_funded(times: int) -> Callable[[Home], bool]:
+        query = "SELECT 1 FROM audit WHERE kind = 'liquidity'"
+        return lambda home: len(home.rows(query)) == times
 
     owed = [
         scene.line(
@@ -287,11 +291,13 @@ def small_steps(folder: Path) -> list[Step]:
         _command("settle", "settle"),
         Step("rule", rule, lambda home: "recast" in home.meta("settings")),
         _pay("E", owed),
-        Step("fund", fund, is_funded),
+        Step("fund", fund(1), is_funded(1)),
         _command("close E", "settle", "--close"),
         _command("recast", "settle"),
         _pay("F", [scene.line(n, period=202704) for n in range(1, 4)]),
         _command("reconcile", "reconcile", *_answers(folder), "--at", "2026-11-25T08:00:00"),
+        # What is refused brought the receipts with which lines of E had gone.
+        Step("fund F", fund(9_000_000), is_funded(2)),
         _command("settle F", "settle"),
         _command("dispose", "dispose", "--write-back"),
         _command("day", "close", "--at", "2026-11-27"),
