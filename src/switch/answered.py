@@ -22,7 +22,7 @@ from switch import sums
 from switch.answers import Folder, folders, moved_lines, stored
 from switch.claims import BACK
 from switch.evidence import Check, compare
-from switch.recasting import recasts, went_back
+from switch.recasting import Recast, recasts, went_back
 from switch.reconcile.breaks import BREAK
 from switch.returning import REISSUE, TAKEN
 from switch.segment import Groups, segment_at
@@ -52,8 +52,8 @@ class Answered:
         self.ends: dict[str, int] = {}
         """Seq of the audit record with which a cycle settled; without a calendar that of its
         batch."""
-        self.recasts: list[tuple[int, Any]] = []
-        """(seq of its audit record, lines) of every recast"""
+        self.recasts: list[tuple[int, Recast]] = []
+        """Every recast, and the seq of its audit record."""
         self.seqs: list[int] = []
         """Seq of the audit record of each folder."""
         self.decided: list[Any] = []
@@ -65,7 +65,7 @@ class Answered:
             if row["kind"] == "settlement" or row["kind"] == "batch":
                 self.ends[detail["cycle"]] = row["seq"]
                 if row["kind"] == "settlement" and "after" in detail:
-                    self.recasts.append((row["seq"], went_back(home, next(gone))))
+                    self.recasts.append((row["seq"], next(gone)))
             elif row["kind"] in kinds:
                 self.seqs.append(row["seq"])
         for row in home.rows("SELECT cycle, state FROM cycles WHERE state != 'SETTLED'"):
@@ -294,9 +294,9 @@ class Answered:
         )
         seq = self.seqs[last.number - 1]
         keys = [*LINE, "cleared_in"]
-        for at, went in self.recasts:
+        for at, recast in self.recasts:
             if at < seq:
-                known = went.select(keys).cast(out.select(keys).schema)
+                known = went_back(self.home, recast).select(keys).cast(out.select(keys).schema)
                 out = out.join(known, keys, join_type="left anti")
         # One row a run, and no word a line before the end.
         run = np.asarray(out["cleared_in"])
