@@ -295,8 +295,15 @@ class TakingIn:
             found["refused"] = verdicts.taken(lines.lines(verdicts.newly_refused), MOVES["refused"])
         if len(verdicts.newly_returned):
             back = verdicts.taken(lines.lines(verdicts.newly_returned), MOVES["returned"])
+            back = returning.known(self.directory, back)
             if not self.has_calendar:
                 back = returning.affordable(self.directory, self.standing, back)
+            waits = len(verdicts.newly_returned) - len(back)
+            if waits:
+                self.warnings.append(
+                    f"returns of {waits:,} lines wait: who sends them lacks the funds, or one of"
+                    " the two sides is not in the directory"
+                )
             found["returned"] = back
             verdicts.returned[lines.at(back["batch"], back["line_no"])] = True
         for name, table in found.items():
