@@ -181,3 +181,15 @@ def test_return__of_a_closed_batch_leaves_those_it_hangs_together_with(tmp_path:
         assert told["breaks"] == {"STATUS": 1}, "credited, and sent back"
         changes_nothing(engine)
     assert switch.verify(home)
+
+
+def test_close__a_sum_that_drifts_stays_a_break_once_its_batch_is_closed(tmp_path: Path) -> None:
+    whole = said(1, transfer_id=transfer(1)[:15], creditor_account=None, amount=5)
+    with switch.open(home_of(tmp_path / "h", 3)) as engine:
+        take(engine, tmp_path / "h", *(said(n) for n in (1, 2, 3)), whole, at="2026-11-25")
+        first = engine.close_day(LATER)
+        assert (first["closed"], first["breaks"]) == ([1], {"TOTAL_DRIFT": 1})
+        again = engine.close_day(LATER)
+        assert (again["number"], again["breaks"]) == (first["number"], first["breaks"])
+        assert changes_nothing(engine)["breaks"] == first["breaks"]
+    assert switch.verify(tmp_path / "h")

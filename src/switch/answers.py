@@ -172,7 +172,11 @@ def moved_lines(home: Home, folder: Folder, name: str) -> Any:
 def looked_at(home: Home, known: list[Folder]) -> set[int]:
     """Batches that are not closed, or about which a break is open."""
     rows = home.rows("SELECT seq FROM batches WHERE state != 'CLOSED'")
-    ids = open_breaks(home, known)["transfer_id"]
+    breaks = open_breaks(home, known)
+    # The sum of a whole clearing file is named by its receiver, a space and its head.
+    scopes = breaks["participant"].filter(pc.equal(breaks["class"], "TOTAL_DRIFT")).to_pylist()
+    files = pa.array([scope.rpartition(" ")[2] for scope in scopes], pa.string())
+    ids = pa.chunked_array([*breaks["transfer_id"].chunks, files], pa.string())
     closed = Expected(home, ()).batches_of(ids)
     return {row["seq"] for row in rows} | closed
 
