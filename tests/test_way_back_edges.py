@@ -193,3 +193,16 @@ def test_close__a_sum_that_drifts_stays_a_break_once_its_batch_is_closed(tmp_pat
         assert (again["number"], again["breaks"]) == (first["number"], first["breaks"])
         assert changes_nothing(engine)["breaks"] == first["breaks"]
     assert switch.verify(tmp_path / "h")
+
+
+def test_close__so_does_the_sum_of_a_receiver_that_got_nothing(tmp_path: Path) -> None:
+    """Whatever other batches are looked at, in which it stands or not."""
+    whole = said(0, transfer_id=transfer(1)[:15], creditor_account=None, amount=5)
+    with switch.open(home_of(tmp_path / "h", 2)) as engine:
+        take(engine, tmp_path / "h", said(1), said(2), whole, at="2026-11-25")
+        run(engine, [line(21)], "B")
+        assert engine.close_day("2026-11-25")["closed"] == [1]
+        engine.reconcile(write(tmp_path / "b", [said(21, transfer_id=transfer(1, 2))]))
+        assert engine.close_day("2026-11-25")["closed"] == [2]
+        assert changes_nothing(engine, "2026-11-25")["breaks"] == {"TOTAL_DRIFT": 1}
+    assert switch.verify(tmp_path / "h")

@@ -167,11 +167,10 @@ class Verdicts:
         )
         for i in of_runs[np.asarray(order)].tolist():
             row = kept.table.slice(i, 1).to_pylist()[0]
-            if row["participant"] not in lines.codes:
-                continue
             named[i] = True
-            mine = lines.participant == lines.codes.index(row["participant"])
-            mine &= lines.run == heads[row["transfer_id"]]
+            mine = lines.run == heads[row["transfer_id"]]
+            # To a receiver that stands nowhere here nothing was sent.
+            mine &= lines.sent_to(row["participant"])
             own = np.zeros(len(lines), bool)
             refused = (lines.said_at != NEVER) & (lines.said & REFUSED > 0)
             own[kept.place[kept.place >= 0]] = True
