@@ -87,7 +87,7 @@ class Answered:
             self.back[name].append(lines)
             yield Check(f"{name} lines", subject, self._fault(folder, name, lines))
             for cycle, mine in self._by_cycle(folder, name, lines):
-                self._post(due.setdefault(cycle, {}), name, mine)
+                self._post(due.setdefault(cycle, {}), cycle, name, mine)
                 carry(positions.setdefault(cycle, {}), name, mine)
             if name == "refused":
                 yield Check("I6 entitlements are free", subject, free(lines, bits))
@@ -158,11 +158,14 @@ class Answered:
         for cycle in pc.unique(cycles.cast(pa.string())).to_pylist():
             yield cycle, lines.filter(pc.equal(cycles, cycle))
 
-    def _post(self, due: dict[tuple[str, str, str], int], name: str, lines: Any) -> None:
-        """What must have been posted for lines that went back."""
+    def _post(
+        self, due: dict[tuple[str, str, str], int], cycle: str, name: str, lines: Any
+    ) -> None:
+        """What must have been posted for lines that went back, by the agents of that cycle: those
+        of another may be others."""
         step = "P7" if name == "refused" else "P8"
-        query = "SELECT participant, settled_by FROM positions"
-        settled_by = {row["participant"]: row["settled_by"] for row in self.home.rows(query)}
+        query = "SELECT participant, settled_by FROM positions WHERE cycle = ?"
+        settled_by = {row["participant"]: row["settled_by"] for row in self.home.rows(query, cycle)}
 
         def post(debit: str, credit: str, amount: int) -> None:
             due[step, debit, credit] = due.get((step, debit, credit), 0) + amount

@@ -172,7 +172,11 @@ def moved_lines(home: Home, folder: Folder, name: str) -> Any:
 def looked_at(home: Home, known: list[Folder]) -> set[int]:
     """Batches that are not closed, or about which a break is open."""
     rows = home.rows("SELECT seq FROM batches WHERE state != 'CLOSED'")
-    ids = open_breaks(home, known)["transfer_id"]
+    breaks = open_breaks(home, known)
+    # The sum of a whole clearing file is named by its receiver, a space and its head.
+    scopes = breaks["participant"].filter(pc.equal(breaks["class"], "TOTAL_DRIFT")).to_pylist()
+    files = pa.array([scope.rpartition(" ")[2] for scope in scopes], pa.string())
+    ids = pa.chunked_array([*breaks["transfer_id"].chunks, files], pa.string())
     closed = Expected(home, ()).batches_of(ids)
     return {row["seq"] for row in rows} | closed
 
@@ -295,8 +299,15 @@ class TakingIn:
             found["refused"] = verdicts.taken(lines.lines(verdicts.newly_refused), MOVES["refused"])
         if len(verdicts.newly_returned):
             back = verdicts.taken(lines.lines(verdicts.newly_returned), MOVES["returned"])
+            back = returning.known(self.directory, back)
             if not self.has_calendar:
                 back = returning.affordable(self.directory, self.standing, back)
+            waits = len(verdicts.newly_returned) - len(back)
+            if waits:
+                self.warnings.append(
+                    f"returns of {waits:,} lines wait: who sends them lacks the funds, or one of"
+                    " the two sides is not in the directory"
+                )
             found["returned"] = back
             verdicts.returned[lines.at(back["batch"], back["line_no"])] = True
         for name, table in found.items():

@@ -193,6 +193,12 @@ class Expected:
         found: NDArray[np.bool_] = self.participant != NO_CODE
         return found
 
+    def sent_to(self, receiver: str) -> NDArray[np.bool_]:
+        if receiver not in self.codes:
+            return np.zeros(len(self), bool)
+        found: NDArray[np.bool_] = self.participant == self.codes.index(receiver)
+        return found
+
     def settled(self) -> NDArray[np.bool_]:
         """Lines whose cycle has settled."""
         table = np.array([False, *(run.settled for run in self.runs)])
@@ -379,17 +385,25 @@ class Expected:
 
 def together(home: Home, batches: Collection[int]) -> set[int]:
     """These batches, those whose runs cleared lines of them, and all that such a run cleared lines
-    of: what an answer to a whole clearing file may speak of."""
+    of, and so on: what an answer to a whole clearing file may speak of."""
     whole = set(batches)
-    for row in home.rows("SELECT seq FROM batches WHERE seq >= ?", min(batches, default=0)):
+    cleared_by: dict[int, set[int]] = {}
+    for row in home.rows("SELECT seq FROM batches"):
         path = home.folder("batches", row["seq"]) / "represented.parquet"
         if path.exists():
             table = pq.read_table(path, columns=["batch", "transfer_id"])
             cleared = table["batch"].filter(table["transfer_id"].is_valid())
-            held = set(pc.unique(cleared).to_pylist())
-            if row["seq"] in batches or held & set(batches):
-                whole |= {row["seq"], *held}
-    return whole
+            cleared_by[row["seq"]] = set(pc.unique(cleared).to_pylist())
+    while True:
+        more = {
+            seq
+            for run, held in cleared_by.items()
+            if run in whole or held & whole
+            for seq in (run, *held)
+        }
+        if more <= whole:
+            return whole
+        whole |= more
 
 
 def proven(home: Home, path: Path) -> Path:

@@ -80,22 +80,28 @@ def reconcile(
 @click.command()
 @home_argument
 @click.argument("lines", nargs=-1, metavar="[ID:NUMBER]...")
-@click.option("--write-back", "step", flag_value="write_back", help="To the budget, for good.")
-@click.option("--reissue", "step", flag_value="reissue", help="One more line may be paid for each.")
+@click.option("--write-back", is_flag=True, help="To the budget, for good.")
+@click.option("--reissue", is_flag=True, help="One more line may be paid for each.")
 @at_option
 @shared
 def dispose(
-    context: Context, home: Path, lines: tuple[str, ...], step: str | None, at: str | None
+    context: Context,
+    home: Path,
+    lines: tuple[str, ...],
+    write_back: bool,
+    reissue: bool,
+    at: str | None,
 ) -> None:
     """Say what becomes of returned lines, whose money is on T.RETURNS; default: all of them."""
     from switch.engine import Engine
 
-    if step is None:
-        raise UsageError("give --write-back or --reissue")
+    if write_back == reissue:
+        raise UsageError("give one of --write-back and --reissue")
     chosen = [_line(text) for text in lines] or None
     with Engine(home) as engine:
-        answer = getattr(engine, step)(chosen, at=parse_time(at))
-    what = {"write_back": "written back", "reissue": "free for a re-issue"}[step]
+        decide = engine.reissue if reissue else engine.write_back
+        answer = decide(chosen, at=parse_time(at))
+    what = "free for a re-issue" if reissue else "written back"
     context.say(
         answer,
         lambda: click.echo(f"{answer['count']:,} lines, {int(answer['sum']):,} dong: {what}"),

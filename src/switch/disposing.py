@@ -58,7 +58,8 @@ def dispose(
         for line in lines:
             if line not in there:
                 why = "is on its way back" if line in _lines_of(coming) else "is not on T.RETURNS"
-                raise UsageError(f"line {line[1]} of batch {line[0]}: its money {why}")
+                (row,) = home.rows("SELECT batch_id FROM batches WHERE seq = ?", line[0])
+                raise UsageError(f"line {line[1]} of batch {row['batch_id']}: its money {why}")
         waiting = waiting.filter(pa.array([line in set(lines) for line in there], pa.bool_()))
     answer = {"step": step, "count": len(waiting), "sum": str(sum(waiting["amount"].to_pylist()))}
     if not len(waiting):

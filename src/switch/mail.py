@@ -1,12 +1,13 @@
 """Mail: files of receivers, of the State Bank and of the treasury, as records.
 
 Floor 4, beside claims. IN: confirmations, returns or a statement, read as other files of others are
-(batch.open_table). OUT: tables of reconcile's RECORD, part by part. A word or an amount that none
-is refuses the file, so that nothing that was taken in can stop a later reconciliation.
+(batch.open_table). OUT: tables of reconcile's RECORD, part by part. A word, an amount or a day that
+none is refuses the file, so that nothing that was taken in can stop a later reconciliation.
 """
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from switch.batch import TableReader, open_table
 from switch.errors import InputRefused
 from switch.reconcile.records import DAY_US, RECORD
 from switch.reconcile.rules import AMOUNT_BOUND
-from switch.schema import CONFIRMATIONS, RETURNS, STATEMENT, Table
+from switch.schema import CONFIRMATIONS, RETURNS, STATEMENT, YEAR_MAX, YEAR_MIN, Table
 
 TABLES: dict[str, Table] = {
     "confirmations": CONFIRMATIONS,
@@ -28,6 +29,11 @@ TABLES: dict[str, Table] = {
 }
 WORDS = {"status": ("ACCC", "RJCT"), "side": ("C", "D")}
 """The words that a column may have."""
+_DAY_MIN, _DAY_MAX = (
+    (datetime.date(year, month, day) - datetime.date(1970, 1, 1)).days
+    for year, month, day in ((YEAR_MIN, 1, 1), (YEAR_MAX, 12, 31))
+)
+"""Days of a statement's entries, whose microseconds then fit in 64 bits."""
 _NAMES = {
     "participant": "participant",
     "transfer_id": "transfer_id",
@@ -64,7 +70,7 @@ def kind_of(reader: TableReader) -> str:
 
 def records_in(reader: TableReader) -> Iterator[Any]:
     """Tables of RECORD from a file, which may be without rows: then nothing happened that it could
-    tell. Raises InputRefused for a word or an amount that none is."""
+    tell. Raises InputRefused for a word, an amount or a day that none is."""
     done = 0
     for chunk in _chunks(reader):
         amount = chunk["amount"]
@@ -95,7 +101,18 @@ def records_in(reader: TableReader) -> Iterator[Any]:
         if "side" in chunk:
             amount = np.where(np.asarray(pc.equal(chunk["side"].rows(), "D")), -amount, amount)
         if "booked_on" in chunk:
-            columns["at"] = pa.array(chunk["booked_on"].astype(np.int64) * DAY_US)
+            day = chunk["booked_on"].astype(np.int64)
+            outside = (day < _DAY_MIN) | (day > _DAY_MAX)
+            if outside.any():
+                raise InputRefused(
+                    "TIME_INVALID",
+                    f"the day is not of {YEAR_MIN} to {YEAR_MAX}",
+                    file=reader.name,
+                    row=done + int(np.argmax(outside)) + 1,
+                    column="booked_on",
+                    remedy="correct the day",
+                )
+            columns["at"] = pa.array(day * DAY_US)
         else:
             columns["at"] = pa.array(chunk["booked_at"])
         if reader.table is RETURNS:

@@ -267,11 +267,13 @@ def reversals(directory: Directory, went: Any) -> list[Posting]:
     on_us: list[Posting] = []
     for row in summed(went, ["debtor_agent", "participant"]):
         agent, participant, sum_ = row["debtor_agent"], row["participant"], row["amount_sum"]
-        pair = settled_by[agent], settled_by[participant]
         if agent == participant:
+            # Its lines enter no position, so that it may have left the directory since.
             sides = f"B.CUSTOMER[{agent}]", f"B.TREASURY[{agent}]"
             on_us.append(Posting(REVERSAL, *sides, sum_))
-        elif pair[0] != pair[1]:
+            continue
+        pair = settled_by[agent], settled_by[participant]
+        if pair[0] != pair[1]:
             pairs[pair] = pairs.get(pair, 0) + sum_
     return [
         *(

@@ -93,6 +93,14 @@ def returned(directory: Directory, cycle: str, lines: Any) -> Moved:
     )
 
 
+def known(directory: Directory, lines: Any) -> Any:
+    """The lines between whose sides money can move: both are in the directory, or are one. Those of
+    the others wait until they are."""
+    codes = pa.array([p.participant for p in directory.participants], pa.string())
+    there = pc.and_(pc.is_in(lines["participant"], codes), pc.is_in(lines["debtor_agent"], codes))
+    return lines.filter(pc.or_(there, pc.equal(lines["participant"], lines["debtor_agent"])))
+
+
 def affordable(directory: Directory, standing: Standing, lines: Any) -> Any:
     """The lines whose receivers can pay them back at once: a bound account does not go below zero.
     Receivers are taken whole; those of the others wait."""

@@ -159,13 +159,18 @@ class Verdicts:
         heads = {head: run for run, head in lines.heads().items()}
         strays = np.flatnonzero((kept.place < 0) & ~_is(kept.table, "RJCT"))
         ids = kept.table["transfer_id"].take(pa.array(strays))
-        for i in strays[np.asarray(pc.is_in(ids, pa.array(sorted(heads), pa.string())))].tolist():
+        of_runs = strays[np.asarray(pc.is_in(ids, pa.array(sorted(heads), pa.string())))]
+        # Of several that are wrong the last one stands in the break, whichever came first.
+        order = pc.sort_indices(
+            kept.table.take(pa.array(of_runs)),
+            sort_keys=[("at", "ascending"), ("amount", "ascending")],
+        )
+        for i in of_runs[np.asarray(order)].tolist():
             row = kept.table.slice(i, 1).to_pylist()[0]
-            if row["participant"] not in lines.codes:
-                continue
             named[i] = True
-            mine = lines.participant == lines.codes.index(row["participant"])
-            mine &= lines.run == heads[row["transfer_id"]]
+            mine = lines.run == heads[row["transfer_id"]]
+            # To a receiver that stands nowhere here nothing was sent.
+            mine &= lines.sent_to(row["participant"])
             own = np.zeros(len(lines), bool)
             refused = (lines.said_at != NEVER) & (lines.said & REFUSED > 0)
             own[kept.place[kept.place >= 0]] = True
