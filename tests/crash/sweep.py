@@ -44,7 +44,7 @@ def main() -> None:
     if options.forget:
         setattr(store, options.forget, lambda path: None)
     with work_folder() as name:
-        found = run(options, Path(name))
+        found = {"what": options.what} | run(options, Path(name))
     print(json.dumps(found))
     raise SystemExit(1 if found["faults"] else 0)
 

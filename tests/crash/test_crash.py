@@ -17,6 +17,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -67,41 +68,55 @@ def found(library: Path, *args: object) -> dict[str, Any]:
     return dict(json.loads(done.stdout))
 
 
-def require_none(found: dict[str, Any], at_least: int) -> None:
-    print(json.dumps({k: v for k, v in found.items() if k != "faults"}))
-    assert not found["faults"], "\n".join(found["faults"][:5])
-    assert sum(found["points"].values()) >= at_least
+Require = Callable[[dict[str, Any], int], None]
+
+
+@pytest.fixture
+def require_none(record_property: Callable[[str, object], None]) -> Require:
+    """Asks that a sweep struck so many points and found no fault, and keeps both for the table."""
+
+    def require(found: dict[str, Any], at_least: int) -> None:
+        points = sum(found["points"].values())
+        record_property("swept", (found["what"], points, len(found["faults"])))
+        assert not found["faults"], "\n".join(found["faults"][:5])
+        assert points >= at_least
+
+    return require
 
 
 # --- faults at calls ------------------------------------------------------------------------------
 
 
 @needs_cc
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(7200 if WHOLE else 900)
 @pytest.mark.parametrize("part", HALVES)
-def test_run__every_call_of_a_batch_may_fail(library: Path, part: Any) -> None:
+def test_run__every_call_of_a_batch_may_fail(
+    library: Path, part: Any, require_none: Require
+) -> None:
     modes = list(harness.MODES) if WHOLE else EVERYWHERE
     require_none(found(library, "calls", "--steps", 4, *part, "--modes", *modes), 300)
 
 
 @needs_cc
-@pytest.mark.timeout(900)
-def test_run__every_fourth_call_may_fail_otherwise(library: Path) -> None:
+@pytest.mark.timeout(7200 if WHOLE else 900)
+def test_run__every_fourth_call_may_fail_otherwise(library: Path, require_none: Require) -> None:
     modes = [mode for mode in harness.MODES if mode not in EVERYWHERE]
     require_none(found(library, "calls", "--steps", 4, "--every", 4, "--modes", *modes), 80)
 
 
 @needs_cc
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(7200 if WHOLE else 900)
 @pytest.mark.parametrize("part", HALVES)
-def test_commands__every_call_may_be_the_last(library: Path, part: Any) -> None:
+def test_commands__every_call_may_be_the_last(
+    library: Path, part: Any, require_none: Require
+) -> None:
     require_none(found(library, "calls", "--modes", "kill", "--steps", *AROUND, *part), 250)
 
 
 @needs_cc
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(7200 if WHOLE else 1800)
 @pytest.mark.parametrize("part", HALVES)
-def test_commands__calls_may_fail(library: Path, part: Any) -> None:
+def test_commands__calls_may_fail(library: Path, part: Any, require_none: Require) -> None:
     modes = [mode for mode in harness.MODES if mode != "kill"]
     every = 1 if WHOLE else 8
     require_none(
@@ -110,8 +125,8 @@ def test_commands__calls_may_fail(library: Path, part: Any) -> None:
 
 
 @needs_cc
-@pytest.mark.timeout(1800)
-def test_recovery__may_fail_at_every_call(library: Path) -> None:
+@pytest.mark.timeout(7200 if WHOLE else 1800)
+def test_recovery__may_fail_at_every_call(library: Path, require_none: Require) -> None:
     """Once for each sequence of calls that a recovery may be."""
     steps = () if WHOLE else ("--steps", 4)
     require_none(found(library, "recovery", *steps), 50)
@@ -121,7 +136,7 @@ def test_recovery__may_fail_at_every_call(library: Path) -> None:
 @whole_only
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("seed", [1, 2])
-def test_large_batches__faults_at_random(library: Path, seed: int) -> None:
+def test_large_batches__faults_at_random(library: Path, seed: int, require_none: Require) -> None:
     require_none(found(library, "random", "--count", 1000, "--seed", seed), 1000)
 
 
@@ -129,15 +144,17 @@ def test_large_batches__faults_at_random(library: Path, seed: int) -> None:
 
 
 @needs_cc
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(7200 if WHOLE else 900)
 @pytest.mark.parametrize("step", COMMITS)
-def test_commit__unsynced_operations_may_be_lost_in_any_selection(library: Path, step: str) -> None:
+def test_commit__unsynced_operations_may_be_lost_in_any_selection(
+    library: Path, step: str, require_none: Require
+) -> None:
     require_none(found(library, "reorder", "--steps", step), 100)
 
 
 @needs_cc
 @whole_only
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(7200 if WHOLE else 900)
 @pytest.mark.parametrize("forgotten", ["sync_file", "sync_folder"])
 def test_commit__a_forgotten_sync_would_be_found(library: Path, forgotten: str) -> None:
     assert found(library, "reorder", "--steps", 4, "--forget", forgotten)["faults"]
@@ -145,8 +162,8 @@ def test_commit__a_forgotten_sync_would_be_found(library: Path, forgotten: str) 
 
 @needs_cc
 @whole_only
-@pytest.mark.timeout(3600)
-def test_power_cut__of_a_file_system_at_every_call(library: Path) -> None:
+@pytest.mark.timeout(7200 if WHOLE else 3600)
+def test_power_cut__of_a_file_system_at_every_call(library: Path, require_none: Require) -> None:
     notice = powercut.unavailable()
     if notice:
         pytest.skip(f"NO POWER CUTS: {notice}")
@@ -157,8 +174,10 @@ def test_power_cut__of_a_file_system_at_every_call(library: Path) -> None:
 
 
 @needs_cc
-@pytest.mark.timeout(900)
-def test_run__one_table_by_many_processes_is_paid_once(library: Path) -> None:
+@pytest.mark.timeout(7200 if WHOLE else 900)
+def test_run__one_table_by_many_processes_is_paid_once(
+    library: Path, require_none: Require
+) -> None:
     require_none(found(library, "crowd", "--count", 100 if WHOLE else 20), 60)
 
 
