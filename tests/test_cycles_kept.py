@@ -159,3 +159,16 @@ def test_verify__changed_copies_of_a_cycle_are_found(name: str, home: Path) -> N
     with switch.open(home) as engine:
         engine.settle("20261125-1")
     assert switch.verify(home)
+
+
+@pytest.mark.parametrize("name", ["answer.json", "settlement.json", "positions.parquet"])
+def test_settle__the_last_copies_are_written_again_when_they_were_cut_short(
+    name: str, home: Path
+) -> None:
+    with switch.open(home) as engine:
+        (last,) = engine.settle()
+        path = home / "out" / "cycles" / last["cycle"] / name
+        before = path.read_bytes()
+        path.write_bytes(before[:7])
+        assert engine.settle() == []
+    assert path.read_bytes() == before

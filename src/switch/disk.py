@@ -59,7 +59,8 @@ def environment(error: OSError, path: Path, needed: int = 0) -> EnvironmentFaile
 
 @contextlib.contextmanager
 def landing(target: Path) -> Iterator[Path]:
-    """A path to write a copy for people to; the copy lands whole under its name, or not at all."""
+    """A path to write a copy for people to; the copy lands whole under its name, or not at all. It
+    is not synced: what a power cut takes of it, the same command writes again."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         aside = target.with_name(f".{target.name}.part")

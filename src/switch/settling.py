@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from switch import recasting, settlement
-from switch.cycles import is_past
+from switch.cycles import is_past, latest
 from switch.directory import RECAST, Directory, Settings
 from switch.disk import landing
 from switch.errors import InputRefused, UsageError
@@ -460,12 +460,15 @@ def cycle_rows(home: Home, cycle: str | None, at: str | None) -> list[Any]:
 
 
 def not_exported(home: Home, out: Path) -> list[dict[str, Any]]:
-    """Answers of cycles that ended whose copy is not there, or older: a crash came between."""
+    """Answers of cycles that ended whose copy is not there, or older: a crash came between. The
+    last that ended are among them in any case, for a power cut may have cut their copies short."""
+    rows = home.rows("SELECT * FROM cycles WHERE answer != '' ORDER BY closes")
+    last = latest(row["at"] for row in rows)
     found = []
-    for row in home.rows("SELECT * FROM cycles WHERE answer != '' ORDER BY closes"):
+    for row in rows:
         answer = msgspec.json.decode(row["answer"])
         copy = out / "cycles" / row["cycle"] / "answer.json"
-        if not copy.exists() or copy.read_bytes() != json_of(answer):
+        if row["at"] == last or not copy.exists() or copy.read_bytes() != json_of(answer):
             found.append(answer)
     return found
 

@@ -296,6 +296,7 @@ def small_steps(folder: Path) -> list[Step]:
         _pay("F", [scene.line(n, period=202704) for n in range(1, 4)]),
         _command("reconcile", "reconcile", *_answers(folder), "--at", "2026-11-25T08:00:00"),
         funding("fund F", 2, 10_000_000),
+        _command("close F", "settle", "--close"),
         _command("settle F", "settle"),
         _command("dispose", "dispose", "--write-back"),
         _command("day", "close", "--at", "2026-11-27"),
@@ -512,7 +513,7 @@ class Scenario:
             as_proven = _committed(files) == _committed((before, after)[now == after[0]][1])
             self.recovered += 1
             if not as_proven or self.recovered % self.prove_every == 0:
-                switch.verify(self.home)
+                self.prove()
             require(said != "done" or now == after[0], "acknowledged, and not there")
             done = done or (step == 0 and now == after[0])
         else:
@@ -527,6 +528,10 @@ class Scenario:
                 self.steps[later].do(self.home)
             switch.verify(self.home)
             require(state_of(self.home) == self.states[-1], "another end after the last step")
+
+    def prove(self) -> None:
+        """After recovery, before the step is repeated."""
+        switch.verify(self.home)
 
     def _names(self, folder: str) -> set[str]:
         path = self.home / folder

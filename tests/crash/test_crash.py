@@ -40,12 +40,12 @@ import switch
 from switch import store
 
 WHOLE = bool(os.environ.get("CRASH"))
-AROUND = ("0", "1", "2", "3", "5", "6", "7", "9", "10", "11", "16", "18", "21", "22", "25")
+AROUND = ("0", "1", "2", "3", "5", "6", "7", "9", "10", "11", "16", "18", "22", "23", "26")
 """Steps around the batch, which is 4."""
 EVERYWHERE = ["kill", "torn", "eio", "enospc-on", "eintr", "short"]
 """Modes that strike every call of the batch in `make test`; the others are close to these."""
 HALVES = [pytest.param(("--part", n, 2), id=f"half {n + 1}") for n in (0, 1)]
-COMMITS = ("0", "3", "4", "5", "10", "11", "16", "18", "21", "22", "25")
+COMMITS = ("0", "3", "4", "5", "10", "11", "16", "18", "22", "23", "26")
 """One commit of each kind: init, register, run, directory, close, settle, recast, answers,
 disposition, day, abort."""
 NOTICE = harness.unavailable()
