@@ -75,13 +75,13 @@ def records_in(reader: TableReader) -> Iterator[Any]:
     for chunk in _chunks(reader):
         amount = chunk["amount"]
         rows = len(amount)
-        if (np.abs(amount) >= AMOUNT_BOUND).any():
-            row = done + int(np.argmax(np.abs(amount) >= AMOUNT_BOUND)) + 1
+        beyond = (amount <= -AMOUNT_BOUND) | (amount >= AMOUNT_BOUND)
+        if beyond.any():
             raise InputRefused(
                 "AMOUNT_RANGE",
                 "an amount is beyond 2^56 dong",
                 file=reader.name,
-                row=row,
+                row=done + int(np.argmax(beyond)) + 1,
                 column="amount",
                 remedy="correct the amount",
             )
