@@ -305,8 +305,8 @@ class TakingIn:
             waits = len(verdicts.newly_returned) - len(back)
             if waits:
                 self.warnings.append(
-                    f"the return of {counted(waits, 'line')} waits: who sends it lacks the funds, or"
-                    " one of the two sides is not in the directory"
+                    f"the return of {counted(waits, 'line')} waits: who sends it lacks the funds,"
+                    " or one of the two sides is not in the directory"
                 )
             found["returned"] = back
             verdicts.returned[lines.at(back["batch"], back["line_no"])] = True

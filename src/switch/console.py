@@ -83,8 +83,8 @@ def print_cycles(console: Console, answers: list[dict[str, Any]]) -> None:
         for code, part in answer["shares"].items():
             say(f"  {code} bears {int(part):,} dong")
         for code, told in answer.get("recalled", {}).items():
-            what = f"{counted(told['count'], 'line')} of {int(told['sum']):,} dong: see recall/{code}.parquet"
-            say(f"  {code} is not to credit {what}")
+            what = f"{counted(told['count'], 'line')} of {int(told['sum']):,} dong"
+            say(f"  {code} is not to credit {what}: see recall/{code}.parquet")
         for code in answer["turned_payer"]:
             say(f"  {code} pays by that, and was not to")
     if not answers:
@@ -254,7 +254,7 @@ def print_lines(lines: list[dict[str, Any]]) -> None:
                 )
         for one in line["breaks"]:
             click.echo(
-                f"  break {one['class']} ({one['rule']}): {one['severity']}, {counted(one['age'], 'day')},"
+                f"  break {one['class']} ({one['rule']}): {one['severity']}, {one['age']} days,"
                 f" {one['owner']}: {one['action']}"
             )
         for sentence in line["explained"]:
