@@ -71,18 +71,19 @@ class Bench:
     """A home that is as before each time, and a file to be read."""
 
     def __init__(self, folder: Path, name: str) -> None:
-        """name: of the target. Readers of the way back have a home whose lines were sent, and in
-        answers a file of each kind."""
+        """name: of the target. Answers come to a home whose lines were sent, and rules to one that
+        has answers."""
         self.folder = folder
         self.file = folder / "file"
-        self.answers: list[Path] = []
         self._most = RUNS_A_HOME
         if name in WAY_BACK:
             self._made, told = sent.make(folder)
             self._most = ANSWERS_A_HOME
-            for kind, table in told.items():
-                self.answers.append(folder / kind)
-                pq.write_table(table, folder / kind)
+            if name in RULED:
+                for kind, table in told.items():
+                    pq.write_table(table, folder / kind)
+                with switch.open(self._made) as engine:
+                    engine.reconcile(*(folder / kind for kind in told), at=ANSWERED_AT)
         else:
             self._made = scene.make_home(
                 folder / "made", map(scene.person, PEOPLE), map(scene.account, PEOPLE)
@@ -191,7 +192,7 @@ def _configuration(bench: Bench) -> None:
 
 
 def _answers(bench: Bench) -> None:
-    bench.unchanged(lambda engine: _reconciled(engine, bench.file, out=bench.folder / "out"))
+    bench.unchanged(lambda engine: _reconciled(bench, engine, bench.file))
 
 
 def _rules(name: str) -> Callable[[Bench], None]:
@@ -199,20 +200,17 @@ def _rules(name: str) -> Callable[[Bench], None]:
 
     def act(bench: Bench) -> None:
         path = bench.file.rename(bench.folder / name)
-        bench.unchanged(
-            lambda engine: _reconciled(
-                engine, *bench.answers, rules=read_rules(path), out=bench.folder / "out"
-            )
-        )
+        bench.unchanged(lambda engine: _reconciled(bench, engine, rules=read_rules(path)))
 
     return act
 
 
-def _reconciled(engine: Any, *paths: Path, **options: Any) -> None:
+def _reconciled(bench: Bench, engine: Any, *paths: Path, **options: Any) -> None:
     """What was taken in can be read again, to no effect, and is proven."""
-    if engine.reconcile(*paths, at=ANSWERED_AT, **options)["number"]:
-        again = engine.reconcile(*paths, at=ANSWERED_AT, **options)
-        assert again["number"] == 0, f"the same files again: {again}"
+    options |= {"at": ANSWERED_AT, "out": bench.folder / "out"}
+    if engine.reconcile(*paths, **options)["number"]:
+        again = engine.reconcile(*paths, **options)
+        assert again["number"] == 0, f"the same again: {again}"
         faults = [check for check in Verifier(engine.home).checks() if check.fault]
         assert faults == [], faults
 
@@ -281,7 +279,8 @@ TARGETS = {
     "rules": Target(_rules("rules.toml"), lambda _: [RULES]),
     "rules-json": Target(_rules("rules.json"), lambda _: [msgspec.json.encode(default_rules())]),
 }
-WAY_BACK = ("confirmations", "returns", "statement", "treasury", "rules", "rules-json")
+RULED = ("rules", "rules-json")
+WAY_BACK = ("confirmations", "returns", "statement", "treasury", *RULED)
 """Targets whose files come in after lines were sent."""
 
 
