@@ -54,7 +54,9 @@ def opened(path: Path, kind: str | None, strict: bool, digest: bool = True) -> T
         try:
             return open_table(path, TABLES[name], strict_columns=strict, digest=digest)
         except InputRefused as refused:
-            if kind is not None or refused.rule != "HEADER_MISMATCH":
+            # Of another kind is what lacks a column; one too many is told after that.
+            lacks = refused.column in {column.name for column in TABLES[name].columns}
+            if kind is not None or refused.rule != "HEADER_MISMATCH" or not lacks:
                 raise
     raise InputRefused(
         "KIND_UNKNOWN",
