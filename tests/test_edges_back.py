@@ -15,7 +15,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from scene import (
-    BANK_ACCOUNT,
     SMALL_BANK,
     account,
     accounts_table,
@@ -44,8 +43,8 @@ from test_answers import (
 from test_cycles import CUTOFFS, lines, make
 
 import switch
-from switch import answers, disposing, recasting, signing, signoff, store, timeline, verdicts
-from switch.errors import InputRefused, UsageError, VerificationFailed
+from switch import answers, disposing, recasting, store, timeline, verdicts
+from switch.errors import InputRefused, VerificationFailed
 from switch.proof import Verifier
 
 # --- answers and claims ---------------------------------------------------------------------------
