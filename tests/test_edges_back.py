@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+import test_reconcile
 from scene import (
     SMALL_BANK,
     account,
@@ -44,8 +45,9 @@ from test_cycles import CUTOFFS, lines, make
 
 import switch
 from switch import answers, disposing, recasting, store, timeline, verdicts
-from switch.errors import InputRefused, VerificationFailed
+from switch.errors import InputRefused, UsageError, VerificationFailed
 from switch.proof import Verifier
+from switch.reconcile import explain
 
 # --- answers and claims ---------------------------------------------------------------------------
 
@@ -190,6 +192,46 @@ def test_verify__finds_an_abort_of_a_cycle_that_no_batch_is_of(tmp_path: Path) -
         VerificationFailed, match="recast lines, recast 1: no batch is of its cycle"
     ):
         switch.verify(tmp_path / "h")
+
+
+def test_unwind__of_what_is_no_matrix_or_no_participant() -> None:
+    with pytest.raises(UsageError, match="no square table"):
+        switch.recast([[0, 1]], [0])
+    for nobody in (-1, 2):
+        with pytest.raises(UsageError, match="no participant"):
+            switch.recast([[0, 1], [2, 0]], [nobody])
+    assert switch.recast([[0, 1], [2, 0]], [0]).after.tolist() == [0, 0]
+
+
+# --- what decided about a record ------------------------------------------------------------------
+
+
+def test_explain__says_of_every_record_which_rule_decided() -> None:
+    one = {"account": "1"}
+    left = [
+        {"transfer_id": "T", "amount": 9},
+        {**one, "record_id": "L", "amount": 30},
+        {"account": "2", "record_id": "M", "amount": 500},
+        {"account": "3", "record_id": "N", "amount": 7, "day": 1},
+    ]
+    right = [
+        *[{"transfer_id": "T", "record_id": f"R{n}", "amount": 9} for n in (1, 2)],
+        {**one, "record_id": "X", "amount": 10},
+        {**one, "amount": 20},
+        *[{"account": "2", "record_id": f"Y{n}", "amount": 500} for n in (1, 2)],
+        {"account": "3", "record_id": "Z", "amount": 7},
+    ]
+    found = test_reconcile.compare(left, right)
+    said = {name: explain(found, name) for name in ("R2", "L", "M", "N", "X")}
+    assert said["R2"][0].endswith("by 'transfer-id' its id stands on this side already")
+    assert said["L"] == [
+        "lines: 30 dong, SPLIT: 'sums-of-an-account' found the sum with X, an entry of 20 dong"
+    ]
+    assert said["M"][0].endswith("several counterparts fit equally well")
+    assert "brought it together with Z, 0 dong and -1 days away" in said["N"][0]
+    counts = found.counts()
+    assert counts["lines"] == {"MATCHED": 2, "SPLIT": 1, "AMBIGUOUS": 1}
+    assert sum(counts["confirmations"].values()) == len(right)
 
 
 # --- the proof of answers -------------------------------------------------------------------------

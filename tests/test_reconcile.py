@@ -533,6 +533,7 @@ def test_records__any_arrow_form_of_a_column_is_read() -> None:
         ("buckets = [0, 1", "buckets = [1, 0", "ageing.buckets"),
         ("[class.FEE]", "[class.FEES]", "class.FEE"),
         ("version = 1", "version = 2", "version"),
+        ('by = "end_to_end_id"', 'by = "transfer_id"', "pass"),
         ("fees = [", "fees = [[", None),
     ],
 )
