@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -45,9 +46,11 @@ from test_cycles import CUTOFFS, lines, make
 
 import switch
 from switch import answers, disposing, recasting, store, timeline, verdicts
+from switch import reconcile as rec
 from switch.errors import InputRefused, UsageError, VerificationFailed
 from switch.proof import Verifier
-from switch.reconcile import explain
+from switch.reconcile import explain, passes
+from switch.reconcile.rules import Pass
 
 # --- answers and claims ---------------------------------------------------------------------------
 
@@ -232,6 +235,81 @@ def test_explain__says_of_every_record_which_rule_decided() -> None:
     counts = found.counts()
     assert counts["lines"] == {"MATCHED": 2, "SPLIT": 1, "AMBIGUOUS": 1}
     assert sum(counts["confirmations"].values()) == len(right)
+
+
+def ends(left: list[int], right: list[int], one: Pass, **changes: Any) -> Any:
+    """How amounts of one account end under one pass."""
+    rules = test_reconcile.rules_of(one, **changes)
+    found = test_reconcile.compare(test_reconcile.money(left), test_reconcile.money(right), rules)
+    return test_reconcile.both(found)
+
+
+@pytest.mark.parametrize(
+    ("work", "right", "expected"),
+    [
+        (2, [501, 503], (["MATCHED"], ["MATCHED", "MISSING"])),
+        (1, [501, 503], (["AMBIGUOUS"], ["AMBIGUOUS", "AMBIGUOUS"])),
+        (2, [499, 501], (["AMBIGUOUS"], ["AMBIGUOUS", "AMBIGUOUS"])),
+    ],
+)
+def test_passes__the_nearest_counts_where_one_is_and_the_work_is_allowed(
+    work: int, right: list[int], expected: Any
+) -> None:
+    assert (
+        ends([500], right, Pass(name="a", by="account", amount=2, work=work), amount=2) == expected
+    )
+
+
+@pytest.mark.parametrize(
+    ("left", "ties", "amount", "expected"),
+    [
+        ([30], "ambiguous", 0, (["SPLIT"], ["SPLIT", "SPLIT", "MISSING"])),
+        ([30], "ambiguous", 1, (["SPLIT"], ["SPLIT", "SPLIT", "MISSING"])),
+        ([30, 30], "ambiguous", 0, (["AMBIGUOUS"] * 2, ["AMBIGUOUS", "AMBIGUOUS", "MISSING"])),
+        ([30, 30], "lowest", 0, (["SPLIT", "MISSING"], ["SPLIT", "SPLIT", "MISSING"])),
+    ],
+)
+def test_passes__a_sum_counts_once(left: list[int], ties: Any, amount: int, expected: Any) -> None:
+    one = Pass(name="s", by="subset", ties=ties, amount=amount)
+    assert ends(left, [10, 20, 26], one) == expected
+
+
+def test_passes__a_group_that_two_subsets_fit_is_ambiguous() -> None:
+    one = Pass(name="g", by="group", subset_on="right", size_min=1)
+    assert ends([10, 20], [30, 30], one) == (["AMBIGUOUS"] * 2, ["AMBIGUOUS"] * 2)
+    assert ends([10, 20], [30, 31], one) == (["SPLIT"] * 2, ["SPLIT", "MISSING"])
+
+
+def test_passes__codes_of_two_columns_stay_apart_beyond_62_bits() -> None:
+    """As those of some million records of many amounts and accounts do."""
+    a, b = np.array([2**61, 2**61, 5]), np.array([5, 2**61])
+    left, right = passes._joint(a, b, np.array([3, 1, 1]), np.array([1, 3]))
+    assert left.tolist() == [right[1], left[1], right[0]]
+    assert len({*left.tolist(), *right.tolist()}) == 3
+
+
+def test_returns__that_name_no_line_find_theirs_by_account(tmp_path: Path) -> None:
+    """Lines that share neither account nor end-to-end id with them are not read again."""
+    rows = [{"transfer_id": transfer(n), "account": f"{n}", "amount": n} for n in range(1, 5)]
+    back_ = [{"record_id": "R", "account": "3", "amount": 3}, {"account": "9", "amount": 2}]
+    sets = {"returns": test_reconcile.side(back_)}
+    found = rec.reconcile(test_reconcile.side(rows), sets, test_reconcile.DUE)
+    assert test_reconcile.names(found.verdict) == ["NONE", "NONE", "MATCHED", "NONE"]
+    verdicts_ = found.sets["returns"].right_verdict
+    assert test_reconcile.names(verdicts_) == ["MATCHED", "MISSING"]
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.dictionary(pa.int8(), pa.string())])
+def test_records__a_debit_counts_negative_however_its_side_is_written(kind: Any) -> None:
+    entries = pa.table(
+        {
+            "account": ["1", "1"],
+            "amount": [70, 30],
+            "side": pa.array(["C", "D"], pa.string()).cast(kind),
+            "booked_on": pa.array([test_reconcile.DAY] * 2),
+        }
+    )
+    assert rec.statement(entries).take(np.arange(2))["amount"].to_pylist() == [70, -30]
 
 
 # --- the proof of answers -------------------------------------------------------------------------
