@@ -523,6 +523,16 @@ def test_proof__a_line_that_was_released_and_did_not_clear(
     assert "line (1, 4) was released and did not clear" in str(faults(tmp_path / "h"))
 
 
+def test_proof__an_older_line_is_released_beside_one_of_its_number(tmp_path: Path) -> None:
+    with test_cover.make(tmp_path / "h", {"A": 10}) as engine:
+        first = run(engine, test_cover.scene("2 A > B 60 AM23").rows, "X")
+        second = run(engine, test_cover.scene("2 C > A 60 ACSC", 2).rows, "Y")
+        assert (test_cover.told(first), test_cover.told(second)) == (["AM23"], ["ACSC"])
+        released = pq.read_table(second.folder / "released.parquet").to_pylist()
+        assert released == [{"batch": 1, "line_no": 1}]
+    assert switch.verify(tmp_path / "h")
+
+
 # --- timeline -------------------------------------------------------------------------------------
 
 

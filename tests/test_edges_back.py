@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+import test_recast
 import test_reconcile
 from scene import (
     SMALL_BANK,
@@ -181,6 +182,18 @@ def test_abort__does_not_send_back_what_a_damaged_file_says(tmp_path: Path) -> N
         assert switch_verify(engine)
         [answer] = engine.settle(CYCLE, abort=WHY)
         assert answer["state"] == "ABORTED"
+    assert switch.verify(tmp_path / "h")
+
+
+def test_abort__of_a_cycle_with_a_batch_that_cleared_nothing(tmp_path: Path) -> None:
+    """It has no file of cleared lines."""
+    with make(tmp_path / "h", CUTOFFS) as engine:
+        run(engine, lines("A > B 0"), "X")
+        run(engine, lines("A > B 50", 2), "Y")
+        [answer] = engine.settle(CYCLE, abort=WHY)
+        assert answer["recalled"] == {"B": {"count": 1, "sum": "50"}}
+        assert not (tmp_path / "h" / "batches" / "000001" / "cleared.parquet").exists()
+        assert test_recast.held_of(engine) == [(2, 1)]
     assert switch.verify(tmp_path / "h")
 
 
