@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import errno
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import test_cover
 from scene import (
     BANK,
     DEBTORS,
@@ -41,10 +43,11 @@ from scene import (
 )
 
 import switch
-from switch import batch, dispatch, intake, paid, segment, store, timeline
+from switch import batch, dispatch, intake, paid, segment, signing, store, timeline, waiting
 from switch.batch import TableReader, open_table
 from switch.errors import (
     EnvironmentFailed,
+    HomeLocked,
     InputRefused,
     SwitchError,
     UsageError,
@@ -319,6 +322,30 @@ def test_dispatch__long_accounts_of_the_table_find_room(village: Path) -> None:
     assert sent["creditor_account"].to_pylist() == texts
 
 
+@pytest.mark.parametrize("column", ["end_to_end_id", "creditor_account"])
+def test_dispatch__a_text_longer_than_all_that_is_set_aside(village: Path, column: str) -> None:
+    given = {"creditor_agent": BANK, "creditor_account": "1"}
+    texts = ["a", "b" * 1_000_000, "c"]
+    done = pay(village, [line(n, **(given | {column: text})) for n, text in enumerate(texts, 1)])
+    sent = pq.read_table(done.folder / "clearing" / f"{BANK}.parquet")
+    assert sent[column].to_pylist() == texts
+    assert switch.verify(village)
+
+
+def test_dispatch__long_texts_of_many_lines_find_room_whatever_the_chunks(
+    village_home: Path, tmp_path: Path
+) -> None:
+    given = [line(n, creditor_agent=BANK, creditor_account=f"{n}" * 400_000) for n in range(1, 10)]
+    files = set()
+    for chunk_rows in (1, 4, 9):
+        home = shutil.copytree(village_home, tmp_path / f"{chunk_rows}")
+        path = pay(home, given, chunk_rows=chunk_rows).folder / "clearing" / f"{BANK}.parquet"
+        sent = pq.read_table(path)["creditor_account"].to_pylist()
+        assert sent == [row["creditor_account"] for row in given]
+        files.add(path.read_bytes())
+    assert len(files) == 1
+
+
 # --- the store ------------------------------------------------------------------------------------
 
 
@@ -351,6 +378,23 @@ def test_store__a_checkpoint_that_cannot_be_mended(
     with switch.open(village) as engine:
         assert engine.home.next_batch() == 2
     assert (village / "checkpoint").read_bytes() != old
+
+
+def test_store__a_checkpoint_in_other_words_is_not_the_homes(village: Path) -> None:
+    path = village / "checkpoint"
+    path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(VerificationFailed, match="checkpoint is not as it was written"):
+        switch.verify(village)
+
+
+def test_store__a_first_signature_that_a_crash_cut_is_written_again(tmp_path: Path) -> None:
+    home = make_home(tmp_path / "h", signing_key=signing.new_key())
+    path = home / "checkpoints.signed"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:20])
+    switch.open(home).close()
+    assert path.read_bytes() == whole
+    assert switch.verify(home)
 
 
 def test_store__a_lock_that_cannot_be_opened(village: Path) -> None:
@@ -440,6 +484,53 @@ def test_proof__status_and_lines_of_different_lengths(village: Path, keep: int) 
     as_if_committed(village, path)
     with pytest.raises(VerificationFailed, match="differ in length"):
         faults(village)
+
+
+def test_proof__of_paid_bits_in_a_file_that_is_none(village: Path) -> None:
+    pay(village, [line(1)])
+    change(village, "UPDATE paid SET path = 'batches/000001/none.bits' WHERE origin = 'cleared'")
+    with pytest.raises(VerificationFailed, match=r"none\.bits cannot be read: No such file"):
+        faults(village)
+
+
+def test_proof__of_a_home_that_is_being_written(village: Path) -> None:
+    with switch.open(village), pytest.raises(HomeLocked, match="another process"):
+        switch.verify(village)
+    assert switch.verify(village)
+
+
+def test_proof__a_checkpoint_needs_its_key_and_its_file(village: Path, tmp_path: Path) -> None:
+    (tmp_path / "kept").write_bytes(b"")
+    with pytest.raises(UsageError, match="with the public key"):
+        switch.verify(village, checkpoint=tmp_path / "kept")
+    with pytest.raises(UsageError, match="none: No such file"):
+        switch.verify(village, checkpoint=tmp_path / "none", public_key=b"")
+
+
+def test_proof__a_line_that_was_released_and_did_not_clear(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B pays 50 with what it receives; A's 30 and all behind it wait."""
+    released = waiting.write_released
+
+    def one_more(path: Path, moved: list[waiting.Moved]) -> None:
+        released(path, [*moved, moved[0]._replace(line_no=4)])
+
+    monkeypatch.setattr(waiting, "write_released", one_more)
+    text = "2 B > C 50 ACSC\n2 A > B 60 ACSC\n2 A > C 30 AM23\n2 A > C 20 AM23"
+    with test_cover.make(tmp_path / "h", {"A": 60, "B": 10}) as engine:
+        run(engine, test_cover.scene(text).rows)
+    assert "line (1, 4) was released and did not clear" in str(faults(tmp_path / "h"))
+
+
+def test_proof__an_older_line_is_released_beside_one_of_its_number(tmp_path: Path) -> None:
+    with test_cover.make(tmp_path / "h", {"A": 10}) as engine:
+        first = run(engine, test_cover.scene("2 A > B 60 AM23").rows, "X")
+        second = run(engine, test_cover.scene("2 C > A 60 ACSC", 2).rows, "Y")
+        assert (test_cover.told(first), test_cover.told(second)) == (["AM23"], ["ACSC"])
+        released = pq.read_table(second.folder / "released.parquet").to_pylist()
+        assert released == [{"batch": 1, "line_no": 1}]
+    assert switch.verify(tmp_path / "h")
 
 
 # --- timeline -------------------------------------------------------------------------------------

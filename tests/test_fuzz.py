@@ -38,7 +38,7 @@ def test_fuzz__case_is_read_or_refused(case: Path) -> None:
 @pytest.mark.parametrize("name", targets.TARGETS)
 def test_fuzz__target_takes_its_seeds(name: str, tmp_path: Path) -> None:
     """A good file is taken, so that the fuzzer begins behind the door and not before it."""
-    bench = targets.Bench(tmp_path)
+    bench = targets.Bench(tmp_path, name)
     (tmp_path / "seeds").mkdir()
     seeds = targets.TARGETS[name].seeds(tmp_path / "seeds")
     for number, seed in enumerate(seeds):
@@ -49,7 +49,7 @@ def test_fuzz__target_takes_its_seeds(name: str, tmp_path: Path) -> None:
 
 
 def test_fuzz__a_home_that_changed_is_a_finding(tmp_path: Path) -> None:
-    bench = targets.Bench(tmp_path)
+    bench = targets.Bench(tmp_path, "population")
 
     def leave_a_file(engine: Any) -> None:
         (engine.home.path / "left").write_text("x")

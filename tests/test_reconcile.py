@@ -533,6 +533,7 @@ def test_records__any_arrow_form_of_a_column_is_read() -> None:
         ("buckets = [0, 1", "buckets = [1, 0", "ageing.buckets"),
         ("[class.FEE]", "[class.FEES]", "class.FEE"),
         ("version = 1", "version = 2", "version"),
+        ('by = "end_to_end_id"', 'by = "transfer_id"', "pass"),
         ("fees = [", "fees = [[", None),
     ],
 )
@@ -550,6 +551,24 @@ def test_rules__a_wrong_file_is_refused_with_key_and_remedy(
     assert refused.value.file == str(path)
     assert refused.value.column == key
     assert refused.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("content", "why"), [(None, "Is a directory"), (b"\xff", "not UTF-8"), (b"", "required field")]
+)
+def test_rules__what_is_no_file_of_them_is_refused_by_its_name(
+    tmp_path: Path, content: bytes | None, why: str
+) -> None:
+    path = tmp_path / "rules"
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_bytes(content)
+    with pytest.raises(InputRefused, match=why) as refused:
+        read_rules(path)
+    assert (refused.value.rule, refused.value.file) == ("RULES_INVALID", str(path))
+    assert "the packaged rules are a model" in refused.value.remedy
+    assert ("give a file" in refused.value.remedy) == (content != b"")
 
 
 def test_rules__json_and_toml_say_the_same(tmp_path: Path) -> None:

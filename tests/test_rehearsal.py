@@ -109,7 +109,7 @@ def test_rehearse__the_command_draws_and_tells(tmp_path: Path) -> None:
     before = tree_digest(home)
     said = command("rehearse", home, *files, "--picture", picture)
     assert said.code == 0
-    assert "1 lines, 70 dong would wait for cover" in said.out
+    assert "1 line, 70 dong would wait for cover" in said.out
     assert "they go with 50 dong more at A" in said.out
     assert ET.fromstring(picture.read_text("utf-8")).tag.endswith("svg")
     document = command("--json", "rehearse", home, *files).document

@@ -22,6 +22,7 @@ from scene import (
     make_home,
     person,
     run,
+    tree_digest,
 )
 from test_answers import (
     CALENDAR,
@@ -72,7 +73,7 @@ def test_return__of_who_has_left_waits_until_it_is_back(tmp_path: Path) -> None:
         assert told["moved"]["returned"] == {"count": 1, "sum": "1000002"}
         assert books(engine)[f"S.BANK[{SMALL_BANK}]"] == before[f"S.BANK[{SMALL_BANK}]"]
         [warning] = changes_nothing(engine)["warnings"]
-        assert "returns of 1 lines wait" in warning
+        assert "the return of 1 line waits" in warning
         now_there(engine)
         told = engine.reconcile(at=LATER)
         assert (told["moved"]["returned"]["count"], told["warnings"]) == (1, [])
@@ -181,6 +182,22 @@ def test_return__of_a_closed_batch_leaves_those_it_hangs_together_with(tmp_path:
         assert told["breaks"] == {"STATUS": 1}, "credited, and sent back"
         changes_nothing(engine)
     assert switch.verify(home)
+
+
+@pytest.mark.parametrize("amount", [-(2**63), -(2**56), 2**56, 2**63 - 1])
+def test_mail__an_amount_beyond_all_bounds_is_refused_with_its_row(
+    tmp_path: Path, amount: int
+) -> None:
+    with switch.open(home_of(tmp_path / "h", 2)) as engine:
+        before = tree_digest(tmp_path / "h")
+        with pytest.raises(InputRefused, match="2\\^56 dong") as refused:
+            take(engine, tmp_path / "h", said(1), said(2, amount=amount))
+        where = (refused.value.rule, refused.value.row, refused.value.column)
+        assert where == ("AMOUNT_RANGE", 2, "amount")
+        assert refused.value.file == str(tmp_path / "h-answers.parquet")
+        assert tree_digest(tmp_path / "h") == before
+        bound = said(2, amount=-(2**56) + 1)
+        assert take(engine, tmp_path / "h", bound)["breaks"]["AMOUNT"] == 1
 
 
 def test_close__a_sum_that_drifts_stays_a_break_once_its_batch_is_closed(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ Phase dispatch. Kernels here turn what screening and the ledger decided into the
 clearing files, each line once, in table order.
 """
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport INT32_MAX, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
@@ -126,7 +126,8 @@ cdef class Outboxes:
         assert ends.shape[0] == self.rows_max + 1 and data.shape[0] > SLACK
         texts.ends = &ends[0]
         texts.data = &data[0]
-        texts.room = data.shape[0] - SLACK
+        # Where a text ends has 31 bits.
+        texts.room = min(data.shape[0] - SLACK, INT32_MAX)
         return 0
 
     def rows(self, Py_ssize_t index):

@@ -27,7 +27,7 @@ from switch.batch import shown
 from switch.claims import Expected, proven, together
 from switch.cycles import Calendar, day_of, latest
 from switch.directory import Directory, Settings
-from switch.errors import InputRefused, UsageError
+from switch.errors import InputRefused, UsageError, counted
 from switch.mail import TABLES, kind_of, opened, records_in
 from switch.parquet import Style
 from switch.reconcile import RECORD, Rules
@@ -305,8 +305,8 @@ class TakingIn:
             waits = len(verdicts.newly_returned) - len(back)
             if waits:
                 self.warnings.append(
-                    f"returns of {waits:,} lines wait: who sends them lacks the funds, or one of"
-                    " the two sides is not in the directory"
+                    f"the return of {counted(waits, 'line')} waits: who sends it lacks the funds,"
+                    " or one of the two sides is not in the directory"
                 )
             found["returned"] = back
             verdicts.returned[lines.at(back["batch"], back["line_no"])] = True

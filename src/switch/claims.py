@@ -102,8 +102,9 @@ class Expected:
     # --- where lines stand ----------------------------------------------------------------------
 
     def places(self, transfer_id: Any) -> NDArray[np.int64]:
-        """Places of lines by their transfer ids (pa.StringArray); NOWHERE or ELSEWHERE where there
-        is none. The head of a batch that is not looked at is ELSEWHERE, too."""
+        """Places of lines by their transfer ids (pa.StringArray without nulls); NOWHERE or
+        ELSEWHERE where there is none. The head of a batch that is not looked at is ELSEWHERE, too.
+        """
         offsets, data = text_buffers(transfer_id)
         rows = len(transfer_id)
         starts, lengths = offsets[:-1].astype(np.int64), np.diff(offsets)
@@ -117,8 +118,6 @@ class Expected:
             else:
                 text = data[starts[at][:, None] + np.arange(length)]
             found[at] = self._places(text, length)
-        if transfer_id.null_count:
-            found[np.asarray(transfer_id.is_null())] = NOWHERE
         strays = np.flatnonzero(found == NOWHERE)
         if len(strays):
             heads = [head for seq, head in self.heads().items() if self._base[seq] < 0]

@@ -19,7 +19,7 @@ from typing import Any, cast
 import click
 
 from switch import __version__, dayend, upkeep
-from switch.errors import EnvironmentFailed, SwitchError, UsageError
+from switch.errors import EnvironmentFailed, SwitchError, UsageError, counted
 from switch.terminal import (
     Context,
     NoPandas,
@@ -474,8 +474,9 @@ def exchange(
     context.say(
         done,
         lambda: click.echo(
-            f"{done['folder']}: {done['confirmations']:,} confirmations and {done['returns']:,}"
-            f" returns for {done['lines']:,} lines ({_list(done['fates'])})"
+            f"{done['folder']}: {counted(done['confirmations'], 'confirmation')} and"
+            f" {counted(done['returns'], 'return')} for {counted(done['lines'], 'line')}"
+            f" ({_list(done['fates'])})"
         ),
     )
 
@@ -502,7 +503,7 @@ def generate(context: Context, folder: Path, people: int, lines: int, seed: int)
     context.say(
         document,
         lambda: click.echo(
-            f"{folder}: {people:,} people, {lines:,} lines, {made.declared_sum:,} dong"
+            f"{folder}: {people:,} people, {counted(lines, 'line')}, {made.declared_sum:,} dong"
         ),
     )
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from switch.errors import counted
 from switch.reason import HELD, REFUSED, RULES
 
 RECEIVERS_SHOWN = 10
@@ -82,9 +83,8 @@ def print_cycles(console: Console, answers: list[dict[str, Any]]) -> None:
         for code, part in answer["shares"].items():
             say(f"  {code} bears {int(part):,} dong")
         for code, told in answer.get("recalled", {}).items():
-            lines = "1 line" if told["count"] == 1 else f"{told['count']:,} lines"
-            what = f"{lines} of {int(told['sum']):,} dong: see recall/{code}.parquet"
-            say(f"  {code} is not to credit {what}")
+            what = f"{counted(told['count'], 'line')} of {int(told['sum']):,} dong"
+            say(f"  {code} is not to credit {what}: see recall/{code}.parquet")
         for code in answer["turned_payer"]:
             say(f"  {code} pays by that, and was not to")
     if not answers:
@@ -102,7 +102,7 @@ def _head(console: Console, summary: dict[str, Any], seconds: float | None) -> N
     if seconds is not None:
         count = summary["received"]["count"]
         rate = f", {round(count / seconds):,} lines/s" if seconds > 0 else ""
-        console.print(Text(f"{_lines(count)} in {seconds:.2f} s{rate}"))
+        console.print(Text(f"{counted(count, 'line')} in {seconds:.2f} s{rate}"))
 
 
 def _states(summary: dict[str, Any], currency: str) -> Table:
@@ -220,10 +220,6 @@ def _table(title: str, *heads: str) -> Table:
     return table
 
 
-def _lines(count: int) -> str:
-    return f"{count:,} line{'' if count == 1 else 's'}"
-
-
 def _share(part: int, whole: int) -> str:
     """A percentage with one decimal, rounded down so that only all is 100.0 %."""
     tenths = part * 1000 // whole if whole else 0
@@ -284,7 +280,8 @@ def print_rehearsal(console: Console, told: dict[str, Any]) -> None:
             nets.add_row(row["participant"], f"{row['net']:,}", f"{row['needs']:,}")
         console.print(nets)
     waiting, given = told["waiting"], told["injection"]
-    console.print(f"{waiting['count']:,} lines, {waiting['sum']:,} dong would wait for cover")
+    lines = counted(waiting["count"], "line")
+    console.print(f"{lines}, {waiting['sum']:,} dong would wait for cover")
     for code, amount in given["given"].items():
         console.print(f"  they go with {amount:,} dong more at {code}")
     if given["sum"] > given["at_least"]:

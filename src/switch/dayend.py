@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from switch.errors import UsageError
+from switch.errors import UsageError, counted
 from switch.terminal import (
     Context,
     at_option,
@@ -70,7 +70,9 @@ def reconcile(
         )
         for name, moved in answer["moved"].items():
             if moved["count"]:
-                click.echo(f"  {moved['count']:,} lines {name}, {int(moved['sum']):,} dong")
+                click.echo(
+                    f"  {counted(moved['count'], 'line')} {name}, {int(moved['sum']):,} dong"
+                )
         click.echo(f"  lines: {_list(answer['states'])}")
         click.echo(f"  open breaks: {_list(answer['breaks']) or 'none'}")
 
@@ -104,7 +106,9 @@ def dispose(
     what = "free for a re-issue" if reissue else "written back"
     context.say(
         answer,
-        lambda: click.echo(f"{answer['count']:,} lines, {int(answer['sum']):,} dong: {what}"),
+        lambda: click.echo(
+            f"{counted(answer['count'], 'line')}, {int(answer['sum']):,} dong: {what}"
+        ),
     )
 
 

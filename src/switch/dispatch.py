@@ -60,13 +60,17 @@ class Outbox:
             self.buffers[name] = (np.zeros(GROUP_ROWS + 1, np.int32), data)
 
     def widen(self, rows: int) -> None:
-        """Twice the room for texts of rows lines that fill theirs."""
-        for name in _TEXTS:
-            ends, data = self.buffers[name]
-            if 2 * int(ends[rows]) + _TEXT_SLACK >= len(data):
-                wider = np.empty(2 * len(data), np.uint8)
-                wider[: ends[rows]] = data[: ends[rows]]
-                self.buffers[name] = (ends, wider)
+        """Twice the room for texts of rows lines that fill half of theirs. Where none does, it is
+        the next line's text that is long, and all have twice the room."""
+        texts = {name: self.buffers[name] for name in _TEXTS}
+        half = (
+            n for n, (ends, data) in texts.items() if 2 * int(ends[rows]) + _TEXT_SLACK >= len(data)
+        )
+        for name in tuple(half) or texts:
+            ends, data = texts[name]
+            wider = np.empty(2 * len(data), np.uint8)
+            wider[: ends[rows]] = data[: ends[rows]]
+            self.buffers[name] = (ends, wider)
 
     def write(self, rows: int) -> None:
         """The first rows lines of the buffers as a row group; they are free when it returns."""
@@ -173,8 +177,7 @@ class Dispatch:
     def close(self) -> dict[str, tuple[str, int]]:
         """(sha256, bytes) of every file by its name in the folder."""
         for index, outbox in self._outboxes.items():
-            if self._lines.rows(index):
-                outbox.write(self._lines.rows(index))
+            outbox.write(self._lines.rows(index))
         return {self._file_of(i): outbox.close() for i, outbox in self._outboxes.items()}
 
     def _file_of(self, index: int) -> str:

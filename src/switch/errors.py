@@ -8,6 +8,11 @@ command line (contract: 2 usage, 3 input refused, 4 locked, 5 verification faile
 from __future__ import annotations
 
 
+def counted(count: int, noun: str) -> str:
+    """A number with its noun, for messages: 1 line, 2 lines."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 class SwitchError(Exception):
     """Base of all errors that name a cause and a remedy."""
 

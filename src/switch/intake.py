@@ -106,7 +106,7 @@ def read_dossier(table: Path) -> Declared:
         )
     try:
         dossier = msgspec.json.decode(path.read_bytes(), type=_Dossier)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         column = re.search(r"`\$\.(\w+)`|field `(\w+)`", str(error))
         raise InputRefused(
             "DOSSIER_INVALID",

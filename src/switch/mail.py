@@ -54,7 +54,9 @@ def opened(path: Path, kind: str | None, strict: bool, digest: bool = True) -> T
         try:
             return open_table(path, TABLES[name], strict_columns=strict, digest=digest)
         except InputRefused as refused:
-            if kind is not None or refused.rule != "HEADER_MISMATCH":
+            # Of another kind is what lacks a column; one too many is told after that.
+            lacks = refused.column in {column.name for column in TABLES[name].columns}
+            if kind is not None or refused.rule != "HEADER_MISMATCH" or not lacks:
                 raise
     raise InputRefused(
         "KIND_UNKNOWN",
@@ -75,13 +77,13 @@ def records_in(reader: TableReader) -> Iterator[Any]:
     for chunk in _chunks(reader):
         amount = chunk["amount"]
         rows = len(amount)
-        if (np.abs(amount) >= AMOUNT_BOUND).any():
-            row = done + int(np.argmax(np.abs(amount) >= AMOUNT_BOUND)) + 1
+        beyond = (amount <= -AMOUNT_BOUND) | (amount >= AMOUNT_BOUND)
+        if beyond.any():
             raise InputRefused(
                 "AMOUNT_RANGE",
                 "an amount is beyond 2^56 dong",
                 file=reader.name,
-                row=row,
+                row=done + int(np.argmax(beyond)) + 1,
                 column="amount",
                 remedy="correct the amount",
             )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from switch.errors import counted
 from switch.pen import FONTS, PAPER, RULE, Pen, money, n, safe
 
 WIDTH, LEFT, RIGHT = 1240, 32, 1208
@@ -148,7 +149,7 @@ def _heads(pen: Pen, summary: dict[str, Any], flow: _Flow) -> None:
     pen.text(LEFT, 42, _title(summary), 25, "bold cut", fit=RIGHT - LEFT - 250)
     received, cleared = summary["received"]["count"], summary["cleared"]["count"]
     text = (
-        f"Of {_count(received, 'line')}: {cleared:,} cleared ({_share(cleared, received)}), "
+        f"Of {counted(received, 'line')}: {cleared:,} cleared ({_share(cleared, received)}), "
         f"{summary['held']['count']:,} held, {summary['refused']['count']:,} refused, none lost."
     )
     pen.text(LEFT, 68, text, 14.5, "muted", fit=RIGHT - LEFT - 250)
@@ -199,7 +200,7 @@ def _table(pen: Pen, summary: dict[str, Any], flow: _Flow) -> None:
         pen.rect(LEFT, y, CARD_WIDTH, 106, "#fff", stroke="#d9b46c", rx=8)
         pen.text(x, y + 19, "Held before,", 11.5, "bold")
         pen.text(x, y + 33, "presented again:", 11.5, "bold")
-        pen.text(x, y + 49, _count(flow.again["received"]["count"], "line"), 11.5, fit=130)
+        pen.text(x, y + 49, counted(flow.again["received"]["count"], "line"), 11.5, fit=130)
         for i, (state, words) in enumerate(states):
             text = f"{flow.again[state]['count']:,} {words}"
             pen.text(x, y + 66 + 14 * i, text, 11, "muted", fit=130)
@@ -230,7 +231,7 @@ def _cleared(pen: Pen, flow: _Flow) -> None:
     with pen.group(f"Cleared: {_exact({'count': flow.count, 'sum': flow.sum})}"):
         pen.rect(OUT_X, top, FAN_X - OUT_X + 1, flow.height, GREEN_BAND)
         pen.text(OUT_X + 16, MIDDLE - 4, money(flow.sum), 21, "bold", fit=160)
-        pen.text(OUT_X + 16, MIDDLE + 17, _count(flow.count, "line"), 13, fit=160)
+        pen.text(OUT_X + 16, MIDDLE + 17, counted(flow.count, "line"), 13, fit=160)
         if flow.again:
             text = f"with {flow.again['cleared']['count']:,} held before"
             pen.text(OUT_X + 16, MIDDLE + 35, text, 11, fit=160)
@@ -273,8 +274,8 @@ def _settlement(pen: Pen, summary: dict[str, Any], flow: _Flow) -> None:
     nets = sorted((net, code) for code, net in settled["nets"].items() if net)
     payers, paid = settled["payers"], settled["receivers"]
     facts = (
-        (f"{_count(payers, 'account')} pay{'s' if payers == 1 else ''} in", payers, nets[:1]),
-        (f"{_count(paid, 'account')} {'is' if paid == 1 else 'are'} paid", paid, nets[-1:]),
+        (f"{counted(payers, 'account')} pay{'s' if payers == 1 else ''} in", payers, nets[:1]),
+        (f"{counted(paid, 'account')} {'is' if paid == 1 else 'are'} paid", paid, nets[-1:]),
     )
     for i, (text, count, most) in enumerate(facts):
         y = FLOW_Y + 152 + 38 * i
@@ -303,7 +304,7 @@ def _panels(pen: Pen, summary: dict[str, Any]) -> float:
         total = summary[state]
         count = total["count"]
         with pen.group(f"{state.capitalize()}: {_exact(total)}"):
-            head = f"{state.capitalize()}: {_count(count, 'line') if count else 'none'}"
+            head = f"{state.capitalize()}: {counted(count, 'line') if count else 'none'}"
             pen.text(PANEL_X, y + 19, head, 14.5, "bold", colour, fit=250)
             if count:
                 thick = 8 + 12 * count / summary["received"]["count"]
@@ -376,7 +377,7 @@ def _description(summary: dict[str, Any], flow: _Flow) -> str:
     return (
         f"Value date {summary['value_date']}, cycle {summary['cycle']}. "
         f"Received {_exact(summary['received'])}: {states}.{again} "
-        f"Cleared money went to {_count(len(flow.names), 'receiver')}. "
+        f"Cleared money went to {counted(len(flow.names), 'receiver')}. "
         f"Settled: {summary['settlement']['settled']:,} ₫ of {summary['settlement']['gross']:,} ₫."
     )
 
@@ -387,9 +388,5 @@ def _share(part: int, whole: int) -> str:
     return f"{tenths // 10}.{tenths % 10} %"
 
 
-def _count(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
 def _exact(both: dict[str, Any]) -> str:
-    return f"{_count(both['count'], 'line')}, {both['sum']:,} ₫"
+    return f"{counted(both['count'], 'line')}, {both['sum']:,} ₫"

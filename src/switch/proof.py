@@ -464,7 +464,7 @@ class Verifier:
         self.funded.send_back(recast.cycle, went)
         fault = free(went, self._bits)
         yield Check("I6 entitlements are free", f"recast {recast.number}", fault)
-        carry(self.positions[recast.cycle], "refused", went)
+        carry(self.positions.setdefault(recast.cycle, {}), "refused", went)
         back = zip(went["batch"].to_pylist(), went["line_no"].to_pylist(), strict=True)
         self.waiting = dict(sorted((self.waiting | dict.fromkeys(back)).items()))
         stored = pq.read_table(folder / "held.parquet", columns=["batch", "line_no"])

@@ -21,6 +21,7 @@ import hashlib
 import sqlite3
 import tempfile
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -130,12 +131,9 @@ def _state_before(home: Home, scratch: Path, row: Any, folder: Path) -> None:
     """A home as it was before a batch: folders are links, the catalog is made anew."""
     seq, version = row["seq"], msgspec.json.decode(row["manifest"])["register"]
     audited: dict[str, str] = {}
-    for record in home.rows("SELECT kind, detail FROM audit ORDER BY seq"):
-        detail = msgspec.json.decode(record["detail"])
+    for record, detail in _audited_before(home, seq):
         if record["kind"] in ("init", "directory"):
             audited |= {name: text for name, text in detail.items() if name != "files"}
-        elif record["kind"] == "batch" and detail["seq"] == seq:
-            break
     Home.create(scratch, audited, "")
     (scratch / "registers" / f"{version:06d}").symlink_to(folder.resolve())
     kept = [home.folder("batches", number) for number in range(1, seq)]
@@ -147,6 +145,13 @@ def _state_before(home: Home, scratch: Path, row: Any, folder: Path) -> None:
     with contextlib.closing(sqlite3.connect(scratch / CATALOG)) as db, db:
         for statement, values in _rows_before(home, scratch, seq, version, folder, audited):
             db.execute(statement, values)
+
+
+def _audited_before(home: Home, seq: int) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Audit records before that of a batch, with what they say."""
+    rows = home.rows("SELECT at, kind, detail FROM audit ORDER BY seq")
+    records = ((row, msgspec.json.decode(row["detail"])) for row in rows)
+    return takewhile(lambda r: (r[0]["kind"], r[1].get("seq")) != ("batch", seq), records)
 
 
 def _rows_before(
@@ -162,10 +167,7 @@ def _rows_before(
         place = f"registers/{version:06d}/{name}"
         yield "INSERT INTO paid VALUES ('history', ?, ?, ?)", (benefit, period, place)
     balances: dict[str, int] = msgspec.json.decode(audited["opening"])
-    for record in home.rows("SELECT at, kind, detail FROM audit ORDER BY seq"):
-        detail = msgspec.json.decode(record["detail"])
-        if record["kind"] == "batch" and detail["seq"] == seq:
-            break
+    for record, detail in _audited_before(home, seq):
         number, postings = _postings_of(home, record["kind"], detail)
         balances = settlement.apply(balances, postings)
         yield from settling.keep_postings(number, detail.get("cycle", ""), postings)

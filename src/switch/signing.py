@@ -136,7 +136,7 @@ def read_checkpoints(content: bytes, file: str) -> list[Signed]:
         try:
             said = msgspec.json.decode(line, type=Signed)
             bytes.fromhex(said.signature)
-        except (msgspec.MsgspecError, UnicodeDecodeError, ValueError):
+        except (msgspec.MsgspecError, ValueError, RecursionError):
             said = None
         if said is None or said.line() != line:
             raise InputRefused(

@@ -105,7 +105,7 @@ class Context:
 
         try:
             content = tomllib.loads(self.config.read_text("utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise UsageError(f"configuration {self.config}: {error}") from error
         unknown = set(content) - set(CONFIGURATION)
         if unknown:

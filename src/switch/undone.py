@@ -40,7 +40,10 @@ def checks(home: Home, recast: Recast) -> Iterator[Check]:
     settled_by = {r["participant"]: r["settled_by"] for r in home.rows(query, recast.cycle)}
     told = pq.read_table(home.path / recast.folder / "lines.parquet")
     gone = _gone(home, recast.cycle, settled_by, None if recast.aborted else answer["short"])
-    same = gone is not None and gone.select(told.schema.names).cast(told.schema).equals(told)
+    if gone is None:
+        yield Check("recast lines", subject, "no batch is of its cycle")
+        return
+    same = gone.select(told.schema.names).cast(told.schema).equals(told)
     yield Check("recast lines", subject, "" if same else "are not those of defaulters")
     posted: dict[tuple[str, str], int] = {}
     for step, debit, credit, amount in detail["postings"]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from switch.errors import UsageError, VerificationFailed
+from switch.errors import UsageError, VerificationFailed, counted
 from switch.terminal import Context, at_option, file_option, home_argument, parse_time, shared
 
 
@@ -36,11 +36,13 @@ def scrub(context: Context, home: Path, copy: Path, dry_run: bool, at: str | Non
         for found in findings:
             mended = ("; can be repaired" if dry_run else "; repaired") if found.repaired else ""
             click.echo(f"  {found.side}: {found.path} {found.fault}{mended}")
-        click.echo(f"{home}: {len(findings)} damaged files, {len(left)} of the home's remain")
+        click.echo(
+            f"{home}: {counted(len(findings), 'damaged file')}, the home still has {len(left)}"
+        )
 
     context.say({"findings": [f._asdict() for f in findings], "remaining": len(left)}, show)
     if left:
-        click.echo(f"error: {len(left)} files of {home} are damaged", err=True)
+        click.echo(f"error: {counted(len(left), 'damaged file')} in {home}", err=True)
         raise SystemExit(VerificationFailed.exit_code)
 
 
@@ -64,7 +66,7 @@ def replay(context: Context, home: Path, batch: str, table: Path, register: Path
     def show() -> None:
         for name, digest in digests.items():
             click.echo(f"  {digest[:16]}  {name}")
-        click.echo(f"{batch}: {len(digests)} logical digests, all as committed")
+        click.echo(f"{batch}: {counted(len(digests), 'logical digest')}, all as committed")
 
     context.say({"batch": batch, "digests": digests}, show)
 
@@ -89,7 +91,7 @@ def verify(context: Context, home: Path, checkpoint: Path | None, public_key: Pa
             names[done.name] = names.get(done.name, 0) + 1
         for name, count in names.items():
             click.echo(f"  holds  {name} ({count})")
-        click.echo(f"{home}: {len(checks)} checks, all hold")
+        click.echo(f"{home}: {counted(len(checks), 'check')}, all hold")
 
     context.say(
         {"checks": [{"name": c.name, "subject": c.subject, "holds": True} for c in checks]}, show

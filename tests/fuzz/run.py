@@ -5,7 +5,7 @@
 Each target runs in processes of its own, for a decoder that aborts takes its process with it: the
 file is kept, and another process goes on. What was found is tried once more in a fresh process, and
 stands in CORPUS/TARGET/found; what is ours to answer for goes into tests/fuzz/cases/TARGET with its
-repair, and tests/test_fuzz_cases.py reads it ever after. Exit code 1: something was found.
+repair, and tests/test_fuzz.py reads it ever after. Exit code 1: something was found.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def child(target: str, corpus: Path, found: Path, work: Path, seconds: int) -> N
     # none, and they are what kills a process: they keep their child.
     decoder._limit = lambda memory: None
     airlock._send = send
-    bench = targets.Bench(work)
+    bench = targets.Bench(work, target)
     # The bytes stay: libFuzzer writes them before the process goes.
     words = [sys.argv[0], f"-artifact_prefix={found}/", f"-max_total_time={seconds}"]
     words += [f"-timeout={HANG_SECONDS}", f"-rss_limit_mb={MEMORY_MIB}"]
@@ -146,7 +146,9 @@ def main() -> None:
 
     if "--replay" in sys.argv:
         with targets.work_folder() as work:
-            targets.feed(sys.argv[2], targets.Bench(Path(work)), Path(sys.argv[3]).read_bytes())
+            targets.feed(
+                sys.argv[2], targets.Bench(Path(work), sys.argv[2]), Path(sys.argv[3]).read_bytes()
+            )
         return
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=int, default=600, help="for each target")

@@ -13,23 +13,29 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE.parent)]
+sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import scene  # noqa: E402
+import sent  # noqa: E402
 
 import switch  # noqa: E402
 from switch.cli import new_settings  # noqa: E402
 from switch.errors import SwitchError  # noqa: E402
 from switch.intake import dossier_path  # noqa: E402
+from switch.proof import Verifier  # noqa: E402
+from switch.reconcile import default_rules, read_rules  # noqa: E402
 from switch.terminal import Context  # noqa: E402
 
-PEOPLE = range(1, 10)
+PEOPLE = sent.PEOPLE
 LINES = [
     *(scene.line(n) for n in PEOPLE),
     scene.line(1, creditor_agent=scene.WALLET, creditor_account="0912345678", benefit="SASS"),
@@ -49,8 +55,12 @@ CONFIGURATIONS = (
     b'clearing_limit = 500000000\nthreads = 2\nout = "out"\n',
     b"clearing_limit = 1e3\n[more]\na = 1979-05-27T07:32:00Z\n",
 )
+RULES = files("switch").joinpath("data", "reconciliation.toml").read_bytes()
 RUNS_A_HOME = 200
 """How many things may be committed before the home is made anew."""
+ANSWERS_A_HOME = 20
+"""The same of answers, which are held against all that were taken in before."""
+ANSWERED_AT = "2026-11-30"
 
 
 class HomeChanged(AssertionError):
@@ -60,13 +70,24 @@ class HomeChanged(AssertionError):
 class Bench:
     """A home that is as before each time, and a file to be read."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str) -> None:
+        """name: of the target. Answers come to a home whose lines were sent, and rules to one that
+        has answers."""
         self.folder = folder
         self.file = folder / "file"
-        self.other = folder / "other"
-        self._made = scene.make_home(
-            folder / "made", map(scene.person, PEOPLE), map(scene.account, PEOPLE)
-        )
+        self._most = RUNS_A_HOME
+        if name in WAY_BACK:
+            self._made, told = sent.make(folder)
+            self._most = ANSWERS_A_HOME
+            if name in RULED:
+                for kind, table in told.items():
+                    pq.write_table(table, folder / kind)
+                with switch.open(self._made) as engine:
+                    engine.reconcile(*(folder / kind for kind in told), at=ANSWERED_AT)
+        else:
+            self._made = scene.make_home(
+                folder / "made", map(scene.person, PEOPLE), map(scene.account, PEOPLE)
+            )
         self.number = 0
         """Files that were taken so far."""
         self.home = folder / "home"
@@ -74,7 +95,7 @@ class Bench:
 
     @property
     def engine(self) -> Any:
-        if self._engine is None or self.number % RUNS_A_HOME == 0:
+        if self._engine is None or self.number % self._most == 0:
             if self._engine is not None:
                 self._engine.close()
             shutil.rmtree(self.home, ignore_errors=True)
@@ -170,6 +191,30 @@ def _configuration(bench: Bench) -> None:
         _require_words(error)
 
 
+def _answers(bench: Bench) -> None:
+    bench.unchanged(lambda engine: _reconciled(bench, engine, bench.file))
+
+
+def _rules(name: str) -> Callable[[Bench], None]:
+    """By the name of the file, which says what form the rules have."""
+
+    def act(bench: Bench) -> None:
+        path = bench.file.rename(bench.folder / name)
+        bench.unchanged(lambda engine: _reconciled(bench, engine, rules=read_rules(path)))
+
+    return act
+
+
+def _reconciled(bench: Bench, engine: Any, *paths: Path, **options: Any) -> None:
+    """What was taken in can be read again, to no effect, and is proven."""
+    options |= {"at": ANSWERED_AT, "out": bench.folder / "out"}
+    if engine.reconcile(*paths, **options)["number"]:
+        again = engine.reconcile(*paths, **options)
+        assert again["number"] == 0, f"the same again: {again}"
+        faults = [check for check in Verifier(engine.home).checks() if check.fault]
+        assert faults == [], faults
+
+
 class Target(NamedTuple):
     act: Callable[[Bench], None]
     seeds: Callable[[Path], list[bytes]]
@@ -193,6 +238,11 @@ def _rows(table: pa.Table) -> Callable[[Path], list[bytes]]:
         return [text, *_forms(table, "parquet", "arrow", "stream")(folder)]
 
     return seeds
+
+
+def _told(kind: str) -> Callable[[Path], list[bytes]]:
+    """What simulated receivers say, in every form."""
+    return lambda folder: _rows(sent.make(folder)[1][kind])(folder)
 
 
 def _dossiers(folder: Path) -> list[bytes]:
@@ -222,7 +272,16 @@ TARGETS = {
     "programmes": Target(_directory("programmes"), _rows(PROGRAMMES)),
     "balances": Target(_directory("balances"), _rows(BALANCES)),
     "configuration": Target(_configuration, lambda _: list(CONFIGURATIONS)),
+    "confirmations": Target(_answers, _told("confirmations")),
+    "returns": Target(_answers, _told("returns")),
+    "statement": Target(_answers, _told("statement")),
+    "treasury": Target(_answers, _told("treasury")),
+    "rules": Target(_rules("rules.toml"), lambda _: [RULES]),
+    "rules-json": Target(_rules("rules.json"), lambda _: [msgspec.json.encode(default_rules())]),
 }
+RULED = ("rules", "rules-json")
+WAY_BACK = ("confirmations", "returns", "statement", "treasury", *RULED)
+"""Targets whose files come in after lines were sent."""
 
 
 def work_folder() -> tempfile.TemporaryDirectory[str]:

@@ -127,10 +127,13 @@ def read_rules(path: Path) -> Rules:
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise _refused(str(path), None, f"the rules cannot be read: {error}") from error
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        remedy = "give a file of rules, in TOML or JSON; the packaged rules are a model"
+        what = f"the rules cannot be read: {why}"
+        raise InputRefused("RULES_INVALID", what, file=str(path), remedy=remedy) from error
     try:
         content = msgspec.json.decode(text) if path.suffix == ".json" else tomllib.loads(text)
-    except (msgspec.DecodeError, tomllib.TOMLDecodeError) as error:
+    except (msgspec.DecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise _refused(str(path), None, f"the rules are no document: {error}") from error
     return _checked(content, str(path))
 
