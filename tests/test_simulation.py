@@ -44,7 +44,7 @@ from switch.reason import Reason
 from switch.sim import faults, simulate
 from switch.sim.auditor import Auditor
 from switch.sim.expected import Table
-from switch.sim.life import Fault
+from switch.sim.operations import Fault
 from switch.sim.simulate import Failure, live, live_twice, script_of
 
 FOUND_ONCE = [15, 36, 143]

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from switch.sim.expected import Record
 from switch.sim.judge import Row
 
 PEOPLE = pa.schema(
@@ -51,6 +52,38 @@ PAYMENT = pa.schema(
         "end_to_end_id": pa.string(),
     }
 )
+CONFIRMATIONS = pa.schema(
+    {
+        "participant": pa.string(),
+        "transfer_id": pa.string(),
+        "amount": pa.int64(),
+        "creditor_account": pa.string(),
+        "status": pa.string(),
+        "reason": pa.string(),
+        "booked_at": pa.timestamp("us", "UTC"),
+    }
+)
+RETURNS = pa.schema(
+    {
+        "participant": pa.string(),
+        "return_id": pa.string(),
+        "transfer_id": pa.string(),
+        "amount": pa.int64(),
+        "reason": pa.string(),
+        "booked_at": pa.timestamp("us", "UTC"),
+    }
+)
+
+
+def answers_of(records: Iterable[Record]) -> bytes:
+    """A file of confirmations, or of returns."""
+    rows = [
+        {**r._asdict(), "creditor_account": r.account, "booked_at": r.at} for r in records
+    ]
+    schema = RETURNS if rows[0]["status"] == "RTRN" else CONFIRMATIONS
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, schema), sink, store_schema=False)
+    return sink.getvalue()
 
 
 def rows_table(rows: Iterable[Row], schema: Any = None) -> Any:
