@@ -356,10 +356,8 @@ class Aftermath(Money):
             return self._timing(owed, records[0].at)
         if statuses == ["RJCT"]:
             return [] if refused else ["STATUS"]
-        if returned and statuses in (["RTRN"], ["RJCT", "RTRN"]):
-            return []
-        if returned and statuses == ["ACCC", "RTRN"]:
-            return ["STATUS"]
+        if returned and statuses in (["RTRN"], ["RJCT", "RTRN"], ["ACCC", "RTRN"]):
+            return ["STATUS"] if by_file or "ACCC" in statuses else []
         on_time = not any(self._timing(owed, record.at) for record in records)
         return ["DUPLICATE"] if statuses == ["ACCC", "ACCC"] and on_time else None
 

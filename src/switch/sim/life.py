@@ -50,8 +50,10 @@ SPELLINGS = {
 ENOUGH = 10**15
 ABORTS = 0.15
 """How often a cycle is given up before an operation."""
-ANSWERED = 0.3
-"""How many lives have a way back, and how often it is gone there before an operation."""
+ANSWERED = 0.15
+"""How many lives have a way back."""
+WAYS_BACK = 0.3
+"""How often it is gone there before an operation."""
 FORMS = ("rows", "rows", "rows", "typed rows", "parquet", "csv")
 """How a table is handed over: from memory, as texts or as numbers and dictionaries; or as a file
 with its dossier."""
@@ -256,7 +258,7 @@ class Life:
         for _ in range(rng.randint(9, 39)):
             if self.nation.cutoffs and self.purse.random() < ABORTS:
                 yield Abort(self._fault(self.purse))
-            if self.answered and self.sent and self.mail.random() < ANSWERED:
+            if self.answered and self.sent and self.mail.random() < WAYS_BACK:
                 yield from self._way_back()
             if self.nation.budgets and self.purse.random() < 0.1:
                 yield Change(debtors=self._with_budgets())

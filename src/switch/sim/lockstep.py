@@ -165,8 +165,11 @@ class Lockstep(Homeward):
         require("held.parquet in the end", False, held.exists())
         if self.auditor.heard:
             self.require_all_final()
-        told = [*self._waited, *self.auditor.deeds, *list(self.auditor.standing)[:: 50]]
-        for line in told[:: 1 + len(told) // TIMELINES]:
+        told, most = list(self._waited), TIMELINES
+        if self.auditor.heard:
+            # What was answered is told at some length.
+            told, most = [*self.auditor.deeds, *told, *self.auditor.standing], TIMELINES // 2
+        for line in told[:: 1 + len(told) // most]:
             self.compare_story(line)
 
     @property
