@@ -206,3 +206,17 @@ def test_close__so_does_the_sum_of_a_receiver_that_got_nothing(tmp_path: Path) -
         assert engine.close_day("2026-11-25")["closed"] == [2]
         assert changes_nothing(engine, "2026-11-25")["breaks"] == {"TOTAL_DRIFT": 1}
     assert switch.verify(tmp_path / "h")
+
+
+@pytest.mark.parametrize("lines", [0, 2])
+def test_verify__of_a_day_on_which_no_line_is_open(tmp_path: Path, lines: int) -> None:
+    """No batch is there yet, or all of them are closed."""
+    home = make_home(tmp_path / "h", map(person, (1, 2)), map(account, (1, 2)))
+    with switch.open(home) as engine:
+        if lines:
+            run(engine, [line(n) for n in range(1, lines + 1)], "A")
+            rows = [said(n, participant=BANK, creditor_account=None) for n in (1, 2)]
+            take(engine, tmp_path / "h", *rows, at="2026-11-25")
+            assert engine.close_day("2026-11-25")["closed"] == [1]
+        assert engine.close_day("2026-11-26")["closed"] == []
+    assert switch.verify(home)

@@ -274,9 +274,7 @@ class Auditor(Aftermath):
                 reserved[posting.debit.partition("[")[2][:-1]] += amount
                 reserves[posting.credit] += amount
         owed = cycle.owed + expected.owed
-        self.cycles[name] = Cycle(
-            "OPEN", positions, nets, reserved, reserves, owed, cycle.answered
-        )
+        self.cycles[name] = Cycle("OPEN", positions, nets, reserved, reserves, owed, cycle.answered)
 
     def registers_on(self, value_date: dt.date) -> Registers:
         return Registers(

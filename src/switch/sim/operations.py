@@ -118,7 +118,17 @@ class CloseDay(NamedTuple):
 
 WayBack = Answers | Dispose | CloseDay
 Operation = (
-    Register | Change | Payday | Reopen | OldCatalog | Fund | Settle | Abort | Verify | PayAgain | WayBack
+    Register
+    | Change
+    | Payday
+    | Reopen
+    | OldCatalog
+    | Fund
+    | Settle
+    | Abort
+    | Verify
+    | PayAgain
+    | WayBack
 )
 
 

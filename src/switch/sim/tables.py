@@ -77,9 +77,7 @@ RETURNS = pa.schema(
 
 def answers_of(records: Iterable[Record]) -> bytes:
     """A file of confirmations, or of returns."""
-    rows = [
-        {**r._asdict(), "creditor_account": r.account, "booked_at": r.at} for r in records
-    ]
+    rows = [{**r._asdict(), "creditor_account": r.account, "booked_at": r.at} for r in records]
     schema = RETURNS if rows[0]["status"] == "RTRN" else CONFIRMATIONS
     sink = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows, schema), sink, store_schema=False)
