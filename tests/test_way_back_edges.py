@@ -26,9 +26,11 @@ from scene import (
 from test_answers import (
     CALENDAR,
     LATER,
+    NOON,
     STATEMENT,
     back,
     books,
+    breaks_of,
     home_of,
     said,
     switch_verify,
@@ -220,3 +222,13 @@ def test_verify__of_a_day_on_which_no_line_is_open(tmp_path: Path, lines: int) -
             assert engine.close_day("2026-11-25")["closed"] == [1]
         assert engine.close_day("2026-11-26")["closed"] == []
     assert switch.verify(home)
+
+
+def test_return__of_a_line_that_was_credited_late_contradicts_it(tmp_path: Path) -> None:
+    """That the booking was late is one thing, that the money is with both another."""
+    late = said(1, booked_at=NOON + dt.timedelta(days=7))
+    with switch.open(home_of(tmp_path / "h", 1)) as engine:
+        engine.reconcile(write(tmp_path / "a", [late]), write(tmp_path / "b", [back(1)]), at=LATER)
+        assert breaks_of(engine) == [("STATUS", transfer(1)), ("TIMING", transfer(1))]
+        changes_nothing(engine)
+    assert switch.verify(tmp_path / "h")

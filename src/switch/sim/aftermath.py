@@ -357,7 +357,9 @@ class Aftermath(Money):
         if statuses == ["RJCT"]:
             return [] if refused else ["STATUS"]
         if returned and statuses in (["RTRN"], ["RJCT", "RTRN"], ["ACCC", "RTRN"]):
-            return ["STATUS"] if by_file or "ACCC" in statuses else []
+            credits = [record.at for record in records if record.status == "ACCC"]
+            credits += [] if by_file is None else [by_file]
+            return [word for at in credits for word in ("STATUS", *self._timing(owed, at))]
         on_time = not any(self._timing(owed, record.at) for record in records)
         return ["DUPLICATE"] if statuses == ["ACCC", "ACCC"] and on_time else None
 

@@ -24,8 +24,6 @@ from switch.sim.expected import (
     Expected,
     Outcome,
     Owed,
-    Position,
-    Posting,
     Sent,
     Settled,
     Table,

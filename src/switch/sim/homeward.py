@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from switch import answers, timeline
+from switch import timeline
+from switch.answers import Folder, folders, judged, open_breaks
 from switch.sim.expected import Line, Moved, Record, Table
 from switch.sim.life import content_of
 from switch.sim.mailing import Post
@@ -90,7 +91,9 @@ class Homeward(Trial):
         names = {number: name for name, (number, _) in after.batches.items()}
 
         def act() -> dict[str, Any]:
-            asked = chosen and [(":".join(names[batch]), line_no) for batch, line_no in chosen]
+            asked = None
+            if chosen is not None:
+                asked = [(":".join(names[seq]), number) for seq, number in chosen]
             use = self.engine.reissue if operation.again else self.engine.write_back
             return use(asked)
 
@@ -153,11 +156,11 @@ class Homeward(Trial):
     # --- comparing ------------------------------------------------------------------------------
 
     def _last_folder(self) -> Path:
-        return self.home / answers.folders(self.engine.home)[-1].name
+        return self.home / folders(self.engine.home)[-1].name
 
     def _compare_moved(self, moved: Moved, answer: dict[str, Any] | None) -> None:
         """What a commit of answers moved, where every line stands after it, and what is open."""
-        known = answers.folders(self.engine.home)
+        known = folders(self.engine.home)
         folder = self.home / known[-1].name
         detail = known[-1].detail
         require("new records", moved.new, detail["answer"]["new"])
@@ -166,11 +169,11 @@ class Homeward(Trial):
         require("lines returned", moved.returned, _lines_of(folder / "returned.parquet"))
         self.compare_standing(known)
 
-    def compare_standing(self, known: list[answers.Folder]) -> None:
+    def compare_standing(self, known: list[Folder]) -> None:
         """State of every line that was sent, and the breaks that are open."""
         auditor, home = self.auditor, self.engine.home
         seqs = set(auditor.cycle_of_run)
-        states = answers.judged(home, known, seqs)
+        states = judged(home, known, seqs)
         lines, places = states.lines, states.states().tolist()
         batches = lines.batch().tolist()
         found: dict[Line, str] = {}
@@ -183,13 +186,13 @@ class Homeward(Trial):
         expected = auditor.breaks()
         classes: dict[str, list[str]] = {}
         drifts = set()
-        for row in answers.open_breaks(home, known).to_pylist():
+        for row in open_breaks(home, known).to_pylist():
             if row["class"] == "TOTAL_DRIFT":
                 drifts.add(row["participant"])
             elif row["set"] in SETS and row["transfer_id"] not in expected.unsure:
                 classes.setdefault(row["transfer_id"], []).append(row["class"])
         sure = {k: v for k, v in expected.classes.items() if k not in expected.unsure}
-        require("breaks of", sure, classes)
+        require("breaks of", sure, {name: sorted(words) for name, words in classes.items()})
         require("sums that drift", sorted(expected.drifts), sorted(drifts))
 
     def compare_story(self, line: Line) -> None:

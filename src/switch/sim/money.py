@@ -1,4 +1,4 @@
-"""Money: whose settlement account pays, and what clearing posts, in the steps of the domain's table.
+"""Money: whose settlement account pays, and what clearing posts, in steps of the domain's table.
 
 Floor 5, of the auditor's family: of the engine it imports floor 0 alone. Amounts are whole dong.
 """
