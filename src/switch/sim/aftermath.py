@@ -11,7 +11,7 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Collection, Iterable
 
-from switch.sim.expected import Breaks, Cycle, Line, Moved, Owed, Record, Waiting
+from switch.sim.expected import BOOKED, Breaks, Cycle, Line, Moved, Owed, Record, Waiting
 from switch.sim.judge import Entitlement, entitlement
 from switch.sim.money import Money
 
@@ -46,6 +46,8 @@ class Aftermath(Money):
         """Batches by what their transfer ids begin with."""
         self.said: dict[str, tuple[Record, ...]] = {}
         """By transfer id."""
+        self.booked: dict[str, dt.date] = {}
+        """Days of the treasury's entries by transfer id."""
         self.heard: dict[Record, int] = {}
         """Every record, with the number of the commit that took it in."""
         self.as_of = dt.date.min
@@ -72,9 +74,12 @@ class Aftermath(Money):
         for record in records:
             if record not in self.heard:
                 self.heard[record] = self.folders
+                new[record.kind] += 1
+                if record.status == BOOKED:
+                    self.booked[record.transfer_id] = record.at.date()
+                    continue
                 before = self.said.get(record.transfer_id, ())
                 self.said[record.transfer_id] = (*before, record)
-                new["returns" if record.status == "RTRN" else "confirmations"] += 1
         refused = [o for o in self.standing.values() if self._leaves(o)]
         for name in sorted({self.cycle_of_run[o.cleared_in] for o in refused}):
             self._refuse(name, [o for o in refused if self.cycle_of_run[o.cleared_in] == name])
@@ -327,7 +332,19 @@ class Aftermath(Money):
             classes[name] = found or []
             if found is None or owed.account in shared:
                 unsure.add(name)
-        return Breaks({k: v for k, v in classes.items() if v}, unsure, drifts)
+        classes = {name: words for name, words in classes.items() if words}
+        return Breaks(classes, unsure, drifts, self._unbooked())
+
+    def _unbooked(self) -> list[str]:
+        """From the first day on of which a statement tells."""
+        begin = min(self.booked.values(), default=dt.date.max)
+        found = []
+        for line in self.returned:
+            owed = self.standing[line]
+            day = min(record.at.date() for record in self._of(owed, "RTRN"))
+            late = day >= begin and (self.as_of - day).days > DEADLINE_DAYS
+            found += [owed.transfer_id] if late and owed.transfer_id not in self.booked else []
+        return sorted(found)
 
     def _strays(self, records: tuple[Record, ...]) -> list[str] | None:
         """Records of no line that was sent; None where the rules have to choose."""

@@ -157,8 +157,12 @@ class Owed(NamedTuple):
         return self.entry.batch, self.entry.row["line_no"]
 
 
+BOOKED = "BOOKED"
+"""Of an entry in the statement of the treasury's account for what came back."""
+
+
 class Record(NamedTuple):
-    """What a receiver says of a transfer; its whole content is its identity."""
+    """What a receiver, or a statement, says of a transfer; its whole content is its identity."""
 
     participant: str
     transfer_id: str
@@ -166,10 +170,16 @@ class Record(NamedTuple):
     amount: int
     at: dt.datetime
     status: str
-    """ACCC, RJCT, or RTRN where money is sent back."""
+    """ACCC, RJCT, or RTRN where money is sent back; or BOOKED."""
     account: str | None = None
     reason: str | None = None
     return_id: str | None = None
+    """Or that of the entry."""
+
+    @property
+    def kind(self) -> str:
+        """Of the file that it stands in."""
+        return {"RTRN": "returns", BOOKED: "statement"}.get(self.status, "confirmations")
 
     def fits(self, owed: Owed) -> bool:
         """It is clean: of the line's receiver, amount and, if it names one, account."""
@@ -201,6 +211,8 @@ class Breaks(NamedTuple):
     """Transfer ids of which so much was said that the rules have to choose."""
     drifts: set[str]
     """Receivers and clearing files whose sum is not ours."""
+    unbooked: list[str]
+    """Transfer ids that came back, and of which the treasury's statement does not tell."""
 
 
 class Settled(NamedTuple):

@@ -49,6 +49,7 @@ class Homeward(Trial):
             post.all_open(auditor.states())
         else:
             post.any()
+        post.statement(list(auditor.returned))
         files = post.files()
         self._given += files
         if self._given and rng.random() < REPEATED:
@@ -185,14 +186,17 @@ class Homeward(Trial):
         require("state of line", auditor.states(), found)
         expected = auditor.breaks()
         classes: dict[str, list[str]] = {}
-        drifts = set()
+        drifts, unbooked = set(), []
         for row in open_breaks(home, known).to_pylist():
             if row["class"] == "TOTAL_DRIFT":
                 drifts.add(row["participant"])
+            elif row["set"] == "treasury":
+                unbooked.append(row["transfer_id"])
             elif row["set"] in SETS and row["transfer_id"] not in expected.unsure:
                 classes.setdefault(row["transfer_id"], []).append(row["class"])
         sure = {k: v for k, v in expected.classes.items() if k not in expected.unsure}
         require("breaks of", sure, {name: sorted(words) for name, words in classes.items()})
+        require("returns that no statement has", expected.unbooked, sorted(unbooked))
         require("sums that drift", sorted(expected.drifts), sorted(drifts))
 
     def compare_story(self, line: Line) -> None:

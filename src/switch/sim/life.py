@@ -485,7 +485,7 @@ class Life:
         """All faults stop: nobody is suspended, everybody has an account, the treasury pays."""
         for row in self.institutions:
             row |= {"status": "active", "net_debit_cap": None}
-        if self.nation.rule:
+        if self.nation.rule or self.answered:
             yield Fund(dict.fromkeys([*self.banks, TREASURY], ENOUGH))
         if self.nation.cutoffs:
             yield Settle()

@@ -12,7 +12,7 @@ import datetime as dt
 import random
 from collections.abc import Mapping, Sequence
 
-from switch.sim.expected import Line, Owed, Record
+from switch.sim.expected import BOOKED, Line, Owed, Record
 
 FATES = {
     "credited": 40,
@@ -30,6 +30,8 @@ FATES = {
     "never sent": 2,
 }
 """What becomes of a line that somebody writes about, and how often."""
+STATEMENTS = 0.3
+"""How often the treasury's statement comes with them."""
 WHOLE_FILES = 0.15
 """How often one row answers for a whole clearing file but for the lines that it refuses."""
 OPEN = ("CLEARED", "SETTLED", "UNAPPLIED")
@@ -67,6 +69,24 @@ class Post:
                     (fate,) = rng.choices(list(FATES), list(FATES.values()))
                     self._say(fate, owed, day)
 
+    def statement(self, returned: Sequence[Line]) -> None:
+        """Now and then the treasury tells of most lines whose money came back."""
+        if self.rng.random() < STATEMENTS:
+            for owed, _ in self.sent:
+                if owed.line in returned and self.rng.random() < 0.8:
+                    (back, *_) = (r for r in self.said[owed.transfer_id] if r.status == "RTRN")
+                    self.records.append(
+                        Record(
+                            "",
+                            owed.transfer_id,
+                            owed.amount,
+                            dt.datetime.combine(back.at.date(), dt.time(), dt.UTC),
+                            BOOKED,
+                            "T.RETURNS",
+                            return_id=f"E-{owed.transfer_id}",
+                        )
+                    )
+
     def all_open(self, states: Mapping[Line, str]) -> None:
         """Everything that is open is answered, so that it is not any more."""
         for owed, day in self.sent:
@@ -78,8 +98,8 @@ class Post:
         rng = self.rng
         rng.shuffle(self.records)
         found = []
-        for back in (False, True):
-            mine = [record for record in self.records if (record.status == "RTRN") == back]
+        for kind in ("confirmations", "returns", "statement"):
+            mine = [record for record in self.records if record.kind == kind]
             mine += rng.sample(mine, len(mine) // 8)
             cut = rng.randint(0, len(mine))
             found += [part for part in (mine[:cut], mine[cut:]) if part]

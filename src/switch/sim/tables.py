@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -75,12 +75,36 @@ RETURNS = pa.schema(
 )
 
 
-def answers_of(records: Iterable[Record]) -> bytes:
-    """A file of confirmations, or of returns."""
-    rows = [{**r._asdict(), "creditor_account": r.account, "booked_at": r.at} for r in records]
-    schema = RETURNS if rows[0]["status"] == "RTRN" else CONFIRMATIONS
+STATEMENT = pa.schema(
+    {
+        "account": pa.string(),
+        "entry_id": pa.string(),
+        "transfer_id": pa.string(),
+        "end_to_end_id": pa.string(),
+        "amount": pa.int64(),
+        "side": pa.string(),
+        "booked_on": pa.date32(),
+    }
+)
+_ANSWERS = {"confirmations": CONFIRMATIONS, "returns": RETURNS, "statement": STATEMENT}
+
+
+def answers_of(records: Sequence[Record]) -> bytes:
+    """A file of confirmations, of returns, or a statement."""
+    rows = [
+        {
+            **record._asdict(),
+            "creditor_account": record.account,
+            "booked_at": record.at,
+            "booked_on": record.at.date(),
+            "entry_id": record.return_id,
+            "side": "C",
+        }
+        for record in records
+    ]
     sink = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, schema), sink, store_schema=False)
+    table = pa.Table.from_pylist(rows, _ANSWERS[records[0].kind])
+    pq.write_table(table, sink, store_schema=False)
     return sink.getvalue()
 
 
