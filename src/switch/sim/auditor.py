@@ -317,22 +317,32 @@ class Auditor(Aftermath):
                 found[row["programme"]] += row["budget"]
         return found
 
+    def taken(self) -> Counter[str]:
+        """Of budgets, by programme: all that was ever taken in and neither refused nor decided
+        about."""
+        found: Counter[str] = Counter()
+        for line, status in self.lines.items():
+            if status not in RELEASED:
+                benefit, amount = self.amounts[line]
+                found[benefit] += amount
+        return found
+
     def _beyond(self, table: Table, expected: Expected) -> bool:
-        """All that was ever taken in and not refused is more than a budget, by this table."""
-        now = self.lines | {
+        """What is taken is more than a budget, by this table."""
+        after = self.copy()
+        after.lines |= {
             (outcome.batch, outcome.line_no): outcome.status
             for outcome in (expected.represented or []) + expected.own
         }
-        amounts = self.amounts | {
+        after.amounts |= {
             (expected.seq, row["line_no"]): (row["benefit"], row["amount"]) for row in table.rows
         }
-        taken: Counter[str] = Counter()
-        mine = set()
-        for line, status in now.items():
-            if status not in RELEASED:
-                benefit, amount = amounts[line]
-                taken[benefit] += amount
-                mine |= {benefit} if line[0] == expected.seq else set()
+        taken = after.taken()
+        mine = {
+            row["benefit"]
+            for row, outcome in zip(table.rows, expected.own, strict=True)
+            if outcome.status not in RELEASED
+        }
         limits = self._limits()
         return any(taken[benefit] > limits[benefit] for benefit in mine & set(limits))
 

@@ -17,6 +17,7 @@ import msgspec
 import pyarrow as pa
 
 from switch import engine as engine_room
+from switch import timeline
 from switch.directory import Settings
 from switch.engine import Batch, Engine
 from switch.errors import VerificationFailed
@@ -163,13 +164,17 @@ class Lockstep(Homeward):
         last = self.engine.home.next_batch() - 1
         held = self.engine.home.folder("batches", last) / "held.parquet"
         require("held.parquet in the end", False, held.exists())
+        told = timeline.budgets(self.engine.home)
+        require("remaining in the end", [], [row for row in told if row["remaining"]])
+        found = {row["programme"]: row["reserved"] - row["released"] for row in told}
+        require("budgets taken", dict(self.auditor.taken()), _nonzero(found))
         if self.auditor.heard:
             self.require_all_final()
-        told, most = list(self._waited), TIMELINES
+        lines, most = list(self._waited), TIMELINES
         if self.auditor.heard:
             # What was answered is told at some length.
-            told, most = [*self.auditor.deeds, *told, *self.auditor.standing], TIMELINES // 2
-        for line in told[:: 1 + len(told) // most]:
+            lines, most = [*self.auditor.deeds, *lines, *self.auditor.standing], TIMELINES // 2
+        for line in lines[:: 1 + len(lines) // most]:
             self.compare_story(line)
 
     @property
