@@ -57,7 +57,7 @@ FOUND_ONCE = [15, 36, 143]
 """Seeds that once found a difference."""
 SEEDS = [*range(1, 25), *FOUND_ONCE[1:], 1001, 1002, 1003]
 PLANTED_SEEDS = range(1, 41)
-ANSWERED_SEEDS = [15, 45, 8, 29, 5]
+ANSWERED_SEEDS = [45, 8, 82, 5]
 """Seeds whose lives have a way back."""
 
 
@@ -71,7 +71,7 @@ def test_simulation__the_lives_have_everything_in_them() -> None:
     """What the lives are for happens in them: faults of every kind at every place, and all that a
     line, a table and a directory may be answered."""
     words = set()
-    for seed in range(1, 201):
+    for seed in range(1, 301):
         for operation in script_of(seed).operations:
             fault = getattr(operation, "fault", None)
             words.add((type(operation).__name__, fault.kind if fault else None))

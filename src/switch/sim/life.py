@@ -50,9 +50,9 @@ SPELLINGS = {
 ENOUGH = 10**15
 ABORTS = 0.15
 """How often a cycle is given up before an operation."""
-ANSWERED = 0.15
+ANSWERED = 0.1
 """How many lives have a way back."""
-WAYS_BACK = 0.3
+WAYS_BACK = 0.22
 """How often it is gone there before an operation."""
 FORMS = ("rows", "rows", "rows", "typed rows", "parquet", "csv")
 """How a table is handed over: from memory, as texts or as numbers and dictionaries; or as a file
