@@ -37,7 +37,7 @@ from switch import signing, store
 from switch.errors import EnvironmentFailed, InputRefused, UsageError, VerificationFailed
 from switch.scrub import scrub
 from switch.sim.faults import Crash, Faults
-from switch.sim.life import Fault
+from switch.sim.operations import Fault
 from switch.store import Home, link_of, read_checkpoint
 
 FLIPS = int(os.environ.get("FLIPS", "300"))

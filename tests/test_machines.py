@@ -39,8 +39,9 @@ from scene import (
 from switch.errors import EnvironmentFailed, VerificationFailed
 from switch.sim.expected import Table
 from switch.sim.faults import Crash, Faults
-from switch.sim.life import Change, Fault, Nation, OldCatalog, Payday, Register, Reopen, content_of
+from switch.sim.life import content_of
 from switch.sim.lockstep import Lockstep
+from switch.sim.operations import Change, Fault, Nation, OldCatalog, Payday, Register, Reopen
 from switch.sim.simulate import ROOM
 from switch.store import GENESIS, Home, link_of
 

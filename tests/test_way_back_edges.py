@@ -27,9 +27,11 @@ from scene import (
 from test_answers import (
     CALENDAR,
     LATER,
+    NOON,
     STATEMENT,
     back,
     books,
+    breaks_of,
     home_of,
     said,
     switch_verify,
@@ -222,4 +224,28 @@ def test_close__so_does_the_sum_of_a_receiver_that_got_nothing(tmp_path: Path) -
         engine.reconcile(write(tmp_path / "b", [said(21, transfer_id=transfer(1, 2))]))
         assert engine.close_day("2026-11-25")["closed"] == [2]
         assert changes_nothing(engine, "2026-11-25")["breaks"] == {"TOTAL_DRIFT": 1}
+    assert switch.verify(tmp_path / "h")
+
+
+@pytest.mark.parametrize("lines", [0, 2])
+def test_verify__of_a_day_on_which_no_line_is_open(tmp_path: Path, lines: int) -> None:
+    """No batch is there yet, or all of them are closed."""
+    home = make_home(tmp_path / "h", map(person, (1, 2)), map(account, (1, 2)))
+    with switch.open(home) as engine:
+        if lines:
+            run(engine, [line(n) for n in range(1, lines + 1)], "A")
+            rows = [said(n, participant=BANK, creditor_account=None) for n in (1, 2)]
+            take(engine, tmp_path / "h", *rows, at="2026-11-25")
+            assert engine.close_day("2026-11-25")["closed"] == [1]
+        assert engine.close_day("2026-11-26")["closed"] == []
+    assert switch.verify(home)
+
+
+def test_return__of_a_line_that_was_credited_late_contradicts_it(tmp_path: Path) -> None:
+    """That the booking was late is one thing, that the money is with both another."""
+    late = said(1, booked_at=NOON + dt.timedelta(days=7))
+    with switch.open(home_of(tmp_path / "h", 1)) as engine:
+        engine.reconcile(write(tmp_path / "a", [late]), write(tmp_path / "b", [back(1)]), at=LATER)
+        assert breaks_of(engine) == [("STATUS", transfer(1)), ("TIMING", transfer(1))]
+        changes_nothing(engine)
     assert switch.verify(tmp_path / "h")

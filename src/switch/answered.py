@@ -22,7 +22,7 @@ from switch import sums
 from switch.answers import Folder, folders, moved_lines, stored
 from switch.claims import BACK
 from switch.evidence import Check, compare
-from switch.recasting import Recast, recasts, went_back
+from switch.recasting import WENT_BACK, Recast, recasts, went_back
 from switch.reconcile.breaks import BREAK
 from switch.returning import REISSUE, TAKEN
 from switch.segment import Groups, segment_at
@@ -214,7 +214,7 @@ class Answered:
 
     def sent(self, runs: set[int]) -> Any:
         """Lines that some runs cleared, from what they answered; cleared_in is the run."""
-        parts = []
+        parts = [WENT_BACK.empty_table().select([*_KNOWN, "cleared_in"])]
         for seq in sorted(runs):
             folder = self.home.folder("batches", seq)
             again = folder / "represented.parquet"

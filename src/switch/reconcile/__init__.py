@@ -133,11 +133,12 @@ def _sums(lines: Records, threads: int) -> dict[str, int]:
 
 def _weigh_returns(answers: Comparison, back: Comparison) -> None:
     """A line that came back: it needs no confirmation any more, a late refusal has its money, but
-    one that was credited, or refused in time, contradicts its return."""
+    one that was credited, however late it was booked, or refused in time, contradicts its
+    return."""
     paired = np.flatnonzero((back.left.mate >= 0) & (back.left.verdict == Verdict.MATCHED))
     rows = back.left.rows[paired]
     said = answers.left_verdict[rows]
-    _set(back, paired[said == Verdict.MATCHED], Verdict.STATUS)
+    _set(back, paired[(said == Verdict.MATCHED) | (said == Verdict.TIMING)], Verdict.STATUS)
     # Any other verdict stands in what was looked at one by one.
     order = np.argsort(answers.left.rows)
     open_rows = rows[said != Verdict.MATCHED]

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 
 from switch.reason import Reason
 from switch.schema import CLEARING_LIMIT
+from switch.sim.aftermath import RELEASED, Aftermath
 from switch.sim.cover import PRIORITY_LAST, Claim, Cover
 from switch.sim.expected import (
     Calendar,
@@ -23,8 +24,6 @@ from switch.sim.expected import (
     Expected,
     Outcome,
     Owed,
-    Position,
-    Posting,
     Sent,
     Settled,
     Table,
@@ -43,11 +42,10 @@ from switch.sim.judge import (
     screened,
 )
 
-TREASURY_KIND = "treasury"
 KEPT_BOOKS = ("T.", "S.", "B.")
 
 
-class Auditor:
+class Auditor(Aftermath):
     """One home as it must be."""
 
     def __init__(
@@ -89,11 +87,12 @@ class Auditor:
         self.batches: dict[tuple[str, str], tuple[int, str]] = {}
         """(number, content) by (source, batch id)."""
         self.lines: dict[tuple[int, int], str] = {}
-        """Present status of every line that was ever taken in."""
+        """Present status of every line that was ever taken in, or what was decided about it."""
         self.told: dict[tuple[int, int], tuple[str, ...]] = {}
-        """All it ever had, oldest first."""
+        """All it ever had until it was answered, oldest first."""
         self.in_cycle: dict[tuple[int, int], tuple[str, str]] = {}
         """(status when it cleared, cycle) of every line that cleared."""
+        self.open_way_back()
 
     def copy(self) -> Auditor:
         """Another auditor that knows the same. Rows are shared: nobody changes them."""
@@ -156,10 +155,6 @@ class Auditor:
 
     # --- cycles of the calendar ------------------------------------------------------------------
 
-    def unsettled(self) -> dict[str, Cycle]:
-        ended = ("SETTLED", "ABORTED")
-        return {name: cycle for name, cycle in self.cycles.items() if cycle.state not in ended}
-
     def fund(self, balances: Mapping[str, int]) -> None:
         """Settlement accounts hold so much from now on, and may not go below zero any more."""
         for code, amount in balances.items():
@@ -178,7 +173,7 @@ class Auditor:
             assert sum(cycle.nets.values()) == 0
             self.commits += cycle.state == "OPEN"
             short, nets = self._without_defaulters(cycle)
-            if short and not self.recasts:
+            if short and not (self.recasts and not cycle.answered):
                 self.cycles[name] = cycle._replace(state="CLOSED")
                 told = {code: str(missing) for code, missing in short.items()}
                 found.append(Settled(name, "CLOSED", told, [], {}))
@@ -208,10 +203,8 @@ class Auditor:
         self.commits += self.cycles[name].state == "OPEN"
         self.cycles[name] = self.cycles[name]._replace(state="CLOSED")
 
-    def abort(self) -> Settled | None:
+    def abort(self) -> Settled:
         """Give up the oldest cycle that is not settled: it is as if its lines had never cleared."""
-        if not self.unsettled():
-            return None
         name = min(self.unsettled())
         cycle = self.cycles[name]
         self.commits += 1 + (cycle.state == "OPEN")
@@ -239,7 +232,7 @@ class Auditor:
             if not lacks:
                 return short, nets
             short |= lacks
-            if not self.recasts:
+            if not self.recasts or cycle.answered:
                 return short, nets
             nets = Counter(dict.fromkeys(nets, 0))
             for owed in cycle.owed:
@@ -257,7 +250,7 @@ class Auditor:
             self.cleared.remove(entitlement(row))
             self.lines[line] = "PDNG"
             self.told[line] += ("PDNG",)
-            del self.in_cycle[line]
+            del self.in_cycle[line], self.standing[line]
             recall.setdefault(owed.participant, []).append((owed.transfer_id, row["amount"]))
             self.balances[f"T.PAYABLE[{owed.cleared_in:06d}]"] -= row["amount"]
             self.balances[f"T.EXPENSE[{row['benefit']}]"] += row["amount"]
@@ -279,7 +272,7 @@ class Auditor:
                 reserved[posting.debit.partition("[")[2][:-1]] += amount
                 reserves[posting.credit] += amount
         owed = cycle.owed + expected.owed
-        self.cycles[name] = Cycle("OPEN", positions, nets, reserved, reserves, owed)
+        self.cycles[name] = Cycle("OPEN", positions, nets, reserved, reserves, owed, cycle.answered)
 
     def registers_on(self, value_date: dt.date) -> Registers:
         return Registers(
@@ -309,6 +302,7 @@ class Auditor:
         expected, cleared = self._clear(table)
         if self.budgets and self._beyond(table, expected):
             return Verdict(frozenset({"BUDGET_EXCEEDED"}), None, None)
+        self.heads[f"{table.value_date:%Y%m%d}-{expected.seq:06d}"] = expected.seq
         self._book(expected, cleared)
         for row in table.rows:
             self.amounts[expected.seq, row["line_no"]] = row["benefit"], row["amount"]
@@ -323,22 +317,32 @@ class Auditor:
                 found[row["programme"]] += row["budget"]
         return found
 
+    def taken(self) -> Counter[str]:
+        """Of budgets, by programme: all that was ever taken in and neither refused nor decided
+        about."""
+        found: Counter[str] = Counter()
+        for line, status in self.lines.items():
+            if status not in RELEASED:
+                benefit, amount = self.amounts[line]
+                found[benefit] += amount
+        return found
+
     def _beyond(self, table: Table, expected: Expected) -> bool:
-        """All that was ever taken in and not refused is more than a budget, by this table."""
-        now = self.lines | {
+        """What is taken is more than a budget, by this table."""
+        after = self.copy()
+        after.lines |= {
             (outcome.batch, outcome.line_no): outcome.status
             for outcome in (expected.represented or []) + expected.own
         }
-        amounts = self.amounts | {
+        after.amounts |= {
             (expected.seq, row["line_no"]): (row["benefit"], row["amount"]) for row in table.rows
         }
-        taken: Counter[str] = Counter()
-        mine = set()
-        for line, status in now.items():
-            if status != "RJCT":
-                benefit, amount = amounts[line]
-                taken[benefit] += amount
-                mine |= {benefit} if line[0] == expected.seq else set()
+        taken = after.taken()
+        mine = {
+            row["benefit"]
+            for row, outcome in zip(table.rows, expected.own, strict=True)
+            if outcome.status not in RELEASED
+        }
         limits = self._limits()
         return any(taken[benefit] > limits[benefit] for benefit in mine & set(limits))
 
@@ -362,7 +366,8 @@ class Auditor:
                 turns[turn].append((entry.row, answer, transfer))
                 payer, payee = self._agent(entry.row), str(answer.participant)
                 settlers = self._settles(payer), self._settles(payee)
-                owed.append(Owed(entry, seq, payer, *settlers, payee, transfer))
+                account = str(answer.account)
+                owed.append(Owed(entry, seq, payer, *settlers, payee, account, transfer))
             if answer.status == "PDNG":
                 held.append(entry)
             outcome = self._outcome(entry, answer, transfer, cycle)
@@ -479,6 +484,8 @@ class Auditor:
             self.told[line] = (*self.told.get(line, ()), outcome.status)
             if outcome.cycle is not None:
                 self.in_cycle[outcome.batch, outcome.line_no] = outcome.status, outcome.cycle
+        self.standing |= {(o.entry.batch, o.entry.row["line_no"]): o for o in expected.owed}
+        self.cycle_of_run[expected.seq] = expected.cycle
         if self.calendar is not None:
             self._enter(expected.cycle, expected)
         self.queue = list(expected.held)
@@ -488,84 +495,6 @@ class Auditor:
             if posting.debit.startswith(KEPT_BOOKS):
                 self.balances[posting.debit] = self.balances.get(posting.debit, 0) - amount
                 self.balances[posting.credit] = self.balances.get(posting.credit, 0) + amount
-
-    # --- money ----------------------------------------------------------------------------------
-
-    def treasuries(self) -> list[str]:
-        return [c for c, row in self.participants.items() if row["kind"] == TREASURY_KIND]
-
-    def _settles(self, code: str) -> str:
-        """Whose settlement account pays; '' where the directory lacks it."""
-        return (
-            str(self.participants[code]["settled_by"] or code) if code in self.participants else ""
-        )
-
-    def _account(self, code: str) -> str:
-        """The settlement account of a participant that settles for itself."""
-        treasury = self.participants[code]["kind"] == TREASURY_KIND
-        return f"S.TREASURY[{code}]" if treasury else f"S.BANK[{code}]"
-
-    def _agent(self, row: Row) -> str:
-        return str(self.debtors[row["debtor_account"]]["debtor_agent"])
-
-    def _positions(self, cleared: list[tuple[Row, Answer, str]]) -> list[Position]:
-        """Positions of those who took part; a line within one institution enters none."""
-        sums: dict[str, list[int]] = {}
-        for row, answer, _ in cleared:
-            payer, payee = self._agent(row), str(answer.participant)
-            if payer != payee:
-                for code, at in ((payee, 0), (payer, 2)):
-                    mine = sums.setdefault(code, [0, 0, 0, 0])
-                    mine[at] += 1
-                    mine[at + 1] += row["amount"]
-        return [
-            Position(code, self._settles(code), *(*mine, mine[1] - mine[3]))
-            for code, mine in sorted(sums.items())
-        ]
-
-    def _postings(
-        self,
-        batch: str,
-        cycle: str,
-        cleared: list[tuple[Row, Answer, str]],
-        positions: list[Position],
-    ) -> Counter[Posting]:
-        """Steps P1, P2, P3, P4 and P12 of the domain's table."""
-        found: Counter[Posting] = Counter()
-        reserve, clearing = f"S.RESERVE[{batch}]", f"S.CLEARING[{cycle}]"
-        funded: Counter[str] = Counter()
-        for row, answer, _ in cleared:
-            amount, payer, payee = row["amount"], self._agent(row), str(answer.participant)
-            found[Posting("P1", f"T.EXPENSE[{row['benefit']}]", f"T.PAYABLE[{batch}]")] += amount
-            if payer == payee:
-                found[Posting("P12", f"B.TREASURY[{payer}]", f"B.CUSTOMER[{payer}]")] += amount
-                continue
-            debit, credit = self._settles(payer), self._settles(payee)
-            if debit != credit:
-                found[Posting("P3", f"N.POSITION[{debit}]", f"N.POSITION[{credit}]")] += amount
-            if self.participants[debit]["kind"] == TREASURY_KIND:
-                funded[debit] += amount
-        nets: Counter[str] = Counter()
-        for position in positions:
-            nets[position.settled_by] += position.net
-        if self.calendar is not None:
-            # What the cycle owes beyond what is set aside, for whoever sets aside.
-            known = self.cycles.get(cycle)
-            for code in set(nets) & set(self.treasuries()):
-                before = known.nets[code] if known else 0
-                lacks = -(nets[code] + before) - (known.reserved[code] if known else 0)
-                found[Posting("P2", self._account(code), reserve)] += max(lacks, 0)
-            return +found
-        for code, amount in funded.items():
-            found[Posting("P2", self._account(code), reserve)] += amount
-            found[Posting("P2", reserve, self._account(code))] += amount + min(nets[code], 0)
-        for code, net in nets.items():
-            if net < 0:
-                payer = reserve if code in funded else self._account(code)
-                found[Posting("P4", payer, clearing)] += -net
-            else:
-                found[Posting("P4", clearing, self._account(code))] += net
-        return +found
 
 
 def _alive(answer: Answer) -> bool:

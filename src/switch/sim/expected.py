@@ -15,6 +15,8 @@ from switch.schema import BATCH_ID_RULE, month_of
 from switch.sim.judge import Row
 
 SOURCE_MAX = 64
+Line = tuple[int, int]
+"""(number of the batch it came in, line number)."""
 
 
 class Table(NamedTuple):
@@ -143,7 +145,74 @@ class Owed(NamedTuple):
     payee: str
     """Whose settlement accounts pay and receive."""
     participant: str
+    account: str
     transfer_id: str
+
+    @property
+    def amount(self) -> int:
+        return int(self.entry.row["amount"])
+
+    @property
+    def line(self) -> Line:
+        return self.entry.batch, self.entry.row["line_no"]
+
+
+BOOKED = "BOOKED"
+"""Of an entry in the statement of the treasury's account for what came back."""
+
+
+class Record(NamedTuple):
+    """What a receiver, or a statement, says of a transfer; its whole content is its identity."""
+
+    participant: str
+    transfer_id: str
+    """Of a line; or of a whole clearing file, whose ids begin with it."""
+    amount: int
+    at: dt.datetime
+    status: str
+    """ACCC, RJCT, or RTRN where money is sent back; or BOOKED."""
+    account: str | None = None
+    reason: str | None = None
+    return_id: str | None = None
+    """Or that of the entry."""
+
+    @property
+    def kind(self) -> str:
+        """Of the file that it stands in."""
+        return {"RTRN": "returns", BOOKED: "statement"}.get(self.status, "confirmations")
+
+    def fits(self, owed: Owed) -> bool:
+        """It is clean: of the line's receiver, amount and, if it names one, account."""
+        same = self.participant == owed.participant and self.amount == owed.amount
+        return same and self.account in (None, owed.account)
+
+
+class Moved(NamedTuple):
+    """What a reconciliation must do."""
+
+    new: dict[str, int]
+    """Records that were not heard before, by kind of file."""
+    refused: list[Line]
+    returned: list[Line]
+    cycle: str
+    """Through which lines come back; '' where none do."""
+
+    @property
+    def is_something(self) -> bool:
+        return bool(any(self.new.values()) or self.refused or self.returned)
+
+
+class Breaks(NamedTuple):
+    """Breaks of receivers' answers that must be open."""
+
+    classes: dict[str, list[str]]
+    """By transfer id."""
+    unsure: set[str]
+    """Transfer ids of which so much was said that the rules have to choose."""
+    drifts: set[str]
+    """Receivers and clearing files whose sum is not ours."""
+    unbooked: list[str]
+    """Transfer ids that came back, and of which the treasury's statement does not tell."""
 
 
 class Settled(NamedTuple):
@@ -169,7 +238,10 @@ class Cycle(NamedTuple):
     reserved: Counter[str]
     """By participant: what was set aside, by account."""
     reserves: Counter[str]
+    """By account of what was set aside."""
     owed: tuple[Owed, ...] = ()
+    answered: bool = False
+    """Lines were refused out of it, or come back through it: then it settles whole or waits."""
 
 
 class Expected(NamedTuple):

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from switch import segment, store
-from switch.sim.life import Fault
+from switch.sim.operations import Fault
 
 KINDS = store.KINDS
 CHECKPOINT = "checkpoint"

@@ -11,11 +11,30 @@ from __future__ import annotations
 import datetime as dt
 import random
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from switch.sim.expected import Table
 from switch.sim.institutions import package_rows
 from switch.sim.judge import Row
+from switch.sim.operations import (
+    Abort,
+    Answers,
+    Change,
+    CloseDay,
+    Dispose,
+    Fault,
+    Fund,
+    Nation,
+    OldCatalog,
+    Operation,
+    PayAgain,
+    Payday,
+    Register,
+    Reopen,
+    Settle,
+    Verify,
+    WayBack,
+)
 
 TREASURY = "KBNN"
 FIRST_DAY = dt.date(2026, 11, 25)
@@ -31,100 +50,13 @@ SPELLINGS = {
 ENOUGH = 10**15
 ABORTS = 0.15
 """How often a cycle is given up before an operation."""
+ANSWERED = 0.1
+"""How many lives have a way back."""
+WAYS_BACK = 0.22
+"""How often it is gone there before an operation."""
 FORMS = ("rows", "rows", "rows", "typed rows", "parquet", "csv")
 """How a table is handed over: from memory, as texts or as numbers and dictionaries; or as a file
 with its dossier."""
-
-
-class Fault(NamedTuple):
-    """Something fails in the middle of an operation, when it touches the disk for the n-th time."""
-
-    kind: str
-    """crash: the process dies. power: the machine dies, and what was not synced may be lost. full:
-    the disk is full, or does not obey."""
-    point: int
-    """How many touches succeed before."""
-    salt: int
-    """Decides what is lost."""
-
-
-class Register(NamedTuple):
-    """Registers change. None: not given."""
-
-    people: tuple[Row, ...] | None
-    accounts: tuple[Row, ...] | None
-    paid: tuple[Row, ...] | None
-    replace: bool
-    fault: Fault | None = None
-
-
-class Change(NamedTuple):
-    """The directory changes. None: not given."""
-
-    participants: tuple[Row, ...] | None = None
-    debtors: tuple[Row, ...] | None = None
-    programmes: tuple[Row, ...] | None = None
-    clearing_limit: int | None = None
-    fault: Fault | None = None
-
-
-class Payday(NamedTuple):
-    """A payment table is handed over."""
-
-    table: Table
-    form: str
-    chunk_rows: int
-    fault: Fault | None = None
-
-
-class Reopen(NamedTuple):
-    """The process ends in order, and another one starts."""
-
-
-class OldCatalog(NamedTuple):
-    """Somebody puts an old copy of the catalog back. back: how many copies ago."""
-
-    back: int
-
-
-class Fund(NamedTuple):
-    """Settlement accounts hold other amounts, by participant."""
-
-    balances: dict[str, int]
-
-
-class Settle(NamedTuple):
-    """All cycles of the calendar are closed and settled."""
-
-
-class Abort(NamedTuple):
-    """The settlement of the oldest cycle that is not settled is given up."""
-
-    fault: Fault | None = None
-
-
-class Verify(NamedTuple):
-    """Somebody recomputes the home from its files."""
-
-
-Operation = Register | Change | Payday | Reopen | OldCatalog | Fund | Settle | Abort | Verify
-
-
-class Nation(NamedTuple):
-    """The first directory, as `init` takes it."""
-
-    participants: tuple[Row, ...]
-    debtors: tuple[Row, ...]
-    programmes: tuple[Row, ...]
-    provinces: tuple[str, ...]
-    opening: dict[str, int]
-    cutoffs: tuple[str, ...] = ()
-    """Of a calendar; none: every batch settles at once."""
-    holidays: tuple[dt.date, ...] = ()
-    rule: str = ""
-    """What a cycle does whose payer lacks funds; none: nobody ever does."""
-    budgets: bool = False
-    """A table beyond the budget of a programme is refused."""
 
 
 def participant(code: str, kind: str, settled_by: str = "") -> dict[str, Any]:
@@ -186,6 +118,9 @@ class Life:
         """Draws budgets and aborts."""
         if self.purse.random() < 0.4:
             self.nation = self.nation._replace(budgets=True, debtors=self._with_budgets())
+        self.mail = random.Random(repr(self.purse.getstate()[1][:2]))
+        """Draws what comes back."""
+        self.answered = self.mail.random() < ANSWERED
 
     def _nation(self) -> Nation:
         opening: dict[str, int] = {}
@@ -323,6 +258,8 @@ class Life:
         for _ in range(rng.randint(9, 39)):
             if self.nation.cutoffs and self.purse.random() < ABORTS:
                 yield Abort(self._fault(self.purse))
+            if self.answered and self.sent and self.mail.random() < WAYS_BACK:
+                yield from self._way_back()
             if self.nation.budgets and self.purse.random() < 0.1:
                 yield Change(debtors=self._with_budgets())
             if self.nation.rule and self.beside.random() < 0.3:
@@ -359,6 +296,23 @@ class Life:
             yield Settle()
         if rng.random() < 0.7:
             yield Fund({code: ENOUGH + rng.randint(1, 999) for code in codes})
+
+    def _way_back(self) -> Iterator[Operation]:
+        """Something is said, decided or closed; mostly on time, and sometimes long after."""
+        rng = self.mail
+        day = self.day + rng.choice([0, 0, 1, 2, 3, 9]) * DAY
+        kind = rng.choices(["answers", "dispose", "close"], [50, 25, 25])[0]
+        fault, salt = self._fault(rng), rng.getrandbits(32)
+        operation: WayBack
+        if kind == "answers":
+            operation = Answers(day, salt, fault=fault)
+        elif kind == "dispose":
+            operation = Dispose(rng.choice([None, salt]), rng.random() < 0.6, fault)
+        else:
+            operation = CloseDay(day, fault)
+        yield operation
+        if fault is not None and rng.random() < 0.7:
+            yield operation._replace(fault=None)
 
     def _draw(self, kind: str) -> Payday | Register | Change:
         if kind == "payday":
@@ -531,7 +485,7 @@ class Life:
         """All faults stop: nobody is suspended, everybody has an account, the treasury pays."""
         for row in self.institutions:
             row |= {"status": "active", "net_debit_cap": None}
-        if self.nation.rule:
+        if self.nation.rule or self.answered:
             yield Fund(dict.fromkeys([*self.banks, TREASURY], ENOUGH))
         if self.nation.cutoffs:
             yield Settle()
@@ -571,6 +525,25 @@ class Life:
         )
         if self.nation.cutoffs:
             yield Settle()
+        if self.answered:
+            yield from self._ends_answered()
+
+    def _ends_answered(self) -> Iterator[Operation]:
+        """Receivers answer all that is open; what comes back goes to the budget, or is paid once
+        more and confirmed; the day is closed."""
+        day = self.day + 3 * DAY
+        for n in range(2):
+            yield Answers(day, self.mail.getrandbits(32), whole=True)
+            if self.nation.cutoffs:
+                yield Settle()
+            if n == 0:
+                yield Dispose(self.mail.getrandbits(32), True)
+                yield Dispose(None, False)
+                yield PayAgain(day)
+                if self.nation.cutoffs:
+                    yield Settle()
+        yield Dispose(None, False)
+        yield CloseDay(day)
 
 
 def content_of(rows: Sequence[Row], form: str) -> str:

@@ -6,23 +6,21 @@ what differs raises `Difference`. No clock, no thread of its own.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from switch import engine as engine_room
 from switch import timeline
 from switch.directory import Settings
 from switch.engine import Batch, Engine
-from switch.errors import EnvironmentFailed, InputRefused, VerificationFailed
+from switch.errors import VerificationFailed
 from switch.proof import verify
 from switch.reason import RULES, Reason
 from switch.recasting import queue_of
@@ -38,15 +36,19 @@ from switch.sim.expected import (
     Table,
     Waiting,
 )
-from switch.sim.faults import KINDS, Crash, Faults
-from switch.sim.life import (
+from switch.sim.faults import KINDS
+from switch.sim.homeward import Homeward
+from switch.sim.operations import (
     Abort,
+    Answers,
     Change,
-    Fault,
+    CloseDay,
+    Dispose,
     Fund,
     Nation,
     OldCatalog,
     Operation,
+    PayAgain,
     Payday,
     Register,
     Reopen,
@@ -64,6 +66,7 @@ from switch.sim.tables import (
     rows_table,
     typed,
 )
+from switch.sim.trial import USAGE, Difference, read_rows, require
 
 KEY = b"0123456789abcdef"
 OLD_CATALOGS = 4
@@ -71,35 +74,14 @@ TIMELINES = 8
 """About so many lines of a life are asked for by `status`."""
 
 
-class Difference(AssertionError):
-    """The engine did other than the auditor says."""
-
-    def __init__(self, where: str, expected: Any, got: Any) -> None:
-        self.where, self.expected, self.got = where, expected, got
-        super().__init__(f"{where}\n  expected {expected!r}\n  got      {got!r}")
-
-
-def require(where: str, expected: Any, got: Any) -> None:
-    """Raise Difference where two things differ; of lists and dicts, at their first difference."""
-    if expected == got:
-        return
-    if isinstance(expected, dict) and isinstance(got, dict):
-        for key in sorted({**expected, **got}, key=str):
-            require(f"{where}, {key}", expected.get(key), got.get(key))
-    if isinstance(expected, list) and isinstance(got, list):
-        for i, pair in enumerate(zip(expected, got, strict=False)):
-            require(f"{where}, row {i + 1}", *pair)
-        raise Difference(f"{where}, rows", len(expected), len(got))
-    raise Difference(where, expected, got)
-
-
-class Lockstep:
+class Lockstep(Homeward):
     """One home and its auditor. Close it."""
 
     def __init__(self, folder: Path, nation: Nation, *, chunk_rows: int | None = None) -> None:
         """folder: empty, for the home and the tables. chunk_rows: instead of what a life says."""
         self.home, self.tables = folder / "home", folder / "tables"
         self.tables.mkdir(parents=True)
+        self.open_mail(folder / "mail")
         self.chunk_rows = chunk_rows
         self.auditor = Auditor(
             nation.participants,
@@ -141,6 +123,14 @@ class Lockstep:
         match operation:
             case Payday():
                 word = self._payday(operation)
+            case PayAgain():
+                word = self._payday(self.pays_again(operation))
+            case Answers():
+                word = self.answers(operation)
+            case Dispose():
+                word = self.dispose(operation)
+            case CloseDay():
+                word = self.close_day(operation)
             case Register():
                 word = self._register(operation)
             case Change():
@@ -167,28 +157,25 @@ class Lockstep:
         return f"{type(operation).__name__}: {word}"
 
     def require_all_terminal(self) -> None:
-        """In the end nothing waits: every line that was ever taken in is settled or refused."""
-        waiting = {line: s for line, s in self.auditor.lines.items() if s not in ("ACSC", "RJCT")}
+        """In the end nothing waits: every line that was ever taken in is settled or refused, and
+        where receivers answer, what became of it is final."""
+        waiting = {line: s for line, s in self.auditor.lines.items() if s in ("PDNG", "ACSP")}
         require("lines that wait in the end", {}, waiting)
         last = self.engine.home.next_batch() - 1
         held = self.engine.home.folder("batches", last) / "held.parquet"
         require("held.parquet in the end", False, held.exists())
-        names = {number: name for name, (number, _) in self.auditor.batches.items()}
-        for number, line_no in list(self._waited)[:: 1 + len(self._waited) // TIMELINES]:
-            told = timeline.line(self.engine.home, ":".join(names[number]), line_no)
-            states = [state["status"] for state in told["states"]]
-            expected = list(self.auditor.told[number, line_no])
-            require(f"states of batch {number}, line {line_no}", expected, states)
-
-    def verify(self) -> str:
-        """What `switch verify` makes of the home."""
-        self.engine.close()
-        try:
-            checks = verify(self.home)
-        except VerificationFailed as error:
-            raise Difference("verify", "no fault", str(error)) from error
-        self.engine = Engine(self.home)
-        return f"{len(checks)} checks"
+        told = timeline.budgets(self.engine.home)
+        require("remaining in the end", [], [row for row in told if row["remaining"]])
+        found = {row["programme"]: row["reserved"] - row["released"] for row in told}
+        require("budgets taken", dict(self.auditor.taken()), _nonzero(found))
+        if self.auditor.heard:
+            self.require_all_final()
+        lines, most = list(self._waited), TIMELINES
+        if self.auditor.heard:
+            # What was answered is told at some length.
+            lines, most = [*self.auditor.deeds, *lines, *self.auditor.standing], TIMELINES // 2
+        for line in lines[:: 1 + len(lines) // most]:
+            self.compare_story(line)
 
     @property
     def link(self) -> str:
@@ -271,17 +258,21 @@ class Lockstep:
         return self._ended(answers, expected)
 
     def _abort(self, operation: Abort) -> str:
-        after = self.auditor.copy()
-        expected = after.abort()
-        if expected is None:
+        name = min(self.auditor.unsettled(), default=None)
+        if name is None:
             return "nothing"
+
+        def act() -> Any:
+            return self.engine.settle(name, abort="it was drawn")
+
+        after = self.auditor.copy()
+        if after.cycles[name].answered:
+            word, _ = self._attempt(act, None, after, frozenset({USAGE}))
+            return word
+        expected = after.abort()
         # It is closed first, which is a commit of its own.
         self.engine.settle(expected.cycle, close_only=True)
         self.auditor.close(expected.cycle)
-
-        def act() -> Any:
-            return self.engine.settle(expected.cycle, abort="it was drawn")
-
         word, answers = self._attempt(act, operation.fault, after, frozenset())
         if self.auditor is not after:
             return word
@@ -292,7 +283,7 @@ class Lockstep:
         for answer, settled in zip(answers, expected, strict=True):
             folder = self.home / "out" / "cycles" / answer["cycle"] / "recall"
             recall = {
-                path.stem: [(row["transfer_id"], row["amount"]) for row in _read(path)]
+                path.stem: [(row["transfer_id"], row["amount"]) for row in read_rows(path)]
                 for path in folder.glob("*.parquet")
             }
             turned = sorted(answer["turned_payer"])
@@ -302,7 +293,7 @@ class Lockstep:
             words.append(f"{answer['cycle']} {answer['state']} {count} back")
         if any(settled.recall for settled in expected):
             queue = queue_of(self.engine.home)
-            rows = [] if queue is None else _read(self.home / queue[0])
+            rows = [] if queue is None else read_rows(self.home / queue[0])
             held = [_waiting(row) for row in rows]
             require("lines that wait", [_kept(entry) for entry in self.auditor.queue], held)
             self._waited |= {(e.batch, e.row["line_no"]): None for e in self.auditor.queue}
@@ -333,65 +324,6 @@ class Lockstep:
         catalog.write_bytes(current)
         self.engine = Engine(self.home)
         return "recognised"
-
-    def _attempt(
-        self,
-        act: Callable[[], Any],
-        fault: Fault | None,
-        after: Auditor,
-        refusals: frozenset[str],
-        replay: bool = False,
-    ) -> tuple[str, Any]:
-        """(word, result) of an operation, and the auditor that is right afterwards.
-
-        refusals: rules of which one must be named, none if empty; replay: it may also be answered
-        from what is stored, which commits nothing.
-        """
-        with Faults(self.home, fault) as faults:
-            try:
-                result = act()
-                said = "done"
-                if faults.strike_after():
-                    require("committed before it is answered", not replay, faults.committed)
-                    said = "crashed"
-            except InputRefused as error:
-                result, said = None, error.rule
-            except Crash:
-                result, said = None, "crashed"
-            except EnvironmentFailed as error:
-                if not faults.fired:
-                    raise Difference("the machine", "obeys", str(error)) from error
-                result, said = None, "failed"
-        if faults.fired:
-            assert fault is not None
-            wanted = "failed" if fault.kind == "full" else "crashed"
-            require(f"{fault.kind} at {faults.fired}", wanted, said)
-            self.engine.close()
-            if said == "crashed":
-                faults.survive()
-            self._open_after(fault)
-            if faults.committed:
-                require("commits of what must be refused", frozenset(), refusals)
-                self.auditor = after
-            return f"{said} at {faults.fired}", None
-        if said == "done":
-            if not replay:
-                require("refused by one of", frozenset(), refusals)
-                self.auditor = after
-        elif said not in refusals:
-            raise Difference("refused by one of", set(refusals), said)
-        # Which of several faults is met first is a matter of how the table is cut.
-        return said if said == "done" or len(refusals) == 1 else "refused", result
-
-    def _open_after(self, fault: Fault) -> None:
-        """Open the home after a fault; one time in four that is cut short as well."""
-        if fault.salt % 4 == 0:
-            fault = fault._replace(kind="crash", point=fault.salt % 3)
-            with Faults(self.home, fault) as again, contextlib.suppress(Crash):
-                Engine(self.home).close()
-            if again.fired:
-                again.survive()
-        self.engine = Engine(self.home)
 
     def _hand_over(self, operation: Payday) -> tuple[Any, dict[str, Any]]:
         """The table as `Engine.run` takes it: from memory with arguments, or a file."""
@@ -452,25 +384,25 @@ class Lockstep:
         require(f"{name}, number", expected.seq, batch.seq)
         require(f"{name}, cycle", expected.cycle, batch.cycle)
         status, lines = (
-            _read(batch.folder / "status.parquet"),
-            _read(batch.folder / "lines.parquet"),
+            read_rows(batch.folder / "status.parquet"),
+            read_rows(batch.folder / "lines.parquet"),
         )
         rows = zip(status, lines, strict=True)
         found = [_outcome({**s, **number, "batch": expected.seq}) for s, number in rows]
         require(f"{name}, line", expected.own, found)
         path = batch.folder / "represented.parquet"
-        moved = [_outcome(row) for row in _read(path)] if path.exists() else None
+        moved = [_outcome(row) for row in read_rows(path)] if path.exists() else None
         require(f"{name}, represented", _blurred(expected.represented), _blurred(moved))
         path = batch.folder / "held.parquet"
-        held = [_waiting(row) for row in _read(path)] if path.exists() else []
+        held = [_waiting(row) for row in read_rows(path)] if path.exists() else []
         self._waited |= {(entry.batch, entry.row["line_no"]): None for entry in expected.held}
         require(f"{name}, held", [_kept(entry) for entry in expected.held], held)
         sent = {
-            path.stem: [Sent(**row) for row in _read(path)]
+            path.stem: [Sent(**row) for row in read_rows(path)]
             for path in (batch.folder / "clearing").iterdir()
         }
         require(f"{name}, clearing file", expected.sent, sent)
-        positions = [Position(**row) for row in _read(batch.folder / "positions.parquet")]
+        positions = [Position(**row) for row in read_rows(batch.folder / "positions.parquet")]
         require(f"{name}, position", expected.positions, positions)
         postings: Counter[Posting] = Counter()
         for row in self.engine.home.rows("SELECT * FROM postings WHERE batch = ?", expected.seq):
@@ -531,10 +463,3 @@ def _nonzero(balances: Mapping[str, int]) -> dict[str, int]:
 def _folders(home: Path) -> list[str]:
     kinds = (*KINDS, "quarantine")
     return sorted(f"{kind}/{path.name}" for kind in kinds for path in (home / kind).glob("*"))
-
-
-def _read(path: Path) -> list[dict[str, Any]]:
-    file = pq.ParquetFile(path)
-    rows: list[dict[str, Any]] = file.read(use_threads=False).to_pylist()
-    file.close()
-    return rows

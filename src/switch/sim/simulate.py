@@ -23,8 +23,10 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from switch.sim.life import Life, Nation, Operation
-from switch.sim.lockstep import Difference, Lockstep
+from switch.sim.life import Life
+from switch.sim.lockstep import Lockstep
+from switch.sim.operations import Nation, Operation
+from switch.sim.trial import Difference
 
 SEEDS = "1:200"
 VERIFY_EVERY = 16

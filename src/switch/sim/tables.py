@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from switch.sim.expected import Record
 from switch.sim.judge import Row
 
 PEOPLE = pa.schema(
@@ -51,6 +52,60 @@ PAYMENT = pa.schema(
         "end_to_end_id": pa.string(),
     }
 )
+CONFIRMATIONS = pa.schema(
+    {
+        "participant": pa.string(),
+        "transfer_id": pa.string(),
+        "amount": pa.int64(),
+        "creditor_account": pa.string(),
+        "status": pa.string(),
+        "reason": pa.string(),
+        "booked_at": pa.timestamp("us", "UTC"),
+    }
+)
+RETURNS = pa.schema(
+    {
+        "participant": pa.string(),
+        "return_id": pa.string(),
+        "transfer_id": pa.string(),
+        "amount": pa.int64(),
+        "reason": pa.string(),
+        "booked_at": pa.timestamp("us", "UTC"),
+    }
+)
+
+
+STATEMENT = pa.schema(
+    {
+        "account": pa.string(),
+        "entry_id": pa.string(),
+        "transfer_id": pa.string(),
+        "end_to_end_id": pa.string(),
+        "amount": pa.int64(),
+        "side": pa.string(),
+        "booked_on": pa.date32(),
+    }
+)
+_ANSWERS = {"confirmations": CONFIRMATIONS, "returns": RETURNS, "statement": STATEMENT}
+
+
+def answers_of(records: Sequence[Record]) -> bytes:
+    """A file of confirmations, of returns, or a statement."""
+    rows = [
+        {
+            **record._asdict(),
+            "creditor_account": record.account,
+            "booked_at": record.at,
+            "booked_on": record.at.date(),
+            "entry_id": record.return_id,
+            "side": "C",
+        }
+        for record in records
+    ]
+    sink = io.BytesIO()
+    table = pa.Table.from_pylist(rows, _ANSWERS[records[0].kind])
+    pq.write_table(table, sink, store_schema=False)
+    return sink.getvalue()
 
 
 def rows_table(rows: Iterable[Row], schema: Any = None) -> Any:

@@ -1,0 +1,149 @@
+"""Operations: the words in which a life says what is done to a home, and what it begins with.
+
+Floor 5, below life. Nothing here knows an outcome.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import NamedTuple
+
+from switch.sim.expected import Table
+from switch.sim.judge import Row
+
+
+class Fault(NamedTuple):
+    """Something fails in the middle of an operation, when it touches the disk for the n-th time."""
+
+    kind: str
+    """crash: the process dies. power: the machine dies, and what was not synced may be lost. full:
+    the disk is full, or does not obey."""
+    point: int
+    """How many touches succeed before."""
+    salt: int
+    """Decides what is lost."""
+
+
+class Register(NamedTuple):
+    """Registers change. None: not given."""
+
+    people: tuple[Row, ...] | None
+    accounts: tuple[Row, ...] | None
+    paid: tuple[Row, ...] | None
+    replace: bool
+    fault: Fault | None = None
+
+
+class Change(NamedTuple):
+    """The directory changes. None: not given."""
+
+    participants: tuple[Row, ...] | None = None
+    debtors: tuple[Row, ...] | None = None
+    programmes: tuple[Row, ...] | None = None
+    clearing_limit: int | None = None
+    fault: Fault | None = None
+
+
+class Payday(NamedTuple):
+    """A payment table is handed over."""
+
+    table: Table
+    form: str
+    chunk_rows: int
+    fault: Fault | None = None
+
+
+class Reopen(NamedTuple):
+    """The process ends in order, and another one starts."""
+
+
+class OldCatalog(NamedTuple):
+    """Somebody puts an old copy of the catalog back. back: how many copies ago."""
+
+    back: int
+
+
+class Fund(NamedTuple):
+    """Settlement accounts hold other amounts, by participant."""
+
+    balances: dict[str, int]
+
+
+class Settle(NamedTuple):
+    """All cycles of the calendar are closed and settled."""
+
+
+class Abort(NamedTuple):
+    """The settlement of the oldest cycle that is not settled is given up."""
+
+    fault: Fault | None = None
+
+
+class Verify(NamedTuple):
+    """Somebody recomputes the home from its files."""
+
+
+class Answers(NamedTuple):
+    """Receivers write: what they say follows from the salt and what was sent to them by then."""
+
+    day: dt.date
+    salt: int
+    whole: bool = False
+    """They answer, plainly, all that is open."""
+    fault: Fault | None = None
+
+
+class Dispose(NamedTuple):
+    """It is decided what becomes of money that came back."""
+
+    salt: int | None
+    """Chooses lines, which may be such as have nothing to be decided; None: all that wait."""
+    again: bool
+    """They may be paid once more, or else go to the budget."""
+    fault: Fault | None = None
+
+
+class PayAgain(NamedTuple):
+    """The sender hands in lines anew that may be paid once more."""
+
+    day: dt.date
+
+
+class CloseDay(NamedTuple):
+    """A day is ended."""
+
+    day: dt.date
+    fault: Fault | None = None
+
+
+WayBack = Answers | Dispose | CloseDay
+Operation = (
+    Register
+    | Change
+    | Payday
+    | Reopen
+    | OldCatalog
+    | Fund
+    | Settle
+    | Abort
+    | Verify
+    | PayAgain
+    | WayBack
+)
+
+
+class Nation(NamedTuple):
+    """The first directory, as `init` takes it."""
+
+    participants: tuple[Row, ...]
+    debtors: tuple[Row, ...]
+    programmes: tuple[Row, ...]
+    provinces: tuple[str, ...]
+    opening: dict[str, int]
+    cutoffs: tuple[str, ...] = ()
+    """Of a calendar; none: every batch settles at once."""
+    holidays: tuple[dt.date, ...] = ()
+    rule: str = ""
+    """What a cycle does whose payer lacks funds; none: nobody ever does."""
+    budgets: bool = False
+    """A table beyond the budget of a programme is refused."""
