@@ -1,14 +1,15 @@
 """Matching: expected lines by transfer id, the answers that settle them, and bounded subset sums.
 
 Phase reconcile. A transfer id of the engine's own form (YYYYMMDD-NNNNNN-LLLLLLLLLL) is 81 bits and
-stands in its line whole; any other text is found by a keyed hash and compared byte by byte. A pair
-is certified here only where nothing is left to decide: one line, one answer, everything equal. All
+stands in its line whole. Line numbers of a batch are dense, so such an id is a place in a leaf of
+4,096 numbers, and its line is found there; where leaves would be mostly empty, and for any other
+text, which is compared byte by byte, a keyed hash finds the line. A pair is certified here only where nothing is left to decide: one line, one answer, everything equal. All
 else is handed back, to be judged with every column in sight (`switch.reconcile`).
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcmp, memcpy, memset
 
 from switch._account cimport PACKED_DIGITS_MAX, REFERENCE, account_text, eight_digits
 from switch._pages cimport Pages
@@ -20,6 +21,9 @@ cdef enum:
     SLOTS_NUMERATOR = 5     # slots a line: 5/3, as in the people table
     SLOTS_DENOMINATOR = 3
     SLOTS_MIN = 64
+    LEAF_BITS = 12
+    LEAF = 1 << LEAF_BITS   # line numbers of a leaf
+    LEAVES_NUMERATOR = 2    # places that leaves may have a line
     CROWD = 0xFFFFFFFE
     ROWS_MAX = 0xFFFFFFF0
     ID_BYTES = 26
@@ -57,6 +61,22 @@ cdef struct Line:
     uint64_t account        # account word, see account_word; 0 = not given
     uint32_t tail           # of the key; 0 = another line is found by this id, or there is none
     int32_t day
+
+
+# 4,096 line numbers of a batch in a row, whose places are at[..]: row + 1, or 0.
+cdef struct Leaf:
+    uint64_t batch          # the 14 digits of date and batch
+    uint32_t number         # line number >> LEAF_BITS
+    uint32_t *at            # NULL: an empty slot of the directory
+
+
+cdef inline uint64_t batch_of(const Key *key) noexcept nogil:
+    return key.word & (<uint64_t> 1 << 47) - 1
+
+
+cdef inline uint64_t number_of(const Key *key) noexcept nogil:
+    """The line number of an id of own form."""
+    return key.word >> 47 | <uint64_t> (key.tail & (IS_TEXT - 1)) << 17
 
 
 cdef inline uint32_t row_of(uint64_t slot) noexcept nogil:
@@ -180,9 +200,13 @@ cdef class Lines:
 
     cdef readonly uint64_t rows, count
     cdef uint64_t slots_count, secret
-    cdef uint64_t *slots
+    cdef uint64_t *slots            # NULL until a line needs one
     cdef Line *lines
-    cdef object _slots_memory, _lines_memory
+    cdef Leaf *leaves               # a directory by hash, no more than half full
+    cdef Leaf *leaf                 # that of the last id, or an empty one
+    cdef uint64_t leaves_count, leaves_max, directory_count
+    cdef uint32_t *places
+    cdef object _slots_memory, _lines_memory, _leaves_memory, _places_memory
     cdef uint8_t *heap              # ids of other forms, each behind its length (u32)
     cdef size_t heap_used, heap_room
 
@@ -194,10 +218,15 @@ cdef class Lines:
         self.count = 0
         self.secret = secret
         self.slots_count = max(rows * SLOTS_NUMERATOR // SLOTS_DENOMINATOR + 1, SLOTS_MIN)
-        pages = Pages(self.slots_count * sizeof(uint64_t))
-        self._slots_memory, self.slots = pages, <uint64_t *> pages.at
-        pages = Pages(max(rows, 1) * sizeof(Line))
+        pages = Pages(max(rows, 1) * sizeof(Line), zeroed=False)
         self._lines_memory, self.lines = pages, <Line *> pages.at
+        self.leaves_max = rows * LEAVES_NUMERATOR // LEAF + 1
+        self.directory_count = 2 * self.leaves_max
+        pages = Pages(self.directory_count * sizeof(Leaf))
+        self._leaves_memory, self.leaves = pages, <Leaf *> pages.at
+        self.leaf = self.leaves
+        pages = Pages(self.leaves_max * LEAF * sizeof(uint32_t), zeroed=False)
+        self._places_memory, self.places = pages, <uint32_t *> pages.at
 
     def __dealloc__(self):
         free(self.heap)
@@ -205,7 +234,13 @@ cdef class Lines:
     @property
     def nbytes(self):
         """Bytes held, whatever the length of the answers."""
-        return self.slots_count * sizeof(uint64_t) + self.rows * sizeof(Line) + self.heap_room
+        return (
+            self.rows * sizeof(Line)
+            + self.directory_count * sizeof(Leaf)
+            + self.leaves_count * LEAF * sizeof(uint32_t)
+            + (self.slots_count * sizeof(uint64_t) if self.slots != NULL else 0)
+            + self.heap_room
+        )
 
     cdef inline void _read(
         self, const int32_t[::1] offsets, const uint8_t[::1] data, Py_ssize_t i, Key *out
@@ -232,7 +267,46 @@ cdef class Lines:
         memcpy(&size, stored, sizeof(size))
         return size == length and memcmp(stored + sizeof(size), text, length) == 0
 
-    cdef inline uint64_t *_find(
+    cdef inline uint32_t *_place(self, const Key *key) noexcept nogil:
+        """The place of an id of own form; NULL where it has no leaf. The leaf is remembered."""
+        cdef uint64_t batch = batch_of(key), number = number_of(key)
+        cdef Leaf *leaf = self.leaf
+        cdef uint64_t hash
+        if (
+            leaf.at == NULL or leaf.batch != batch or leaf.number != number >> LEAF_BITS
+        ):
+            hash = fold(batch ^ self.secret, number >> LEAF_BITS ^ <uint64_t> 0x9E3779B97F4A7C15)
+            hash *= <uint64_t> 0xD6E8FEB86659FD93
+            leaf = &self.leaves[<uint64_t> ((<uint128> hash * self.directory_count) >> 64)]
+            while leaf.at != NULL and not (
+                leaf.batch == batch and leaf.number == number >> LEAF_BITS
+            ):
+                leaf += 1
+                if leaf == self.leaves + self.directory_count:
+                    leaf = self.leaves
+            self.leaf = leaf
+            if leaf.at == NULL:
+                return NULL
+        return &leaf.at[number & (LEAF - 1)]
+
+    cdef inline uint32_t *_take_place(self, const Key *key) noexcept nogil:
+        """The same, with a new leaf where there is room for one. Once there is none there never is
+        again: so all lines of a leaf have their places there, or none has."""
+        cdef uint32_t *place
+        if key.tail & IS_TEXT:
+            return NULL
+        place = self._place(key)
+        if place == NULL and self.leaves_count < self.leaves_max:
+            # The search ended at the empty slot of the directory where the leaf belongs.
+            self.leaf.batch = batch_of(key)
+            self.leaf.number = <uint32_t> (number_of(key) >> LEAF_BITS)
+            self.leaf.at = self.places + self.leaves_count * LEAF
+            memset(self.leaf.at, 0, LEAF * sizeof(uint32_t))
+            self.leaves_count += 1
+            place = self._place(key)
+        return place
+
+    cdef inline uint64_t *_slot(
         self, const Key *key, const uint8_t *text, uint32_t length
     ) noexcept nogil:
         """The slot of an id, or the empty one where it would stand."""
@@ -245,6 +319,32 @@ cdef class Lines:
                 at = 0
             slot = self.slots[at]
         return &self.slots[at]
+
+    cdef inline uint32_t _row(
+        self, const Key *key, const uint8_t *text, uint32_t length
+    ) noexcept nogil:
+        """The row of the line that is found by an id, or NO_ROW."""
+        cdef uint32_t *place = NULL if key.tail & IS_TEXT else self._place(key)
+        cdef uint64_t slot
+        if place != NULL:
+            return place[0] - 1 if place[0] else NO_ROW
+        if self.slots == NULL:
+            return NO_ROW
+        slot = self._slot(key, text, length)[0]
+        return row_of(slot) if slot else NO_ROW
+
+    cdef inline void _ask(self, const Key *key) noexcept nogil:
+        """Have fetched what says where the line of an id is."""
+        cdef uint32_t *place = NULL if key.tail & IS_TEXT else self._place(key)
+        if place != NULL:
+            prefetch(place)
+        elif self.slots != NULL:
+            prefetch(&self.slots[self._home(key)])
+
+    cdef int _make_slots(self) except -1 with gil:
+        cdef Pages pages = Pages(self.slots_count * sizeof(uint64_t))
+        self._slots_memory, self.slots = pages, <uint64_t *> pages.at
+        return 0
 
     cdef int _keep(self, const uint8_t *text, uint32_t length) except -1 nogil:
         """Put a text behind the others of the heap."""
@@ -268,7 +368,6 @@ cdef class Lines:
         cdef Py_ssize_t i, n = amount.shape[0]
         cdef uint32_t row, length
         cdef const uint8_t *text
-        cdef uint64_t *slot
         cdef Key keys[BLOCK]
         cdef Key *key
         cdef Line *line
@@ -278,11 +377,12 @@ cdef class Lines:
             raise ValueError("more lines than were announced")
         with nogil:
             for i in range(min(<Py_ssize_t> BLOCK, n)):
-                self._ask(offsets, data, i, &keys[i])
+                self._read(offsets, data, i, &keys[i])
+                self._ask(&keys[i])
             for i in range(n):
                 row = <uint32_t> (self.count + i)
                 key, line = &keys[i % BLOCK], &self.lines[row]
-                line.amount, line.day, line.tail = amount[i], day_of(at[i]), key.tail
+                line.amount, line.day, line.tail = amount[i], day_of(at[i]), 0
                 length = account_offsets[i + 1] - account_offsets[i]
                 line.account = account_word(
                     &account_data[account_offsets[i]], length, self.secret
@@ -290,25 +390,33 @@ cdef class Lines:
                 first[i] = NO_ROW
                 if key.tail != 0:
                     text, length = &data[offsets[i]], offsets[i + 1] - offsets[i]
-                    line.tail = 0
-                    slot = self._find(key, text, length)
-                    first[i] = row_of(slot[0]) if slot[0] else row
-                    if slot[0] == 0:
-                        slot[0] = key.hash << 32 | (row + 1)
+                    first[i] = self._stand(key, text, length, row)
+                    if first[i] == row:
                         line.tail = key.tail
                         line.word = self.heap_used if key.tail & IS_TEXT else key.word
                         if key.tail & IS_TEXT:
                             self._keep(text, length)
                 if i + BLOCK < n:
-                    self._ask(offsets, data, i + BLOCK, key)
+                    self._read(offsets, data, i + BLOCK, key)
+                    self._ask(key)
         self.count += n
 
-    cdef inline void _ask(
-        self, const int32_t[::1] offsets, const uint8_t[::1] data, Py_ssize_t i, Key *out
-    ) noexcept nogil:
-        """Read an id, and have its slot fetched."""
-        self._read(offsets, data, i, out)
-        prefetch(&self.slots[self._home(out)])
+    cdef inline uint32_t _stand(
+        self, const Key *key, const uint8_t *text, uint32_t length, uint32_t row
+    ) except? NO_ROW nogil:
+        """The row of the line that stands for an id: from now on this one, where there is none."""
+        cdef uint32_t *place = self._take_place(key)
+        cdef uint64_t *slot
+        if place != NULL:
+            if place[0] == 0:
+                place[0] = row + 1
+            return place[0] - 1
+        if self.slots == NULL:
+            self._make_slots()
+        slot = self._slot(key, text, length)
+        if slot[0] == 0:
+            slot[0] = key.hash << 32 | (row + 1)
+        return row_of(slot[0])
 
     def answer(
         self, const int32_t[::1] offsets, const uint8_t[::1] data,
@@ -332,9 +440,9 @@ cdef class Lines:
         cdef Py_ssize_t i, k, start, end = 0, n = amount.shape[0]
         cdef uint32_t near = 0, step, length
         cdef const uint8_t *text
-        cdef uint64_t slot
         cdef Key keys[BLOCK]
         cdef uint32_t rows[BLOCK]
+        cdef const uint32_t *claims = &claim[0] if claim.shape[0] else NULL
         assert offsets.shape[0] == account_offsets.shape[0] == n + 1
         assert at.shape[0] == plain.shape[0] == clean.shape[0] == ousted.shape[0] == n
         assert <uint64_t> claim.shape[0] == self.count
@@ -355,23 +463,18 @@ cdef class Lines:
                             rows[k], near = step, step + 1
                             break
                     else:
-                        prefetch(&self.slots[self._home(&keys[k])])
+                        self._ask(&keys[k])
                 for k in range(end - start):
                     if rows[k] == NO_ROW and keys[k].tail != 0:
-                        slot = self.slots[self._home(&keys[k])]
-                        if slot != 0:
-                            prefetch(&self.lines[row_of(slot)])
-                            prefetch(&claim[row_of(slot)])
+                        self._ask_line(&keys[k], claims)
                 for i in range(start, end):
                     k = i - start
                     if rows[k] == NO_ROW and keys[k].tail != 0:
-                        slot = self._find(
+                        rows[k] = self._row(
                             &keys[k], &data[offsets[i]], offsets[i + 1] - offsets[i]
-                        )[0]
-                        if slot != 0:
-                            rows[k] = row_of(slot)
-                            if i + 1 == end:
-                                near = rows[k] + 1
+                        )
+                        if rows[k] != NO_ROW and i + 1 == end:
+                            near = rows[k] + 1
                     clean[i], ousted[i] = 0, NO_ROW
                     if rows[k] == NO_ROW:
                         continue
@@ -385,6 +488,18 @@ cdef class Lines:
                     elif claim[rows[k]] != CROWD:
                         ousted[i] = claim[rows[k]]
                     claim[rows[k]] = row + <uint32_t> i if clean[i] else CROWD
+
+    cdef inline void _ask_line(self, const Key *key, const uint32_t *claim) noexcept nogil:
+        """Have fetched the line that an id leads to, most likely, and its claim."""
+        cdef uint32_t *place = NULL if key.tail & IS_TEXT else self._place(key)
+        cdef uint32_t row = NO_ROW
+        if place != NULL:
+            row = place[0] - 1 if place[0] else NO_ROW
+        elif self.slots != NULL and self.slots[self._home(key)] != 0:
+            row = row_of(self.slots[self._home(key)])
+        if row != NO_ROW:
+            prefetch(&self.lines[row])
+            prefetch(&claim[row])
 
     cdef inline bint _settles(
         self, const Line *line, const uint8_t *account, uint32_t length, int64_t amount,
