@@ -132,11 +132,13 @@ def test_match__lines_spell_what_they_know_to_the_letter(pairs: list[tuple[str, 
     count = len(pairs)
     ids, accounts = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     lines = Lines(count, 7)
-    lines.expect(*columns(ids, accounts), np.empty(count, np.uint32))
+    *texts, _, at = columns(ids, accounts)
+    lines.expect(*texts, np.arange(1, count + 1), at, np.empty(count, np.uint32))
     rows = np.arange(count)[::-1].copy()
     known, said = np.empty(count, np.uint8), np.empty(26 * count, np.uint8)
     ends, words = np.empty(count + 1, np.int32), np.empty(17 * (count + 1), np.uint8)
-    found = lines.spell(rows, known, said, ends, words)
+    amounts = np.empty(count, np.int64)
+    found = lines.spell(rows, known, said, ends, words, amounts)
     plain = [
         (re.fullmatch(r"[0-9]{8}-[0-9]{6}-[0-9]{10}", ids[row], re.ASCII) is not None)
         and ids.index(ids[row]) == row
@@ -145,6 +147,7 @@ def test_match__lines_spell_what_they_know_to_the_letter(pairs: list[tuple[str, 
     ]
     assert known.tolist() == plain
     assert found == sum(plain)
+    assert amounts[:found].tolist() == (rows[known == 1] + 1).tolist()
     for place, row in enumerate(rows[known == 1]):
         assert said[26 * place : 26 * place + 26].tobytes().decode() == ids[row]
         assert words[ends[place] : ends[place + 1]].tobytes().decode() == accounts[row]

@@ -167,6 +167,22 @@ cdef inline uint64_t bits_at(const uint8_t *data, const uint8_t *end, uint64_t b
     return word >> (bit & 7)
 
 
+def one_run(const uint8_t[::1] data, Py_ssize_t at, int width, Py_ssize_t count):
+    """The number that all of count numbers are, where one run says so; else -1."""
+    cdef Bytes b
+    cdef uint64_t head
+    cdef uint32_t value = 0
+    assert 0 <= at <= data.shape[0] and 0 <= width <= 31
+    if at == data.shape[0]:
+        raise ValueError("numbers are missing")
+    b.at, b.end, b.broken = &data[0] + at, &data[0] + data.shape[0], False
+    head = varint(&b)
+    if b.broken or head & 1 or head >> 1 < <uint64_t> count or (width + 7) // 8 > b.end - b.at:
+        return -1
+    memcpy(&value, b.at, (width + 7) // 8)
+    return value
+
+
 def hybrid(const uint8_t[::1] data, Py_ssize_t at, int width, int32_t limit, int32_t[::1] out):
     """Numbers below limit, of width bits each, from runs and packed groups of eight; out is filled.
     """
@@ -286,13 +302,31 @@ cdef inline bint copied(
 ) noexcept nogil:
     """Copy a text, in one piece of fixed size where it is short and neither side ends soon; False
     where either is too short."""
+    cdef uint8_t piece[STEP]
     if length <= STEP and end - text >= STEP and room_end - to >= STEP:
-        memmove(to, text, STEP)
+        memcpy(piece, text, STEP)
+        memcpy(to, piece, STEP)
         return True
     if length > <uint64_t> (end - text) or length > <uint64_t> (room_end - to):
         return False
     memmove(to, text, length)
     return True
+
+
+def laid(const int32_t[::1] lengths, int32_t[::1] ends):
+    """Texts of these lengths behind each other: ends i32[texts + 1], of which the first says where
+    they begin, receives where each ends. Returns their bytes."""
+    cdef Py_ssize_t i, n = lengths.shape[0]
+    cdef int64_t total = ends[0], signs = total
+    assert ends.shape[0] == n + 1
+    with nogil:
+        for i in range(n):
+            total += lengths[i]
+            signs |= lengths[i]
+            ends[i + 1] = <int32_t> total
+    if signs < 0 or total > 0x7FFFFFFF:
+        raise ValueError("a text has no such length")
+    return total - ends[0]
 
 
 def plain_texts(const uint8_t[::1] data, Py_ssize_t at, int32_t[::1] ends, uint8_t[::1] out):

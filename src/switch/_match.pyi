@@ -48,6 +48,7 @@ class Lines:
         ids: NDArray[np.uint8],
         account_offsets: NDArray[np.int32],
         accounts: NDArray[np.uint8],
+        amounts: NDArray[np.int64],
     ) -> int: ...
 
 def subset_sums(

@@ -514,15 +514,15 @@ cdef class Lines:
 
     def spell(
         self, const int64_t[::1] rows, uint8_t[::1] known, uint8_t[::1] ids,
-        int32_t[::1] account_offsets, uint8_t[::1] accounts,
+        int32_t[::1] account_offsets, uint8_t[::1] accounts, int64_t[::1] amounts,
     ):
-        """Write transfer ids and accounts of lines again. known u8[n] receives 1 where both are
+        """Write transfer ids, accounts and amounts of lines again. known u8[n] receives 1 where both are
         known to the letter, for the id is of own form and the account of at most 17 digits. Of
         these, one behind the other: ids 26 bytes each; account_offsets i32[n + 1] and accounts,
-        which has room for 17 bytes each and 17 more. Returns how many they are."""
+        which has room for 17 bytes each and 17 more; amounts. Returns how many they are."""
         cdef Py_ssize_t i, n = rows.shape[0], found = 0, used = 0
         cdef Line *line
-        assert known.shape[0] == n and account_offsets.shape[0] == n + 1
+        assert known.shape[0] == amounts.shape[0] == n and account_offsets.shape[0] == n + 1
         assert ids.shape[0] == n * ID_BYTES
         assert accounts.shape[0] == (n + 1) * PACKED_DIGITS_MAX
         account_offsets[0] = 0
@@ -536,6 +536,7 @@ cdef class Lines:
                 if known[i]:
                     write_id(line, &ids[found * ID_BYTES])
                     used += account_text(line.account, NULL, &accounts[used])
+                    amounts[found] = line.amount
                     found += 1
                     account_offsets[found] = <int32_t> used
         return found

@@ -40,12 +40,9 @@ class RowGroups:
         self._path = path
         self._few = set(few)
         self._metadata = pq.read_metadata(path)
-        schema = self._metadata.schema
-        arrow = schema.to_arrow_schema()
+        arrow = self._metadata.schema.to_arrow_schema()
         self.names: list[str] = arrow.names
-        self._flat = len(self.names) == len(schema)
-        self._places = {name: place for place, name in enumerate(self.names)}
-        self._kinds = {field.name: field.type for field in arrow}
+        self._forms = _forms(self._metadata.schema, arrow)
         self._idle: list[pq.ParquetFile] = []
 
     def __len__(self) -> int:
@@ -89,32 +86,22 @@ class RowGroups:
 
     def _column(self, handle: int, about: Any, name: str) -> Any:
         """One column. Raises ValueError where it is not of those that are decoded here."""
-        kind = self._kinds[name]
-        place = self._places[name]
-        about_column = self._metadata.schema.column(place)
-        chunk = about.column(place)
-        if (
-            not self._flat
-            or about_column.max_repetition_level
-            or about_column.max_definition_level > 1
-            or chunk.compression not in _CODECS
-            or max(chunk.total_uncompressed_size, chunk.total_compressed_size) > _BYTES_MAX
-        ):
+        if name not in self._forms:
             raise ValueError("not decoded here")
-        rows = about.num_rows
+        place, kind, nullable = self._forms[name]
+        chunk, rows = about.column(place), about.num_rows
+        codec, room, size = (
+            chunk.compression, chunk.total_uncompressed_size, chunk.total_compressed_size
+        )  # fmt: skip
+        if codec not in _CODECS or max(room, size) > _BYTES_MAX:
+            raise ValueError("not decoded here")
         column: _Texts | _Numbers
-        if chunk.physical_type == "BYTE_ARRAY" and _is_text(kind):
-            column = _Texts(rows, chunk.total_uncompressed_size, name in self._few)
-        elif chunk.physical_type == "INT64" and _is_whole(kind, about_column.logical_type):
-            column = _Numbers(rows, kind)
-        else:
-            raise ValueError("not decoded here")
+        column = _Numbers(rows, kind) if kind else _Texts(rows, room, name in self._few)
         start = chunk.data_page_offset
         if chunk.has_dictionary_page and chunk.dictionary_page_offset:
             start = min(start, chunk.dictionary_page_offset)
-        data = np.frombuffer(os.pread(handle, chunk.total_compressed_size, start), np.uint8)
-        pages = _pages(data, _CODECS[chunk.compression], chunk.total_uncompressed_size)
-        nullable = about_column.max_definition_level == 1
+        data = np.frombuffer(os.pread(handle, size, start), np.uint8)
+        pages = _pages(data, _CODECS[codec], room)
         while column.filled < rows:
             kind, page, count, encoding, levels = next(pages)
             if kind == _DICTIONARY_PAGE:
@@ -132,10 +119,21 @@ def in_one(column: Any) -> Any:
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
-def _is_text(kind: Any) -> bool:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    return bool(pa.types.is_string(kind))
+def _forms(schema: Any, arrow: Any) -> dict[str, tuple[int, Any, bool]]:
+    """Of the columns that may be decoded here: place, Arrow type of numbers or None for texts, and
+    whether there may be nulls."""
+    forms = {}
+    if len(schema) != len(arrow):
+        # Some column is no flat one.
+        return {}
+    for place, field in enumerate(arrow):
+        column, kind = schema.column(place), field.type
+        word = kind.value_type if pa.types.is_dictionary(kind) else kind
+        text = column.physical_type == "BYTE_ARRAY" and pa.types.is_string(word)
+        whole = column.physical_type == "INT64" and _is_whole(kind, column.logical_type)
+        if (text or whole) and column.max_repetition_level == 0:
+            forms[field.name] = place, kind if whole else None, column.max_definition_level == 1
+    return forms
 
 
 def _is_whole(kind: Any, logical: Any) -> bool:
@@ -167,9 +165,12 @@ def _levels(page: Any, count: int) -> tuple[int, Any]:
     size = int.from_bytes(page[:4].tobytes(), "little")
     if size > len(page) - 4:
         raise ValueError("levels are longer than their page")
+    levels = page[4 : 4 + size]
+    if count and _decode.one_run(levels, 0, 1, count) == 1:
+        return 4 + size, None
     there = np.empty(count, np.int32)
-    _decode.hybrid(page[4 : 4 + size], 0, 1, 2, there)
-    return 4 + size, None if there.all() else there.view(np.uint32) == 1
+    _decode.hybrid(levels, 0, 1, 2, there)
+    return 4 + size, there == 1
 
 
 class _Column:
@@ -298,20 +299,18 @@ class _Texts(_Column):
     def _behind_lengths(self, page: Any, at: int, ends: Any) -> None:
         lengths = np.empty(len(ends) - 1, np.int32)
         at = _decode.delta(page, at, lengths)
-        size = _total(lengths)
+        size = _decode.laid(lengths, ends)
         if size > len(page) - at:
             raise ValueError("texts are longer than their page")
         begin = int(ends[0])
         self._make_room(begin, size)
         self._data[begin : begin + size] = page[at : at + size]
-        np.cumsum(lengths, out=ends[1:])
-        ends[1:] += begin
 
     def _behind_shares(self, page: Any, at: int, ends: Any) -> None:
         prefix, suffix = np.empty(len(ends) - 1, np.int32), np.empty(len(ends) - 1, np.int32)
         at = _decode.delta(page, at, prefix)
         at = _decode.delta(page, at, suffix)
-        self._make_room(ends[0], _total(prefix) + _total(suffix))
+        self._make_room(ends[0], _decode.laid(prefix, ends) + _decode.laid(suffix, ends))
         _decode.shared_texts(prefix, suffix, page, at, ends, self._data)
 
     def array(self) -> Any:
@@ -349,9 +348,3 @@ def _spread(values: Any, valid: Any, out: Any) -> None:
         out[:] = 0
         out[valid] = values
 
-
-def _total(lengths: Any) -> int:
-    """Their sum. Raises ValueError where one is negative."""
-    if len(lengths) and int(lengths.min()) < 0:
-        raise ValueError("a text of negative length")
-    return int(lengths.sum(dtype=np.int64))

@@ -93,6 +93,7 @@ class Expected:
         self.threads = threads
         self._lines = Lines(len(lines), secret)
         self._at_hand = np.empty(0, np.int64), RECORD.empty_table()
+        self._claim = np.empty(len(lines), np.uint32)
         # Lines beside the first of their id, or without one: the table knows the first alone.
         strange, crowded, row = [np.empty(0, np.int64)], [np.empty(0, np.uint32)], 0
         for columns, plain in lines.chunks(_FAST, _kernel_columns, threads):
@@ -148,11 +149,13 @@ class Expected:
         count = len(rows)
         known, ids = np.empty(count, np.uint8), np.empty(count * ID_BYTES, np.uint8)
         ends, accounts = np.empty(count + 1, np.int32), np.empty(17 * (count + 1), np.uint8)
-        found = self._lines.spell(rows, known, ids, ends, accounts)
+        amounts = np.empty(count, np.int64)
+        found = self._lines.spell(rows, known, ids, ends, accounts, amounts)
         starts = np.arange(found + 1, dtype=np.int32) * ID_BYTES
         told = {
             "transfer_id": _strings(starts, ids),
             "account": _strings(ends[: found + 1], accounts),
+            "amount": pa.array(amounts[:found]),
         }
         some, rest = rows[known == 1], rows[known == 0]
         table = pa.concat_tables([self.records.take(some, told), self.records.take(rest)])
@@ -165,7 +168,8 @@ class Expected:
         row = 0
         rows, tables, late = [], [RECORD.empty_table()], []
         days, refusal_days = self.rules.days, self.rules.refusal_days
-        claim = np.full(len(self.records), NO_ROW, np.uint32)
+        claim = self._claim
+        claim.fill(NO_ROW)
         claim[self._crowded] = CROWDED
         for chunk, (columns, plain) in answers.chunks(RECORD.names, _with_columns, self.threads):
             clean = np.empty(len(plain), np.uint8)
@@ -260,7 +264,7 @@ def _texts(column: Any, rows: int) -> tuple[Any, Any]:
 def _picked(table: Any, rows: NDArray[np.int64]) -> Any:
     """These rows of a table in one piece; the table where they are all of it, in order."""
     in_place = len(rows) == len(table) and bool((rows == np.arange(len(rows))).all())
-    return (table if in_place else table.take(pa.array(rows))).combine_chunks()
+    return (table if in_place else pc.take(table, pa.array(rows), boundscheck=False)).combine_chunks()
 
 
 def _ordered(table: Any) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

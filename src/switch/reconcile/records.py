@@ -7,6 +7,7 @@ a set of files of any length never stands in memory whole; `take` reads single r
 from __future__ import annotations
 
 import datetime
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -105,7 +106,7 @@ def records_at(chunk: Chunk, rows: Any, told: Mapping[str, Any] = MappingProxyTy
         if field.name in told:
             columns.append(told[field.name])
         elif field.name in chunk:
-            column = chunk[field.name].take(at)
+            column = pc.take(chunk[field.name], at, boundscheck=False)
             columns.append(column if column.type == field.type else column.cast(field.type))
         else:
             columns.append(pa.nulls(len(at), field.type))
@@ -289,8 +290,12 @@ def _with_side(wanted: Iterable[str]) -> list[str]:
 def _everywhere(value: Any, rows: int) -> Any:
     """A column of one value; of a text its one word is held."""
     if not pa.types.is_string(value.type):
-        return pa.repeat(value, rows)
+        return _repeated(value, PART_ROWS)[:rows] if rows <= PART_ROWS else pa.repeat(value, rows)
     return pa.DictionaryArray.from_arrays(np.zeros(rows, np.int32), pa.repeat(value, 1))
+
+
+_repeated = functools.lru_cache(maxsize=8)(pa.repeat)
+"""Of the days of clearing files, which parts share; 1 MiB each."""
 
 
 def _chunk(
