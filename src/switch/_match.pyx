@@ -52,7 +52,6 @@ CROWDED = <uint32_t> CROWD
 cdef struct Key:
     uint64_t word
     uint32_t tail           # IN_USE, IS_TEXT, then 17 or 30 bits; 0 where there is no id
-    uint64_t hash
 
 # One line, half a cache line. A slot that points to it is the low half of the hash, then row + 1.
 cdef struct Line:
@@ -136,10 +135,8 @@ cdef inline void key_of(
             line += (<uint64_t> (text[16] - 48) * 10 + (text[17] - 48)) * 100000000
             out.word = prefix | line << 47
             out.tail = <uint32_t> (IN_USE | line >> 17)
-            out.hash = fold(out.word ^ secret, <uint64_t> 0x9E3779B97F4A7C15 ^ out.tail)
-            out.hash *= <uint64_t> 0xD6E8FEB86659FD93
             return
-    out.hash = out.word = hash_text(text, length, secret)
+    out.word = hash_text(text, length, secret)
     out.tail = <uint32_t> (
         IN_USE | IS_TEXT | (hash_text(text, length, ~secret) & (IS_TEXT - 1))
     )
@@ -245,12 +242,20 @@ cdef class Lines:
     cdef inline void _read(
         self, const int32_t[::1] offsets, const uint8_t[::1] data, Py_ssize_t i, Key *out
     ) noexcept nogil:
-        out.tail, out.hash = 0, 0
+        out.tail = 0
         if offsets[i + 1] > offsets[i]:
             key_of(&data[offsets[i]], offsets[i + 1] - offsets[i], self.secret, out)
 
-    cdef inline uint64_t _home(self, const Key *key) noexcept nogil:
-        return <uint64_t> ((<uint128> key.hash * self.slots_count) >> 64)
+    cdef inline uint64_t _hash(self, const Key *key) noexcept nogil:
+        """A keyed hash of an id; few of own form are ever asked for theirs."""
+        if key.tail & IS_TEXT:
+            return key.word
+        return <uint64_t> 0xD6E8FEB86659FD93 * fold(
+            key.word ^ self.secret, <uint64_t> 0x9E3779B97F4A7C15 ^ key.tail
+        )
+
+    cdef inline uint64_t _home(self, uint64_t hash) noexcept nogil:
+        return <uint64_t> ((<uint128> hash * self.slots_count) >> 64)
 
     cdef inline bint _has(
         self, uint32_t row, const Key *key, const uint8_t *text, uint32_t length
@@ -293,7 +298,7 @@ cdef class Lines:
         """The same, with a new leaf where there is room for one. Once there is none there never is
         again: so all lines of a leaf have their places there, or none has."""
         cdef uint32_t *place
-        if key.tail & IS_TEXT:
+        if key.tail == 0 or key.tail & IS_TEXT:
             return NULL
         place = self._place(key)
         if place == NULL and self.leaves_count < self.leaves_max:
@@ -310,9 +315,9 @@ cdef class Lines:
         self, const Key *key, const uint8_t *text, uint32_t length
     ) noexcept nogil:
         """The slot of an id, or the empty one where it would stand."""
-        cdef uint64_t at = self._home(key), slot = self.slots[at]
+        cdef uint64_t hash = self._hash(key), at = self._home(hash), slot = self.slots[at]
         while slot != 0 and not (
-            slot >> 32 == <uint32_t> key.hash and self._has(row_of(slot), key, text, length)
+            slot >> 32 == <uint32_t> hash and self._has(row_of(slot), key, text, length)
         ):
             at += 1
             if at == self.slots_count:
@@ -333,13 +338,12 @@ cdef class Lines:
         slot = self._slot(key, text, length)[0]
         return row_of(slot) if slot else NO_ROW
 
-    cdef inline void _ask(self, const Key *key) noexcept nogil:
-        """Have fetched what says where the line of an id is."""
-        cdef uint32_t *place = NULL if key.tail & IS_TEXT else self._place(key)
+    cdef inline void _ask(self, const Key *key, const uint32_t *place) noexcept nogil:
+        """Have fetched what says where the line of an id is, in its place or a slot."""
         if place != NULL:
             prefetch(place)
         elif self.slots != NULL:
-            prefetch(&self.slots[self._home(key)])
+            prefetch(&self.slots[self._home(self._hash(key))])
 
     cdef int _make_slots(self) except -1 with gil:
         cdef Pages pages = Pages(self.slots_count * sizeof(uint64_t))
@@ -369,6 +373,7 @@ cdef class Lines:
         cdef uint32_t row, length
         cdef const uint8_t *text
         cdef Key keys[BLOCK]
+        cdef uint32_t *places[BLOCK]
         cdef Key *key
         cdef Line *line
         assert offsets.shape[0] == account_offsets.shape[0] == n + 1
@@ -378,7 +383,8 @@ cdef class Lines:
         with nogil:
             for i in range(min(<Py_ssize_t> BLOCK, n)):
                 self._read(offsets, data, i, &keys[i])
-                self._ask(&keys[i])
+                places[i] = self._take_place(&keys[i])
+                self._ask(&keys[i], places[i])
             for i in range(n):
                 row = <uint32_t> (self.count + i)
                 key, line = &keys[i % BLOCK], &self.lines[row]
@@ -390,7 +396,7 @@ cdef class Lines:
                 first[i] = NO_ROW
                 if key.tail != 0:
                     text, length = &data[offsets[i]], offsets[i + 1] - offsets[i]
-                    first[i] = self._stand(key, text, length, row)
+                    first[i] = self._stand(key, places[i % BLOCK], text, length, row)
                     if first[i] == row:
                         line.tail = key.tail
                         line.word = self.heap_used if key.tail & IS_TEXT else key.word
@@ -398,14 +404,14 @@ cdef class Lines:
                             self._keep(text, length)
                 if i + BLOCK < n:
                     self._read(offsets, data, i + BLOCK, key)
-                    self._ask(key)
+                    places[i % BLOCK] = self._take_place(key)
+                    self._ask(key, places[i % BLOCK])
         self.count += n
 
     cdef inline uint32_t _stand(
-        self, const Key *key, const uint8_t *text, uint32_t length, uint32_t row
+        self, const Key *key, uint32_t *place, const uint8_t *text, uint32_t length, uint32_t row
     ) except? NO_ROW nogil:
         """The row of the line that stands for an id: from now on this one, where there is none."""
-        cdef uint32_t *place = self._take_place(key)
         cdef uint64_t *slot
         if place != NULL:
             if place[0] == 0:
@@ -415,7 +421,7 @@ cdef class Lines:
             self._make_slots()
         slot = self._slot(key, text, length)
         if slot[0] == 0:
-            slot[0] = key.hash << 32 | (row + 1)
+            slot[0] = self._hash(key) << 32 | (row + 1)
         return row_of(slot[0])
 
     def answer(
@@ -463,7 +469,9 @@ cdef class Lines:
                             rows[k], near = step, step + 1
                             break
                     else:
-                        self._ask(&keys[k])
+                        self._ask(
+                            &keys[k], NULL if keys[k].tail & IS_TEXT else self._place(&keys[k])
+                        )
                 for k in range(end - start):
                     if rows[k] == NO_ROW and keys[k].tail != 0:
                         self._ask_line(&keys[k], claims)
@@ -493,10 +501,12 @@ cdef class Lines:
         """Have fetched the line that an id leads to, most likely, and its claim."""
         cdef uint32_t *place = NULL if key.tail & IS_TEXT else self._place(key)
         cdef uint32_t row = NO_ROW
+        cdef uint64_t slot
         if place != NULL:
             row = place[0] - 1 if place[0] else NO_ROW
-        elif self.slots != NULL and self.slots[self._home(key)] != 0:
-            row = row_of(self.slots[self._home(key)])
+        elif self.slots != NULL:
+            slot = self.slots[self._home(self._hash(key))]
+            row = row_of(slot) if slot else NO_ROW
         if row != NO_ROW:
             prefetch(&self.lines[row])
             prefetch(&claim[row])
