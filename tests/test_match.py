@@ -55,6 +55,8 @@ def test_match__subset_sums_stop_at_their_bounds() -> None:
 IDS = st.one_of(
     st.builds(transfer, st.integers(0, 2**33), st.integers(0, 999_999)),
     st.sampled_from(["20261125-000001-000000000A", "20261125-000001-0000000001 ", "é", "A" * 35]),
+    st.sampled_from(["\0" * 16 + "0000000001", "00000000-000000-0000000001"]),
+    st.sampled_from(["20261125_000001-0000000001", "20261125-000001-0000000001"]),
     st.text(max_size=35),
 )
 

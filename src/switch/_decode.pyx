@@ -313,20 +313,30 @@ cdef inline bint copied(
     return True
 
 
-def laid(const int32_t[::1] lengths, int32_t[::1] ends):
-    """Texts of these lengths behind each other: ends i32[texts + 1], of which the first says where
-    they begin, receives where each ends. Returns their bytes."""
-    cdef Py_ssize_t i, n = lengths.shape[0]
-    cdef int64_t total = ends[0], signs = total
-    assert ends.shape[0] == n + 1
+def summed(const int32_t[::1] lengths):
+    """Their sum."""
+    cdef Py_ssize_t i
+    cdef int64_t total = 0
+    cdef int32_t signs = 0
     with nogil:
-        for i in range(n):
+        for i in range(lengths.shape[0]):
             total += lengths[i]
             signs |= lengths[i]
-            ends[i + 1] = <int32_t> total
-    if signs < 0 or total > 0x7FFFFFFF:
-        raise ValueError("a text has no such length")
-    return total - ends[0]
+    if signs < 0:
+        raise ValueError("a text of negative length")
+    return total
+
+
+def laid(const int32_t[::1] lengths, int32_t[::1] ends):
+    """Texts of these lengths, none negative, behind each other: ends i32[texts + 1], of which the
+    first says where they begin, receives where each ends; what they sum to fits."""
+    cdef Py_ssize_t i
+    cdef int32_t end = ends[0]
+    assert ends.shape[0] == lengths.shape[0] + 1
+    with nogil:
+        for i in range(lengths.shape[0]):
+            end += lengths[i]
+            ends[i + 1] = end
 
 
 def plain_texts(const uint8_t[::1] data, Py_ssize_t at, int32_t[::1] ends, uint8_t[::1] out):

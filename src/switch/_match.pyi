@@ -41,6 +41,7 @@ class Lines:
         clean: NDArray[np.uint8],
         ousted: NDArray[np.uint32],
     ) -> None: ...
+    def tell(self, claim: NDArray[np.uint32], state: NDArray[np.uint8]) -> None: ...
     def spell(
         self,
         rows: NDArray[np.int64],

@@ -36,12 +36,14 @@ cdef extern from *:
     """
     #define SW_DAY_US 86400000000LL
     #define SW_ZEROS 0x3030303030303030ULL
+    #define SW_HYPHENS 0x1D0000000000001DULL
     static const unsigned long long SW_POWERS[8] = {
         1, 10, 100, 1000, 10000, 100000, 1000000, 10000000
     };
     """
     const int64_t DAY_US "SW_DAY_US"
     const uint64_t ZEROS "SW_ZEROS"             # eight digits
+    const uint64_t HYPHENS "SW_HYPHENS"         # what the first and last are beside a hyphen
     const uint64_t *POWERS "SW_POWERS"
 
 CROWDED = <uint32_t> CROWD
@@ -52,6 +54,11 @@ CROWDED = <uint32_t> CROWD
 cdef struct Key:
     uint64_t word
     uint32_t tail           # IN_USE, IS_TEXT, then 17 or 30 bits; 0 where there is no id
+
+# "YYYYMMDD" and "-NNNNNN-" of an id of own form, as they stand there, and what their digits say.
+# Most ids begin like the one before.
+cdef struct Head:
+    uint64_t date, batch, digits
 
 # One line, half a cache line. A slot that points to it is the low half of the hash, then row + 1.
 cdef struct Line:
@@ -80,6 +87,11 @@ cdef inline uint64_t number_of(const Key *key) noexcept nogil:
 
 cdef inline uint32_t row_of(uint64_t slot) noexcept nogil:
     return <uint32_t> slot - 1
+
+
+cdef inline Head no_head() noexcept nogil:
+    """The head of an id of which all digits are zeros."""
+    return Head(ZEROS, ZEROS ^ HYPHENS, 0)
 
 
 cdef inline uint64_t fold(uint64_t a, uint64_t b) noexcept nogil:
@@ -117,23 +129,28 @@ cdef inline uint64_t eight(uint64_t word, bint *fine) noexcept nogil:
 
 
 cdef inline void key_of(
-    const uint8_t *text, Py_ssize_t length, uint64_t secret, Key *out
+    const uint8_t *text, Py_ssize_t length, uint64_t secret, Head *head, Key *out
 ) noexcept nogil:
-    """The key of an id that is not empty."""
-    cdef bint fine = length == ID_BYTES and text[8] == 45 and text[15] == 45
-    cdef uint64_t word, prefix, line
+    """The key of an id that is not empty. head: of an id before it."""
+    cdef bint fine = length == ID_BYTES
+    cdef uint64_t date, batch, word, line
     if fine:
-        memcpy(&word, text, 8)
-        prefix = eight(word, &fine) * 1000000
-        # "-NNNNNN-": hyphens become zeros, so that the number is ten times too large.
-        memcpy(&word, text + 8, 8)
-        prefix += eight(word ^ <uint64_t> 0x1D0000000000001D, &fine) // 10
+        memcpy(&date, text, 8)
+        memcpy(&batch, text + 8, 8)
+        if date != head.date or batch != head.batch:
+            fine = text[8] == 45 and text[15] == 45
+            # "-NNNNNN-": hyphens become zeros, so that the number is ten times too large.
+            word = eight(date, &fine) * 1000000
+            word += eight(batch ^ HYPHENS, &fine) // 10
+            if fine:
+                head.date, head.batch, head.digits = date, batch, word
+    if fine:
         memcpy(&word, text + 18, 8)
         line = eight(word, &fine)
         fine &= text[16] >= 48 and text[16] <= 57 and text[17] >= 48 and text[17] <= 57
         if fine:
             line += (<uint64_t> (text[16] - 48) * 10 + (text[17] - 48)) * 100000000
-            out.word = prefix | line << 47
+            out.word = head.digits | line << 47
             out.tail = <uint32_t> (IN_USE | line >> 17)
             return
     out.word = hash_text(text, length, secret)
@@ -240,11 +257,12 @@ cdef class Lines:
         )
 
     cdef inline void _read(
-        self, const int32_t[::1] offsets, const uint8_t[::1] data, Py_ssize_t i, Key *out
+        self, const int32_t[::1] offsets, const uint8_t[::1] data, Py_ssize_t i, Head *head,
+        Key *out,
     ) noexcept nogil:
         out.tail = 0
         if offsets[i + 1] > offsets[i]:
-            key_of(&data[offsets[i]], offsets[i + 1] - offsets[i], self.secret, out)
+            key_of(&data[offsets[i]], offsets[i + 1] - offsets[i], self.secret, head, out)
 
     cdef inline uint64_t _hash(self, const Key *key) noexcept nogil:
         """A keyed hash of an id; few of own form are ever asked for theirs."""
@@ -373,6 +391,7 @@ cdef class Lines:
         cdef uint32_t row, length
         cdef const uint8_t *text
         cdef Key keys[BLOCK]
+        cdef Head head = no_head()
         cdef uint32_t *places[BLOCK]
         cdef Key *key
         cdef Line *line
@@ -382,7 +401,7 @@ cdef class Lines:
             raise ValueError("more lines than were announced")
         with nogil:
             for i in range(min(<Py_ssize_t> BLOCK, n)):
-                self._read(offsets, data, i, &keys[i])
+                self._read(offsets, data, i, &head, &keys[i])
                 places[i] = self._take_place(&keys[i])
                 self._ask(&keys[i], places[i])
             for i in range(n):
@@ -403,7 +422,7 @@ cdef class Lines:
                         if key.tail & IS_TEXT:
                             self._keep(text, length)
                 if i + BLOCK < n:
-                    self._read(offsets, data, i + BLOCK, key)
+                    self._read(offsets, data, i + BLOCK, &head, key)
                     places[i % BLOCK] = self._take_place(key)
                     self._ask(key, places[i % BLOCK])
         self.count += n
@@ -447,6 +466,7 @@ cdef class Lines:
         cdef uint32_t near = 0, step, length
         cdef const uint8_t *text
         cdef Key keys[BLOCK]
+        cdef Head head = no_head()
         cdef uint32_t rows[BLOCK]
         cdef const uint32_t *claims = &claim[0] if claim.shape[0] else NULL
         assert offsets.shape[0] == account_offsets.shape[0] == n + 1
@@ -459,7 +479,7 @@ cdef class Lines:
                 start, end = end, min(end + BLOCK, n)
                 for i in range(start, end):
                     k = i - start
-                    self._read(offsets, data, i, &keys[k])
+                    self._read(offsets, data, i, &head, &keys[k])
                     rows[k] = NO_ROW
                     if keys[k].tail == 0:
                         continue
@@ -521,6 +541,15 @@ cdef class Lines:
             plain != 0 and line.amount == amount and -days <= apart <= days
             and (account == NULL or account_word(account, length, self.secret) == line.account)
         )
+
+    def tell(self, const uint32_t[::1] claim, uint8_t[::1] state):
+        """What claims say of lines. state u8 receives 0 where an answer claims the line alone, 1
+        where none has its id, 2 where it is CROWDED."""
+        cdef Py_ssize_t i, n = claim.shape[0]
+        assert state.shape[0] == n
+        with nogil:
+            for i in range(n):
+                state[i] = (claim[i] >= CROWD) + (claim[i] == CROWD)
 
     def spell(
         self, const int64_t[::1] rows, uint8_t[::1] known, uint8_t[::1] ids,

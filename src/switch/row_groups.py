@@ -238,7 +238,8 @@ class _Texts(_Column):
     def __init__(self, rows: int, plain_size: int, few: bool) -> None:
         super().__init__(rows)
         self._few = few
-        self._ends = np.zeros(rows + 1, np.int32)
+        self._ends = np.empty(rows + 1, np.int32)
+        self._ends[0] = 0
         self._room = plain_size
         self._data = np.empty(0, np.uint8)
         self._word_ends = np.zeros(1, np.int32)
@@ -263,6 +264,10 @@ class _Texts(_Column):
             self.filled += count
             return
         ends = self._ends[self.filled : self.filled + count + 1]
+        self.filled += count
+        if there == 0:
+            ends[1:] = ends[0]
+            return
         values = ends
         if valid is not None:
             values = np.empty(there + 1, np.int32)
@@ -277,14 +282,13 @@ class _Texts(_Column):
         elif coded:
             codes = _codes(page, at, there, len(self._word_ends) - 1)
             sizes = np.diff(self._word_ends)
-            self._make_room(ends[0], int(sizes[codes].sum()) if there else 0)
+            self._make_room(ends[0], int(sizes[codes].sum(dtype=np.int64)))
             _decode.picked_texts(codes, self._word_ends, self._words, values, self._data)
         else:
             raise ValueError("not decoded here")
         if valid is not None:
             # A null is an empty text behind the one before.
             ends[1:] = values[np.cumsum(valid)]
-        self.filled += count
 
     def _make_room(self, used: int, more: int) -> None:
         wanted = int(used) + more + _SLACK
@@ -299,18 +303,19 @@ class _Texts(_Column):
     def _behind_lengths(self, page: Any, at: int, ends: Any) -> None:
         lengths = np.empty(len(ends) - 1, np.int32)
         at = _decode.delta(page, at, lengths)
-        size = _decode.laid(lengths, ends)
+        size = _decode.summed(lengths)
         if size > len(page) - at:
             raise ValueError("texts are longer than their page")
         begin = int(ends[0])
         self._make_room(begin, size)
+        _decode.laid(lengths, ends)
         self._data[begin : begin + size] = page[at : at + size]
 
     def _behind_shares(self, page: Any, at: int, ends: Any) -> None:
         prefix, suffix = np.empty(len(ends) - 1, np.int32), np.empty(len(ends) - 1, np.int32)
         at = _decode.delta(page, at, prefix)
         at = _decode.delta(page, at, suffix)
-        self._make_room(ends[0], _decode.laid(prefix, ends) + _decode.laid(suffix, ends))
+        self._make_room(ends[0], _decode.summed(prefix) + _decode.summed(suffix))
         _decode.shared_texts(prefix, suffix, page, at, ends, self._data)
 
     def array(self) -> Any:

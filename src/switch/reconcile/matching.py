@@ -124,10 +124,10 @@ class Expected:
         else:
             right_rows = np.arange(len(answers))
             table = answers.take(right_rows)
-        left_verdict = (state == 0).astype(np.uint8)
+        left_verdict = (state == 0).view(np.uint8)
         if not required and self.rules.passes[0].by == "transfer_id":
             self._leave_out(table, state)
-        left_rows = np.flatnonzero(state)
+        left_rows = np.flatnonzero(state != 0)
         left, right = Side(self._take(left_rows), left_rows), Side(table, right_rows)
         passes.run(left, right, self.rules)
         passes.judge(left, right, self.rules, as_of, required=required)
@@ -184,7 +184,7 @@ class Expected:
             rows.append(at + row)
             tables.append(records_at(chunk, at))
             row += len(clean)
-        state[:] = (claim >= CROWDED).view(np.uint8) + (claim == CROWDED)
+        self._lines.tell(claim, state)
         again = np.sort(np.concatenate([np.empty(0, np.int64), *late]))
         whole = np.concatenate([again, *rows])
         order = np.argsort(whole)
@@ -198,7 +198,7 @@ class Expected:
         row = 0
         values = {name: found[name].drop_null().combine_chunks() for name in _SHARED}
         if not any(len(known) for known in values.values()):
-            state[state == 1] = 0
+            state &= 2
             return
         for chunk in self.records.chunks((*_SHARED, "amount"), dict, self.threads):
             count = len(chunk.pop("amount"))
