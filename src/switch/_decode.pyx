@@ -85,7 +85,7 @@ cdef inline int field_of(Bytes *b, int *number_) noexcept nogil:
 cdef void skip(Bytes *b, int kind, int depth) noexcept nogil:
     """Pass over a value of this kind."""
     cdef int inner, ignored = 0
-    cdef uint64_t i, count
+    cdef uint64_t count
     if depth == DEPTH_MAX:
         b.broken = True
     elif kind == I8:
@@ -109,7 +109,7 @@ cdef void skip(Bytes *b, int kind, int depth) noexcept nogil:
         b.at += 1
         if count == 15:
             count = varint(b)
-        for i in range(count):
+        for _ in range(count):
             if b.broken or b.at >= b.end:
                 b.broken = True
                 return

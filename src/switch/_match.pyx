@@ -1,18 +1,23 @@
 """Matching: expected lines by transfer id, the answers that settle them, and bounded subset sums.
 
-Phase reconcile. A transfer id of the engine's own form (YYYYMMDD-NNNNNN-LLLLLLLLLL) is 81 bits and
-stands in its line whole. Line numbers of a batch are dense, so such an id is a place in a leaf of
-4,096 numbers, and its line is found there; where leaves would be mostly empty, and for any other
-text, which is compared byte by byte, a keyed hash finds the line. A pair is certified here only where nothing is left to decide: one line, one answer, everything equal. All
-else is handed back, to be judged with every column in sight (`switch.reconcile`).
+Phase reconcile. A transfer id of the engine's own form (`_transfer.pxd`) stands in its line whole.
+Line numbers of a batch are dense, so such an id is a place in a leaf of 4,096 numbers, and its line
+is found there. Where leaves would be mostly empty, and for any other text, which is compared byte
+by byte, a keyed hash finds the line. A pair is certified here only where nothing is left to decide:
+one line, one answer, everything equal. All else is handed back, to be judged with every column in
+sight (`switch.reconcile`).
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcmp, memcpy, memset
 
-from switch._account cimport PACKED_DIGITS_MAX, REFERENCE, account_text, eight_digits
+from switch._account cimport PACKED_DIGITS_MAX, REFERENCE, account_text
 from switch._pages cimport Pages
+from switch._transfer cimport (
+    ID_BYTES, IS_TEXT, Head, Key, account_word, batch_of, fold, key_of, no_head, number_of,
+    write_id,
+)
 from switch._types cimport NO_ROW, prefetch, uint128
 
 cdef enum:
@@ -26,39 +31,17 @@ cdef enum:
     LEAVES_NUMERATOR = 2    # places that leaves may have a line
     CROWD = 0xFFFFFFFE
     ROWS_MAX = 0xFFFFFFF0
-    ID_BYTES = 26
-    IN_USE = 0x80000000
-    IS_TEXT = 0x40000000
     ITEMS_MAX = 64
     ITEM_BITS = 56          # 64 items below 2**56 sum to less than 2**62
 
 cdef extern from *:
     """
     #define SW_DAY_US 86400000000LL
-    #define SW_ZEROS 0x3030303030303030ULL
-    #define SW_HYPHENS 0x1D0000000000001DULL
-    static const unsigned long long SW_POWERS[8] = {
-        1, 10, 100, 1000, 10000, 100000, 1000000, 10000000
-    };
     """
     const int64_t DAY_US "SW_DAY_US"
-    const uint64_t ZEROS "SW_ZEROS"             # eight digits
-    const uint64_t HYPHENS "SW_HYPHENS"         # what the first and last are beside a hyphen
-    const uint64_t *POWERS "SW_POWERS"
 
 CROWDED = <uint32_t> CROWD
 """Claim of a line about which more is to be said than "matched"."""
-
-# An id in 96 bits. Own form: the 14 digits of date and batch in bits 0..46 of word and the low 17
-# bits of the line number above them, the other 17 in tail. Text: 94 bits of hash.
-cdef struct Key:
-    uint64_t word
-    uint32_t tail           # IN_USE, IS_TEXT, then 17 or 30 bits; 0 where there is no id
-
-# "YYYYMMDD" and "-NNNNNN-" of an id of own form, as they stand there, and what their digits say.
-# Most ids begin like the one before.
-cdef struct Head:
-    uint64_t date, batch, digits
 
 # One line, half a cache line. A slot that points to it is the low half of the hash, then row + 1.
 cdef struct Line:
@@ -76,127 +59,8 @@ cdef struct Leaf:
     uint32_t *at            # NULL: an empty slot of the directory
 
 
-cdef inline uint64_t batch_of(const Key *key) noexcept nogil:
-    return key.word & (<uint64_t> 1 << 47) - 1
-
-
-cdef inline uint64_t number_of(const Key *key) noexcept nogil:
-    """The line number of an id of own form."""
-    return key.word >> 47 | <uint64_t> (key.tail & (IS_TEXT - 1)) << 17
-
-
 cdef inline uint32_t row_of(uint64_t slot) noexcept nogil:
     return <uint32_t> slot - 1
-
-
-cdef inline Head no_head() noexcept nogil:
-    """The head of an id of which all digits are zeros."""
-    return Head(ZEROS, ZEROS ^ HYPHENS, 0)
-
-
-cdef inline uint64_t fold(uint64_t a, uint64_t b) noexcept nogil:
-    cdef uint128 product = <uint128> a * b
-    return <uint64_t> product ^ <uint64_t> (product >> 64)
-
-
-cdef inline uint64_t hash_text(
-    const uint8_t *text, Py_ssize_t length, uint64_t seed
-) noexcept nogil:
-    """A keyed hash of bytes: eight a step, the last padded with zeros, then the length."""
-    cdef uint64_t word, key = seed
-    cdef Py_ssize_t at = 0
-    while at + 8 <= length:
-        memcpy(&word, text + at, 8)
-        key = fold(key ^ word, <uint64_t> 0xD6E8FEB86659FD93)
-        at += 8
-    word = 0
-    memcpy(&word, text + at, length - at)
-    key = fold(key ^ word, <uint64_t> 0x9E3779B97F4A7C15)
-    return fold(key ^ <uint64_t> length, <uint64_t> 0xD6E8FEB86659FD93 ^ seed)
-
-
-cdef inline uint64_t eight(uint64_t word, bint *fine) noexcept nogil:
-    """The number that eight ASCII digits say, the first in the lowest byte; fine is cleared where
-    one is no digit. Pairs, then fours, are joined by one multiplication each."""
-    cdef uint64_t high = <uint64_t> 0xF0F0F0F0F0F0F0F0
-    fine[0] &= (word & high) == ZEROS and ((word + <uint64_t> 0x0606060606060606) & high) == ZEROS
-    word -= ZEROS
-    word = word * 10 + (word >> 8)
-    return (
-        (word & <uint64_t> 0x000000FF000000FF) * <uint64_t> 0x000F424000000064
-        + ((word >> 16) & <uint64_t> 0x000000FF000000FF) * <uint64_t> 0x0000271000000001
-    ) >> 32
-
-
-cdef inline void key_of(
-    const uint8_t *text, Py_ssize_t length, uint64_t secret, Head *head, Key *out
-) noexcept nogil:
-    """The key of an id that is not empty. head: of an id before it."""
-    cdef bint fine = length == ID_BYTES
-    cdef uint64_t date, batch, word, line
-    if fine:
-        memcpy(&date, text, 8)
-        memcpy(&batch, text + 8, 8)
-        if date != head.date or batch != head.batch:
-            fine = text[8] == 45 and text[15] == 45
-            # "-NNNNNN-": hyphens become zeros, so that the number is ten times too large.
-            word = eight(date, &fine) * 1000000
-            word += eight(batch ^ HYPHENS, &fine) // 10
-            if fine:
-                head.date, head.batch, head.digits = date, batch, word
-    if fine:
-        memcpy(&word, text + 18, 8)
-        line = eight(word, &fine)
-        fine &= text[16] >= 48 and text[16] <= 57 and text[17] >= 48 and text[17] <= 57
-        if fine:
-            line += (<uint64_t> (text[16] - 48) * 10 + (text[17] - 48)) * 100000000
-            out.word = head.digits | line << 47
-            out.tail = <uint32_t> (IN_USE | line >> 17)
-            return
-    out.word = hash_text(text, length, secret)
-    out.tail = <uint32_t> (
-        IN_USE | IS_TEXT | (hash_text(text, length, ~secret) & (IS_TEXT - 1))
-    )
-
-
-cdef inline void write_id(const Line *line, uint8_t *out) noexcept nogil:
-    """The 26 bytes of an id of own form."""
-    cdef uint64_t prefix = line.word & ((<uint64_t> 1 << 47) - 1)
-    cdef uint64_t number = line.word >> 47 | <uint64_t> (line.tail & (IS_TEXT - 1)) << 17
-    cdef uint64_t batch = eight_digits(prefix % 1000000)
-    cdef uint64_t date = eight_digits(prefix // 1000000)
-    cdef uint64_t last = eight_digits(number % 100000000)
-    memcpy(out + 7, &batch, 8)
-    memcpy(out, &date, 8)
-    memcpy(out + 18, &last, 8)
-    out[8] = out[15] = 45
-    out[16] = <uint8_t> (48 + number // 1000000000)
-    out[17] = <uint8_t> (48 + number // 100000000 % 10)
-
-
-cdef inline uint64_t account_word(
-    const uint8_t *text, Py_ssize_t length, uint64_t secret
-) noexcept nogil:
-    """Up to 17 digits exactly, as account words are; another text as 63 bits of keyed hash, marked
-    REFERENCE."""
-    cdef bint fine = length <= PACKED_DIGITS_MAX
-    cdef uint64_t word = ZEROS, value = 0
-    cdef Py_ssize_t at = 0, rest = length % 8
-    while fine and at + 8 <= length:
-        memcpy(&word, text + at, 8)
-        value = value * 100000000 + eight(word, &fine)
-        at += 8
-    if fine and rest:
-        # The last few behind zeros: with what stands before them, or copied where that is little.
-        if at:
-            memcpy(&word, text + length - 8, 8)
-            word = (word >> (8 * (8 - rest)) << (8 * (8 - rest))) | ZEROS >> (8 * rest)
-        else:
-            memcpy(<uint8_t *> &word + 8 - rest, text, rest)
-        value = value * POWERS[rest] + eight(word, &fine)
-    if fine:
-        return value | <uint64_t> length << 57
-    return REFERENCE | hash_text(text, length, secret)
 
 
 cdef inline int32_t day_of(int64_t at) noexcept nogil:
@@ -295,9 +159,7 @@ cdef class Lines:
         cdef uint64_t batch = batch_of(key), number = number_of(key)
         cdef Leaf *leaf = self.leaf
         cdef uint64_t hash
-        if (
-            leaf.at == NULL or leaf.batch != batch or leaf.number != number >> LEAF_BITS
-        ):
+        if leaf.at == NULL or leaf.batch != batch or leaf.number != number >> LEAF_BITS:
             hash = fold(batch ^ self.secret, number >> LEAF_BITS ^ <uint64_t> 0x9E3779B97F4A7C15)
             hash *= <uint64_t> 0xD6E8FEB86659FD93
             leaf = &self.leaves[<uint64_t> ((<uint128> hash * self.directory_count) >> 64)]
@@ -555,12 +417,13 @@ cdef class Lines:
         self, const int64_t[::1] rows, uint8_t[::1] known, uint8_t[::1] ids,
         int32_t[::1] account_offsets, uint8_t[::1] accounts, int64_t[::1] amounts,
     ):
-        """Write transfer ids, accounts and amounts of lines again. known u8[n] receives 1 where both are
-        known to the letter, for the id is of own form and the account of at most 17 digits. Of
-        these, one behind the other: ids 26 bytes each; account_offsets i32[n + 1] and accounts,
-        which has room for 17 bytes each and 17 more; amounts. Returns how many they are."""
+        """Write transfer ids, accounts and amounts of lines again. known u8[n] receives 1 where
+        the first two are known to the letter, for the id is of own form and the account of at most
+        17 digits. Of these, one behind the other: ids 26 bytes each; account_offsets i32[n + 1] and
+        accounts, which has room for 17 bytes each and 17 more; amounts. Returns their count."""
         cdef Py_ssize_t i, n = rows.shape[0], found = 0, used = 0
         cdef Line *line
+        cdef Key key
         assert known.shape[0] == amounts.shape[0] == n and account_offsets.shape[0] == n + 1
         assert ids.shape[0] == n * ID_BYTES
         assert accounts.shape[0] == (n + 1) * PACKED_DIGITS_MAX
@@ -573,7 +436,8 @@ cdef class Lines:
                     and line.account != 0 and not line.account & REFERENCE
                 )
                 if known[i]:
-                    write_id(line, &ids[found * ID_BYTES])
+                    key.word, key.tail = line.word, line.tail
+                    write_id(&key, &ids[found * ID_BYTES])
                     used += account_text(line.account, NULL, &accounts[used])
                     amounts[found] = line.amount
                     found += 1

@@ -107,7 +107,8 @@ class RowGroups:
             if kind == _DICTIONARY_PAGE:
                 column.learn(page, count)
                 continue
-            if kind != _DATA_PAGE or count > rows - column.filled or nullable and levels != _RLE:
+            odd = kind != _DATA_PAGE or (nullable and levels != _RLE)
+            if odd or count > rows - column.filled:
                 raise ValueError("not decoded here")
             begin, valid = _levels(page, count) if nullable else (0, None)
             column.take(page, begin, encoding, count, valid)
@@ -352,4 +353,3 @@ def _spread(values: Any, valid: Any, out: Any) -> None:
     else:
         out[:] = 0
         out[valid] = values
-

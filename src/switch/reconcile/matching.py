@@ -264,7 +264,8 @@ def _texts(column: Any, rows: int) -> tuple[Any, Any]:
 def _picked(table: Any, rows: NDArray[np.int64]) -> Any:
     """These rows of a table in one piece; the table where they are all of it, in order."""
     in_place = len(rows) == len(table) and bool((rows == np.arange(len(rows))).all())
-    return (table if in_place else pc.take(table, pa.array(rows), boundscheck=False)).combine_chunks()
+    picked = table if in_place else pc.take(table, pa.array(rows), boundscheck=False)
+    return picked.combine_chunks()
 
 
 def _ordered(table: Any) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
