@@ -125,6 +125,22 @@ def test_match__answers_are_found_in_order_and_out_of_it(moved: float) -> None:
     require_as_a_dict(left, right)
 
 
+@pytest.mark.parametrize("rows", [60, 6000])
+def test_match__line_numbers_of_other_batches_are_other_places(rows: int) -> None:
+    """Batches whose numbers are the same, one after the other and in turns, and numbers so far
+    apart that leaves of them would be empty: those go on in slots, in a set of any size."""
+    rng = random.Random(3)
+    left = [transfer(n, batch) for batch in (1, 2) for n in range(rows // 4)]
+    left += [transfer(n, batch) for n in range(rows // 8) for batch in (3, 4)]
+    left += [transfer(5000 * n, 5) for n in range(rows // 4)]
+    left += [transfer(5000 * n + 2**31, 1) for n in range(10)]
+    right = [text for text in left if rng.random() > 0.1]
+    right += [transfer(n, 6) for n in range(20)] + [transfer(n, 5) for n in range(1, 20)]
+    require_as_a_dict(left, right)
+    rng.shuffle(right)
+    require_as_a_dict(left, right)
+
+
 ACCOUNTS = st.one_of(st.from_regex(r"[0-9]{1,20}", fullmatch=True), st.text(max_size=20))
 
 

@@ -60,7 +60,7 @@ class RowGroups:
             for name in columns:
                 try:
                     found[name] = self._column(handle, about, name)
-                except (ValueError, OverflowError, OSError):
+                except (ValueError, OverflowError, OSError, MemoryError):
                     others.append(name)
         finally:
             os.close(handle)
