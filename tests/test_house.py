@@ -22,8 +22,8 @@ CODE = sorted(path for path in SOURCE.rglob("*") if path.suffix in {".py", ".pyi
 LINES_MAX = 600
 
 STEPS = (
-    {"_types", "_reason", "_account", "_pages", "_encode"},
-    {"_names", "_table", "_text"},
+    {"_types", "_reason", "_account", "_pages", "_encode", "_decode"},
+    {"_names", "_table", "_text", "_transfer"},
     {"_screen", "_ledger", "_wire", "_gridlock", "_choice", "_flow", "_match"},
     {"_core"},
 )

@@ -55,6 +55,8 @@ def test_match__subset_sums_stop_at_their_bounds() -> None:
 IDS = st.one_of(
     st.builds(transfer, st.integers(0, 2**33), st.integers(0, 999_999)),
     st.sampled_from(["20261125-000001-000000000A", "20261125-000001-0000000001 ", "é", "A" * 35]),
+    st.sampled_from(["\0" * 16 + "0000000001", "00000000-000000-0000000001"]),
+    st.sampled_from(["20261125_000001-0000000001", "20261125-000001-0000000001"]),
     st.text(max_size=35),
 )
 
@@ -123,6 +125,22 @@ def test_match__answers_are_found_in_order_and_out_of_it(moved: float) -> None:
     require_as_a_dict(left, right)
 
 
+@pytest.mark.parametrize("rows", [60, 6000])
+def test_match__line_numbers_of_other_batches_are_other_places(rows: int) -> None:
+    """Batches whose numbers are the same, one after the other and in turns, and numbers so far
+    apart that leaves of them would be empty: those go on in slots, in a set of any size."""
+    rng = random.Random(3)
+    left = [transfer(n, batch) for batch in (1, 2) for n in range(rows // 4)]
+    left += [transfer(n, batch) for n in range(rows // 8) for batch in (3, 4)]
+    left += [transfer(5000 * n, 5) for n in range(rows // 4)]
+    left += [transfer(5000 * n + 2**31, 1) for n in range(10)]
+    right = [text for text in left if rng.random() > 0.1]
+    right += [transfer(n, 6) for n in range(20)] + [transfer(n, 5) for n in range(1, 20)]
+    require_as_a_dict(left, right)
+    rng.shuffle(right)
+    require_as_a_dict(left, right)
+
+
 ACCOUNTS = st.one_of(st.from_regex(r"[0-9]{1,20}", fullmatch=True), st.text(max_size=20))
 
 
@@ -132,11 +150,13 @@ def test_match__lines_spell_what_they_know_to_the_letter(pairs: list[tuple[str, 
     count = len(pairs)
     ids, accounts = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     lines = Lines(count, 7)
-    lines.expect(*columns(ids, accounts), np.empty(count, np.uint32))
+    *texts, _, at = columns(ids, accounts)
+    lines.expect(*texts, np.arange(1, count + 1), at, np.empty(count, np.uint32))
     rows = np.arange(count)[::-1].copy()
     known, said = np.empty(count, np.uint8), np.empty(26 * count, np.uint8)
     ends, words = np.empty(count + 1, np.int32), np.empty(17 * (count + 1), np.uint8)
-    found = lines.spell(rows, known, said, ends, words)
+    amounts = np.empty(count, np.int64)
+    found = lines.spell(rows, known, said, ends, words, amounts)
     plain = [
         (re.fullmatch(r"[0-9]{8}-[0-9]{6}-[0-9]{10}", ids[row], re.ASCII) is not None)
         and ids.index(ids[row]) == row
@@ -145,6 +165,7 @@ def test_match__lines_spell_what_they_know_to_the_letter(pairs: list[tuple[str, 
     ]
     assert known.tolist() == plain
     assert found == sum(plain)
+    assert amounts[:found].tolist() == (rows[known == 1] + 1).tolist()
     for place, row in enumerate(rows[known == 1]):
         assert said[26 * place : 26 * place + 26].tobytes().decode() == ids[row]
         assert words[ends[place] : ends[place + 1]].tobytes().decode() == accounts[row]

@@ -41,6 +41,7 @@ class Lines:
         clean: NDArray[np.uint8],
         ousted: NDArray[np.uint32],
     ) -> None: ...
+    def tell(self, claim: NDArray[np.uint32], state: NDArray[np.uint8]) -> None: ...
     def spell(
         self,
         rows: NDArray[np.int64],
@@ -48,6 +49,7 @@ class Lines:
         ids: NDArray[np.uint8],
         account_offsets: NDArray[np.int32],
         accounts: NDArray[np.uint8],
+        amounts: NDArray[np.int64],
     ) -> int: ...
 
 def subset_sums(

@@ -1,17 +1,23 @@
 """Matching: expected lines by transfer id, the answers that settle them, and bounded subset sums.
 
-Phase reconcile. A transfer id of the engine's own form (YYYYMMDD-NNNNNN-LLLLLLLLLL) is 81 bits and
-stands in its line whole; any other text is found by a keyed hash and compared byte by byte. A pair
-is certified here only where nothing is left to decide: one line, one answer, everything equal. All
-else is handed back, to be judged with every column in sight (`switch.reconcile`).
+Phase reconcile. A transfer id of the engine's own form (`_transfer.pxd`) stands in its line whole.
+Line numbers of a batch are dense, so such an id is a place in a leaf of 4,096 numbers, and its line
+is found there. Where leaves would be mostly empty, and for any other text, which is compared byte
+by byte, a keyed hash finds the line. A pair is certified here only where nothing is left to decide:
+one line, one answer, everything equal. All else is handed back, to be judged with every column in
+sight (`switch.reconcile`).
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcmp, memcpy, memset
 
-from switch._account cimport PACKED_DIGITS_MAX, REFERENCE, account_text, eight_digits
+from switch._account cimport PACKED_DIGITS_MAX, REFERENCE, account_text
 from switch._pages cimport Pages
+from switch._transfer cimport (
+    ID_BYTES, IS_TEXT, Head, Key, account_word, batch_of, fold, key_of, no_head, number_of,
+    write_id,
+)
 from switch._types cimport NO_ROW, prefetch, uint128
 
 cdef enum:
@@ -20,35 +26,22 @@ cdef enum:
     SLOTS_NUMERATOR = 5     # slots a line: 5/3, as in the people table
     SLOTS_DENOMINATOR = 3
     SLOTS_MIN = 64
+    LEAF_BITS = 12
+    LEAF = 1 << LEAF_BITS   # line numbers of a leaf
+    LEAVES_NUMERATOR = 2    # places that leaves may have a line
     CROWD = 0xFFFFFFFE
     ROWS_MAX = 0xFFFFFFF0
-    ID_BYTES = 26
-    IN_USE = 0x80000000
-    IS_TEXT = 0x40000000
     ITEMS_MAX = 64
     ITEM_BITS = 56          # 64 items below 2**56 sum to less than 2**62
 
 cdef extern from *:
     """
     #define SW_DAY_US 86400000000LL
-    #define SW_ZEROS 0x3030303030303030ULL
-    static const unsigned long long SW_POWERS[8] = {
-        1, 10, 100, 1000, 10000, 100000, 1000000, 10000000
-    };
     """
     const int64_t DAY_US "SW_DAY_US"
-    const uint64_t ZEROS "SW_ZEROS"             # eight digits
-    const uint64_t *POWERS "SW_POWERS"
 
 CROWDED = <uint32_t> CROWD
 """Claim of a line about which more is to be said than "matched"."""
-
-# An id in 96 bits. Own form: the 14 digits of date and batch in bits 0..46 of word and the low 17
-# bits of the line number above them, the other 17 in tail. Text: 94 bits of hash.
-cdef struct Key:
-    uint64_t word
-    uint32_t tail           # IN_USE, IS_TEXT, then 17 or 30 bits; 0 where there is no id
-    uint64_t hash
 
 # One line, half a cache line. A slot that points to it is the low half of the hash, then row + 1.
 cdef struct Line:
@@ -59,110 +52,15 @@ cdef struct Line:
     int32_t day
 
 
+# 4,096 line numbers of a batch in a row, whose places are at[..]: row + 1, or 0.
+cdef struct Leaf:
+    uint64_t batch          # the 14 digits of date and batch
+    uint32_t number         # line number >> LEAF_BITS
+    uint32_t *at            # NULL: an empty slot of the directory
+
+
 cdef inline uint32_t row_of(uint64_t slot) noexcept nogil:
     return <uint32_t> slot - 1
-
-
-cdef inline uint64_t fold(uint64_t a, uint64_t b) noexcept nogil:
-    cdef uint128 product = <uint128> a * b
-    return <uint64_t> product ^ <uint64_t> (product >> 64)
-
-
-cdef inline uint64_t hash_text(
-    const uint8_t *text, Py_ssize_t length, uint64_t seed
-) noexcept nogil:
-    """A keyed hash of bytes: eight a step, the last padded with zeros, then the length."""
-    cdef uint64_t word, key = seed
-    cdef Py_ssize_t at = 0
-    while at + 8 <= length:
-        memcpy(&word, text + at, 8)
-        key = fold(key ^ word, <uint64_t> 0xD6E8FEB86659FD93)
-        at += 8
-    word = 0
-    memcpy(&word, text + at, length - at)
-    key = fold(key ^ word, <uint64_t> 0x9E3779B97F4A7C15)
-    return fold(key ^ <uint64_t> length, <uint64_t> 0xD6E8FEB86659FD93 ^ seed)
-
-
-cdef inline uint64_t eight(uint64_t word, bint *fine) noexcept nogil:
-    """The number that eight ASCII digits say, the first in the lowest byte; fine is cleared where
-    one is no digit. Pairs, then fours, are joined by one multiplication each."""
-    cdef uint64_t high = <uint64_t> 0xF0F0F0F0F0F0F0F0
-    fine[0] &= (word & high) == ZEROS and ((word + <uint64_t> 0x0606060606060606) & high) == ZEROS
-    word -= ZEROS
-    word = word * 10 + (word >> 8)
-    return (
-        (word & <uint64_t> 0x000000FF000000FF) * <uint64_t> 0x000F424000000064
-        + ((word >> 16) & <uint64_t> 0x000000FF000000FF) * <uint64_t> 0x0000271000000001
-    ) >> 32
-
-
-cdef inline void key_of(
-    const uint8_t *text, Py_ssize_t length, uint64_t secret, Key *out
-) noexcept nogil:
-    """The key of an id that is not empty."""
-    cdef bint fine = length == ID_BYTES and text[8] == 45 and text[15] == 45
-    cdef uint64_t word, prefix, line
-    if fine:
-        memcpy(&word, text, 8)
-        prefix = eight(word, &fine) * 1000000
-        # "-NNNNNN-": hyphens become zeros, so that the number is ten times too large.
-        memcpy(&word, text + 8, 8)
-        prefix += eight(word ^ <uint64_t> 0x1D0000000000001D, &fine) // 10
-        memcpy(&word, text + 18, 8)
-        line = eight(word, &fine)
-        fine &= text[16] >= 48 and text[16] <= 57 and text[17] >= 48 and text[17] <= 57
-        if fine:
-            line += (<uint64_t> (text[16] - 48) * 10 + (text[17] - 48)) * 100000000
-            out.word = prefix | line << 47
-            out.tail = <uint32_t> (IN_USE | line >> 17)
-            out.hash = fold(out.word ^ secret, <uint64_t> 0x9E3779B97F4A7C15 ^ out.tail)
-            out.hash *= <uint64_t> 0xD6E8FEB86659FD93
-            return
-    out.hash = out.word = hash_text(text, length, secret)
-    out.tail = <uint32_t> (
-        IN_USE | IS_TEXT | (hash_text(text, length, ~secret) & (IS_TEXT - 1))
-    )
-
-
-cdef inline void write_id(const Line *line, uint8_t *out) noexcept nogil:
-    """The 26 bytes of an id of own form."""
-    cdef uint64_t prefix = line.word & ((<uint64_t> 1 << 47) - 1)
-    cdef uint64_t number = line.word >> 47 | <uint64_t> (line.tail & (IS_TEXT - 1)) << 17
-    cdef uint64_t batch = eight_digits(prefix % 1000000)
-    cdef uint64_t date = eight_digits(prefix // 1000000)
-    cdef uint64_t last = eight_digits(number % 100000000)
-    memcpy(out + 7, &batch, 8)
-    memcpy(out, &date, 8)
-    memcpy(out + 18, &last, 8)
-    out[8] = out[15] = 45
-    out[16] = <uint8_t> (48 + number // 1000000000)
-    out[17] = <uint8_t> (48 + number // 100000000 % 10)
-
-
-cdef inline uint64_t account_word(
-    const uint8_t *text, Py_ssize_t length, uint64_t secret
-) noexcept nogil:
-    """Up to 17 digits exactly, as account words are; another text as 63 bits of keyed hash, marked
-    REFERENCE."""
-    cdef bint fine = length <= PACKED_DIGITS_MAX
-    cdef uint64_t word = ZEROS, value = 0
-    cdef Py_ssize_t at = 0, rest = length % 8
-    while fine and at + 8 <= length:
-        memcpy(&word, text + at, 8)
-        value = value * 100000000 + eight(word, &fine)
-        at += 8
-    if fine and rest:
-        # The last few behind zeros: with what stands before them, or copied where that is little.
-        if at:
-            memcpy(&word, text + length - 8, 8)
-            word = (word >> (8 * (8 - rest)) << (8 * (8 - rest))) | ZEROS >> (8 * rest)
-        else:
-            memcpy(<uint8_t *> &word + 8 - rest, text, rest)
-        value = value * POWERS[rest] + eight(word, &fine)
-    if fine:
-        return value | <uint64_t> length << 57
-    return REFERENCE | hash_text(text, length, secret)
 
 
 cdef inline int32_t day_of(int64_t at) noexcept nogil:
@@ -180,9 +78,13 @@ cdef class Lines:
 
     cdef readonly uint64_t rows, count
     cdef uint64_t slots_count, secret
-    cdef uint64_t *slots
+    cdef uint64_t *slots            # NULL until a line needs one
     cdef Line *lines
-    cdef object _slots_memory, _lines_memory
+    cdef Leaf *leaves               # a directory by hash, no more than half full
+    cdef Leaf *leaf                 # that of the last id, or an empty one
+    cdef uint64_t leaves_count, leaves_max, directory_count
+    cdef uint32_t *places
+    cdef object _slots_memory, _lines_memory, _leaves_memory, _places_memory
     cdef uint8_t *heap              # ids of other forms, each behind its length (u32)
     cdef size_t heap_used, heap_room
 
@@ -194,10 +96,15 @@ cdef class Lines:
         self.count = 0
         self.secret = secret
         self.slots_count = max(rows * SLOTS_NUMERATOR // SLOTS_DENOMINATOR + 1, SLOTS_MIN)
-        pages = Pages(self.slots_count * sizeof(uint64_t))
-        self._slots_memory, self.slots = pages, <uint64_t *> pages.at
-        pages = Pages(max(rows, 1) * sizeof(Line))
+        pages = Pages(max(rows, 1) * sizeof(Line), zeroed=False)
         self._lines_memory, self.lines = pages, <Line *> pages.at
+        self.leaves_max = rows * LEAVES_NUMERATOR // LEAF + 1
+        self.directory_count = 2 * self.leaves_max
+        pages = Pages(self.directory_count * sizeof(Leaf))
+        self._leaves_memory, self.leaves = pages, <Leaf *> pages.at
+        self.leaf = self.leaves
+        pages = Pages(self.leaves_max * LEAF * sizeof(uint32_t), zeroed=False)
+        self._places_memory, self.places = pages, <uint32_t *> pages.at
 
     def __dealloc__(self):
         free(self.heap)
@@ -205,17 +112,32 @@ cdef class Lines:
     @property
     def nbytes(self):
         """Bytes held, whatever the length of the answers."""
-        return self.slots_count * sizeof(uint64_t) + self.rows * sizeof(Line) + self.heap_room
+        return (
+            self.rows * sizeof(Line)
+            + self.directory_count * sizeof(Leaf)
+            + self.leaves_count * LEAF * sizeof(uint32_t)
+            + (self.slots_count * sizeof(uint64_t) if self.slots != NULL else 0)
+            + self.heap_room
+        )
 
     cdef inline void _read(
-        self, const int32_t[::1] offsets, const uint8_t[::1] data, Py_ssize_t i, Key *out
+        self, const int32_t[::1] offsets, const uint8_t[::1] data, Py_ssize_t i, Head *head,
+        Key *out,
     ) noexcept nogil:
-        out.tail, out.hash = 0, 0
+        out.tail = 0
         if offsets[i + 1] > offsets[i]:
-            key_of(&data[offsets[i]], offsets[i + 1] - offsets[i], self.secret, out)
+            key_of(&data[offsets[i]], offsets[i + 1] - offsets[i], self.secret, head, out)
 
-    cdef inline uint64_t _home(self, const Key *key) noexcept nogil:
-        return <uint64_t> ((<uint128> key.hash * self.slots_count) >> 64)
+    cdef inline uint64_t _hash(self, const Key *key) noexcept nogil:
+        """A keyed hash of an id; few of own form are ever asked for theirs."""
+        if key.tail & IS_TEXT:
+            return key.word
+        return <uint64_t> 0xD6E8FEB86659FD93 * fold(
+            key.word ^ self.secret, <uint64_t> 0x9E3779B97F4A7C15 ^ key.tail
+        )
+
+    cdef inline uint64_t _home(self, uint64_t hash) noexcept nogil:
+        return <uint64_t> ((<uint128> hash * self.slots_count) >> 64)
 
     cdef inline bint _has(
         self, uint32_t row, const Key *key, const uint8_t *text, uint32_t length
@@ -232,19 +154,81 @@ cdef class Lines:
         memcpy(&size, stored, sizeof(size))
         return size == length and memcmp(stored + sizeof(size), text, length) == 0
 
-    cdef inline uint64_t *_find(
+    cdef inline uint32_t *_place(self, const Key *key) noexcept nogil:
+        """The place of an id of own form; NULL where it has no leaf. The leaf is remembered."""
+        cdef uint64_t batch = batch_of(key), number = number_of(key)
+        cdef Leaf *leaf = self.leaf
+        cdef uint64_t hash
+        if leaf.at == NULL or leaf.batch != batch or leaf.number != number >> LEAF_BITS:
+            hash = fold(batch ^ self.secret, number >> LEAF_BITS ^ <uint64_t> 0x9E3779B97F4A7C15)
+            hash *= <uint64_t> 0xD6E8FEB86659FD93
+            leaf = &self.leaves[<uint64_t> ((<uint128> hash * self.directory_count) >> 64)]
+            while leaf.at != NULL and not (
+                leaf.batch == batch and leaf.number == number >> LEAF_BITS
+            ):
+                leaf += 1
+                if leaf == self.leaves + self.directory_count:
+                    leaf = self.leaves
+            self.leaf = leaf
+            if leaf.at == NULL:
+                return NULL
+        return &leaf.at[number & (LEAF - 1)]
+
+    cdef inline uint32_t *_take_place(self, const Key *key) noexcept nogil:
+        """The same, with a new leaf where there is room for one. Once there is none there never is
+        again: so all lines of a leaf have their places there, or none has."""
+        cdef uint32_t *place
+        if key.tail == 0 or key.tail & IS_TEXT:
+            return NULL
+        place = self._place(key)
+        if place == NULL and self.leaves_count < self.leaves_max:
+            # The search ended at the empty slot of the directory where the leaf belongs.
+            self.leaf.batch = batch_of(key)
+            self.leaf.number = <uint32_t> (number_of(key) >> LEAF_BITS)
+            self.leaf.at = self.places + self.leaves_count * LEAF
+            memset(self.leaf.at, 0, LEAF * sizeof(uint32_t))
+            self.leaves_count += 1
+            place = self._place(key)
+        return place
+
+    cdef inline uint64_t *_slot(
         self, const Key *key, const uint8_t *text, uint32_t length
     ) noexcept nogil:
         """The slot of an id, or the empty one where it would stand."""
-        cdef uint64_t at = self._home(key), slot = self.slots[at]
+        cdef uint64_t hash = self._hash(key), at = self._home(hash), slot = self.slots[at]
         while slot != 0 and not (
-            slot >> 32 == <uint32_t> key.hash and self._has(row_of(slot), key, text, length)
+            slot >> 32 == <uint32_t> hash and self._has(row_of(slot), key, text, length)
         ):
             at += 1
             if at == self.slots_count:
                 at = 0
             slot = self.slots[at]
         return &self.slots[at]
+
+    cdef inline uint32_t _row(
+        self, const Key *key, const uint8_t *text, uint32_t length
+    ) noexcept nogil:
+        """The row of the line that is found by an id, or NO_ROW."""
+        cdef uint32_t *place = NULL if key.tail & IS_TEXT else self._place(key)
+        cdef uint64_t slot
+        if place != NULL:
+            return place[0] - 1 if place[0] else NO_ROW
+        if self.slots == NULL:
+            return NO_ROW
+        slot = self._slot(key, text, length)[0]
+        return row_of(slot) if slot else NO_ROW
+
+    cdef inline void _ask(self, const Key *key, const uint32_t *place) noexcept nogil:
+        """Have fetched what says where the line of an id is, in its place or a slot."""
+        if place != NULL:
+            prefetch(place)
+        elif self.slots != NULL:
+            prefetch(&self.slots[self._home(self._hash(key))])
+
+    cdef int _make_slots(self) except -1 with gil:
+        cdef Pages pages = Pages(self.slots_count * sizeof(uint64_t))
+        self._slots_memory, self.slots = pages, <uint64_t *> pages.at
+        return 0
 
     cdef int _keep(self, const uint8_t *text, uint32_t length) except -1 nogil:
         """Put a text behind the others of the heap."""
@@ -268,8 +252,9 @@ cdef class Lines:
         cdef Py_ssize_t i, n = amount.shape[0]
         cdef uint32_t row, length
         cdef const uint8_t *text
-        cdef uint64_t *slot
         cdef Key keys[BLOCK]
+        cdef Head head = no_head()
+        cdef uint32_t *places[BLOCK]
         cdef Key *key
         cdef Line *line
         assert offsets.shape[0] == account_offsets.shape[0] == n + 1
@@ -278,11 +263,13 @@ cdef class Lines:
             raise ValueError("more lines than were announced")
         with nogil:
             for i in range(min(<Py_ssize_t> BLOCK, n)):
-                self._ask(offsets, data, i, &keys[i])
+                self._read(offsets, data, i, &head, &keys[i])
+                places[i] = self._take_place(&keys[i])
+                self._ask(&keys[i], places[i])
             for i in range(n):
                 row = <uint32_t> (self.count + i)
                 key, line = &keys[i % BLOCK], &self.lines[row]
-                line.amount, line.day, line.tail = amount[i], day_of(at[i]), key.tail
+                line.amount, line.day, line.tail = amount[i], day_of(at[i]), 0
                 length = account_offsets[i + 1] - account_offsets[i]
                 line.account = account_word(
                     &account_data[account_offsets[i]], length, self.secret
@@ -290,25 +277,33 @@ cdef class Lines:
                 first[i] = NO_ROW
                 if key.tail != 0:
                     text, length = &data[offsets[i]], offsets[i + 1] - offsets[i]
-                    line.tail = 0
-                    slot = self._find(key, text, length)
-                    first[i] = row_of(slot[0]) if slot[0] else row
-                    if slot[0] == 0:
-                        slot[0] = key.hash << 32 | (row + 1)
+                    first[i] = self._stand(key, places[i % BLOCK], text, length, row)
+                    if first[i] == row:
                         line.tail = key.tail
                         line.word = self.heap_used if key.tail & IS_TEXT else key.word
                         if key.tail & IS_TEXT:
                             self._keep(text, length)
                 if i + BLOCK < n:
-                    self._ask(offsets, data, i + BLOCK, key)
+                    self._read(offsets, data, i + BLOCK, &head, key)
+                    places[i % BLOCK] = self._take_place(key)
+                    self._ask(key, places[i % BLOCK])
         self.count += n
 
-    cdef inline void _ask(
-        self, const int32_t[::1] offsets, const uint8_t[::1] data, Py_ssize_t i, Key *out
-    ) noexcept nogil:
-        """Read an id, and have its slot fetched."""
-        self._read(offsets, data, i, out)
-        prefetch(&self.slots[self._home(out)])
+    cdef inline uint32_t _stand(
+        self, const Key *key, uint32_t *place, const uint8_t *text, uint32_t length, uint32_t row
+    ) except? NO_ROW nogil:
+        """The row of the line that stands for an id: from now on this one, where there is none."""
+        cdef uint64_t *slot
+        if place != NULL:
+            if place[0] == 0:
+                place[0] = row + 1
+            return place[0] - 1
+        if self.slots == NULL:
+            self._make_slots()
+        slot = self._slot(key, text, length)
+        if slot[0] == 0:
+            slot[0] = self._hash(key) << 32 | (row + 1)
+        return row_of(slot[0])
 
     def answer(
         self, const int32_t[::1] offsets, const uint8_t[::1] data,
@@ -332,9 +327,10 @@ cdef class Lines:
         cdef Py_ssize_t i, k, start, end = 0, n = amount.shape[0]
         cdef uint32_t near = 0, step, length
         cdef const uint8_t *text
-        cdef uint64_t slot
         cdef Key keys[BLOCK]
+        cdef Head head = no_head()
         cdef uint32_t rows[BLOCK]
+        cdef const uint32_t *claims = &claim[0] if claim.shape[0] else NULL
         assert offsets.shape[0] == account_offsets.shape[0] == n + 1
         assert at.shape[0] == plain.shape[0] == clean.shape[0] == ousted.shape[0] == n
         assert <uint64_t> claim.shape[0] == self.count
@@ -345,7 +341,7 @@ cdef class Lines:
                 start, end = end, min(end + BLOCK, n)
                 for i in range(start, end):
                     k = i - start
-                    self._read(offsets, data, i, &keys[k])
+                    self._read(offsets, data, i, &head, &keys[k])
                     rows[k] = NO_ROW
                     if keys[k].tail == 0:
                         continue
@@ -355,23 +351,20 @@ cdef class Lines:
                             rows[k], near = step, step + 1
                             break
                     else:
-                        prefetch(&self.slots[self._home(&keys[k])])
+                        self._ask(
+                            &keys[k], NULL if keys[k].tail & IS_TEXT else self._place(&keys[k])
+                        )
                 for k in range(end - start):
                     if rows[k] == NO_ROW and keys[k].tail != 0:
-                        slot = self.slots[self._home(&keys[k])]
-                        if slot != 0:
-                            prefetch(&self.lines[row_of(slot)])
-                            prefetch(&claim[row_of(slot)])
+                        self._ask_line(&keys[k], claims)
                 for i in range(start, end):
                     k = i - start
                     if rows[k] == NO_ROW and keys[k].tail != 0:
-                        slot = self._find(
+                        rows[k] = self._row(
                             &keys[k], &data[offsets[i]], offsets[i + 1] - offsets[i]
-                        )[0]
-                        if slot != 0:
-                            rows[k] = row_of(slot)
-                            if i + 1 == end:
-                                near = rows[k] + 1
+                        )
+                        if rows[k] != NO_ROW and i + 1 == end:
+                            near = rows[k] + 1
                     clean[i], ousted[i] = 0, NO_ROW
                     if rows[k] == NO_ROW:
                         continue
@@ -386,6 +379,20 @@ cdef class Lines:
                         ousted[i] = claim[rows[k]]
                     claim[rows[k]] = row + <uint32_t> i if clean[i] else CROWD
 
+    cdef inline void _ask_line(self, const Key *key, const uint32_t *claim) noexcept nogil:
+        """Have fetched the line that an id leads to, most likely, and its claim."""
+        cdef uint32_t *place = NULL if key.tail & IS_TEXT else self._place(key)
+        cdef uint32_t row = NO_ROW
+        cdef uint64_t slot
+        if place != NULL:
+            row = place[0] - 1 if place[0] else NO_ROW
+        elif self.slots != NULL:
+            slot = self.slots[self._home(self._hash(key))]
+            row = row_of(slot) if slot else NO_ROW
+        if row != NO_ROW:
+            prefetch(&self.lines[row])
+            prefetch(&claim[row])
+
     cdef inline bint _settles(
         self, const Line *line, const uint8_t *account, uint32_t length, int64_t amount,
         int64_t at, uint8_t plain, int64_t days,
@@ -397,17 +404,27 @@ cdef class Lines:
             and (account == NULL or account_word(account, length, self.secret) == line.account)
         )
 
+    def tell(self, const uint32_t[::1] claim, uint8_t[::1] state):
+        """What claims say of lines. state u8 receives 0 where an answer claims the line alone, 1
+        where none has its id, 2 where it is CROWDED."""
+        cdef Py_ssize_t i, n = claim.shape[0]
+        assert state.shape[0] == n
+        with nogil:
+            for i in range(n):
+                state[i] = (claim[i] >= CROWD) + (claim[i] == CROWD)
+
     def spell(
         self, const int64_t[::1] rows, uint8_t[::1] known, uint8_t[::1] ids,
-        int32_t[::1] account_offsets, uint8_t[::1] accounts,
+        int32_t[::1] account_offsets, uint8_t[::1] accounts, int64_t[::1] amounts,
     ):
-        """Write transfer ids and accounts of lines again. known u8[n] receives 1 where both are
-        known to the letter, for the id is of own form and the account of at most 17 digits. Of
-        these, one behind the other: ids 26 bytes each; account_offsets i32[n + 1] and accounts,
-        which has room for 17 bytes each and 17 more. Returns how many they are."""
+        """Write transfer ids, accounts and amounts of lines again. known u8[n] receives 1 where
+        the first two are known to the letter, for the id is of own form and the account of at most
+        17 digits. Of these, one behind the other: ids 26 bytes each; account_offsets i32[n + 1] and
+        accounts, which has room for 17 bytes each and 17 more; amounts. Returns their count."""
         cdef Py_ssize_t i, n = rows.shape[0], found = 0, used = 0
         cdef Line *line
-        assert known.shape[0] == n and account_offsets.shape[0] == n + 1
+        cdef Key key
+        assert known.shape[0] == amounts.shape[0] == n and account_offsets.shape[0] == n + 1
         assert ids.shape[0] == n * ID_BYTES
         assert accounts.shape[0] == (n + 1) * PACKED_DIGITS_MAX
         account_offsets[0] = 0
@@ -419,8 +436,10 @@ cdef class Lines:
                     and line.account != 0 and not line.account & REFERENCE
                 )
                 if known[i]:
-                    write_id(line, &ids[found * ID_BYTES])
+                    key.word, key.tail = line.word, line.tail
+                    write_id(&key, &ids[found * ID_BYTES])
                     used += account_text(line.account, NULL, &accounts[used])
+                    amounts[found] = line.amount
                     found += 1
                     account_offsets[found] = <int32_t> used
         return found

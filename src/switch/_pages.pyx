@@ -20,10 +20,11 @@ cdef extern from * nogil:
 
 
 cdef class Pages:
-    """size bytes of zeroed memory, writable through the buffer protocol: at a 2 MiB boundary, or at
-    one of a cache line where less than half of such a page would be filled."""
+    """size bytes of memory, writable through the buffer protocol: at a 2 MiB boundary, or at one of
+    a cache line where less than half of such a page would be filled. Zeroed, unless the owner says
+    that it fills all that it reads."""
 
-    def __cinit__(self, size_t size):
+    def __cinit__(self, size_t size, bint zeroed=True):
         cdef size_t page = 1 << 21 if size > 1 << 20 else 1 << 6
         cdef size_t room = max((size + page - 1) // page * page, page)
         self.size = size
@@ -32,8 +33,9 @@ cdef class Pages:
             raise MemoryError(f"no memory for {size} bytes")
         if page > 1 << 6:
             sw_advise(self.at, room)
-        with nogil:
-            memset(self.at, 0, size)
+        if zeroed:
+            with nogil:
+                memset(self.at, 0, size)
 
     def __dealloc__(self):
         free(self.at)

@@ -22,6 +22,8 @@ RUN = "test_run.py::test_run__"
 REGISTER = "test_run.py::test_register__"
 BAD = "test_bad_inputs.py::test_bad_inputs__"
 NAMES = "test_names.py::test_names__"
+MATCH = "test_match.py::test_match__"
+GROUPS = "test_row_groups.py::test_"
 KERNELS = "test_kernels.py::test_"
 COMMIT = "test_commit.py::test_"
 COVER = "test_cover.py::test_cover__"
@@ -167,6 +169,22 @@ SHAPES = [
      KERNELS + "pages__are_zero_when_memory_is_used_again"),
     ("a page is a byte short", "_pages.pyx", "self.size = size", "self.size = size - 1",
      KERNELS + "pages__are_zero_when_memory_is_used_again"),
+]  # fmt: skip
+
+BACK_IN = [
+    ("lines of other batches are the same", "_match.pyx", "leaf.at == NULL or leaf.batch != batch",
+     "leaf.at == NULL", MATCH + "line_numbers_of_other_batches_are_other_places"),
+    ("an id keeps the batch of the one before", "_transfer.pxd", "or batch != head.batch:", "or 0:",
+     MATCH + "line_numbers_of_other_batches_are_other_places"),
+    ("what is crowded has no answer", "_match.pyx", "(claim[i] >= CROWD) + (claim[i] == CROWD)",
+     "claim[i] >= CROWD", "test_reconcile.py::test_returns__are_weighed_with_the_confirmations"),
+    ("packed numbers lose what all have", "_decode.pyx", "total += (word & mask) + least",
+     "total += word & mask", GROUPS + "decode__packed_numbers_are_read_back"),
+    ("a code that no word has is taken", "_decode.pyx",
+     "if b.broken or most >= <uint32_t> limit:", "if b.broken:",
+     GROUPS + "decode__noise_is_refused_and_never_read_beyond"),
+    ("a null is a value", "row_groups.py", "there == 1", "there == 0",
+     GROUPS + "row_groups__common_files_are_read_natively"),
 ]  # fmt: skip
 
 NAME_KEYS = [
@@ -377,6 +395,7 @@ MUTANTS = [
     *_of("_ledger.pyx", LEDGER),
     *_of("_table.pyx", TABLE),
     *(Mutant(file, what, *rest) for what, file, *rest in SHAPES),
+    *(Mutant(file, what, *rest) for what, file, *rest in BACK_IN),
     *_of("_names.pyx", NAME_KEYS),
     *_of("_text.pyx", TEXT),
     *_of("_wire.pyx", WIRE),

@@ -150,16 +150,17 @@ def _members(side: Side, names: Any, numbers: NDArray[np.int64]) -> Any:
 def _keys(side: Side, at: NDArray[np.int64], side_name: str, name: str) -> Any:
     """set/side/ids of each break; of one without an id, of a repetition, and of one that shares its
     ids with a lower break, all columns."""
-    some = side.table.take(pa.array(at)).combine_chunks()
-    ids = _joined([pa.repeat(f"{name}/{side_name}", len(at)), *some.select(_IDENTITY).columns])
+    some = side.table.select(_IDENTITY).take(pa.array(at)).combine_chunks()
+    ids = _joined([pa.repeat(f"{name}/{side_name}", len(at)), *some.columns])
     code = np.asarray(ids.combine_chunks().dictionary_encode().indices)
     lowest = np.zeros(len(at), bool)
     lowest[np.unique(code, return_index=True)[1]] = True
-    named = [side.table[c].take(pa.array(at)).is_valid() for c in ("transfer_id", "record_id")]
+    named = [some[c].is_valid() for c in ("transfer_id", "record_id")]
     short = lowest & (side.kin[at] < 0) & np.asarray(pc.or_(*named))
-    rest = [c for c in some.column_names if c not in _IDENTITY]
+    rest = [c for c in side.table.column_names if c not in _IDENTITY]
     where = pa.array(~short)
-    whole = _joined([ids.filter(where), *some.select(rest).filter(where).columns])
+    others = side.table.select(rest).take(pa.array(at[~short]))
+    whole = _joined([ids.filter(where), *others.columns])
     return pc.replace_with_mask(ids.combine_chunks(), where, whole.combine_chunks())
 
 

@@ -93,6 +93,7 @@ class Expected:
         self.threads = threads
         self._lines = Lines(len(lines), secret)
         self._at_hand = np.empty(0, np.int64), RECORD.empty_table()
+        self._claim = np.empty(len(lines), np.uint32)
         # Lines beside the first of their id, or without one: the table knows the first alone.
         strange, crowded, row = [np.empty(0, np.int64)], [np.empty(0, np.uint32)], 0
         for columns, plain in lines.chunks(_FAST, _kernel_columns, threads):
@@ -123,10 +124,10 @@ class Expected:
         else:
             right_rows = np.arange(len(answers))
             table = answers.take(right_rows)
-        left_verdict = (state == 0).astype(np.uint8)
+        left_verdict = (state == 0).view(np.uint8)
         if not required and self.rules.passes[0].by == "transfer_id":
             self._leave_out(table, state)
-        left_rows = np.flatnonzero(state)
+        left_rows = np.flatnonzero(state != 0)
         left, right = Side(self._take(left_rows), left_rows), Side(table, right_rows)
         passes.run(left, right, self.rules)
         passes.judge(left, right, self.rules, as_of, required=required)
@@ -148,11 +149,13 @@ class Expected:
         count = len(rows)
         known, ids = np.empty(count, np.uint8), np.empty(count * ID_BYTES, np.uint8)
         ends, accounts = np.empty(count + 1, np.int32), np.empty(17 * (count + 1), np.uint8)
-        found = self._lines.spell(rows, known, ids, ends, accounts)
+        amounts = np.empty(count, np.int64)
+        found = self._lines.spell(rows, known, ids, ends, accounts, amounts)
         starts = np.arange(found + 1, dtype=np.int32) * ID_BYTES
         told = {
             "transfer_id": _strings(starts, ids),
             "account": _strings(ends[: found + 1], accounts),
+            "amount": pa.array(amounts[:found]),
         }
         some, rest = rows[known == 1], rows[known == 0]
         table = pa.concat_tables([self.records.take(some, told), self.records.take(rest)])
@@ -165,7 +168,8 @@ class Expected:
         row = 0
         rows, tables, late = [], [RECORD.empty_table()], []
         days, refusal_days = self.rules.days, self.rules.refusal_days
-        claim = np.full(len(self.records), NO_ROW, np.uint32)
+        claim = self._claim
+        claim.fill(NO_ROW)
         claim[self._crowded] = CROWDED
         for chunk, (columns, plain) in answers.chunks(RECORD.names, _with_columns, self.threads):
             clean = np.empty(len(plain), np.uint8)
@@ -180,7 +184,7 @@ class Expected:
             rows.append(at + row)
             tables.append(records_at(chunk, at))
             row += len(clean)
-        state[:] = (claim >= CROWDED).view(np.uint8) + (claim == CROWDED)
+        self._lines.tell(claim, state)
         again = np.sort(np.concatenate([np.empty(0, np.int64), *late]))
         whole = np.concatenate([again, *rows])
         order = np.argsort(whole)
@@ -194,7 +198,7 @@ class Expected:
         row = 0
         values = {name: found[name].drop_null().combine_chunks() for name in _SHARED}
         if not any(len(known) for known in values.values()):
-            state[state == 1] = 0
+            state &= 2
             return
         for chunk in self.records.chunks((*_SHARED, "amount"), dict, self.threads):
             count = len(chunk.pop("amount"))
@@ -260,7 +264,8 @@ def _texts(column: Any, rows: int) -> tuple[Any, Any]:
 def _picked(table: Any, rows: NDArray[np.int64]) -> Any:
     """These rows of a table in one piece; the table where they are all of it, in order."""
     in_place = len(rows) == len(table) and bool((rows == np.arange(len(rows))).all())
-    return (table if in_place else table.take(pa.array(rows))).combine_chunks()
+    picked = table if in_place else pc.take(table, pa.array(rows), boundscheck=False)
+    return picked.combine_chunks()
 
 
 def _ordered(table: Any) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

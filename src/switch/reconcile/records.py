@@ -7,6 +7,7 @@ a set of files of any length never stands in memory whole; `take` reads single r
 from __future__ import annotations
 
 import datetime
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -16,11 +17,11 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from switch.errors import InputRefused
 from switch.overlap import in_order
 from switch.reconcile.rules import AMOUNT_BOUND
+from switch.row_groups import RowGroups, in_one
 
 RECORD = pa.schema(
     [
@@ -105,7 +106,7 @@ def records_at(chunk: Chunk, rows: Any, told: Mapping[str, Any] = MappingProxyTy
         if field.name in told:
             columns.append(told[field.name])
         elif field.name in chunk:
-            column = chunk[field.name].take(at)
+            column = pc.take(chunk[field.name], at, boundscheck=False)
             columns.append(column if column.type == field.type else column.cast(field.type))
         else:
             columns.append(pa.nulls(len(at), field.type))
@@ -216,39 +217,25 @@ def equals(column: Any, value: str) -> Any:
 def _of(source: Any, names: dict[str, str], fixed: dict[str, Any]) -> Records:
     """source: a path (Parquet) or an Arrow table. names: the source's column of each column."""
     if isinstance(source, Path):
-        metadata = pq.read_metadata(source)
-        held = _held(names, metadata.schema.to_arrow_schema().names, fixed, str(source))
-        few = [names.get(name, name) for name in _FEW if names.get(name, name) in held.values()]
+        groups = RowGroups(source, [names.get(name, name) for name in _FEW])
+        held = _held(names, groups.names, fixed, str(source))
 
-        idle: list[Any] = []
+        def read(group: int, wanted: Iterable[str]) -> Chunk:
+            return groups.read(group, [held[name] for name in _with_side(wanted) if name in held])
 
-        def read(group: int, wanted: Iterable[str]) -> Any:
-            # Several threads read, each with a reader of its own.
-            try:
-                file = idle.pop()
-            except IndexError:
-                file = pq.ParquetFile(
-                    source, metadata=metadata, pre_buffer=False, read_dictionary=few
-                )
-            columns = [held[name] for name in _with_side(wanted) if name in held]
-            table = file.read_row_group(group, columns=columns, use_threads=False)
-            idle.append(file)
-            return table
-
-        groups = range(metadata.num_row_groups)
         return Records(
             (
-                (rows := metadata.row_group(g).num_rows),
-                partial(_chunk, partial(read, g), rows, held, fixed),
+                (rows := groups.rows(group)),
+                partial(_chunk, partial(read, group), rows, held, fixed),
             )
-            for g in groups
+            for group in range(len(groups))
         )
     table = pa.table(source)
     held = _held(names, table.column_names, fixed, None)
 
-    def cut(start: int, rows: int, wanted: Iterable[str]) -> Any:
+    def cut(start: int, rows: int, wanted: Iterable[str]) -> Chunk:
         columns = [held[name] for name in _with_side(wanted) if name in held]
-        return table.select(columns).slice(start, rows)
+        return {name: in_one(table[name].slice(start, rows)) for name in columns}
 
     starts = range(0, len(table), PART_ROWS)
     return Records(
@@ -303,12 +290,16 @@ def _with_side(wanted: Iterable[str]) -> list[str]:
 def _everywhere(value: Any, rows: int) -> Any:
     """A column of one value; of a text its one word is held."""
     if not pa.types.is_string(value.type):
-        return pa.repeat(value, rows)
+        return _repeated(value, PART_ROWS)[:rows] if rows <= PART_ROWS else pa.repeat(value, rows)
     return pa.DictionaryArray.from_arrays(np.zeros(rows, np.int32), pa.repeat(value, 1))
 
 
+_repeated = functools.lru_cache(maxsize=8)(pa.repeat)
+"""Of the days of clearing files, which parts share; 1 MiB each."""
+
+
 def _chunk(
-    read: Callable[[Iterable[str]], Any],
+    read: Read,
     rows: int,
     names: dict[str, str],
     fixed: dict[str, Any],
@@ -321,11 +312,10 @@ def _chunk(
         if name in fixed:
             out[name] = _everywhere(pa.scalar(fixed[name], RECORD.field(name).type), rows)
         elif name in names:
-            column = table[names[name]]
-            out[name] = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+            out[name] = table[names[name]]
     for name in out.keys() & {"at", "amount"}:
         out[name] = _require_whole(out[name], name)
     if "amount" in out and "side" in names:
-        debit = equals(table[names["side"]].combine_chunks(), "D")
+        debit = equals(table[names["side"]], "D")
         out["amount"] = pc.if_else(debit, pc.negate(out["amount"]), out["amount"])
     return out
