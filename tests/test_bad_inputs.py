@@ -363,6 +363,7 @@ CASES = (
     _amount(31, "\uff15"),
     _amount(31, "\u0665"),
     Case(32, "lost zero", with_cell("person_id", "1000000002"), "ID_LENGTH", 2, "person_id"),
+    Case(32, "13 digits", with_cell("person_id", "0010000000021"), "ID_LENGTH", 2, "person_id"),
     Case(33, "old card", with_cell("person_id", "000000002"), "ID_LENGTH", 2, "person_id"),
     *(
         Case(48, f"period {value!r}", with_cell("period", value), "PERIOD_INVALID", 2, "period")

@@ -789,7 +789,10 @@ def test_run__amount_at_the_limits_is_fine(village: Path) -> None:
     given = {"creditor_agent": SMALL_BANK, "creditor_account": "1"}
     lines = [line(1, amount=500_000_000), line(2, amount=500_000_001)]
     lines += [line(3, amount=SMALL_LIMIT, **given), line(4, amount=SMALL_LIMIT + 1, **given)]
-    assert reasons(pay(village, lines)) == [None, "AM13", None, "AM02"]
+    # An account that the table names is looked at the long way.
+    named = {"creditor_agent": BANK, "creditor_account": "1"}
+    lines += [line(5, amount=500_000_000, **named), line(6, amount=500_000_001, **named)]
+    assert reasons(pay(village, lines)) == [None, "AM13", None, "AM02", None, "AM13"]
 
 
 def test_run__deceased_in_april_is_alive_in_march(tmp_path: Path) -> None:
