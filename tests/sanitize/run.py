@@ -38,10 +38,12 @@ SWEEPS = ("every_call", "every_fourth_call", "calls_may_fail", "unsynced", "many
 CANARIES = {
     "heap-buffer-overflow": """
 import numpy as np
-from switch import _wire
-prefix, line_no = np.zeros(20, np.uint8), np.ones(64, np.uint32)
-given, offsets = np.ones(64, np.uint8), np.zeros(65, np.int32)
-_wire.transfer_ids(prefix, line_no, given, offsets, np.zeros(30, np.uint8))
+from switch import _ledger
+books = _ledger.Ledger(1, 1, *(np.zeros(n, np.int64) for n in (1, 1, 1, 1)))
+books.use(0, np.zeros(200, np.uint64))
+zero = np.zeros(1, np.uint16)
+books.post(np.zeros(1, np.uint8), np.full(1, 6400, np.uint32), zero, zero, zero, zero, zero,
+           np.ones(1, np.int64), 0)
 """,
     "signed integer overflow": """
 import numpy as np
