@@ -103,11 +103,11 @@ class RowGroups:
         data = np.frombuffer(os.pread(handle, size, start), np.uint8)
         pages = _pages(data, _CODECS[codec], room)
         while column.filled < rows:
-            kind, page, count, encoding, levels = next(pages)
-            if kind == _DICTIONARY_PAGE:
+            sort, page, count, encoding, levels = next(pages)
+            if sort == _DICTIONARY_PAGE:
                 column.learn(page, count)
                 continue
-            odd = kind != _DATA_PAGE or (nullable and levels != _RLE)
+            odd = sort != _DATA_PAGE or (nullable and levels != _RLE)
             if odd or count > rows - column.filled:
                 raise ValueError("not decoded here")
             begin, valid = _levels(page, count) if nullable else (0, None)
