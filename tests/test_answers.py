@@ -34,31 +34,11 @@ from switch.directory import Settings
 from switch.engine import Engine
 from switch.errors import InputRefused, UsageError
 from switch.reconcile import read_rules
+from switch.sim.tables import CONFIRMATIONS, RETURNS
 
 CALENDAR = Settings(cutoffs=("11:00", "15:30"))
 LATER = "2026-11-30"
 RECEIVERS = (BANK, SMALL_BANK, WALLET)
-CONFIRMATIONS = pa.schema(
-    {
-        "participant": pa.string(),
-        "transfer_id": pa.string(),
-        "amount": pa.int64(),
-        "creditor_account": pa.string(),
-        "status": pa.string(),
-        "reason": pa.string(),
-        "booked_at": pa.timestamp("us", "UTC"),
-    }
-)
-RETURNS = pa.schema(
-    {
-        "participant": pa.string(),
-        "return_id": pa.string(),
-        "transfer_id": pa.string(),
-        "amount": pa.int64(),
-        "reason": pa.string(),
-        "booked_at": pa.timestamp("us", "UTC"),
-    }
-)
 NOON = dt.datetime(2026, 11, 25, 12, tzinfo=dt.UTC)
 
 

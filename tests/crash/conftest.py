@@ -31,6 +31,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.section("faults that were struck")
     for what, words in KINDS.items():
         if what in points:
-            terminalreporter.line(
-                f"{points[what]:>8,} {words}: {faults[what]} lost, partial or paid twice"
-            )
+            wrong = f"{faults[what]} not as they must be"
+            found = wrong if faults[what] else "0 lost, 0 partial, 0 paid twice"
+            terminalreporter.line(f"{points[what]:>8,} {words}: {found}")

@@ -73,8 +73,6 @@ RETURNS = pa.schema(
         "booked_at": pa.timestamp("us", "UTC"),
     }
 )
-
-
 STATEMENT = pa.schema(
     {
         "account": pa.string(),
