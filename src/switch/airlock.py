@@ -97,22 +97,25 @@ def stop() -> None:
                 process.wait()
 
 
-def opened(
-    file: int, name: str, form: str, wanted: dict[str, Kind]
-) -> tuple[Any, Callable[[], Iterator[Any]], int | None]:
-    """What the opener of a form gives (`formats`), from a child: (Arrow schema of the file, a
-    function that yields record batches of the wanted columns, rows it declares or None).
+def ask(file: int, name: str, form: str, wanted: dict[str, Kind]) -> Answer:
+    """Have a child open a file, which `opened` then gives; the caller may do other things first.
 
-    file: a handle of the open file; name: what messages call it. Raises InputRefused.
+    file: a handle of the open file; name: what messages call it.
     """
-    import pyarrow as pa
-
     request = {
         "form": form,
         "wanted": {column: kind.name for column, kind in wanted.items()},
         "memory": MEMORY_MAX,
     }
-    answer = _Answer(_send(json.dumps(request).encode().ljust(REQUEST_BYTES), file), name)
+    return Answer(_send(json.dumps(request).encode().ljust(REQUEST_BYTES), file), name)
+
+
+def opened(answer: Answer) -> tuple[Any, Callable[[], Iterator[Any]], int | None]:
+    """What the opener of a form gives (`formats`), from a child: (Arrow schema of the file, a
+    function that yields record batches of the wanted columns, rows it declares or None). Raises
+    InputRefused."""
+    import pyarrow as pa
+
     head = answer.said()
     answer.pid = head["pid"]
     answer.require_sound(head["fault"])
@@ -191,7 +194,7 @@ class _Pipe(io.RawIOBase):
         super().close()
 
 
-class _Answer:
+class Answer:
     """What a child says. Leaving it, or forgetting it, ends the child at its next word."""
 
     def __init__(self, handle: int, name: str) -> None:
@@ -200,7 +203,7 @@ class _Answer:
         self.name = name
         self.pid = 0
 
-    def __enter__(self) -> _Answer:
+    def __enter__(self) -> Answer:
         return self
 
     def __exit__(self, *_: object) -> None:

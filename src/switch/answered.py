@@ -15,7 +15,6 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from switch import reconcile as rec
 from switch import sums
@@ -25,7 +24,7 @@ from switch.evidence import Check, compare
 from switch.recasting import WENT_BACK, Recast, recasts, went_back
 from switch.reconcile.breaks import BREAK
 from switch.returning import REISSUE, TAKEN
-from switch.segment import Groups, segment_at
+from switch.segment import Groups, read_table, segment_at
 from switch.store import Home
 
 LINE = ["batch", "line_no"]
@@ -112,8 +111,8 @@ class Answered:
         return seq in self._closed
 
     def _breaks(self, folder: Folder) -> str:
-        events = pq.read_table(self.home.path / folder.name / "breaks.parquet")
-        told = pq.read_table(self.home.path / folder.name / "open.parquet").cast(BREAK)
+        events = read_table(self.home.path / folder.name / "breaks.parquet")
+        told = read_table(self.home.path / folder.name / "open.parquet").cast(BREAK)
         try:
             self.open = rec.apply(self.open, events)
         except (AssertionError, KeyError):
@@ -280,7 +279,7 @@ class Answered:
         stored = {
             (path.stem, row["batch"], row["state"]): (row["count"], row["amount"])
             for path in (self.home.path / folder.name / "statements").iterdir()
-            for row in pq.read_table(path).to_pylist()
+            for row in read_table(path).to_pylist()
         }
         yield compare("statements", subject, found, stored)
         closed = pa.array(folder.detail["closed"], pa.int64())

@@ -19,7 +19,6 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from switch import recasting, returning, settlement, settling
 from switch import reconcile as rec
@@ -34,7 +33,7 @@ from switch.reconcile import RECORD, Rules
 from switch.reconcile.breaks import BREAK
 from switch.report import write_table
 from switch.returning import TAKEN, Moved
-from switch.segment import Groups, Segment
+from switch.segment import Groups, Segment, read_table
 from switch.settlement import Posting
 from switch.settling import Standing, Statements, keep_balances, keep_postings
 from switch.store import ANSWERS, Home
@@ -103,7 +102,7 @@ def open_breaks(home: Home, known: list[Folder]) -> Any:
     for folder in reversed(known):
         path = home.path / folder.name / "open.parquet"
         if path.exists():
-            return pq.read_table(proven(home, path)).cast(BREAK)
+            return read_table(proven(home, path)).cast(BREAK)
     return BREAK.empty_table()
 
 
@@ -166,7 +165,7 @@ def stored(home: Home, folder: Folder, kind: str) -> Iterator[Any]:
 def moved_lines(home: Home, folder: Folder, name: str) -> Any:
     """Lines that a commit sent back: a table of TAKEN."""
     path = home.path / folder.name / f"{name}.parquet"
-    return pq.read_table(proven(home, path)).cast(TAKEN) if path.exists() else TAKEN.empty_table()
+    return read_table(proven(home, path)).cast(TAKEN) if path.exists() else TAKEN.empty_table()
 
 
 def looked_at(home: Home, known: list[Folder]) -> set[int]:

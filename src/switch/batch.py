@@ -244,10 +244,10 @@ def open_table(
     """Open a file (path) or an Arrow C stream (any object with `__arrow_c_stream__`).
 
     The format of a file is known by its content. digest: compute `sha256` of a file before any of
-    it is decoded. sha256: the digest that a file must have ('' for any); another is refused before
-    decoding, for damaged files may crash a decoder. only: the columns that the caller wants. own:
-    the file is this home's, with the digest of its commit, and needs no process of its own, as
-    files of others do (`airlock`).
+    it is used. sha256: the digest that a file must have ('' for any); another is refused, whatever
+    a decoder makes of it. only: the columns that the caller wants. own: the file is this home's,
+    with the digest of its commit, which is proven before decoding: it needs no process of its own,
+    as files of others do (`airlock`).
     Raises InputRefused, or EnvironmentFailed where the file cannot be read at all.
     """
     if isinstance(source, str | os.PathLike):
@@ -295,6 +295,8 @@ def _open_file(
         airlock.start()
     scan = _text.CsvScan(ROW_BYTES_MAX)
     hasher = hashlib.sha256()
+    wanted = {c.name: c.kind for c in table.columns if only is None or c.name in only}
+    asked: airlock.Answer | None = None
     try:
         with path.open("rb") as stream:
             head = stream.read(8)
@@ -302,11 +304,17 @@ def _open_file(
             is_text = not (head[:4] in (b"PAR1", b"PARE") or head[:6] == b"ARROW1") and (
                 head[:4] != b"\xff\xff\xff\xff"
             )
+            form = "csv" if is_text else "parquet" if head[:3] == b"PAR" else "arrow"
+            if not own and not is_text:
+                # The child begins while the file is hashed here.
+                asked = airlock.ask(stream.fileno(), name, form, wanted)
             if digest or is_text or sha256:
                 while block := stream.read(READ_BYTES):
                     hasher.update(block)
                     if is_text and not scan.feed(block):
                         break
+    except EnvironmentFailed:
+        raise
     except OSError as error:
         raise EnvironmentFailed(f"{name} cannot be read: {error.strerror}") from error
     if is_text:
@@ -332,15 +340,15 @@ def _open_file(
                 remedy="send it again when its writer is done",
             )
 
-    form = "csv" if is_text else "parquet" if head[:3] == b"PAR" else "arrow"
-    wanted = {c.name: c.kind for c in table.columns if only is None or c.name in only}
     rows: int | None
     try:
         if own:
             schema, batches, rows = formats.parquet(path, wanted)
         else:
-            with path.open("rb") as stream:
-                schema, batches, rows = airlock.opened(stream.fileno(), name, form, wanted)
+            if asked is None:
+                with path.open("rb") as stream:
+                    asked = airlock.ask(stream.fileno(), name, form, wanted)
+            schema, batches, rows = airlock.opened(asked)
         return TableReader(
             table,
             name,

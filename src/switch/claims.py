@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from switch.columns import text_buffers
@@ -26,7 +25,7 @@ from switch.errors import VerificationFailed
 from switch.recasting import WENT_BACK, recasts, went_back
 from switch.reconcile.records import RECORD, day_us
 from switch.schema import NO_CODE, TRANSFER_ID_MAX
-from switch.segment import Groups, digest_of, segment_at
+from switch.segment import Groups, digest_of, read_table, segment_at
 from switch.store import Home
 
 SETTLED = ("SETTLED", "CLOSED")
@@ -251,7 +250,7 @@ class Expected:
         path = folder / "represented.parquet"
         if not path.exists():
             return set()
-        table = pq.read_table(path, columns=["batch", "transfer_id", "participant"])
+        table = read_table(path, columns=["batch", "transfer_id", "participant"])
         mine = pc.is_in(table["batch"], pa.array(self.batches, pa.uint32()))
         table = table.filter(pc.and_(mine, table["transfer_id"].is_valid()))
         return set(pc.unique(table["participant"]).to_pylist())
@@ -390,7 +389,7 @@ def together(home: Home, batches: Collection[int]) -> set[int]:
     for row in home.rows("SELECT seq FROM batches"):
         path = home.folder("batches", row["seq"]) / "represented.parquet"
         if path.exists():
-            table = pq.read_table(path, columns=["batch", "transfer_id"])
+            table = read_table(path, columns=["batch", "transfer_id"])
             cleared = table["batch"].filter(table["transfer_id"].is_valid())
             cleared_by[row["seq"]] = set(pc.unique(cleared).to_pylist())
     while True:

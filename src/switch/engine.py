@@ -10,15 +10,16 @@ import dataclasses
 import datetime
 import hashlib
 import shutil
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from switch import funding, paid, recasting, road, segment, settlement, settling, signing
 from switch._core import Core
@@ -29,6 +30,7 @@ from switch.disk import landing
 from switch.errors import InputRefused, UsageError
 from switch.formats import CHUNK_ROWS
 from switch.intake import Declared, Intake, as_date, dossier_path, read_dossier
+from switch.overlap import in_order
 from switch.register import Register
 from switch.road import Progress, Run
 from switch.schema import ACCOUNTS, CHUNK_ROWS_MAX, PAID, PAYMENT, POPULATION, period_of
@@ -71,7 +73,7 @@ class Batch:
     @property
     def positions(self) -> Any:
         """The cycle's positions, one row a participant: a pyarrow Table."""
-        return pq.read_table(self.folder / "positions.parquet")
+        return segment.read_table(self.folder / "positions.parquet")
 
 
 def init(
@@ -423,7 +425,7 @@ class Engine(WayBack):
             row = self.home.batch(declared.source, declared.batch_id)
             assert row is not None
             batch = self._batch(row, replayed=False)
-        self.export(batch, self.home.path / "out" if out is None else Path(out))
+        self.export(batch, self.home.path / "out" if out is None else Path(out), threads)
         warnings = tuple(f"unknown column {shown(name)} is ignored" for name in reader.extra)
         return dataclasses.replace(batch, warnings=warnings)
 
@@ -466,8 +468,9 @@ class Engine(WayBack):
             folder=self.home.folder("batches", row["seq"]),
         )
 
-    def export(self, batch: Batch, out: Path) -> Path:
-        """Copy a batch's answer to out/<batch_id> and out/cycles/<cycle>; each file lands whole."""
+    def export(self, batch: Batch, out: Path, threads: int = 1) -> Path:
+        """Copy a batch's answer to out/<batch_id> and out/cycles/<cycle>; each file lands whole.
+        threads: how many files are copied at a time."""
         name = self.home.out_name(batch.batch_id, batch.seq)
         copies = {
             path.relative_to(batch.folder): out / name / path.relative_to(batch.folder)
@@ -479,10 +482,13 @@ class Engine(WayBack):
         if (batch.folder / "settlement.json").exists():
             for cycle_file in ("positions.parquet", "settlement.json"):
                 copies[Path(cycle_file)] = out / "cycles" / batch.cycle / cycle_file
-        for source, target in copies.items():
+
+        def copy(source: Path, target: Path) -> None:
             with landing(target) as aside:
                 segment.new_file(aside).close()
                 shutil.copyfile(batch.folder / source, aside)
+
+        deque(in_order((partial(copy, *names) for names in copies.items()), threads), maxlen=0)
         return out / name
 
 

@@ -17,7 +17,6 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from switch import paid, recasting, sums, undone
 from switch.answered import Answered, carry, free
@@ -26,7 +25,7 @@ from switch.evidence import Check, Records, compare, file_faults, files
 from switch.funded import Funded
 from switch.reason import CLEARED, REASONS_COUNT, RULES, Reason, status_of
 from switch.recasting import Recast
-from switch.segment import digest_of, read_segment, segment_at
+from switch.segment import digest_of, read_segment, read_table, segment_at
 from switch.signing import Signed, departure, read_checkpoints, require_signed
 from switch.store import CATALOG, Home, read_checkpoint
 
@@ -224,7 +223,7 @@ class Verifier:
         stored["closes"] = self.closes.get(manifest["cycle"])
         yield compare("catalog", f"{subject}, row", found, stored)
         summary = msgspec.json.decode(row["summary"])
-        positions = pq.read_table(batch.folder / "positions.parquet").to_pylist()
+        positions = read_table(batch.folder / "positions.parquet").to_pylist()
         receivers = {}
         for path in (batch.folder / "clearing").iterdir():
             amount = read_segment(path)["amount"]
@@ -291,7 +290,7 @@ class Verifier:
             debit[2] += count
             debit[3] += sum_
         cycle = batch.row["cycle"]
-        table = pq.read_table(batch.folder / "positions.parquet").to_pylist()
+        table = read_table(batch.folder / "positions.parquet").to_pylist()
         yield compare(
             "positions",
             subject,
@@ -447,7 +446,7 @@ class Verifier:
         path = batch.folder / "held.parquet"
         stored = []
         if path.exists():
-            table = pq.read_table(path, columns=["batch", "line_no"])
+            table = read_table(path, columns=["batch", "line_no"])
             stored = list(
                 zip(table["batch"].to_pylist(), table["line_no"].to_pylist(), strict=True)
             )
@@ -460,14 +459,14 @@ class Verifier:
         """What went back is what defaulters had cleared, and is free, waiting and owed no more."""
         yield from undone.checks(self.home, recast)
         folder = self.home.path / recast.folder
-        went = pq.read_table(folder / "lines.parquet")
+        went = read_table(folder / "lines.parquet")
         self.funded.send_back(recast.cycle, went)
         fault = free(went, self._bits)
         yield Check("I6 entitlements are free", f"recast {recast.number}", fault)
         carry(self.positions.setdefault(recast.cycle, {}), "refused", went)
         back = zip(went["batch"].to_pylist(), went["line_no"].to_pylist(), strict=True)
         self.waiting = dict(sorted((self.waiting | dict.fromkeys(back)).items()))
-        stored = pq.read_table(folder / "held.parquet", columns=["batch", "line_no"])
+        stored = read_table(folder / "held.parquet", columns=["batch", "line_no"])
         lines = list(zip(stored["batch"].to_pylist(), stored["line_no"].to_pylist(), strict=True))
         fault = "" if lines == list(self.waiting) else "those that wait are others"
         yield Check("held lines", f"recast {recast.number}", fault)

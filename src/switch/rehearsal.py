@@ -20,14 +20,13 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from switch.directory import Directory
 from switch.engine import Batch, Engine
 from switch.errors import InputRefused
 from switch.reason import Reason
 from switch.recasting import queue_of
-from switch.segment import Groups, segment_at
+from switch.segment import Groups, read_table, segment_at
 from switch.store import CATALOG, KINDS, Home
 
 
@@ -164,7 +163,7 @@ def _waiting(home: Home, directory: Directory) -> list[Payment]:
     queue = queue_of(home)
     if queue is None:
         return []
-    held = pq.read_table(home.path / queue[0], columns=["batch", "line_no"])
+    held = read_table(home.path / queue[0], columns=["batch", "line_no"])
     settled_by = {p.participant: p.settled_by for p in directory.participants}
     priority = {p.benefit: p.priority for p in directory.programmes}
     found = []

@@ -208,7 +208,7 @@ class Run(Closing):
         for name, part in self._segments().items():
             if part is not None:
                 self.digests[name] = part.close()
-        for name, digest in self.dispatch.close().items():
+        for name, digest in self.dispatch.close(self.threads).items():
             self.digests[f"clearing/{name}"] = digest
 
     # --- lines ----------------------------------------------------------------------------------

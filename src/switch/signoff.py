@@ -14,13 +14,13 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from switch.answers import TakingIn, moved_lines
 from switch.claims import BACK
 from switch.directory import Directory, Settings
 from switch.recasting import queue_of
 from switch.report import write_table
+from switch.segment import read_table
 from switch.settling import Statements
 from switch.store import Home
 from switch.verdicts import OPEN, State, Verdicts
@@ -124,7 +124,7 @@ class DayEnd(TakingIn):
         queue = queue_of(self.home)
         unfinished = set(np.unique(origin[open_lines]).tolist())
         if queue is not None:
-            held = pq.read_table(self.home.path / queue[0], columns=["batch"])["batch"]
+            held = read_table(self.home.path / queue[0], columns=["batch"])["batch"]
             unfinished |= set(pc.unique(held).to_pylist())
         rows = self.home.rows("SELECT seq, state FROM batches")
         closed = {row["seq"] for row in rows if row["state"] == "CLOSED"}

@@ -13,11 +13,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from switch.errors import VerificationFailed
 from switch.reason import REASONS_COUNT, status_of
-from switch.segment import Groups
+from switch.segment import Groups, read_table
 
 
 def row_groups(status_file: Path, lines_file: Path | None) -> Iterator[tuple[Any, Any]]:
@@ -74,7 +73,7 @@ def send(sent: dict[str, Any], status: Any, amount: Any, alive: Any) -> None:
 def released(folder: Path) -> dict[tuple[int, int], tuple[str, str, int] | None]:
     """Lines that cleared when the table was through, in that order; nothing is known of them."""
     path = folder / "released.parquet"
-    table = pq.read_table(path).to_pylist() if path.exists() else []
+    table = read_table(path).to_pylist() if path.exists() else []
     return dict.fromkeys((row["batch"], row["line_no"]) for row in table)
 
 

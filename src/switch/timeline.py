@@ -12,7 +12,6 @@ from typing import Any
 import msgspec
 import numpy as np
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from switch.answers import Folder, folders, judged, moved_lines, open_breaks, stored
 from switch.directory import Directory
@@ -23,7 +22,7 @@ from switch.recasting import recasts
 from switch.register import Register
 from switch.returning import REISSUE
 from switch.schema import NO_ROW
-from switch.segment import Groups, segment_at
+from switch.segment import Groups, read_table, segment_at
 from switch.store import Home
 from switch.verdicts import State, Verdicts
 
@@ -147,7 +146,7 @@ def person(home: Home, person_id: str) -> dict[str, Any]:
 def _timeline(
     home: Home, row: Any, answer: dict[str, Any], inner: dict[str, Any]
 ) -> dict[str, Any]:
-    line = [("batch", "=", row["seq"]), ("line_no", "=", answer["line_no"])]
+    line = {"batch": row["seq"], "line_no": answer["line_no"]}
     states = [_state(row, answer)]
     seq = row["seq"]
     while True:
@@ -187,26 +186,31 @@ def _timeline(
     }
 
 
-def _is_among(home: Home, folder: Folder, name: str, line: list[Any]) -> Any:
+def _is_among(home: Home, folder: Folder, name: str, line: dict[str, int]) -> Any:
     """The row of a line in a folder's file of lines; None where it is not there."""
-    table = moved_lines(home, folder, name)
-    for column, _, value in line:
+    return next(iter(_with(moved_lines(home, folder, name), **line)), None)
+
+
+def _with(table: Any, **values: int) -> list[dict[str, Any]]:
+    """The rows of a table that have these values."""
+    for column, value in values.items():
         table = table.filter(pc.equal(table[column], value))
-    return table.to_pylist()[0] if len(table) else None
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
 
 
 def _answered(
     home: Home,
     known: list[Folder],
     verdicts: Verdicts,
-    line: list[Any],
+    line: dict[str, int],
     last: dict[str, Any],
     inner: dict[str, Any],
 ) -> list[dict[str, Any]]:
     """What was answered to a line that was sent, and decided about it, in the order in which it
     came in."""
     lines = verdicts.lines
-    (place,) = lines.at(*([value] for _, _, value in line)).tolist()
+    (place,) = lines.at(*([value] for value in line.values())).tolist()
     final = State(int(verdicts.states()[place]))
     found: list[dict[str, Any]] = []
 
@@ -297,31 +301,31 @@ def _of_person(home: Home, batch_row: Any, row: int) -> Iterator[tuple[int, dict
             )
     again = folder / "represented.parquet"
     if again.exists():
-        for moved in pq.read_table(again, filters=[("row", "=", row)]).to_pylist():
+        for moved in _with(read_table(again), row=row):
             yield moved["batch"], moved
 
 
 def _moved(
-    home: Home, line: list[Any], seq: int, state: dict[str, Any]
+    home: Home, line: dict[str, int], seq: int, state: dict[str, Any]
 ) -> tuple[int, dict[str, Any]] | None:
     """(batch, state) with which a line that waits since a batch moved on."""
     for batch_row in home.rows("SELECT * FROM batches WHERE seq > ? ORDER BY seq", seq):
         # A line that waits is presented in every batch until it moves.
         path = home.folder("batches", batch_row["seq"]) / "represented.parquet"
-        for moved in pq.read_table(path, filters=line).to_pylist():
+        for moved in _with(read_table(path), **line):
             return batch_row["seq"], _state(batch_row, moved)
     return None
 
 
 def _back(
-    home: Home, line: list[Any], seq: int, state: dict[str, Any]
+    home: Home, line: dict[str, int], seq: int, state: dict[str, Any]
 ) -> tuple[int, dict[str, Any]] | None:
     """(last batch before, state) with which a cleared line was taken out of its cycle again."""
     for recast in recasts(home):
         if recast.after < seq or recast.cycle != state["cycle"]:
             continue
         path = home.path / recast.folder / "lines.parquet"
-        for gone in pq.read_table(path, filters=line).to_pylist():
+        for gone in _with(read_table(path), **line):
             rule = GIVEN_UP if recast.aborted else RULES[Reason.COVER_MISSING]
             status, detail = {"status": rule.status, "reason": rule.code}, rule.sentence
             answer = status | {"reason_detail": detail, "transfer_id": None, "cycle": None}

@@ -15,12 +15,11 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from switch import sums
 from switch.evidence import Check, compare
 from switch.recasting import REVERSAL, Recast
-from switch.segment import segment_at
+from switch.segment import read_table, segment_at
 from switch.store import Home
 
 _ANSWERED = ("line_no", "transfer_id", "participant")
@@ -38,7 +37,7 @@ def checks(home: Home, recast: Recast) -> Iterator[Check]:
     answer = detail["answer"]
     query = "SELECT * FROM positions WHERE cycle = ?"
     settled_by = {r["participant"]: r["settled_by"] for r in home.rows(query, recast.cycle)}
-    told = pq.read_table(home.path / recast.folder / "lines.parquet")
+    told = read_table(home.path / recast.folder / "lines.parquet")
     gone = _gone(home, recast.cycle, settled_by, None if recast.aborted else answer["short"])
     if gone is None:
         yield Check("recast lines", subject, "no batch is of its cycle")
@@ -129,7 +128,7 @@ def _nets(home: Home, cycle: str) -> dict[str, int]:
     nets: dict[str, int] = {}
     for batch in home.rows("SELECT seq FROM batches WHERE cycle = ?", cycle):
         path = home.folder("batches", batch["seq"]) / "positions.parquet"
-        for row in pq.read_table(path).to_pylist():
+        for row in read_table(path).to_pylist():
             nets[row["settled_by"]] = nets.get(row["settled_by"], 0) + row["net"]
     return nets
 
@@ -172,4 +171,4 @@ def _recalled(lines: Any) -> dict[str, Any]:
 
 
 def _lists(folder: Path) -> dict[str, Any]:
-    return {path.stem: pq.read_table(path).to_pydict() for path in (folder / "recall").iterdir()}
+    return {path.stem: read_table(path).to_pydict() for path in (folder / "recall").iterdir()}

@@ -150,6 +150,7 @@ def write_case(seed: int, failure: Failure, folder: Path) -> Path:
     lines = [str(failure), "", f"nation: {script.nation._replace(programmes=(), provinces=())}"]
     for number, operation in enumerate(script.operations[: failure.number or None], start=1):
         lines.append(f"{number}: {operation}")
+    folder.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines) + "\n", "utf-8")
     return path
 
