@@ -59,7 +59,9 @@ class Outbox:
         self.buffers["no_end_to_end_id"] = np.empty(GROUP_ROWS, np.uint8)
         for name, size in _TEXTS.items():
             data = np.empty(GROUP_ROWS * size + _TEXT_SLACK, np.uint8)
-            self.buffers[name] = (np.zeros(GROUP_ROWS + 1, np.int32), data)
+            ends = np.empty(GROUP_ROWS + 1, np.int32)
+            ends[0] = 0
+            self.buffers[name] = (ends, data)
 
     def widen(self, rows: int) -> None:
         """Twice the room for texts of rows lines that fill half of theirs. Where none does, it is
