@@ -86,9 +86,11 @@ class Money:
         if self.calendar is not None:
             # What the cycle owes beyond what is set aside, for whoever sets aside.
             known = self.cycles.get(cycle)
+            if known:
+                # Of all of it: when lines paid to a treasury are refused, it owes more than before.
+                nets.update(known.nets)
             for code in set(nets) & set(self.treasuries()):
-                before = known.nets[code] if known else 0
-                lacks = -(nets[code] + before) - (known.reserved[code] if known else 0)
+                lacks = -nets[code] - (known.reserved[code] if known else 0)
                 found[Posting("P2", self._account(code), reserve)] += max(lacks, 0)
             return +found
         for code, amount in funded.items():
