@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import hashlib
+import operator
 import shutil
 from collections import deque
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ import pyarrow as pa
 from switch import funding, paid, recasting, road, segment, settlement, settling, signing
 from switch._core import Core
 from switch.batch import TableReader, open_table, shown
-from switch.cycles import Calendar, Slot
+from switch.cycles import Calendar, Slot, time_text
 from switch.directory import BALANCES, Directory, Settings, read_directory, read_rows
 from switch.disk import landing
 from switch.errors import InputRefused, UsageError
@@ -86,7 +87,7 @@ def init(
     settings: Settings | None = None,
     key: bytes | None = None,
     signing_key: bytes | None = None,
-    at: str = "",
+    at: datetime.date | str = "",
 ) -> Engine:
     """Make a new home and open it. Tables: paths or Arrow tables, as the contract has them.
 
@@ -106,7 +107,7 @@ def init(
             "settings": msgspec.json.encode((settings or Settings()).check()).decode(),
             "opening": msgspec.json.encode(opening, order="sorted").decode(),
         },
-        at,
+        time_text(at),
         key,
         None if signing_key is None else signing.read_key(signing_key),
     )
@@ -171,10 +172,11 @@ class Engine(WayBack):
         programmes: Any = None,
         balances: Any = None,
         settings: Settings | None = None,
-        at: str = "",
+        at: datetime.date | str = "",
     ) -> None:
         """Replace tables of the directory, or the settings; what is None stays. balances: what
         settlement accounts hold at the State Bank now; they are bound from now on."""
+        at = time_text(at)
         if balances is not None:
             if any(part is not None for part in (participants, debtors, programmes, settings)):
                 raise UsageError("balances are given alone: they are a commit of their own")
@@ -215,7 +217,7 @@ class Engine(WayBack):
         accounts: Any = None,
         paid_history: Any = None,
         replace: bool = False,
-        at: str = "",
+        at: datetime.date | str = "",
         strict_columns: bool = False,
         progress: Progress | None = None,
     ) -> dict[str, int]:
@@ -223,6 +225,7 @@ class Engine(WayBack):
 
         Returns rows read by table. All of it is committed, or nothing.
         """
+        at = time_text(at)
         version = self.home.register_seq()
         register = self._load_register(whole=True) if version else Register()
         counts = {}
@@ -325,7 +328,7 @@ class Engine(WayBack):
         self,
         cycle: str | None = None,
         *,
-        at: str | None = None,
+        at: datetime.date | str | None = None,
         out: str | Path | None = None,
         close_only: bool = False,
         abort: str | None = None,
@@ -339,6 +342,7 @@ class Engine(WayBack):
         request and answer are copied to (default HOME/out).
         Raises UsageError without a calendar, or to abort what is settled.
         """
+        at = time_text(at) or None
         if self.settings.cutoffs is msgspec.UNSET:
             raise UsageError(
                 f"{self.home.path} has no calendar: every batch settles at once; give cut-offs"
@@ -383,7 +387,7 @@ class Engine(WayBack):
         out: str | Path | None = None,
         threads: int = 2,
         chunk_rows: int = CHUNK_ROWS,
-        at: str | None = None,
+        at: datetime.date | str | None = None,
         strict_columns: bool = False,
         form: str = "parquet",
         progress: Progress | None = None,
@@ -393,17 +397,18 @@ class Engine(WayBack):
         table: a path with its dossier beside it, or an Arrow table, which then needs source,
         batch_id, value_date, count and sum (minor units) here. out: where the answer is copied to
         (default HOME/out). form: of the status and clearing files, "parquet" or "arrow". at: the
-        time that is recorded, else the value date. Raises InputRefused where the table is not what
-        it declares: nothing of it is paid, the home is as before.
+        time that is recorded (ISO 8601), else the value date. Raises InputRefused where the table
+        is not what it declares (nothing of it is paid, the home is as before), UsageError where an
+        argument is none.
         """
         if form not in segment.FORMS:
             raise UsageError(f"form {form!r} is none of {', '.join(segment.FORMS)}")
         if not 1 <= chunk_rows <= CHUNK_ROWS_MAX or threads < 1:
             raise UsageError(f"chunk_rows is not in 1..{CHUNK_ROWS_MAX}, or threads below 1")
         declared = _declared(table, source, batch_id, value_date, count, sum)
+        at = time_text(at) or declared.value_date.isoformat()
         known = self.home.batch(declared.source, declared.batch_id)
         reader = open_table(table, PAYMENT, strict_columns=strict_columns, sha256=declared.sha256)
-        at = at if at is not None else declared.value_date.isoformat()
         if known is not None:
             batch = self._answer(known, reader, declared)
         else:
@@ -567,7 +572,19 @@ def _declared(
             "a table without a dossier needs source, batch_id, value_date, count and sum"
             + (f"; or put {dossier_path(Path(table)).name} beside it" if is_file else "")
         )
+    for name, text in (("source", source), ("batch_id", batch_id)):
+        if not isinstance(text, str):
+            raise UsageError(f"{name} {text!r} is no text")
+    count, sum_ = _whole("count", count), _whole("sum", sum_)
     return Declared(source, batch_id, as_date(value_date), count, sum_).check(PAYMENT.name)
+
+
+def _whole(name: str, value: Any) -> int:
+    """A whole number of Python, numpy or whatever calls itself one."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise UsageError(f"{name} {value!r} is no whole number") from None
 
 
 def core_of(engine: Engine, value_date: datetime.date, threads: int = 1) -> Core:

@@ -156,7 +156,7 @@ def as_date(value: datetime.date | str) -> datetime.date:
         return value
     try:
         return datetime.date.fromisoformat(value)
-    except ValueError:
+    except (TypeError, ValueError):
         raise UsageError(f"{value!r} is no date: write yyyy-mm-dd") from None
 
 

@@ -208,12 +208,12 @@ strict_option = click.option("--strict-columns", is_flag=True, help="Refuse unkn
 def parse_time(at: str | None) -> str | None:
     if at is None:
         return None
-    import datetime
+    from switch.cycles import day_of
 
     try:
-        datetime.datetime.fromisoformat(at)
-    except ValueError:
-        raise UsageError(f"--at {at!r} is no ISO 8601 time, such as 2026-11-25T08:00:00") from None
+        day_of(at)
+    except UsageError as error:
+        raise UsageError(f"--at {error}") from None
     return at
 
 
