@@ -147,14 +147,9 @@ def directory(
         content["settings"] = msgspec.to_builtins(engine.settings)
 
     def show() -> None:
-        from rich.table import Table
+        from switch.console import print_directory
 
-        table = Table(title=f"{len(content['participants'])} participants")
-        for name in ("participant", "short_name", "kind", "settled_by", "status"):
-            table.add_column(name, overflow="fold")
-        for row in content["participants"]:
-            table.add_row(*(row[c.header] for c in table.columns))
-        context.console().print(table)
+        print_directory(context.console(), content)
 
     context.say(content, show)
 
@@ -399,35 +394,14 @@ def status(
         else:
             rows = timeline.batches(opened)
             budgets = timeline.budgets(opened)
-            context.say(
-                {"batches": rows, "budgets": budgets},
-                lambda: _show_batches(context, rows, budgets),
-            )
 
+            def show_batches() -> None:
+                from switch.console import print_batches, print_budgets
 
-def _show_batches(
-    context: Context, rows: list[dict[str, Any]], budgets: list[dict[str, Any]]
-) -> None:
-    from rich.table import Table
+                print_batches(context.console(), rows)
+                print_budgets(context.console(), budgets)
 
-    from switch.console import print_budgets
-
-    table = Table(title=f"{len(rows)} batches", box=None, padding=(0, 1, 0, 0))
-    table.add_column("batch", overflow="fold", min_width=15)
-    for name in ("value date", "state"):
-        table.add_column(name, no_wrap=True)
-    for name in ("lines", "cleared", "held", "refused", "cleared dong"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(
-            row["batch_id"],
-            row["value_date"],
-            row["state"],
-            *(f"{row[s]['count']:,}" for s in ("received", "cleared", "held", "refused")),
-            f"{row['cleared']['sum']:,}",
-        )
-    context.console().print(table)
-    print_budgets(context.console(), budgets)
+            context.say({"batches": rows, "budgets": budgets}, show_batches)
 
 
 @cli.command()

@@ -463,13 +463,14 @@ class Engine(WayBack):
         return self._batch(known, replayed=True)
 
     def _batch(self, row: Any, *, replayed: bool) -> Batch:
+        now = {"state": row["state"], "replayed": replayed}
         return Batch(
             seq=row["seq"],
             source=row["source"],
             batch_id=row["batch_id"],
             cycle=row["cycle"],
             replayed=replayed,
-            summary={**msgspec.json.decode(row["summary"]), "replayed": replayed},
+            summary=msgspec.json.decode(row["summary"]) | now,
             folder=self.home.folder("batches", row["seq"]),
         )
 

@@ -6,6 +6,7 @@ Floor 6, below the commands. Nothing here knows a command.
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable, MutableMapping
 from pathlib import Path
@@ -77,7 +78,8 @@ class Context:
 
         renderer: Any = structlog.processors.JSONRenderer()
         if sys.stderr.isatty():
-            renderer = structlog.dev.ConsoleRenderer()
+            plain = "NO_COLOR" in os.environ or os.environ.get("TERM") in ("dumb", "unknown")
+            renderer = structlog.dev.ConsoleRenderer(colors=not plain)
         structlog.configure(
             processors=[
                 allowed_fields,
