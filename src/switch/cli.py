@@ -127,7 +127,7 @@ def directory(
     balances: Path | None,
     at: str | None,
 ) -> None:
-    """Show the directory of HOME, or replace tables of it (each change is audited)."""
+    """Show the directory of HOME, or replace tables of it. Each change is audited."""
     from switch.engine import Engine
 
     with Engine(home) as engine:
@@ -173,7 +173,7 @@ def register(
     strict_columns: bool,
     at: str | None,
 ) -> None:
-    """Load registers into HOME: upserts by key, or --replace swaps the whole."""
+    """Load registers into HOME. They are upserts by key; --replace swaps the whole."""
     from switch.engine import Engine
 
     if not (population or accounts or paid):
@@ -236,7 +236,7 @@ def run(
     strict_columns: bool,
     at: str | None,
 ) -> None:
-    """Clear and settle payment TABLEs, in order; the first refusal stops."""
+    """Clear and settle payment TABLEs. They run in order, and the first refusal stops."""
     import msgspec
 
     from switch.engine import Engine
@@ -305,7 +305,8 @@ def rehearse(
     picture: Path | None,
     at: str | None,
 ) -> None:
-    """Run TABLEs without committing anything: answers, liquidity needed, what would wait."""
+    """Run TABLEs without committing anything. It tells answers, liquidity needed, and what would
+    wait."""
     from switch.rehearsal import rehearse as tell
 
     threads = threads or context.settings().get("threads") or os.cpu_count() or 1
@@ -338,8 +339,8 @@ def settle(
     out: Path | None,
     at: str | None,
 ) -> None:
-    """Close and settle cycles of HOME's calendar: one, or all whose cut-off has come at --at;
-    without --at all that are not settled, each at its cut-off."""
+    """Close and settle cycles of HOME's calendar. One with --cycle, or all whose cut-off has come
+    at --at; without --at all that are not settled, each at its cut-off."""
     from switch.engine import Engine
 
     with _opened(context, home, Engine) as engine:
@@ -466,7 +467,8 @@ for command in (upkeep.verify, upkeep.scrub, upkeep.replay, *dayend.COMMANDS):
 @click.option("--seed", type=click.IntRange(0), required=True, metavar="S")
 @shared
 def generate(context: Context, folder: Path, people: int, lines: int, seed: int) -> None:
-    """Simulate a nation and its payday into DIR: directory, registers, table, dossier, truth."""
+    """Simulate a nation and its payday into DIR. Directory, registers, payment table, dossier, and
+    the true answer to every line."""
     made = make_nation(context, folder, people, lines, seed)
     document = {
         "folder": str(folder),
@@ -496,7 +498,8 @@ def generate(context: Context, folder: Path, people: int, lines: int, seed: int)
 @click.option("--seed", type=click.IntRange(0), default=DEMO_SEED, show_default=True)
 @shared
 def demo(context: Context, folder: Path, people: int, lines: int, seed: int) -> None:
-    """Simulate a small nation, run one payday through the native core, show what happened."""
+    """Run one payday of a small nation. It is simulated, run through the native core, run again,
+    proven and drawn."""
     from switch.demo import run_demo
 
     run_demo(context, folder, people, lines, seed)
@@ -508,7 +511,8 @@ def demo(context: Context, folder: Path, people: int, lines: int, seed: int) -> 
 @click.option("--repeat", type=click.IntRange(1), default=3, show_default=True, metavar="N")
 @shared
 def bench(context: Context, lines: int, threads: int, repeat: int) -> None:
-    """Measure the pace of this machine on a simulated nation: the core, and files to files."""
+    """Measure the pace of this machine. On a simulated nation: the core alone, and files to
+    files."""
     from switch.pace import run_bench
 
     found = run_bench(context, lines, threads, repeat)

@@ -45,7 +45,8 @@ def reconcile(
     strict_columns: bool,
     at: str | None,
 ) -> None:
-    """Take confirmations, returns and statements into HOME, and hold them against its lines."""
+    """Take answers of receivers and banks into HOME. Confirmations, returns and statements are
+    held against its lines; without FILES breaks age."""
     from switch.engine import Engine
     from switch.reconcile import read_rules
 
@@ -94,7 +95,7 @@ def dispose(
     reissue: bool,
     at: str | None,
 ) -> None:
-    """Say what becomes of returned lines, whose money is on T.RETURNS; default: all of them."""
+    """Say what becomes of returned lines. Their money is on T.RETURNS; default: all of them."""
     from switch.engine import Engine
 
     if write_back == reissue:
@@ -118,7 +119,8 @@ def dispose(
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Default: HOME/out.")
 @shared
 def close(context: Context, home: Path, at: str, out: Path | None) -> None:
-    """End a day of HOME: reconcile and age, statements, totals that tie, close what is done."""
+    """End a day of HOME. Breaks age, receivers get statements, totals have to tie, and batches
+    that are done with are closed."""
     from switch.engine import Engine
 
     with Engine(home) as engine:

@@ -24,7 +24,8 @@ import pyarrow as pa
 
 from switch import funding, paid, recasting, road, segment, settlement, settling, signing
 from switch._core import Core
-from switch.batch import TableReader, open_table, shown
+from switch.batch import TableReader, open_table
+from switch.columns import shown
 from switch.cycles import Calendar, Slot, time_text
 from switch.directory import BALANCES, Directory, Settings, read_directory, read_rows
 from switch.disk import landing
@@ -398,8 +399,7 @@ class Engine(WayBack):
         batch_id, value_date, count and sum (minor units) here. out: where the answer is copied to
         (default HOME/out). form: of the status and clearing files, "parquet" or "arrow". at: the
         time that is recorded (ISO 8601), else the value date. Raises InputRefused where the table
-        is not what it declares (nothing of it is paid, the home is as before), UsageError where an
-        argument is none.
+        is not what it declares: nothing of it is paid, the home is as before.
         """
         if form not in segment.FORMS:
             raise UsageError(f"form {form!r} is none of {', '.join(segment.FORMS)}")

@@ -173,7 +173,7 @@ def shared(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options that stand before or after the command's name."""
 
     @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-    @click.option("--quiet", is_flag=True, help="Say nothing but errors.")
+    @click.option("--quiet", is_flag=True, help="Say nothing but warnings and errors.")
     @click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="A TOML file.")
     @click.pass_context
     @functools.wraps(command)
