@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from scene import accounts_table, line, make_home, pay, run
+from scene import accounts_table, command, line, make_home, pay, run
 
 import switch
+from switch import reconcile as rec
 from switch.errors import HomeLocked, UsageError
 
 
@@ -105,3 +108,25 @@ def test_switch__tells_its_names(tmp_path: Path) -> None:
 
 def test_generate__takes_a_path_as_text(tmp_path: Path) -> None:
     assert switch.generate(str(tmp_path / "w"), 10, 5, 1).payday.exists()
+
+
+def test_line__is_told_to_callers_as_to_the_command(village: Path) -> None:
+    with switch.open(village) as engine:
+        run(engine, [line(1), line(2, amount=0)])
+        told = engine.line("VSS:B", 2)
+        assert [(state["status"], state["reason"]) for state in told["states"]] == [
+            ("RJCT", "AM12")
+        ]
+        with pytest.raises(UsageError, match="lines 1 to 2"):
+            engine.line("B", 3)
+    assert command("--json", "status", village, "--line", "B:2").document == told
+
+
+def test_reconcile__takes_paths_as_text(tmp_path: Path) -> None:
+    path = tmp_path / "returns.parquet"
+    table = pa.table({"transfer_id": ["a"], "return_id": ["r"], "amount": [5], "reason": ["AC04"]})
+    hour = dt.datetime(2026, 11, 25, 9, tzinfo=dt.UTC)
+    pq.write_table(table.append_column("booked_at", pa.array([hour])), path)
+    assert len(rec.returns(str(path))) == len(rec.returns(path)) == 1
+    rules = Path(rec.__file__).parents[1] / "data" / "reconciliation.toml"
+    assert rec.read_rules(str(rules)) == rec.default_rules()

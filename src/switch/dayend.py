@@ -146,7 +146,7 @@ def _line(text: str) -> tuple[str, int]:
 
 
 def _list(counts: dict[str, Any]) -> str:
-    return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
+    return ", ".join(f"{count:,} {name}" for name, count in sorted(counts.items()) if count)
 
 
 COMMANDS = (reconcile, dispose, close)

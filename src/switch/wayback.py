@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from switch import answers, disposing, returning, signoff
+from switch import answers, disposing, returning, signoff, timeline
 from switch.cycles import time_text
 from switch.directory import Directory, Settings
 from switch.disk import landing
@@ -21,7 +21,6 @@ from switch.reconcile import Rules
 from switch.report import positions_table, write_table
 from switch.segment import new_file, write_json
 from switch.store import Home
-from switch.timeline import batch_row
 
 
 class WayBack:
@@ -77,6 +76,12 @@ class WayBack:
                 with landing(out / "cycles" / cycle / "settlement.json") as aside:
                     write_json(aside, request)
 
+    def line(self, batch_id: str, line_no: int) -> dict[str, Any]:
+        """What became of a line, as `status --line --json` gives it: its states, oldest first, and
+        the breaks that are open about it. batch_id: SOURCE:ID where several sources use the id.
+        Raises UsageError where there is no such line."""
+        return timeline.line(self.home, batch_id, line_no)
+
     def close_day(
         self, at: datetime.date | str, *, out: str | Path | None = None
     ) -> dict[str, Any]:
@@ -119,5 +124,7 @@ class WayBack:
     ) -> dict[str, Any]:
         chosen = None
         if lines is not None:
-            chosen = [(int(batch_row(self.home, name)["seq"]), line) for name, line in lines]
+            chosen = [
+                (int(timeline.batch_row(self.home, name)["seq"]), line) for name, line in lines
+            ]
         return disposing.dispose(self.home, step, chosen, at=time_text(at) or None)
