@@ -95,7 +95,7 @@ def test_engine__says_that_it_was_closed(village: Path) -> None:
 
 
 def test_open__twice_in_one_process_is_named(village: Path) -> None:
-    with switch.open(village), pytest.raises(HomeLocked, match="did not close"):
+    with switch.open(village), pytest.raises(HomeLocked, match="another engine of this one"):
         switch.open(village)
 
 

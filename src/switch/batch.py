@@ -93,7 +93,7 @@ class TableReader:
                     hint = f"; the file seems to be separated by {word}, use commas"
             raise InputRefused(
                 "HEADER_MISMATCH",
-                f"the {self.table.name} lacks the column {missing[0]!r}",
+                f"column {missing[0]!r} of the {self.table.name} is missing",
                 file=self.name,
                 column=missing[0],
                 remedy=f"give the columns {', '.join(c.name for c in self.table.columns)}{hint}",

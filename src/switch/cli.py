@@ -552,12 +552,12 @@ def main() -> None:
         fail(error, error.exit_code, as_json)
     except MemoryError:
         fail(EnvironmentFailed("not enough memory"), EnvironmentFailed.exit_code, as_json)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        raise SystemExit(EnvironmentFailed.exit_code) from None
     except OSError as error:
         fail(EnvironmentFailed(str(error)), EnvironmentFailed.exit_code, as_json)
     except Exception:
+        what = "this is a fault of the engine; what is committed stays the truth"
+        if as_json:
+            say_error({"rule": "FAULT", "what": what}, SOFTWARE_FAULT)
         say_traceback()
-        click.echo("this is a fault of the engine; what is committed stays the truth", err=True)
+        click.echo(what, err=True)
         raise SystemExit(SOFTWARE_FAULT) from None

@@ -118,28 +118,24 @@ def init(
 def _opening(directory: Directory, balances: Any) -> dict[str, int]:
     if balances is None:
         return {}
+    file = str(balances) if isinstance(balances, str | Path) else BALANCES.name
+
+    def refuse(row: int, column: str, what: str, remedy: str) -> InputRefused:
+        return InputRefused(
+            "DIRECTORY_INVALID", what, file=file, row=row, column=column, remedy=remedy
+        )
+
     out: dict[str, int] = {}
-    for i, row in enumerate(read_rows(balances, BALANCES)):
+    for i, row in enumerate(read_rows(balances, BALANCES), start=1):
         known = {p.participant for p in directory.participants if p.settled_by == p.participant}
         account = row["participant"]
         if account not in known or account in out:
-            raise InputRefused(
-                "DIRECTORY_INVALID",
-                f"{account!r} has no settlement account, or stands twice",
-                file=BALANCES.name,
-                row=i + 1,
-                column="participant",
-                remedy="name participants that settle for themselves, once each",
-            )
+            what = f"{account!r} has no settlement account, or stands twice"
+            remedy = "name participants that settle for themselves, once each"
+            raise refuse(i, "participant", what, remedy)
         if row["balance"] < 0:
-            raise InputRefused(
-                "DIRECTORY_INVALID",
-                "an opening balance that binds is below zero",
-                file=BALANCES.name,
-                row=i + 1,
-                column="balance",
-                remedy="give what the account holds, or leave it out",
-            )
+            what = "an opening balance that binds is below zero"
+            raise refuse(i, "balance", what, "give what the account holds, or leave it out")
         out[account] = row["balance"]
     return {settlement.settlement_account(directory, code): sum_ for code, sum_ in out.items()}
 

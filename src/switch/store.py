@@ -583,8 +583,8 @@ def _lock(path: Path, writing: bool) -> Any:
         fcntl.flock(handle, (fcntl.LOCK_EX if writing else fcntl.LOCK_SH) | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise HomeLocked(
-            f"{path} is in use by another process, or by what this one opened and did not close;"
-            " try again when it is done"
+            f"{path} is in use: another process, or another engine of this one, has it open; try"
+            " again when it is closed"
         ) from error
     except OSError as error:
         raise environment(error, path) from error

@@ -97,7 +97,12 @@ class Context:
     def console(self) -> Any:
         from rich.console import Console
 
-        return Console(highlight=False)
+        class Screen(Console):
+            def on_broken_pipe(self) -> None:
+                """Nobody reads on: an exit code of its own, where rich would exit with 1."""
+                raise
+
+        return Screen(highlight=False)
 
     def settings(self) -> dict[str, Any]:
         """What --config says. Raises UsageError for a file that is no such configuration."""
@@ -189,7 +194,16 @@ def shared(command: Callable[..., Any]) -> Callable[..., Any]:
         context.json |= as_json
         context.quiet |= quiet
         context.config = config or context.config
-        return command(context, **rest)
+        try:
+            try:
+                return command(context, **rest)
+            finally:
+                sys.stdout.flush()
+        except BrokenPipeError:  # Here already: click would call it 1, which means refused lines.
+            _drop_output()
+            raise EnvironmentFailed(
+                "nobody reads the output any more; what is committed stays"
+            ) from None
 
     return wrapped
 
@@ -306,4 +320,13 @@ def say_traceback() -> None:
 def say_error(document: dict[str, Any], code: int) -> None:
     import json
 
-    sys.stdout.write(json.dumps({"error": {**document, "exit_code": code}}) + "\n")
+    try:
+        sys.stdout.write(json.dumps({"error": {**document, "exit_code": code}}) + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_output()
+
+
+def _drop_output() -> None:
+    """What is left for a reader that went away goes nowhere, in silence."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
