@@ -130,3 +130,10 @@ def test_reconcile__takes_paths_as_text(tmp_path: Path) -> None:
     assert len(rec.returns(str(path))) == len(rec.returns(path)) == 1
     rules = Path(rec.__file__).parents[1] / "data" / "reconciliation.toml"
     assert rec.read_rules(str(rules)) == rec.default_rules()
+
+
+def test_contract__has_every_key_of_a_summary(village: Path) -> None:
+    contract = (Path(__file__).parents[1] / "docs" / "contract.md").read_text("utf-8")
+    table = contract.split("| key of a batch |")[1].split("\n\n")[0]
+    listed = {key for row in table.splitlines()[2:] for key in row.split("|")[1].split(", ")}
+    assert {key.strip() for key in listed} == set(pay(village, [line(1)]).summary)
