@@ -129,6 +129,16 @@ def test_readme__names_every_command() -> None:
         assert f"switch {name}" in README or f"make {name}" in README, name
 
 
+def test_contract__names_every_option_of_a_command() -> None:
+    rows = [row for row in cells("docs/contract.md") if row[0].startswith("`switch ")]
+    listed = {row[0].split()[1].strip("`"): " ".join(row) for row in rows}
+    assert set(listed) == set(cli.cli.commands)
+    for name, command in cli.cli.commands.items():
+        options = {option for param in command.params for option in param.opts}
+        for option in options - {"--json", "--quiet", "--config"}:
+            assert not option.startswith("-") or option in listed[name], (name, option)
+
+
 def test_readme__exit_codes_are_those_of_the_errors() -> None:
     shown = {int(row[0]) for row in cells("README.md") if row[0].isdigit()}
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]

@@ -24,7 +24,7 @@ from switch.terminal import (
 
 @click.command()
 @home_argument
-@click.argument("files", nargs=-1, metavar="FILES...", type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, metavar="[FILES]...", type=click.Path(path_type=Path))
 @click.option(
     "--kind",
     type=click.Choice(["confirmations", "returns", "statement"]),
