@@ -36,8 +36,10 @@ def scrub(context: Context, home: Path, copy: Path, dry_run: bool, at: str | Non
         for found in findings:
             mended = ("; can be repaired" if dry_run else "; repaired") if found.repaired else ""
             click.echo(f"  {found.side}: {found.path} {found.fault}{mended}")
+        mine = [found for found in findings if found.side == "home"]
         click.echo(
-            f"{home}: {counted(len(findings), 'damaged file')}, the home still has {len(left)}"
+            f"{home}: {counted(len(mine), 'damaged file')}, the home still has {len(left)};"
+            f" the copy has {len(findings) - len(mine)}"
         )
 
     context.say({"findings": [f._asdict() for f in findings], "remaining": len(left)}, show)
