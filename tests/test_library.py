@@ -137,3 +137,26 @@ def test_contract__has_every_key_of_a_summary(village: Path) -> None:
     table = contract.split("| key of a batch |")[1].split("\n\n")[0]
     listed = {key for row in table.splitlines()[2:] for key in row.split("|")[1].split(", ")}
     assert {key.strip() for key in listed} == set(pay(village, [line(1)]).summary)
+
+
+def test_settings__of_texts_are_those_of_the_configuration(village: Path) -> None:
+    given: Any = {"cutoffs": ["08:00"], "holidays": ["2026-11-25"]}
+    with switch.open(village) as engine:
+        engine.change_directory(settings=switch.Settings(**given))
+        assert engine.settings.holidays == (dt.date(2026, 11, 25),)
+        assert run(engine, [line(1)]).cycle == "20261126-1"
+        wrong: Any = {"clearing_limit": "much"}
+        with pytest.raises(UsageError, match="settings: Expected `int`"):
+            engine.change_directory(settings=switch.Settings(**wrong))
+
+
+def test_netting_of__takes_rows_and_names_what_is_none() -> None:
+    rows = [[0, 10], [4, 0]]
+    assert switch.netting_of(rows) == switch.netting_of(np.array(rows))
+    with pytest.raises(UsageError, match="no square table"):
+        switch.netting_of([[0, 1]])
+
+
+def test_share_loss__of_less_than_nothing_is_named() -> None:
+    with pytest.raises(UsageError, match="a loss is not negative"):
+        switch.share_loss(-1, [1])

@@ -156,6 +156,7 @@ class Engine(WayBack):
         self.close()
 
     def close(self) -> None:
+        """Let go of the home, for others to open; closing it twice is no mistake."""
         self._register = None
         self.home.close()
 
