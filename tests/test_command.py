@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from scene import command
+from scene import command, line, pay
 
 import switch
 from switch import timeline
@@ -73,3 +73,11 @@ def test_init__names_the_file_of_balances(
     assert (answer.code, error["rule"], error["row"]) == (3, "DIRECTORY_INVALID", 1)
     assert (error["file"], error["column"]) == (str(path), column)
     assert said in error["what"]
+
+
+def test_reconcile__without_records_says_so(village: Path) -> None:
+    pay(village, [line(1)])
+    assert "nothing new" in command("reconcile", village).out
+    aged = command("reconcile", village, "--at", "2027-01-05").out
+    assert "answers 1 at 2027-01-05: no records are new" in aged
+    assert "open breaks: 1 MISSING" in aged

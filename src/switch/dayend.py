@@ -64,10 +64,11 @@ def reconcile(
         context.log.warning(warning)
 
     def show() -> None:
+        new = _list(answer["new"]) or "no records"
         click.echo(
-            "nothing new"
-            if not answer["number"]
-            else f"answers {answer['number']} at {answer['at']}: {_list(answer['new'])} are new"
+            f"answers {answer['number']} at {answer['at']}: {new} are new"
+            if answer["number"]
+            else "nothing new"
         )
         for name, moved in answer["moved"].items():
             if moved["count"]:
