@@ -7,6 +7,7 @@ tested by itself (OWN), or waits for the feature that it is about (PENDING).
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import gzip
 import io
@@ -310,6 +311,13 @@ CASES = (
         7, "semicolons", with_text(lambda t: t.replace(",", ";")), "HEADER_MISMATCH", None,
         "line_no",
     ),
+    Case(
+        7, "tabs", with_text(lambda t: t.replace(",", "\t")), "HEADER_MISMATCH", None, "line_no"
+    ),
+    Case(9, "UTF-16 without a mark", with_text(lambda t: t.encode("utf-16-le")), "ENCODING"),
+    Case(9, "UTF-16 BE without a mark", with_text(lambda t: t.encode("utf-16-be")), "ENCODING"),
+    Case(9, "spreadsheet", with_text(lambda t: b"PK\x03\x04" + t.encode()), "ENCODING"),
+    Case(9, "gzip", with_text(lambda t: gzip.compress(t.encode())), "ENCODING"),
     Case(9, "UTF-16", with_text(lambda t: t.encode("utf-16")), "ENCODING"),
     Case(9, "UTF-16 BE", with_text(lambda t: b"\xfe\xff" + t.encode("utf-16-be")), "ENCODING"),
     Case(
@@ -959,6 +967,37 @@ def test_dossier__is_a_file_beside_the_table(case: str, village: Path, tmp_path:
     rule = {"missing": "DOSSIER_MISSING", "too large": "SIZE_LIMIT", "link": "NOT_REGULAR"}[case]
     assert (said.code, said.document["error"]["rule"]) == (3, rule)
     assert tree_digest(village) == before
+
+
+def test_dossier__of_a_table_that_is_not_there(village: Path, tmp_path: Path) -> None:
+    """Whoever mistyped the table's name is not sent to look for its dossier."""
+    said = command("--json", "run", village, tmp_path / "t")
+    error = said.document["error"]
+    assert (said.code, error["rule"], error["file"]) == (3, "FILE_MISSING", str(tmp_path / "t"))
+
+
+def test_dossier__may_begin_with_a_byte_order_mark(village: Path, tmp_path: Path) -> None:
+    path = write_table(good_table(), tmp_path / "t")
+    dossier = tmp_path / "t.dossier.json"
+    dossier.write_bytes(codecs.BOM_UTF8 + dossier.read_bytes())
+    assert command("run", village, path).code == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "hint"),
+    [
+        (lambda t: t.replace(",", ";"), "separated by semicolons"),
+        (lambda t: t.replace(",", "\t"), "separated by tabs"),
+        (lambda t: t.encode("utf-16-le"), "is UTF-16"),
+        (lambda t: b"PK\x03\x04" + t.encode(), "is a spreadsheet"),
+        (lambda t: gzip.compress(t.encode()), "is compressed"),
+    ],
+)
+def test_csv__what_people_send_in_its_place_is_named(
+    change: Callable[[str], str | bytes], hint: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputRefused, match=hint):
+        open_table(with_text(change)(tmp_path), PAYMENT)
 
 
 def test_dossier__may_say_more_than_is_asked(village: Path, tmp_path: Path) -> None:

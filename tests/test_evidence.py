@@ -506,6 +506,14 @@ def test_scrub__of_a_home_with_itself_is_a_usage_error(home: Path) -> None:
     assert command("scrub", home, "--copy", home).code == 2
 
 
+def test_scrub__of_a_folder_that_is_no_copy_names_it(home: Path, tmp_path: Path) -> None:
+    """It is a mistyped name, and not a copy of which every file is gone."""
+    (tmp_path / "photos").mkdir()
+    for name in ("photos", "nothing"):
+        said = command("scrub", home, "--copy", tmp_path / name)
+        assert (said.code, f"{tmp_path / name} is no copy of {home}" in said.err) == (2, True)
+
+
 def test_scrub__takes_what_a_crash_left_as_it_is(home: Path, tmp_path: Path) -> None:
     """A catalog ahead of its checkpoint is no damage."""
     behind = (home / "checkpoint").read_bytes()

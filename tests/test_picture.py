@@ -12,9 +12,16 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from switch.console import print_batch
+from switch.console import (
+    print_batch,
+    print_batches,
+    print_budgets,
+    print_directory,
+    print_rehearsal,
+)
 from switch.picture import payday_svg
 from switch.reason import RULES
+from switch.terminal import Context
 
 SVG = "{http://www.w3.org/2000/svg}"
 STATUS_OF = {"held": "PDNG", "refused": "RJCT"}
@@ -282,3 +289,113 @@ def test_console__text_from_files_gives_no_markup_and_no_escape_codes() -> None:
 def test_console__narrow_screens_fold_and_do_not_fail() -> None:
     out = printed(common(), width=40)
     assert max(map(len, out.splitlines())) <= 40
+
+
+def shown(show: Any, *what: Any, width: int) -> str:
+    file = StringIO()
+    show(Console(file=file, width=width), *what)
+    return file.getvalue()
+
+
+def unfolded(text: str) -> set[str]:
+    """What stands in the columns of a table, cells that were folded put together again."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    rule = next(i for i, line in enumerate(lines) if set(line) == {"─"})
+    columns: list[str] = []
+    filled = [any(line[i : i + 1].strip() for line in lines[rule + 1 :]) for i in range(200)]
+    start = 0
+    for i, is_filled in enumerate(filled):
+        if not is_filled:
+            columns.append("".join(line[start:i].strip() for line in lines[rule + 1 :]))
+            start = i + 1
+    return set(filter(None, columns))
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_console__the_list_of_batches_cuts_nothing(width: int) -> None:
+    states = {
+        "received": {"count": 106_855_575, "sum": 10_685_557_500_000},
+        "cleared": {"count": 106_000_001, "sum": 10_600_000_100_000},
+        "held": {"count": 300_000, "sum": 1},
+        "refused": {"count": 555_574, "sum": 2},
+    }
+    row = {"batch_id": "B" * 64, "value_date": "2026-11-25", "state": "CLEARING", **states}
+    out = shown(print_batches, [row], width=width)
+    assert max(map(len, out.splitlines())) <= width
+    assert unfolded(out) == {
+        *("B" * 64, "2026-11-25", "CLEARING"),
+        *("106,855,575", "106,000,001", "300,000", "555,574", "10,600,000,100,000"),
+    }
+
+
+def test_console__names_of_a_directory_are_no_markup() -> None:
+    row = {"participant": "A", "short_name": "[/b]\x1b[2J", "kind": "bank", "status": "active"}
+    rows = [
+        {**row, "settled_by": "A", "net_debit_cap": 5_000_000, "amount_max": None},
+        {**row, "settled_by": "A", "net_debit_cap": None, "amount_max": None},
+    ]
+    content = {"participants": rows, "debtors": [{}], "settings": {"cutoffs": ["08:00"]}}
+    out = shown(print_directory, content, width=80)
+    assert "[/b]\ufffd[2J" in out
+    assert "net_debit_cap" in out
+    assert "5,000,000" in out
+    assert "no limit" in out
+    assert "amount_max" not in out
+    assert 'cutoffs = ["08:00"]' in out
+
+
+def test_console__names_of_a_rehearsal_are_no_markup() -> None:
+    error = {"rule": "FILE_BAD", "what": "[/what]"}
+    told = {
+        "tables": [{"table": "[/red]x", "error": error}],
+        "cycles": [],
+        "waiting": {"count": 0, "sum": 0},
+        "injection": {"given": {}, "sum": 0, "at_least": 0},
+        "seconds": 0.1,
+    }
+    out = shown(print_rehearsal, told, width=80)
+    assert "[/red]x: would be refused, FILE_BAD: [/what]" in out
+
+
+def test_console__programmes_of_budgets_are_no_markup() -> None:
+    budget = {"programme": "[/p]", "budget": None, "reserved": 5, "available": None}
+    out = shown(print_budgets, [budget, {**budget, "budget": 7}], width=80)
+    assert "[/p]" in out
+    assert "no limit" in out
+    assert "available" not in out
+
+
+@pytest.mark.parametrize(
+    ("state", "said", "drawn"),
+    [
+        ("CLEARING", "To be settled with its cycle: ", "to come, with its cycle"),
+        ("HELD", "Not settled, for its cycle was aborted: ", "its cycle was aborted"),
+        ("SETTLED", "Settled ", "at the State Bank, final"),
+        ("CLOSED", "Settled ", "at the State Bank, final"),
+    ],
+)
+def test_picture_and_console__say_settled_of_what_is(state: str, said: str, drawn: str) -> None:
+    summary = {**common(), "state": state}
+    money = f"{said}{summary['settlement']['settled']:,} VND"
+    assert money in " ".join(printed(summary).split())
+    assert drawn in texts(payday_svg(summary))
+
+
+@pytest.mark.parametrize("name", ["NO_COLOR", "TERM"])
+def test_terminal__log_lines_are_plain_where_that_is_asked_for(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Screen(StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr("sys.stderr", screen := Screen())
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    Context().log.warning("seen", lines=1)
+    assert "\x1b[" in screen.getvalue()
+    monkeypatch.setenv(name, "dumb")
+    monkeypatch.setattr("sys.stderr", screen := Screen())
+    Context().log.warning("seen", lines=1)
+    assert "seen" in screen.getvalue()
+    assert "\x1b[" not in screen.getvalue()

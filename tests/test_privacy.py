@@ -17,11 +17,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 import scene
-from scene import account, line, pay, payment_table, person, write_dossier, write_table
+from scene import account, command, line, pay, payment_table, person, write_dossier, write_table
 
 import switch
 from switch import sheet
-from switch.batch import shown
+from switch.columns import shown
 from switch.terminal import LOG_FIELDS, allowed_fields
 
 COUNT = 10_000
@@ -368,3 +368,14 @@ def test_sheet__is_the_status_without_formulas(tmp_path: Path) -> None:
         {k: "" if v is None else str(v) for k, v in r.items()} for r in batch.status.to_pylist()
     ]
     assert [r | {"participant": ""} for r in rows] == [r | {"participant": ""} for r in whole]
+
+
+@pytest.mark.parametrize("text", ["001000000001,x\n1\n", "001000000001,x\n\xff,y\n"])
+def test_messages__of_a_damaged_file_without_a_header_name_nobody(
+    text: str, village: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "people.csv"
+    path.write_bytes(text.encode("latin-1"))
+    said = command("--json", "register", village, "--population", path)
+    assert said.code == 3
+    assert "001000000001" not in said.out + said.err

@@ -27,9 +27,13 @@ README = (ROOT / "README.md").read_text("utf-8")
 SKIPPED_FOLDERS = {"build", "demo", "dist", "node_modules"}
 
 
-def blocks(language: str) -> list[str]:
-    """Fenced blocks of the README in one language, in order."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+PYTHON = ["README.md", "docs/reconciliation.md", "docs/settlement.md"]
+"""Documents with blocks of Python, which all run as they stand."""
+
+
+def blocks(language: str, text: str = README) -> list[str]:
+    """Fenced blocks of a document in one language, in order."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
 
 
 def commands() -> Iterator[tuple[str, int]]:
@@ -90,18 +94,26 @@ def test_readme__every_command_exits_as_said(tmp_path: Path, shell: dict[str, st
     assert (tmp_path / "home/out/PAYDAY-2026-11/payday.svg").exists()
 
 
-def test_readme__python_prints_what_it_says(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("document", PYTHON)
+def test_docs__python_prints_what_it_says(
+    document: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": "readme"}
-    for block in blocks("python"):
-        code, _, said = block.rpartition("\n\n# ")
+    run = blocks("python", (ROOT / document).read_text("utf-8"))
+    assert run
+    for block in run:
+        last = block.split("\n\n")[-1].splitlines()
+        said = [line.removeprefix("# ") for line in last if line.startswith("# ")]
         out = io.StringIO()
         with contextlib.redirect_stdout(out):
-            exec(compile(code, "README.md", "exec"), names)
-        expected = [line.removeprefix("# ") for line in ("# " + said).splitlines()]
-        assert out.getvalue().splitlines() == expected
+            exec(compile(block, document, "exec"), names)
+        assert out.getvalue().splitlines() == (said if len(said) == len(last) else [])
+
+
+def test_docs__python_stands_where_it_is_run() -> None:
+    found = [path for path in documents() if blocks("python", path.read_text("utf-8"))]
+    assert sorted(str(path.relative_to(ROOT)) for path in found) == sorted(PYTHON)
 
 
 def test_readme__shows_the_two_commands_for_a_fresh_machine() -> None:
@@ -115,6 +127,16 @@ def test_readme__shows_the_two_commands_for_a_fresh_machine() -> None:
 def test_readme__names_every_command() -> None:
     for name in cli.cli.commands:
         assert f"switch {name}" in README or f"make {name}" in README, name
+
+
+def test_contract__names_every_option_of_a_command() -> None:
+    rows = [row for row in cells("docs/contract.md") if row[0].startswith("`switch ")]
+    listed = {row[0].split()[1].strip("`"): " ".join(row) for row in rows}
+    assert set(listed) == set(cli.cli.commands)
+    for name, command in cli.cli.commands.items():
+        options = {option for param in command.params for option in param.opts}
+        for option in options - {"--json", "--quiet", "--config"}:
+            assert not option.startswith("-") or option in listed[name], (name, option)
 
 
 def test_readme__exit_codes_are_those_of_the_errors() -> None:

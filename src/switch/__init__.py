@@ -94,6 +94,10 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str) -> Any:
     """Public names are imported when first asked for: `switch --version` needs none of them."""
     if name not in _HOMES:

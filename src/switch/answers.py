@@ -22,8 +22,8 @@ import pyarrow.compute as pc
 
 from switch import recasting, returning, settlement, settling
 from switch import reconcile as rec
-from switch.batch import shown
 from switch.claims import Expected, proven, together
+from switch.columns import shown
 from switch.cycles import Calendar, day_of, latest
 from switch.directory import Directory, Settings
 from switch.errors import InputRefused, UsageError, counted

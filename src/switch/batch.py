@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import stat
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -34,16 +33,11 @@ from switch.columns import (
     read_limits,
     read_months,
     read_texts,
+    shown,
 )
 from switch.errors import EnvironmentFailed, InputRefused, VerificationFailed
 from switch.formats import CHUNK_ROWS, READ_BYTES, ROW_BYTES_MAX
 from switch.schema import DAY_MAX, DAY_MIN, LINES_MAX, Column, Kind, Table
-
-
-def shown(name: str) -> str:
-    """A column's name for a message, where it looks like one: a table without a header has
-    somebody's full name, id or account there."""
-    return name if re.fullmatch(r"[A-Za-z][A-Za-z_]{0,39}", name) else "(not a usual name)"
 
 
 class TableReader:
@@ -94,11 +88,12 @@ class TableReader:
         missing = [c.name for c in self.table.columns if not c.nullable and c.name not in names]
         if missing:
             hint = ""
-            if len(names) == 1 and ";" in names[0]:
-                hint = "; the file seems to be separated by semicolons, use commas"
+            for mark, word in ((";", "semicolons"), ("\t", "tabs")):
+                if len(names) == 1 and mark in names[0]:
+                    hint = f"; the file seems to be separated by {word}, use commas"
             raise InputRefused(
                 "HEADER_MISMATCH",
-                f"the {self.table.name} lacks the column {missing[0]!r}",
+                f"column {missing[0]!r} of the {self.table.name} is missing",
                 file=self.name,
                 column=missing[0],
                 remedy=f"give the columns {', '.join(c.name for c in self.table.columns)}{hint}",
@@ -374,7 +369,10 @@ def regular_file(path: Path) -> os.stat_result:
     except (OSError, ValueError) as error:
         what = getattr(error, "strerror", None) or "its name is not usable"
         raise InputRefused(
-            "FILE_MISSING", f"the file cannot be opened: {what}", file=str(path), remedy="check it"
+            "FILE_MISSING",
+            f"the file cannot be opened: {what}",
+            file=str(path),
+            remedy="check the path",
         ) from error
     if not stat.S_ISREG(status.st_mode):
         raise InputRefused(

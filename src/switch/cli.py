@@ -127,7 +127,7 @@ def directory(
     balances: Path | None,
     at: str | None,
 ) -> None:
-    """Show the directory of HOME, or replace tables of it (each change is audited)."""
+    """Show the directory of HOME, or replace tables of it. Each change is audited."""
     from switch.engine import Engine
 
     with Engine(home) as engine:
@@ -147,14 +147,9 @@ def directory(
         content["settings"] = msgspec.to_builtins(engine.settings)
 
     def show() -> None:
-        from rich.table import Table
+        from switch.console import print_directory
 
-        table = Table(title=f"{len(content['participants'])} participants")
-        for name in ("participant", "short_name", "kind", "settled_by", "status"):
-            table.add_column(name, overflow="fold")
-        for row in content["participants"]:
-            table.add_row(*(row[c.header] for c in table.columns))
-        context.console().print(table)
+        print_directory(context.console(), content)
 
     context.say(content, show)
 
@@ -178,7 +173,7 @@ def register(
     strict_columns: bool,
     at: str | None,
 ) -> None:
-    """Load registers into HOME: upserts by key, or --replace swaps the whole."""
+    """Load registers into HOME. They are upserts by key; --replace swaps the whole."""
     from switch.engine import Engine
 
     if not (population or accounts or paid):
@@ -241,7 +236,7 @@ def run(
     strict_columns: bool,
     at: str | None,
 ) -> None:
-    """Clear and settle payment TABLEs, in order; the first refusal stops."""
+    """Clear and settle payment TABLEs. They run in order, and the first refusal stops."""
     import msgspec
 
     from switch.engine import Engine
@@ -310,7 +305,8 @@ def rehearse(
     picture: Path | None,
     at: str | None,
 ) -> None:
-    """Run TABLEs without committing anything: answers, liquidity needed, what would wait."""
+    """Run TABLEs without committing anything. It tells answers, liquidity needed, and what would
+    wait."""
     from switch.rehearsal import rehearse as tell
 
     threads = threads or context.settings().get("threads") or os.cpu_count() or 1
@@ -343,8 +339,8 @@ def settle(
     out: Path | None,
     at: str | None,
 ) -> None:
-    """Close and settle cycles of HOME's calendar: one, or all whose cut-off has come at --at;
-    without --at all that are not settled, each at its cut-off."""
+    """Close and settle cycles of HOME's calendar. One with --cycle, or all whose cut-off has come
+    at --at; without --at all that are not settled, each at its cut-off."""
     from switch.engine import Engine
 
     with _opened(context, home, Engine) as engine:
@@ -399,35 +395,14 @@ def status(
         else:
             rows = timeline.batches(opened)
             budgets = timeline.budgets(opened)
-            context.say(
-                {"batches": rows, "budgets": budgets},
-                lambda: _show_batches(context, rows, budgets),
-            )
 
+            def show_batches() -> None:
+                from switch.console import print_batches, print_budgets
 
-def _show_batches(
-    context: Context, rows: list[dict[str, Any]], budgets: list[dict[str, Any]]
-) -> None:
-    from rich.table import Table
+                print_batches(context.console(), rows)
+                print_budgets(context.console(), budgets)
 
-    from switch.console import print_budgets
-
-    table = Table(title=f"{len(rows)} batches", box=None, padding=(0, 1, 0, 0))
-    table.add_column("batch", overflow="fold", min_width=15)
-    for name in ("value date", "state"):
-        table.add_column(name, no_wrap=True)
-    for name in ("lines", "cleared", "held", "refused", "cleared dong"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(
-            row["batch_id"],
-            row["value_date"],
-            row["state"],
-            *(f"{row[s]['count']:,}" for s in ("received", "cleared", "held", "refused")),
-            f"{row['cleared']['sum']:,}",
-        )
-    context.console().print(table)
-    print_budgets(context.console(), budgets)
+            context.say({"batches": rows, "budgets": budgets}, show_batches)
 
 
 @cli.command()
@@ -492,7 +467,8 @@ for command in (upkeep.verify, upkeep.scrub, upkeep.replay, *dayend.COMMANDS):
 @click.option("--seed", type=click.IntRange(0), required=True, metavar="S")
 @shared
 def generate(context: Context, folder: Path, people: int, lines: int, seed: int) -> None:
-    """Simulate a nation and its payday into DIR: directory, registers, table, dossier, truth."""
+    """Simulate a nation and its payday into DIR. Directory, registers, payment table, dossier, and
+    the true answer to every line."""
     made = make_nation(context, folder, people, lines, seed)
     document = {
         "folder": str(folder),
@@ -522,7 +498,8 @@ def generate(context: Context, folder: Path, people: int, lines: int, seed: int)
 @click.option("--seed", type=click.IntRange(0), default=DEMO_SEED, show_default=True)
 @shared
 def demo(context: Context, folder: Path, people: int, lines: int, seed: int) -> None:
-    """Simulate a small nation, run one payday through the native core, show what happened."""
+    """Run one payday of a small nation. It is simulated, run through the native core, run again,
+    proven and drawn."""
     from switch.demo import run_demo
 
     run_demo(context, folder, people, lines, seed)
@@ -534,7 +511,8 @@ def demo(context: Context, folder: Path, people: int, lines: int, seed: int) -> 
 @click.option("--repeat", type=click.IntRange(1), default=3, show_default=True, metavar="N")
 @shared
 def bench(context: Context, lines: int, threads: int, repeat: int) -> None:
-    """Measure the pace of this machine on a simulated nation: the core, and files to files."""
+    """Measure the pace of this machine. On a simulated nation: the core alone, and files to
+    files."""
     from switch.pace import run_bench
 
     found = run_bench(context, lines, threads, repeat)
@@ -574,12 +552,12 @@ def main() -> None:
         fail(error, error.exit_code, as_json)
     except MemoryError:
         fail(EnvironmentFailed("not enough memory"), EnvironmentFailed.exit_code, as_json)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        raise SystemExit(EnvironmentFailed.exit_code) from None
     except OSError as error:
         fail(EnvironmentFailed(str(error)), EnvironmentFailed.exit_code, as_json)
     except Exception:
+        what = "this is a fault of the engine; what is committed stays the truth"
+        if as_json:
+            say_error({"rule": "FAULT", "what": what}, SOFTWARE_FAULT)
         say_traceback()
-        click.echo("this is a fault of the engine; what is committed stays the truth", err=True)
+        click.echo(what, err=True)
         raise SystemExit(SOFTWARE_FAULT) from None

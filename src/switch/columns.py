@@ -6,6 +6,7 @@ cannot be read as its kind is reported by its row.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,6 +81,12 @@ class BadValue(Exception):
 
     def __init__(self, rule: str, row: int, what: str, remedy: str) -> None:
         self.rule, self.row, self.what, self.remedy = rule, row, what, remedy
+
+
+def shown(name: str) -> str:
+    """A column's name for a message, where it looks like one: a table without a header has
+    somebody's full name, id or account there."""
+    return name if re.fullmatch(r"[A-Za-z][A-Za-z_]{0,39}", name) else "(not a usual name)"
 
 
 def first_line(error: Exception) -> str:

@@ -6,6 +6,7 @@ money is exact; where the screen is narrow, words and numbers are folded and nev
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import click
@@ -21,6 +22,11 @@ RECEIVERS_SHOWN = 10
 POSITIONS_SHOWN = 5
 """Net payers, and as many net receivers."""
 STATES = {"received": "", "cleared": "green", "held": "yellow", "refused": "red"}
+BECAME = {
+    "CLEARING": "To be settled with its cycle: ",
+    "HELD": "Not settled, for its cycle was aborted: ",
+}
+"""What became of a batch's money, by the state of the batch; of any other it is settled."""
 GROUPS = {
     "held": {RULES[reason].status for reason in HELD},
     "refused": {RULES[reason].status for reason in REFUSED},
@@ -48,7 +54,43 @@ def print_batch(console: Console, summary: dict[str, Any], *, seconds: float | N
     if "answered" in summary:
         console.print(_answered(summary["answered"]))
     console.print()
-    _settled(console, summary["settlement"], summary["currency"])
+    _settled(console, summary)
+
+
+def print_batches(console: Console, rows: list[dict[str, Any]]) -> None:
+    """Print a row a batch, oldest first."""
+    heads = ("#lines", "#cleared", "#held", "#refused", "#cleared dong")
+    table = _table("Batches, oldest first", "batch", "value date", "state", *heads, padding=0)
+    for row in rows:
+        states = (row[name] for name in ("received", "cleared", "held", "refused"))
+        table.add_row(
+            Text(_plain(row["batch_id"])),
+            row["value_date"],
+            row["state"],
+            *(f"{state['count']:,}" for state in states),
+            f"{row['cleared']['sum']:,}",
+        )
+    console.print(table)
+
+
+def print_directory(console: Console, content: dict[str, Any]) -> None:
+    """Print who takes part, with limits where anybody has one, and the settings of the home."""
+    rows = content["participants"]
+    counts = ", ".join(f"{len(content[n]):,} {n}" for n in ("participants", "debtors"))
+    limits = [
+        name for name in ("net_debit_cap", "amount_max") if any(r[name] is not None for r in rows)
+    ]
+    names = ("participant", "short_name", "kind", "settled_by", "status")
+    table = _table(counts, *names, *(f"#{name}" for name in limits), padding=0)
+    for row in rows:
+        table.add_row(
+            *(Text(_plain(row[name])) for name in names),
+            *("no limit" if row[name] is None else f"{row[name]:,}" for name in limits),
+        )
+    console.print(table)
+    console.print()
+    for name, value in content["settings"].items():
+        console.print(Text(f"{name} = {_plain(json.dumps(value))}"), soft_wrap=True)
 
 
 def print_budgets(console: Console, budgets: list[dict[str, Any]]) -> None:
@@ -56,15 +98,17 @@ def print_budgets(console: Console, budgets: list[dict[str, Any]]) -> None:
     none."""
     if not budgets:
         return
-    table = Table(title="Budgets, in dong", box=box.SIMPLE)
-    shown = [name for name in budgets[0] if any(row[name] is not None for row in budgets)]
-    for name in shown:
-        is_text = isinstance(budgets[0][name], str)
-        table.add_column(name, justify="left" if is_text else "right", overflow="fold")
+    shown = [
+        name
+        for name in budgets[0]
+        if name != "programme" and any(row[name] is not None for row in budgets)
+    ]
+    table = _table("Budgets, in dong", "programme", *(f"#{name}" for name in shown))
     for row in budgets:
         cells = (row[name] for name in shown)
         table.add_row(
-            *("no limit" if v is None else f"{v:,}" if isinstance(v, int) else v for v in cells)
+            Text(_plain(row["programme"])),
+            *("no limit" if cell is None else f"{cell:,}" for cell in cells),
         )
     console.print(table)
 
@@ -187,14 +231,15 @@ def _nets(summary: dict[str, Any]) -> Table:
     return table
 
 
-def _settled(console: Console, settled: dict[str, Any], currency: str) -> None:
+def _settled(console: Console, summary: dict[str, Any]) -> None:
+    settled, currency = summary["settlement"], summary["currency"]
     gross, net = settled["gross"], settled["settled"]
     if not gross:
         console.print(Text("No money moves between institutions in this cycle."))
         return
     console.print(
         Text.assemble(
-            "Settled ",
+            BECAME.get(summary.get("state", ""), "Settled "),
             (f"{net:,} {currency}", "bold"),
             f" for {gross:,} {currency} owed between institutions. Netting ratio ",
             (_share(gross - net, gross), "bold"),
@@ -204,7 +249,7 @@ def _settled(console: Console, settled: dict[str, Any], currency: str) -> None:
     )
 
 
-def _table(title: str, *heads: str) -> Table:
+def _table(title: str, *heads: str, padding: int = 1) -> Table:
     """A table with these heads; those that begin with # are of numbers."""
     table = Table(
         title=f"\n{title}",
@@ -213,6 +258,7 @@ def _table(title: str, *heads: str) -> Table:
         box=box.SIMPLE_HEAD,
         show_edge=False,
         pad_edge=False,
+        padding=(0, padding),
     )
     for head in heads:
         justify: Any = "right" if head.startswith("#") else "left"
@@ -263,27 +309,29 @@ def print_lines(lines: list[dict[str, Any]]) -> None:
 
 def print_rehearsal(console: Console, told: dict[str, Any]) -> None:
     """What a rehearsal says, for people."""
+
+    def say(text: str) -> None:
+        console.print(Text(_plain(text)), soft_wrap=True)
+
     for table in told["tables"]:
         if error := table.get("error"):
-            console.print(f"{table['table']}: would be refused, {error['rule']}: {error['what']}")
+            say(f"{table['table']}: would be refused, {error['rule']}: {error['what']}")
             continue
         counts = ", ".join(f"{table[s]['count']:,} {s}" for s in ("cleared", "held", "refused"))
-        console.print(f"{table['batch_id']}: {counts}; cycle {table['cycle']}")
+        say(f"{table['batch_id']}: {counts}; cycle {table['cycle']}")
         for row in table["reasons"]:
-            console.print(f"  {row['status']} {row['reason']}  {row['count']:,}  {row['sentence']}")
+            say(f"  {row['status']} {row['reason']}  {row['count']:,}  {row['sentence']}")
     for cycle in told["cycles"]:
-        nets = Table(title=f"cycle {cycle['cycle']}: {cycle['state']}")
-        nets.add_column("participant")
-        for name in ("net", "needs at most"):
-            nets.add_column(name, justify="right")
+        title = f"Cycle {cycle['cycle']}: {cycle['state']}"
+        nets = _table(title, "participant", "#net", "#needs at most")
         for row in cycle["participants"]:
-            nets.add_row(row["participant"], f"{row['net']:,}", f"{row['needs']:,}")
+            nets.add_row(Text(_plain(row["participant"])), f"{row['net']:,}", f"{row['needs']:,}")
         console.print(nets)
+    console.print()
     waiting, given = told["waiting"], told["injection"]
-    lines = counted(waiting["count"], "line")
-    console.print(f"{lines}, {waiting['sum']:,} dong would wait for cover")
+    say(f"{counted(waiting['count'], 'line')}, {waiting['sum']:,} dong would wait for cover")
     for code, amount in given["given"].items():
-        console.print(f"  they go with {amount:,} dong more at {code}")
+        say(f"  they go with {amount:,} dong more at {code}")
     if given["sum"] > given["at_least"]:
-        console.print(f"  settled at once, {given['at_least']:,} dong would be enough")
-    console.print(f"{told['seconds']:,.1f} seconds on this machine")
+        say(f"  settled at once, {given['at_least']:,} dong would be enough")
+    say(f"{told['seconds']:,.1f} seconds on this machine")

@@ -100,9 +100,19 @@ def latest(times: Iterable[str]) -> str:
     return max((at for at in times if at), key=_local, default="")
 
 
+def time_text(at: datetime.date | str | None) -> str:
+    """A time as it is recorded: ISO 8601 text; '' where none is given. Raises UsageError. What is
+    recorded once can never be mended, so every door asks here before it begins."""
+    if not at:
+        return ""
+    text = at.isoformat() if isinstance(at, datetime.date) else at
+    _local(text)
+    return text
+
+
 def _local(at: str) -> datetime.datetime:
     try:
         given = datetime.datetime.fromisoformat(at)
-    except ValueError:
+    except (TypeError, ValueError):
         raise UsageError(f"{at!r} is no ISO 8601 time, such as 2026-11-25T08:00:00") from None
     return given.replace(tzinfo=LOCAL) if given.tzinfo is None else given.astimezone(LOCAL)

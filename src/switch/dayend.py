@@ -24,7 +24,7 @@ from switch.terminal import (
 
 @click.command()
 @home_argument
-@click.argument("files", nargs=-1, metavar="FILES...", type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, metavar="[FILES]...", type=click.Path(path_type=Path))
 @click.option(
     "--kind",
     type=click.Choice(["confirmations", "returns", "statement"]),
@@ -45,7 +45,8 @@ def reconcile(
     strict_columns: bool,
     at: str | None,
 ) -> None:
-    """Take confirmations, returns and statements into HOME, and hold them against its lines."""
+    """Take answers of receivers and banks into HOME. Confirmations, returns and statements are
+    held against its lines; without FILES breaks age."""
     from switch.engine import Engine
     from switch.reconcile import read_rules
 
@@ -63,10 +64,11 @@ def reconcile(
         context.log.warning(warning)
 
     def show() -> None:
+        new = _list(answer["new"]) or "no records"
         click.echo(
-            "nothing new"
-            if not answer["number"]
-            else f"answers {answer['number']} at {answer['at']}: {_list(answer['new'])} are new"
+            f"answers {answer['number']} at {answer['at']}: {new} are new"
+            if answer["number"]
+            else "nothing new"
         )
         for name, moved in answer["moved"].items():
             if moved["count"]:
@@ -94,7 +96,7 @@ def dispose(
     reissue: bool,
     at: str | None,
 ) -> None:
-    """Say what becomes of returned lines, whose money is on T.RETURNS; default: all of them."""
+    """Say what becomes of returned lines. Their money is on T.RETURNS; default: all of them."""
     from switch.engine import Engine
 
     if write_back == reissue:
@@ -118,7 +120,8 @@ def dispose(
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Default: HOME/out.")
 @shared
 def close(context: Context, home: Path, at: str, out: Path | None) -> None:
-    """End a day of HOME: reconcile and age, statements, totals that tie, close what is done."""
+    """End a day of HOME. Breaks age, receivers get statements, totals have to tie, and batches
+    that are done with are closed."""
     from switch.engine import Engine
 
     with Engine(home) as engine:
@@ -144,7 +147,7 @@ def _line(text: str) -> tuple[str, int]:
 
 
 def _list(counts: dict[str, Any]) -> str:
-    return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
+    return ", ".join(f"{count:,} {name}" for name, count in sorted(counts.items()) if count)
 
 
 COMMANDS = (reconcile, dispose, close)

@@ -109,6 +109,13 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
     """Whether a table beyond the budget of one of its programmes is refused; unset: it is not."""
 
     def check(self) -> Settings:
+        """These settings with values of their types. Raises UsageError where they are none."""
+        try:
+            return msgspec.convert(msgspec.to_builtins(self), Settings)._check()
+        except msgspec.ValidationError as error:
+            raise UsageError(f"settings: {error}") from error
+
+    def _check(self) -> Settings:
         if self.cutoffs is not msgspec.UNSET:
             times = list(self.cutoffs)
             if not times or times != sorted(set(times)) or not all(map(_CUTOFF.fullmatch, times)):

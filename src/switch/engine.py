@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import hashlib
+import operator
 import shutil
 from collections import deque
 from collections.abc import Iterator
@@ -23,8 +24,9 @@ import pyarrow as pa
 
 from switch import funding, paid, recasting, road, segment, settlement, settling, signing
 from switch._core import Core
-from switch.batch import TableReader, open_table, shown
-from switch.cycles import Calendar, Slot
+from switch.batch import TableReader, open_table
+from switch.columns import shown
+from switch.cycles import Calendar, Slot, time_text
 from switch.directory import BALANCES, Directory, Settings, read_directory, read_rows
 from switch.disk import landing
 from switch.errors import InputRefused, UsageError
@@ -86,7 +88,7 @@ def init(
     settings: Settings | None = None,
     key: bytes | None = None,
     signing_key: bytes | None = None,
-    at: str = "",
+    at: datetime.date | str = "",
 ) -> Engine:
     """Make a new home and open it. Tables: paths or Arrow tables, as the contract has them.
 
@@ -106,7 +108,7 @@ def init(
             "settings": msgspec.json.encode((settings or Settings()).check()).decode(),
             "opening": msgspec.json.encode(opening, order="sorted").decode(),
         },
-        at,
+        time_text(at),
         key,
         None if signing_key is None else signing.read_key(signing_key),
     )
@@ -116,28 +118,24 @@ def init(
 def _opening(directory: Directory, balances: Any) -> dict[str, int]:
     if balances is None:
         return {}
+    file = str(balances) if isinstance(balances, str | Path) else BALANCES.name
+
+    def refuse(row: int, column: str, what: str, remedy: str) -> InputRefused:
+        return InputRefused(
+            "DIRECTORY_INVALID", what, file=file, row=row, column=column, remedy=remedy
+        )
+
     out: dict[str, int] = {}
-    for i, row in enumerate(read_rows(balances, BALANCES)):
+    for i, row in enumerate(read_rows(balances, BALANCES), start=1):
         known = {p.participant for p in directory.participants if p.settled_by == p.participant}
         account = row["participant"]
         if account not in known or account in out:
-            raise InputRefused(
-                "DIRECTORY_INVALID",
-                f"{account!r} has no settlement account, or stands twice",
-                file=BALANCES.name,
-                row=i + 1,
-                column="participant",
-                remedy="name participants that settle for themselves, once each",
-            )
+            what = f"{account!r} has no settlement account, or stands twice"
+            remedy = "name participants that settle for themselves, once each"
+            raise refuse(i, "participant", what, remedy)
         if row["balance"] < 0:
-            raise InputRefused(
-                "DIRECTORY_INVALID",
-                "an opening balance that binds is below zero",
-                file=BALANCES.name,
-                row=i + 1,
-                column="balance",
-                remedy="give what the account holds, or leave it out",
-            )
+            what = "an opening balance that binds is below zero"
+            raise refuse(i, "balance", what, "give what the account holds, or leave it out")
         out[account] = row["balance"]
     return {settlement.settlement_account(directory, code): sum_ for code, sum_ in out.items()}
 
@@ -158,6 +156,7 @@ class Engine(WayBack):
         self.close()
 
     def close(self) -> None:
+        """Let go of the home, for others to open; closing it twice is no mistake."""
         self._register = None
         self.home.close()
 
@@ -171,10 +170,11 @@ class Engine(WayBack):
         programmes: Any = None,
         balances: Any = None,
         settings: Settings | None = None,
-        at: str = "",
+        at: datetime.date | str = "",
     ) -> None:
         """Replace tables of the directory, or the settings; what is None stays. balances: what
         settlement accounts hold at the State Bank now; they are bound from now on."""
+        at = time_text(at)
         if balances is not None:
             if any(part is not None for part in (participants, debtors, programmes, settings)):
                 raise UsageError("balances are given alone: they are a commit of their own")
@@ -215,7 +215,7 @@ class Engine(WayBack):
         accounts: Any = None,
         paid_history: Any = None,
         replace: bool = False,
-        at: str = "",
+        at: datetime.date | str = "",
         strict_columns: bool = False,
         progress: Progress | None = None,
     ) -> dict[str, int]:
@@ -223,6 +223,7 @@ class Engine(WayBack):
 
         Returns rows read by table. All of it is committed, or nothing.
         """
+        at = time_text(at)
         version = self.home.register_seq()
         register = self._load_register(whole=True) if version else Register()
         counts = {}
@@ -325,7 +326,7 @@ class Engine(WayBack):
         self,
         cycle: str | None = None,
         *,
-        at: str | None = None,
+        at: datetime.date | str | None = None,
         out: str | Path | None = None,
         close_only: bool = False,
         abort: str | None = None,
@@ -339,6 +340,7 @@ class Engine(WayBack):
         request and answer are copied to (default HOME/out).
         Raises UsageError without a calendar, or to abort what is settled.
         """
+        at = time_text(at) or None
         if self.settings.cutoffs is msgspec.UNSET:
             raise UsageError(
                 f"{self.home.path} has no calendar: every batch settles at once; give cut-offs"
@@ -383,7 +385,7 @@ class Engine(WayBack):
         out: str | Path | None = None,
         threads: int = 2,
         chunk_rows: int = CHUNK_ROWS,
-        at: str | None = None,
+        at: datetime.date | str | None = None,
         strict_columns: bool = False,
         form: str = "parquet",
         progress: Progress | None = None,
@@ -393,17 +395,17 @@ class Engine(WayBack):
         table: a path with its dossier beside it, or an Arrow table, which then needs source,
         batch_id, value_date, count and sum (minor units) here. out: where the answer is copied to
         (default HOME/out). form: of the status and clearing files, "parquet" or "arrow". at: the
-        time that is recorded, else the value date. Raises InputRefused where the table is not what
-        it declares: nothing of it is paid, the home is as before.
+        time that is recorded (ISO 8601), else the value date. Raises InputRefused where the table
+        is not what it declares: nothing of it is paid, the home is as before.
         """
         if form not in segment.FORMS:
             raise UsageError(f"form {form!r} is none of {', '.join(segment.FORMS)}")
         if not 1 <= chunk_rows <= CHUNK_ROWS_MAX or threads < 1:
             raise UsageError(f"chunk_rows is not in 1..{CHUNK_ROWS_MAX}, or threads below 1")
         declared = _declared(table, source, batch_id, value_date, count, sum)
+        at = time_text(at) or declared.value_date.isoformat()
         known = self.home.batch(declared.source, declared.batch_id)
         reader = open_table(table, PAYMENT, strict_columns=strict_columns, sha256=declared.sha256)
-        at = at if at is not None else declared.value_date.isoformat()
         if known is not None:
             batch = self._answer(known, reader, declared)
         else:
@@ -458,13 +460,14 @@ class Engine(WayBack):
         return self._batch(known, replayed=True)
 
     def _batch(self, row: Any, *, replayed: bool) -> Batch:
+        now = {"state": row["state"], "replayed": replayed}
         return Batch(
             seq=row["seq"],
             source=row["source"],
             batch_id=row["batch_id"],
             cycle=row["cycle"],
             replayed=replayed,
-            summary={**msgspec.json.decode(row["summary"]), "replayed": replayed},
+            summary=msgspec.json.decode(row["summary"]) | now,
             folder=self.home.folder("batches", row["seq"]),
         )
 
@@ -567,7 +570,19 @@ def _declared(
             "a table without a dossier needs source, batch_id, value_date, count and sum"
             + (f"; or put {dossier_path(Path(table)).name} beside it" if is_file else "")
         )
+    for name, text in (("source", source), ("batch_id", batch_id)):
+        if not isinstance(text, str):
+            raise UsageError(f"{name} {text!r} is no text")
+    count, sum_ = _whole("count", count), _whole("sum", sum_)
     return Declared(source, batch_id, as_date(value_date), count, sum_).check(PAYMENT.name)
+
+
+def _whole(name: str, value: Any) -> int:
+    """A whole number of Python, numpy or whatever calls itself one."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise UsageError(f"{name} {value!r} is no whole number") from None
 
 
 def core_of(engine: Engine, value_date: datetime.date, threads: int = 1) -> Core:

@@ -17,7 +17,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from switch import _text
-from switch.columns import first_line
+from switch.columns import first_line, shown
 from switch.errors import InputRefused
 from switch.schema import Kind
 
@@ -32,10 +32,16 @@ PROBE_BYTES = 1 << 16
 
 
 def judge_csv(scan: Any, head: bytes, path: Path) -> None:
-    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise InputRefused(
-            "ENCODING", "the file is UTF-16", file=str(path), remedy="save it as UTF-8"
-        )
+    """Refuse what is no CSV in UTF-8, by what the walk over its bytes found. head: the first of
+    them, by which what people send in place of it is told."""
+    is_wide = head[:2] in (b"\xff\xfe", b"\xfe\xff") or 0 in head[:2]
+    for is_such, what, remedy in (
+        (is_wide, "UTF-16", "save it as UTF-8"),
+        (head[:4] == b"PK\x03\x04", "a spreadsheet or another ZIP archive", "save it as CSV"),
+        (head[:2] == b"\x1f\x8b", "compressed (gzip)", "unpack it"),
+    ):
+        if is_such:
+            raise InputRefused("ENCODING", f"the file is {what}", file=str(path), remedy=remedy)
     if scan.finish():
         return
     fault = _text.Fault
@@ -53,7 +59,7 @@ def judge_csv(scan: Any, head: bytes, path: Path) -> None:
     }[fault(scan.fault)]
     row = int(scan.rows)
     names = _header(path) if row else []
-    column = names[scan.column] if 0 <= scan.column < len(names) else None
+    column = shown(names[scan.column]) if 0 <= scan.column < len(names) else None
     raise InputRefused(rule, what, file=str(path), row=row or None, column=column, remedy=remedy)
 
 

@@ -7,6 +7,7 @@ is proven here, or the whole table is refused.
 
 from __future__ import annotations
 
+import codecs
 import datetime
 import hashlib
 import re
@@ -85,6 +86,9 @@ class _Dossier(msgspec.Struct):
     value_date: datetime.date
 
 
+FIELDS = _Dossier.__struct_fields__
+
+
 def dossier_path(table: Path) -> Path:
     """NAME.dossier.json beside NAME.parquet (or .csv, .arrow)."""
     return table.with_name(f"{table.stem}.dossier.json")
@@ -94,18 +98,20 @@ def read_dossier(table: Path) -> Declared:
     """The dossier of a table's file, checked in itself."""
     path = dossier_path(table)
     if not path.exists():
+        regular_file(table)  # A name that was mistyped is no matter of the dossier.
         raise InputRefused(
             "DOSSIER_MISSING",
             "the table has no dossier",
             file=str(path),
-            remedy="put it beside the table; it declares source, batch_id, count, sum and sha256",
+            remedy=f"put it beside the table; it declares {', '.join(FIELDS)}",
         )
     if regular_file(path).st_size > DOSSIER_BYTES_MAX:
         raise InputRefused(
             "SIZE_LIMIT", "the dossier exceeds 1 MiB", file=str(path), remedy="send a dossier"
         )
     try:
-        dossier = msgspec.json.decode(path.read_bytes(), type=_Dossier)
+        text = path.read_bytes().removeprefix(codecs.BOM_UTF8)  # Editors of Windows write one.
+        dossier = msgspec.json.decode(text, type=_Dossier)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         column = re.search(r"`\$\.(\w+)`|field `(\w+)`", str(error))
         raise InputRefused(
@@ -113,7 +119,7 @@ def read_dossier(table: Path) -> Declared:
             f"the dossier cannot be read: {str(error).split(' - ')[0][:120]}",
             file=str(path),
             column=next(filter(None, column.groups())) if column else None,
-            remedy="write it as the contract says",
+            remedy=f"write {', '.join(FIELDS)} (yyyy-mm-dd) as a JSON object",
         ) from None
     if not re.fullmatch(r"[0-9a-f]{64}", dossier.sha256):
         raise InputRefused(
@@ -156,7 +162,7 @@ def as_date(value: datetime.date | str) -> datetime.date:
         return value
     try:
         return datetime.date.fromisoformat(value)
-    except ValueError:
+    except (TypeError, ValueError):
         raise UsageError(f"{value!r} is no date: write yyyy-mm-dd") from None
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from switch.directory import Directory
+from switch.errors import UsageError
 
 
 class Position(NamedTuple):
@@ -100,6 +101,9 @@ def netting_of(pair_sum: Any) -> Netting:
 
     pair_sum i64[P, P], from zero up. Sums are Python integers, so that none can leave 64 bits.
     """
+    pair_sum = np.asarray(pair_sum)
+    if pair_sum.ndim != 2 or pair_sum.shape[0] != pair_sum.shape[1]:
+        raise UsageError("pair sums are no square table")
     pairs = pair_sum.tolist()
     n = range(len(pairs))
     bilateral = sum(abs(pairs[i][j] - pairs[j][i]) for i in n for j in range(i))

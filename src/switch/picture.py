@@ -35,6 +35,9 @@ WORDS = (
     ("Settlement", "the State Bank moves it, for good"),
     ("AM12, BE01 ...", "reason codes of ISO 20022"),
 )
+SETTLED = "at the State Bank, final"
+SETTLEMENT = {"CLEARING": "to come, with its cycle", "HELD": "its cycle was aborted"}
+"""What became of a batch's settlement, by the state of the batch; of any other it is SETTLED."""
 
 
 def payday_svg(summary: dict[str, Any]) -> str:
@@ -166,7 +169,7 @@ def _heads(pen: Pen, summary: dict[str, Any], flow: _Flow) -> None:
             f"Receivers: {len(flow.names):,}",
             "by money" if all_named else "the largest, and the largest of each kind",
         ),
-        (SETTLE_X, "Settlement", "at the State Bank, final"),
+        (SETTLE_X, "Settlement", SETTLEMENT.get(summary.get("state", ""), SETTLED)),
     )
     for number, (x, head, note) in enumerate(heads, 1):
         pen.rect(x, 97, 22, 22, NAVY, rx=11)

@@ -17,7 +17,7 @@ from switch.disk import machine
 from switch.errors import EnvironmentFailed, SwitchError, UsageError, VerificationFailed
 from switch.evidence import Records, file_faults
 from switch.segment import digest_of, new_file, sync_file, sync_folder
-from switch.store import CATALOG, SIGNED, SIGNING_KEY, Home, read_checkpoint, write_durably
+from switch.store import CATALOG, KINDS, SIGNED, SIGNING_KEY, Home, read_checkpoint, write_durably
 
 COPY_BYTES = 1 << 20
 
@@ -42,7 +42,8 @@ def scrub(
     checkpoint do not belong together and the copy cannot help.
     """
     home, copy = Path(path), Path(copy)
-    if not copy.is_dir() or copy.resolve() == home.resolve():
+    is_home = any((copy / name).exists() for name in (CATALOG, *KINDS))
+    if not is_home or copy.resolve() == home.resolve():
         raise UsageError(f"{copy} is no copy of {home}")
     with machine(home):
         findings = _heads(home, copy, dry_run)

@@ -94,6 +94,7 @@ class Home:
         self.quarantined: list[str] = []
         self.stopped = ""
         """Why nothing more can be done here: a commit was broken off, and only the disk knows."""
+        self.closed = False
         self._needed = 0
         if not (path / CATALOG).is_file():
             if any(path.glob("[br]*/[0-9]*")):
@@ -184,6 +185,7 @@ class Home:
                 sync_folder(path)
 
     def close(self) -> None:
+        self.closed = True
         self._opened.close()
 
     def __enter__(self) -> Home:
@@ -257,6 +259,8 @@ class Home:
     # --- writing --------------------------------------------------------------------------------
 
     def _require_known(self) -> None:
+        if self.closed:
+            raise UsageError(f"{self.path} was closed here: open it again")
         if self.stopped:
             raise EnvironmentFailed(self.stopped)
 
@@ -579,7 +583,8 @@ def _lock(path: Path, writing: bool) -> Any:
         fcntl.flock(handle, (fcntl.LOCK_EX if writing else fcntl.LOCK_SH) | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise HomeLocked(
-            f"{path} is in use by another process; try again when it is done"
+            f"{path} is in use: another process, or another engine of this one, has it open; try"
+            " again when it is closed"
         ) from error
     except OSError as error:
         raise environment(error, path) from error

@@ -6,6 +6,7 @@ Floor 6, below the commands. Nothing here knows a command.
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable, MutableMapping
 from pathlib import Path
@@ -77,7 +78,8 @@ class Context:
 
         renderer: Any = structlog.processors.JSONRenderer()
         if sys.stderr.isatty():
-            renderer = structlog.dev.ConsoleRenderer()
+            plain = "NO_COLOR" in os.environ or os.environ.get("TERM") in ("dumb", "unknown")
+            renderer = structlog.dev.ConsoleRenderer(colors=not plain)
         structlog.configure(
             processors=[
                 allowed_fields,
@@ -95,7 +97,12 @@ class Context:
     def console(self) -> Any:
         from rich.console import Console
 
-        return Console(highlight=False)
+        class Screen(Console):
+            def on_broken_pipe(self) -> None:
+                """Nobody reads on: an exit code of its own, where rich would exit with 1."""
+                raise
+
+        return Screen(highlight=False)
 
     def settings(self) -> dict[str, Any]:
         """What --config says. Raises UsageError for a file that is no such configuration."""
@@ -171,7 +178,7 @@ def shared(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options that stand before or after the command's name."""
 
     @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-    @click.option("--quiet", is_flag=True, help="Say nothing but errors.")
+    @click.option("--quiet", is_flag=True, help="Say nothing but warnings and errors.")
     @click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="A TOML file.")
     @click.pass_context
     @functools.wraps(command)
@@ -187,7 +194,16 @@ def shared(command: Callable[..., Any]) -> Callable[..., Any]:
         context.json |= as_json
         context.quiet |= quiet
         context.config = config or context.config
-        return command(context, **rest)
+        try:
+            try:
+                return command(context, **rest)
+            finally:
+                sys.stdout.flush()
+        except BrokenPipeError:  # Here already: click would call it 1, which means refused lines.
+            _drop_output()
+            raise EnvironmentFailed(
+                "nobody reads the output any more; what is committed stays"
+            ) from None
 
     return wrapped
 
@@ -208,12 +224,12 @@ strict_option = click.option("--strict-columns", is_flag=True, help="Refuse unkn
 def parse_time(at: str | None) -> str | None:
     if at is None:
         return None
-    import datetime
+    from switch.cycles import day_of
 
     try:
-        datetime.datetime.fromisoformat(at)
-    except ValueError:
-        raise UsageError(f"--at {at!r} is no ISO 8601 time, such as 2026-11-25T08:00:00") from None
+        day_of(at)
+    except UsageError as error:
+        raise UsageError(f"--at {error}") from None
     return at
 
 
@@ -304,4 +320,13 @@ def say_traceback() -> None:
 def say_error(document: dict[str, Any], code: int) -> None:
     import json
 
-    sys.stdout.write(json.dumps({"error": {**document, "exit_code": code}}) + "\n")
+    try:
+        sys.stdout.write(json.dumps({"error": {**document, "exit_code": code}}) + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_output()
+
+
+def _drop_output() -> None:
+    """What is left for a reader that went away goes nowhere, in silence."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

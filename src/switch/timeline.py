@@ -27,7 +27,7 @@ from switch.store import Home
 from switch.verdicts import State, Verdicts
 
 SENTENCES = {
-    "ACSP": "Cleared: sent to the receiver, and settled with its cycle.",
+    "ACSP": "Cleared: sent to the receiver, to be settled with its cycle.",
     "ACSC": "Paid to the receiver and settled between institutions.",
     "PDNG": "Held: it is tried again with every payday.",
     "RJCT": "Refused: it was not paid.",

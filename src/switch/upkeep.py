@@ -26,7 +26,7 @@ from switch.terminal import Context, at_option, file_option, home_argument, pars
 @at_option
 @shared
 def scrub(context: Context, home: Path, copy: Path, dry_run: bool, at: str | None) -> None:
-    """Compare HOME with a second copy file by file, and repair HOME from it."""
+    """Compare HOME with a copy, and repair it. File by file, from what the copy still has."""
     from switch.scrub import scrub as compare
 
     findings = compare(home, copy, dry_run=dry_run, at=parse_time(at) or "")
@@ -36,8 +36,10 @@ def scrub(context: Context, home: Path, copy: Path, dry_run: bool, at: str | Non
         for found in findings:
             mended = ("; can be repaired" if dry_run else "; repaired") if found.repaired else ""
             click.echo(f"  {found.side}: {found.path} {found.fault}{mended}")
+        mine = [found for found in findings if found.side == "home"]
         click.echo(
-            f"{home}: {counted(len(findings), 'damaged file')}, the home still has {len(left)}"
+            f"{home}: {counted(len(mine), 'damaged file')}, the home still has {len(left)};"
+            f" the copy has {len(findings) - len(mine)}"
         )
 
     context.say({"findings": [f._asdict() for f in findings], "remaining": len(left)}, show)
@@ -58,7 +60,8 @@ def scrub(context: Context, home: Path, copy: Path, dry_run: bool, at: str | Non
 )
 @shared
 def replay(context: Context, home: Path, batch: str, table: Path, register: Path | None) -> None:
-    """Derive BATCH again from its TABLE and the state before it, and compare the rows."""
+    """Derive BATCH again from its TABLE. The state before it is rebuilt, and all rows are compared
+    with what was committed."""
     from switch.replay import replay as derive
 
     digests = derive(home, batch, table, register=register)
@@ -77,7 +80,7 @@ def replay(context: Context, home: Path, batch: str, table: Path, register: Path
 @file_option("--public-key", text="The key they were signed with (PEM).")
 @shared
 def verify(context: Context, home: Path, checkpoint: Path | None, public_key: Path | None) -> None:
-    """Recompute every invariant of HOME from its files alone."""
+    """Recompute every invariant of HOME from its files."""
     from switch.proof import verify as check
 
     if (checkpoint is None) != (public_key is None):

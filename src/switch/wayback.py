@@ -5,6 +5,7 @@ Floor 4, below the engine, which is one of these.
 
 from __future__ import annotations
 
+import datetime
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,14 +13,14 @@ from typing import Any
 
 import msgspec
 
-from switch import answers, disposing, returning, signoff
+from switch import answers, disposing, returning, signoff, timeline
+from switch.cycles import time_text
 from switch.directory import Directory, Settings
 from switch.disk import landing
 from switch.reconcile import Rules
 from switch.report import positions_table, write_table
 from switch.segment import new_file, write_json
 from switch.store import Home
-from switch.timeline import batch_row
 
 
 class WayBack:
@@ -34,12 +35,13 @@ class WayBack:
         *files: str | Path,
         kind: str | None = None,
         rules: Rules | None = None,
-        at: str | None = None,
+        at: datetime.date | str | None = None,
         out: str | Path | None = None,
         strict_columns: bool = False,
     ) -> dict[str, Any]:
         """Take files of confirmations, returns and statements into the home, in one commit, and
-        hold everything against everything (`answers.take_in`). out: where requests that changed by
+        hold everything against everything (`answers.take_in`). files: paths. at: the time that is
+        recorded (ISO 8601), else the last that the home knows. out: where requests that changed by
         it are copied to (default HOME/out)."""
         answer = answers.take_in(
             self.home,
@@ -48,7 +50,7 @@ class WayBack:
             [Path(file) for file in files],
             kind=kind,
             rules=rules,
-            at=at,
+            at=time_text(at) or None,
             strict_columns=strict_columns,
         )
         self._export(self.home.path / "out" if out is None else Path(out))
@@ -74,10 +76,18 @@ class WayBack:
                 with landing(out / "cycles" / cycle / "settlement.json") as aside:
                     write_json(aside, request)
 
-    def close_day(self, at: str, *, out: str | Path | None = None) -> dict[str, Any]:
+    def line(self, batch_id: str, line_no: int) -> dict[str, Any]:
+        """What became of a line, as `status --line --json` gives it: its states, oldest first, and
+        the breaks that are open about it. batch_id: SOURCE:ID where several sources use the id.
+        Raises UsageError where there is no such line."""
+        return timeline.line(self.home, batch_id, line_no)
+
+    def close_day(
+        self, at: datetime.date | str, *, out: str | Path | None = None
+    ) -> dict[str, Any]:
         """End a day and sign it (`signoff.close`). at: its date, or a time of it. out: where the
         statements are copied to, in days/DATE (default HOME/out)."""
-        answer = signoff.close(self.home, self.directory, self.settings, at=at)
+        answer = signoff.close(self.home, self.directory, self.settings, at=time_text(at))
         folder = self.home.path / "out" if out is None else Path(out)
         self._export(folder)
         day = folder / "days" / answer["as_of"]
@@ -91,22 +101,30 @@ class WayBack:
         return answer
 
     def write_back(
-        self, lines: Sequence[tuple[str, int]] | None = None, *, at: str | None = None
+        self,
+        lines: Sequence[tuple[str, int]] | None = None,
+        *,
+        at: datetime.date | str | None = None,
     ) -> dict[str, Any]:
         """Returned lines, (batch id, line number), to the budget; without any, all that wait."""
         return self._dispose(returning.WRITE_BACK, lines, at)
 
     def reissue(
-        self, lines: Sequence[tuple[str, int]] | None = None, *, at: str | None = None
+        self,
+        lines: Sequence[tuple[str, int]] | None = None,
+        *,
+        at: datetime.date | str | None = None,
     ) -> dict[str, Any]:
         """Let each of these returned lines be paid once more, by the next line for the same person,
         benefit and period."""
         return self._dispose(returning.REISSUE, lines, at)
 
     def _dispose(
-        self, step: str, lines: Sequence[tuple[str, int]] | None, at: str | None
+        self, step: str, lines: Sequence[tuple[str, int]] | None, at: datetime.date | str | None
     ) -> dict[str, Any]:
         chosen = None
         if lines is not None:
-            chosen = [(int(batch_row(self.home, name)["seq"]), line) for name, line in lines]
-        return disposing.dispose(self.home, step, chosen, at=at)
+            chosen = [
+                (int(timeline.batch_row(self.home, name)["seq"]), line) for name, line in lines
+            ]
+        return disposing.dispose(self.home, step, chosen, at=time_text(at) or None)

@@ -61,7 +61,9 @@ def share_loss(amount: int, weights: Mapping[Any, int] | Sequence[int]) -> dict[
     """
     given = dict(weights) if isinstance(weights, Mapping) else dict(enumerate(weights))
     total = sum(given.values())
-    if amount < 0 or any(w < 0 for w in given.values()) or (amount and not total):
+    if amount < 0:
+        raise UsageError("a loss is not negative")
+    if any(w < 0 for w in given.values()) or (amount and not total):
         raise UsageError("a loss is shared by weights that are not negative and not all zero")
     out = {p: amount * w // total if total else 0 for p, w in given.items()}
     left = amount - sum(out.values())

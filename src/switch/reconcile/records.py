@@ -216,8 +216,8 @@ def equals(column: Any, value: str) -> Any:
 
 def _of(source: Any, names: dict[str, str], fixed: dict[str, Any]) -> Records:
     """source: a path (Parquet) or an Arrow table. names: the source's column of each column."""
-    if isinstance(source, Path):
-        groups = RowGroups(source, [names.get(name, name) for name in _FEW])
+    if isinstance(source, str | Path):
+        groups = RowGroups(Path(source), [names.get(name, name) for name in _FEW])
         held = _held(names, groups.names, fixed, str(source))
 
         def read(group: int, wanted: Iterable[str]) -> Chunk:

@@ -121,9 +121,10 @@ def default_rules() -> Rules:
     return _checked(tomllib.loads(files("switch").joinpath("data", name).read_text("utf-8")), name)
 
 
-def read_rules(path: Path) -> Rules:
+def read_rules(path: str | Path) -> Rules:
     """The rules of a file, JSON where its name ends so, else TOML. Raises InputRefused, which names
     the file, the key and the remedy."""
+    path = Path(path)
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:

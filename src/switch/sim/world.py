@@ -248,7 +248,7 @@ def _check(people: int, lines: int, seed: int, period: int, date: dt.date, batch
 
 
 def generate(
-    folder: Path,
+    folder: str | Path,
     people: int,
     lines: int,
     seed: int,
@@ -273,6 +273,7 @@ def generate(
         raise UsageError("rates are shares. Remedy: give 0 to 1, those of the reasons at most 1")
     tell: Progress = progress or (lambda table, done, rows: None)
     value_day = (value_date - dt.date(1970, 1, 1)).days
+    folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         directory = write_participants(folder / "participants.csv")

@@ -1,0 +1,83 @@
+"""What operators meet at the command line: exit codes, and refusals that name the file."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from scene import command, line, pay
+
+import switch
+from switch import timeline
+from switch.sim.world import Generated
+
+
+@pytest.mark.parametrize(
+    ("args", "code"),
+    [
+        (("status",), 6),
+        (("status", "--json"), 6),
+        (("status", "--quiet"), 0),
+        (("directory",), 6),
+        (("status", "--batch", "NONE", "--json"), 2),
+    ],
+)
+@pytest.mark.parametrize("buffered", ["", "1"])
+def test_command__whose_reader_goes_away_has_its_own_exit_code(
+    args: tuple[str, ...], code: int, buffered: str, village: Path
+) -> None:
+    """It was 1, by click and rich, which says that lines were refused."""
+    name, *options = args
+    out, into = os.pipe()
+    os.close(out)
+    done = subprocess.run(
+        [sys.executable, "-m", "switch", name, str(village), *options],
+        stdout=into,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ
+        | {"PYTHONPATH": str(Path(switch.__file__).parents[1]), "PYTHONUNBUFFERED": buffered},
+    )
+    os.close(into)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_command__a_fault_of_ours_is_one_document_too(
+    village: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_: object) -> None:
+        raise RuntimeError("".join(["001000", "000001"]))
+
+    monkeypatch.setattr(timeline, "batches", fails)
+    said = command("--json", "status", village)
+    assert (said.code, said.document["error"]["rule"]) == (70, "FAULT")
+    assert "001000000001" not in said.out + said.err
+
+
+@pytest.mark.parametrize(
+    ("row", "column", "said"),
+    [("NOBODY,5", "participant", "has no settlement account"), ("970436,-5", "balance", "below")],
+)
+def test_init__names_the_file_of_balances(
+    row: str, column: str, said: str, nation: Generated, tmp_path: Path
+) -> None:
+    path = tmp_path / "balances.csv"
+    path.write_text(f"participant,balance\n{row}\n")
+    files = ("--participants", nation.participants, "--debtors", nation.debtors)
+    answer = command("--json", "init", tmp_path / "h", *files, "--balances", path)
+    error = answer.document["error"]
+    assert (answer.code, error["rule"], error["row"]) == (3, "DIRECTORY_INVALID", 1)
+    assert (error["file"], error["column"]) == (str(path), column)
+    assert said in error["what"]
+
+
+def test_reconcile__without_records_says_so(village: Path) -> None:
+    pay(village, [line(1)])
+    assert "nothing new" in command("reconcile", village).out
+    aged = command("reconcile", village, "--at", "2027-01-05").out
+    assert "answers 1 at 2027-01-05: no records are new" in aged
+    assert "open breaks: 1 MISSING" in aged
