@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import hashlib
-import operator
 import shutil
 from collections import deque
 from collections.abc import Iterator
@@ -31,7 +30,7 @@ from switch.directory import BALANCES, Directory, Settings, read_directory, read
 from switch.disk import landing
 from switch.errors import InputRefused, UsageError
 from switch.formats import CHUNK_ROWS
-from switch.intake import Declared, Intake, as_date, dossier_path, read_dossier
+from switch.intake import Declared, Intake, declare
 from switch.overlap import in_order
 from switch.register import Register
 from switch.road import Progress, Run
@@ -402,7 +401,7 @@ class Engine(WayBack):
             raise UsageError(f"form {form!r} is none of {', '.join(segment.FORMS)}")
         if not 1 <= chunk_rows <= CHUNK_ROWS_MAX or threads < 1:
             raise UsageError(f"chunk_rows is not in 1..{CHUNK_ROWS_MAX}, or threads below 1")
-        declared = _declared(table, source, batch_id, value_date, count, sum)
+        declared = declare(table, source, batch_id, value_date, count, sum)
         at = time_text(at) or declared.value_date.isoformat()
         known = self.home.batch(declared.source, declared.batch_id)
         reader = open_table(table, PAYMENT, strict_columns=strict_columns, sha256=declared.sha256)
@@ -551,38 +550,6 @@ def _read_history(
         count += len(ids)
     size = paid.words_of(register.rows)
     return count, {name: had[0::2][:size].copy() for name, had in bits.items()}
-
-
-def _declared(
-    table: Any,
-    source: str | None,
-    batch_id: str | None,
-    value_date: datetime.date | str | None,
-    count: int | None,
-    sum_: int | None,
-) -> Declared:
-    given = (source, batch_id, value_date, count, sum_)
-    is_file = isinstance(table, str | Path)
-    if is_file and all(value is None for value in given):
-        return read_dossier(Path(table))
-    if source is None or batch_id is None or value_date is None or count is None or sum_ is None:
-        raise UsageError(
-            "a table without a dossier needs source, batch_id, value_date, count and sum"
-            + (f"; or put {dossier_path(Path(table)).name} beside it" if is_file else "")
-        )
-    for name, text in (("source", source), ("batch_id", batch_id)):
-        if not isinstance(text, str):
-            raise UsageError(f"{name} {text!r} is no text")
-    count, sum_ = _whole("count", count), _whole("sum", sum_)
-    return Declared(source, batch_id, as_date(value_date), count, sum_).check(PAYMENT.name)
-
-
-def _whole(name: str, value: Any) -> int:
-    """A whole number of Python, numpy or whatever calls itself one."""
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise UsageError(f"{name} {value!r} is no whole number") from None
 
 
 def core_of(engine: Engine, value_date: datetime.date, threads: int = 1) -> Core:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import codecs
 import datetime
 import hashlib
+import operator
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -152,6 +153,40 @@ def _whole(value: int | str, column: str, path: Path) -> int:
             remedy="write plain digits",
         )
     return int(value)
+
+
+def declare(
+    table: Any,
+    source: str | None,
+    batch_id: str | None,
+    value_date: datetime.date | str | None,
+    count: int | None,
+    sum_: int | None,
+) -> Declared:
+    """What a table declares: its dossier, or what is given in place of one, all of it. Raises
+    UsageError for what is none of that, InputRefused for what no batch can be named by."""
+    given = (source, batch_id, value_date, count, sum_)
+    is_file = isinstance(table, str | Path)
+    if is_file and all(value is None for value in given):
+        return read_dossier(Path(table))
+    if source is None or batch_id is None or value_date is None or count is None or sum_ is None:
+        raise UsageError(
+            "a table without a dossier needs source, batch_id, value_date, count and sum"
+            + (f"; or put {dossier_path(Path(table)).name} beside it" if is_file else "")
+        )
+    for name, text in (("source", source), ("batch_id", batch_id)):
+        if not isinstance(text, str):
+            raise UsageError(f"{name} {text!r} is no text")
+    count, sum_ = _number("count", count), _number("sum", sum_)
+    return Declared(source, batch_id, as_date(value_date), count, sum_).check(PAYMENT.name)
+
+
+def _number(name: str, value: Any) -> int:
+    """A whole number of Python, numpy or whatever calls itself one."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise UsageError(f"{name} {value!r} is no whole number") from None
 
 
 def as_date(value: datetime.date | str) -> datetime.date:
