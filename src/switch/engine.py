@@ -6,6 +6,7 @@ and answers again what was run before.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import hashlib
@@ -404,27 +405,28 @@ class Engine(WayBack):
         known = self.home.batch(declared.source, declared.batch_id)
         reader = open_table(table, PAYMENT, strict_columns=strict_columns, sha256=declared.sha256)
         at = at if at is not None else declared.value_date.isoformat()
-        if known is not None:
-            batch = self._answer(known, reader, declared)
-        else:
-            register = self.open_register()
-            self.home.require_room(self._room_for(table, declared))
-            Run(
-                self.home,
-                self.directory,
-                register,
-                self.settings,
-                declared,
-                reader,
-                threads,
-                chunk_rows,
-                at,
-                progress,
-                form,
-            ).carry_out()
-            row = self.home.batch(declared.source, declared.batch_id)
-            assert row is not None
-            batch = self._batch(row, replayed=False)
+        with contextlib.closing(reader):
+            if known is not None:
+                batch = self._answer(known, reader, declared)
+            else:
+                register = self.open_register()
+                self.home.require_room(self._room_for(table, declared))
+                Run(
+                    self.home,
+                    self.directory,
+                    register,
+                    self.settings,
+                    declared,
+                    reader,
+                    threads,
+                    chunk_rows,
+                    at,
+                    progress,
+                    form,
+                ).carry_out()
+                row = self.home.batch(declared.source, declared.batch_id)
+                assert row is not None
+                batch = self._batch(row, replayed=False)
         self.export(batch, self.home.path / "out" if out is None else Path(out), threads)
         warnings = tuple(f"unknown column {shown(name)} is ignored" for name in reader.extra)
         return dataclasses.replace(batch, warnings=warnings)
