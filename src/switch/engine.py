@@ -27,7 +27,7 @@ from switch._core import Core
 from switch.batch import TableReader, open_table, shown
 from switch.cycles import Calendar, Slot
 from switch.directory import BALANCES, Directory, Settings, read_directory, read_rows
-from switch.disk import landing
+from switch.disk import landing, out_folder
 from switch.errors import InputRefused, UsageError
 from switch.formats import CHUNK_ROWS
 from switch.intake import Declared, Intake, as_date, dossier_path, read_dossier
@@ -349,6 +349,7 @@ class Engine(WayBack):
             if cycle is None or close_only:
                 raise UsageError("name the one cycle that is to be aborted, with --cycle alone")
             settling.require_abortable(self.home, cycle, abort)
+        folder = out_folder(self.home.path, out)
         rows = settling.cycle_rows(self.home, cycle, at)
         slots = [Slot(row["cycle"], row["closes"]) for row in rows]
         if cycle is not None and not slots:
@@ -364,7 +365,6 @@ class Engine(WayBack):
             elif not close_only and answer["state"] == "CLOSED":
                 answer = settling.settle(self.home, self.directory, self.settings, slot.cycle, time)
             answers.append(answer)
-        folder = self.home.path / "out" if out is None else Path(out)
         settled = {answer["cycle"]: answer for answer in settling.not_exported(self.home, folder)}
         for answer in (settled | {answer["cycle"]: answer for answer in answers}).values():
             settling.export(self.home, answer, folder)
@@ -401,6 +401,7 @@ class Engine(WayBack):
             raise UsageError(f"form {form!r} is none of {', '.join(segment.FORMS)}")
         if not 1 <= chunk_rows <= CHUNK_ROWS_MAX or threads < 1:
             raise UsageError(f"chunk_rows is not in 1..{CHUNK_ROWS_MAX}, or threads below 1")
+        folder = out_folder(self.home.path, out)
         declared = _declared(table, source, batch_id, value_date, count, sum)
         known = self.home.batch(declared.source, declared.batch_id)
         reader = open_table(table, PAYMENT, strict_columns=strict_columns, sha256=declared.sha256)
@@ -427,7 +428,7 @@ class Engine(WayBack):
                 row = self.home.batch(declared.source, declared.batch_id)
                 assert row is not None
                 batch = self._batch(row, replayed=False)
-        self.export(batch, self.home.path / "out" if out is None else Path(out), threads)
+        self.export(batch, folder, threads)
         warnings = tuple(f"unknown column {shown(name)} is ignored" for name in reader.extra)
         return dataclasses.replace(batch, warnings=warnings)
 
@@ -484,6 +485,8 @@ class Engine(WayBack):
         if (batch.folder / "settlement.json").exists():
             for cycle_file in ("positions.parquet", "settlement.json"):
                 copies[Path(cycle_file)] = out / "cycles" / batch.cycle / cycle_file
+        for source in copies if batch.replayed else ():
+            self.home.proven(batch.folder / source)
 
         def copy(source: Path, target: Path) -> None:
             with landing(target) as aside:

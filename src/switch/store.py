@@ -51,7 +51,7 @@ SIGNED_LINE_MAX = 512
 GENESIS = "0" * 64
 """Previous link of the first audit record."""
 
-_SCHEMA = """
+SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE registers (seq INTEGER PRIMARY KEY, manifest TEXT NOT NULL) STRICT;
 CREATE TABLE batches (
@@ -86,10 +86,13 @@ CREATE TABLE events (
 
 class Home:
     """An open home. Use as a context manager; `writing` holds the lock for one process alone.
-    mending: hold it, but leave everything as it is, also where folders are gone."""
+    mending: hold it, but leave everything as it is, also where folders are gone. judging: also
+    where the catalog was changed, which is then for the caller to say."""
 
-    def __init__(self, path: Path, *, writing: bool, mending: bool = False) -> None:
-        self.path = path
+    def __init__(
+        self, path: Path, *, writing: bool, mending: bool = False, judging: bool = False
+    ) -> None:
+        self.path = path.absolute()
         self.writing = writing
         self.quarantined: list[str] = []
         self.stopped = ""
@@ -107,7 +110,7 @@ class Home:
                     raise UsageError(
                         f"{path} has format {self.meta('format')}, this engine {FORMAT}"
                     )
-                self._require_checkpoint()
+                self._require_checkpoint(judging)
                 if writing:
                     if (path / SIGNING_KEY).exists():
                         signing.require_library()
@@ -164,7 +167,7 @@ class Home:
                 new_file(aside).close()
                 with contextlib.closing(_connect(aside)) as db:
                     with _transaction(db):
-                        for statement in _SCHEMA.split(";"):
+                        for statement in SCHEMA.split(";"):
                             if statement.strip():
                                 db.execute(statement)
                         for name, value in {"format": str(FORMAT), **meta}.items():
@@ -233,6 +236,12 @@ class Home:
         query = "SELECT path, sha256 FROM files WHERE substr(path, 1, ?) = ?"
         rows = self.rows(query, len(start), start)
         return {row["path"][len(start) :]: row["sha256"] for row in rows}
+
+    def proven(self, path: Path) -> Path:
+        """A committed file, with the digest of its commit."""
+        if digest_of(path) != self.digest(path.relative_to(self.path).as_posix()):
+            raise VerificationFailed(f"{path} is not as it was committed: restore it from a copy")
+        return path
 
     def balances(self) -> dict[str, int]:
         return {r["account"]: r["balance"] for r in self.rows("SELECT * FROM balances")}
@@ -349,7 +358,7 @@ class Home:
         sync_folder(folder.parent)
         return files
 
-    def _require_checkpoint(self) -> None:
+    def _require_checkpoint(self, judging: bool) -> None:
         """The catalog is that of the last acknowledged commit, or a later one. A crash between
         commit and checkpoint leaves the checkpoint behind, which the next writer mends."""
         said = read_checkpoint(self.path)
@@ -365,7 +374,10 @@ class Home:
                 " acknowledged (checkpoint): an older or another one was put in its place; restore"
                 " the last one"
             )
-        if self.writing and heads(self._db) != (said.seq, said.link, said.events, said.events_link):
+        if heads(self._db) == (said.seq, said.link, said.events, said.events_link):
+            if not judging and digest_of(self.path / CATALOG) != said.catalog:
+                raise VerificationFailed(f"{self.path / CATALOG} was changed: restore it")
+        elif self.writing:
             with machine(self.path):
                 _write_checkpoint(self.path, self._db)
 
