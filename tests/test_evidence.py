@@ -326,6 +326,24 @@ def test_checkpoints__a_rollback_of_everything_is_found(home: Path, tmp_path: Pa
         switch.verify(old, checkpoint=kept, public_key=signing.public_of(KEY))
 
 
+@pytest.mark.parametrize("signed", [True, False], ids=["signed", "not signed"])
+def test_open__an_older_catalog_with_its_checkpoint_is_refused(
+    signed: bool, home: Path, tmp_path: Path
+) -> None:
+    """What was committed since would be taken for what a crash left, and paid once more. Without
+    signatures one commit cannot be told from a crash, but two can."""
+    old = shutil.copytree(home, tmp_path / "old")
+    pay(home, [line(1, benefit="SICK")], "C")
+    if not signed:
+        pay(home, [line(2, benefit="SICK")], "D")
+    for name in ("catalog.sqlite", "checkpoint", *(() if signed else ("checkpoints.signed",))):
+        shutil.copyfile(old / name, home / name)
+    before = tree_digest(home)
+    with pytest.raises(VerificationFailed, match="another history" if signed else "is older than"):
+        pay(home, [line(1, benefit="SICK")], "C")
+    assert tree_digest(home) == before
+
+
 def test_checkpoints__another_key_or_signature_is_refused(home: Path, tmp_path: Path) -> None:
     other = signing.public_of(signing.new_key())
     signed = home / "checkpoints.signed"

@@ -81,6 +81,12 @@ def out_folder(home: Path, out: str | Path | None) -> Path:
     return Path(out)
 
 
+def sizes(path: Path) -> dict[str, int]:
+    """Bytes of every file of a folder, or of the one file, by name."""
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    return {file.relative_to(path.parent).as_posix(): file.stat().st_size for file in files}
+
+
 def no_room(path: Path, free: int, needed: int) -> str:
     """needed: about how many bytes the work takes, 0 where that is not known."""
     return f"the disk of {path} is full ({free:,} bytes free{_about(needed)}): make room"

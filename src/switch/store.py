@@ -36,7 +36,7 @@ from typing import Any
 import msgspec
 
 from switch import signing
-from switch.disk import environment, machine, no_room
+from switch.disk import environment, machine, no_room, sizes
 from switch.errors import EnvironmentFailed, HomeLocked, UsageError, VerificationFailed
 from switch.segment import digest_of, new_file, sync_file, sync_folder, write_new
 
@@ -106,10 +106,9 @@ class Home:
             opened.enter_context(_lock(path, writing or mending))
             try:
                 self._db = opened.enter_context(contextlib.closing(_connect(path / CATALOG)))
-                if self.meta("format") != str(FORMAT):
-                    raise UsageError(
-                        f"{path} has format {self.meta('format')}, this engine {FORMAT}"
-                    )
+                made = self.meta("format")
+                if made != str(FORMAT):
+                    raise UsageError(f"{path} has format {made}, this engine {FORMAT}")
                 self._require_checkpoint(judging)
                 if writing:
                     if (path / SIGNING_KEY).exists():
@@ -247,8 +246,7 @@ class Home:
         return {r["account"]: r["balance"] for r in self.rows("SELECT * FROM balances")}
 
     def last_link(self) -> str:
-        rows = self.rows("SELECT link FROM audit ORDER BY seq DESC LIMIT 1")
-        return str(rows[0]["link"]) if rows else GENESIS
+        return self.heads()[1]
 
     def heads(self) -> tuple[int, str, int, str]:
         """(seq, link) of the last audit record, and of the last event (0 and GENESIS if none)."""
@@ -382,8 +380,10 @@ class Home:
                 _write_checkpoint(self.path, self._db)
 
     def _recover(self) -> None:
-        """Put aside what no commit names; stop where a commit's folder is gone."""
+        """Put aside what no commit names; stop where a commit's folder is gone, or where more is
+        there than the one commit that a crash can cut off."""
         moves: dict[Path, Path] = {}
+        later: list[Path] = []
         current = self.register_seq()
         for kind in KINDS:
             top, named = self.path / kind, self._committed(kind)
@@ -401,11 +401,15 @@ class Home:
                 target = self.path / "quarantine" / f"{kind}-{name}"
                 while target.exists():
                     target = target.with_name(target.name + "+")
-                moves[self.path / kind / name] = target
+                moves[top / name] = target
+                if name.isdigit() and name > max(named, default=""):
+                    later.append(top / name)
+        if len(later) > 1:
+            raise VerificationFailed(f"{self.path / CATALOG} is older than {later[-1]}: restore it")
         if moves:
             # What was never committed may be large: its sizes are recorded, not its digests.
-            sizes = {target.name: _sizes(source) for source, target in moves.items()}
-            self.note("quarantine", {"moved": sizes})
+            moved = {target.name: sizes(source) for source, target in moves.items()}
+            self.note("quarantine", {"moved": moved})
         for source, target in moves.items():
             source.rename(target)
             self.quarantined.append(target.name)
@@ -500,8 +504,11 @@ def _sign(home: Path, db: sqlite3.Connection) -> None:
         whole = tail[: tail.rfind(b"\n") + 1]
         size = start + len(whole)
         if whole:
-            last = whole.splitlines(keepends=True)[-1]
-            done = signing.read_checkpoints(last, str(path))[0].seq
+            (said,) = signing.read_checkpoints(whole.splitlines(keepends=True)[-1], str(path))
+            done = said.seq
+            row = db.execute("SELECT link FROM audit WHERE seq = ?", (done,)).fetchone()
+            if row is None or row["link"] != said.link:
+                raise VerificationFailed(f"{path} tells of another history: restore the whole home")
     query = "SELECT seq, link FROM audit WHERE seq > ? ORDER BY seq"
     records = [(row["seq"], row["link"]) for row in db.execute(query, (done,))]
     if not records:
@@ -514,12 +521,6 @@ def _sign(home: Path, db: sqlite3.Connection) -> None:
     sync_file(path)
     if made:
         sync_folder(home)
-
-
-def _sizes(path: Path) -> dict[str, int]:
-    """Bytes of every file of a folder, or of the one file, by name."""
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-    return {file.relative_to(path.parent).as_posix(): file.stat().st_size for file in files}
 
 
 KEY_MARK = "the key of this home"
