@@ -135,6 +135,13 @@ def test_answers__a_damaged_request_is_not_believed(tmp_path: Path) -> None:
         take(engine, home, said(1))
 
 
+def test_answers__lines_of_a_lost_file_are_not_taken_for_unsent(tmp_path: Path) -> None:
+    home = home_of(tmp_path / "h", 3)
+    (home / "batches" / "000001" / "clearing" / f"{SMALL_BANK}.parquet").unlink()
+    with switch.open(home) as engine, pytest.raises(VerificationFailed, match=SMALL_BANK):
+        take(engine, home, said(1))
+
+
 # --- states --------------------------------
 
 

@@ -232,7 +232,8 @@ class Expected:
         """(receiver, columns of its clearing file, places) of what a run sent of the batches that
         are looked at, a row group at a time."""
         folder = self.home.folder("batches", run.seq)
-        names = {path.stem for path in (folder / "clearing").iterdir()}
+        sent = (Path(n) for n in self.home.digests(folder) if n.startswith("clearing/"))
+        names = {path.stem for path in sent}
         if run.seq not in self.batches:
             names = self._presented_again(folder)
         for code in sorted(names & {self.receiver} if self.receiver else names):

@@ -485,7 +485,8 @@ class Engine(WayBack):
         if (batch.folder / "settlement.json").exists():
             for cycle_file in ("positions.parquet", "settlement.json"):
                 copies[Path(cycle_file)] = out / "cycles" / batch.cycle / cycle_file
-        for source in copies if batch.replayed else ():
+        sent = {Path(n) for n in self.home.digests(batch.folder) if n.startswith("clearing/")}
+        for source in sorted(copies.keys() | sent) if batch.replayed else ():
             self.home.proven(batch.folder / source)
 
         def copy(source: Path, target: Path) -> None:

@@ -238,7 +238,8 @@ class Home:
 
     def proven(self, path: Path) -> Path:
         """A committed file, with the digest of its commit."""
-        if digest_of(path) != self.digest(path.relative_to(self.path).as_posix()):
+        name = path.relative_to(self.path).as_posix()
+        if not path.is_file() or digest_of(path) != self.digest(name):
             raise VerificationFailed(f"{path} is not as it was committed: restore it from a copy")
         return path
 
