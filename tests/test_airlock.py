@@ -3,18 +3,21 @@ file, names it, and changes nothing."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import scene
 from scene import (
+    FORMATS,
     PARTICIPANTS,
     account,
     accounts_table,
@@ -30,7 +33,7 @@ from scene import (
 )
 
 import switch
-from switch import airlock
+from switch import airlock, formats
 from switch.errors import InputRefused
 
 PLANTED = {
@@ -163,19 +166,82 @@ def children(pid: int) -> list[int]:
     return found
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
+READERS = pytest.mark.skipif(
+    not Path("/proc/self/stat").exists(), reason="looks at processes in /proc"
+)
+
+
+def readers_left() -> list[int]:
+    """Children that the waiting process still has after a while in which they could go."""
+    waiting = airlock._waiting
+    assert waiting is not None
+    # Requests are taken in order: when this one is answered, those before it have their readers.
+    with Path(__file__).open("rb") as file, airlock.ask(file.fileno(), "", "none", {}) as answer:
+        assert answer.said()["fault"]
+    for _ in range(500):
+        left = children(waiting[1].pid)
+        if not left:
+            break
+        time.sleep(0.01)
+    return left
+
+
+@READERS
 def test_airlock__a_refused_table_leaves_no_reader_behind(village: Path, tmp_path: Path) -> None:
     rows = payment_table([line(n % 9 + 1) for n in range(40_000)])
     path = write_table(rows, tmp_path / "t.parquet", sum="1")
     with switch.open(village) as engine, pytest.raises(InputRefused, match="CONTROL_SUM"):
         engine.run(path)
-    waiting = airlock._waiting
-    assert waiting is not None
-    for _ in range(500):
-        if not children(waiting[1].pid):
-            break
-        time.sleep(0.01)
-    assert not children(waiting[1].pid)
+    assert not readers_left()
+
+
+@READERS
+@pytest.mark.parametrize("form", ["parquet", "arrow", "csv"])
+@pytest.mark.parametrize(
+    ("rule", "changes"),
+    [
+        ("FILE_HASH", {"sha256": "1" * 64}),
+        ("CONTROL_COUNT", {"count": 3}),
+        ("REFERENCE_REUSED", {"batch_id": "KNOWN"}),
+        ("HEADER_MISMATCH", {}),
+    ],
+)
+def test_airlock__a_refusal_that_is_kept_keeps_no_reader(
+    rule: str, changes: dict[str, Any], form: str, village: Path, tmp_path: Path
+) -> None:
+    """Its traceback holds the frames in which the file was opened."""
+    rows = payment_table([line(n % 9 + 1) for n in range(40_000)])
+    total = sum(rows["amount"].to_pylist())
+    if rule == "HEADER_MISMATCH":
+        rows = rows.drop_columns(["benefit"])
+    path = scene.write_file(rows, tmp_path / "t", form)
+    scene.write_dossier(path, rows.num_rows, total, **changes)
+    kept = []
+    with switch.open(village) as engine:
+        run(engine, [line(1)], "KNOWN")
+        airlock.start()
+        handles = len(os.listdir("/proc/self/fd"))
+        for _ in range(3):
+            with pytest.raises(InputRefused) as refusal:
+                engine.run(path)
+            assert refusal.value.rule == rule
+            kept.append(refusal.value)
+        assert not readers_left()
+        assert len(os.listdir("/proc/self/fd")) == handles
+
+
+@READERS
+@pytest.mark.parametrize("sha256", ["1" * 64, None])
+def test_airlock__a_reader_that_hangs_as_it_opens_is_ended_with_its_answer(
+    sha256: str | None, village: Path, tmp_path: Path, plant: Callable[..., None]
+) -> None:
+    changes = {} if sha256 is None else {"sha256": sha256}
+    path = write_table(payment_table([line(1)]), tmp_path / "t.parquet", **changes)
+    plant(PLANTED["hang"], "open")
+    with switch.open(village) as engine, pytest.raises(InputRefused) as refusal:
+        engine.run(path)
+    assert refusal.value.rule == ("READER_TIME" if sha256 is None else "FILE_HASH")
+    assert not readers_left()
 
 
 def test_airlock__somebody_ends_the_waiting_process(village: Path, tmp_path: Path) -> None:
@@ -249,3 +315,47 @@ def test_airlock__in_memory_tables_need_no_process(village: Path) -> None:
     with switch.open(village) as engine:
         run(engine, [line(1)])
     assert airlock._waiting is None
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_airlock__a_time_of_writing_that_is_set_back_hides_no_change(
+    form: str, village: Path, tmp_path: Path
+) -> None:
+    path = write_table(payment_table([line(1), line(2)]), tmp_path / "t", form)
+    before = tree_digest(village)
+
+    def touch(*_: object) -> None:
+        written = path.stat().st_mtime_ns
+        path.write_bytes(path.read_bytes())
+        os.utime(path, ns=(written, written))
+
+    with switch.open(village) as engine, pytest.raises(InputRefused, match="CHANGED_DURING_READ"):
+        engine.run(path, threads=1, progress=touch)
+    assert tree_digest(village) == before
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_airlock__what_is_decoded_is_what_was_hashed(
+    form: str, village: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where another file is put in place of the table once its structure was judged."""
+    path = write_table(payment_table([line(1)]), tmp_path / "t", form)
+    aside, other = tmp_path / "aside", tmp_path / "other"
+    scene.write_file(payment_table([line(2)]), other, form)
+    asked, begin, judge = [], airlock.ask, formats.judge_csv
+
+    def judged(*args: Any) -> None:
+        judge(*args)
+        path.rename(aside)
+        other.rename(path)
+
+    def ask(file: int, *args: Any) -> airlock.Answer:
+        asked.append(os.fstat(file).st_ino)
+        return begin(file, *args)
+
+    monkeypatch.setattr(formats, "judge_csv", judged)
+    monkeypatch.setattr(airlock, "ask", ask)
+    first = path.stat().st_ino
+    with switch.open(village) as engine, contextlib.suppress(InputRefused):
+        engine.run(path)
+    assert asked == [first]

@@ -32,7 +32,7 @@ from switch import answers
 from switch.claims import text_keys
 from switch.directory import Settings
 from switch.engine import Engine
-from switch.errors import InputRefused, UsageError
+from switch.errors import InputRefused, UsageError, VerificationFailed
 from switch.reconcile import read_rules
 from switch.sim.tables import CONFIRMATIONS, RETURNS
 
@@ -122,6 +122,24 @@ def breaks_of(engine: Engine) -> list[tuple[str, str | None]]:
 
 def books(engine: Engine) -> dict[str, int]:
     return {name: sum_ for name, sum_ in engine.home.balances().items() if sum_}
+
+
+def test_answers__a_damaged_request_is_not_believed(tmp_path: Path) -> None:
+    home = home_of(tmp_path / "h", 3)
+    path = home / "batches" / "000001" / "settlement.json"
+    path.write_bytes(path.read_bytes().replace(b"1", b"2"))
+    with (
+        switch.open(home) as engine,
+        pytest.raises(VerificationFailed, match=r"settlement\.json"),
+    ):
+        take(engine, home, said(1))
+
+
+def test_answers__lines_of_a_lost_file_are_not_taken_for_unsent(tmp_path: Path) -> None:
+    home = home_of(tmp_path / "h", 3)
+    (home / "batches" / "000001" / "clearing" / f"{SMALL_BANK}.parquet").unlink()
+    with switch.open(home) as engine, pytest.raises(VerificationFailed, match=SMALL_BANK):
+        take(engine, home, said(1))
 
 
 # --- states --------------------------------

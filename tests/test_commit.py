@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import sqlite3
 import sys
 from pathlib import Path
@@ -32,6 +33,7 @@ from scene import (
 
 import switch
 from switch import road, settlement, store
+from switch.errors import UsageError
 
 
 def test_catalog__is_opened_with_a_journal_on_disk(village: Path) -> None:
@@ -200,3 +202,36 @@ def test_sync__every_file_is_synced_and_a_failure_is_told(
     monkeypatch.setattr(store, "sync_file", fail)
     with pytest.raises(OSError, match="Input/output"):
         store._sync_files(paths)
+
+
+# --- where a home stands --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("place", [".", "batches", "batches/000001", "registers", "quarantine"])
+def test_out__takes_no_place_inside_a_home(place: str, village: Path) -> None:
+    """A batch of the name 000001 would write over the answer of the first one."""
+    pay(village, [line(1)], "A")
+    before = tree_digest(village)
+    with switch.open(village) as engine:
+        with pytest.raises(UsageError, match="inside the home"):
+            run(engine, [line(2)], "000001", out=village / place)
+        with pytest.raises(UsageError, match="inside the home"):
+            engine.close_day("2026-11-30", out=village / place)
+    assert tree_digest(village) == before
+    assert pay(village, [line(2)], "000001", out=village / "out" / "more").seq == 2
+    assert switch.verify(village)
+
+
+def test_open__a_home_stays_the_one_that_was_opened(
+    village: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever folder becomes the current one, also where there is a copy of the home."""
+    away = tmp_path / "away"
+    shutil.copytree(village, away / "village")
+    before = tree_digest(away)
+    monkeypatch.chdir(village.parent)
+    with switch.open("village") as engine:
+        monkeypatch.chdir(away)
+        run(engine, [line(1)], "A")
+    assert tree_digest(away) == before
+    assert switch.verify(village)

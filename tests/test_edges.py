@@ -445,7 +445,7 @@ def test_store__a_full_disk_is_told_of_folders_that_could_not_be_made(tmp_path: 
 
 
 def faults(home: Path) -> list[str]:
-    with Home(home, writing=False) as opened:
+    with Home(home, writing=False, judging=True) as opened:
         return [check.fault for check in Verifier(opened).checks() if check.fault]
 
 

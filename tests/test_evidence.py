@@ -188,6 +188,19 @@ CHANGES = {
     " WHERE name = 'directory'",
     "position": "UPDATE positions SET credit_sum = credit_sum + 1",
     "balance": "UPDATE balances SET balance = balance - 1",
+    "who settles": "UPDATE positions SET settled_by = '970002' WHERE participant = '970001'",
+    "committed files that nothing names": "DELETE FROM files WHERE path LIKE 'batches/000002/%'",
+    "a trigger": "CREATE TRIGGER t AFTER INSERT ON paid BEGIN DELETE FROM paid; END",
+    "a view": "CREATE VIEW v AS SELECT 1",
+    "a table gone": "DROP TABLE positions",
+    "opening balances gone": "DELETE FROM meta WHERE name = 'opening'",
+    "one more setting": "INSERT INTO meta VALUES ('x', 'y')",
+    "a record that is none": "UPDATE audit SET detail = '{' WHERE seq = 3",
+    "a record that says nothing": "UPDATE audit SET detail = '{}' WHERE seq = 3",
+    "an event that is none": "UPDATE events SET detail = '{'",
+    "a manifest that is none": "UPDATE batches SET manifest = '{' WHERE seq = 1",
+    "a manifest that says nothing": "UPDATE batches SET manifest = '{}' WHERE seq = 1",
+    "a register without a manifest": "UPDATE registers SET manifest = '{'",
     "slack": "PRAGMA user_version = 7",
 }
 
@@ -206,6 +219,44 @@ def test_verify__a_changed_catalog_is_found(case: str, mended: bool, home: Path)
         db.close()
     if (case, mended) != ("slack", True):
         assert fault_of(home)
+
+
+@pytest.mark.parametrize("case", ["balance", "committed files that nothing names", "a trigger"])
+def test_commands__do_nothing_with_a_changed_catalog(case: str, home: Path, tmp_path: Path) -> None:
+    lines = [line(n) for n in range(1, 7)]
+    table = write_table(payment_table(lines), tmp_path / "a", batch_id="A")
+    db = sqlite3.connect(home / "catalog.sqlite")
+    with db:
+        db.execute(CHANGES[case])
+    db.close()
+    before = tree_digest(home)
+    for args in (
+        ("run", home, table),
+        ("rehearse", home, table),
+        ("replay", home, "A", table),
+        ("status", home),
+        ("report", home),
+        ("directory", home),
+        ("settle", home),
+        ("close", home, "--at", "2026-11-30"),
+    ):
+        said = command(*args)
+        assert said.code == 5, (args, said)
+        assert "catalog.sqlite was changed" in said.err
+    assert tree_digest(home) == before
+
+
+@pytest.mark.parametrize("name", ["status.parquet", "clearing/970001.parquet", "settlement.json"])
+def test_run__damaged_answers_are_not_handed_out_again(name: str, home: Path) -> None:
+    shutil.rmtree(home / "out")
+    damage(home / "batches" / "000001" / name)
+    with switch.open(home) as engine, pytest.raises(VerificationFailed, match=name):
+        run(engine, [line(n) for n in range(1, 7)], "A")
+    assert not (home / "out").exists()
+    (home / "batches" / "000001" / name).unlink()
+    if name != "settlement.json":  # A batch of a calendar has none.
+        with switch.open(home) as engine, pytest.raises(VerificationFailed, match=name):
+            run(engine, [line(n) for n in range(1, 7)], "A")
 
 
 def test_verify__changed_copies_that_are_handed_out_are_found(home: Path) -> None:
@@ -277,6 +328,24 @@ def test_checkpoints__a_rollback_of_everything_is_found(home: Path, tmp_path: Pa
     assert switch.verify(old)
     with pytest.raises(VerificationFailed, match="ends at record 6, and record 7 was signed"):
         switch.verify(old, checkpoint=kept, public_key=signing.public_of(KEY))
+
+
+@pytest.mark.parametrize("signed", [True, False], ids=["signed", "not signed"])
+def test_open__an_older_catalog_with_its_checkpoint_is_refused(
+    signed: bool, home: Path, tmp_path: Path
+) -> None:
+    """What was committed since would be taken for what a crash left, and paid once more. Without
+    signatures one commit cannot be told from a crash, but two can."""
+    old = shutil.copytree(home, tmp_path / "old")
+    pay(home, [line(1, benefit="SICK")], "C")
+    if not signed:
+        pay(home, [line(2, benefit="SICK")], "D")
+    for name in ("catalog.sqlite", "checkpoint", *(() if signed else ("checkpoints.signed",))):
+        shutil.copyfile(old / name, home / name)
+    before = tree_digest(home)
+    with pytest.raises(VerificationFailed, match="another history" if signed else "is older than"):
+        pay(home, [line(1, benefit="SICK")], "C")
+    assert tree_digest(home) == before
 
 
 def test_checkpoints__another_key_or_signature_is_refused(home: Path, tmp_path: Path) -> None:
@@ -389,7 +458,7 @@ def test_home__belongs_to_its_owner_alone(home: Path) -> None:
     pay(home, [line(1, benefit="SICK")], "C")
     for path in home.rglob("*"):
         mode = stat.S_IMODE(path.stat().st_mode)
-        if path.is_file():
+        if path.is_file() or path.relative_to(home).parts[0] != "out":
             assert mode & 0o077 == 0, path
     assert stat.S_IMODE(home.stat().st_mode) == 0o700
 

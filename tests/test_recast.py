@@ -92,6 +92,16 @@ def test_recast__a_defaulters_lines_wait_again_and_the_others_settle(tmp_path: P
     assert switch.verify(tmp_path / "h")
 
 
+def test_recast__a_damaged_recall_is_not_handed_out(tmp_path: Path) -> None:
+    with short(tmp_path / "h", "recast") as engine:
+        engine.change_directory(balances=table_of({"B": 40}))
+        engine.settle()
+        path = engine.home.path / "recasts" / "000001" / "recall" / "B.parquet"
+        path.write_bytes(path.read_bytes()[:-1])
+        with pytest.raises(switch.VerificationFailed, match=r"recall/B\.parquet"):
+            engine.settle(out=tmp_path / "again")
+
+
 def test_recast__who_falls_short_by_it_is_taken_out_as_well(tmp_path: Path) -> None:
     """B pays 40 of the 50 that A owes it. C is to get from both, and pays D nothing more."""
     with short(tmp_path / "h", "recast") as engine:

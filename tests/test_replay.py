@@ -24,8 +24,10 @@ from scene import (
 )
 
 import switch
+from switch import store
 from switch.errors import InputRefused, UsageError, VerificationFailed
 from switch.replay import logical_digest, replay
+from switch.segment import digest_of
 from switch.sim.world import Generated
 from switch.store import Home
 
@@ -111,7 +113,14 @@ def test_replay__a_forged_answer_is_found(
     column = "participant" if name == "status" else "amount"
     other = pa.array(["970002" if name == "status" else 5] * table.num_rows, table[column].type)
     pq.write_table(table.set_column(table.schema.get_field_index(column), column, other), path)
-    with pytest.raises(VerificationFailed, match=name):
+    with pytest.raises(VerificationFailed, match="not as it was committed"):
+        replay(home, "B1", lived[1][0])
+    db = store._connect(home / "catalog.sqlite")
+    forged = (digest_of(path), f"batches/000001/{name}.parquet")
+    db.execute("UPDATE files SET sha256 = ? WHERE path = ?", forged)
+    store._write_checkpoint(home, db)
+    db.close()
+    with pytest.raises(VerificationFailed, match=f"derived again is not .*{name}"):
         replay(home, "B1", lived[1][0])
 
 

@@ -1314,7 +1314,7 @@ def test_open__leftovers_of_a_crash_go_to_quarantine(village: Path, tmp_path: Pa
     draft.mkdir()
     (draft / "status.parquet").write_bytes(b"half")
     shutil.copytree(draft, village / "batches" / "000001")
-    shutil.copytree(draft, village / "registers" / "000002")
+    shutil.copytree(draft, village / "registers" / ".draft-98")
     table = write_table(payment_table([line(1), line(2)]), tmp_path / "t")
     said = command("--json", "run", village, table)
     assert said.code == 0, said.err

@@ -195,7 +195,7 @@ class _Pipe(io.RawIOBase):
 
 
 class Answer:
-    """What a child says. Leaving it, or forgetting it, ends the child at its next word."""
+    """What a child says. Leaving it, closing it, or forgetting it ends the child."""
 
     def __init__(self, handle: int, name: str) -> None:
         self._pipe = _Pipe(handle)
@@ -207,6 +207,9 @@ class Answer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         self.stream.close()
 
     def take(self, size: int) -> bytes:

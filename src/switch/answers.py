@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 
 from switch import recasting, returning, settlement, settling
 from switch import reconcile as rec
-from switch.claims import Expected, proven, together
+from switch.claims import Expected, together
 from switch.columns import shown
 from switch.cycles import Calendar, day_of, latest
 from switch.directory import Directory, Settings
@@ -102,7 +102,7 @@ def open_breaks(home: Home, known: list[Folder]) -> Any:
     for folder in reversed(known):
         path = home.path / folder.name / "open.parquet"
         if path.exists():
-            return read_table(proven(home, path)).cast(BREAK)
+            return read_table(home.proven(path)).cast(BREAK)
     return BREAK.empty_table()
 
 
@@ -154,7 +154,7 @@ def stored(home: Home, folder: Folder, kind: str) -> Iterator[Any]:
     """Records of one kind that a commit took in: tables of RECORD, a row group each."""
     path = home.path / folder.name / f"{kind}.parquet"
     if path.exists():
-        groups = Groups(proven(home, path))
+        groups = Groups(home.proven(path))
         for number in range(len(groups)):
             table = groups.read(number).combine_chunks()
             empty = pa.nulls(len(table), pa.string())
@@ -165,7 +165,7 @@ def stored(home: Home, folder: Folder, kind: str) -> Iterator[Any]:
 def moved_lines(home: Home, folder: Folder, name: str) -> Any:
     """Lines that a commit sent back: a table of TAKEN."""
     path = home.path / folder.name / f"{name}.parquet"
-    return read_table(proven(home, path)).cast(TAKEN) if path.exists() else TAKEN.empty_table()
+    return read_table(home.proven(path)).cast(TAKEN) if path.exists() else TAKEN.empty_table()
 
 
 def looked_at(home: Home, known: list[Folder]) -> set[int]:
@@ -469,7 +469,7 @@ class TakingIn:
         for row in self.home.rows("SELECT seq FROM batches"):
             path = self.home.folder("batches", row["seq"]) / "settlement.json"
             if path.exists():
-                asked.append(msgspec.json.decode(path.read_bytes()))
+                asked.append(msgspec.json.decode(self.home.proven(path).read_bytes()))
         return asked
 
     def _requests(self, detail: dict[str, Any]) -> rec.Records:

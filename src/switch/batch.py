@@ -7,6 +7,8 @@ CSV, floats are never money, and a column that is not ours is named in a warning
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
 import os
 import stat
@@ -35,7 +37,7 @@ from switch.columns import (
     read_texts,
     shown,
 )
-from switch.errors import EnvironmentFailed, InputRefused, VerificationFailed
+from switch.errors import EnvironmentFailed, InputRefused, SwitchError, VerificationFailed
 from switch.formats import CHUNK_ROWS, READ_BYTES, ROW_BYTES_MAX
 from switch.schema import DAY_MAX, DAY_MIN, LINES_MAX, Column, Kind, Table
 
@@ -56,6 +58,7 @@ class TableReader:
         strict_columns: bool = False,
         unchanged: Callable[[], None] | None = None,
         only: tuple[str, ...] | None = None,
+        close: Callable[[], None] | None = None,
     ) -> None:
         self.table = table
         self.name = name
@@ -66,6 +69,8 @@ class TableReader:
         self._batches = batches
         self._unchanged = unchanged
         self._only = only
+        self.close = close or (lambda: None)
+        """Let go of a table that is not read to its end."""
         self.extra = self._check_columns(list(schema.names), strict_columns)
         for column in table.columns:
             if column.name in schema.names and not from_text:
@@ -291,75 +296,88 @@ def _open_file(
     scan = _text.CsvScan(ROW_BYTES_MAX)
     hasher = hashlib.sha256()
     wanted = {c.name: c.kind for c in table.columns if only is None or c.name in only}
-    asked: airlock.Answer | None = None
-    try:
-        with path.open("rb") as stream:
-            head = stream.read(8)
-            stream.seek(0)
-            is_text = not (head[:4] in (b"PAR1", b"PARE") or head[:6] == b"ARROW1") and (
-                head[:4] != b"\xff\xff\xff\xff"
-            )
-            form = "csv" if is_text else "parquet" if head[:3] == b"PAR" else "arrow"
-            if not own and not is_text:
-                # The child begins while the file is hashed here.
-                asked = airlock.ask(stream.fileno(), name, form, wanted)
-            if digest or is_text or sha256:
-                while block := stream.read(READ_BYTES):
-                    hasher.update(block)
-                    if is_text and not scan.feed(block):
-                        break
-    except EnvironmentFailed:
-        raise
-    except OSError as error:
-        raise EnvironmentFailed(f"{name} cannot be read: {error.strerror}") from error
-    if is_text:
-        formats.judge_csv(scan, head, path)
-    if sha256 and hasher.hexdigest() != sha256:
-        if own:
-            raise VerificationFailed(f"{name} is not as it was committed: restore it")
-        raise InputRefused(
-            "FILE_HASH",
-            "the table's SHA-256 is not the one that the dossier declares",
-            file=name,
-            remedy="send the table that the dossier was made for",
-        )
-
-    def unchanged() -> None:
-        after = path.stat()
-        same = ("st_dev", "st_ino", "st_size", "st_mtime_ns")
-        if any(getattr(before, field) != getattr(after, field) for field in same):
-            raise InputRefused(
-                "CHANGED_DURING_READ",
-                "the file changed while it was read",
-                file=name,
-                remedy="send it again when its writer is done",
-            )
-
     rows: int | None
-    try:
-        if own:
-            schema, batches, rows = formats.parquet(path, wanted)
-        else:
+    with contextlib.ExitStack() as refused:
+        try:
+            with path.open("rb") as stream:
+                head = stream.read(8)
+                stream.seek(0)
+                is_text = not (head[:4] in (b"PAR1", b"PARE") or head[:6] == b"ARROW1") and (
+                    head[:4] != b"\xff\xff\xff\xff"
+                )
+                form = "csv" if is_text else "parquet" if head[:3] == b"PAR" else "arrow"
+
+                def ask() -> airlock.Answer:
+                    answer = airlock.ask(stream.fileno(), name, form, wanted)
+                    refused.callback(answer.close)
+                    return answer
+
+                # The child begins while the file is hashed here; with a text, when that is judged.
+                asked = None if own or is_text else ask()
+                if digest or is_text or sha256:
+                    while block := stream.read(READ_BYTES):
+                        hasher.update(block)
+                        if is_text and not scan.feed(block):
+                            break
+                if is_text:
+                    formats.judge_csv(scan, head, path)
+                if sha256 and hasher.hexdigest() != sha256:
+                    raise _other_content(name, own)
+                if is_text and not own:
+                    asked = ask()
+        except EnvironmentFailed:
+            raise
+        except OSError as error:
+            raise EnvironmentFailed(f"{name} cannot be read: {error.strerror}") from error
+        try:
             if asked is None:
-                with path.open("rb") as stream:
-                    asked = airlock.ask(stream.fileno(), name, form, wanted)
-            schema, batches, rows = airlock.opened(asked)
-        return TableReader(
-            table,
-            name,
-            schema,
-            batches,
-            rows=rows,
-            sha256=hasher.hexdigest() if digest else None,
-            from_text=is_text,
-            strict_columns=strict_columns,
-            unchanged=unchanged,
-            only=only,
-        )
-    except UnicodeDecodeError as error:
+                schema, batches, rows = formats.parquet(path, wanted)
+            else:
+                schema, batches, rows = airlock.opened(asked)
+            reader = TableReader(
+                table,
+                name,
+                schema,
+                batches,
+                rows=rows,
+                sha256=hasher.hexdigest() if digest else None,
+                from_text=is_text,
+                strict_columns=strict_columns,
+                unchanged=functools.partial(_require_unchanged, path, before),
+                only=only,
+                close=None if asked is None else asked.close,
+            )
+        except UnicodeDecodeError as error:
+            raise InputRefused(
+                "ENCODING", "a column's name is not UTF-8", file=name, remedy="send the file again"
+            ) from error
+        refused.pop_all()
+        return reader
+
+
+def _require_unchanged(path: Path, before: os.stat_result) -> None:
+    """Whoever writes into a file can set its time of writing back, but not that of its change."""
+    after = path.stat()
+    same = ("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
+    if any(getattr(before, field) != getattr(after, field) for field in same):
         raise InputRefused(
-            "ENCODING", "a column's name is not UTF-8", file=name, remedy="send the file again"
-        ) from error
+            "CHANGED_DURING_READ",
+            "the file changed while it was read",
+            file=str(path),
+            remedy="send it again when its writer is done",
+        )
+
+
+def _other_content(name: str, own: bool) -> SwitchError:
+    """The refusal of a file that has not the digest that it must have."""
+    if own:
+        return VerificationFailed(f"{name} is not as it was committed: restore it")
+    return InputRefused(
+        "FILE_HASH",
+        "the table's SHA-256 is not the one that the dossier declares",
+        file=name,
+        remedy="send the table that the dossier was made for",
+    )
 
 
 def regular_file(path: Path) -> os.stat_result:

@@ -21,11 +21,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from switch.columns import text_buffers
-from switch.errors import VerificationFailed
 from switch.recasting import WENT_BACK, recasts, went_back
 from switch.reconcile.records import RECORD, day_us
 from switch.schema import NO_CODE, TRANSFER_ID_MAX
-from switch.segment import Groups, digest_of, read_table, segment_at
+from switch.segment import Groups, read_table, segment_at
 from switch.store import Home
 
 SETTLED = ("SETTLED", "CLOSED")
@@ -233,12 +232,13 @@ class Expected:
         """(receiver, columns of its clearing file, places) of what a run sent of the batches that
         are looked at, a row group at a time."""
         folder = self.home.folder("batches", run.seq)
-        names = {path.stem for path in (folder / "clearing").iterdir()}
+        sent = (Path(n) for n in self.home.digests(folder) if n.startswith("clearing/"))
+        names = {path.stem for path in sent}
         if run.seq not in self.batches:
             names = self._presented_again(folder)
         for code in sorted(names & {self.receiver} if self.receiver else names):
             path = segment_at(folder / "clearing", code)
-            groups = Groups(proven(self.home, path))
+            groups = Groups(self.home.proven(path))
             for number in range(len(groups)):
                 table = groups.read(number, _SENT).combine_chunks()
                 place = self.places(text_of(table["transfer_id"]))
@@ -289,7 +289,7 @@ class Expected:
             sources = [both] if seq in self.batches else []
             sources += [[again]] if again.exists() else []
             for paths in sources:
-                files = [Groups(proven(self.home, path)) for path in paths]
+                files = [Groups(self.home.proven(path)) for path in paths]
                 for number in range(len(files[0])):
                     tables = [file.read(number) for file in files]
                     columns = {n: t[n] for t in tables for n in t.schema.names}
@@ -402,13 +402,6 @@ def together(home: Home, batches: Collection[int]) -> set[int]:
         if more <= whole:
             return whole
         whole |= more
-
-
-def proven(home: Home, path: Path) -> Path:
-    """A committed file, with the digest of its commit."""
-    if digest_of(path) != home.digest(path.relative_to(home.path).as_posix()):
-        raise VerificationFailed(f"{path} is not as it was committed: restore it from a copy")
-    return path
 
 
 def text_keys(column: Any, secret: int) -> NDArray[np.uint64]:

@@ -11,8 +11,10 @@ from __future__ import annotations
 import json
 import os
 import resource
+import select
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -44,6 +46,8 @@ def serve(handle: int) -> None:
         if os.fork() == 0:
             try:
                 requests.close()
+                reply = files[1]
+                threading.Thread(target=_leave_with_reader, args=(reply,), daemon=True).start()
                 _answer(json.loads(request), *files)
             finally:
                 os._exit(0)
@@ -68,6 +72,14 @@ def _answer(request: dict[str, Any], file: int, reply: int) -> None:
         sink.flush()
         if batches is not None:
             _say(sink, {"fault": _hand_over(batches(), schema, wanted, sink)})
+
+
+def _leave_with_reader(reply: int) -> None:
+    """End this child as soon as nobody reads its answer, also where its file holds it up."""
+    reader = select.poll()
+    reader.register(reply, 0)
+    reader.poll()
+    os._exit(0)
 
 
 def _hand_over(batches: Iterator[Any], schema: Any, wanted: Any, sink: BinaryIO) -> Any:

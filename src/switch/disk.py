@@ -13,7 +13,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from switch.errors import EnvironmentFailed, SwitchError
+from switch.errors import EnvironmentFailed, SwitchError, UsageError
 
 
 @contextlib.contextmanager
@@ -68,6 +68,23 @@ def landing(target: Path) -> Iterator[Path]:
         aside.replace(target)
     except OSError as error:
         raise environment(error, target.parent) from error
+
+
+def out_folder(home: Path, out: str | Path | None) -> Path:
+    """Where copies for people go: HOME/out, or the folder that is given. Raises UsageError for one
+    inside the home, where a copy could take the place of what was committed."""
+    if out is None:
+        return home / "out"
+    folder, inside = Path(out).resolve(), home.resolve()
+    if folder.is_relative_to(inside) and not folder.is_relative_to(inside / "out"):
+        raise UsageError(f"{out} is inside the home: give a folder beside it, or HOME/out")
+    return Path(out)
+
+
+def sizes(path: Path) -> dict[str, int]:
+    """Bytes of every file of a folder, or of the one file, by name."""
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    return {file.relative_to(path.parent).as_posix(): file.stat().st_size for file in files}
 
 
 def no_room(path: Path, free: int, needed: int) -> str:

@@ -121,7 +121,7 @@ class Dispatch:
     def __init__(
         self, folder: Path, directory: Directory, heap: Any, form: str = "parquet"
     ) -> None:
-        folder.mkdir()
+        folder.mkdir(mode=0o700)
         self._folder = folder
         self._heap = heap
         self._form = form

@@ -6,6 +6,7 @@ and answers again what was run before.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import hashlib
@@ -27,7 +28,7 @@ from switch.batch import TableReader, open_table
 from switch.columns import shown
 from switch.cycles import Calendar, Slot, time_text
 from switch.directory import BALANCES, Directory, Settings, read_directory, read_rows
-from switch.disk import landing
+from switch.disk import landing, out_folder
 from switch.errors import InputRefused, UsageError
 from switch.formats import CHUNK_ROWS
 from switch.intake import Declared, Intake, declare
@@ -349,6 +350,7 @@ class Engine(WayBack):
             if cycle is None or close_only:
                 raise UsageError("name the one cycle that is to be aborted, with --cycle alone")
             settling.require_abortable(self.home, cycle, abort)
+        folder = out_folder(self.home.path, out)
         rows = settling.cycle_rows(self.home, cycle, at)
         slots = [Slot(row["cycle"], row["closes"]) for row in rows]
         if cycle is not None and not slots:
@@ -364,7 +366,6 @@ class Engine(WayBack):
             elif not close_only and answer["state"] == "CLOSED":
                 answer = settling.settle(self.home, self.directory, self.settings, slot.cycle, time)
             answers.append(answer)
-        folder = self.home.path / "out" if out is None else Path(out)
         settled = {answer["cycle"]: answer for answer in settling.not_exported(self.home, folder)}
         for answer in (settled | {answer["cycle"]: answer for answer in answers}).values():
             settling.export(self.home, answer, folder)
@@ -401,32 +402,34 @@ class Engine(WayBack):
             raise UsageError(f"form {form!r} is none of {', '.join(segment.FORMS)}")
         if not 1 <= chunk_rows <= CHUNK_ROWS_MAX or threads < 1:
             raise UsageError(f"chunk_rows is not in 1..{CHUNK_ROWS_MAX}, or threads below 1")
+        folder = out_folder(self.home.path, out)
         declared = declare(table, source, batch_id, value_date, count, sum)
         at = time_text(at) or declared.value_date.isoformat()
         known = self.home.batch(declared.source, declared.batch_id)
         reader = open_table(table, PAYMENT, strict_columns=strict_columns, sha256=declared.sha256)
-        if known is not None:
-            batch = self._answer(known, reader, declared)
-        else:
-            register = self.open_register()
-            self.home.require_room(self._room_for(table, declared))
-            Run(
-                self.home,
-                self.directory,
-                register,
-                self.settings,
-                declared,
-                reader,
-                threads,
-                chunk_rows,
-                at,
-                progress,
-                form,
-            ).carry_out()
-            row = self.home.batch(declared.source, declared.batch_id)
-            assert row is not None
-            batch = self._batch(row, replayed=False)
-        self.export(batch, self.home.path / "out" if out is None else Path(out), threads)
+        with contextlib.closing(reader):
+            if known is not None:
+                batch = self._answer(known, reader, declared)
+            else:
+                register = self.open_register()
+                self.home.require_room(self._room_for(table, declared))
+                Run(
+                    self.home,
+                    self.directory,
+                    register,
+                    self.settings,
+                    declared,
+                    reader,
+                    threads,
+                    chunk_rows,
+                    at,
+                    progress,
+                    form,
+                ).carry_out()
+                row = self.home.batch(declared.source, declared.batch_id)
+                assert row is not None
+                batch = self._batch(row, replayed=False)
+        self.export(batch, folder, threads)
         warnings = tuple(f"unknown column {shown(name)} is ignored" for name in reader.extra)
         return dataclasses.replace(batch, warnings=warnings)
 
@@ -484,6 +487,9 @@ class Engine(WayBack):
         if (batch.folder / "settlement.json").exists():
             for cycle_file in ("positions.parquet", "settlement.json"):
                 copies[Path(cycle_file)] = out / "cycles" / batch.cycle / cycle_file
+        sent = {Path(n) for n in self.home.digests(batch.folder) if n.startswith("clearing/")}
+        for source in sorted(copies.keys() | sent) if batch.replayed else ():
+            self.home.proven(batch.folder / source)
 
         def copy(source: Path, target: Path) -> None:
             with landing(target) as aside:

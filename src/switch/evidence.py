@@ -8,8 +8,10 @@ that: quarantine and repair.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,13 +26,12 @@ from switch.segment import digest_of, json_of
 from switch.store import (
     CATALOG,
     GENESIS,
-    KEY_MARK,
     KINDS,
+    SCHEMA,
     SIGNED,
     SIGNING_KEY,
     SIGNING_PUB,
     Home,
-    keyed,
     link_of,
     read_checkpoint,
 )
@@ -83,6 +84,7 @@ class Records:
         """The chains hold, and so does what they say of catalog, keys and copies."""
         yield from self.chains()
         yield Check("checkpoint", CATALOG, catalog_fault(self.home))
+        yield compare("catalog", "tables", _made(), _tables(self.home.rows))
         yield from self._meta()
         yield from self._batches()
         yield from self._registers()
@@ -102,7 +104,8 @@ class Records:
         audited: dict[str, str] = {}
         for _, detail in self.details("init", "directory"):
             audited |= {name: value for name, value in detail.items() if name != "files"}
-        live = {name: self.home.meta(name) for name in audited}
+        rows = self.home.rows("SELECT * FROM meta WHERE name != 'format'")
+        live = {row["name"]: row["value"] for row in rows}
         yield compare("audit chain", "covers directory and settings", audited, live)
 
     def _batches(self) -> Iterator[Check]:
@@ -136,7 +139,7 @@ class Records:
             name: (root / name).read_bytes() if (root / name).is_file() else b""
             for name in ("key", SIGNING_KEY, SIGNING_PUB, SIGNED)
         }
-        sound = {"key": keyed(content["key"], KEY_MARK) == marks["key"]}
+        sound = {"key": signing.keyed(content["key"], signing.KEY_MARK) == marks["key"]}
         if "signing" in marks:
             public, private = content[SIGNING_PUB], content[SIGNING_KEY]
             sound[SIGNING_PUB] = _sha256(public) == marks["signing"]
@@ -165,6 +168,18 @@ class Records:
         lines = self.signed(private)
         whole = b"".join(lines)
         return whole.startswith(content) and len(content) >= len(whole) - len(lines[-1])
+
+
+def _tables(rows: Callable[[str], Iterable[Any]]) -> dict[str, str]:
+    """What a catalog is made of, by name: a trigger would change what later commits write."""
+    query = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"
+    return {name: " ".join(sql.split()) for name, sql in rows(query)}
+
+
+def _made() -> dict[str, str]:
+    with contextlib.closing(sqlite3.connect(":memory:")) as db:
+        db.executescript(SCHEMA)
+        return _tables(db.execute)
 
 
 def _chain(name: str, rows: list[Any]) -> Check:
@@ -224,9 +239,12 @@ def files(home: Home, records: Records, faults: dict[str, str]) -> Iterator[Chec
     extra = strangers(home)
     yield Check("files", "no strangers", f"{extra[0]} is not in the catalog" if extra else "")
     audited: dict[str, str] = {}
-    for _, detail in records.details("batch", "register", "settlement", *ANSWERS):
+    for kind, detail in records.details("batch", "register", "settlement", *ANSWERS):
+        if kind == "register":  # The versions before are dropped.
+            audited = {path: d for path, d in audited.items() if not path.startswith("registers/")}
         audited |= detail["files"]
-    differ = [row["path"] for row in rows if audited.get(row["path"]) != row["sha256"]]
+    stored = {row["path"]: row["sha256"] for row in rows}
+    differ = sorted(path for path, _ in audited.items() ^ stored.items())
     yield Check(
         "audit chain", "covers every file", f"{differ[0]} is not as audited" if differ else ""
     )

@@ -9,6 +9,7 @@ balances follow from the files. I5, settled is credited, unapplied or returned, 
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import pyarrow.compute as pc
 
 from switch import paid, recasting, sums, undone
 from switch.answered import Answered, carry, free
-from switch.errors import HomeLocked, UsageError, VerificationFailed
+from switch.errors import HomeLocked, SwitchError, UsageError, VerificationFailed
 from switch.evidence import Check, Records, compare, file_faults, files
 from switch.funded import Funded
 from switch.reason import CLEARED, REASONS_COUNT, RULES, Reason, status_of
@@ -60,9 +61,11 @@ class Verifier:
         self.cleared: set[tuple[str, int]] = set()
         self.waiting: dict[tuple[int, int], None] = {}
         self.funded = Funded()
-        self.balances: dict[str, int] = msgspec.json.decode(home.meta("opening"))
+        self.balances: dict[str, int] = {}
         self.positions: dict[str, dict[str, list[int]]] = {}
         """By cycle of the calendar and participant: counts and sums of its batches' lines."""
+        self.settled_by: dict[str, dict[str, str]] = {}
+        """Who settles for a participant, as the first batch of a cycle that names it says."""
         cycles = home.rows("SELECT * FROM cycles")
         self.states = {row["cycle"]: row["state"] for row in cycles}
         self.closes = {row["cycle"]: row["closes"] for row in cycles}
@@ -72,6 +75,7 @@ class Verifier:
         yield from records.checks()
         faults = file_faults(self.home, self.home.path)
         yield from files(self.home, records, faults)
+        self.balances = msgspec.json.decode(self.home.meta("opening"))
         # What has another digest is not decoded: damage may take the decoder down.
         broken = {"/".join(path.split("/")[:2]) for path in faults}
         for row in self.home.rows("SELECT * FROM paid WHERE origin = 'history'"):
@@ -297,6 +301,8 @@ class Verifier:
             found,
             {row["participant"]: [row[c] for c in POSITION_SUMS] for row in table},
         )
+        said = {row["participant"]: row["settled_by"] for row in table}
+        self.settled_by[cycle] = said | self.settled_by.get(cycle, {})
         whole = self.positions.setdefault(cycle, {})
         for code, mine in found.items():
             before = whole.get(code, [0] * len(mine))
@@ -325,8 +331,8 @@ class Verifier:
         yield compare(
             "postings follow from lines",
             subject,
-            _expected(batch.name, cycle not in self.states, benefits, pairs, table),
-            _moved(postings),
+            sums.expected(batch.name, cycle not in self.states, benefits, pairs, table),
+            sums.moved(postings),
         )
 
     def _positions(self, cycle: str) -> Iterator[Check]:
@@ -334,6 +340,9 @@ class Verifier:
         catalog = self.home.rows("SELECT * FROM positions WHERE cycle = ?", cycle)
         stored = {row["participant"]: [row[c] for c in POSITION_SUMS] for row in catalog}
         yield compare("positions", f"cycle {cycle}", self.positions.get(cycle, {}), stored)
+        told = self.settled_by.get(cycle, {})
+        settlers = {r["participant"]: r["settled_by"] for r in catalog if r["participant"] in told}
+        yield compare("positions", f"cycle {cycle}, settled by", told, settlers)
         wrong = [r["participant"] for r in catalog if r["credit_sum"] - r["debit_sum"] != r["net"]]
         total = sum(row["net"] for row in catalog)
         fault = f"the net of {wrong[0]} is not credit less debit" if wrong else ""
@@ -507,49 +516,6 @@ def _told(document: dict[str, Any]) -> dict[str, int]:
     }
 
 
-def _expected(
-    name: str,
-    settles: bool,
-    benefits: dict[str, int],
-    pairs: dict[tuple[str, str], list[int]],
-    positions: list[dict[str, Any]],
-) -> dict[str, Any]:
-    """What the postings of a batch must come to, from its lines."""
-    settled_by = {row["participant"]: row["settled_by"] for row in positions}
-    nets: dict[str, int] = {}
-    for row in positions:
-        nets[row["settled_by"]] = nets.get(row["settled_by"], 0) + row["net"]
-    between: dict[str, int] = {}
-    on_us: dict[str, int] = {}
-    for (debtor, creditor), (_, sum_) in pairs.items():
-        if debtor == creditor:
-            on_us[f"B.CUSTOMER[{debtor}]"] = sum_
-        else:
-            for code, amount in ((settled_by[debtor], -sum_), (settled_by[creditor], sum_)):
-                key = f"N.POSITION[{code}]"
-                between[key] = between.get(key, 0) + amount
-    return {
-        "P1": {f"T.PAYABLE[{name}]": sum(benefits.values())} if benefits else {},
-        "P3": {key: sum_ for key, sum_ in sorted(between.items()) if sum_},
-        "P4": sorted(net for net in nets.values() if net and settles),
-        "P12": dict(sorted(on_us.items())),
-    }
-
-
-def _moved(postings: list[Any]) -> dict[str, Any]:
-    by_step: dict[str, dict[str, int]] = {"P1": {}, "P3": {}, "P4": {}, "P12": {}}
-    for step, debit, credit, amount in postings:
-        for account, sign in ((debit, -amount), (credit, amount)):
-            if step in by_step:
-                by_step[step][account] = by_step[step].get(account, 0) + sign
-    return {
-        "P1": {k: v for k, v in by_step["P1"].items() if k.startswith("T.PAYABLE")},
-        "P3": {k: v for k, v in sorted(by_step["P3"].items()) if v},
-        "P4": sorted(v for k, v in by_step["P4"].items() if not k.startswith("S.CLEARING") and v),
-        "P12": {k: v for k, v in sorted(by_step["P12"].items()) if k.startswith("B.CUSTOMER")},
-    }
-
-
 def verify(
     path: str | Path, *, checkpoint: str | Path | None = None, public_key: bytes | None = None
 ) -> list[Check]:
@@ -560,9 +526,11 @@ def verify(
     """
     path = Path(path)
     signed = [] if checkpoint is None else _kept(Path(checkpoint), public_key)
+    checks: list[Check] = []
     try:
-        with Home(path, writing=False) as home:
-            checks = list(Verifier(home).checks())
+        with Home(path, writing=False, judging=True) as home:
+            for check in Verifier(home).checks():
+                checks.append(check)
             if checkpoint is not None:
                 links = [row["link"] for row in home.rows("SELECT link FROM audit ORDER BY seq")]
                 about = f"{len(signed)} checkpoints"
@@ -571,14 +539,23 @@ def verify(
         raise
     except Exception as error:
         # A damaged catalog may fail as anything; that its bytes are others can be said for sure.
-        if not (path / CATALOG).is_file() or not _differs(path):
+        if (path / CATALOG).is_file() and _differs(path):
+            told = f"{path / CATALOG} was changed: restore it ({error})"
+            raise VerificationFailed(told) from error
+        # So may one of which the checkpoint was made anew.
+        if isinstance(error, SwitchError) or not isinstance(error, _OF_CONTENT):
             raise
-        raise VerificationFailed(f"{path / CATALOG} was changed: restore it ({error})") from error
+        what = f"cannot be judged ({type(error).__name__})"
+        checks.append(Check("catalog", "what no check before this one names", what))
     faults = [check for check in checks if check.fault]
     if faults:
         shown = "; ".join(f"{c.name}, {c.subject}: {c.fault}" for c in faults[:SHOWN_MAX])
         raise VerificationFailed(f"{len(faults)} of {len(checks)} checks failed: {shown}")
     return checks
+
+
+_OF_CONTENT = (LookupError, ValueError, TypeError, sqlite3.DatabaseError, pa.ArrowException)
+"""What is not as it was written fails as one of these."""
 
 
 def _differs(path: Path) -> bool:

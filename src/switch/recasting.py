@@ -23,10 +23,9 @@ import pyarrow.compute as pc
 
 from switch import paid
 from switch.directory import Directory
-from switch.errors import VerificationFailed
 from switch.liquidity import unwind
 from switch.report import CLEARED_SCHEMA, HELD_SCHEMA, STYLES, write_table
-from switch.segment import Groups, Segment, digest_of, read_segment
+from switch.segment import Groups, Segment, read_segment
 from switch.settlement import Posting
 from switch.store import Home
 
@@ -189,12 +188,9 @@ def lines_of(
 
 def _groups(home: Home, path: str) -> Iterator[Any]:
     """Row groups of a committed file that is proven first; none where it was not written."""
-    digest = home.digest(path)
-    if digest is None:
+    if home.digest(path) is None:
         return
-    file = home.path / path
-    if digest_of(file) != digest:
-        raise VerificationFailed(f"{file} is not as it was committed: restore it from a copy")
+    file = home.proven(home.path / path)
     groups = Groups(file)
     for number in range(len(groups)):
         yield groups.read(number, CLEARED_SCHEMA.names if file.stem == "cleared" else None)

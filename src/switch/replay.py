@@ -16,9 +16,7 @@ canonical encoding of rows, in which neither Parquet nor its writer's version sh
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import sqlite3
 import tempfile
 from collections.abc import Iterator
 from itertools import takewhile
@@ -39,7 +37,7 @@ from switch.errors import InputRefused, UsageError, VerificationFailed
 from switch.recasting import recasts, went_back
 from switch.schema import PAYMENT
 from switch.segment import FORMS, Groups, digest_of, read_segment
-from switch.store import CATALOG, Home
+from switch.store import Home
 from switch.timeline import batch_row
 
 
@@ -86,6 +84,8 @@ def replay(
                     and derived.summary["digest"] != row["digest"]
                 ):
                     raise _other_table(batch, PAYMENT.name)
+                for name in home.digests(stored):
+                    home.proven(stored / name)
                 return _compared(stored, derived.folder, batch)
 
 
@@ -142,9 +142,9 @@ def _state_before(home: Home, scratch: Path, row: Any, folder: Path) -> None:
         link = scratch / committed.relative_to(home.path)
         link.parent.mkdir(exist_ok=True)
         link.symlink_to(committed.resolve())
-    with contextlib.closing(sqlite3.connect(scratch / CATALOG)) as db, db:
-        for statement, values in _rows_before(home, scratch, seq, version, folder, audited):
-            db.execute(statement, values)
+    with Home(scratch, writing=False, mending=True) as made:
+        rows = _rows_before(home, scratch, seq, version, folder, audited)
+        made.commit(at="", kind="state", detail={"before": seq}, statements=rows)
 
 
 def _audited_before(home: Home, seq: int) -> Iterator[tuple[Any, dict[str, Any]]]:

@@ -484,7 +484,7 @@ def export(home: Home, answer: dict[str, Any], out: Path) -> None:
             for path in sorted((home.path / recast.folder / "recall").iterdir()):
                 with landing(folder / "recall" / path.name) as aside:
                     new_file(aside).close()
-                    shutil.copyfile(path, aside)
+                    shutil.copyfile(home.proven(path), aside)
     with landing(folder / "positions.parquet") as aside:
         write_table(aside, positions_table([tuple(row)[1:] for row in rows]))
     documents = {"settlement": msgspec.json.decode(kept["request"]), "answer": answer}

@@ -1,4 +1,5 @@
-"""Signing: the home's Ed25519 key, and statements about its history that others can keep.
+"""Signing: the home's two secrets. With one it makes keyed hashes, by which ids are told apart;
+with the other, an Ed25519 key, statements about its history that others can keep.
 
 Floor 2. A signed checkpoint says "record `seq` of my audit chain has this link". Whoever keeps the
 line can prove later that a history goes on from what was signed, or that it does not. Needs the
@@ -7,6 +8,8 @@ extra `[sign]` (cryptography); a home without a key signs nothing.
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +19,14 @@ from switch.errors import InputRefused, UsageError, VerificationFailed
 
 DOMAIN = "switch checkpoint 1"
 """First part of what is signed, so that no signature can be taken for one about something else."""
+
+
+KEY_MARK = "the key of this home"
+"""The keyed hash of this text stands in the first event, so that another key is noticed."""
+
+
+def keyed(key: bytes, text: str) -> str:
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()[:16]
 
 
 class Signed(msgspec.Struct, forbid_unknown_fields=True):

@@ -23,7 +23,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-import hmac
 import os
 import secrets
 import shutil
@@ -36,7 +35,7 @@ from typing import Any
 import msgspec
 
 from switch import signing
-from switch.disk import environment, machine, no_room
+from switch.disk import environment, machine, no_room, sizes
 from switch.errors import EnvironmentFailed, HomeLocked, UsageError, VerificationFailed
 from switch.segment import digest_of, new_file, sync_file, sync_folder, write_new
 
@@ -51,7 +50,7 @@ SIGNED_LINE_MAX = 512
 GENESIS = "0" * 64
 """Previous link of the first audit record."""
 
-_SCHEMA = """
+SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE registers (seq INTEGER PRIMARY KEY, manifest TEXT NOT NULL) STRICT;
 CREATE TABLE batches (
@@ -86,10 +85,13 @@ CREATE TABLE events (
 
 class Home:
     """An open home. Use as a context manager; `writing` holds the lock for one process alone.
-    mending: hold it, but leave everything as it is, also where folders are gone."""
+    mending: hold it, but leave everything as it is, also where folders are gone. judging: also
+    where the catalog was changed, which is then for the caller to say."""
 
-    def __init__(self, path: Path, *, writing: bool, mending: bool = False) -> None:
-        self.path = path
+    def __init__(
+        self, path: Path, *, writing: bool, mending: bool = False, judging: bool = False
+    ) -> None:
+        self.path = path.absolute()
         self.writing = writing
         self.quarantined: list[str] = []
         self.stopped = ""
@@ -104,11 +106,10 @@ class Home:
             opened.enter_context(_lock(path, writing or mending))
             try:
                 self._db = opened.enter_context(contextlib.closing(_connect(path / CATALOG)))
-                if self.meta("format") != str(FORMAT):
-                    raise UsageError(
-                        f"{path} has format {self.meta('format')}, this engine {FORMAT}"
-                    )
-                self._require_checkpoint()
+                made = self.meta("format")
+                if made != str(FORMAT):
+                    raise UsageError(f"{path} has format {made}, this engine {FORMAT}")
+                self._require_checkpoint(judging)
                 if writing:
                     if (path / SIGNING_KEY).exists():
                         signing.require_library()
@@ -149,7 +150,7 @@ class Home:
                 require_empty()
                 key = key or secrets.token_bytes(32)
                 kept = {"key": key}
-                marks = {"key": keyed(key, KEY_MARK)}
+                marks = {"key": signing.keyed(key, signing.KEY_MARK)}
                 if signing_key is not None:
                     kept[SIGNING_KEY] = signing_key
                     kept[SIGNING_PUB] = signing.public_of(signing_key)
@@ -165,7 +166,7 @@ class Home:
                 new_file(aside).close()
                 with contextlib.closing(_connect(aside)) as db:
                     with _transaction(db):
-                        for statement in _SCHEMA.split(";"):
+                        for statement in SCHEMA.split(";"):
                             if statement.strip():
                                 db.execute(statement)
                         for name, value in {"format": str(FORMAT), **meta}.items():
@@ -236,12 +237,18 @@ class Home:
         rows = self.rows(query, len(start), start)
         return {row["path"][len(start) :]: row["sha256"] for row in rows}
 
+    def proven(self, path: Path) -> Path:
+        """A committed file, with the digest of its commit."""
+        name = path.relative_to(self.path).as_posix()
+        if not path.is_file() or digest_of(path) != self.digest(name):
+            raise VerificationFailed(f"{path} is not as it was committed: restore it from a copy")
+        return path
+
     def balances(self) -> dict[str, int]:
         return {r["account"]: r["balance"] for r in self.rows("SELECT * FROM balances")}
 
     def last_link(self) -> str:
-        rows = self.rows("SELECT link FROM audit ORDER BY seq DESC LIMIT 1")
-        return str(rows[0]["link"]) if rows else GENESIS
+        return self.heads()[1]
 
     def heads(self) -> tuple[int, str, int, str]:
         """(seq, link) of the last audit record, and of the last event (0 and GENESIS if none)."""
@@ -251,7 +258,7 @@ class Home:
 
     def id_hash(self, text: str) -> str:
         """A keyed hash by which an id can be recognised in logs without being readable."""
-        return keyed((self.path / "key").read_bytes(), text)
+        return signing.keyed((self.path / "key").read_bytes(), text)
 
     def folder(self, kind: str, seq: int) -> Path:
         return self.path / kind / f"{seq:06d}"
@@ -353,7 +360,7 @@ class Home:
         sync_folder(folder.parent)
         return files
 
-    def _require_checkpoint(self) -> None:
+    def _require_checkpoint(self, judging: bool) -> None:
         """The catalog is that of the last acknowledged commit, or a later one. A crash between
         commit and checkpoint leaves the checkpoint behind, which the next writer mends."""
         said = read_checkpoint(self.path)
@@ -369,13 +376,18 @@ class Home:
                 " acknowledged (checkpoint): an older or another one was put in its place; restore"
                 " the last one"
             )
-        if self.writing and heads(self._db) != (said.seq, said.link, said.events, said.events_link):
+        if heads(self._db) == (said.seq, said.link, said.events, said.events_link):
+            if not judging and digest_of(self.path / CATALOG) != said.catalog:
+                raise VerificationFailed(f"{self.path / CATALOG} was changed: restore it")
+        elif self.writing:
             with machine(self.path):
                 _write_checkpoint(self.path, self._db)
 
     def _recover(self) -> None:
-        """Put aside what no commit names; stop where a commit's folder is gone."""
+        """Put aside what no commit names; stop where a commit's folder is gone, or where more is
+        there than the one commit that a crash can cut off."""
         moves: dict[Path, Path] = {}
+        later: list[Path] = []
         current = self.register_seq()
         for kind in KINDS:
             top, named = self.path / kind, self._committed(kind)
@@ -393,11 +405,15 @@ class Home:
                 target = self.path / "quarantine" / f"{kind}-{name}"
                 while target.exists():
                     target = target.with_name(target.name + "+")
-                moves[self.path / kind / name] = target
+                moves[top / name] = target
+                if name.isdigit() and name > max(named, default=""):
+                    later.append(top / name)
+        if len(later) > 1:
+            raise VerificationFailed(f"{self.path / CATALOG} is older than {later[-1]}: restore it")
         if moves:
             # What was never committed may be large: its sizes are recorded, not its digests.
-            sizes = {target.name: _sizes(source) for source, target in moves.items()}
-            self.note("quarantine", {"moved": sizes})
+            moved = {target.name: sizes(source) for source, target in moves.items()}
+            self.note("quarantine", {"moved": moved})
         for source, target in moves.items():
             source.rename(target)
             self.quarantined.append(target.name)
@@ -492,8 +508,11 @@ def _sign(home: Path, db: sqlite3.Connection) -> None:
         whole = tail[: tail.rfind(b"\n") + 1]
         size = start + len(whole)
         if whole:
-            last = whole.splitlines(keepends=True)[-1]
-            done = signing.read_checkpoints(last, str(path))[0].seq
+            (said,) = signing.read_checkpoints(whole.splitlines(keepends=True)[-1], str(path))
+            done = said.seq
+            row = db.execute("SELECT link FROM audit WHERE seq = ?", (done,)).fetchone()
+            if row is None or row["link"] != said.link:
+                raise VerificationFailed(f"{path} tells of another history: restore the whole home")
     query = "SELECT seq, link FROM audit WHERE seq > ? ORDER BY seq"
     records = [(row["seq"], row["link"]) for row in db.execute(query, (done,))]
     if not records:
@@ -506,20 +525,6 @@ def _sign(home: Path, db: sqlite3.Connection) -> None:
     sync_file(path)
     if made:
         sync_folder(home)
-
-
-def _sizes(path: Path) -> dict[str, int]:
-    """Bytes of every file of a folder, or of the one file, by name."""
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-    return {file.relative_to(path.parent).as_posix(): file.stat().st_size for file in files}
-
-
-KEY_MARK = "the key of this home"
-"""The keyed hash of this text stands in the first event, so that another key is noticed."""
-
-
-def keyed(key: bytes, text: str) -> str:
-    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()[:16]
 
 
 def _sha256(text: str) -> str:

@@ -142,3 +142,47 @@ def by_text(sums: dict[str, int], texts: Any, amount: Any, alive: Any) -> None:
     table = pa.table({"key": texts.cast(pa.string()), "amount": amount}).filter(pa.array(alive))
     for row in table.group_by("key").aggregate([("amount", "sum")]).to_pylist():
         sums[row["key"]] = sums.get(row["key"], 0) + row["amount_sum"]
+
+
+def expected(
+    name: str,
+    settles: bool,
+    benefits: dict[str, int],
+    pairs: dict[tuple[str, str], list[int]],
+    positions: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """What the postings of a batch must come to, from its lines."""
+    settled_by = {row["participant"]: row["settled_by"] for row in positions}
+    nets: dict[str, int] = {}
+    for row in positions:
+        nets[row["settled_by"]] = nets.get(row["settled_by"], 0) + row["net"]
+    between: dict[str, int] = {}
+    on_us: dict[str, int] = {}
+    for (debtor, creditor), (_, sum_) in pairs.items():
+        if debtor == creditor:
+            on_us[f"B.CUSTOMER[{debtor}]"] = sum_
+        else:
+            for code, amount in ((settled_by[debtor], -sum_), (settled_by[creditor], sum_)):
+                key = f"N.POSITION[{code}]"
+                between[key] = between.get(key, 0) + amount
+    return {
+        "P1": {f"T.PAYABLE[{name}]": sum(benefits.values())} if benefits else {},
+        "P3": {key: sum_ for key, sum_ in sorted(between.items()) if sum_},
+        "P4": sorted(net for net in nets.values() if net and settles),
+        "P12": dict(sorted(on_us.items())),
+    }
+
+
+def moved(postings: list[Any]) -> dict[str, Any]:
+    """What the postings of a batch come to, in the same form."""
+    by_step: dict[str, dict[str, int]] = {"P1": {}, "P3": {}, "P4": {}, "P12": {}}
+    for step, debit, credit, amount in postings:
+        for account, sign in ((debit, -amount), (credit, amount)):
+            if step in by_step:
+                by_step[step][account] = by_step[step].get(account, 0) + sign
+    return {
+        "P1": {k: v for k, v in by_step["P1"].items() if k.startswith("T.PAYABLE")},
+        "P3": {k: v for k, v in sorted(by_step["P3"].items()) if v},
+        "P4": sorted(v for k, v in by_step["P4"].items() if not k.startswith("S.CLEARING") and v),
+        "P12": {k: v for k, v in sorted(by_step["P12"].items()) if k.startswith("B.CUSTOMER")},
+    }

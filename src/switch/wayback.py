@@ -16,7 +16,7 @@ import msgspec
 from switch import answers, disposing, returning, signoff, timeline
 from switch.cycles import time_text
 from switch.directory import Directory, Settings
-from switch.disk import landing
+from switch.disk import landing, out_folder
 from switch.reconcile import Rules
 from switch.report import positions_table, write_table
 from switch.segment import new_file, write_json
@@ -43,6 +43,7 @@ class WayBack:
         hold everything against everything (`answers.take_in`). files: paths. at: the time that is
         recorded (ISO 8601), else the last that the home knows. out: where requests that changed by
         it are copied to (default HOME/out)."""
+        folder = out_folder(self.home.path, out)
         answer = answers.take_in(
             self.home,
             self.directory,
@@ -53,7 +54,7 @@ class WayBack:
             at=time_text(at) or None,
             strict_columns=strict_columns,
         )
-        self._export(self.home.path / "out" if out is None else Path(out))
+        self._export(folder)
         return answer
 
     def _export(self, out: Path) -> None:
@@ -87,15 +88,15 @@ class WayBack:
     ) -> dict[str, Any]:
         """End a day and sign it (`signoff.close`). at: its date, or a time of it. out: where the
         statements are copied to, in days/DATE (default HOME/out)."""
+        folder = out_folder(self.home.path, out)
         answer = signoff.close(self.home, self.directory, self.settings, at=time_text(at))
-        folder = self.home.path / "out" if out is None else Path(out)
         self._export(folder)
         day = folder / "days" / answer["as_of"]
         signed = self.home.path / answers.folders(self.home)[-1].name / "statements"
         for path in sorted(signed.iterdir()):
             with landing(day / "statements" / path.name) as aside:
                 new_file(aside).close()
-                shutil.copyfile(path, aside)
+                shutil.copyfile(self.home.proven(path), aside)
         with landing(day / "day.json") as aside:
             write_json(aside, answer)
         return answer
