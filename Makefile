@@ -5,6 +5,8 @@ SEEDS ?= 10000
 SECONDS ?= 600
 PYTHONS ?= 3.11 3.12 3.13
 BIN := $(VENV)/bin
+# What builds in place needs the builder that pip otherwise brings: that of an old Python is too old.
+BUILDER = $(BIN)/python -m pip install -q --disable-pip-version-check 'setuptools>=77'
 SOURCES := $(wildcard src/switch/*.pyx src/switch/*.pxd) setup.py pyproject.toml
 
 .PHONY: demo test lint bench crash simulate flips build debug clean sanitize mutants fuzz coverage pythons
@@ -46,9 +48,11 @@ debug: $(VENV)/.dev  ## bounds checks and assertions in the kernels, then the te
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
 
 sanitize: $(VENV)/.dev  ## all tests on a core under AddressSanitizer and UBSan, in build/sanitize
+	$(BUILDER)
 	$(BIN)/python tests/sanitize/run.py
 
 mutants: $(VENV)/.dev  ## a hundred small mistakes in the core and the commit, each caught by a test
+	$(BUILDER)
 	$(BIN)/python tests/mutants/run.py
 
 fuzz: $(VENV)/.dev  ## SECONDS of coverage-guided fuzzing for each reader
