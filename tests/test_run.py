@@ -1308,12 +1308,16 @@ def test_verify__fresh_home_holds(tmp_path: Path) -> None:
 # --- after a crash --------------------------------------------------------------------------------
 
 
-def test_open__leftovers_of_a_crash_go_to_quarantine(village: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("folder", ["batches/000001", "registers/000002"])
+def test_open__leftovers_of_a_crash_go_to_quarantine(
+    folder: str, village: Path, tmp_path: Path
+) -> None:
+    """A crash leaves drafts, and at most one folder that was renamed."""
     clean = shutil.copytree(village, tmp_path / "clean")
     draft = village / "batches" / ".draft-99"
     draft.mkdir()
     (draft / "status.parquet").write_bytes(b"half")
-    shutil.copytree(draft, village / "batches" / "000001")
+    shutil.copytree(draft, village / folder)
     shutil.copytree(draft, village / "registers" / ".draft-98")
     table = write_table(payment_table([line(1), line(2)]), tmp_path / "t")
     said = command("--json", "run", village, table)

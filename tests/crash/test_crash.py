@@ -292,8 +292,8 @@ def test_open__takes_well_under_a_second_after_many_batches(tmp_path: Path) -> N
     store._write_checkpoint(home, db)
     db.close()
     (home / "batches" / ".draft-1").mkdir()
-    began = time.process_time()
+    began = time.monotonic()
     with switch.open(home) as engine:
         assert engine.home.next_batch() == 3001
         assert len(engine.home.quarantined) == 1
-    assert time.process_time() - began < 1, "seconds of work"
+    assert time.monotonic() - began < 1
