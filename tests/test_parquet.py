@@ -2,6 +2,7 @@
 
 import io
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pyarrow as pa
@@ -152,3 +153,18 @@ def test_numbers__may_not_be_null():
     schema = pa.schema([pa.field("n", pa.int64())])
     with pytest.raises(AssertionError, match="may not be null"):
         Writer(io.BytesIO().write, schema, {})
+
+
+def test_texts__a_null_has_none():
+    text = pa.py_buffer(np.array([0, 1, 2], np.int32)), pa.py_buffer(b"ab")
+    half = pa.StringArray.from_buffers(2, *text, pa.py_buffer(b"\x01"), 1)
+    for style in ({}, {"t": Style.SHARED}, {"t": Style.SQUEEZED}):
+        with pytest.raises(AssertionError, match="a null has text"):
+            written({"t": half}, style)
+
+
+def test_writer__threads_write_side_by_side_what_one_writes():
+    made = [nation(rows, 0.1, seed) for seed, rows in enumerate((3, 5003, 40_000, 131_072) * 3)]
+    alone = [written(columns, STYLES) for columns in made]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda columns: written(columns, STYLES), made)) == alone

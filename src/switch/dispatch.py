@@ -6,6 +6,7 @@ so that memory stays bounded and the files' bytes depend on the lines alone.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +17,6 @@ import pyarrow as pa
 from switch import _wire
 from switch.columns import Texts
 from switch.directory import Directory
-from switch.overlap import in_order
 from switch.parquet import Style
 from switch.schema import MONTHS, period_of
 from switch.segment import Segment, coded, text_array, validity
@@ -178,15 +178,16 @@ class Dispatch:
             outbox.widen(rows)
         self._lines.open(index, outbox.buffers)
 
-    def close(self, threads: int = 1) -> dict[str, tuple[str, int]]:
-        """(sha256, bytes) of every file by its name in the folder; so many are ended at a time."""
+    def ends(self) -> dict[str, Callable[[], tuple[str, int]]]:
+        """What ends each file, by its name in the folder, and gives its (sha256, bytes); in any
+        order, several at a time. Those with the most to write come first."""
 
         def end(index: int) -> tuple[str, int]:
             self._outboxes[index].write(self._lines.rows(index))
             return self._outboxes[index].close()
 
-        ended = in_order((partial(end, index) for index in self._outboxes), threads)
-        return dict(zip(map(self._file_of, self._outboxes), ended, strict=True))
+        order = sorted(self._outboxes, key=self._lines.rows, reverse=True)
+        return {self._file_of(index): partial(end, index) for index in order}
 
     def _file_of(self, index: int) -> str:
         return f"{self._codes[index]}.{self._form}"

@@ -16,11 +16,13 @@ Encodings.md. Reading is left to pyarrow, and so are all other Parquet files.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -38,6 +40,10 @@ _DATA_PAGE, _DICTIONARY_PAGE = 0, 2
 _UTF8 = 0
 _UNSIGNED = {8: 11, 16: 12, 32: 13, 64: 14}
 _MAGIC = b"PAR1"
+
+ROOMS_MAX = 4
+ROOM_BYTES_MAX = 1 << 26
+"""Rooms that are kept for the next row group, and how large one may be."""
 
 
 class Style(Enum):
@@ -67,16 +73,18 @@ class Writer:
 
     def write_group(self, arrays: Iterable[Any]) -> None:
         """One row group: an Arrow array of equal length for each column of the schema."""
-        parts: list[Any] = [self._head]
-        chunks = []
-        start, rows = self._at, 0
-        for column, array in zip(self._columns, arrays, strict=True):
-            rows = len(array)
-            pages, chunk = column.chunk(array, self._at)
-            parts += pages
-            self._at += sum(len(memoryview(page)) for page in pages)
-            chunks.append(chunk)
-        self._write(b"".join(parts))
+        parts = [column.part(array) for column, array in zip(self._columns, arrays, strict=True)]
+        start, rows = self._at, parts[0].rows
+        head = _Part(_encode.Kind.READY, rows, before=self._head)
+        with _rooms.taken([head, *parts]) as (out, ends):
+            self._write(out)
+        self._at += ends[-1] - ends[0]
+        chunks = [
+            column.entry(part, start + begin - ends[0], end - begin)
+            for column, part, (begin, end) in zip(
+                self._columns, parts, itertools.pairwise(ends), strict=True
+            )
+        ]
         self._head = b""
         self._rows += rows
         size = self._at - start
@@ -100,12 +108,53 @@ class Writer:
         self._write(self._head + footer + len(footer).to_bytes(4, "little") + _MAGIC)
 
 
+class _Part(NamedTuple):
+    """What `_encode.pages` is told of one page."""
+
+    kind: _encode.Kind
+    rows: int
+    values: Any = None
+    data: Any = None
+    valid: Any = None
+    optional: bool = False
+    width: int = 0
+    before: bytes = b""
+    tail: bytes = b""
+    saved: int = 0
+    """Bytes by which its compression made it smaller."""
+
+
+class _Rooms:
+    """Room in which pages are made, taken by one thread at a time and used again: memory that is
+    new each time has to be cleared by the system first, which takes longer than the pages."""
+
+    def __init__(self) -> None:
+        self._free: list[tuple[Any, Any]] = []
+
+    @contextlib.contextmanager
+    def taken(self, parts: list[_Part], *, headers: bool = True) -> Iterator[tuple[Any, list[int]]]:
+        """(the pages of the parts in a row, where each of them ends)."""
+        head = _PAGE if headers else b""
+        try:
+            out, work = self._free.pop()
+        except IndexError:
+            out, work = np.empty(0, np.uint8), np.empty(0, np.int32)
+        room, working = _encode.room_pages(parts, head)
+        if len(out) < room or len(work) < working:
+            out, work = np.empty(room, np.uint8), np.empty(max(working, 1), np.int32)
+        ends = _encode.pages(parts, head, out, work)
+        yield out[: ends[-1]], ends
+        if len(self._free) < ROOMS_MAX and len(out) <= ROOM_BYTES_MAX:
+            self._free.append((out, work))
+
+
 class _Column(ABC):
     """One column: its element of the schema, and the pages of its chunks. It has no state."""
 
     physical = _BYTE_ARRAY
     codec = _NOT_COMPRESSED
     encodings = (_RLE, _DELTA_LENGTH)
+    coded = False
 
     def __init__(self, field: Any) -> None:
         self.name = field.name.encode()
@@ -117,8 +166,8 @@ class _Column(ABC):
             *self.logical(field.type),
         )
         # What all pages and all chunks of the column have in common.
-        self._page_tail = _fields(1, (2, _i32(self.encodings[1])), (3, _i32(_RLE)), (4, _i32(_RLE)))
-        self._page_tail += _END + _END
+        self.tail = _fields(1, (2, _i32(self.encodings[1])), (3, _i32(_RLE)), (4, _i32(_RLE)))
+        self.tail += _END + _END
         self._head = _fields(
             0,
             (1, _i32(self.physical)),
@@ -131,50 +180,33 @@ class _Column(ABC):
         return (6, _i32(_UTF8)), (10, _Tagged(_STRUCT, _struct((1, _Tagged(_STRUCT, b"\0")))))
 
     @abstractmethod
-    def chunk(self, array: Any, at: int) -> tuple[list[Any], bytes]:
-        """(pieces of the column chunk at this place of the file, its entry in the footer)."""
+    def part(self, array: Any) -> _Part:
+        """The page of a column chunk, to be made."""
 
-    def _data_page(self, count: int, pieces: list[Any]) -> tuple[list[Any], int]:
-        plain = sum(len(memoryview(piece)) for piece in pieces)
-        size = plain
-        if self.codec:
-            pieces = [_ZSTD.compress(b"".join(pieces), asbytes=True)]
-            size = len(pieces[0])
-        # A struct of fields 1, 2, 3 (i32) and 5, itself a struct that begins with an i32.
-        numbers = _zigzag(plain), b"\x15", _zigzag(size), b"\x2c\x15", _zigzag(count)
-        header = b"".join((_PAGE, *numbers, self._page_tail))
-        return [header, *pieces], len(header) + plain
-
-    def _entry(
-        self, count: int, pages: list[Any], plain: int, at: int, dictionary: int = 0
-    ) -> bytes:
-        size = sum(len(memoryview(page)) for page in pages)
-        where = ((9, at + dictionary), (11, at)) if dictionary else ((9, at),)
-        metadata = self._head + _fields(4, (5, count), (6, plain), (7, size), *where) + _END
+    def entry(self, part: _Part, at: int, size: int) -> bytes:
+        """What the footer says of a column chunk of so many bytes at this place of the file."""
+        where = ((9, at + len(part.before)), (11, at)) if self.coded else ((9, at),)
+        sizes = (5, part.rows), (6, size + part.saved), (7, size)
+        metadata = self._head + _fields(4, *sizes, *where) + _END
         return _struct((2, 0), (3, _Tagged(_STRUCT, metadata)))
 
-
-class _OnePage(_Column):
-    """A column whose chunk is one page of values, with nothing before it."""
-
-    @abstractmethod
-    def values(self, array: Any, valid: Any) -> list[Any]:
-        """The encoded values that are not null, as pieces of a page."""
-
-    def chunk(self, array: Any, at: int) -> tuple[list[Any], bytes]:
-        valid = _validity(array) if self.nullable and array.null_count else None
-        pieces = [] if not self.nullable else _levels(len(array), valid)
-        pieces += self.values(array, valid)
-        pages, plain = self._data_page(len(array), pieces)
-        return pages, self._entry(len(array), pages, plain, at)
+    def valid(self, array: Any) -> Any:
+        """bool[n]: rows that are not null; None where all are."""
+        if not self.nullable or not array.null_count:
+            return None
+        bits = np.frombuffer(array.buffers()[0], np.uint8)
+        end = array.offset + len(array)
+        return np.unpackbits(bits, count=end, bitorder="little")[array.offset :]
 
 
-class _Numbers(_OnePage):
+class _Numbers(_Column):
     encodings = (_RLE, _DELTA)
 
     def __init__(self, field: Any) -> None:
         assert not field.nullable, "a number may not be null"
-        self.physical = _INT64 if field.type.bit_width == 64 else _INT32
+        self.width = 64 if field.type.bit_width == 64 else 32
+        self.physical = _INT64 if self.width == 64 else _INT32
+        self.dtype = field.type.to_pandas_dtype()
         super().__init__(field)
 
     def logical(self, kind: Any) -> Iterable[tuple[int, Any]]:
@@ -184,61 +216,62 @@ class _Numbers(_OnePage):
         kinds = _struct((10, _Tagged(_STRUCT, whole)))
         return (6, _i32(_UNSIGNED[kind.bit_width])), (10, _Tagged(_STRUCT, kinds))
 
-    def values(self, array: Any, valid: Any) -> list[Any]:
-        numbers = np.frombuffer(array.buffers()[1], array.type.to_pandas_dtype())
+    def part(self, array: Any) -> _Part:
+        numbers = np.frombuffer(array.buffers()[1], self.dtype)
         numbers = numbers[array.offset : array.offset + len(array)]
         if numbers.itemsize < 4:
             numbers = numbers.astype(np.uint32)
-        return [_delta(numbers)]
+        return _Part(_encode.Kind.NUMBERS, len(array), numbers, width=self.width, tail=self.tail)
 
 
-class _Texts(_OnePage):
-    def values(self, array: Any, valid: Any) -> list[Any]:
-        offsets, data = _text(array)
-        lengths = np.diff(offsets)
-        if valid is not None:
-            assert not lengths[~valid].any(), "a null has text"
-            lengths = lengths[valid]
-        return [_delta(lengths), data[offsets[0] : offsets[-1]]]
+class _Texts(_Column):
+    kind = _encode.Kind.TEXTS
+
+    def part(self, array: Any) -> _Part:
+        _, offsets, data = array.buffers()
+        starts = np.frombuffer(offsets, np.int32)[array.offset : array.offset + len(array) + 1]
+        starts = starts if len(array) else np.zeros(1, np.int32)
+        text = np.frombuffer(data, np.uint8) if data is not None else np.empty(0, np.uint8)
+        return _Part(
+            self.kind, len(array), starts, text, self.valid(array), self.nullable, tail=self.tail
+        )
+
+
+class _Shared(_Texts):
+    kind = _encode.Kind.SHARED
+    encodings = (_RLE, _DELTA_BYTES)
 
 
 class _Squeezed(_Texts):
     codec = _COMPRESSED_ZSTD
 
-
-class _Shared(_OnePage):
-    encodings = (_RLE, _DELTA_BYTES)
-
-    def values(self, array: Any, valid: Any) -> list[Any]:
-        offsets, data = _text(array)
-        if valid is not None:
-            # A null is an empty text, so the ends of the others are where they follow each other.
-            offsets = np.concatenate([offsets[:1], offsets[1:][valid]])
-        count = len(offsets) - 1
-        prefix, suffix = np.empty(count, np.int32), np.empty(count, np.int32)
-        out = np.empty(int(offsets[-1] - offsets[0]), np.uint8)
-        used = _encode.shared(offsets, data, prefix, suffix, out)
-        return [_delta(prefix), _delta(suffix), out[:used]]
+    def part(self, array: Any) -> _Part:
+        plain = super().part(array)._replace(tail=b"")
+        with _rooms.taken([plain], headers=False) as (body, ends):
+            squeezed = _ZSTD.compress(body, asbytes=True)
+        sizes = _zigzag(ends[-1]), b"\x15", _zigzag(len(squeezed)), b"\x2c\x15"
+        page = b"".join((_PAGE, *sizes, _zigzag(plain.rows), self.tail, squeezed))
+        return _Part(_encode.Kind.READY, plain.rows, before=page, saved=ends[-1] - len(squeezed))
 
 
 class _Coded(_Column):
+    coded = True
     encodings = (_PLAIN, _RLE_DICTIONARY)
 
-    def chunk(self, array: Any, at: int) -> tuple[list[Any], bytes]:
-        valid = _validity(array) if array.null_count else None
+    def part(self, array: Any) -> _Part:
         texts = tuple(array.dictionary.to_pylist())
-        dictionary = _dictionary_page(texts)
         codes = np.frombuffer(array.indices.buffers()[1], np.int32)
         codes = codes[array.offset : array.offset + len(array)]
-        codes = codes if valid is None else codes[valid]
-        width = max(1, (len(texts) - 1).bit_length())
-        out = np.empty(_encode.room_hybrid(len(codes), width), np.uint8)
-        used = _encode.hybrid(codes, width, out)
-        pieces = [] if not self.nullable else _levels(len(array), valid)
-        pages, plain = self._data_page(len(array), [*pieces, bytes([width]), out[:used]])
-        pages = [dictionary, *pages]
-        before = len(dictionary)
-        return pages, self._entry(len(array), pages, before + plain, at, before)
+        return _Part(
+            _encode.Kind.CODES,
+            len(array),
+            codes,
+            valid=self.valid(array),
+            optional=self.nullable,
+            width=max(1, (len(texts) - 1).bit_length()),
+            before=_dictionary_page(texts),
+            tail=self.tail,
+        )
 
 
 @functools.cache
@@ -267,33 +300,6 @@ def _dictionary_page(texts: tuple[str, ...]) -> bytes:
         )
         + body
     )
-
-
-def _validity(array: Any) -> Any:
-    """bool[n]: rows that are not null."""
-    bits = np.frombuffer(array.buffers()[0], np.uint8)
-    end = array.offset + len(array)
-    return np.unpackbits(bits, count=end, bitorder="little")[array.offset :].view(bool)
-
-
-def _levels(count: int, valid: Any) -> list[Any]:
-    """Definition levels, length first: 1 where there is a value."""
-    levels = np.ones(count, np.int32) if valid is None else valid.astype(np.int32)
-    out = np.empty(_encode.room_hybrid(count, 1), np.uint8)
-    used = _encode.hybrid(levels, 1, out)
-    return [used.to_bytes(4, "little"), out[:used]]
-
-
-def _delta(numbers: Any) -> Any:
-    out = np.empty(_encode.room_delta(len(numbers)), np.uint8)
-    return out[: _encode.delta(np.ascontiguousarray(numbers), out)]
-
-
-def _text(array: Any) -> tuple[Any, Any]:
-    """(offsets int32[n + 1], data uint8) of a string array."""
-    _, offsets, data = array.buffers()
-    starts = np.frombuffer(offsets, np.int32)[array.offset : array.offset + len(array) + 1]
-    return starts, np.frombuffer(data, np.uint8) if data is not None else np.empty(0, np.uint8)
 
 
 # --- Thrift, compact protocol: fields of a struct by rising number -------------------------------
@@ -362,3 +368,4 @@ def _varint(value: int) -> bytes:
 
 
 _PAGE = _fields(0, (1, _i32(_DATA_PAGE))) + b"\x15"
+_rooms = _Rooms()

@@ -28,7 +28,7 @@ from switch.directory import Directory, Settings, provinces
 from switch.dispatch import Cleared, Dispatch
 from switch.errors import InputRefused
 from switch.intake import Declared, Intake, Lines
-from switch.overlap import Behind, ahead
+from switch.overlap import Behind, ahead, in_order
 from switch.reason import Reason
 from switch.register import Masks, Register, name_keys
 from switch.report import (
@@ -167,7 +167,7 @@ class Run(Closing):
                     self.status_writer.finish()
                     self.clearing_writer.finish()
                     self.use.own([p.benefit for p in self.directory.programmes], own)
-                    self._close(draft)
+                    self._close()
                     self._amend(draft)
                 except BaseException:
                     self._abandon()
@@ -204,12 +204,11 @@ class Run(Closing):
             if part is not None:
                 part.abandon()
 
-    def _close(self, draft: Path) -> None:
-        for name, part in self._segments().items():
-            if part is not None:
-                self.digests[name] = part.close()
-        for name, digest in self.dispatch.close(self.threads).items():
-            self.digests[f"clearing/{name}"] = digest
+    def _close(self) -> None:
+        """End every file of the draft, as many at a time as the run has threads."""
+        ends = {n: part.close for n, part in self._segments().items() if part is not None}
+        ends |= {f"clearing/{name}": end for name, end in self.dispatch.ends().items()}
+        self.digests |= zip(ends, in_order(ends.values(), self.threads), strict=True)
 
     # --- lines ----------------------------------------------------------------------------------
 
