@@ -22,7 +22,7 @@ import numpy as np
 
 from switch import _ledger
 from switch.batch import TableReader, regular_file
-from switch.columns import Columns, Texts, text_buffers
+from switch.columns import Columns, Texts, looked_up, text_buffers
 from switch.directory import Directory
 from switch.errors import InputRefused, UsageError
 from switch.register import name_keys
@@ -354,7 +354,7 @@ class Intake:
             if self._key_cache[0] != mark:
                 keys, _, bad = name_keys(Texts(names.values, None))
                 self._key_cache = (mark, (keys, names.values), bad)
-            keys, bad = self._key_cache[1][0][names.index], self._key_cache[2]
+            keys, bad = looked_up(self._key_cache[1][0], names.index), self._key_cache[2]
             if bad >= 0:
                 here = names.index == bad
                 bad = int(np.argmax(here)) if here.any() else 0
@@ -422,16 +422,17 @@ def code_lookup(texts: Texts, index: dict[str, int]) -> Any:
     """uint16 index of every row's text, NO_CODE where it is not known."""
     assert texts.index is not None
     values = [index.get(value, NO_CODE) for value in texts.values.to_pylist()]
-    return np.array([*values, NO_CODE], np.uint16)[texts.index]
+    return looked_up(np.array([*values, NO_CODE], np.uint16), texts.index)
 
 
 def empty_rows(texts: Texts) -> Any:
     """bool: rows without a text (null or of no characters)."""
     offsets, _ = texts.buffers()
-    empty = np.diff(offsets[: len(texts.values) + 1]) == 0
+    count = len(texts.values)
+    empty = offsets[1 : count + 1] == offsets[:count]
     if texts.index is None:
         return empty | texts.null_rows()
-    return np.append(empty, True)[texts.index]
+    return looked_up(np.append(empty, True), texts.index)
 
 
 class LogicalDigest:

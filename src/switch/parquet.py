@@ -28,6 +28,7 @@ import numpy as np
 import pyarrow as pa
 
 from switch import _encode
+from switch.columns import valid_rows
 
 CREATED_BY = "switch 0.1"
 _ZSTD = pa.Codec("zstd", compression_level=1)
@@ -191,12 +192,10 @@ class _Column(ABC):
         return _struct((2, 0), (3, _Tagged(_STRUCT, metadata)))
 
     def valid(self, array: Any) -> Any:
-        """bool[n]: rows that are not null; None where all are."""
+        """u8[n]: 1 where a row is not null; None where no row is."""
         if not self.nullable or not array.null_count:
             return None
-        bits = np.frombuffer(array.buffers()[0], np.uint8)
-        end = array.offset + len(array)
-        return np.unpackbits(bits, count=end, bitorder="little")[array.offset :]
+        return valid_rows(array).view(np.uint8)
 
 
 class _Numbers(_Column):

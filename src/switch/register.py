@@ -27,7 +27,7 @@ import numpy as np
 
 from switch import _names, _pages, _table
 from switch.batch import TableReader
-from switch.columns import Texts, text_buffers
+from switch.columns import Texts, looked_up, text_buffers
 from switch.errors import EnvironmentFailed, InputRefused, VerificationFailed
 from switch.schema import ACCOUNT_KINDS, DAY_MAX, DAY_MIN, LIFE, NO_CODE
 from switch.segment import HashingFile, write_new
@@ -193,7 +193,7 @@ class Register:
                 code[name] = len(code)
                 self.participants.append(name)
             lookup.append(code[name])
-        return np.array(lookup or [0], np.uint16)[texts.index]
+        return looked_up(np.array(lookup or [0], np.uint16), texts.index)
 
     def _place_accounts(self) -> None:
         """Order everyone's accounts and set the inline ones."""
@@ -404,14 +404,15 @@ def name_keys(names: Texts, with_masks: bool = False) -> tuple[Any, Any, int]:
         bad = int(np.argmax(names.index == bad))
     if count == 0:
         keys, masks = np.zeros(1, np.uint64), np.zeros(1, np.uint64)
-    return keys[names.index], None if masks is None else masks[names.index], bad
+    known = looked_up(keys, names.index)
+    return known, None if masks is None else looked_up(masks, names.index), bad
 
 
 def _codes(texts: Texts, known: tuple[str, ...], file: str, done: int, column: str) -> Any:
     assert texts.index is not None
     values = texts.values.to_pylist()
     lookup = np.array([known.index(v) if v in known else 255 for v in values] or [0], np.uint8)
-    codes = lookup[texts.index]
+    codes = looked_up(lookup, texts.index)
     if (codes == 255).any():
         row = int(np.argmax(codes == 255))
         raise InputRefused(

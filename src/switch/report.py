@@ -98,7 +98,6 @@ _CODES = pa.array(_CODE_NAMES)
 _CODE_OF = np.array(
     [0, *(_CODE_NAMES.index(RULES[Reason(n)].code) for n in range(1, REASONS_COUNT))], np.int32
 )
-_SENTENCES_UTF8 = [b"", *(RULES[Reason(n)].sentence.encode() for n in range(1, REASONS_COUNT))]
 _SENTENCES = ["", *(RULES[Reason(n)].sentence for n in range(1, REASONS_COUNT))]
 
 
@@ -107,7 +106,7 @@ _IS_HELD = np.array([status_of(n) == "PDNG" for n in range(REASONS_COUNT)])
 
 def is_held(reason: Any) -> Any:
     """bool: lines that wait."""
-    return _IS_HELD[reason]
+    return _IS_HELD.take(reason)
 
 
 class Columns:
@@ -152,34 +151,32 @@ class Columns:
         cleared, refused = validity(~alive), validity(alive)
         return {
             "line_no": pa.array(line_no),
-            "status": coded(self._statuses, _STATUS_OF[reason]),
-            "reason": coded(self._codes, _CODE_OF[reason], refused),
-            "reason_detail": self._details(reason, row, masks, refused),
+            "status": coded(self._statuses, _STATUS_OF.take(reason)),
+            "reason": coded(self._codes, _CODE_OF.take(reason), refused),
+            "reason_detail": self._details(reason, row, masks, alive),
             "transfer_id": text_array(transfer[0], transfer[1], cleared),
             "participant": _codes(self._participants, participant),
             "cycle": coded(self._cycle, np.zeros(len(reason), np.int32), cleared),
         }
 
-    def _details(self, reason: Any, row: Any, masks: Any, valid: tuple[Any, int]) -> Any:
-        refused = np.flatnonzero(reason)
-        sentences = [_SENTENCES_UTF8[number] for number in reason[refused]]
-        differs = np.flatnonzero(reason[refused] == Reason.NAME_DIFFERS)
+    def _details(self, reason: Any, row: Any, masks: Any, alive: Any) -> Any:
+        details, which = _SENTENCES, reason.astype(np.int32)
+        differs = np.flatnonzero(reason == Reason.NAME_DIFFERS)
         if len(differs) and self._masks is not None:
-            registered = self._masks.of_rows(row[refused[differs]])
-            for i, known in zip(differs, registered, strict=True):
-                given = mask_text(int(masks[refused[i]]))
-                detail = f": table {given}, register {mask_text(int(known))}"
-                sentences[i] += detail.encode()
-        lengths = np.zeros(len(reason) + 1, np.int32)
-        lengths[refused + 1] = [len(sentence) for sentence in sentences]
-        data = np.frombuffer(b"".join(sentences) or b"\0", np.uint8)
-        return text_array(np.cumsum(lengths, dtype=np.int32), data, valid)
+            registered = self._masks.of_rows(row[differs])
+            which[differs] = np.arange(len(differs)) + len(_SENTENCES)
+            details = details + [
+                f"{_SENTENCES[Reason.NAME_DIFFERS]}: table {mask_text(int(masks[given]))}, "
+                f"register {mask_text(int(known))}"
+                for given, known in zip(differs, registered, strict=True)
+            ]
+        return pa.array(details).take(pa.array(which, mask=alive))
 
     def lines(
         self, row: Any, amount: Any, benefit: Any, month: Any, debtor: Any, reason: Any
     ) -> dict[str, Any]:
         """Columns of LINES."""
-        agent = self._agents[np.minimum(debtor, len(self._agents) - 1)]
+        agent = self._agents.take(debtor, mode="clip")
         return {
             "row": pa.array(row),
             "amount": pa.array(amount),
@@ -194,7 +191,10 @@ def _codes(values: Any, index: Any) -> Any:
     """A dictionary array by uint16 codes; NO_CODE is null."""
     unknown = index == NO_CODE
     valid = validity(unknown)
-    return coded(values, np.where(unknown, 0, index).astype(np.int32), valid)
+    known = index.astype(np.int32)
+    if valid[1]:
+        known[unknown] = 0
+    return coded(values, known, valid)
 
 
 _PERIODS = np.array([period_of(month) for month in range(MONTHS)], np.int32)
@@ -202,7 +202,7 @@ _PERIODS = np.array([period_of(month) for month in range(MONTHS)], np.int32)
 
 def periods(month: Any) -> Any:
     """int32 yyyymm of months since 1900-01."""
-    return _PERIODS[month]
+    return _PERIODS.take(month)
 
 
 def held_rows(batch: Any, raw: dict[str, Any], chosen: Any) -> dict[str, Any]:
