@@ -57,8 +57,9 @@ class Style(Enum):
 class Writer:
     """Writes one Parquet file, row group by row group.
 
-    write: takes bytes. schema: flat, of dictionary<int32, string>, string, and integers, these
-    without nulls. styles: of the columns of texts that have one.
+    write: takes bytes, which are its own no longer than the call. schema: flat, of
+    dictionary<int32, string>, string, and integers, these without nulls. styles: of the columns of
+    texts that have one.
     """
 
     def __init__(

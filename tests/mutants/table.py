@@ -24,6 +24,7 @@ BAD = "test_bad_inputs.py::test_bad_inputs__"
 NAMES = "test_names.py::test_names__"
 MATCH = "test_match.py::test_match__"
 GROUPS = "test_row_groups.py::test_"
+WRITER = "test_parquet.py::test_writer__"
 KERNELS = "test_kernels.py::test_"
 COMMIT = "test_commit.py::test_"
 COVER = "test_cover.py::test_cover__"
@@ -233,6 +234,20 @@ WIRE = [
      RUN + "clearing_file_carries_account_purpose_and_end_to_end_id"),
 ]  # fmt: skip
 
+ENCODE = [
+    ("nulls have codes of their own", "count += page.valid[i]\n            offsets = work",
+     "count += 1\n            offsets = work", WRITER + "what_is_written_is_read"),
+    ("the length of a null is written", "count += 1 if page.valid == NULL else page.valid[i]",
+     "count += 1", WRITER + "what_is_written_is_read"),
+    ("narrow values lose their eighth", "            at += width\n        return at",
+     "            at += width - 1\n        return at", WRITER + "what_is_written_is_read"),
+    ("a text shares what is not in it", "return min(same, most)", "return same",
+     "test_parquet.py::test_shared__texts_that_share_beginnings_come_back"),
+    ("a null that has text is let through",
+     "if not page.valid[i] and offsets[i + 1] != offsets[i]:", "if False:",
+     "test_parquet.py::test_texts__a_null_has_none"),
+]  # fmt: skip
+
 CORE = [
     ("a thread leaves its last line out", "min(n, at + step)", "min(n, at + step - 1)",
      RUN + "threads_and_chunks_change_no_byte"),
@@ -399,6 +414,7 @@ MUTANTS = [
     *_of("_names.pyx", NAME_KEYS),
     *_of("_text.pyx", TEXT),
     *_of("_wire.pyx", WIRE),
+    *_of("_encode.pyx", ENCODE),
     *_of("_core.pyx", CORE),
     *_of("road.py", ROAD),
     *_of("closing.py", CLOSING),
