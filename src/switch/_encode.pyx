@@ -277,7 +277,7 @@ cdef Py_ssize_t put_suffixes(
         size, end = suffix[count], offsets[i + 1]
         if size <= 8 and end - size + 8 <= data_bytes:
             memcpy(out + at, data + end - size, 8)
-        else:
+        elif size:
             memcpy(out + at, data + end - size, size)
         at += size
         count += 1
@@ -363,7 +363,8 @@ cdef Py_ssize_t put_body(const Page *page, int32_t *work, uint8_t *out) noexcept
         count += 1 if page.valid == NULL else page.valid[i]
     at += put_delta(<const int32_t *> work, count, out + at)
     count = offsets[page.rows] - offsets[0]
-    memcpy(out + at, page.data + offsets[0], count)
+    if count:
+        memcpy(out + at, page.data + offsets[0], count)
     return at + count
 
 
