@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from scene import command, line, pay
+from scene import command, line, pay, payment_table, write_table
 
 import switch
 from switch import timeline
@@ -81,3 +82,38 @@ def test_reconcile__without_records_says_so(village: Path) -> None:
     aged = command("reconcile", village, "--at", "2027-01-05").out
     assert "answers 1 at 2027-01-05: no records are new" in aged
     assert "open breaks: 1 MISSING" in aged
+
+
+def test_run__says_what_was_done_before_a_refusal(village: Path, tmp_path: Path) -> None:
+    tables = [
+        write_table(payment_table([line(n)]), tmp_path / f"{name}.parquet", batch_id=name)
+        for n, name in enumerate(("A", "B"), start=1)
+    ]
+    said = command("--json", "run", village, *tables, tmp_path / "missing.parquet")
+    assert (said.code, [b["batch_id"] for b in said.document["batches"]]) == (3, ["A", "B"])
+    assert said.document["error"]["file"] == str(tmp_path / "missing.parquet")
+    said = command("--json", "run", village, tmp_path / "missing.parquet")
+    assert (said.code, list(said.document)) == (3, ["error"])
+
+
+@pytest.mark.parametrize("blocked", ["B", "B/status.parquet"])
+def test_run__whose_copies_fail_says_that_it_is_committed(
+    blocked: str, village: Path, tmp_path: Path
+) -> None:
+    out, table = tmp_path / "copies", tmp_path / "t.parquet"
+    write_table(payment_table([line(1)]), table, batch_id="B")
+    if blocked == "B":
+        out.mkdir()
+        (out / blocked).write_text("no folder")
+    else:
+        (out / blocked).mkdir(parents=True)
+    said = command("--json", "run", village, table, "--out", out)
+    assert said.code == 6
+    assert (
+        "is committed: the same command writes its copies again" in said.document["error"]["what"]
+    )
+    assert not list(out.rglob("*.part"))
+    shutil.rmtree(out)
+    said = command("--json", "run", village, table, "--out", out)
+    assert (said.code, said.document["batches"][0]["replayed"]) == (0, True)
+    assert (out / "B" / "status.parquet").is_file()

@@ -264,7 +264,8 @@ def run(
                         form=form,
                         progress=progress,
                     )
-            except SwitchError:
+            except SwitchError as error:
+                error.done = done
                 if done and not context.json:
                     click.echo(f"{len(done)} of {len(tables)} tables are done", err=True)
                 raise

@@ -61,13 +61,21 @@ def environment(error: OSError, path: Path, needed: int = 0) -> EnvironmentFaile
 def landing(target: Path) -> Iterator[Path]:
     """A path to write a copy for people to; the copy lands whole under its name, or not at all. It
     is not synced: what a power cut takes of it, the same command writes again."""
+    aside = target.with_name(f".{target.name}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        aside = target.with_name(f".{target.name}.part")
         yield aside
         aside.replace(target)
-    except OSError as error:
-        raise environment(error, target.parent) from error
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            aside.unlink()
+        if isinstance(error, OSError):
+            failed = environment(error, target.parent)
+            raise EnvironmentFailed(f"{failed}. {_ONLY_A_COPY}") from error
+        raise
+
+
+_ONLY_A_COPY = "What this is a copy of is committed: the same command writes its copies again"
 
 
 def out_folder(home: Path, out: str | Path | None) -> Path:

@@ -7,6 +7,9 @@ command line (contract: 2 usage, 3 input refused, 4 locked, 5 verification faile
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 
 def counted(count: int, noun: str) -> str:
     """A number with its noun, for messages: 1 line, 2 lines."""
@@ -14,9 +17,11 @@ def counted(count: int, noun: str) -> str:
 
 
 class SwitchError(Exception):
-    """Base of all errors that name a cause and a remedy."""
+    """Base of all errors that name a cause and a remedy. done: summaries of the batches that the
+    same command had finished before."""
 
     exit_code = 2
+    done: Sequence[dict[str, Any]] = ()
 
 
 class UsageError(SwitchError, ValueError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -299,7 +299,7 @@ def fail(error: SwitchError, code: int, as_json: bool) -> None:
         if isinstance(error, InputRefused):
             names = ("rule", "what", "file", "row", "column", "remedy")
             document = {name: getattr(error, name) for name in names}
-        say_error(document, code)
+        say_error(document, code, error.done)
     click.echo(f"error: {error}", err=True)
     raise SystemExit(code)
 
@@ -317,11 +317,13 @@ def say_traceback() -> None:
     click.echo(f"{kind.__name__}: {what}", err=True)
 
 
-def say_error(document: dict[str, Any], code: int) -> None:
+def say_error(document: dict[str, Any], code: int, done: Sequence[dict[str, Any]] = ()) -> None:
+    """The one document of a command that failed; done: the batches that it had finished."""
     import json
 
+    batches = {"batches": done} if done else {}
     try:
-        sys.stdout.write(json.dumps({"error": {**document, "exit_code": code}}) + "\n")
+        sys.stdout.write(json.dumps(batches | {"error": {**document, "exit_code": code}}) + "\n")
         sys.stdout.flush()
     except BrokenPipeError:
         _drop_output()
