@@ -43,7 +43,18 @@ from scene import (
 )
 
 import switch
-from switch import batch, dispatch, intake, paid, segment, signing, store, timeline, waiting
+from switch import (
+    airlock,
+    batch,
+    dispatch,
+    intake,
+    paid,
+    segment,
+    signing,
+    store,
+    timeline,
+    waiting,
+)
 from switch.batch import TableReader, open_table
 from switch.errors import (
     EnvironmentFailed,
@@ -133,6 +144,19 @@ def test_batch__a_file_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(Path, "open", fail)
     with pytest.raises(EnvironmentFailed, match="Permission denied"):
+        open_table(path, PAYMENT)
+
+
+def test_batch__without_a_process_to_read_it_no_file_is_bad(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_file(payment_table(LINES), tmp_path / "t.parquet", "parquet")
+
+    def fail(*_: Any) -> Any:
+        raise EnvironmentFailed("no process for reading files")
+
+    monkeypatch.setattr(airlock, "ask", fail)
+    with pytest.raises(EnvironmentFailed, match=r"^no process for reading files$"):
         open_table(path, PAYMENT)
 
 
@@ -281,6 +305,18 @@ def test_segment__row_groups_are_cut_at_fixed_rows(tmp_path: Path, sizes: list[i
     assert [groups.read(i).num_rows for i in range(len(groups))] == [4, 4, 1]
     assert segment.read_segment(path)["n"].to_pylist() == list(range(9))
     assert (digest, size) == (segment.digest_of(path), path.stat().st_size)
+
+
+def test_segment__without_the_hint_to_the_disk_the_bytes_are_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = bytes(range(256)) * (segment.BEGIN_BYTES // 256)
+    for name in ("with", "without"):
+        file = segment.HashingFile(tmp_path / name)
+        assert file.write(data) == len(data)
+        file.close()
+        monkeypatch.setattr(segment, "_sync_file_range", None)
+    assert (tmp_path / "with").read_bytes() == (tmp_path / "without").read_bytes() == data
 
 
 def test_segment__a_failed_write_loses_the_file(tmp_path: Path) -> None:

@@ -56,11 +56,8 @@ def write_json(path: Path, content: Any) -> None:
     write_new(path, json_of(content))
 
 
-try:
-    _sync_file_range: Any = ctypes.CDLL(None).sync_file_range
-    _sync_file_range.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
-except (AttributeError, OSError):  # Linux alone has it.
-    _sync_file_range = None
+_sync_file_range: Any = getattr(ctypes.CDLL(None), "sync_file_range", None)
+"""Linux alone has it."""
 _RANGE_WRITE = 2
 """SYNC_FILE_RANGE_WRITE of sync_file_range(2): start, and do not wait."""
 
@@ -69,7 +66,7 @@ def _begin_writing(handle: int, start: int, size: int) -> None:
     """A hint: the disk begins with these bytes now, so that the sync of the commit, which alone
     makes them durable, has little to wait for. What becomes of the hint does not matter."""
     if _sync_file_range is not None:
-        _sync_file_range(handle, start, size, _RANGE_WRITE)
+        _sync_file_range(handle, ctypes.c_int64(start), ctypes.c_int64(size), _RANGE_WRITE)
 
 
 class HashingFile:
