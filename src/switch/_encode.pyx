@@ -6,7 +6,8 @@ packed (5), delta length byte array (6) and delta byte array (7). Kernels write 
 caller gives and return the bytes used; `room_*` says how much is always enough.
 
 `pages` makes all pages of a row group without the interpreter, so that files are written side by
-side: threads that hand it to each other column by column wait more than they work.
+side: threads that hand it to each other column by column wait more than they work. `hybrid`, `delta`
+and `shared` are its loops alone, for tests and counts.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
@@ -401,7 +402,10 @@ def room_pages(list parts, bytes head):
         room += len(before) + len(head) + HEADER + len(tail)
         if kind != Kind.READY:
             room += 4 + room_hybrid(rows, 1) if optional else 0
-            room += 1 + room_hybrid(rows, width) if kind == Kind.CODES else 2 * room_delta(rows)
+            if kind == Kind.CODES:
+                room += 1 + room_hybrid(rows, width)
+            else:
+                room += (2 if kind == Kind.SHARED else 1) * room_delta(rows)
             room += 0 if data is None else len(data)
             rows_most = max(rows_most, rows)
     return room, 2 * rows_most
@@ -447,6 +451,7 @@ def pages(list parts, bytes head, uint8_t[::1] out, int32_t[::1] work):
                 view = valid
                 assert view.shape[0] == rows
                 page.valid = &view[0] if rows else NULL
+            assert page.kind != Kind.CODES or 0 < width <= 31
             if page.kind in (Kind.TEXTS, Kind.SHARED):
                 assert 0 <= values[0] <= values[rows] <= page.data_bytes
         with nogil:
