@@ -6,8 +6,8 @@ packed (5), delta length byte array (6) and delta byte array (7). Kernels write 
 caller gives and return the bytes used; `room_*` says how much is always enough.
 
 `pages` makes all pages of a row group without the interpreter, so that files are written side by
-side: threads that hand it to each other column by column wait more than they work. `hybrid`, `delta`
-and `shared` are its loops alone, for tests and counts.
+side: threads that hand it to each other column by column wait more than they work. `hybrid`,
+`delta` and `shared` are its loops alone, for tests and counts.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
