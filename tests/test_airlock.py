@@ -310,6 +310,18 @@ def test_airlock__forked_processes_share_the_waiting_one(village: Path, tmp_path
     assert [os.waitpid(pid, 0)[1] for pid in pids] == [0] * 4
 
 
+def test_airlock__what_the_owner_asks_of_memory_stays(
+    village: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert airlock._memory()["GLIBC_TUNABLES"] == airlock.TUNABLES
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.check=1")
+    assert airlock._memory()["GLIBC_TUNABLES"] == f"{airlock.TUNABLES}:glibc.malloc.check=1"
+    airlock.stop()
+    with switch.open(village) as engine:
+        assert engine.run(tables(tmp_path)["table"]).summary["received"]["count"]
+    airlock.stop()
+
+
 def test_airlock__in_memory_tables_need_no_process(village: Path) -> None:
     airlock.stop()
     with switch.open(village) as engine:

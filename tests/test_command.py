@@ -7,12 +7,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from scene import command, line, pay, payment_table, write_table
 
 import switch
 from switch import timeline
+from switch.engine import Batch, Engine
 from switch.sim.world import Generated
 
 
@@ -96,6 +98,30 @@ def test_run__says_what_was_done_before_a_refusal(village: Path, tmp_path: Path)
     assert (said.code, list(said.document)) == (3, ["error"])
 
 
+@pytest.mark.parametrize(
+    ("error", "code"), [(MemoryError(), 6), (OSError(5, "I/O error"), 6), (AssertionError(), 70)]
+)
+def test_run__says_what_was_done_before_any_end(
+    error: Exception, code: int, village: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables = [
+        write_table(payment_table([line(n)]), tmp_path / f"{name}.parquet", batch_id=name)
+        for n, name in enumerate(("A", "B"), start=1)
+    ]
+    runs = Engine.run
+
+    def fails_at_second(engine: Engine, table: Path, **rest: Any) -> Batch:
+        if table == tables[1]:
+            raise error
+        return runs(engine, table, **rest)
+
+    monkeypatch.setattr(Engine, "run", fails_at_second)
+    said = command("--json", "run", village, *tables)
+    assert (said.code, [b["batch_id"] for b in said.document["batches"]]) == (code, ["A"])
+    said = command("run", village, *tables)
+    assert (said.code, "1 of 2 tables are done" in said.err) == (code, True)
+
+
 @pytest.mark.parametrize("blocked", ["B", "B/status.parquet"])
 def test_run__whose_copies_fail_says_that_it_is_committed(
     blocked: str, village: Path, tmp_path: Path
@@ -112,6 +138,7 @@ def test_run__whose_copies_fail_says_that_it_is_committed(
     assert (
         "is committed: the same command writes its copies again" in said.document["error"]["what"]
     )
+    assert [b["batch_id"] for b in said.document["batches"]] == ["B"]
     assert not list(out.rglob("*.part"))
     shutil.rmtree(out)
     said = command("--json", "run", village, table, "--out", out)

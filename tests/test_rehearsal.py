@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -91,6 +92,28 @@ def test_rehearse__a_table_that_would_be_refused_is_told(tmp_path: Path) -> None
     told = rehearse(home, [bad, good, good])
     assert told["tables"][0]["error"]["rule"] == "CONTROL_COUNT"
     assert [table["replayed"] for table in told["tables"][1:]] == [False, True]
+    assert everything(home) == before
+
+
+@pytest.mark.parametrize("name", ["status.parquet", "answer.json"], ids=["run", "settle"])
+def test_rehearse__without_room_says_that_nothing_happened(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It said that what it could not copy was committed."""
+    home = tmp_path / "h"
+    make(home, CUTOFFS).close()
+    before = everything(home)
+    lands = Path.replace
+
+    def full(path: Path, target: Path) -> Path:
+        if path.name == f".{name}.part":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return lands(path, target)
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(switch.EnvironmentFailed, match="nothing of it has happened") as failed:
+        rehearse(home, tables(tmp_path, "A > B 1"))
+    assert "committed" not in str(failed.value)
     assert everything(home) == before
 
 

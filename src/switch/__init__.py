@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from switch.engine import Batch, Engine, init
     from switch.engine import Engine as open
     from switch.errors import (
+        CopyFailed,
         EnvironmentFailed,
         HomeLocked,
         InputRefused,
@@ -47,6 +48,7 @@ _HOMES = {
     "Settings": "switch.directory",
     "init": "switch.engine",
     "open": "switch.engine",
+    "CopyFailed": "switch.errors",
     "EnvironmentFailed": "switch.errors",
     "HomeLocked": "switch.errors",
     "InputRefused": "switch.errors",
@@ -69,6 +71,7 @@ _HOMES = {
 
 __all__ = [
     "Batch",
+    "CopyFailed",
     "Engine",
     "EnvironmentFailed",
     "HomeLocked",

@@ -45,11 +45,10 @@ PIPE_BYTES = 1 << 20
 SAID_BYTES_MAX = 1 << 20
 HEAD = struct.Struct("<Q")
 """Length of a JSON text in the answer."""
-MEMORY = {
-    "ARROW_DEFAULT_MEMORY_POOL": "system",  # Pools of its own reserve more than a child may have.
-    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.top_pad=33554432"
-    ":glibc.malloc.mmap_threshold=33554432:glibc.malloc.trim_threshold=1073741824",
-}
+TUNABLES = (
+    "glibc.malloc.hugetlb=1:glibc.malloc.top_pad=33554432"
+    ":glibc.malloc.mmap_threshold=33554432:glibc.malloc.trim_threshold=1073741824"
+)
 """How a child takes memory: in large pages where the system has them, and it keeps what it has. A
 sixth of its time went into pages that were new each time."""
 FILE_BAD = "FILE_BAD"
@@ -80,13 +79,22 @@ def start() -> socket.socket:
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,  # An abort may quote what it read.
-                    env=os.environ | MEMORY,
+                    env=os.environ | _memory(),
                 )
             except OSError as error:
                 raise EnvironmentFailed(f"no process for reading files: {error}") from error
             theirs.close()
             _waiting = (ours, process, os.getpid())
         return _waiting[0]
+
+
+def _memory() -> dict[str, str]:
+    """What a child is told of memory. What the machine's owner asks of glibc stays, and wins."""
+    theirs = os.environ.get("GLIBC_TUNABLES")
+    return {
+        "ARROW_DEFAULT_MEMORY_POOL": "system",  # Its own pools reserve more than a child may have.
+        "GLIBC_TUNABLES": f"{TUNABLES}:{theirs}" if theirs else TUNABLES,
+    }
 
 
 @atexit.register

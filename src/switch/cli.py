@@ -19,7 +19,7 @@ from typing import Any, cast
 import click
 
 from switch import __version__, dayend, upkeep
-from switch.errors import EnvironmentFailed, SwitchError, UsageError, counted
+from switch.errors import CopyFailed, EnvironmentFailed, SwitchError, UsageError, counted
 from switch.terminal import (
     Context,
     NoPandas,
@@ -242,7 +242,7 @@ def run(
     from switch.engine import Engine
 
     config = context.settings()
-    done: list[dict[str, Any]] = []
+    done = context.done
     at = parse_time(at)
     out = out or (Path(config["out"]) if "out" in config else None)
     threads = threads or config.get("threads") or os.cpu_count() or 1
@@ -264,8 +264,9 @@ def run(
                         form=form,
                         progress=progress,
                     )
-            except SwitchError as error:
-                error.done = done
+            except Exception as error:
+                if isinstance(error, CopyFailed):
+                    done += error.done
                 if done and not context.json:
                     click.echo(f"{len(done)} of {len(tables)} tables are done", err=True)
                 raise
@@ -531,13 +532,14 @@ def bench(context: Context, lines: int, threads: int, repeat: int) -> None:
 
 def main() -> None:
     """Run the command line; every failure becomes its exit code and one clear message."""
-    as_json = "--json" in sys.argv[1:]
+    context = Context()
+    as_json, done = "--json" in sys.argv[1:], context.done
     # What is in memory are people's names and accounts: no core of it lands on a disk.
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     sys.meta_path.insert(0, cast(Any, NoPandas))
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(standalone_mode=False, obj=context)
         raise SystemExit(code if isinstance(code, int) else 0)
     except click.exceptions.Exit as stop:
         raise SystemExit(stop.exit_code) from None
@@ -550,15 +552,15 @@ def main() -> None:
         click.echo("interrupted: nothing that was not committed has happened", err=True)
         raise SystemExit(130) from None
     except SwitchError as error:
-        fail(error, error.exit_code, as_json)
+        fail(error, error.exit_code, as_json, done)
     except MemoryError:
-        fail(EnvironmentFailed("not enough memory"), EnvironmentFailed.exit_code, as_json)
+        fail(EnvironmentFailed("not enough memory"), EnvironmentFailed.exit_code, as_json, done)
     except OSError as error:
-        fail(EnvironmentFailed(str(error)), EnvironmentFailed.exit_code, as_json)
+        fail(EnvironmentFailed(str(error)), EnvironmentFailed.exit_code, as_json, done)
     except Exception:
         what = "this is a fault of the engine; what is committed stays the truth"
         if as_json:
-            say_error({"rule": "FAULT", "what": what}, SOFTWARE_FAULT)
+            say_error({"rule": "FAULT", "what": what}, SOFTWARE_FAULT, done)
         say_traceback()
         click.echo(what, err=True)
         raise SystemExit(SOFTWARE_FAULT) from None

@@ -13,7 +13,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from switch.errors import EnvironmentFailed, SwitchError, UsageError
+from switch.errors import CopyFailed, EnvironmentFailed, SwitchError, UsageError
 
 
 @contextlib.contextmanager
@@ -70,12 +70,8 @@ def landing(target: Path) -> Iterator[Path]:
         with contextlib.suppress(OSError):
             aside.unlink()
         if isinstance(error, OSError):
-            failed = environment(error, target.parent)
-            raise EnvironmentFailed(f"{failed}. {_ONLY_A_COPY}") from error
+            raise CopyFailed(environment(error, target.parent)) from error
         raise
-
-
-_ONLY_A_COPY = "What this is a copy of is committed: the same command writes its copies again"
 
 
 def out_folder(home: Path, out: str | Path | None) -> Path:

@@ -29,7 +29,7 @@ from switch.columns import shown
 from switch.cycles import Calendar, Slot, time_text
 from switch.directory import BALANCES, Directory, Settings, read_directory, read_rows
 from switch.disk import landing, out_folder
-from switch.errors import InputRefused, UsageError
+from switch.errors import CopyFailed, InputRefused, UsageError
 from switch.formats import CHUNK_ROWS
 from switch.intake import Declared, Intake, declare
 from switch.overlap import in_order
@@ -429,7 +429,11 @@ class Engine(WayBack):
                 row = self.home.batch(declared.source, declared.batch_id)
                 assert row is not None
                 batch = self._batch(row, replayed=False)
-        self.export(batch, folder, threads)
+        try:
+            self.export(batch, folder, threads)
+        except CopyFailed as error:
+            error.done = (batch.summary,)
+            raise
         warnings = tuple(f"unknown column {shown(name)} is ignored" for name in reader.extra)
         return dataclasses.replace(batch, warnings=warnings)
 

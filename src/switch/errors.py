@@ -17,11 +17,9 @@ def counted(count: int, noun: str) -> str:
 
 
 class SwitchError(Exception):
-    """Base of all errors that name a cause and a remedy. done: summaries of the batches that the
-    same command had finished before."""
+    """Base of all errors that name a cause and a remedy."""
 
     exit_code = 2
-    done: Sequence[dict[str, Any]] = ()
 
 
 class UsageError(SwitchError, ValueError):
@@ -93,3 +91,16 @@ class EnvironmentFailed(SwitchError, OSError):
     """The machine failed: disk full, read-only, an I/O error."""
 
     exit_code = 6
+
+
+class CopyFailed(EnvironmentFailed):
+    """A copy for people could not be written; what it is a copy of is committed.
+
+    cause: the failure alone. done: summaries of the batches that the call had committed.
+    """
+
+    def __init__(self, cause: EnvironmentFailed) -> None:
+        self.cause = cause
+        self.done: Sequence[dict[str, Any]] = ()
+        remedy = "the same command writes its copies again"
+        super().__init__(f"{cause}. What this is a copy of is committed: {remedy}")

@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 
 from switch.directory import Directory
 from switch.engine import Batch, Engine
-from switch.errors import InputRefused
+from switch.errors import CopyFailed, EnvironmentFailed, InputRefused
 from switch.reason import Reason
 from switch.recasting import queue_of
 from switch.segment import Groups, read_table, segment_at
@@ -105,7 +105,11 @@ def _copy_of(home: Path) -> Iterator[Path]:
             for kind in KINDS:
                 if (home / kind).exists():
                     shutil.copytree(home / kind, copy / kind, copy_function=link)
-        yield copy
+        try:
+            yield copy
+        except CopyFailed as error:
+            what = f"{error.cause}. This was a rehearsal: nothing of it has happened"
+            raise EnvironmentFailed(what) from error
 
 
 def _shown(table: Any, batch: Batch, seconds: float) -> dict[str, Any]:

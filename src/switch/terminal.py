@@ -59,6 +59,8 @@ class Context:
         self.json = False
         self.quiet = False
         self.config: Path | None = None
+        self.done: list[dict[str, Any]] = []
+        """Summaries of the batches that the command has finished, which stand whatever comes."""
 
     def say(self, document: dict[str, Any], show: Callable[[], None]) -> None:
         """The answer: as JSON, or as show prints it."""
@@ -293,13 +295,13 @@ def generate(context: Context, folder: Path, people: int, lines: int, seed: int)
             raise EnvironmentFailed(f"{error.filename or folder}: {error.strerror}") from error
 
 
-def fail(error: SwitchError, code: int, as_json: bool) -> None:
+def fail(error: SwitchError, code: int, as_json: bool, done: Sequence[dict[str, Any]] = ()) -> None:
     if as_json:
         document: dict[str, Any] = {"rule": type(error).__name__, "what": str(error)}
         if isinstance(error, InputRefused):
             names = ("rule", "what", "file", "row", "column", "remedy")
             document = {name: getattr(error, name) for name in names}
-        say_error(document, code, error.done)
+        say_error(document, code, done)
     click.echo(f"error: {error}", err=True)
     raise SystemExit(code)
 
