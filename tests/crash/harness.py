@@ -474,7 +474,8 @@ class Scenario:
         if mode.how in (KILL, TORN):
             require(said == "killed" or not self.interposer.state.fired, f"not killed: {said}")
             return said
-        right = said == "done" or said.startswith(("EnvironmentFailed: ", "Failed: exit 6: "))
+        failed = ("EnvironmentFailed: ", "CopyFailed: ", "Failed: exit 6: ")
+        right = said == "done" or said.startswith(failed)
         require(right, f"it ended with {said}")
         if mode.error == errno.ENOSPC and said != "done":
             require("bytes free" in said, f"does not say what is free: {said}")
@@ -515,6 +516,8 @@ class Scenario:
             if not as_proven or self.recovered % self.prove_every == 0:
                 self.prove()
             require(said != "done" or now == after[0], "acknowledged, and not there")
+            copied = "is a copy of is committed" in said
+            require(not copied or now == after[0], "it said that it is committed, and it is not")
             done = done or (step == 0 and now == after[0])
         else:
             require(before[0] is None and said != "done", "the catalog is gone")
