@@ -346,6 +346,13 @@ def write_page(
         for e in entries
         if "measures" in e
     )
+    light += "".join(
+        f"At {count:,} lines with {threads} thread(s) the bare loop is "
+        f"{r['faster'] / r['of_light']:.1f} times the best peer ({r['best']}) in memory: who "
+        "decides and books besides stays below that.\n\n"
+        for (count, threads, _), r in ratios(entries).items()
+        if r["of_light"]
+    )
     evicted = " unless the table says otherwise" if any(e["evicted"] for e in entries) else ""
     path.write_text(
         PAGE.format(
