@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
+import re
+import shutil
 import xml.etree.ElementTree as ET
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +118,35 @@ def test_rehearse__without_room_says_that_nothing_happened(
     with pytest.raises(switch.EnvironmentFailed, match="nothing of it has happened") as failed:
         rehearse(home, tables(tmp_path, "A > B 1"))
     assert "committed" not in str(failed.value)
+    assert everything(home) == before
+
+
+def test_rehearse__without_room_for_the_copy_says_what_is_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It quoted a list of all files that found no room."""
+    home = tmp_path / "h"
+    with make(home) as engine:
+        run(engine, lines("A > B 1", 50), "OLD")
+    before = everything(home)
+
+    def fails(number: int) -> Callable[..., None]:
+        def call(source: Path, target: Path) -> None:
+            if source.is_relative_to(home / "batches"):
+                raise OSError(number, os.strerror(number), str(source))
+            copies(source, target)
+
+        return call
+
+    copies = shutil.copyfile
+    monkeypatch.setattr(os, "link", fails(errno.EXDEV))
+    monkeypatch.setattr(shutil, "copyfile", fails(errno.ENOSPC))
+    said = command("--json", "rehearse", home, *tables(tmp_path, "A > B 1"))
+    what = said.document["error"]["what"]
+    assert (said.code, what.count("switch-rehearsal-")) == (6, 1)
+    assert re.search(
+        r"bytes free, about [\d,]+ are needed\): make room. This was a rehearsal", what
+    )
     assert everything(home) == before
 
 

@@ -22,6 +22,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from switch.directory import Directory
+from switch.disk import environment
 from switch.engine import Batch, Engine
 from switch.errors import CopyFailed, EnvironmentFailed, InputRefused
 from switch.reason import Reason
@@ -87,29 +88,44 @@ def rehearse(
 
 @contextlib.contextmanager
 def _copy_of(home: Path) -> Iterator[Path]:
-    """A copy to write to, beside the temporary files of the machine."""
-
-    def link(source: str, target: str) -> None:
-        # A committed file is never written again, so that a link is as good as a copy.
-        try:
-            os.link(source, target)
-        except OSError:
-            shutil.copyfile(source, target)
-
+    """A copy to write to, beside the temporary files of the machine. Raises EnvironmentFailed where
+    there is no room for it, or for what is run on it."""
     with tempfile.TemporaryDirectory(prefix="switch-rehearsal-") as folder:
         copy = Path(folder) / "home"
-        copy.mkdir()
         with Home(home, writing=False):
-            for name in (CATALOG, "checkpoint", "key", "lock"):
-                shutil.copyfile(home / name, copy / name)
-            for kind in KINDS:
-                if (home / kind).exists():
-                    shutil.copytree(home / kind, copy / kind, copy_function=link)
+            own = [home / name for name in (CATALOG, "checkpoint", "key", "lock")]
+            kept = [path for kind in KINDS for path in (home / kind, *(home / kind).rglob("*"))]
+            try:
+                copy.mkdir()
+                for source in (*own, *(path for path in kept if path.exists())):
+                    _put(source, copy / source.relative_to(home), is_kept=source not in own)
+            except OSError as error:
+                needed = sum(path.stat().st_size for path in (*own, *kept) if path.is_file())
+                failed = environment(error, Path(folder), needed)
+                raise EnvironmentFailed(f"{failed}. {_ONLY_REHEARSED}") from error
         try:
             yield copy
         except CopyFailed as error:
-            what = f"{error.cause}. This was a rehearsal: nothing of it has happened"
-            raise EnvironmentFailed(what) from error
+            raise EnvironmentFailed(f"{error.cause}. {_ONLY_REHEARSED}") from error
+
+
+_ONLY_REHEARSED = (
+    "This was a rehearsal: nothing of it has happened. It works in the folder that TMPDIR names, "
+    "and needs least room on the disk of the home"
+)
+
+
+def _put(source: Path, target: Path, is_kept: bool) -> None:
+    """A folder, which comes before what is in it, or a file. A committed file is never written
+    again, so that a link is as good as a copy, where one disk has both."""
+    if source.is_dir():
+        target.mkdir()
+        return
+    if is_kept:
+        with contextlib.suppress(OSError):
+            os.link(source, target)
+            return
+    shutil.copyfile(source, target)
 
 
 def _shown(table: Any, batch: Batch, seconds: float) -> dict[str, Any]:
