@@ -34,6 +34,10 @@ ENVIRONMENTS: dict[str, dict[str, str]] = {
     "ASCII": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
     "bytes of Latin-1": {"LC_ALL": "en_US.ISO-8859-1", "PYTHONIOENCODING": "latin-1"},
     "optimised": {"PYTHONOPTIMIZE": "1"},
+    "memory that held something": {
+        "MALLOC_PERTURB_": "165",
+        "ARROW_DEFAULT_MEMORY_POOL": "system",
+    },
 }
 """What a process may find around it. A locale that the machine lacks is the C locale to Python."""
 

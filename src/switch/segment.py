@@ -277,11 +277,14 @@ def digest_of(path: Path) -> str:
 
 
 def text_array(offsets: Any, data: Any, valid: tuple[Any, int] = (None, 0)) -> Any:
-    """A pa.StringArray over kernel output: offsets int32[n + 1], data uint8, null as valid says."""
+    """A pa.StringArray over kernel output: offsets int32[n + 1], data uint8, null as valid says.
+
+    Data ends with the last text: Arrow IPC writes whole buffers, and what stood in the memory
+    behind it would be in the file.
+    """
     bits, nulls = valid
-    return pa.StringArray.from_buffers(
-        len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(data), bits, nulls
-    )
+    texts = pa.py_buffer(data).slice(0, int(offsets[-1]))
+    return pa.StringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), texts, bits, nulls)
 
 
 def validity(nulls: Any) -> tuple[Any, int]:

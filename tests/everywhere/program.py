@@ -28,13 +28,15 @@ def bytes_of(folder: Path) -> str:
 
 
 def rows_of(path: Path) -> list[Any]:
-    """All rows of all Parquet files of a batch: what is said, however it is encoded."""
+    """All rows of all tables of a batch: what is said, however it is encoded."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    return [
-        [file.relative_to(path).as_posix(), repr(pq.read_table(file).to_pylist())]
-        for file in sorted(path.rglob("*.parquet"))
-    ]
+    tables = [(file, pq.read_table(file)) for file in path.rglob("*.parquet")]
+    tables += [(file, pa.ipc.open_file(file).read_all()) for file in path.rglob("*.arrow")]
+    return sorted(
+        [file.relative_to(path).as_posix(), repr(table.to_pylist())] for file, table in tables
+    )
 
 
 def two_paydays(nation: Path, home: Path, threads: int, chunk_rows: int) -> dict[str, str]:
@@ -52,7 +54,7 @@ def two_paydays(nation: Path, home: Path, threads: int, chunk_rows: int) -> dict
         )
         batches = [engine.run(nation / "payday.parquet", **how)]
         engine.register(accounts=nation / "late.parquet")
-        batches.append(engine.run(nation / "second.parquet", **how))
+        batches.append(engine.run(nation / "second.parquet", form="arrow", **how))
         tables = ("audit", "files", "positions", "postings", "balances", "paid")
         catalog = [[tuple(r) for r in engine.home.rows(f"SELECT * FROM {t}")] for t in tables]
     assert all(batch.summary["cleared"]["count"] for batch in batches)
