@@ -132,7 +132,7 @@ def test_statement__of_a_day_that_is_none_is_refused(tmp_path: Path, day: int) -
     pq.write_table(table.set_column(at, "booked_on", days), tmp_path / "s")
     with switch.open(home_of(tmp_path / "h", 1)) as engine:
         link = engine.home.last_link()
-        with pytest.raises(InputRefused, match=r"TIME_INVALID.*row 2"):
+        with pytest.raises(InputRefused, match=r"DATE_INVALID.*row 2"):
             engine.reconcile(tmp_path / "s", at=LATER)
         assert engine.home.last_link() == link
 

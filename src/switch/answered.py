@@ -305,7 +305,8 @@ class Answered:
         settled, day = (np.zeros(max(self.cycle_of, default=0) + 1, np.int64) for _ in range(2))
         for number, cycle in self.cycle_of.items():
             settled[number] = self.ends.get(cycle, seq + 1) < seq
-            day[number] = datetime.datetime.strptime(cycle[:8], "%Y%m%d").toordinal()
+            date = cycle.partition("-")[0].zfill(8)  # Homes from before 1900 was the first year.
+            day[number] = datetime.date.fromisoformat(date).toordinal()
         deadline = last.detail["rules"]["deadline_days"]
         today = datetime.date.fromisoformat(last.detail["answer"]["as_of"]).toordinal()
         words = ["CLEARED", "SETTLED", "UNAPPLIED", "CREDITED", "RETURNED", "REFUSED"]
@@ -355,7 +356,7 @@ class Answered:
         refused = pc.unique(said.filter(pc.equal(said["status"], "RJCT"))["transfer_id"])
         found = [*credits_.chunks]
         for row in self.home.rows("SELECT seq, value_date FROM batches"):
-            head = f"{row['value_date'].replace('-', '')}-{row['seq']:06d}"
+            head = f"{row['value_date'].replace('-', '').lstrip('0')}-{row['seq']:06d}"
             if not pc.is_in(pa.scalar(head), named).as_py():
                 continue
             for answer in said.filter(pc.equal(said["transfer_id"], head)).to_pylist():

@@ -26,14 +26,18 @@ from switch.columns import (
     BadValue,
     Columns,
     first_line,
+    is_text_type,
+    is_whole_type,
     plain,
     read_amounts,
     read_days,
+    read_given,
     read_ids,
     read_instants,
     read_integers,
     read_limits,
     read_months,
+    read_priorities,
     read_texts,
     shown,
 )
@@ -117,15 +121,15 @@ class TableReader:
     def _check_type(self, column: Column, kind: Any) -> None:
         value = kind.value_type if pa.types.is_dictionary(kind) else kind
         types = pa.types
-        text = types.is_string(value) or types.is_large_string(value) or types.is_string_view(value)
+        text, whole = is_text_type(value), is_whole_type(kind)
         plain_integer = types.is_integer(kind)
         fits = {
-            Kind.LINE_NO: plain_integer,
-            Kind.ID: text or plain_integer,
-            Kind.AMOUNT: plain_integer or (types.is_decimal(kind) and kind.scale == 0),
+            Kind.LINE_NO: whole,
+            Kind.ID: text or whole,
+            Kind.AMOUNT: whole,
             Kind.PERIOD: text or plain_integer,
             Kind.DATE: types.is_date(kind) or (types.is_timestamp(kind) and kind.tz is None),
-            Kind.PRIORITY: plain_integer,
+            Kind.PRIORITY: whole,
             Kind.CODE: text,
             Kind.TEXT: text or (column.name == "household_id" and plain_integer),
             Kind.INSTANT: types.is_timestamp(kind),
@@ -226,9 +230,11 @@ class TableReader:
         if kind is Kind.INSTANT:
             return read_instants(array)
         if kind is Kind.PRIORITY:
-            return read_integers(array, 0, 255, "priority", self.from_text).astype(np.uint8)
+            if column.nullable:
+                return read_given(array, read_priorities, 2**63 - 1)
+            return read_priorities(array).astype(np.uint8)
         assert kind is Kind.LINE_NO, kind
-        return read_integers(array, 1, LINES_MAX, "line number", self.from_text).astype(np.uint32)
+        return read_integers(array, 1, LINES_MAX, "line number").astype(np.uint32)
 
 
 def open_table(

@@ -43,7 +43,8 @@ _REASON_SHIFT = 3
 REASONS_MAX = 1 << 13
 """Distinct reasons that clean answers may give, so that `said` has 16 bits."""
 _LINE_DIGITS, _DATE_DIGITS = 10, 8
-_ID_MIN = _DATE_DIGITS + 6 + _LINE_DIGITS + 2
+_ID_MORE = 6 + _LINE_DIGITS + 2
+_ID_MIN = _DATE_DIGITS + _ID_MORE
 _SENT = ["transfer_id", "end_to_end_id", "creditor_account", "amount"]
 
 
@@ -82,6 +83,9 @@ class Expected:
             if seq in batches:
                 self._base[seq] = done
                 done += row["lines"]
+        # Before years began with 1900, one below 1000 was written without its leading zeros.
+        widths = {_DATE_DIGITS, *(len(str(date)) for date in self._date[1:])}
+        self._widths = sorted(widths, reverse=True)
         self.codes: list[str] = []
         self._secret = int(home.id_hash("accounts of lines"), 16)
         self.participant = np.full(done, NO_CODE, np.uint16)
@@ -108,14 +112,18 @@ class Expected:
         starts, lengths = offsets[:-1].astype(np.int64), np.diff(offsets)
         found = np.full(rows, -1, np.int64)
         for length in np.unique(lengths).tolist() if rows else ():
-            if not _ID_MIN <= length <= TRANSFER_ID_MAX:
+            widths = [width for width in self._widths if width + _ID_MORE <= length]
+            if not widths or length > TRANSFER_ID_MAX:
                 continue
             at = np.flatnonzero(lengths == length)
             if len(at) == rows:
                 text = data[starts[0] : starts[0] + rows * length].reshape(rows, length)
             else:
                 text = data[starts[at][:, None] + np.arange(length)]
-            found[at] = self._places(text, length)
+            for width in widths:
+                found[at] = np.where(
+                    found[at] == NOWHERE, self._places(text, length, width), found[at]
+                )
         strays = np.flatnonzero(found == NOWHERE)
         if len(strays):
             heads = [head for seq, head in self.heads().items() if self._base[seq] < 0]
@@ -123,9 +131,10 @@ class Expected:
             found[strays[np.asarray(named)]] = ELSEWHERE
         return found
 
-    def _places(self, text: Any, length: int) -> NDArray[np.int64]:
-        """Of ids of one length: YYYYMMDD-NNNNNN-LLLLLLLLLL, in the middle six digits or more."""
-        dashes = (_DATE_DIGITS, length - _LINE_DIGITS - 1)
+    def _places(self, text: Any, length: int, width: int) -> NDArray[np.int64]:
+        """Of ids of one length: YYYYMMDD-NNNNNN-LLLLLLLLLL, in the middle six digits or more.
+        width: digits of the date."""
+        dashes = (width, length - _LINE_DIGITS - 1)
         digits = np.ones(length, bool)
         digits[list(dashes)] = False
         sound = (text[:, list(dashes)] == ord("-")).all(axis=1)
@@ -140,7 +149,7 @@ class Expected:
             )
         ]
         date, batch, line = (part.astype(np.int64) for part in number)
-        sound &= batch < len(self._base)
+        sound &= (batch < len(self._base)) & (text[:, 0] != ord("0"))
         # A batch of more than six digits is written without leading zeros.
         if dashes[1] - dashes[0] - 1 > 6:
             sound &= text[:, dashes[0] + 1] != ord("0")
@@ -159,7 +168,7 @@ class Expected:
     def heads(self) -> dict[int, str]:
         """What the transfer ids of each batch begin with, by number: it names the batch's clearing
         files in an answer to all of one."""
-        return {run.seq: f"{self._date[run.seq]:08d}-{run.seq:06d}" for run in self.runs}
+        return {run.seq: f"{self._date[run.seq]}-{run.seq:06d}" for run in self.runs}
 
     def batches_of(self, transfer_id: Any) -> set[int]:
         """Batches that these ids name by a line or as a whole, looked at here or not."""
@@ -438,8 +447,11 @@ def _powers(digits: int) -> Any:
 
 
 def _day(cycle: str) -> datetime.date:
-    """The business day that a cycle's name begins with."""
-    return datetime.datetime.strptime(cycle[:_DATE_DIGITS], "%Y%m%d").date()
+    """The business day that a cycle's name begins with. Its year is what stands before the last
+    four digits: one below 1000, of a home from before years began with 1900, has fewer than four.
+    """
+    digits = cycle.partition("-")[0]
+    return datetime.date(int(digits[:-4]), int(digits[-4:-2]), int(digits[-2:]))
 
 
 def text_of(column: Any) -> Any:

@@ -6,17 +6,30 @@ cannot be read as its kind is reported by its row.
 
 from __future__ import annotations
 
+import datetime
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from switch import _text
-from switch.schema import NO_CODE, YEAR_MAX, YEAR_MIN, month_of, period_of
+from switch.schema import (
+    DAY_FIRST,
+    DAY_LAST,
+    NO_CODE,
+    YEAR_MAX,
+    YEAR_MIN,
+    is_in_years,
+    month_of,
+    period_of,
+)
 
+NO_ID = np.uint64(2**64 - 1)
+"""In place of what is no id."""
 PERIOD_MIN, PERIOD_MAX = YEAR_MIN * 100 + 1, YEAR_MAX * 100 + 12
 _MONTH_OF = np.full(PERIOD_MAX - PERIOD_MIN + 1, NO_CODE, np.uint16)
 for _month in range((YEAR_MAX - YEAR_MIN + 1) * 12):
@@ -124,6 +137,17 @@ def validate(array: Any) -> None:
         ) from None
 
 
+def is_text_type(kind: Any) -> bool:
+    """Whether an Arrow type is text, in whatever layout."""
+    kinds = pa.types
+    return bool(kinds.is_string(kind) or kinds.is_large_string(kind) or kinds.is_string_view(kind))
+
+
+def is_whole_type(kind: Any) -> bool:
+    """Whether an Arrow type holds whole numbers: integers, and decimals without places."""
+    return bool(pa.types.is_integer(kind) or (pa.types.is_decimal(kind) and kind.scale == 0))
+
+
 def as_string(array: Any) -> Any:
     """Any text array as pa.StringArray with int32 offsets."""
     if not pa.types.is_string(array.type):
@@ -150,7 +174,9 @@ def require_bounds(array: Any) -> None:
 def plain(array: Any) -> Any:
     """A dictionary array row by row, so that nulls among its values show."""
     require_bounds(array)
-    return array.cast(array.type.value_type)
+    values = array.dictionary
+    # Arrow can take rows of a dictionary of views in no version; of plain texts in all.
+    return (as_string(values) if is_text_type(values.type) else values).take(array.indices)
 
 
 def read_texts(array: Any, encode: bool, check: bool) -> Texts:
@@ -189,6 +215,9 @@ def read_texts(array: Any, encode: bool, check: bool) -> Texts:
 def read_ids(array: Any, from_text: bool) -> Any:
     if pa.types.is_dictionary(array.type):
         array = plain(array)
+    if pa.types.is_decimal(array.type):
+        low, rest = _decimal_words(array)
+        return np.where((rest == 0).all(axis=1), low.view(np.uint64), NO_ID)
     if not pa.types.is_integer(array.type):
         array = as_string(array)
         validate(array)
@@ -207,60 +236,101 @@ def read_ids(array: Any, from_text: bool) -> Any:
     return values.astype(np.uint64)
 
 
-def read_amounts(array: Any) -> Any:
+def _decimal_words(array: Any) -> tuple[Any, Any]:
+    """(low int64[n], rest int64[n, words]) of a decimal column without nulls, as it stands in
+    memory: two's complement, lowest word first. Arrow's own casts refuse some that are in bounds.
+    """
+    if not len(array):
+        return np.empty(0, np.int64), np.empty((0, 1), np.int64)
+    width, rows = array.type.byte_width, slice(array.offset, array.offset + len(array))
+    content = array.buffers()[1]
+    if width <= 8:
+        low = np.frombuffer(content, f"<i{width}")[rows].astype(np.int64)
+        return low, (low >> 63)[:, None]
+    words = np.frombuffer(content, "<i8").reshape(-1, width // 8)[rows]
+    return np.ascontiguousarray(words[:, 0]), words[:, 1:]
+
+
+def _in_64_bits(array: Any) -> tuple[Any, Any]:
+    """(values int64, bool: those that do not fit) of a column of whole numbers without nulls."""
+    if pa.types.is_decimal(array.type):
+        low, rest = _decimal_words(array)
+        return low, (rest != (low >> 63)[:, None]).any(axis=1)
+    values = np.asarray(array)
+    if values.dtype != np.uint64:
+        return values.astype(np.int64, copy=False), np.zeros(len(values), bool)
+    return values.view(np.int64), values >> np.uint64(63) != 0
+
+
+class Words(NamedTuple):
+    """How refusals call a number."""
+
+    prefix: str
+    noun: str
+    remedy: str
+
+    def fault(self, rule: str, row: int, what: str) -> BadValue:
+        return BadValue(f"{self.prefix}_{rule}", row, f"the {self.noun} {what}", self.remedy)
+
+
+_MONEY = Words("AMOUNT", "amount", "write whole dong without marks, signs, blanks or decimals")
+
+
+def read_amounts(array: Any, words: Words = _MONEY) -> Any:
+    """int64 of whole numbers, or of their texts in plain digits."""
     if pa.types.is_string(array.type):
         amounts = np.empty(len(array), np.int64)
         row, fault = _text.parse_amounts(*text_buffers(array), amounts)
         if row >= 0:
-            rule = {_text.Fault.MISSING: "AMOUNT_MISSING", _text.Fault.RANGE: "AMOUNT_RANGE"}
-            raise BadValue(
-                rule.get(fault, "AMOUNT_FORMAT"),
-                row,
-                "the amount is not a whole number in plain digits that fits 64 bits",
-                "write whole dong without marks, signs, blanks or decimals",
-            )
+            rule, what = {
+                _text.Fault.MISSING: ("MISSING", "is empty"),
+                _text.Fault.RANGE: ("RANGE", "does not fit 64 bits"),
+            }.get(fault, ("FORMAT", "is not a whole number in plain digits that fits 64 bits"))
+            raise words.fault(rule, row, what)
         return amounts
-    if not pa.types.is_int64(array.type):
-        try:
-            array = array.cast(pa.int64())
-        except pa.ArrowInvalid:
-            values = array.cast(pa.decimal128(38, 0)).to_pylist()
-            row = next(i for i, v in enumerate(values) if not -(2**63) <= v < 2**63)
-            raise BadValue(
-                "AMOUNT_RANGE", row, "the amount does not fit 64 bits", "correct the amount"
-            ) from None
-    return np.asarray(array)
+    values, beyond = _in_64_bits(array)
+    if beyond.any():
+        raise words.fault("RANGE", int(np.argmax(beyond)), "does not fit 64 bits")
+    return values
+
+
+def read_given(array: Any, read: Callable[[Any], Any], absent: int) -> Any:
+    """int64 as read makes them of the values that are given, absent for the others."""
+    given = valid_rows(array)
+    out = np.full(len(array), absent, np.int64)
+    try:
+        out[given] = read(array.drop_null())
+    except BadValue as bad:
+        bad.row = int(np.flatnonzero(given)[bad.row])
+        raise
+    return out
 
 
 def read_limits(array: Any) -> Any:
     """Amounts of which some are absent: 2**63-1, no limit."""
-    given = ~np.asarray(array.is_null())
-    limits = np.full(len(array), 2**63 - 1, np.int64)
+    return read_given(array, read_amounts, 2**63 - 1)
+
+
+def read_integers(array: Any, low: int, high: int, what: str) -> Any:
+    """int64 of low to high."""
+    words = Words("NUMBER", what, "write a whole number in plain digits, such as 1")
+
+    def outside(row: int) -> BadValue:
+        where = f"the {what} is not between {low} and {high}"
+        return BadValue("RANGE", row, where, f"correct the {what}")
+
     try:
-        limits[given] = read_amounts(array.drop_null())
+        values = read_amounts(array, words)
     except BadValue as bad:
-        bad.row = int(np.flatnonzero(given)[bad.row])
-        raise
-    return limits
-
-
-def read_integers(array: Any, low: int, high: int, what: str, from_text: bool) -> Any:
-    if from_text:
-        values = read_amounts(array)
-    else:
-        try:
-            values = np.asarray(array.cast(pa.int64()))
-        except pa.ArrowInvalid:
-            values = np.asarray(array.cast(pa.float64()))
-    outside = (values < low) | (values > high)
-    if outside.any():
-        raise BadValue(
-            "RANGE",
-            int(np.argmax(outside)),
-            f"the {what} is not between {low} and {high}",
-            f"correct the {what}",
-        )
+        raise outside(bad.row) if bad.rule == "NUMBER_RANGE" else bad from None
+    beyond = (values < low) | (values > high)
+    if beyond.any():
+        raise outside(int(np.argmax(beyond)))
     return values
+
+
+def read_priorities(array: Any) -> Any:
+    return read_integers(array, 0, 255, "priority")
 
 
 def read_months(array: Any) -> Any:
@@ -293,31 +363,31 @@ def _month_of_text(text: str) -> int:
 
 
 def read_days(array: Any, null: int) -> Any:
-    if pa.types.is_dictionary(array.type):
-        array = array.cast(array.type.value_type)
-    if pa.types.is_string(array.type):
+    """Days since 1970, of 1900 to 2999; null where there is none."""
+    if pa.types.is_dictionary(array.type) or pa.types.is_string(array.type):
         texts = read_texts(array, True, check=True)
         assert texts.index is not None
-        days = [_day_of_text(value) for value in texts.values.to_pylist()]
-        lookup = np.array([*(-1 if d is None else d for d in days), null], np.int64)
-        broken = np.array([*(d is None for d in days), False])
-        if broken[texts.index].any():
-            raise BadValue(
-                "DATE_INVALID",
-                int(np.argmax(broken[texts.index])),
-                "the date does not exist",
-                "write dates as yyyy-mm-dd",
-            )
-        return lookup[texts.index].astype(np.int32)
-    if not pa.types.is_date32(array.type):
-        dates = array.cast(pa.date32(), safe=False)
-        back = dates.cast(array.type)
-        if not pc.all(pc.fill_null(pc.equal(back, array), True)).as_py():
-            row = pc.index(pc.fill_null(pc.equal(back, array), True), False).as_py()
+        judged = [_day_of_text(value) for value in texts.values.to_pylist()]
+        faults = np.array([*(fault for _, fault in judged), 0])
+        found = looked_up(faults, texts.index)
+        if found.any():
+            row = int(np.argmax(found > 0))
+            raise BadValue(*_DAY_FAULTS[int(found[row])].at(row))
+        return looked_up(np.array([*(day for day, _ in judged), null], np.int32), texts.index)
+    given = valid_rows(array)
+    if pa.types.is_date32(array.type):
+        days = np.asarray(pc.fill_null(array.cast(pa.int32()), 0))
+    else:
+        unit = "ms" if pa.types.is_date64(array.type) else array.type.unit
+        values = np.asarray(pc.fill_null(array.cast(pa.int64()), 0))
+        days, rest = np.divmod(values, _DAY_UNITS[unit])
+        if rest.any():
+            row = int(np.argmax(rest != 0))
             raise BadValue("TYPE", row, "the date has a time of day", "write dates as date32")
-        array = dates
-    days = array.cast(pa.int32())
-    return np.asarray(pc.fill_null(days, null) if days.null_count else days)
+    outside = (days < DAY_FIRST) | (days > DAY_LAST)
+    if outside.any():
+        raise BadValue(*_DAY_FAULTS[_INVALID].at(int(np.argmax(outside))))
+    return np.where(given, days, null).astype(np.int32, copy=False)
 
 
 def read_instants(array: Any) -> Any:
@@ -357,9 +427,45 @@ def _instant_of(value: Any) -> int:
         return _INSTANT_MIN - 1
 
 
-def _day_of_text(text: str) -> int | None:
+class _Fault(NamedTuple):
+    """A rule, and what its refusal says."""
+
+    rule: str
+    what: str
+    remedy: str
+
+    def at(self, row: int) -> tuple[str, int, str, str]:
+        return self.rule, row, self.what, self.remedy
+
+
+_MISSING, _FORMAT, _INVALID = 1, 2, 3
+_DAY_FAULTS = {
+    _MISSING: _Fault("DATE_MISSING", "the date is empty", "fill it in, as yyyy-mm-dd"),
+    _FORMAT: _Fault("DATE_FORMAT", "the date is not written as yyyy-mm-dd", "write 2026-11-25"),
+    _INVALID: _Fault(
+        "DATE_INVALID",
+        f"the date does not exist, or is not of {YEAR_MIN} to {YEAR_MAX}",
+        "correct the date; leave a column that may be empty without one",
+    ),
+}
+_DAY_UNITS = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
+_DAY_FORM = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_EPOCH = datetime.date(1970, 1, 1)
+
+
+def day_of_text(text: str) -> datetime.date | None:
+    """The date of a text that is exactly yyyy-mm-dd, of any year; None where it is none."""
     try:
-        value = np.datetime64(text, "D") if len(text) == 10 else None
+        return datetime.date.fromisoformat(text) if _DAY_FORM.fullmatch(text) else None
     except ValueError:
         return None
-    return None if value is None else int(value.astype(np.int64))
+
+
+def _day_of_text(text: str) -> tuple[int, int]:
+    """(day since 1970, number of a fault in _DAY_FAULTS or 0)."""
+    day = day_of_text(text)
+    if day is not None and is_in_years(day):
+        return (day - _EPOCH).days, 0
+    if not text:
+        return 0, _MISSING
+    return 0, _INVALID if _DAY_FORM.fullmatch(text) else _FORMAT

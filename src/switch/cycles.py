@@ -7,17 +7,21 @@ clock: the same tables in the same order come to the same cycles. Times of day a
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Collection, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from switch.directory import Settings, packaged_rows
 from switch.errors import InputRefused, UsageError
+from switch.schema import YEAR_MAX, YEAR_MIN, is_in_years
 
 LOCAL = datetime.timezone(datetime.timedelta(hours=7))
 """Vietnam has one time the whole year."""
 SATURDAY = 5
+_TIME_FORM = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}([T ].*)?")
+"""Of a time that comes in by a door: its day is written out, whatever else ISO 8601 has."""
 
 
 class Slot(NamedTuple):
@@ -106,13 +110,21 @@ def time_text(at: datetime.date | str | None) -> str:
     if not at:
         return ""
     text = at.isoformat() if isinstance(at, datetime.date) else at
-    _local(text)
+    if not isinstance(text, str) or not _TIME_FORM.fullmatch(text):
+        raise _no_time(text)
+    # A year at the edge of what Python has cannot be moved to local time, so its own comes first.
+    if not YEAR_MIN <= int(text[:4]) <= YEAR_MAX or not is_in_years(_local(text)):
+        raise UsageError(f"{text!r} is not of {YEAR_MIN} to {YEAR_MAX}")
     return text
+
+
+def _no_time(text: Any) -> UsageError:
+    return UsageError(f"{text!r} is no ISO 8601 time, such as 2026-11-25T08:00:00")
 
 
 def _local(at: str) -> datetime.datetime:
     try:
         given = datetime.datetime.fromisoformat(at)
     except (TypeError, ValueError):
-        raise UsageError(f"{at!r} is no ISO 8601 time, such as 2026-11-25T08:00:00") from None
+        raise _no_time(at) from None
     return given.replace(tzinfo=LOCAL) if given.tzinfo is None else given.astimezone(LOCAL)

@@ -25,9 +25,12 @@ from switch.schema import (
     NO_CODE,
     PARTICIPANT_COLUMNS,
     PARTICIPANT_STATUS,
+    YEAR_MAX,
+    YEAR_MIN,
     Column,
     Kind,
     Table,
+    is_in_years,
 )
 
 PARTICIPANTS_MAX = 1024
@@ -41,17 +44,15 @@ _CUTOFF = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 PRIORITY_LAST = 9
 """Classes of priority are 1 to this one, which is that of a programme without."""
 
-_AMOUNTS = ("net_debit_cap", "amount_max", "budget", "balance", "priority")
+_KINDS = dict.fromkeys(("net_debit_cap", "amount_max", "budget", "balance"), Kind.AMOUNT)
+_KINDS["priority"] = Kind.PRIORITY
 _REQUIRED = ("participant", "status", "debtor_account", "debtor_agent", "benefit", "balance")
 
 
 def _table(name: str, columns: tuple[str, ...]) -> Table:
     return Table(
         name,
-        tuple(
-            Column(c, Kind.AMOUNT if c in _AMOUNTS else Kind.TEXT, c not in _REQUIRED)
-            for c in columns
-        ),
+        tuple(Column(c, _KINDS.get(c, Kind.TEXT), c not in _REQUIRED) for c in columns),
     )
 
 
@@ -122,6 +123,8 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
                 raise UsageError("cutoffs are not times HH:MM in ascending order")
         if self.insufficient_funds not in (msgspec.UNSET, *FUNDS_RULES):
             raise UsageError(f"insufficient_funds is none of {', '.join(FUNDS_RULES)}")
+        if self.holidays is not msgspec.UNSET and not all(map(is_in_years, self.holidays)):
+            raise UsageError(f"holidays are not of {YEAR_MIN} to {YEAR_MAX}")
         if not 0 < self.clearing_limit <= AMOUNT_MAX:
             raise UsageError(f"clearing_limit is not between 1 and {AMOUNT_MAX}")
         return self
@@ -188,7 +191,7 @@ def read_rows(source: Any, table: Table) -> list[dict[str, Any]]:
             values = columns.get(column.name)
             if values is None:
                 continue
-            if column.kind is Kind.AMOUNT:
+            if column.kind is not Kind.TEXT:
                 lists[column.name] = [None if v == NO_LIMIT else int(v) for v in values]
             else:
                 lists[column.name] = values.rows().to_pylist()
@@ -198,7 +201,7 @@ def read_rows(source: Any, table: Table) -> list[dict[str, Any]]:
                 {
                     c.name: (
                         (lists[c.name][i] if c.name in lists else None)
-                        if c.kind is Kind.AMOUNT
+                        if c.kind is not Kind.TEXT
                         else ((lists[c.name][i] if c.name in lists else None) or "")
                     )
                     for c in table.columns

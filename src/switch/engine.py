@@ -190,7 +190,7 @@ class Engine(WayBack):
             table(self.directory.programmes) if programmes is None else programmes,
         )
         settling.require_nobody_leaves(self.home, self.directory, new)
-        chosen = (settings or self.settings).check()
+        chosen = self.settings if settings is None else settings.check()
         if chosen.enforce_budgets is True:
             funding.require_programmes(new)
         changed = {

@@ -96,6 +96,8 @@ def parquet(path: Path, wanted: dict[str, Kind]) -> tuple[Any, Callable[[], Iter
         parquet = pq.ParquetFile(path, pre_buffer=False, buffer_size=PROBE_BYTES)
         schema = parquet.schema_arrow
         meta = parquet.metadata
+    except pa.ArrowNotImplementedError as error:
+        raise _no_type(error, path) from error
     except (pa.ArrowException, OSError, ValueError) as error:
         encrypted = "encrypt" in str(error).lower()
         raise InputRefused(
@@ -156,10 +158,23 @@ def _is_compact(meta: Any, name: str) -> bool:
     )
 
 
+def _no_type(error: Exception, path: Path) -> InputRefused:
+    """The refusal of a sound file with a type that is not known here. Which column has it, its
+    reader does not say."""
+    return InputRefused(
+        "TYPE",
+        f"a column is of a type that cannot be read ({first_line(error)})",
+        file=str(path),
+        remedy="leave that column out, or write it as a type that docs/contract.md has",
+    )
+
+
 def arrow(
     path: Path, wanted: dict[str, Kind]
 ) -> tuple[Any, Callable[[], Iterator[Any]], int | None]:
     def fail(error: Exception) -> InputRefused:
+        if isinstance(error, pa.ArrowNotImplementedError):
+            return _no_type(error, path)
         return InputRefused(
             "ARROW_INVALID",
             f"the file is no sound Arrow file ({first_line(error)})",

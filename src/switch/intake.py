@@ -22,11 +22,21 @@ import numpy as np
 
 from switch import _ledger
 from switch.batch import TableReader, regular_file
-from switch.columns import Columns, Texts, looked_up, text_buffers
+from switch.columns import Columns, Texts, day_of_text, looked_up, text_buffers
 from switch.directory import Directory
 from switch.errors import InputRefused, UsageError
 from switch.register import name_keys
-from switch.schema import BATCH_ID_RULE, CURRENCY, LINES_MAX, NO_CODE, NOT_GIVEN, PAYMENT
+from switch.schema import (
+    BATCH_ID_RULE,
+    CURRENCY,
+    LINES_MAX,
+    NO_CODE,
+    NOT_GIVEN,
+    PAYMENT,
+    YEAR_MAX,
+    YEAR_MIN,
+    is_in_years,
+)
 
 DOSSIER_BYTES_MAX = 1 << 20
 SOURCE_MAX = 64
@@ -67,6 +77,13 @@ class Declared:
         if self.currency != CURRENCY:
             raise refuse(
                 "CURRENCY", f"the currency is not {CURRENCY}", "currency", f"send {CURRENCY} alone"
+            )
+        if not is_in_years(self.value_date):
+            raise refuse(
+                "DATE_INVALID",
+                f"the value date is not of {YEAR_MIN} to {YEAR_MAX}",
+                "value_date",
+                "correct it",
             )
         if self.count < 1:
             raise refuse("CONTROL_COUNT", "the declared count is below 1", "count", "correct it")
@@ -195,10 +212,10 @@ def as_date(value: datetime.date | str) -> datetime.date:
         raise UsageError("a value date has no time of day")
     if isinstance(value, datetime.date):
         return value
-    try:
-        return datetime.date.fromisoformat(value)
-    except (TypeError, ValueError):
-        raise UsageError(f"{value!r} is no date: write yyyy-mm-dd") from None
+    day = day_of_text(value) if isinstance(value, str) else None
+    if day is None:
+        raise UsageError(f"{value!r} is no date: write yyyy-mm-dd")
+    return day
 
 
 @dataclass(slots=True)

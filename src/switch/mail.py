@@ -7,7 +7,6 @@ none is refuses the file, so that nothing that was taken in can stop a later rec
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from switch.batch import TableReader, open_table
 from switch.errors import InputRefused
 from switch.reconcile.records import DAY_US, RECORD
 from switch.reconcile.rules import AMOUNT_BOUND
-from switch.schema import CONFIRMATIONS, RETURNS, STATEMENT, YEAR_MAX, YEAR_MIN, Table
+from switch.schema import CONFIRMATIONS, RETURNS, STATEMENT, Table
 
 TABLES: dict[str, Table] = {
     "confirmations": CONFIRMATIONS,
@@ -29,11 +28,6 @@ TABLES: dict[str, Table] = {
 }
 WORDS = {"status": ("ACCC", "RJCT"), "side": ("C", "D")}
 """The words that a column may have."""
-_DAY_MIN, _DAY_MAX = (
-    (datetime.date(year, month, day) - datetime.date(1970, 1, 1)).days
-    for year, month, day in ((YEAR_MIN, 1, 1), (YEAR_MAX, 12, 31))
-)
-"""Days of a statement's entries, whose microseconds then fit in 64 bits."""
 _NAMES = {
     "participant": "participant",
     "transfer_id": "transfer_id",
@@ -103,18 +97,7 @@ def records_in(reader: TableReader) -> Iterator[Any]:
         if "side" in chunk:
             amount = np.where(np.asarray(pc.equal(chunk["side"].rows(), "D")), -amount, amount)
         if "booked_on" in chunk:
-            day = chunk["booked_on"].astype(np.int64)
-            outside = (day < _DAY_MIN) | (day > _DAY_MAX)
-            if outside.any():
-                raise InputRefused(
-                    "TIME_INVALID",
-                    f"the day is not of {YEAR_MIN} to {YEAR_MAX}",
-                    file=reader.name,
-                    row=done + int(np.argmax(outside)) + 1,
-                    column="booked_on",
-                    remedy="correct the day",
-                )
-            columns["at"] = pa.array(day * DAY_US)
+            columns["at"] = pa.array(chunk["booked_on"].astype(np.int64) * DAY_US)
         else:
             columns["at"] = pa.array(chunk["booked_at"])
         if reader.table is RETURNS:

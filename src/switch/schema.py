@@ -6,6 +6,7 @@ files that the engine itself keeps.
 
 from __future__ import annotations
 
+import datetime
 from enum import Enum
 from typing import NamedTuple
 
@@ -25,8 +26,19 @@ NO_ROW = 0xFFFF_FFFF
 NO_CODE = 0xFFFF
 NOT_GIVEN = 0xFFFE
 DAY_MIN, DAY_MAX = -(2**31), 2**31 - 1
+"""In place of a day that is not given: before, and after, all days."""
+DAY_FIRST, DAY_LAST = (
+    (datetime.date(year, month, day) - datetime.date(1970, 1, 1)).days
+    for year, month, day in ((YEAR_MIN, 1, 1), (YEAR_MAX, 12, 31))
+)
+"""Days since 1970 that a date at a door may be."""
 TRANSFER_ID_MAX = 35
 BATCH_ID_RULE = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}"
+
+
+def is_in_years(day: datetime.date) -> bool:
+    """Whether a date or time is of YEAR_MIN to YEAR_MAX, as all are that come in by a door."""
+    return YEAR_MIN <= day.year <= YEAR_MAX
 
 
 class Kind(Enum):

@@ -226,13 +226,14 @@ strict_option = click.option("--strict-columns", is_flag=True, help="Refuse unkn
 def parse_time(at: str | None) -> str | None:
     if at is None:
         return None
-    from switch.cycles import day_of
+    from switch.cycles import time_text
 
     try:
-        day_of(at)
+        if not at:
+            raise UsageError("is empty")
+        return time_text(at)
     except UsageError as error:
         raise UsageError(f"--at {error}") from None
-    return at
 
 
 def new_settings(context: Context, now: Any = None) -> Any:

@@ -401,6 +401,29 @@ AT_REST = [
 ]  # fmt: skip
 
 
+DATES = "test_dates.py::test_dates__"
+TYPES = "test_types.py::test_"
+DOORS = [
+    ("columns.py", "a day before 1900", "(days < DAY_FIRST) | (days", "(days",
+     DATES + "of_a_type_are_of_known_years"),
+    ("columns.py", "a text of any year", "day is not None and is_in_years(day)", "day is not None",
+     DATES + "of_a_text_are_exactly_written_and_of_known_years"),
+    ("columns.py", "a date in any form of ISO 8601", "if _DAY_FORM.fullmatch(text) else None",
+     "if text else None", DATES + "of_a_text_are_exactly_written_and_of_known_years"),
+    ("intake.py", "a value date of any year", "if not is_in_years(self.value_date):", "if False:",
+     DATES + "a_value_date_of_no_known_year_is_refused"),
+    ("cycles.py", "a time of any year", "YEAR_MIN <= int(text[:4]) <= YEAR_MAX", "text",
+     DATES + "of_a_time_are_of_known_years_at_every_door"),
+    ("claims.py", "ids of years below 1000 are nobody's", "if width + _ID_MORE <= length",
+     "if width == 8 and width + _ID_MORE <= length",
+     DATES + "a_home_with_old_years_reconciles_closes_and_goes_on"),
+    ("columns.py", "the upper word of a decimal is dropped", "(rest != (low >> 63)[:, None])",
+     "(rest != rest)", TYPES + "numbers__of_a_decimal_are_exact_or_refused"),
+    ("columns.py", "an id beyond 64 bits is cut", "np.where((rest == 0).all(axis=1), low",
+     "np.where((rest == rest).all(axis=1), low", TYPES + "ids__of_a_decimal_are_exact"),
+]  # fmt: skip
+
+
 def _of(file: str, rows: list[tuple[str, str, str, str]]) -> list[Mutant]:
     return [Mutant(file, *row) for row in rows]
 
@@ -420,4 +443,5 @@ MUTANTS = [
     *_of("closing.py", CLOSING),
     *_of("store.py", STORE),
     *(Mutant(*row) for row in AT_REST),
+    *(Mutant(*row) for row in DOORS),
 ]
