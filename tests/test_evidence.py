@@ -35,10 +35,11 @@ from scene import (
 import switch
 from switch import signing, store
 from switch.errors import EnvironmentFailed, InputRefused, UsageError, VerificationFailed
+from switch.history import GENESIS, link_of, read_checkpoint
 from switch.scrub import scrub
 from switch.sim.faults import Crash, Faults
 from switch.sim.operations import Fault
-from switch.store import Home, link_of, read_checkpoint
+from switch.store import Home
 
 FLIPS = int(os.environ.get("FLIPS", "300"))
 """`make flips` takes 10,000."""
@@ -274,7 +275,7 @@ def forged(home: Path, seq: int) -> None:
     """History rewritten from a record on, with all links made anew, as the owner could."""
     db = store._connect(home / "catalog.sqlite")
     rows = db.execute("SELECT * FROM audit ORDER BY seq").fetchall()
-    previous = store.GENESIS
+    previous = GENESIS
     for row in rows:
         at = "2020-01-01" if row["seq"] == seq else row["at"]
         link = link_of(previous, row["seq"], at, row["kind"], row["detail"])

@@ -37,13 +37,14 @@ from scene import (
 )
 
 from switch.errors import EnvironmentFailed, VerificationFailed
+from switch.history import GENESIS, link_of
 from switch.sim.expected import Table
 from switch.sim.faults import Crash, Faults
 from switch.sim.life import content_of
 from switch.sim.lockstep import Lockstep
 from switch.sim.operations import Change, Fault, Nation, OldCatalog, Payday, Register, Reopen
 from switch.sim.simulate import ROOM
-from switch.store import GENESIS, Home, link_of
+from switch.store import Home
 
 DAY = dt.timedelta(days=1)
 QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]

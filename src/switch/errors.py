@@ -81,6 +81,11 @@ class HomeLocked(SwitchError, BlockingIOError):
     exit_code = 4
 
 
+class HomeMoved(HomeLocked):
+    """Another process has committed to this home since it was opened here, though its lock was
+    held: what was computed from the old history is not committed, and nothing of it is done."""
+
+
 class VerificationFailed(SwitchError, AssertionError):
     """What the files say and what the catalog says differ."""
 

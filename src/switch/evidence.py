@@ -21,20 +21,10 @@ from switch import signing
 from switch.answers import KINDS as ANSWERS
 from switch.answers import folders
 from switch.errors import UsageError
+from switch.history import GENESIS, link_of, read_checkpoint
 from switch.recasting import recasts
 from switch.segment import digest_of, json_of
-from switch.store import (
-    CATALOG,
-    GENESIS,
-    KINDS,
-    SCHEMA,
-    SIGNED,
-    SIGNING_KEY,
-    SIGNING_PUB,
-    Home,
-    link_of,
-    read_checkpoint,
-)
+from switch.store import CATALOG, KINDS, SCHEMA, SIGNED, SIGNING_KEY, SIGNING_PUB, Home
 
 SHOWN_TEXT = 80
 WAITED = b'"state": "CLOSED"'

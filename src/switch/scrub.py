@@ -16,8 +16,9 @@ from typing import NamedTuple
 from switch.disk import machine
 from switch.errors import EnvironmentFailed, SwitchError, UsageError, VerificationFailed
 from switch.evidence import Records, file_faults
+from switch.history import read_checkpoint
 from switch.segment import digest_of, new_file, sync_file, sync_folder
-from switch.store import CATALOG, KINDS, SIGNED, SIGNING_KEY, Home, read_checkpoint, write_durably
+from switch.store import CATALOG, KINDS, SIGNED, SIGNING_KEY, Home, write_durably
 
 COPY_BYTES = 1 << 20
 

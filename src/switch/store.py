@@ -36,7 +36,8 @@ import msgspec
 
 from switch import signing
 from switch.disk import environment, machine, no_room, sizes
-from switch.errors import EnvironmentFailed, HomeLocked, UsageError, VerificationFailed
+from switch.errors import EnvironmentFailed, HomeLocked, HomeMoved, UsageError, VerificationFailed
+from switch.history import GENESIS, Checkpoint, heads, link_of, read_checkpoint
 from switch.segment import digest_of, new_file, sync_file, sync_folder, write_new
 
 FORMAT = 3
@@ -47,8 +48,6 @@ KINDS = ("batches", "registers", RECASTS, ANSWERS)
 """Folders that commits are renamed into. The last two are made with their first commit."""
 SIGNING_KEY, SIGNING_PUB, SIGNED = "signing.key", "signing.pub", "checkpoints.signed"
 SIGNED_LINE_MAX = 512
-GENESIS = "0" * 64
-"""Previous link of the first audit record."""
 
 SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -97,18 +96,21 @@ class Home:
         self.stopped = ""
         """Why nothing more can be done here: a commit was broken off, and only the disk knows."""
         self.closed = False
+        self._process = os.getpid()
         self._needed = 0
         if not (path / CATALOG).is_file():
             if any(path.glob("[br]*/[0-9]*")):
                 raise VerificationFailed(f"{path / CATALOG} is gone: restore it")
             raise UsageError(f"{path} is no home: make one with `switch init`")
         with contextlib.ExitStack() as opened:
-            opened.enter_context(_lock(path, writing or mending))
+            opened.callback(_unlock, _lock(path, writing or mending))
             try:
                 self._db = opened.enter_context(contextlib.closing(_connect(path / CATALOG)))
                 made = self.meta("format")
                 if made != str(FORMAT):
                     raise UsageError(f"{path} has format {made}, this engine {FORMAT}")
+                # All work here is computed from this history, and from what is committed here.
+                self._began = self.heads()
                 self._require_checkpoint(judging)
                 if writing:
                     if (path / SIGNING_KEY).exists():
@@ -186,8 +188,11 @@ class Home:
                 sync_folder(path)
 
     def close(self) -> None:
+        """Let go of the home. A forked process holds copies alone: it lets go of nothing, for the
+        lock and the catalog are still its parent's."""
         self.closed = True
-        self._opened.close()
+        if os.getpid() == self._process:
+            self._opened.close()
 
     def __enter__(self) -> Home:
         return self
@@ -268,6 +273,8 @@ class Home:
     def _require_known(self) -> None:
         if self.closed:
             raise UsageError(f"{self.path} was closed here: open it again")
+        if os.getpid() != self._process:
+            raise UsageError(f"{self.path} was opened in another process: open it in this one")
         if self.stopped:
             raise EnvironmentFailed(self.stopped)
 
@@ -282,18 +289,21 @@ class Home:
     def draft(self, kind: str) -> Iterator[Path]:
         """A folder under a temporary name; gone again unless `commit` took it."""
         self._require_known()
-        path = self.path / kind / f".draft-{os.getpid()}"
-        try:
-            with machine(self.path, self._needed):
-                shutil.rmtree(path, ignore_errors=True)
-                # The first recast, or answer, makes the folder of its kind.
-                if not path.parent.exists():
-                    path.parent.mkdir(mode=0o700)
-                    sync_folder(self.path)
-                path.mkdir(mode=0o700)
+        path = self.path / kind / f".draft-{self._process}"
+        with machine(self.path, self._needed):
+            # The first recast, or answer, makes the folder of its kind.
+            if not path.parent.exists():
+                path.parent.mkdir(mode=0o700)
+                sync_folder(self.path)
+            # Never a folder that is there: another writer may be at work in it.
+            while path.exists():
+                path = path.with_name(path.name + "+")
+            path.mkdir(mode=0o700)
+            try:
                 yield path
-        finally:
-            shutil.rmtree(path, ignore_errors=True)
+            finally:
+                if os.getpid() == self._process:
+                    shutil.rmtree(path, ignore_errors=True)
 
     def commit(
         self,
@@ -310,18 +320,24 @@ class Home:
         relative to it, where already known; others are read back.
 
         Where it is broken off, nobody but the disk knows whether it happened: the home then does
-        nothing more, and the next one to open it finds out."""
+        nothing more, and the next one to open it finds out. Raises HomeMoved, and nothing is done,
+        where history is not the one that this was computed from."""
         self._require_known()
         self.stopped = (
             f"a commit in {self.path} was broken off, and whether it happened stands on the disk"
             " alone: open the home again, and run the same again"
         )
-        files: list[tuple[str, str, int]] = []
         try:
             with machine(self.path, self._needed):
-                if draft is not None and folder is not None:
-                    files = self._make_durable(draft, folder, digests or {})
-                with _transaction(self._db):
+                found = [] if draft is None else self._durable(draft, digests or {})
+                with self._going_on():
+                    files: list[tuple[str, str, int]] = []
+                    if draft is not None and folder is not None:
+                        # Its name is given inside, so that a draft of old history gets none.
+                        draft.rename(folder)
+                        sync_folder(folder.parent)
+                        top = folder.relative_to(self.path).as_posix()
+                        files = [(f"{top}/{name}", sha256, size) for name, sha256, size in found]
                     for statement, values in statements:
                         self._db.execute(statement, values)
                     for row in files:
@@ -331,33 +347,49 @@ class Home:
                     )
                 _write_checkpoint(self.path, self._db)
                 _sign(self.path, self._db)
+        except HomeMoved:
+            self.stopped = ""
+            raise
         except EnvironmentFailed as error:
             raise EnvironmentFailed(f"{error}. Then run the same again") from error
         self.stopped = ""
 
+    @contextlib.contextmanager
+    def _going_on(self) -> Iterator[None]:
+        """A transaction that goes on from the history which the work began from. The lock keeps
+        other writers out only where the file system, and whoever copies a process, obey it."""
+        with _transaction(self._db):
+            if heads(self._db) != self._began:
+                raise HomeMoved(
+                    f"{self.path} was written by another process since it was opened here, though"
+                    " its lock was held: nothing of this is done; make sure that one process alone"
+                    " works on it, then run the same again"
+                )
+            yield
+            moved = heads(self._db)
+        self._began = moved
+
     def note(self, kind: str, detail: dict[str, Any], at: str = "") -> None:
         """Record what was done to the home beside its history: it has a chain of its own, so that
         a crash and its repair change no link and no byte of an answer."""
-        with _transaction(self._db):
+        with self._going_on():
             _append_audit(self._db, at, kind, detail, "events")
         _write_checkpoint(self.path, self._db)
 
-    def _make_durable(
-        self, draft: Path, folder: Path, known: dict[str, tuple[str, int]]
+    def _durable(
+        self, draft: Path, known: dict[str, tuple[str, int]]
     ) -> list[tuple[str, str, int]]:
-        """Everything in draft on the disk, under its final name: (path, sha256, bytes) by file."""
+        """Everything in draft on the disk: (name in it, sha256, bytes) by file."""
         files = []
         paths = sorted(p for p in draft.rglob("*") if p.is_file())
         for path in paths:
             name = path.relative_to(draft).as_posix()
             sha256, size = known.get(name) or (digest_of(path), path.stat().st_size)
-            files.append((f"{folder.relative_to(self.path).as_posix()}/{name}", sha256, size))
+            files.append((name, sha256, size))
         _sync_files(paths)
         for path in sorted(p for p in draft.rglob("*") if p.is_dir()):
             sync_folder(path)
         sync_folder(draft)
-        draft.rename(folder)
-        sync_folder(folder.parent)
         return files
 
     def _require_checkpoint(self, judging: bool) -> None:
@@ -434,17 +466,6 @@ class Home:
                 shutil.rmtree(entry, ignore_errors=True)
 
 
-class Checkpoint(msgspec.Struct, forbid_unknown_fields=True):
-    """The heads of both chains after the last commit, and the catalog that holds them."""
-
-    seq: int
-    link: str
-    events: int
-    events_link: str
-    catalog: str
-    """SHA-256 of catalog.sqlite: bits that no query reads may change unseen otherwise."""
-
-
 def _sync_files(paths: list[Path]) -> None:
     """Many files are synced side by side: what waits for the disk at the same time shares a commit
     of the file system's journal, so that 66 files take a quarter of the time."""
@@ -456,33 +477,14 @@ def _sync_files(paths: list[Path]) -> None:
         list(pool.map(sync_file, paths))
 
 
-def read_checkpoint(home: Path) -> Checkpoint:
-    """What HOME/checkpoint says. Raises VerificationFailed where it says nothing."""
-    path = home / "checkpoint"
-    try:
-        content = path.read_bytes()
-        said = msgspec.json.decode(content, type=Checkpoint)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise VerificationFailed(f"{path} cannot be read: restore it ({error})") from error
-    if msgspec.json.encode(said) != content:
-        raise VerificationFailed(f"{path} is not as it was written: restore it")
-    return said
-
-
-def heads(db: sqlite3.Connection) -> tuple[int, str, int, str]:
-    found: list[Any] = []
-    for chain in ("audit", "events"):
-        row = db.execute(f"SELECT seq, link FROM {chain} ORDER BY seq DESC LIMIT 1").fetchone()
-        found += [row["seq"], row["link"]] if row else [0, GENESIS]
-    return tuple(found)
-
-
 def _write_checkpoint(home: Path, db: sqlite3.Connection, catalog: Path | None = None) -> None:
     """Note the last records beside the catalog, whole or not at all. The new name is not synced:
     after a power cut an older checkpoint may stand there, and the next writer mends it."""
-    digest = digest_of(catalog or home / CATALOG)
+    said, digest = heads(db), digest_of(catalog or home / CATALOG)
+    while said != heads(db):  # A writer whom the lock did not exclude has committed meanwhile.
+        said, digest = heads(db), digest_of(catalog or home / CATALOG)
     aside = home / "checkpoint.new"
-    write_durably(aside, msgspec.json.encode(Checkpoint(*heads(db), digest)))
+    write_durably(aside, msgspec.json.encode(Checkpoint(*said, digest)))
     aside.rename(home / "checkpoint")
 
 
@@ -529,12 +531,6 @@ def _sign(home: Path, db: sqlite3.Connection) -> None:
 
 def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def link_of(previous: str, seq: int, at: str, kind: str, detail: str) -> str:
-    """The hash that chains one audit record to the one before it."""
-    record = msgspec.json.encode([previous, seq, at, kind, detail])
-    return hashlib.sha256(record).hexdigest()
 
 
 def _append_audit(
@@ -594,3 +590,9 @@ def _lock(path: Path, writing: bool) -> Any:
     except OSError as error:
         raise environment(error, path) from error
     return handle
+
+
+def _unlock(handle: Any) -> None:
+    """Give the lock back, also where a forked process still has a copy of its handle."""
+    with handle:
+        fcntl.flock(handle, fcntl.LOCK_UN)

@@ -35,6 +35,7 @@ BACK = "test_funding_back.py::test_budget__"
 LARGE = "test_liquidity.py::test_by_value__decides_payments_that_are_bigger_than_a_lack"
 CALENDAR = "test_cycles.py::test_calendar__a_time_has_its_cycle"
 SYNCED = "test_commit.py::test_commit__everything_is_synced_before_it_has_its_name"
+SECOND = "test_second_writer.py::test_"
 SIMULATION = "test_simulation.py::test_"
 
 SCREEN = [
@@ -287,8 +288,8 @@ CLOSING = [
 STORE = [
     ("files are not synced", "        _sync_files(paths)\n", "", SYNCED),
     ("the batch's folder is not synced", "        sync_folder(draft)\n", "", SYNCED),
-    ("the renamed folder is not synced", "rename(folder)\n        sync_folder(folder.parent)\n",
-     "rename(folder)\n", SYNCED),
+    ("the renamed folder is not synced", "sync_folder(folder.parent)\n                        top",
+     "top", SYNCED),
     ("the journal's name is not synced", "            sync_folder(catalog.parent)\n",
      "            pass\n",
      COMMIT + "transaction__the_journals_name_is_synced_before_the_commit"),
@@ -315,6 +316,18 @@ STORE = [
      "test_run.py::test_command__locked_home_exits_4"),
     ("a broken commit is gone over", "        if self.stopped:\n", "        if False:\n",
      "crash/test_crash.py::test_commit__broken_off_stops_the_engine"),
+    ("old history is committed on", "if heads(self._db) != self._began:", "if False:",
+     SECOND + "commit__of_two_engines_that_race_one_is_refused"),
+    ("a forked engine works", "        if os.getpid() != self._process:\n", "        if False:\n",
+     SECOND + "engine__two_forked_children_and_their_parent_pay_once"),
+    ("a forked close gives the lock back",
+     "        if os.getpid() == self._process:\n            self._opened.close()",
+     "        if True:\n            self._opened.close()",
+     SECOND + "close__in_a_forked_process_leaves_the_lock_to_its_parent"),
+    ("a lock lives on in a forked process", "fcntl.flock(handle, fcntl.LOCK_UN)", "pass",
+     SECOND + "close__gives_the_lock_back_though_a_forked_process_lives"),
+    ("a checkpoint of two catalogs", "while said != heads(db):", "while False:",
+     SECOND + "checkpoint__tells_of_one_catalog_whoever_writes_meanwhile"),
     ("the audit chain is cut", "(seq, at, kind, text, previous, link_of(previous,",
      "(seq, at, kind, text, previous, link_of(GENESIS,",
      "test_run.py::test_verify__fresh_home_holds"),

@@ -29,6 +29,7 @@ from switch.sim.operations import (
     Operation,
     PayAgain,
     Payday,
+    Race,
     Register,
     Reopen,
     Settle,
@@ -52,6 +53,8 @@ ABORTS = 0.15
 """How often a cycle is given up before an operation."""
 ANSWERED = 0.1
 """How many lives have a way back."""
+RACES = 0.05
+"""How often a table is handed to two writers at once."""
 WAYS_BACK = 0.22
 """How often it is gone there before an operation."""
 FORMS = ("rows", "rows", "rows", "typed rows", "parquet", "csv")
@@ -121,6 +124,8 @@ class Life:
         self.mail = random.Random(repr(self.purse.getstate()[1][:2]))
         """Draws what comes back."""
         self.answered = self.mail.random() < ANSWERED
+        self.rival = random.Random(repr(self.mail.getstate()[1][:2]))
+        """Draws what a second writer does."""
 
     def _nation(self) -> Nation:
         opening: dict[str, int] = {}
@@ -272,6 +277,9 @@ class Life:
             )[0]
             if kind in ("payday", "register", "change"):
                 operation = self._draw(kind)
+                if isinstance(operation, Payday) and self.rival.random() < RACES:
+                    yield Race(operation._replace(fault=None))
+                    continue
                 yield operation
                 if operation.fault is not None and rng.random() < 0.7:
                     # Nobody knows whether it happened, so it is done again.

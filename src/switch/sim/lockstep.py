@@ -20,7 +20,7 @@ from switch import engine as engine_room
 from switch import timeline
 from switch.directory import Settings
 from switch.engine import Batch, Engine
-from switch.errors import VerificationFailed
+from switch.errors import HomeMoved, InputRefused, VerificationFailed
 from switch.proof import verify
 from switch.reason import RULES, Reason
 from switch.recasting import queue_of
@@ -36,7 +36,7 @@ from switch.sim.expected import (
     Table,
     Waiting,
 )
-from switch.sim.faults import KINDS
+from switch.sim.faults import KINDS, unlocked
 from switch.sim.homeward import Homeward
 from switch.sim.operations import (
     Abort,
@@ -50,6 +50,7 @@ from switch.sim.operations import (
     Operation,
     PayAgain,
     Payday,
+    Race,
     Register,
     Reopen,
     Settle,
@@ -123,6 +124,8 @@ class Lockstep(Homeward):
         match operation:
             case Payday():
                 word = self._payday(operation)
+            case Race():
+                word = self._race(operation.payday)
             case PayAgain():
                 word = self._payday(self.pays_again(operation))
             case Answers():
@@ -251,6 +254,37 @@ class Lockstep(Homeward):
             require("content of the stored batch", self._content[batch.seq], batch.content_digest)
             self._compare_copies(batch)
         return f"{word} {batch.seq if batch else ''} {batch.content_digest if batch else ''}"
+
+    def _race(self, operation: Payday) -> str:
+        """Two writers work on one history. The second comes to its commit when the first's is done:
+        it is refused, and nothing moves."""
+        with unlocked():
+            other = Engine(self.home)
+        commit, commits = other.home.commit, self.auditor.commits
+        words: list[str] = []
+
+        def late(**values: Any) -> None:
+            words.append(self._payday(operation))
+            commit(**values)
+
+        other.home.commit = late  # type: ignore[method-assign]
+        source, declared = self._hand_over(operation)
+        said = "answered"
+        try:
+            rows = self.chunk_rows or operation.chunk_rows
+            other.run(source, threads=1, chunk_rows=rows, **declared)
+        except HomeMoved:
+            said = "moved"
+        except InputRefused:
+            said = "refused"
+        finally:
+            other.close()
+        words = words or [self._payday(operation)]
+        moved = self.auditor.commits != commits
+        require("the second of two writers is refused", moved, said == "moved")
+        drafts = [path.name for path in (self.home / "batches").glob(".draft*")]
+        require("drafts that a refused writer leaves", [], drafts)
+        return f"{words[0]} {said if moved else ''}"
 
     def _settle(self) -> str:
         """All cycles; what recasts took out waits again, and receivers are told of it."""

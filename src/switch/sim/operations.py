@@ -53,6 +53,12 @@ class Payday(NamedTuple):
     fault: Fault | None = None
 
 
+class Race(NamedTuple):
+    """The table is handed to a second writer, too, whom the lock does not exclude."""
+
+    payday: Payday
+
+
 class Reopen(NamedTuple):
     """The process ends in order, and another one starts."""
 
@@ -121,6 +127,7 @@ Operation = (
     Register
     | Change
     | Payday
+    | Race
     | Reopen
     | OldCatalog
     | Fund
