@@ -480,9 +480,9 @@ def _sync_files(paths: list[Path]) -> None:
 def _write_checkpoint(home: Path, db: sqlite3.Connection, catalog: Path | None = None) -> None:
     """Note the last records beside the catalog, whole or not at all. The new name is not synced:
     after a power cut an older checkpoint may stand there, and the next writer mends it."""
-    said, digest = heads(db), digest_of(catalog or home / CATALOG)
-    while said != heads(db):  # A writer whom the lock did not exclude has committed meanwhile.
-        said, digest = heads(db), digest_of(catalog or home / CATALOG)
+    # The heads first: where another writer commits meanwhile, this one is old, and never false.
+    said = heads(db)
+    digest = digest_of(catalog or home / CATALOG)
     aside = home / "checkpoint.new"
     write_durably(aside, msgspec.json.encode(Checkpoint(*said, digest)))
     aside.rename(home / "checkpoint")
