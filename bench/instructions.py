@@ -63,9 +63,9 @@ def kernels() -> dict[str, Callable[[], Any]]:
     starts = np.arange(people + 1, dtype=np.uint32)
     table.put_accounts(starts, accounts.view(np.uint8), starts[:-1].copy())
     empty, codes = np.empty(0, np.uint8), np.arange(60, dtype=np.uint16)
-    limits, provinces = np.full(60, 10**9, np.int64), np.ones(1000, np.uint8)
+    limits = np.full(60, 10**9, np.int64)
     screen = _screen.Screen(
-        table, empty, empty, codes, np.zeros(60, np.uint8), limits, provinces, 500_000_000, 20_000
+        table, empty, empty, codes, np.zeros(60, np.uint8), limits, 500_000_000, 20_000
     )
     order = ((number * np.uint64(6_151)) % np.uint64(people)).astype(np.int64)
     amount = (number.astype(np.int64) % 977 + 1) * 1000

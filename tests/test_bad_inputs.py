@@ -522,7 +522,7 @@ LINES = (
     (30, "amount above the limit", {"amount": 500_000_001}, "AM13"),
     (34, "letters in the id", {"person_id": "00100000000O"}, "BE17"),
     (34, "other digits in the id", {"person_id": "00100000٠٠"}, "BE17"),
-    (35, "no such province", {"person_id": "999000000002"}, "BE17"),
+    (35, "nobody of that id", {"person_id": "999000000002"}, "BE06"),
     (38, "unknown bank", ODD_BANK, "CNOR"),
     (39, "suspended bank", {"creditor_agent": CLOSED_BANK, "creditor_account": "1"}, "AB08"),
     (41, "no name", {"person_name": ""}, "BE22"),
@@ -564,7 +564,7 @@ def test_bad_inputs__33_odd_id_of_a_typed_table_is_a_line(value: str, village: P
 )
 def test_bad_inputs__34_odd_number_as_id_is_a_line(values: list[int], village: Path) -> None:
     table = good_table().set_column(1, "person_id", pa.array(values, pa.int64()))
-    assert reasons(pay(village, table)) == ["BE17"] * 3
+    assert reasons(pay(village, table)) == ["BE06", "BE17", "BE17"]
 
 
 def test_bad_inputs__49_same_line_twice_clears_once(village: Path) -> None:

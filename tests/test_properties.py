@@ -54,7 +54,6 @@ DAYS = [
     VALUE_DATE + 30 * DAY,
 ]
 BENEFITS = {"PENS", "SASS", "MERT", "UNEM", "SICK", "MATE", "ONCE", "GIFT"}
-PROVINCES = {"001"}
 AGENT_OF = {row["debtor_account"]: row["debtor_agent"] for row in DEBTORS}
 SETTLED_BY = {row["participant"]: row["settled_by"] or row["participant"] for row in PARTICIPANTS}
 
@@ -173,7 +172,6 @@ class Twin:
             self.participants,
             DEBTORS,
             BENEFITS,
-            PROVINCES,
             value_date=value_date,
         )
         self.paid += [row for row, a in zip(rows, answers, strict=True) if a.status == "ACSC"]

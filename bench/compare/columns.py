@@ -38,7 +38,6 @@ OTHER_NAME = np.uint64(2**64 - 2)
 """Key of a line's name that nobody in the register has."""
 UNUSABLE = np.uint64(0)
 ID_LIMIT = np.uint64(10**12)
-PER_PROVINCE = np.uint64(10**9)
 DIFFERS = 10
 ROUTED = (0, 13, 14, 15, 16)
 """Reasons of lines whose receiver is known."""
@@ -163,10 +162,7 @@ def clean_people(job: Job, people: People) -> Any:
     known = people.participant < len(job.participants)
     active = np.append(~job.suspended, False)
     return (
-        (people.life == 0)
-        & known
-        & active[np.minimum(people.participant, len(job.participants))]
-        & job.provinces[people.ids // PER_PROVINCE]
+        (people.life == 0) & known & active[np.minimum(people.participant, len(job.participants))]
     )
 
 
@@ -268,8 +264,7 @@ def first_reason(
     reason[life == 1] = 8
     reason[~found] = 7
     reason[key == UNUSABLE] = 6
-    malformed = ids >= ID_LIMIT
-    reason[malformed | ~job.provinces[np.where(malformed, 0, ids) // PER_PROVINCE]] = 5
+    reason[ids >= ID_LIMIT] = 5
     reason[debtor == NO_CODE] = 4
     reason[benefit == NO_CODE] = 3
     reason[amount > job.clearing_limit] = 2

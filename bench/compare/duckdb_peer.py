@@ -50,8 +50,7 @@ SELECT l.line_no, l.debtor, l.amount, l.benefit, l.month, {carry}
         WHEN l.amount > {limit} THEN 2
         WHEN l.benefit = {no_code} THEN 3
         WHEN l.debtor = {no_code} THEN 4
-        WHEN l.person_id >= 1000000000000
-            OR list_contains({provinces}, l.person_id // 1000000000) = FALSE THEN 5
+        WHEN l.person_id >= 1000000000000 THEN 5
         WHEN l.name_key = 0 THEN 6
         WHEN p.person_id IS NULL THEN 7
         WHEN p.life = 1 THEN 8
@@ -187,7 +186,7 @@ class ToolPeer(Peer):
             SELECT person_id, participant, account
             FROM valid SEMI JOIN (SELECT person_id FROM counted WHERE n = 1) USING (person_id)
             UNION ALL SELECT person_id, participant, account FROM several""")
-        clean = "p.life = 0 AND i.participant IS NOT NULL AND NOT i.suspended AND p.well_formed"
+        clean = "p.life = 0 AND i.participant IS NOT NULL AND NOT i.suspended"
         db.execute(f"""
             CREATE OR REPLACE TABLE people AS
             SELECT p.person_id, p.name_key, p.row, p.life,
@@ -198,8 +197,7 @@ class ToolPeer(Peer):
             FROM (
                 SELECT person_id, name_key, row,
                     CASE WHEN status = 'alive' OR status_since > {day} THEN 0
-                        WHEN status = 'deceased' THEN 1 ELSE 2 END::UTINYINT AS life,
-                    list_contains({self._provinces()}, person_id // 1000000000) AS well_formed
+                        WHEN status = 'deceased' THEN 1 ELSE 2 END::UTINYINT AS life
                 FROM ({key})
             ) p
             LEFT JOIN chosen a ON p.person_id = a.person_id
@@ -240,9 +238,6 @@ class ToolPeer(Peer):
                 p.file_row_number::UINTEGER AS row
             FROM read_parquet('{path}', file_row_number = true) p
             JOIN spellings s ON p.name = s.name"""
-
-    def _provinces(self) -> str:
-        return str(np.flatnonzero(self.job.provinces).tolist())
 
     # --- lines in memory ------------------------------------------------------------------------
 
@@ -287,7 +282,6 @@ class ToolPeer(Peer):
                 no_code=NO_CODE,
                 not_given=NOT_GIVEN,
                 limit=job.clearing_limit,
-                provinces=self._provinces(),
                 suspended=job.suspended.tolist(),
                 amount_max=job.amount_max.tolist(),
             )

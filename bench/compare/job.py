@@ -37,7 +37,7 @@ import pyarrow.compute as pc
 import pyarrow.ipc
 import pyarrow.parquet as pq
 
-from switch.directory import Directory, provinces, read_directory
+from switch.directory import Directory, read_directory
 from switch.netting import positions
 from switch.reason import REASONS_COUNT, RULES, Reason, status_of
 from switch.schema import CLEARING_LIMIT, NO_CODE, NOT_GIVEN
@@ -147,11 +147,6 @@ class Job:
     def amount_max(self) -> Any:
         """int64[participants], 2**63-1 where there is no limit"""
         return self.directory.lookups().amount_max
-
-    @cached_property
-    def provinces(self) -> Any:
-        """bool[1000]"""
-        return provinces().astype(bool)
 
     @property
     def clearing_limit(self) -> int:

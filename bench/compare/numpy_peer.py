@@ -42,7 +42,7 @@ class PeopleTable:
     def _add(self, ids: Any, first: int) -> None:
         left, at = np.arange(len(ids)), self.home(ids)
         slots = self.slots[:, 0]
-        # An id of 0 would look like an empty slot; ids begin with a province above 000.
+        # An id of 0 would look like an empty slot; those of the generator are above it.
         while len(left):
             free = slots[at] == 0
             slots[at[free]] = ids[left[free]]

@@ -125,14 +125,10 @@ class ToolPeer(Peer):
         )
         del valid, ranked
         people = people.join(chosen, on="person_id", how="left", maintain_order="left")
-        province = series(job.provinces)
         limits = series(np.append(np.where(job.suspended, 0, job.amount_max), 0))
         known = pl.min_horizontal(pl.col("participant"), pl.lit(len(job.participants)))
         people = people.with_columns(pl.col("participant").fill_null(NOT_GIVEN)).with_columns(
-            pl.when(
-                (pl.col("life") == 0)
-                & pl.lit(province).gather(pl.col("person_id") // 1_000_000_000)
-            )
+            pl.when(pl.col("life") == 0)
             .then(pl.min_horizontal(pl.lit(limits).gather(known), job.clearing_limit))
             .otherwise(0)
             .alias("amount_max")

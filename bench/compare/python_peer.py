@@ -145,7 +145,6 @@ class ToolPeer(Peer):
     ) -> None:
         job = self.job
         limit, people, paid = job.clearing_limit, self.people.get, self.paid
-        provinces = job.provinces.tolist()
         suspended, amount_max = job.suspended.tolist(), job.amount_max.tolist()
         debtor_agent = job.debtor_agent.tolist()
         taken: set[tuple[int, int, int]] = set()
@@ -165,7 +164,7 @@ class ToolPeer(Peer):
                 reason = 3
             elif debtor == NO_CODE:
                 reason = 4
-            elif person_id >= 10**12 or not provinces[person_id // 10**9]:
+            elif person_id >= 10**12:
                 reason = 5
             elif not name:
                 reason = 6

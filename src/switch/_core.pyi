@@ -24,7 +24,6 @@ class Core:
         suspended: NDArray[np.uint8],
         amount_max: NDArray[np.int64],
         debtor_agent: NDArray[np.uint16],
-        province: NDArray[np.uint8],
         benefits: int,
         clearing_limit: int,
         value_day: int,

@@ -26,18 +26,17 @@ class Core:
     people, since, lists: the register (`_table.PeopleTable`; uint8 views of its records).
     participant_of uint16: directory index of the register's participant codes. suspended uint8,
     amount_max int64 (minor units): by directory index. debtor_agent uint16: directory index by
-    debtor account, one more for unknown ones. province uint8[1000]. bits_of(benefit, month) ->
-    uint64 pairs: the paid bits of a key, asked for when a key first comes.
+    debtor account, one more for unknown ones. bits_of(benefit, month) -> uint64 pairs: the paid
+    bits of a key, asked for when a key first comes.
     """
 
     def __init__(
-        self, people, since, lists, participant_of, suspended, amount_max, debtor_agent, province,
+        self, people, since, lists, participant_of, suspended, amount_max, debtor_agent,
         int benefits, long long clearing_limit, int value_day, bits_of, int threads=1,
     ):
         cdef Py_ssize_t participants = len(suspended)
         self._screen = Screen(
-            people, since, lists, participant_of, suspended, amount_max, province, clearing_limit,
-            value_day,
+            people, since, lists, participant_of, suspended, amount_max, clearing_limit, value_day,
         )
         self._debtor_agent = debtor_agent
         self._bits_of = bits_of

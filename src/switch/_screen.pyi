@@ -14,7 +14,6 @@ class Screen:
         participant_of: NDArray[np.uint16],
         suspended: NDArray[np.uint8],
         amount_max: NDArray[np.int64],
-        province: NDArray[np.uint8],
         clearing_limit: int,
         value_day: int,
     ) -> None: ...

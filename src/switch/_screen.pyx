@@ -15,8 +15,8 @@ from switch._account cimport IN_TABLE, REFERENCE
 from switch._reason cimport *
 from switch._table cimport PeopleTable, fetch_ahead, find_from
 from switch._types cimport (
-    DECEASED, HAS_ACCOUNT, HAS_SINCE, ID_MASK, KNOWN, LISTED, NO_CODE, NO_ROW, NOT_GIVEN,
-    STATUS_SHIFT, USED, Account, Person, prefetch,
+    DECEASED, HAS_ACCOUNT, HAS_SINCE, KNOWN, LISTED, NO_CODE, NO_ROW, NOT_GIVEN, STATUS_SHIFT,
+    USED, Account, Person, prefetch,
 )
 
 cdef enum:
@@ -25,9 +25,12 @@ cdef enum:
     FOUND = 2               # blocks between the search for a person and the judgement
     RING = 8                # blocks under way: more than FETCHED, a power of two
     LIST_END = 40           # bytes from an entry of a list into the one behind it
-    ID_PER_PROVINCE = 1000000000
-    PROVINCES = 1000
-    PROVINCES_OF_MASK = 1100    # every id that a record can hold has its place
+
+cdef extern from *:
+    """
+    #define SW_ID_LIMIT 1000000000000ULL
+    """
+    const uint64_t ID_LIMIT "SW_ID_LIMIT"     # the first number that is no id of 12 digits
 
 cdef packed struct Since:
     uint32_t row
@@ -47,7 +50,6 @@ cdef struct Rules:
     const uint64_t *ceiling             # register's code -> what may be sent there, 0 for nothing
     const uint8_t *suspended            # by directory index
     const int64_t *amount_max           # by directory index
-    const uint8_t *province             # 1 where a province code exists
     int64_t clearing_limit
     int32_t value_day
 
@@ -77,25 +79,22 @@ cdef class Screen:
     def __init__(
         self, PeopleTable people not None, const uint8_t[::1] since, const uint8_t[::1] lists,
         const uint16_t[::1] participant_of, const uint8_t[::1] suspended,
-        const int64_t[::1] amount_max, const uint8_t[::1] province, int64_t clearing_limit,
-        int32_t value_day,
+        const int64_t[::1] amount_max, int64_t clearing_limit, int32_t value_day,
     ):
         """since: (row u32, day i32) records in order of row; lists: Account records in order of
-        row; participant_of u16, suspended u8, amount_max i64, province u8[1000] as lookups.
+        row; participant_of u16, suspended u8, amount_max i64 as lookups.
         value_day: days since 1970-01-01."""
         assert since.shape[0] % sizeof(Since) == 0 and lists.shape[0] % sizeof(Account) == 0
-        assert suspended.shape[0] == amount_max.shape[0] and province.shape[0] == PROVINCES
+        assert suspended.shape[0] == amount_max.shape[0]
         self.people = people
         # One more for the empty slot, which is read like any other before it is told apart.
         cdef uint64_t[::1] ceiling = np.zeros(participant_of.shape[0] + 1, np.uint64)
         cdef uint16_t[::1] code_of = np.append(participant_of, np.uint16(NO_CODE))
-        cdef uint8_t[::1] province_of = np.zeros(PROVINCES_OF_MASK, np.uint8)
         for i in range(participant_of.shape[0]):
             code = participant_of[i]
             if code != NO_CODE and not suspended[code]:
                 ceiling[i] = max(min(amount_max[code], clearing_limit), 0)
-        province_of[:PROVINCES] = province
-        self._keep = (since, lists, code_of, suspended, amount_max, province_of, ceiling)
+        self._keep = (since, lists, code_of, suspended, amount_max, ceiling)
         self.rules.slots = people.slots
         self.rules.capacity = people.capacity
         self.rules.since_count = since.shape[0] // sizeof(Since)
@@ -106,7 +105,6 @@ cdef class Screen:
         self.rules.ceiling = &ceiling[0]
         self.rules.suspended = &suspended[0] if suspended.shape[0] else NULL
         self.rules.amount_max = &amount_max[0] if amount_max.shape[0] else NULL
-        self.rules.province = &province_of[0]
         self.rules.clearing_limit = clearing_limit
         self.rules.value_day = value_day
 
@@ -143,12 +141,6 @@ cdef class Screen:
         lines.first = first
         with nogil:
             walk_lines(self.rules, lines, n)
-
-
-cdef inline bint well_formed(const Rules *rules, uint64_t person_id) noexcept nogil:
-    return (
-        person_id <= ID_MASK and rules.province[person_id // ID_PER_PROVINCE]
-    )
 
 
 cdef inline bint in_force(const Rules *rules, const Person *person) noexcept nogil:
@@ -233,7 +225,6 @@ cdef inline bint is_plain(
     cdef uint64_t key = lines.name_key[i]
     if (
         person.name_key != key or key == 0 or rules.value_day < person.valid_from
-        or rules.province[(person.word & ID_MASK) // ID_PER_PROVINCE] == 0
         or <uint64_t> lines.amount[i] - 1 >= rules.ceiling[person.participant]
         or lines.benefit[i] == NO_CODE or lines.debtor[i] == NO_CODE
         or (lines.agent != NULL and lines.agent[i] != NOT_GIVEN)
@@ -246,7 +237,7 @@ cdef inline bint is_plain(
 cdef inline uint8_t judge_line(
     const Rules *rules, const Lines *lines, Py_ssize_t i, const Person *person
 ) noexcept nogil:
-    cdef bint formed = well_formed(rules, lines.person_id[i])
+    cdef bint formed = lines.person_id[i] < ID_LIMIT
     cdef int64_t amount = lines.amount[i]
     cdef uint8_t verdict
     lines.row[i] = person.row if formed and person.word else NO_ROW

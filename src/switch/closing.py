@@ -26,7 +26,6 @@ from switch.store import Home
 from switch.waiting import Tally
 
 ENGINE = "switch 0.1"
-RULE_SET = "contract 2026-11"
 
 
 class Closing:
@@ -40,6 +39,7 @@ class Closing:
     core: Core
     seq: int
     cycle: str
+    rule_set: str
     slot: Slot | None
     at: str
     digest: str
@@ -177,7 +177,7 @@ class Closing:
     def _manifest(self, summary: dict[str, Any]) -> dict[str, Any]:
         return {
             "engine": ENGINE,
-            "rule_set": RULE_SET,
+            "rule_set": self.rule_set,
             "settings": msgspec.to_builtins(self.settings),
             **({"rooms": self.rooms} if self.rooms else {}),
             "funding": self._funding(),

@@ -380,11 +380,3 @@ def packaged_programmes() -> tuple[Programme, ...]:
         Programme(row["benefit"], row["name"], row["purpose"])
         for row in packaged_rows("programmes.csv")
     )
-
-
-def provinces() -> Any:
-    """uint8[1000]: 1 where the first three digits of an id are a province code."""
-    known = np.zeros(1000, np.uint8)
-    for row in packaged_rows("provinces.csv"):
-        known[int(row["cccd_province_code"])] = 1
-    return known

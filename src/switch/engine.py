@@ -33,6 +33,7 @@ from switch.errors import CopyFailed, InputRefused, UsageError
 from switch.formats import CHUNK_ROWS
 from switch.intake import Declared, Intake, declare
 from switch.overlap import in_order
+from switch.reason import RULE_SET
 from switch.register import Register
 from switch.road import Progress, Run
 from switch.schema import ACCOUNTS, CHUNK_ROWS_MAX, PAID, PAYMENT, POPULATION, period_of
@@ -147,6 +148,8 @@ class Engine(WayBack):
         self.home = Home(Path(home), writing=True)
         self.directory = Directory.of_json(self.home.meta("directory").encode())
         self.settings = msgspec.json.decode(self.home.meta("settings"), type=Settings)
+        self.rule_set = RULE_SET
+        """What lines are judged by; `replay` sets what judged them when they came."""
         self._register: Register | None = None
 
     def __enter__(self) -> Engine:
@@ -425,6 +428,7 @@ class Engine(WayBack):
                     at,
                     progress,
                     form,
+                    self.rule_set,
                 ).carry_out()
                 row = self.home.batch(declared.source, declared.batch_id)
                 assert row is not None

@@ -23,8 +23,9 @@ import numpy as np
 from switch import _ledger
 from switch.batch import TableReader, regular_file
 from switch.columns import Columns, Texts, day_of_text, looked_up, text_buffers
-from switch.directory import Directory
+from switch.directory import Directory, packaged_rows
 from switch.errors import InputRefused, UsageError
+from switch.reason import RULE_SET
 from switch.register import name_keys
 from switch.schema import (
     BATCH_ID_RULE,
@@ -39,6 +40,9 @@ from switch.schema import (
 )
 
 DOSSIER_BYTES_MAX = 1 << 20
+NO_ID = np.uint64(2**64 - 1)
+"""Id of a line whose text was none."""
+_IDS_A_PROVINCE = np.uint64(10**9)
 SOURCE_MAX = 64
 
 
@@ -251,7 +255,11 @@ class Lines:
 class Intake:
     """Turns a reader's chunks into lines; after the last one `count` and `sum` are proven."""
 
-    def __init__(self, directory: Directory, *, digest: bool = False) -> None:
+    def __init__(
+        self, directory: Directory, *, digest: bool = False, rule_set: str = RULE_SET
+    ) -> None:
+        """digest: take the logical digest of the rows. rule_set: what judges them, RULE_SET or the
+        one before it."""
         self.count = 0
         self.sum = 0
         self._limit = 0
@@ -261,6 +269,7 @@ class Intake:
         self._seen: Any = None
         self._key_cache: tuple[Any, Any, int] = (None, None, -1)
         self._digest = LogicalDigest() if digest else None
+        self._known = None if rule_set == RULE_SET else _province_codes()
 
     @property
     def logical_digest(self) -> str:
@@ -310,7 +319,7 @@ class Intake:
             self._digest.update(columns)
         return Lines(
             line_no=np.ascontiguousarray(line_no),
-            person_id=np.ascontiguousarray(columns["person_id"]),
+            person_id=self._person_ids(columns["person_id"]),
             name=columns["person_name"],
             name_key=self._name_keys(columns["person_name"], file, done),
             benefit=code_lookup(columns["benefit"], self._benefit),
@@ -322,6 +331,13 @@ class Intake:
             end_to_end_id=columns.get("end_to_end_id"),
             raw=columns,
         )
+
+    def _person_ids(self, ids: Any) -> Any:
+        """The ids; where the rules before judge, those without a province code are none."""
+        if self._known is not None:
+            province = np.minimum(ids // _IDS_A_PROVINCE, np.uint64(len(self._known) - 1))
+            ids = np.where(self._known.take(province.astype(np.int64)), ids, NO_ID)
+        return np.ascontiguousarray(ids)
 
     def _check_line_numbers(self, line_no: Any, file: str) -> None:
         done, count = self.count, len(line_no)
@@ -433,6 +449,15 @@ def _exact_sum(amount: Any) -> int:
         return int(_ledger.total(amount, 0))
     except OverflowError:
         return sum(map(int, amount))
+
+
+def _province_codes() -> Any:
+    """bool: whether the first three digits of an id are a province code; the last entry stands
+    for all that is longer."""
+    known = np.zeros(1001, bool)
+    for row in packaged_rows("provinces.csv"):
+        known[int(row["cccd_province_code"])] = True
+    return known
 
 
 def code_lookup(texts: Texts, index: dict[str, int]) -> Any:

@@ -54,9 +54,7 @@ RULES: dict[Reason, Rule] = {
     Reason.DEBTOR_ACCOUNT_UNKNOWN: Rule(
         "AC02", "RJCT", "the debtor account is not in the directory"
     ),
-    Reason.PERSON_ID_MALFORMED: Rule(
-        "BE17", "RJCT", "the person's id is not 12 digits with a known province code"
-    ),
+    Reason.PERSON_ID_MALFORMED: Rule("BE17", "RJCT", "the person's id is not 12 digits"),
     Reason.NAME_UNUSABLE: Rule(
         "BE22", "RJCT", "the name is empty, longer than 140 characters or holds control characters"
     ),
@@ -84,6 +82,15 @@ RULES: dict[Reason, Rule] = {
 GIVEN_UP = Rule("ED05", "PDNG", "the settlement of its cycle was given up")
 """Of a line whose cycle was aborted after it had cleared: no phase of a run gives it, so that it
 has no number."""
+RULE_SET = "contract 2026-12"
+"""What lines are judged by. The manifest of a batch names it."""
+RULE_SET_BEFORE = "contract 2026-11"
+"""What they were judged by before, which `replay` still does: an id needed a province code of the
+package."""
+SENTENCES_BEFORE = {
+    Reason.PERSON_ID_MALFORMED: "the person's id is not 12 digits with a known province code"
+}
+"""Sentences of that rule set that are others now."""
 REASONS_COUNT = len(Reason)
 CLEARED = "ACSP"
 """ISO status of a line that is cleared in a cycle that has not settled."""

@@ -34,6 +34,7 @@ from switch.batch import regular_file
 from switch.directory import Settings
 from switch.engine import Engine
 from switch.errors import InputRefused, UsageError, VerificationFailed
+from switch.reason import RULE_SET, RULE_SET_BEFORE
 from switch.recasting import recasts, went_back
 from switch.schema import PAYMENT
 from switch.segment import FORMS, Groups, digest_of, read_segment
@@ -59,6 +60,11 @@ def replay(
                 " before the first refusal, return or disposition alone"
             )
         manifest = msgspec.json.decode(row["manifest"])
+        if manifest["rule_set"] not in (RULE_SET, RULE_SET_BEFORE):
+            raise UsageError(
+                f"batch {batch!r} was judged by {manifest['rule_set']!r}, which this version does"
+                " not know: replay it with the version that ran it"
+            )
         _require_its_table(table, row, batch)
         folder = _register_folder(home, manifest["register"], register)
         with tempfile.TemporaryDirectory(prefix="switch-replay-") as name:
@@ -67,6 +73,7 @@ def replay(
             stored = home.folder("batches", row["seq"])
             declared = manifest["declared"]
             with Engine(scratch) as engine:
+                engine.rule_set = manifest["rule_set"]
                 engine.settings = msgspec.convert(manifest["settings"], Settings)
                 derived = engine.run(
                     table,

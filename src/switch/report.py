@@ -18,7 +18,15 @@ import pyarrow.parquet as pq
 from switch.columns import Texts
 from switch.directory import Directory
 from switch.parquet import Style
-from switch.reason import CLEARED, REASONS_COUNT, RULES, Reason, status_of
+from switch.reason import (
+    CLEARED,
+    REASONS_COUNT,
+    RULE_SET,
+    RULES,
+    SENTENCES_BEFORE,
+    Reason,
+    status_of,
+)
 from switch.register import Masks, mask_text
 from switch.schema import MONTHS, NO_CODE, period_of
 from switch.segment import coded, new_file, text_array, validity
@@ -119,8 +127,10 @@ class Columns:
         masks: Masks | None,
         limited: bool = False,
         is_open: bool = False,
+        rule_set: str = RULE_SET,
     ) -> None:
-        """limited: lines may wait for cover. is_open: the cycle does not settle with this batch."""
+        """limited: lines may wait for cover. is_open: the cycle does not settle with this batch.
+        rule_set: what judges the lines, RULE_SET or the one before it."""
         self._statuses = _STATUSES_OPEN if is_open else _STATUSES
         self._codes = _CODES if limited else pa.array(_CODE_NAMES[:-1])
         participants = [p.participant for p in directory.participants]
@@ -131,6 +141,10 @@ class Columns:
             [*(participants.index(d.debtor_agent) for d in directory.debtors), NO_CODE], np.uint16
         )
         self._masks = masks
+        self._sentences = list(_SENTENCES)
+        if rule_set != RULE_SET:
+            for number, sentence in SENTENCES_BEFORE.items():
+                self._sentences[number] = sentence
         self.dictionaries = {
             "status": self._statuses,
             "reason": self._codes,
@@ -160,11 +174,11 @@ class Columns:
         }
 
     def _details(self, reason: Any, row: Any, masks: Any, alive: Any) -> Any:
-        details, which = _SENTENCES, reason.astype(np.int32)
+        details, which = self._sentences, reason.astype(np.int32)
         differs = np.flatnonzero(reason == Reason.NAME_DIFFERS)
         if len(differs) and self._masks is not None:
             registered = self._masks.of_rows(row[differs])
-            which[differs] = np.arange(len(differs)) + len(_SENTENCES)
+            which[differs] = np.arange(len(differs)) + len(details)
             details = details + [
                 f"{_SENTENCES[Reason.NAME_DIFFERS]}: table {mask_text(int(masks[given]))}, "
                 f"register {mask_text(int(known))}"

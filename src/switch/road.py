@@ -24,12 +24,12 @@ from switch.batch import TableReader, open_table
 from switch.closing import Closing
 from switch.columns import Texts
 from switch.cycles import Calendar, Slot
-from switch.directory import Directory, Settings, provinces
+from switch.directory import Directory, Settings
 from switch.dispatch import Cleared, Dispatch
 from switch.errors import InputRefused
 from switch.intake import Declared, Intake, Lines
 from switch.overlap import Behind, ahead, in_order
-from switch.reason import Reason
+from switch.reason import RULE_SET, Reason
 from switch.register import Masks, Register, name_keys
 from switch.report import (
     CLEARED_SCHEMA,
@@ -81,7 +81,6 @@ def core_of(
         lookups.suspended,
         lookups.amount_max,
         lookups.debtor_agent,
-        provinces(),
         len(directory.programmes),
         settings.clearing_limit,
         (value_date - EPOCH).days,
@@ -106,12 +105,13 @@ class Run(Closing):
         at: str,
         progress: Progress | None,
         form: str = "parquet",
+        rule_set: str = RULE_SET,
     ) -> None:
         self.home, self.directory = home, directory
         self.register, self.settings = register, settings
         self.declared, self.reader, self.at = declared, reader, at
         self.threads, self.chunk_rows = threads, chunk_rows
-        self.form = form
+        self.form, self.rule_set = form, rule_set
         self.progress = progress or (lambda *_: None)
         self.seq = self.home.next_batch()
         self.slot = self._slot()
@@ -127,7 +127,9 @@ class Run(Closing):
         self.standing = Standing(home, directory)
         self.rooms = self.standing.rooms(self.cycle)
         is_open = self.slot is not None
-        self.columns = Columns(self.directory, self.cycle, self.masks, bool(self.rooms), is_open)
+        self.columns = Columns(
+            self.directory, self.cycle, self.masks, bool(self.rooms), is_open, self.rule_set
+        )
         self.moved: list[waiting.Moved] = []
         self.use = funding.Use(self.seq)
         self.digests: dict[str, tuple[str, int]] = {}
@@ -213,7 +215,7 @@ class Run(Closing):
     # --- lines ----------------------------------------------------------------------------------
 
     def _lines(self) -> None:
-        intake = Intake(self.directory, digest=self.reader.sha256 is None)
+        intake = Intake(self.directory, digest=self.reader.sha256 is None, rule_set=self.rule_set)
         chunks = intake.lines(self.reader, self.declared, self.chunk_rows)
         done = 0
         for lines in ahead(chunks, 2 if self.threads > 1 else 0):
@@ -343,7 +345,7 @@ class Run(Closing):
 
         sha256: what the file was written with, proven before it is decoded.
         """
-        intake = Intake(self.directory)
+        intake = Intake(self.directory, rule_set=self.rule_set)
         reader = open_table(path, HELD, digest=False, sha256=sha256, own=True)
         for raw in reader.chunks(self.chunk_rows):
             lines = intake.take(raw, reader.name)

@@ -21,6 +21,7 @@ class Mutant(NamedTuple):
 RUN = "test_run.py::test_run__"
 REGISTER = "test_run.py::test_register__"
 BAD = "test_bad_inputs.py::test_bad_inputs__"
+FORMED = "test_well_formed.py::test_"
 NAMES = "test_names.py::test_names__"
 MATCH = "test_match.py::test_match__"
 GROUPS = "test_row_groups.py::test_"
@@ -64,8 +65,8 @@ SCREEN = [
      "if person.word == 0:", KERNELS + "screen__an_account_makes_nobody_known"),
     ("accounts of the table by the wrong line", "lines.first + i,", "i,",
      KERNELS + "core__threads_change_no_given_account"),
-    ("any province is one", "and rules.province[person_id // ID_PER_PROVINCE]", "and True",
-     BAD + "wrong_line_has_a_reason"),
+    ("the first number of 13 digits is an id", "lines.person_id[i] < ID_LIMIT",
+     "lines.person_id[i] <= ID_LIMIT", FORMED + "id__any_twelve_digits_are_an_id"),
     ("only the first account of a list is looked at", "        at += 1\n    return NULL",
      "        break\n    return NULL", RUN + "account_that_counts_on_the_value_date"),
     ("another person's accounts are searched", "rules.lists[at].row == person.row",

@@ -53,7 +53,6 @@ class Auditor(Aftermath):
         participants: Iterable[Row],
         debtors: Iterable[Row],
         programmes: Iterable[Row],
-        provinces: Iterable[str],
         opening: Mapping[str, int],
         calendar: Calendar | None = None,
         recasts: bool = False,
@@ -71,7 +70,6 @@ class Auditor(Aftermath):
         self.participants: dict[str, Row] = {}
         self.debtors: dict[str, Row] = {}
         self.programmes: dict[str, Row] = {}
-        self.provinces = frozenset(provinces)
         self.clearing_limit = CLEARING_LIMIT
         refused = self.change(participants, debtors, programmes)
         assert not refused, "a home begins with a sound directory"
@@ -281,7 +279,6 @@ class Auditor(Aftermath):
             participants=self.participants,
             debtors=self.debtors,
             benefits=self.programmes,
-            provinces=self.provinces,
             value_date=value_date,
             clearing_limit=self.clearing_limit,
         )

@@ -43,7 +43,6 @@ class Registers(NamedTuple):
     participants: Mapping[str, Row]
     debtors: Collection[str]
     benefits: Collection[str]
-    provinces: Collection[str]
     value_date: dt.date
     clearing_limit: int
 
@@ -70,9 +69,9 @@ def citizen_id(value: int | str) -> str:
     return f"{value:012d}" if isinstance(value, int) else value
 
 
-def id_well_formed(text: str, provinces: Collection[str]) -> bool:
-    """12 ASCII digits with a known province code; nothing else is tested."""
-    return len(text) == 12 and all(c in "0123456789" for c in text) and text[:3] in provinces
+def id_well_formed(text: str) -> bool:
+    """12 ASCII digits; nothing else is tested."""
+    return len(text) == 12 and all(c in "0123456789" for c in text)
 
 
 def period_number(value: int | str) -> int:
@@ -136,7 +135,7 @@ def first_reason(line: Row, registers: Registers, participant: str | None) -> Re
         return Reason.BENEFIT_UNKNOWN
     if line["debtor_account"] not in registers.debtors:
         return Reason.DEBTOR_ACCOUNT_UNKNOWN
-    if not id_well_formed(person_id, registers.provinces):
+    if not id_well_formed(person_id):
         return Reason.PERSON_ID_MALFORMED
     if name_unusable(line["person_name"]):
         return Reason.NAME_UNUSABLE
@@ -213,7 +212,6 @@ def screen(
     participants: Iterable[Row],
     debtors: Iterable[Row],
     benefits: Collection[str],
-    provinces: Collection[str],
     *,
     value_date: dt.date,
     clearing_limit: int = 500_000_000,
@@ -225,7 +223,6 @@ def screen(
         participants={p["participant"]: p for p in participants},
         debtors={d["debtor_account"] for d in debtors},
         benefits=benefits,
-        provinces=provinces,
         value_date=value_date,
         clearing_limit=clearing_limit,
     )

@@ -135,10 +135,7 @@ class Life:
                 if self.rng.random() < 0.5:
                     opening[code] = self.rng.choice([0, 3_000_000, 50_000_000])
         self._trouble_institutions()
-        provinces = tuple(row["cccd_province_code"] for row in package_rows("provinces.csv"))
-        nation = Nation(
-            self._institutions(), tuple(self.debtors), self.programmes, provinces, opening
-        )
+        nation = Nation(self._institutions(), tuple(self.debtors), self.programmes, opening)
         if self.rng.random() < 0.5:
             return nation
         years = [dt.date(year, 1, 1) for year in range(FIRST_DAY.year - 1, FIRST_DAY.year + 9)]

@@ -49,8 +49,6 @@ class Lines:
         self._pool: Columns = {}
         """Good lines of earlier chunks, for duplicates to copy."""
         self._limited = np.flatnonzero(order.directory.limits < CLEARING_LIMIT)
-        used = set(nation.provinces.codes.tolist())
-        self._foreign = np.array([n for n in range(1000) if n not in used], np.uint64)
 
     def chunk(self, number: int, first: int, end: int) -> tuple[Columns, NDArray[np.uint8]]:
         """Columns of these lines and their reasons (Reason.NONE for the good ones)."""
@@ -206,9 +204,9 @@ class Lines:
                     lines["prefix_at"][rows] = names.unusable_at + pick % span
                     lines["given_at"][rows] = names.blank_at
                 case Reason.PERSON_ID_MALFORMED:
-                    tail = lines["person_id"][rows] % np.uint64(10**9)
-                    province = self._foreign[pick % len(self._foreign)]
-                    lines["person_id"][rows] = province * np.uint64(10**9) + tail
+                    # A digit too many is all that a number can show.
+                    lines["person_id"][rows] %= np.uint64(10**12)
+                    lines["person_id"][rows] += (1 + pick % 9).astype(np.uint64) * np.uint64(10**12)
                 case Reason.DEBTOR_ACCOUNT_UNKNOWN:
                     known = len(order.debtors) - len(DEBTORS_UNKNOWN)
                     lines["debtor"][rows] = known + pick % len(DEBTORS_UNKNOWN)

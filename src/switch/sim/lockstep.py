@@ -88,7 +88,6 @@ class Lockstep(Homeward):
             nation.participants,
             nation.debtors,
             nation.programmes,
-            nation.provinces,
             nation.opening,
             Calendar(frozenset(nation.holidays), len(nation.cutoffs)) if nation.cutoffs else None,
             nation.rule == "recast",

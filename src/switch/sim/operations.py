@@ -145,7 +145,6 @@ class Nation(NamedTuple):
     participants: tuple[Row, ...]
     debtors: tuple[Row, ...]
     programmes: tuple[Row, ...]
-    provinces: tuple[str, ...]
     opening: dict[str, int]
     cutoffs: tuple[str, ...] = ()
     """Of a calendar; none: every batch settles at once."""

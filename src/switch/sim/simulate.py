@@ -147,7 +147,7 @@ def write_case(seed: int, failure: Failure, folder: Path) -> Path:
     """The life of a seed up to where it failed, for people to read."""
     path = folder / f"simulation-{seed}.txt"
     script = script_of(seed)
-    lines = [str(failure), "", f"nation: {script.nation._replace(programmes=(), provinces=())}"]
+    lines = [str(failure), "", f"nation: {script.nation._replace(programmes=())}"]
     for number, operation in enumerate(script.operations[: failure.number or None], start=1):
         lines.append(f"{number}: {operation}")
     folder.mkdir(parents=True, exist_ok=True)
