@@ -19,7 +19,13 @@ from typing import Any, cast
 import click
 
 from switch import __version__, dayend, upkeep
-from switch.errors import CopyFailed, EnvironmentFailed, SwitchError, UsageError, counted
+from switch.errors import (
+    CopyFailed,
+    EnvironmentFailed,
+    SwitchError,
+    UsageError,
+    counted,
+)
 from switch.terminal import (
     Context,
     NoPandas,
@@ -34,14 +40,16 @@ from switch.terminal import (
     parse_time,
     say_error,
     say_traceback,
+    say_usage,
     shared,
     strict_option,
 )
 from switch.terminal import generate as make_nation
+from switch.voice import kept, names_in_utf8, tell
 
 DEMO_PEOPLE, DEMO_LINES, DEMO_SEED = 200_000, 150_000, 2026
-SOFTWARE_FAULT = 70
-"""Exit code where we are wrong ourselves (sysexits' EX_SOFTWARE)."""
+SOFTWARE_FAULT, INTERRUPTED = 70, 130
+"""Exit codes where we are wrong ourselves (sysexits' EX_SOFTWARE), and of a signal to stop."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -103,7 +111,7 @@ def init(
         }
     context.say(
         {"home": str(home), **counts, "signed": signer is not None},
-        lambda: click.echo(
+        lambda: tell(
             f"{home} is ready: {_list(counts)}"
             + ("" if signer else "; commits are not signed, for the extra [sign] is not installed")
         ),
@@ -189,7 +197,7 @@ def register(
             progress=progress,
         )
     context.log.info("registers loaded", home=str(home), **counts)
-    context.say(counts, lambda: click.echo(f"loaded {_list(counts)}"))
+    context.say(counts, lambda: tell(f"loaded {_list(counts)}"))
 
 
 def _opened(context: Context, home: Path, engine: Any) -> Any:
@@ -268,7 +276,7 @@ def run(
                 if isinstance(error, CopyFailed):
                     done += error.done
                 if done and not context.json:
-                    click.echo(f"{len(done)} of {len(tables)} tables are done", err=True)
+                    tell(f"{len(done)} of {len(tables)} tables are done", err=True)
                 raise
             seconds = time.monotonic() - began
             for warning in batch.warnings:
@@ -309,10 +317,13 @@ def rehearse(
 ) -> None:
     """Run TABLEs without committing anything. It tells answers, liquidity needed, and what would
     wait."""
-    from switch.rehearsal import rehearse as tell
+    from switch.disk import require_outside
+    from switch.rehearsal import rehearse as foretell
 
+    if picture is not None:
+        require_outside(picture, home)
     threads = threads or context.settings().get("threads") or os.cpu_count() or 1
-    told = tell(home, tables, at=parse_time(at), threads=threads)
+    told = foretell(home, tables, at=parse_time(at), threads=threads)
     if picture is not None:
         draw_curve(told, picture)
 
@@ -418,6 +429,7 @@ def report(
 ) -> None:
     """Draw a batch as a picture: DIR/ID/payday.svg."""
     from switch import sheet, timeline
+    from switch.disk import out_folder
     from switch.store import Home
 
     with Home(home, writing=False) as opened:
@@ -427,12 +439,18 @@ def report(
                 raise UsageError(f"{home} has no batch yet")
             batch_id = str(rows[-1]["batch_id"])
         summary = timeline.batch(opened, batch_id)
-        folder = (out or home / "out") / opened.out_name(summary["batch_id"], summary["seq"])
-        made = {"picture": str(draw(summary, folder))}
+        folder = out_folder(home, out)
+        name = opened.out_name(summary["batch_id"], summary["seq"])
+        made = {"picture": str(draw(summary, folder, name))}
         if as_csv:
-            made["csv"] = str(sheet.write_status(opened, summary["seq"], folder / "status.csv"))
-    shown = "\n".join(f"{kind}: {path}" for kind, path in made.items())
-    context.say({"batch_id": batch_id, **made}, lambda: click.echo(shown))
+            path = sheet.write_status(opened, summary["seq"], folder, f"{name}/status.csv")
+            made["csv"] = str(path)
+
+    def show() -> None:
+        for kind, path in made.items():
+            tell(f"{kind}: {path}")
+
+    context.say({"batch_id": batch_id, **made}, show)
 
 
 @cli.command()
@@ -450,7 +468,7 @@ def exchange(
     done = run_exchange(home, batch_id, out, seed)
     context.say(
         done,
-        lambda: click.echo(
+        lambda: tell(
             f"{done['folder']}: {counted(done['confirmations'], 'confirmation')} and"
             f" {counted(done['returns'], 'return')} for {counted(done['lines'], 'line')}"
             f" ({_list(done['fates'])})"
@@ -480,7 +498,7 @@ def generate(context: Context, folder: Path, people: int, lines: int, seed: int)
     }
     context.say(
         document,
-        lambda: click.echo(
+        lambda: tell(
             f"{folder}: {people:,} people, {counted(lines, 'line')}, {made.declared_sum:,} dong"
         ),
     )
@@ -523,44 +541,53 @@ def bench(context: Context, lines: int, threads: int, repeat: int) -> None:
         for name in ("core", "files_to_files"):
             figure = found[name]
             text = name.replace("_", " ")
-            click.echo(
-                f"{text:15} {figure['lines_per_second']:>13,} lines/s   digest {figure['digest']}"
-            )
+            tell(f"{text:15} {figure['lines_per_second']:>13,} lines/s   digest {figure['digest']}")
 
     context.say(found, show)
 
 
 def main() -> None:
     """Run the command line; every failure becomes its exit code and one clear message."""
-    context = Context()
-    as_json, done = "--json" in sys.argv[1:], context.done
-    # What is in memory are people's names and accounts: no core of it lands on a disk.
+    names_in_utf8()
+    # What is in memory are people's names and accounts: no core of it lands on a disk, and nobody
+    # else reads what is written.
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    os.umask(0o077)
     sys.meta_path.insert(0, cast(Any, NoPandas))
+    with kept():
+        raise SystemExit(_run())
+
+
+def _run() -> int:
+    """The exit code of the command that sys.argv names, which has said all that it says."""
+    context = Context()
+    as_json, done = "--json" in sys.argv[1:], context.done
     try:
         code = cli.main(standalone_mode=False, obj=context)
-        raise SystemExit(code if isinstance(code, int) else 0)
+        return code if isinstance(code, int) else 0
+    except SystemExit as stop:
+        return cast(int, stop.code)
     except click.exceptions.Exit as stop:
-        raise SystemExit(stop.exit_code) from None
+        return stop.exit_code
     except click.ClickException as error:
         if as_json:
             say_error({"rule": "USAGE", "what": error.format_message()}, error.exit_code)
-        error.show(sys.stderr)
-        raise SystemExit(error.exit_code) from None
+        say_usage(error)
+        return error.exit_code
     except click.Abort:
-        click.echo("interrupted: nothing that was not committed has happened", err=True)
-        raise SystemExit(130) from None
+        tell("interrupted: nothing that was not committed has happened", err=True)
+        return INTERRUPTED
     except SwitchError as error:
-        fail(error, error.exit_code, as_json, done)
+        return fail(error, as_json, done)
     except MemoryError:
-        fail(EnvironmentFailed("not enough memory"), EnvironmentFailed.exit_code, as_json, done)
+        return fail(EnvironmentFailed("not enough memory"), as_json, done)
     except OSError as error:
-        fail(EnvironmentFailed(str(error)), EnvironmentFailed.exit_code, as_json, done)
+        return fail(EnvironmentFailed(str(error)), as_json, done)
     except Exception:
         what = "this is a fault of the engine; what is committed stays the truth"
         if as_json:
             say_error({"rule": "FAULT", "what": what}, SOFTWARE_FAULT, done)
         say_traceback()
-        click.echo(what, err=True)
-        raise SystemExit(SOFTWARE_FAULT) from None
+        tell(what, err=True)
+        return SOFTWARE_FAULT

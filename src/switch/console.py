@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import click
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from switch.errors import counted
+from switch.errors import counted, plain
 from switch.reason import HELD, REFUSED, RULES
+from switch.voice import tell
 
 RECEIVERS_SHOWN = 10
 POSITIONS_SHOWN = 5
@@ -64,7 +64,7 @@ def print_batches(console: Console, rows: list[dict[str, Any]]) -> None:
     for row in rows:
         states = (row[name] for name in ("received", "cleared", "held", "refused"))
         table.add_row(
-            Text(_plain(row["batch_id"])),
+            Text(plain(row["batch_id"])),
             row["value_date"],
             row["state"],
             *(f"{state['count']:,}" for state in states),
@@ -84,13 +84,13 @@ def print_directory(console: Console, content: dict[str, Any]) -> None:
     table = _table(counts, *names, *(f"#{name}" for name in limits), padding=0)
     for row in rows:
         table.add_row(
-            *(Text(_plain(row[name])) for name in names),
+            *(Text(plain(row[name])) for name in names),
             *("no limit" if row[name] is None else f"{row[name]:,}" for name in limits),
         )
     console.print(table)
     console.print()
     for name, value in content["settings"].items():
-        console.print(Text(f"{name} = {_plain(json.dumps(value))}"), soft_wrap=True)
+        console.print(Text(f"{name} = {plain(json.dumps(value))}"), soft_wrap=True)
 
 
 def print_budgets(console: Console, budgets: list[dict[str, Any]]) -> None:
@@ -107,7 +107,7 @@ def print_budgets(console: Console, budgets: list[dict[str, Any]]) -> None:
     for row in budgets:
         cells = (row[name] for name in shown)
         table.add_row(
-            Text(_plain(row["programme"])),
+            Text(plain(row["programme"])),
             *("no limit" if cell is None else f"{cell:,}" for cell in cells),
         )
     console.print(table)
@@ -117,7 +117,7 @@ def print_cycles(console: Console, answers: list[dict[str, Any]]) -> None:
     """Print what became of cycles that were to settle, a line a fact."""
 
     def say(text: str) -> None:
-        console.print(Text(text), soft_wrap=True)
+        console.print(Text(plain(text)), soft_wrap=True)
 
     for answer in answers:
         moved = sum(int(r["amount"]) for r in answer["participants"] if r["side"] == "credit")
@@ -137,8 +137,8 @@ def print_cycles(console: Console, answers: list[dict[str, Any]]) -> None:
 
 def _head(console: Console, summary: dict[str, Any], seconds: float | None) -> None:
     text = Text.assemble(
-        (f"Batch {_plain(summary['batch_id'])} of {_plain(summary['source'])}", "bold"),
-        f", cycle {_plain(summary['cycle'])}, value date {summary['value_date']}",
+        (f"Batch {plain(summary['batch_id'])} of {plain(summary['source'])}", "bold"),
+        f", cycle {plain(summary['cycle'])}, value date {summary['value_date']}",
     )
     console.print(text)
     if summary.get("replayed"):
@@ -167,8 +167,8 @@ def _reasons(title: str, reasons: list[dict[str, Any]]) -> Table:
             if row["status"] in statuses:
                 table.add_row(
                     Text(state, STATES[state]),
-                    _plain(row["reason"]),
-                    Text(_plain(row["sentence"])),
+                    plain(row["reason"]),
+                    Text(plain(row["sentence"])),
                     f"{row['count']:,}",
                     f"{row['sum']:,}",
                 )
@@ -199,8 +199,8 @@ def _receivers(receivers: list[dict[str, Any]]) -> Table:
     whole = sum(row["sum"] for row in rows)
     for row in rows[:RECEIVERS_SHOWN]:
         table.add_row(
-            Text(_plain(row["short_name"] or row["participant"])),
-            Text(_plain(row["kind"]).replace("_", " ")),
+            Text(plain(row["short_name"] or row["participant"])),
+            Text(plain(row["kind"]).replace("_", " ")),
             f"{row['count']:,}",
             f"{row['sum']:,}",
             _share(row["sum"], whole),
@@ -222,7 +222,7 @@ def _nets(summary: dict[str, Any]) -> Table:
         side = [(code, abs(net)) for code, net in nets if net * sign > 0]
         for code, net in side[:POSITIONS_SHOWN]:
             row = (f"{net:,}", "") if sign < 0 else ("", f"{net:,}")
-            table.add_row(Text(_plain(code)), Text(_plain(names.get(code) or "")), *row)
+            table.add_row(Text(plain(code)), Text(plain(names.get(code) or "")), *row)
         rest = side[POSITIONS_SHOWN:]
         if rest:
             money = f"{sum(net for _, net in rest):,}"
@@ -272,46 +272,41 @@ def _share(part: int, whole: int) -> str:
     return f"{tenths // 10}.{tenths % 10} %"
 
 
-def _plain(text: str) -> str:
-    """Text from files for a terminal: what does not print is replaced, so no escape codes."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in text)
-
-
 def print_lines(lines: list[dict[str, Any]]) -> None:
     """The states of lines, oldest first, and the breaks that are open about them."""
     if not lines:
-        click.echo("no line of this person came in")
+        tell("no line of this person came in")
     for line in lines:
-        click.echo(
+        tell(
             f"{line['batch_id']}:{line['line_no']}  {line['benefit']} {line['period']}"
             f"  {line['amount']:,} dong"
         )
         if old := line["reissue_of"]:
-            click.echo(f"  re-issue of {old['batch_id']}:{old['line_no']}")
+            tell(f"  re-issue of {old['batch_id']}:{old['line_no']}")
         sent = ""
         for state in line["states"]:
-            reason = _plain(state["reason"] or "")
-            click.echo(f"  {state['at']}  {state['status']} {reason:4}  {state['text']}")
+            reason = state["reason"] or ""
+            tell(f"  {state['at']}  {state['status']} {reason:4}  {state['text']}")
             if state["transfer_id"] and state["transfer_id"] + str(state["cycle"]) != sent:
                 sent = state["transfer_id"] + str(state["cycle"])
-                click.echo(
+                tell(
                     f"      transfer {state['transfer_id']} to {state['participant']},"
                     f" cycle {state['cycle']}"
                 )
         for one in line["breaks"]:
-            click.echo(
+            tell(
                 f"  break {one['class']} ({one['rule']}): {one['severity']}, {one['age']} days,"
                 f" {one['owner']}: {one['action']}"
             )
         for sentence in line["explained"]:
-            click.echo(f"    {_plain(sentence)}")
+            tell(f"    {sentence}")
 
 
 def print_rehearsal(console: Console, told: dict[str, Any]) -> None:
     """What a rehearsal says, for people."""
 
     def say(text: str) -> None:
-        console.print(Text(_plain(text)), soft_wrap=True)
+        console.print(Text(plain(text)), soft_wrap=True)
 
     for table in told["tables"]:
         if error := table.get("error"):
@@ -325,7 +320,7 @@ def print_rehearsal(console: Console, told: dict[str, Any]) -> None:
         title = f"Cycle {cycle['cycle']}: {cycle['state']}"
         nets = _table(title, "participant", "#net", "#needs at most")
         for row in cycle["participants"]:
-            nets.add_row(Text(_plain(row["participant"])), f"{row['net']:,}", f"{row['needs']:,}")
+            nets.add_row(Text(plain(row["participant"])), f"{row['net']:,}", f"{row['needs']:,}")
         console.print(nets)
     console.print()
     waiting, given = told["waiting"], told["injection"]

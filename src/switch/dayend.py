@@ -20,6 +20,7 @@ from switch.terminal import (
     shared,
     strict_option,
 )
+from switch.voice import tell
 
 
 @click.command()
@@ -65,18 +66,16 @@ def reconcile(
 
     def show() -> None:
         new = _list(answer["new"]) or "no records"
-        click.echo(
+        tell(
             f"answers {answer['number']} at {answer['at']}: {new} are new"
             if answer["number"]
             else "nothing new"
         )
         for name, moved in answer["moved"].items():
             if moved["count"]:
-                click.echo(
-                    f"  {counted(moved['count'], 'line')} {name}, {int(moved['sum']):,} dong"
-                )
-        click.echo(f"  lines: {_list(answer['states'])}")
-        click.echo(f"  open breaks: {_list(answer['breaks']) or 'none'}")
+                tell(f"  {counted(moved['count'], 'line')} {name}, {int(moved['sum']):,} dong")
+        tell(f"  lines: {_list(answer['states'])}")
+        tell(f"  open breaks: {_list(answer['breaks']) or 'none'}")
 
     context.say(answer, show)
 
@@ -108,9 +107,7 @@ def dispose(
     what = "free for a re-issue" if reissue else "written back"
     context.say(
         answer,
-        lambda: click.echo(
-            f"{counted(answer['count'], 'line')}, {int(answer['sum']):,} dong: {what}"
-        ),
+        lambda: tell(f"{counted(answer['count'], 'line')}, {int(answer['sum']):,} dong: {what}"),
     )
 
 
@@ -128,13 +125,13 @@ def close(context: Context, home: Path, at: str, out: Path | None) -> None:
         answer = engine.close_day(parse_time(at) or "", out=out)
 
     def show() -> None:
-        click.echo(f"day {answer['as_of']} is signed: answers {answer['number']}")
-        click.echo(f"  lines: {_list(answer['states'])}")
-        click.echo(f"  open breaks: {_list(answer['breaks']) or 'none'}")
+        tell(f"day {answer['as_of']} is signed: answers {answer['number']}")
+        tell(f"  lines: {_list(answer['states'])}")
+        tell(f"  open breaks: {_list(answer['breaks']) or 'none'}")
         totals = {name: int(text) for name, text in answer["totals"].items()}
-        click.echo(f"  dong: {_list(totals)}")
+        tell(f"  dong: {_list(totals)}")
         if answer["closed"]:
-            click.echo(f"  batches closed: {', '.join(map(str, answer['closed']))}")
+            tell(f"  batches closed: {', '.join(map(str, answer['closed']))}")
 
     context.say(answer, show)
 

@@ -14,14 +14,17 @@ from pathlib import Path
 import click
 
 from switch.console import print_batch
+from switch.disk import require_outside
 from switch.engine import init
 from switch.errors import UsageError
 from switch.proof import verify
 from switch.terminal import Context, Progress, draw, generate
+from switch.voice import tell
 
 
 def run_demo(context: Context, folder: Path, people: int, lines: int, seed: int) -> None:
     """All of it, step by step; what an earlier demo left in folder is replaced."""
+    require_outside(folder)
     mark = folder / ".switch-demo"
     if folder.exists() and any(folder.iterdir()):
         if not mark.exists():
@@ -33,7 +36,8 @@ def run_demo(context: Context, folder: Path, people: int, lines: int, seed: int)
 
     def step(text: str) -> None:
         if not (context.json or context.quiet):
-            click.secho(f"\n{text}", bold=True)
+            tell("")
+            tell(text, bold=True)
 
     step(f"1  A nation of {people:,} people and a payday of {lines:,} lines  ({nation})")
     generate(context, nation, people, lines, seed)
@@ -61,14 +65,14 @@ def run_demo(context: Context, folder: Path, people: int, lines: int, seed: int)
         again = engine.run(nation / "payday.parquet")
         assert again.replayed
         if not (context.json or context.quiet):
-            click.echo("   answered from what was stored; no money moved")
+            tell("   answered from what was stored; no money moved")
     step("5  Every invariant recomputed from the files alone")
     checks = verify(home)
-    picture = draw(batch.summary, home / "out" / batch.batch_id)
+    picture = draw(batch.summary, home / "out", batch.batch_id)
     document = {"batch": batch.summary, "checks": len(checks), "picture": str(picture)}
 
     def show() -> None:
-        click.echo(f"   {len(checks)} checks, all hold")
+        tell(f"   {len(checks)} checks, all hold")
         step(f"The picture of the payday: {picture}")
         if sys.stdout.isatty() and (
             os.environ.get("DISPLAY") or sys.platform in ("darwin", "win32")

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from switch.errors import CopyFailed, EnvironmentFailed, SwitchError, UsageError
+
+CATALOG = "catalog.sqlite"
+"""What makes a home of a folder."""
 
 
 @contextlib.contextmanager
@@ -58,31 +63,94 @@ def environment(error: OSError, path: Path, needed: int = 0) -> EnvironmentFaile
 
 
 @contextlib.contextmanager
-def landing(target: Path) -> Iterator[Path]:
-    """A path to write a copy for people to; the copy lands whole under its name, or not at all. It
-    is not synced: what a power cut takes of it, the same command writes again."""
-    aside = target.with_name(f".{target.name}.part")
+def landing(out: Path, name: str | Path) -> Iterator[BinaryIO]:
+    """A new file to write a copy for people to; the copy lands whole as out/name, or not at all. It
+    is not synced: what a power cut takes of it, the same command writes again.
+
+    out is a folder of the caller's choice. Whoever can write into it may have put links there, so
+    nothing below it is reached through one: folders are entered by their handles, and the file is a
+    new one. Only its owner may read it, whatever the umask."""
+    target = out / name
+    part = f".{target.name}.part"
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        yield aside
-        aside.replace(target)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            aside.unlink()
-        if isinstance(error, OSError):
-            raise CopyFailed(environment(error, target.parent)) from error
-        raise
+        with _entered(out, target.relative_to(out).parent.parts) as folder:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(part, dir_fd=folder)
+            try:
+                handle = os.open(part, _NEW, 0o600, dir_fd=folder)
+                with open(handle, "wb") as file:
+                    os.fchmod(handle, 0o600)
+                    yield file
+                os.rename(part, target.name, src_dir_fd=folder, dst_dir_fd=folder)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    os.unlink(part, dir_fd=folder)
+                raise
+    except OSError as error:
+        raise CopyFailed(environment(error, target.parent)) from error
+
+
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+@contextlib.contextmanager
+def _entered(out: Path, names: Sequence[str]) -> Iterator[int]:
+    """The handle of a folder below out. What is missing of it is made, for its owner alone."""
+    missing = [folder for folder in (out, *out.parents) if not folder.exists()]
+    for folder in reversed(missing):
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(0o700)
+    place = out
+    handle = os.open(out, _FOLDER)
+    try:
+        for name in names:
+            place /= name
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(name, 0o700, dir_fd=handle)
+            try:
+                inner = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=handle)
+            except OSError as error:
+                if error.errno in (errno.ELOOP, errno.ENOTDIR):
+                    raise EnvironmentFailed(
+                        f"{place} is a link or a file, where copies need a folder: remove it"
+                    ) from error
+                raise
+            os.close(handle)
+            handle = inner
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def copy_into(file: BinaryIO, source: Path) -> None:
+    """All bytes of a file, the way that the system has for that: a new file has this name, too,
+    which leads through no link."""
+    shutil.copyfile(source, f"/dev/fd/{file.fileno()}")
 
 
 def out_folder(home: Path, out: str | Path | None) -> Path:
     """Where copies for people go: HOME/out, or the folder that is given. Raises UsageError for one
-    inside the home, where a copy could take the place of what was committed."""
-    if out is None:
-        return home / "out"
-    folder, inside = Path(out).resolve(), home.resolve()
-    if folder.is_relative_to(inside) and not folder.is_relative_to(inside / "out"):
-        raise UsageError(f"{out} is inside the home: give a folder beside it, or HOME/out")
-    return Path(out)
+    inside a home, where a copy could take the place of what was committed."""
+    return require_outside(home / "out" if out is None else Path(out), home)
+
+
+def require_outside(path: Path, home: Path | None = None) -> Path:
+    """The path, which is in no home: nothing that is made for people may stand among what was
+    committed. home: whose folder out is free all the same. Raises UsageError."""
+    try:
+        real = path.resolve()
+        mine = None if home is None else home.resolve()
+    except (OSError, RuntimeError) as error:
+        raise UsageError(f"{path} leads nowhere: {error}") from error
+    for place in (real, *real.parents):
+        if place != mine and not os.path.lexists(place / CATALOG):
+            continue
+        if place != mine or not real.is_relative_to(place / "out"):
+            raise UsageError(
+                f"{path} is inside the home {place}: give a place beside it, or HOME/out"
+            )
+    return path
 
 
 def sizes(path: Path) -> dict[str, int]:

@@ -10,7 +10,6 @@ import contextlib
 import dataclasses
 import datetime
 import hashlib
-import shutil
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from switch.batch import TableReader, open_table
 from switch.columns import shown
 from switch.cycles import Calendar, Slot, time_text
 from switch.directory import BALANCES, Directory, Settings, read_directory, read_rows
-from switch.disk import landing, out_folder
+from switch.disk import copy_into, landing, out_folder
 from switch.errors import CopyFailed, InputRefused, UsageError
 from switch.formats import CHUNK_ROWS
 from switch.intake import Declared, Intake, declare
@@ -484,9 +483,9 @@ class Engine(WayBack):
     def export(self, batch: Batch, out: Path, threads: int = 1) -> Path:
         """Copy a batch's answer to out/<batch_id> and out/cycles/<cycle>; each file lands whole.
         threads: how many files are copied at a time."""
-        name = self.home.out_name(batch.batch_id, batch.seq)
+        name = Path(self.home.out_name(batch.batch_id, batch.seq))
         copies = {
-            path.relative_to(batch.folder): out / name / path.relative_to(batch.folder)
+            path.relative_to(batch.folder): name / path.relative_to(batch.folder)
             for path in [
                 segment.segment_at(batch.folder, "status"),
                 *sorted((batch.folder / "clearing").iterdir()),
@@ -494,15 +493,14 @@ class Engine(WayBack):
         }
         if (batch.folder / "settlement.json").exists():
             for cycle_file in ("positions.parquet", "settlement.json"):
-                copies[Path(cycle_file)] = out / "cycles" / batch.cycle / cycle_file
+                copies[Path(cycle_file)] = Path("cycles", batch.cycle, cycle_file)
         sent = {Path(n) for n in self.home.digests(batch.folder) if n.startswith("clearing/")}
         for source in sorted(copies.keys() | sent) if batch.replayed else ():
             self.home.proven(batch.folder / source)
 
         def copy(source: Path, target: Path) -> None:
-            with landing(target) as aside:
-                segment.new_file(aside).close()
-                shutil.copyfile(batch.folder / source, aside)
+            with landing(out, target) as file:
+                copy_into(file, batch.folder / source)
 
         deque(in_order((partial(copy, *names) for names in copies.items()), threads), maxlen=0)
         return out / name

@@ -16,6 +16,14 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def plain(text: str) -> str:
+    """Text of others for people, on one line: what does not print (escape codes, line breaks, marks
+    that turn the direction, bytes that are not UTF-8) is shown as an escape such as \\x1b."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 class SwitchError(Exception):
     """Base of all errors that name a cause and a remedy."""
 

@@ -20,11 +20,12 @@ import msgspec
 from switch import signing
 from switch.answers import KINDS as ANSWERS
 from switch.answers import folders
+from switch.disk import CATALOG
 from switch.errors import UsageError
 from switch.history import GENESIS, link_of, read_checkpoint
 from switch.recasting import recasts
 from switch.segment import digest_of, json_of
-from switch.store import CATALOG, KINDS, SCHEMA, SIGNED, SIGNING_KEY, SIGNING_PUB, Home
+from switch.store import KINDS, SCHEMA, SIGNED, SIGNING_KEY, SIGNING_PUB, Home
 
 SHOWN_TEXT = 80
 WAITED = b'"state": "CLOSED"'

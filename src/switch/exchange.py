@@ -6,6 +6,7 @@ Floor 6. It reads what anybody could read, the directory and HOME/out, and chang
 from __future__ import annotations
 
 import datetime
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import msgspec
 
 from switch import timeline
 from switch.directory import Directory
-from switch.errors import EnvironmentFailed, UsageError
+from switch.disk import copy_into, landing, out_folder
+from switch.errors import CopyFailed, EnvironmentFailed, UsageError
 from switch.sim.behaviour import varied
 from switch.sim.receivers import exchange, statements
 from switch.store import Home
@@ -30,20 +32,29 @@ def run_exchange(home: Path, batch_id: str | None, out: Path | None, seed: int) 
             batch_id = str(rows[-1]["batch_id"])
         summary = timeline.batch(opened, batch_id)
         directory = Directory.of_json(opened.meta("directory").encode())
-        root = out or home / "out"
+        root = out_folder(home, out)
         folder = root / opened.out_name(summary["batch_id"], summary["seq"])
     request = root / "cycles" / summary["cycle"] / "settlement.json"
     if not (folder / "clearing").is_dir() or not request.is_file():
         raise UsageError(f"{folder}: no clearing files; run the table again to have them written")
     kinds = {p.participant: p.kind for p in directory.participants}
     booked_on = datetime.date.fromisoformat(summary["value_date"])
+    asked = msgspec.json.decode(request.read_bytes())
     answers = folder / "answers"
     try:
-        done = exchange(folder / "clearing", answers, kinds, varied(kinds, seed), seed, booked_on)
-        statements(
-            [msgspec.json.decode(request.read_bytes())], answers / "returns", answers, booked_on
-        )
-    except ValueError as error:
+        # Receivers write where nobody has put links; what they wrote is then copied.
+        with tempfile.TemporaryDirectory(prefix="switch-exchange-") as name:
+            drafts = Path(name)
+            done = exchange(
+                folder / "clearing", drafts, kinds, varied(kinds, seed), seed, booked_on
+            )
+            statements([asked], drafts / "returns", drafts, booked_on)
+            for path in sorted(path for path in drafts.rglob("*") if path.is_file()):
+                with landing(root, (answers / path.relative_to(drafts)).relative_to(root)) as file:
+                    copy_into(file, path)
+    except CopyFailed as error:
+        raise error.cause from error
+    except (ValueError, OverflowError) as error:
         raise UsageError(f"{folder}: {error}") from error
     except OSError as error:
         raise EnvironmentFailed(f"{error.filename or answers}: {error.strerror}") from error

@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 
 from switch import paid, recasting, sums, undone
 from switch.answered import Answered, carry, free
+from switch.disk import CATALOG
 from switch.errors import HomeLocked, SwitchError, UsageError, VerificationFailed
 from switch.evidence import Check, Records, compare, file_faults, files
 from switch.funded import Funded
@@ -29,7 +30,7 @@ from switch.reason import CLEARED, REASONS_COUNT, RULES, Reason, status_of
 from switch.recasting import Recast
 from switch.segment import digest_of, read_segment, read_table, segment_at
 from switch.signing import Signed, departure, read_checkpoints, require_signed
-from switch.store import CATALOG, Home
+from switch.store import Home
 
 SHOWN_MAX = 20
 STATES = {"OPEN": "CLEARING", "CLOSED": "CLEARING", "SETTLED": "SETTLED", "ABORTED": "HELD"}

@@ -22,13 +22,13 @@ import numpy as np
 import pyarrow.compute as pc
 
 from switch.directory import Directory
-from switch.disk import environment
+from switch.disk import CATALOG, environment
 from switch.engine import Batch, Engine
 from switch.errors import CopyFailed, EnvironmentFailed, InputRefused
 from switch.reason import Reason
 from switch.recasting import queue_of
 from switch.segment import Groups, read_table, segment_at
-from switch.store import CATALOG, KINDS, Home
+from switch.store import KINDS, Home
 
 
 class Payment(NamedTuple):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -319,7 +319,10 @@ def receivers(directory: Directory, pair_sum: Any, pair_count: Any) -> list[dict
     )
 
 
-def write_table(path: Path, table: Any) -> None:
-    """A small table as Parquet, the same bytes for the same rows."""
-    with new_file(path) as file:
-        pq.write_table(table, file, compression="zstd", write_statistics=False, store_schema=False)
+def write_table(target: Path | BinaryIO, table: Any) -> None:
+    """A small table as Parquet, into a new file or an open one: the same bytes for equal rows."""
+    if isinstance(target, Path):
+        with new_file(target) as file:
+            write_table(file, table)
+        return
+    pq.write_table(table, target, compression="zstd", write_statistics=False, store_schema=False)

@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from switch.disk import machine
+from switch.disk import CATALOG, machine
 from switch.errors import EnvironmentFailed, SwitchError, UsageError, VerificationFailed
 from switch.evidence import Records, file_faults
 from switch.history import read_checkpoint
 from switch.segment import digest_of, new_file, sync_file, sync_folder
-from switch.store import CATALOG, KINDS, SIGNED, SIGNING_KEY, Home, write_durably
+from switch.store import KINDS, SIGNED, SIGNING_KEY, Home, write_durably
 
 COPY_BYTES = 1 << 20
 

@@ -7,7 +7,6 @@ Everything here is tens of rows.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,12 @@ import msgspec
 from switch import recasting, settlement
 from switch.cycles import is_past, latest
 from switch.directory import RECAST, Directory, Settings
-from switch.disk import landing
+from switch.disk import copy_into, landing
 from switch.errors import InputRefused, UsageError
 from switch.liquidity.unwind import share_loss
 from switch.report import positions_table, write_table
 from switch.schema import CURRENCY
-from switch.segment import json_of, new_file, write_json
+from switch.segment import json_of
 from switch.settlement import Posting, Reserve
 from switch.store import RECASTS, Home
 
@@ -476,18 +475,17 @@ def not_exported(home: Home, out: Path) -> list[dict[str, Any]]:
 def export(home: Home, answer: dict[str, Any], out: Path) -> None:
     """Positions, request and answer of a cycle in out/cycles/<cycle>; each file lands whole."""
     cycle = answer["cycle"]
-    folder = out / "cycles" / cycle
+    folder = f"cycles/{cycle}"
     rows = home.rows("SELECT * FROM positions WHERE cycle = ? ORDER BY participant", cycle)
     (kept,) = home.rows("SELECT request FROM cycles WHERE cycle = ?", cycle)
     for recast in recasting.recasts(home):
         if recast.cycle == cycle:
             for path in sorted((home.path / recast.folder / "recall").iterdir()):
-                with landing(folder / "recall" / path.name) as aside:
-                    new_file(aside).close()
-                    shutil.copyfile(home.proven(path), aside)
-    with landing(folder / "positions.parquet") as aside:
-        write_table(aside, positions_table([tuple(row)[1:] for row in rows]))
+                with landing(out, f"{folder}/recall/{path.name}") as file:
+                    copy_into(file, home.proven(path))
+    with landing(out, f"{folder}/positions.parquet") as file:
+        write_table(file, positions_table([tuple(row)[1:] for row in rows]))
     documents = {"settlement": msgspec.json.decode(kept["request"]), "answer": answer}
     for name, content in documents.items():
-        with landing(folder / f"{name}.json") as aside:
-            write_json(aside, content)
+        with landing(out, f"{folder}/{name}.json") as file:
+            file.write(json_of(content))

@@ -12,8 +12,8 @@ import io
 from pathlib import Path
 from typing import Any
 
-from switch.disk import machine
-from switch.segment import Groups, new_file, segment_at
+from switch.disk import landing
+from switch.segment import Groups, segment_at
 from switch.store import Home
 
 FORMULA_BEGINS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -26,19 +26,19 @@ def defused(cell: Any) -> str:
     return f"'{text}" if text.startswith(FORMULA_BEGINS) else text
 
 
-def write_status(home: Home, seq: int, path: Path) -> Path:
-    """The status of a batch's lines as CSV with a header (UTF-8 with the mark that Excel needs)."""
+def write_status(home: Home, seq: int, out: Path, name: str) -> Path:
+    """The status of a batch's lines as CSV with a header (UTF-8 with the mark that Excel needs), as
+    out/name."""
     groups = Groups(segment_at(home.folder("batches", seq), "status"))
-    with machine(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f".{path.name}.part")
-        with new_file(aside) as raw, io.TextIOWrapper(raw, "utf-8-sig", newline="") as file:
-            writer = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
-            for group in range(len(groups)):
-                table = groups.read(group)
-                if group == 0:
-                    writer.writerow(table.schema.names)
-                columns = [map(defused, column.to_pylist()) for column in table.columns]
-                writer.writerows(zip(*columns, strict=True))
-        aside.replace(path)
-    return path
+    with landing(out, name) as raw:
+        file = io.TextIOWrapper(raw, "utf-8-sig", newline="")
+        writer = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
+        for group in range(len(groups)):
+            table = groups.read(group)
+            if group == 0:
+                writer.writerow(table.schema.names)
+            columns = [map(defused, column.to_pylist()) for column in table.columns]
+            writer.writerows(zip(*columns, strict=True))
+        file.flush()
+        file.detach()
+    return out / name

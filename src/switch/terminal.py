@@ -14,7 +14,15 @@ from typing import Any
 
 import click
 
-from switch.errors import EnvironmentFailed, InputRefused, SwitchError, UsageError
+from switch.errors import (
+    CopyFailed,
+    EnvironmentFailed,
+    InputRefused,
+    SwitchError,
+    UsageError,
+    plain,
+)
+from switch.voice import json_line, tell
 
 LOG_FIELDS = frozenset(
     (
@@ -42,6 +50,11 @@ def allowed_fields(_: Any, __: str, event: MutableMapping[str, Any]) -> dict[str
     return {name: value for name, value in event.items() if name in LOG_FIELDS}
 
 
+def plain_fields(_: Any, __: str, event: MutableMapping[str, Any]) -> dict[str, Any]:
+    """A structlog processor: no text of others steers a terminal. JSON has its own escapes."""
+    return {n: plain(value) if isinstance(value, str) else value for n, value in event.items()}
+
+
 class NoPandas:
     """Where pandas is installed, pyarrow imports it for the first value that it converts: a third
     of a second for nothing, as no command uses it. This finder says that it is not there."""
@@ -65,9 +78,7 @@ class Context:
     def say(self, document: dict[str, Any], show: Callable[[], None]) -> None:
         """The answer: as JSON, or as show prints it."""
         if self.json:
-            import msgspec
-
-            sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
+            sys.stdout.write(json_line(document))
         elif not self.quiet:
             show()
 
@@ -79,7 +90,9 @@ class Context:
         import structlog
 
         renderer: Any = structlog.processors.JSONRenderer()
+        shown: list[Any] = []
         if sys.stderr.isatty():
+            shown = [plain_fields]
             plain = "NO_COLOR" in os.environ or os.environ.get("TERM") in ("dumb", "unknown")
             renderer = structlog.dev.ConsoleRenderer(colors=not plain)
         structlog.configure(
@@ -87,6 +100,7 @@ class Context:
                 allowed_fields,
                 structlog.processors.add_log_level,
                 structlog.processors.TimeStamper(fmt="iso"),
+                *shown,
                 renderer,
             ],
             wrapper_class=structlog.make_filtering_bound_logger(
@@ -99,12 +113,7 @@ class Context:
     def console(self) -> Any:
         from rich.console import Console
 
-        class Screen(Console):
-            def on_broken_pipe(self) -> None:
-                """Nobody reads on: an exit code of its own, where rich would exit with 1."""
-                raise
-
-        return Screen(highlight=False)
+        return Console(highlight=False)
 
     def settings(self) -> dict[str, Any]:
         """What --config says. Raises UsageError for a file that is no such configuration."""
@@ -196,18 +205,25 @@ def shared(command: Callable[..., Any]) -> Callable[..., Any]:
         context.json |= as_json
         context.quiet |= quiet
         context.config = config or context.config
+        _require_text(click_context.command, rest)
         try:
-            try:
-                return command(context, **rest)
-            finally:
-                sys.stdout.flush()
-        except BrokenPipeError:  # Here already: click would call it 1, which means refused lines.
-            _drop_output()
-            raise EnvironmentFailed(
-                "nobody reads the output any more; what is committed stays"
-            ) from None
+            return command(context, **rest)
+        except BrokenPipeError as error:  # Click would call it 1, which means refused lines.
+            raise EnvironmentFailed(str(error)) from error
 
     return wrapped
+
+
+def _require_text(command: click.Command, options: dict[str, Any]) -> None:
+    """Options that are no paths are texts of UTF-8: nothing in a home has another name."""
+    for option in command.params:
+        value = options.get(option.name or "")
+        for text in value if isinstance(value, tuple) else (value,):
+            try:
+                if isinstance(text, str):
+                    text.encode()
+            except UnicodeEncodeError:
+                raise UsageError(f"{option.opts[0]} is not UTF-8") from None
 
 
 def file_option(
@@ -256,13 +272,13 @@ def new_settings(context: Context, now: Any = None) -> Any:
     ).check()
 
 
-def draw(summary: dict[str, Any], folder: Path) -> Path:
-    """The picture of a batch in folder. Raises EnvironmentFailed where it cannot be written."""
+def draw(summary: dict[str, Any], out: Path, name: str) -> Path:
+    """The picture of a batch, as out/name/payday.svg. Raises EnvironmentFailed where it cannot
+    be written."""
     from switch.picture import payday_svg
 
-    path = folder / "payday.svg"
-    _write_picture(path, payday_svg(summary))
-    return path
+    _write_picture(out, f"{name}/payday.svg", payday_svg(summary))
+    return out / name / "payday.svg"
 
 
 def draw_curve(told: dict[str, Any], path: Path) -> None:
@@ -273,20 +289,24 @@ def draw_curve(told: dict[str, Any], path: Path) -> None:
     for cycle in told["cycles"]:
         for row in cycle["participants"]:
             needs[row["participant"]] = max(needs.get(row["participant"], 0), row["needs"])
-    _write_picture(path, curve_svg(told["curve"], needs))
+    _write_picture(path.parent, path.name, curve_svg(told["curve"], needs))
 
 
-def _write_picture(path: Path, svg: str) -> None:
+def _write_picture(out: Path, name: str, svg: str) -> None:
+    from switch.disk import landing
+
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(svg, "utf-8")
-    except OSError as error:
-        raise EnvironmentFailed(f"{path}: {error.strerror}") from error
+        with landing(out, name) as file:
+            file.write(svg.encode("utf-8", "replace"))
+    except CopyFailed as error:  # Of nothing that is committed.
+        raise error.cause from error
 
 
 def generate(context: Context, folder: Path, people: int, lines: int, seed: int) -> Any:
+    from switch.disk import require_outside
     from switch.sim.world import generate as make
 
+    require_outside(folder)
     with Progress(context) as progress:
         try:
             return make(folder, people, lines, seed, progress=progress)
@@ -296,15 +316,25 @@ def generate(context: Context, folder: Path, people: int, lines: int, seed: int)
             raise EnvironmentFailed(f"{error.filename or folder}: {error.strerror}") from error
 
 
-def fail(error: SwitchError, code: int, as_json: bool, done: Sequence[dict[str, Any]] = ()) -> None:
+def fail(error: SwitchError, as_json: bool, done: Sequence[dict[str, Any]] = ()) -> int:
+    """Say why a command failed. Returns its exit code."""
     if as_json:
         document: dict[str, Any] = {"rule": type(error).__name__, "what": str(error)}
         if isinstance(error, InputRefused):
             names = ("rule", "what", "file", "row", "column", "remedy")
             document = {name: getattr(error, name) for name in names}
-        say_error(document, code, done)
-    click.echo(f"error: {error}", err=True)
-    raise SystemExit(code)
+        say_error(document, error.exit_code, done)
+    tell(f"error: {error}", err=True)
+    return error.exit_code
+
+
+def say_usage(error: click.ClickException) -> None:
+    """A call that is none, as click says it; what was given in it does not steer a terminal."""
+    context = getattr(error, "ctx", None)
+    if context is not None:
+        tell(context.get_usage(), err=True)
+        tell(f"Try '{context.command_path} -h' for help.", err=True)
+    tell(f"Error: {error.format_message()}", err=True)
 
 
 def say_traceback() -> None:
@@ -322,16 +352,6 @@ def say_traceback() -> None:
 
 def say_error(document: dict[str, Any], code: int, done: Sequence[dict[str, Any]] = ()) -> None:
     """The one document of a command that failed; done: the batches that it had finished."""
-    import json
-
     batches = {"batches": done} if done else {}
-    try:
-        sys.stdout.write(json.dumps(batches | {"error": {**document, "exit_code": code}}) + "\n")
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _drop_output()
-
-
-def _drop_output() -> None:
-    """What is left for a reader that went away goes nowhere, in silence."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.stdout.write(json_line(batches | {"error": {**document, "exit_code": code}}))
+    sys.stdout.flush()

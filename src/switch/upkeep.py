@@ -11,6 +11,7 @@ import click
 
 from switch.errors import UsageError, VerificationFailed, counted
 from switch.terminal import Context, at_option, file_option, home_argument, parse_time, shared
+from switch.voice import tell
 
 
 @click.command()
@@ -35,16 +36,16 @@ def scrub(context: Context, home: Path, copy: Path, dry_run: bool, at: str | Non
     def show() -> None:
         for found in findings:
             mended = ("; can be repaired" if dry_run else "; repaired") if found.repaired else ""
-            click.echo(f"  {found.side}: {found.path} {found.fault}{mended}")
+            tell(f"  {found.side}: {found.path} {found.fault}{mended}")
         mine = [found for found in findings if found.side == "home"]
-        click.echo(
+        tell(
             f"{home}: {counted(len(mine), 'damaged file')}, the home still has {len(left)};"
             f" the copy has {len(findings) - len(mine)}"
         )
 
     context.say({"findings": [f._asdict() for f in findings], "remaining": len(left)}, show)
     if left:
-        click.echo(f"error: {counted(len(left), 'damaged file')} in {home}", err=True)
+        tell(f"error: {counted(len(left), 'damaged file')} in {home}", err=True)
         raise SystemExit(VerificationFailed.exit_code)
 
 
@@ -68,8 +69,8 @@ def replay(context: Context, home: Path, batch: str, table: Path, register: Path
 
     def show() -> None:
         for name, digest in digests.items():
-            click.echo(f"  {digest[:16]}  {name}")
-        click.echo(f"{batch}: {counted(len(digests), 'logical digest')}, all as committed")
+            tell(f"  {digest[:16]}  {name}")
+        tell(f"{batch}: {counted(len(digests), 'logical digest')}, all as committed")
 
     context.say({"batch": batch, "digests": digests}, show)
 
@@ -93,8 +94,8 @@ def verify(context: Context, home: Path, checkpoint: Path | None, public_key: Pa
         for done in checks:
             names[done.name] = names.get(done.name, 0) + 1
         for name, count in names.items():
-            click.echo(f"  holds  {name} ({count})")
-        click.echo(f"{home}: {counted(len(checks), 'check')}, all hold")
+            tell(f"  holds  {name} ({count})")
+        tell(f"{home}: {counted(len(checks), 'check')}, all hold")
 
     context.say(
         {"checks": [{"name": c.name, "subject": c.subject, "holds": True} for c in checks]}, show

@@ -6,7 +6,6 @@ Floor 4, below the engine, which is one of these.
 from __future__ import annotations
 
 import datetime
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,10 @@ import msgspec
 from switch import answers, disposing, returning, signoff, timeline
 from switch.cycles import time_text
 from switch.directory import Directory, Settings
-from switch.disk import landing, out_folder
+from switch.disk import copy_into, landing, out_folder
 from switch.reconcile import Rules
 from switch.report import positions_table, write_table
-from switch.segment import new_file, write_json
+from switch.segment import json_of
 from switch.store import Home
 
 
@@ -72,10 +71,10 @@ class WayBack:
             for cycle, request in requests.items():
                 query = "SELECT * FROM positions WHERE cycle = ? ORDER BY participant"
                 rows = [tuple(row)[1:] for row in self.home.rows(query, cycle)]
-                with landing(out / "cycles" / cycle / "positions.parquet") as aside:
-                    write_table(aside, positions_table(rows))
-                with landing(out / "cycles" / cycle / "settlement.json") as aside:
-                    write_json(aside, request)
+                with landing(out, f"cycles/{cycle}/positions.parquet") as file:
+                    write_table(file, positions_table(rows))
+                with landing(out, f"cycles/{cycle}/settlement.json") as file:
+                    file.write(json_of(request))
 
     def line(self, batch_id: str, line_no: int) -> dict[str, Any]:
         """What became of a line, as `status --line --json` gives it: its states, oldest first, and
@@ -91,14 +90,13 @@ class WayBack:
         folder = out_folder(self.home.path, out)
         answer = signoff.close(self.home, self.directory, self.settings, at=time_text(at))
         self._export(folder)
-        day = folder / "days" / answer["as_of"]
+        day = f"days/{answer['as_of']}"
         signed = self.home.path / answers.folders(self.home)[-1].name / "statements"
         for path in sorted(signed.iterdir()):
-            with landing(day / "statements" / path.name) as aside:
-                new_file(aside).close()
-                shutil.copyfile(self.home.proven(path), aside)
-        with landing(day / "day.json") as aside:
-            write_json(aside, answer)
+            with landing(folder, f"{day}/statements/{path.name}") as file:
+                copy_into(file, self.home.proven(path))
+        with landing(folder, f"{day}/day.json") as file:
+            file.write(json_of(answer))
         return answer
 
     def write_back(

@@ -260,7 +260,7 @@ def generate(
     rates: Rates = DEFAULT_RATES,
     progress: Progress | None = None,
 ) -> Generated:
-    """Writes a whole world into `folder` (made if missing, files replaced).
+    """Writes a whole world into `folder`, which is new or empty.
 
     At most seven lines a person, one of each monthly benefit. From 200 lines on every reason
     whose rate is not zero happens at least once. Same arguments, same bytes. `progress` is told
@@ -275,7 +275,9 @@ def generate(
     value_day = (value_date - dt.date(1970, 1, 1)).days
     folder = Path(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise UsageError(f"{folder} holds other things. Remedy: give a new folder, or empty it")
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         directory = write_participants(folder / "participants.csv")
         debtors = write_debtors(folder / "debtors.csv", BENEFITS)
         names = Names(package_rows("names.csv"))
