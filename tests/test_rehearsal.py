@@ -107,14 +107,14 @@ def test_rehearse__without_room_says_that_nothing_happened(
     home = tmp_path / "h"
     make(home, CUTOFFS).close()
     before = everything(home)
-    lands = Path.replace
+    lands = os.rename
 
-    def full(path: Path, target: Path) -> Path:
-        if path.name == f".{name}.part":
+    def full(path: str, target: str, **folders: int) -> None:
+        if path == f".{name}.part":
             raise OSError(errno.ENOSPC, "No space left on device")
-        return lands(path, target)
+        lands(path, target, **folders)
 
-    monkeypatch.setattr(Path, "replace", full)
+    monkeypatch.setattr(os, "rename", full)
     with pytest.raises(switch.EnvironmentFailed, match="nothing of it has happened") as failed:
         rehearse(home, tables(tmp_path, "A > B 1"))
     assert "committed" not in str(failed.value)

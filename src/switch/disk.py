@@ -153,6 +153,18 @@ def require_outside(path: Path, home: Path | None = None) -> Path:
     return path
 
 
+def require_new(path: Path, folders: Sequence[str], files: Sequence[str], aside: Path) -> None:
+    """Nothing says that the folder was a home, or is in one: folders that commits fill are empty,
+    and files that tell of a commit stand only beside the catalog that an `init` made aside, and
+    died. Raises UsageError."""
+    require_outside(path.absolute().parent)
+    if (path / CATALOG).exists():
+        return
+    was = any(any((path / name).iterdir()) for name in folders if (path / name).is_dir())
+    if was or (not aside.exists() and any((path / name).exists() for name in files)):
+        raise UsageError(f"{path} is a home whose {CATALOG} is gone: restore it")
+
+
 def sizes(path: Path) -> dict[str, int]:
     """Bytes of every file of a folder, or of the one file, by name."""
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())

@@ -35,7 +35,7 @@ from typing import Any
 import msgspec
 
 from switch import signing
-from switch.disk import CATALOG, environment, machine, no_room, require_outside, sizes
+from switch.disk import CATALOG, environment, machine, no_room, require_new, sizes
 from switch.errors import EnvironmentFailed, HomeLocked, HomeMoved, UsageError, VerificationFailed
 from switch.history import GENESIS, Checkpoint, heads, link_of, read_checkpoint
 from switch.segment import digest_of, new_file, sync_file, sync_folder, write_new
@@ -137,13 +137,11 @@ class Home:
         skeleton |= {"checkpoint", "checkpoint.new", SIGNING_KEY, SIGNING_PUB, SIGNED}
 
         def require_empty() -> None:
-            if _was_home(path, aside):
-                raise UsageError(f"{path} is a home whose {CATALOG} is gone: restore it")
+            require_new(path, (*KINDS, "quarantine"), ("checkpoint", SIGNED), aside)
             # What an `init` that died left behind may be used again: it holds nothing.
             if path.exists() and (not path.is_dir() or {p.name for p in path.iterdir()} - skeleton):
                 raise UsageError(f"{path} exists and is not empty")
 
-        require_outside(path.absolute().parent)
         with machine(path):
             require_empty()
             made = [folder for folder in (path, *path.parents) if not folder.exists()]
@@ -579,17 +577,6 @@ def _transaction(db: sqlite3.Connection) -> Iterator[None]:
         with contextlib.suppress(sqlite3.Error):
             db.execute("ROLLBACK")
         raise
-
-
-def _was_home(path: Path, aside: Path) -> bool:
-    """Whether a folder without a catalog had one: an `init` that died left nothing that was ever
-    committed, and a checkpoint only beside the new catalog that it is of."""
-    if not path.is_dir() or (path / CATALOG).exists():
-        return False
-    kept = (path / kind for kind in (*KINDS, "quarantine"))
-    if any(any(folder.iterdir()) for folder in kept if folder.is_dir()):
-        return True
-    return not aside.exists() and any((path / name).exists() for name in ("checkpoint", SIGNED))
 
 
 def _lock(path: Path, writing: bool) -> Any:
