@@ -261,7 +261,7 @@ class TakingIn:
         batches: set[int] = set()
         nowhere = Expected(self.home, ())
         for path in files:
-            reader = opened(path, kind, False, digest=False)
+            reader = opened(path, kind, False, self.home.path, digest=False)
             for table in records_in(reader):
                 batches |= nowhere.batches_of(table["transfer_id"])
         return batches
@@ -269,7 +269,7 @@ class TakingIn:
     def _read(
         self, path: Path, kind: str | None, strict: bool, said: Said, writer: _Writer
     ) -> dict[str, Any]:
-        reader = opened(path, kind, strict)
+        reader = opened(path, kind, strict, self.home.path)
         name = kind_of(reader)
         rows = 0
         for table in records_in(reader):

@@ -11,7 +11,6 @@ import contextlib
 import functools
 import hashlib
 import os
-import stat
 import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from switch import _text, airlock, formats
+from switch import _text, airlock, formats, given
 from switch.columns import (
     BadValue,
     Columns,
@@ -42,7 +41,7 @@ from switch.columns import (
     shown,
 )
 from switch.errors import EnvironmentFailed, InputRefused, SwitchError, VerificationFailed
-from switch.formats import CHUNK_ROWS, READ_BYTES, ROW_BYTES_MAX
+from switch.formats import CHUNK_ROWS, ROW_BYTES_MAX
 from switch.schema import DAY_MAX, DAY_MIN, LINES_MAX, Column, Kind, Table
 
 
@@ -246,6 +245,7 @@ def open_table(
     only: tuple[str, ...] | None = None,
     sha256: str = "",
     own: bool = False,
+    room: Path | None = None,
 ) -> TableReader:
     """Open a file (path) or an Arrow C stream (any object with `__arrow_c_stream__`).
 
@@ -253,11 +253,12 @@ def open_table(
     it is used. sha256: the digest that a file must have ('' for any); another is refused, whatever
     a decoder makes of it. only: the columns that the caller wants. own: the file is this home's,
     with the digest of its commit, which is proven before decoding: it needs no process of its own,
-    as files of others do (`airlock`).
+    as files of others do (`airlock`). A file of others is hashed and decoded in one
+    copy that nobody else can write to (`given.sealed`); room: the folder for a long one.
     Raises InputRefused, or EnvironmentFailed where the file cannot be read at all.
     """
     if isinstance(source, str | os.PathLike):
-        return _open_file(Path(source), table, strict_columns, digest, only, sha256, own)
+        return _open_file(Path(source), table, strict_columns, digest, only, sha256, own, room)
     if isinstance(source, pa.RecordBatch):
         source = pa.Table.from_batches([source])
     if not hasattr(source, "__arrow_c_stream__"):
@@ -291,50 +292,49 @@ def _open_file(
     only: tuple[str, ...] | None,
     sha256: str,
     own: bool,
+    room: Path | None,
 ) -> TableReader:
     name = str(path)
-    before = regular_file(path)
-    if before.st_size == 0:
-        raise InputRefused("FILE_EMPTY", "the file is empty", file=name, remedy="send it again")
     assert sha256 or not own
     if not own:
         airlock.start()
-    scan = _text.CsvScan(ROW_BYTES_MAX)
     hasher = hashlib.sha256()
     wanted = {c.name: c.kind for c in table.columns if only is None or c.name in only}
     rows: int | None
     with contextlib.ExitStack() as refused:
-        try:
-            with path.open("rb") as stream:
-                head = stream.read(8)
-                stream.seek(0)
-                is_text = not (head[:4] in (b"PAR1", b"PARE") or head[:6] == b"ARROW1") and (
-                    head[:4] != b"\xff\xff\xff\xff"
+        with given.opened(path) as (file, before), contextlib.ExitStack() as copied:
+            if before.st_size == 0:
+                raise InputRefused(
+                    "FILE_EMPTY", "the file is empty", file=name, remedy="send it again"
                 )
-                form = "csv" if is_text else "parquet" if head[:3] == b"PAR" else "arrow"
+            if not own:
+                file = copied.enter_context(given.sealed(path, file, before.st_size, room))
+            is_text, form = formats.form_of(file)
 
-                def ask() -> airlock.Answer:
-                    answer = airlock.ask(stream.fileno(), name, form, wanted)
-                    refused.callback(answer.close)
-                    return answer
+            def ask() -> airlock.Answer:
+                answer = airlock.ask(file, name, form, wanted)
+                refused.callback(answer.close)
+                return answer
 
-                # The child begins while the file is hashed here; with a text, when that is judged.
-                asked = None if own or is_text else ask()
+            # The child begins while the copy is hashed here; with a text, when that is judged.
+            asked = None if own or is_text else ask()
+            try:
+                scan = _text.CsvScan(ROW_BYTES_MAX)
                 if digest or is_text or sha256:
-                    while block := stream.read(READ_BYTES):
+                    for block in given.blocks(file):
                         hasher.update(block)
                         if is_text and not scan.feed(block):
                             break
                 if is_text:
-                    formats.judge_csv(scan, head, path)
-                if sha256 and hasher.hexdigest() != sha256:
-                    raise _other_content(name, own)
-                if is_text and not own:
-                    asked = ask()
-        except EnvironmentFailed:
-            raise
-        except OSError as error:
-            raise EnvironmentFailed(f"{name} cannot be read: {error.strerror}") from error
+                    formats.judge_csv(scan, file, path)
+            except EnvironmentFailed:
+                raise
+            except OSError as error:
+                raise EnvironmentFailed(f"{name} cannot be read: {error.strerror}") from error
+            if sha256 and hasher.hexdigest() != sha256:
+                raise _other_content(name, own)
+            if is_text and not own:
+                asked = ask()
         try:
             if asked is None:
                 schema, batches, rows = formats.parquet(path, wanted)
@@ -349,7 +349,7 @@ def _open_file(
                 sha256=hasher.hexdigest() if digest else None,
                 from_text=is_text,
                 strict_columns=strict_columns,
-                unchanged=functools.partial(_require_unchanged, path, before),
+                unchanged=functools.partial(given.require_unchanged, path, before),
                 only=only,
                 close=None if asked is None else asked.close,
             )
@@ -359,19 +359,6 @@ def _open_file(
             ) from error
         refused.pop_all()
         return reader
-
-
-def _require_unchanged(path: Path, before: os.stat_result) -> None:
-    """Whoever writes into a file can set its time of writing back, but not that of its change."""
-    after = path.stat()
-    same = ("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
-    if any(getattr(before, field) != getattr(after, field) for field in same):
-        raise InputRefused(
-            "CHANGED_DURING_READ",
-            "the file changed while it was read",
-            file=str(path),
-            remedy="send it again when its writer is done",
-        )
 
 
 def _other_content(name: str, own: bool) -> SwitchError:
@@ -384,25 +371,3 @@ def _other_content(name: str, own: bool) -> SwitchError:
         file=name,
         remedy="send the table that the dossier was made for",
     )
-
-
-def regular_file(path: Path) -> os.stat_result:
-    """The file's status; refuses what is no plain file (links, pipes, devices, folders)."""
-    try:
-        status = path.lstat()
-    except (OSError, ValueError) as error:
-        what = getattr(error, "strerror", None) or "its name is not usable"
-        raise InputRefused(
-            "FILE_MISSING",
-            f"the file cannot be opened: {what}",
-            file=str(path),
-            remedy="check the path",
-        ) from error
-    if not stat.S_ISREG(status.st_mode):
-        raise InputRefused(
-            "NOT_REGULAR",
-            "not a regular file",
-            file=str(path),
-            remedy="give the file itself, not a link, pipe, device or folder",
-        )
-    return status

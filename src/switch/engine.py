@@ -35,7 +35,7 @@ from switch.overlap import in_order
 from switch.reason import RULE_SET
 from switch.register import Register
 from switch.road import Progress, Run
-from switch.schema import ACCOUNTS, CHUNK_ROWS_MAX, PAID, PAYMENT, POPULATION, period_of
+from switch.schema import ACCOUNTS, CHUNK_ROWS_MAX, PAID, PAYMENT, POPULATION, Table, period_of
 from switch.store import Home
 from switch.wayback import WayBack
 
@@ -233,21 +233,27 @@ class Engine(WayBack):
         if population is not None:
             if replace:
                 register.forget_people()
-            reader = open_table(
-                population, POPULATION, strict_columns=strict_columns, digest=False, only=only
-            )
+            reader = self._opened(population, POPULATION, strict_columns, only)
             counts["population"] = register.put_people(_counted(reader, progress))
         if accounts is not None:
             if replace:
                 register.forget_accounts()
-            reader = open_table(accounts, ACCOUNTS, strict_columns=strict_columns, digest=False)
+            reader = self._opened(accounts, ACCOUNTS, strict_columns)
             counts["accounts"] = register.put_accounts(_counted(reader, progress))
         history: dict[tuple[str, int], Any] = {}
         if paid_history is not None:
-            reader = open_table(paid_history, PAID, strict_columns=strict_columns, digest=False)
+            reader = self._opened(paid_history, PAID, strict_columns)
             counts["paid"], history = _read_history(_counted(reader, progress), register)
         self._commit_register(register, history, replace and paid_history is not None, counts, at)
         return counts
+
+    def _opened(
+        self, table: Any, kind: Table, strict: bool, only: tuple[str, ...] | None = None
+    ) -> TableReader:
+        """A table of the register, whose digest nothing records."""
+        return open_table(
+            table, kind, strict_columns=strict, digest=False, only=only, room=self.home.path
+        )
 
     def _commit_register(
         self,
@@ -408,7 +414,13 @@ class Engine(WayBack):
         declared = declare(table, source, batch_id, value_date, count, sum)
         at = time_text(at) or declared.value_date.isoformat()
         known = self.home.batch(declared.source, declared.batch_id)
-        reader = open_table(table, PAYMENT, strict_columns=strict_columns, sha256=declared.sha256)
+        reader = open_table(
+            table,
+            PAYMENT,
+            strict_columns=strict_columns,
+            sha256=declared.sha256,
+            room=self.home.path,
+        )
         with contextlib.closing(reader):
             if known is not None:
                 batch = self._answer(known, reader, declared)

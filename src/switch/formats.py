@@ -31,9 +31,20 @@ PROBE_BYTES = 1 << 16
 """What is read at once of a column of which one row is wanted."""
 
 
-def judge_csv(scan: Any, head: bytes, path: Path) -> None:
-    """Refuse what is no CSV in UTF-8, by what the walk over its bytes found. head: the first of
-    them, by which what people send in place of it is told."""
+def form_of(file: int) -> tuple[bool, str]:
+    """Whether an open file is a text, and the opener for it, by its first bytes."""
+    head = os.pread(file, 8, 0)
+    if head[:4] in (b"PAR1", b"PARE"):
+        return False, "parquet"
+    if head[:6] == b"ARROW1" or head[:4] == b"\xff\xff\xff\xff":
+        return False, "arrow"
+    return True, "csv"
+
+
+def judge_csv(scan: Any, file: int, path: Path) -> None:
+    """Refuse what is no CSV in UTF-8, by what the walk over its bytes found. file: the same bytes,
+    open; by the first of them what people send in place of it is told."""
+    head = os.pread(file, 8, 0)
     is_wide = head[:2] in (b"\xff\xfe", b"\xfe\xff") or 0 in head[:2]
     for is_such, what, remedy in (
         (is_wide, "UTF-16", "save it as UTF-8"),
@@ -58,7 +69,7 @@ def judge_csv(scan: Any, head: bytes, path: Path) -> None:
         fault.LINE_LENGTH: ("LINE_TOO_LONG", f"a row exceeds {ROW_BYTES_MAX} bytes", "check it"),
     }[fault(scan.fault)]
     row = int(scan.rows)
-    names = _header(path) if row else []
+    names = _header(Path(f"/dev/fd/{file}")) if row else []
     column = shown(names[scan.column]) if 0 <= scan.column < len(names) else None
     raise InputRefused(rule, what, file=str(path), row=row or None, column=column, remedy=remedy)
 

@@ -21,10 +21,11 @@ import msgspec
 import numpy as np
 
 from switch import _ledger
-from switch.batch import TableReader, regular_file
+from switch.batch import TableReader
 from switch.columns import Columns, Texts, day_of_text, looked_up, text_buffers
 from switch.directory import Directory, packaged_rows
 from switch.errors import InputRefused, UsageError
+from switch.given import read_small, regular_file
 from switch.reason import RULE_SET
 from switch.register import name_keys
 from switch.schema import (
@@ -39,7 +40,6 @@ from switch.schema import (
     is_in_years,
 )
 
-DOSSIER_BYTES_MAX = 1 << 20
 NO_ID = np.uint64(2**64 - 1)
 """Id of a line whose text was none."""
 _IDS_A_PROVINCE = np.uint64(10**9)
@@ -127,12 +127,10 @@ def read_dossier(table: Path) -> Declared:
             file=str(path),
             remedy=f"put it beside the table; it declares {', '.join(FIELDS)}",
         )
-    if regular_file(path).st_size > DOSSIER_BYTES_MAX:
-        raise InputRefused(
-            "SIZE_LIMIT", "the dossier exceeds 1 MiB", file=str(path), remedy="send a dossier"
-        )
+    regular_file(path)
+    content = read_small(path)
     try:
-        text = path.read_bytes().removeprefix(codecs.BOM_UTF8)  # Editors of Windows write one.
+        text = content.removeprefix(codecs.BOM_UTF8)  # Editors of Windows write one.
         dossier = msgspec.json.decode(text, type=_Dossier)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         column = re.search(r"`\$\.(\w+)`|field `(\w+)`", str(error))

@@ -42,11 +42,14 @@ _NAMES = {
 """Columns of texts of the files, as a record calls them."""
 
 
-def opened(path: Path, kind: str | None, strict: bool, digest: bool = True) -> TableReader:
-    """A file of the kind that is named, or that its columns say."""
+def opened(
+    path: Path, kind: str | None, strict: bool, room: Path, digest: bool = True
+) -> TableReader:
+    """A file of the kind that is named, or that its columns say. room: the folder for the copy of
+    a long one."""
     for name in TABLES if kind is None else (kind,):
         try:
-            return open_table(path, TABLES[name], strict_columns=strict, digest=digest)
+            return open_table(path, TABLES[name], strict_columns=strict, digest=digest, room=room)
         except InputRefused as refused:
             # Of another kind is what lacks a column; one too many is told after that.
             lacks = refused.column in {column.name for column in TABLES[name].columns}

@@ -23,6 +23,7 @@ REGISTER = "test_run.py::test_register__"
 BAD = "test_bad_inputs.py::test_bad_inputs__"
 FORMED = "test_well_formed.py::test_"
 NAMES = "test_names.py::test_names__"
+GIVEN = "test_given.py::test_given__"
 MATCH = "test_match.py::test_match__"
 GROUPS = "test_row_groups.py::test_"
 WRITER = "test_parquet.py::test_writer__"
@@ -188,6 +189,20 @@ BACK_IN = [
      GROUPS + "decode__noise_is_refused_and_never_read_beyond"),
     ("a null is a value", "row_groups.py", "there == 1", "there == 0",
      GROUPS + "row_groups__common_files_are_read_natively"),
+]  # fmt: skip
+
+GIVEN_FILES = [
+    ("batch.py", "the file itself is decoded, not its copy",
+     "file = copied.enter_context(given.sealed(path, file, before.st_size, room))", "pass",
+     GIVEN + "the_digest_is_that_of_what_was_decoded_while_another_writes"),
+    ("given.py", "a copy that can still be written to", "seals | fcntl.F_SEAL_WRITE", "seals",
+     GIVEN + "every_door_hands_over_a_sealed_copy"),
+    ("given.py", "a copy that is too short", "if done < size:\n            raise",
+     "if False:\n            raise",
+     GIVEN + "a_file_that_became_shorter_is_refused"),
+    ("replay.py", "another table is replayed",
+     'if derived.summary["digest"] != row["digest"]:', "if False:",
+     GIVEN + "a_replay_is_of_the_bytes_that_were_run"),
 ]  # fmt: skip
 
 NAME_KEYS = [
@@ -469,6 +484,7 @@ MUTANTS = [
     *_of("_wire.pyx", WIRE),
     *_of("_encode.pyx", ENCODE),
     *_of("_core.pyx", CORE),
+    *(Mutant(*row) for row in GIVEN_FILES),
     *_of("road.py", ROAD),
     *_of("closing.py", CLOSING),
     *_of("store.py", STORE),
