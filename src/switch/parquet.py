@@ -206,7 +206,8 @@ class _Numbers(_Column):
         assert not field.nullable, "a number may not be null"
         self.width = 64 if field.type.bit_width == 64 else 32
         self.physical = _INT64 if self.width == 64 else _INT32
-        self.dtype = field.type.to_pandas_dtype()
+        sign = "i" if pa.types.is_signed_integer(field.type) else "u"
+        self.dtype = np.dtype(f"{sign}{field.type.bit_width // 8}")
         super().__init__(field)
 
     def logical(self, kind: Any) -> Iterable[tuple[int, Any]]:
