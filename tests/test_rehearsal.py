@@ -249,3 +249,30 @@ def test_rehearse__needs_no_limits(tmp_path: Path) -> None:
     assert told["waiting"] == {"count": 0, "sum": 0, "payers": []}
     assert told["injection"] == {"given": {}, "sum": 0, "at_least": 0}
     assert [row["net"] for row in told["cycles"][0]["participants"]] == [-3, 3]
+
+
+def test_command__a_rehearsal_exits_as_the_run_would(tmp_path: Path) -> None:
+    """Each table says its own: refused, run already, or what it would be."""
+    home = tmp_path / "h"
+    make(home, Settings(), {}).close()
+    good, bad = tables(tmp_path, "A > B 10", "B > C 20")
+    write_table(payment_table(lines("B > C 20", 5)), bad, batch_id="BAD", sum="1")
+    gone = tmp_path / "gone.parquet"
+    assert command("rehearse", home, good).code == 0
+    for refused, rule in ((bad, "CONTROL_SUM"), (gone, "FILE_MISSING")):
+        told = command("rehearse", home, refused, good, "--json")
+        assert told.code == command("run", home, refused).code == 3
+        assert told.document["tables"][0]["error"]["rule"] == rule
+        assert told.document["tables"][1]["cleared"]["count"] == 1, (
+            "the next one is told all the same"
+        )
+        assert f"would be refused, {rule}" in command("rehearse", home, refused).out
+    assert command("run", home, good).code == 0
+    again = command("rehearse", home, good, bad)
+    assert again.code == 3
+    assert "T0: was run already, nothing moves; it was 1 cleared" in again.out
+    assert command("rehearse", home, good, "--json").document["tables"][0]["replayed"] is True
+    moved = write_table(
+        payment_table(lines("A > B 10", 1)), good, batch_id="T0", value_date="2026-11-26"
+    )
+    assert command("rehearse", home, moved).code == command("run", home, moved).code == 3

@@ -20,6 +20,7 @@ from switch import reconcile as rec
 from switch import sums
 from switch.answers import Folder, folders, moved_lines, stored
 from switch.claims import BACK
+from switch.cycles import day_of
 from switch.evidence import Check, compare
 from switch.recasting import WENT_BACK, Recast, recasts, went_back
 from switch.reconcile.breaks import BREAK
@@ -261,6 +262,12 @@ class Answered:
     def _judged(self, folder: Folder) -> Iterator[Check]:
         """States as they were told, and of a day its statements and what it closed."""
         subject = f"answers {folder.number}"
+        if "later" in folder.detail:
+            day = folder.detail["answer"]["as_of"]
+            yield compare(
+                "batches of later days", subject, self._later(folder), folder.detail["later"]
+            )
+            yield Check("days", subject, self._runs_back(folder, day))
         batches = {seq for seq in folder.detail["batches"] if seq}
         runs = {seq for seq in self.cycle_of if batches and min(batches) <= seq <= folder.after}
         out = self._standing(runs, batches, folder)
@@ -275,6 +282,7 @@ class Answered:
         found = {
             tuple(row[key] for key in keys): (row["count_all"], row["amount_sum"])
             for row in _summed(out, keys)
+            if row["cleared_in"] not in folder.detail.get("later", ())
         }
         stored = {
             (path.stem, row["batch"], row["state"]): (row["count"], row["amount"])
@@ -287,6 +295,20 @@ class Answered:
         left = pc.is_in(mine["state"], pa.array(["CLEARED", "SETTLED", "UNAPPLIED"]))
         fault = "a line is open" if pc.any(left).as_py() else ""
         yield Check("closed batches", f"{subject}, lines", fault)
+
+    def _later(self, folder: Folder) -> list[int]:
+        """Batches before a folder whose day comes after its."""
+        rows = self.home.rows(
+            "SELECT seq, at FROM batches WHERE seq <= ? ORDER BY seq", folder.after
+        )
+        day = folder.detail["answer"]["as_of"]
+        return [row["seq"] for row in rows if str(day_of(row["at"])) > day]
+
+    def _runs_back(self, folder: Folder, day: str) -> str:
+        """A day that was closed before is not after it, but for such as were a slip."""
+        known = [f for f in self.known[: folder.number - 1] if "later" in f.detail]
+        after = [f.detail["answer"]["as_of"] for f in known]
+        return f"{max(after)} was closed before" if after and max(after) > day else ""
 
     def _standing(self, runs: set[int], batches: set[int], last: Folder) -> Any:
         """Lines of batches with their states at the time of the last answers."""

@@ -24,7 +24,8 @@ from switch import recasting, returning, settlement, settling
 from switch import reconcile as rec
 from switch.claims import Expected, together
 from switch.columns import shown
-from switch.cycles import Calendar, day_of, latest
+from switch.cycles import Calendar, day_of
+from switch.days import LEAP_DAYS, Times, leap, require_likely, require_open, times
 from switch.directory import Directory, Settings
 from switch.errors import InputRefused, UsageError, counted
 from switch.mail import TABLES, kind_of, opened, records_in
@@ -106,15 +107,12 @@ def open_breaks(home: Home, known: list[Folder]) -> Any:
     return BREAK.empty_table()
 
 
-def time_of(home: Home, at: str | None) -> str:
-    """The time that is recorded: the given one, else the last that the home knows."""
-    kinds = ("batch", "settlement", *KINDS)
-    marks = ", ".join("?" * len(kinds))
-    rows = home.rows(f"SELECT at FROM audit WHERE kind IN ({marks})", *kinds)
-    last = at or latest(row["at"] for row in rows)
-    if not last:
+def time_of(home: Home, at: str | None, known: Times) -> str:
+    """The time that is recorded: the given one, else that of the home (`days`). Raises UsageError
+    for one that lies before a closed day."""
+    if not (at or known.now):
         raise UsageError(f"{home.path} has no batch yet, so that nothing can be answered")
-    return last
+    return require_open(known, at or known.now)
 
 
 # --- what was said --------------------------------------------------------------------------------
@@ -221,12 +219,18 @@ class TakingIn:
         settings: Settings,
         rules: Rules | None,
         at: str | None,
+        far: bool = False,
     ) -> None:
         self.home, self.directory, self.settings = home, directory, settings
         self.known = folders(home)
         self.rules = rules or rules_of(self.known)
-        self.at = time_of(home, at)
+        known = times(home)
+        self.at = time_of(home, at, known)
+        if not far:
+            require_likely(known, self.at)
         self.as_of = day_of(self.at)
+        self.leaps = leap(known.days, self.as_of) > LEAP_DAYS
+        """It was said that the time is meant, far away as it is."""
         self.number = len(self.known) + 1
         self.standing = Standing(home, directory)
         self.warnings: list[str] = []
@@ -431,6 +435,7 @@ class TakingIn:
             detail={
                 **detail,
                 **signed,
+                **({"leap": True} if self.leaps else {}),
                 "after": self.home.next_batch() - 1,
                 "answer": answer,
                 # 0: of records that name no line that is known.
@@ -501,14 +506,16 @@ def take_in(
     rules: Rules | None = None,
     at: str | None = None,
     strict_columns: bool = False,
+    far: bool = False,
 ) -> dict[str, Any]:
     """Take files of answers into a home in one commit; none where they bring nothing new.
 
     kind: of all files, where their columns are not to say it. rules: in force from now on (default:
     those given last). at: the time that is recorded, on whose day deadlines are looked at (default:
-    that of the last commit). Returns the answer; its number is 0 where nothing changed.
+    that of the home). far: it may lie far after all that is known. Returns the answer; its number
+    is 0 where nothing changed.
     Raises InputRefused for a file that is none of these kinds, or cannot be read.
     """
-    task = TakingIn(home, directory, settings, rules, at)
+    task = TakingIn(home, directory, settings, rules, at, far)
     answer = task.carry_out(files, kind, strict_columns)
     return {**answer, "warnings": task.warnings}

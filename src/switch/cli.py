@@ -22,6 +22,7 @@ from switch import __version__, dayend, upkeep
 from switch.errors import (
     CopyFailed,
     EnvironmentFailed,
+    InputRefused,
     SwitchError,
     UsageError,
     counted,
@@ -333,6 +334,9 @@ def rehearse(
         print_rehearsal(context.console(), told)
 
     context.say(told, show)
+    if any("error" in table for table in told["tables"]):
+        # As `run` would, which stops at the first of them.
+        raise SystemExit(InputRefused.exit_code)
 
 
 @cli.command()

@@ -313,6 +313,9 @@ def print_rehearsal(console: Console, told: dict[str, Any]) -> None:
             say(f"{table['table']}: would be refused, {error['rule']}: {error['what']}")
             continue
         counts = ", ".join(f"{table[s]['count']:,} {s}" for s in ("cleared", "held", "refused"))
+        if table["replayed"]:
+            say(f"{table['batch_id']}: was run already, nothing moves; it was {counts}")
+            continue
         say(f"{table['batch_id']}: {counts}; cycle {table['cycle']}")
         for row in table["reasons"]:
             say(f"  {row['status']} {row['reason']}  {row['count']:,}  {row['sentence']}")

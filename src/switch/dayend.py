@@ -16,6 +16,7 @@ from switch.terminal import (
     at_option,
     file_option,
     home_argument,
+    leap_option,
     parse_time,
     shared,
     strict_option,
@@ -34,6 +35,7 @@ from switch.voice import tell
 @file_option("--rules", text="Rules from now on; default: those given last.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Default: HOME/out.")
 @strict_option
+@leap_option
 @at_option
 @shared
 def reconcile(
@@ -44,6 +46,7 @@ def reconcile(
     rules: Path | None,
     out: Path | None,
     strict_columns: bool,
+    leap: bool,
     at: str | None,
 ) -> None:
     """Take answers of receivers and banks into HOME. Confirmations, returns and statements are
@@ -60,6 +63,7 @@ def reconcile(
             at=parse_time(at),
             out=out,
             strict_columns=strict_columns,
+            leap=leap,
         )
     for warning in answer["warnings"]:
         context.log.warning(warning)
@@ -115,14 +119,15 @@ def dispose(
 @home_argument
 @click.option("--at", required=True, metavar="DATE", help="The day, or a time of it (ISO 8601).")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Default: HOME/out.")
+@leap_option
 @shared
-def close(context: Context, home: Path, at: str, out: Path | None) -> None:
+def close(context: Context, home: Path, at: str, out: Path | None, leap: bool) -> None:
     """End a day of HOME. Breaks age, receivers get statements, totals have to tie, and batches
     that are done with are closed."""
     from switch.engine import Engine
 
     with Engine(home) as engine:
-        answer = engine.close_day(parse_time(at) or "", out=out)
+        answer = engine.close_day(parse_time(at) or "", out=out, leap=leap)
 
     def show() -> None:
         tell(f"day {answer['as_of']} is signed: answers {answer['number']}")

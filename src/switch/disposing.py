@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from switch import recasting, returning, settlement, settling
 from switch.answers import Folder, folders, moved_lines, time_of
+from switch.days import times
 from switch.errors import UsageError
 from switch.report import write_table
 from switch.returning import REISSUE, TAKEN
@@ -73,7 +74,7 @@ def dispose(
         write_table(draft / "disposed.parquet", waiting.cast(TAKEN))
         names = recasting.free(home, draft, waiting) if step == REISSUE else {}
         home.commit(
-            at=time_of(home, at),
+            at=time_of(home, at, times(home)),
             kind="disposition",
             detail={
                 "after": home.next_batch() - 1,

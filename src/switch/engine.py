@@ -21,7 +21,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from switch import funding, paid, recasting, road, segment, settlement, settling, signing
+from switch import days, funding, paid, recasting, road, segment, settlement, settling, signing
 from switch._core import Core
 from switch.batch import TableReader, open_table
 from switch.columns import shown
@@ -364,8 +364,11 @@ class Engine(WayBack):
         if cycle is not None and not slots:
             slots = [Calendar(self.settings).slot_named(cycle)]
         answers = []
+        ended = {row["cycle"] for row in rows if row["answer"]}
         for slot in slots:
             time = at or slot.closes
+            if slot.cycle not in ended:
+                time = self._time(at or "", slot.closes)
             answer = settling.close(self.home, self.directory, *slot, time)
             if abort is not None and answer["state"] == "SETTLED":
                 raise UsageError(f"cycle {cycle} is settled, which is final")
@@ -403,16 +406,16 @@ class Engine(WayBack):
         table: a path with its dossier beside it, or an Arrow table, which then needs source,
         batch_id, value_date, count and sum (minor units) here. out: where the answer is copied to
         (default HOME/out). form: of the status and clearing files, "parquet" or "arrow". at: the
-        time that is recorded (ISO 8601), else the value date. Raises InputRefused where the table
+        time that is recorded (ISO 8601), else the value date (of a day that was closed, the last
+        closed one). Raises InputRefused where the table
         is not what it declares: nothing of it is paid, the home is as before.
         """
         if form not in segment.FORMS:
             raise UsageError(f"form {form!r} is none of {', '.join(segment.FORMS)}")
         if not 1 <= chunk_rows <= CHUNK_ROWS_MAX or threads < 1:
             raise UsageError(f"chunk_rows is not in 1..{CHUNK_ROWS_MAX}, or threads below 1")
-        folder = out_folder(self.home.path, out)
+        folder, at = out_folder(self.home.path, out), time_text(at)
         declared = declare(table, source, batch_id, value_date, count, sum)
-        at = time_text(at) or declared.value_date.isoformat()
         known = self.home.batch(declared.source, declared.batch_id)
         reader = open_table(
             table,
@@ -426,6 +429,7 @@ class Engine(WayBack):
                 batch = self._answer(known, reader, declared)
             else:
                 register = self.open_register()
+                at = self._time(at, declared.value_date.isoformat())
                 self.home.require_room(self._room_for(table, declared))
                 Run(
                     self.home,
@@ -452,6 +456,11 @@ class Engine(WayBack):
         warnings = tuple(f"unknown column {shown(name)} is ignored" for name in reader.extra)
         return dataclasses.replace(batch, warnings=warnings)
 
+    def _time(self, said: str, due: str) -> str:
+        """The time of a commit: what was said, else when it is due; not in a day that is closed."""
+        known = days.times(self.home)
+        return days.require_open(known, said) if said else days.not_before(known, due)
+
     def _room_for(self, table: Any, declared: Declared) -> int:
         """Bytes that a run will write, as far as they can be known before it: its answer and the
         copies of that, the lines that wait, and paid bits of the keys that were touched so far."""
@@ -463,7 +472,9 @@ class Engine(WayBack):
         return lines + ROOM_TIMES_FILE * recasting.bytes_again(self.home) + settling.ROOM_SPARE
 
     def _answer(self, known: Any, reader: TableReader, declared: Declared) -> Batch:
-        """The stored answer to a table that was run before."""
+        """The stored answer to a table that was run before. Raises InputRefused where the table, or
+        anything that is declared of it, is other than it was then."""
+        declared.require_as_stored(known, reader.name)
         digest = reader.sha256 and f"sha256:{reader.sha256}"
         if digest is None:
             intake = Intake(self.directory, digest=True)

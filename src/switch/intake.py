@@ -97,6 +97,24 @@ class Declared:
             raise refuse("TOTAL_RANGE", "the declared sum leaves 64 bits", "sum", "split the table")
         return self
 
+    def require_as_stored(self, batch: Any, file: str) -> None:
+        """A table that was run before is declared as it was then: nothing of it changes by being
+        sent again. batch: its row of the catalog."""
+        for name, column in STORED.items():
+            if str(getattr(self, name)) != str(batch[column]):
+                raise InputRefused(
+                    "REFERENCE_REUSED",
+                    f"batch {self.batch_id!r} of {self.source!r} was run with {name}"
+                    f" {batch[column]}, which another dossier does not change",
+                    file=file,
+                    column=name,
+                    remedy="declare it as it was, or give a new table a new batch id",
+                )
+
+
+STORED = {"value_date": "value_date", "count": "lines", "sum": "amount"}
+"""What is declared beside identity, currency and digest, and where a batch keeps it."""
+
 
 class _Dossier(msgspec.Struct):
     source: str

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from switch.answers import TakingIn, moved_lines
 from switch.claims import BACK
+from switch.cycles import day_of
 from switch.directory import Directory, Settings
 from switch.recasting import queue_of
 from switch.report import write_table
@@ -37,6 +38,7 @@ STATEMENT = pa.schema(
 """A statement: lines sent to a receiver by batch (whose run cleared them) and state."""
 STANDING = (State.CLEARED, State.SETTLED, State.UNAPPLIED, State.CREDITED)
 """Lines that the treasury owes, or has paid: they neither left their cycle nor came back."""
+_CALENDAR = "SELECT cycle FROM cycles"
 PENDING = "SELECT 1 FROM cycles WHERE cycle = ? AND state != 'SETTLED'"
 
 
@@ -55,7 +57,10 @@ class DayEnd(TakingIn):
         self, draft: Path, verdicts: Verdicts, returned: Any, balances: dict[str, int]
     ) -> tuple[dict[str, Any], Statements]:
         states = verdicts.states()
+        self.later = self._later()
         lines = _by_receiver(verdicts, states)
+        later = pa.array(self.later, pa.uint32())
+        lines = lines.filter(pc.invert(pc.is_in(lines["batch"], later)))
         (draft / "statements").mkdir(mode=0o700)
         for code in pc.unique(lines["participant"]).to_pylist():
             mine = lines.filter(pc.equal(lines["participant"], code)).select(STATEMENT.names)
@@ -65,14 +70,31 @@ class DayEnd(TakingIn):
         statements: Statements = [
             ("UPDATE batches SET state = 'CLOSED' WHERE seq = ?", (seq,)) for seq in closed
         ]
-        return {"closed": closed, "totals": totals}, statements
+        return {"closed": closed, "later": self.later, "totals": totals}, statements
+
+    def _later(self) -> list[int]:
+        """Batches of later days: this one signs nothing of them."""
+        rows = self.home.rows("SELECT seq, at FROM batches ORDER BY seq")
+        return [row["seq"] for row in rows if day_of(row["at"]) > self.as_of]
+
+    def _later_cycles(self) -> set[str]:
+        """Cycles that settled on later days."""
+        ended = self.home.rows("SELECT cycle, at FROM cycles WHERE state = 'SETTLED'")
+        found = {row["cycle"] for row in ended if day_of(row["at"]) > self.as_of}
+        ours = self.home.rows(f"SELECT cycle, at FROM batches WHERE cycle NOT IN ({_CALENDAR})")
+        found |= {row["cycle"] for row in ours if day_of(row["at"]) > self.as_of}
+        alone = [folder for folder in self.known if "request" in folder.detail]
+        return found | {f.detail["cycle"] for f in alone if day_of(f.at) > self.as_of}
 
     def _totals(self, lines: Any, returned: Any, balances: dict[str, int]) -> dict[str, Any]:
         """What the treasury, the switch, the State Bank and the receivers have in their books, of
         batches that are not closed. Raises AssertionError where they do not tie."""
         runs = [
-            row["seq"] for row in self.home.rows("SELECT seq FROM batches WHERE state != 'CLOSED'")
+            row["seq"]
+            for row in self.home.rows("SELECT seq FROM batches WHERE state != 'CLOSED'")
+            if row["seq"] not in self.later
         ]
+        after = self._later_cycles()
         lines = lines.filter(pc.is_in(lines["batch"], pa.array(runs, pa.uint32())))
         sums = {state.name: 0 for state in State if state is not State.NOT_SENT}
         for row in lines.group_by("state").aggregate([("amount", "sum")]).to_pylist():
@@ -82,30 +104,35 @@ class DayEnd(TakingIn):
         books = {
             "payable": sum(balances.get(f"T.PAYABLE[{run:06d}]", 0) for run in runs),
             "returns": balances.get(BACK, 0),
-            "asked": self._asked(),
+            "asked": self._asked(after),
         }
         told = {
             "payable": sum(sums[state.name] for state in STANDING),
             "returns": _sum(returned) + sum(map(_sum, came)) - sum(map(_sum, gone)),
-            "asked": self._moved(),
+            "asked": self._moved(after),
         }
         assert books == told, f"totals do not tie: {books} and {told}"
         return {name: str(sum_) for name, sum_ in {**books, **sums}.items()}
 
-    def _asked(self) -> int:
+    def _asked(self, after: set[str]) -> int:
         """Dong that settled cycles were to bring to receivers: by their answers, or requests where
-        there is no calendar."""
+        there is no calendar. after: cycles of later days."""
         sum_ = 0
-        for row in self.home.rows("SELECT answer FROM cycles WHERE state = 'SETTLED'"):
+        for row in self.home.rows("SELECT cycle, answer FROM cycles WHERE state = 'SETTLED'"):
+            if row["cycle"] in after:
+                continue
             sides = msgspec.json.decode(row["answer"])["participants"]
             sum_ += sum(int(side["amount"]) for side in sides if side["side"] == "credit")
-        return sum_ + sum(int(request["sum"]) for request in self.requests_at_once())
+        return sum_ + sum(int(request["sum"]) for request in self._at_once(after))
 
-    def _moved(self) -> int:
-        """Dong that left clearing accounts."""
-        query = "SELECT coalesce(sum(amount), 0) AS sum FROM postings WHERE step = 'P4' AND debit"
-        rows = self.home.rows(query + " LIKE 'S.CLEARING[%'")
-        return int(rows[0]["sum"])
+    def _at_once(self, after: set[str]) -> list[dict[str, Any]]:
+        return [asked for asked in self.requests_at_once() if asked["cycle"] not in after]
+
+    def _moved(self, after: set[str]) -> int:
+        """Dong that left clearing accounts. after: cycles of later days."""
+        query = "SELECT cycle, sum(amount) AS sum FROM postings WHERE step = 'P4' AND debit"
+        rows = self.home.rows(query + " LIKE 'S.CLEARING[%' GROUP BY cycle")
+        return sum(row["sum"] for row in rows if row["cycle"] not in after)
 
     def _closed(self, verdicts: Verdicts, states: Any, returned: Any) -> list[int]:
         """Batches that are done with: no line waits, is unanswered, or is on its way back; nor is
@@ -129,6 +156,7 @@ class DayEnd(TakingIn):
         rows = self.home.rows("SELECT seq, state FROM batches")
         closed = {row["seq"] for row in rows if row["state"] == "CLOSED"}
         due = {row["seq"] for row in rows if row["state"] in ("SETTLED", "HELD")} - unfinished
+        due -= set(self.later)
         sent = lines.sent()
         pairs = np.unique(origin[sent].astype(np.int64) << 32 | lines.run[sent])
         while True:
@@ -171,15 +199,18 @@ def _by_receiver(verdicts: Verdicts, states: Any) -> Any:
     return pa.table(columns).sort_by(order).combine_chunks()
 
 
-def close(home: Home, directory: Directory, settings: Settings, *, at: str) -> dict[str, Any]:
+def close(
+    home: Home, directory: Directory, settings: Settings, *, at: str, far: bool = False
+) -> dict[str, Any]:
     """End a day: hold everything against everything at that time, age breaks, write a statement for
     each receiver, tie the totals, close batches that are done with, and sign. Returns the answer; a
     day that was signed, and in which nothing happened since, is answered from what was stored."""
-    task = DayEnd(home, directory, settings, None, at)
+    task = DayEnd(home, directory, settings, None, at, far)
     answer = task.carry_out([], None, False)
     if answer["number"]:
         return answer
     last = task.known[-1]
     detail = last.detail
-    signed = {name: detail[name] for name in ("closed", "totals")}
+    # A day that was signed before batches of later days were told apart does not name them.
+    signed = {name: detail[name] for name in ("closed", "later", "totals") if name in detail}
     return {"number": last.number, **detail["answer"], **signed}

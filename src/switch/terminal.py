@@ -236,6 +236,9 @@ def file_option(
 
 home_argument = click.argument("home", type=click.Path(path_type=Path))
 at_option = click.option("--at", metavar="TIME", help="The time to record (ISO 8601).")
+leap_option = click.option(
+    "--leap", is_flag=True, help="--at is meant, far after all that HOME knows as it is."
+)
 strict_option = click.option("--strict-columns", is_flag=True, help="Refuse unknown columns.")
 
 

@@ -37,10 +37,12 @@ class WayBack:
         at: datetime.date | str | None = None,
         out: str | Path | None = None,
         strict_columns: bool = False,
+        leap: bool = False,
     ) -> dict[str, Any]:
         """Take files of confirmations, returns and statements into the home, in one commit, and
         hold everything against everything (`answers.take_in`). files: paths. at: the time that is
-        recorded (ISO 8601), else the last that the home knows. out: where requests that changed by
+        recorded (ISO 8601), else that of the home: the last that was said to it. leap: it is meant,
+        far after all that is known as it may be. out: where requests that changed by
         it are copied to (default HOME/out)."""
         folder = out_folder(self.home.path, out)
         answer = answers.take_in(
@@ -52,6 +54,7 @@ class WayBack:
             rules=rules,
             at=time_text(at) or None,
             strict_columns=strict_columns,
+            far=leap,
         )
         self._export(folder)
         return answer
@@ -83,12 +86,13 @@ class WayBack:
         return timeline.line(self.home, batch_id, line_no)
 
     def close_day(
-        self, at: datetime.date | str, *, out: str | Path | None = None
+        self, at: datetime.date | str, *, out: str | Path | None = None, leap: bool = False
     ) -> dict[str, Any]:
-        """End a day and sign it (`signoff.close`). at: its date, or a time of it. out: where the
-        statements are copied to, in days/DATE (default HOME/out)."""
+        """End a day and sign it (`signoff.close`). at: its date, or a time of it, not before the
+        last day that was closed. leap: it is meant, far after all that is known as it may be. out:
+        where the statements are copied to, in days/DATE (default HOME/out)."""
         folder = out_folder(self.home.path, out)
-        answer = signoff.close(self.home, self.directory, self.settings, at=time_text(at))
+        answer = signoff.close(self.home, self.directory, self.settings, at=time_text(at), far=leap)
         self._export(folder)
         day = f"days/{answer['as_of']}"
         signed = self.home.path / answers.folders(self.home)[-1].name / "statements"

@@ -60,6 +60,9 @@ class Aftermath(Money):
         self.returned: dict[Line, str] = {}
         """The cycle through which each came back."""
         self.disposed: dict[Line, str] = {}
+        self.signed = dt.date.min
+        """The last day that was closed."""
+        self.day_of_run: dict[int, dt.date] = {}
         self.closed: set[int] = set()
         """Batches that are done with."""
 
@@ -234,6 +237,7 @@ class Aftermath(Money):
     def close_day(self, day: dt.date) -> tuple[Moved, list[int]]:
         """(what moves by it, the batches that are closed by it)."""
         moved = self.reconcile([], day)
+        self.signed = day
         states, pending = self.states(), self.unsettled()
         unfinished = {entry.batch for entry in self.queue}
         unfinished |= {line[0] for line, state in states.items() if state in OPEN}
@@ -241,7 +245,9 @@ class Aftermath(Money):
         due = {
             seq
             for seq, name in self.cycle_of_run.items()
-            if seq not in self.closed | unfinished and name not in pending
+            if seq not in self.closed | unfinished
+            and name not in pending
+            and self.day_of_run[seq] <= day
         }
         while True:
             done = due | self.closed

@@ -82,7 +82,7 @@ class Auditor(Aftermath):
         self.history: set[Entitlement] = set()
         self.cleared: set[Entitlement] = set()
         self.queue: list[Waiting] = []
-        self.batches: dict[tuple[str, str], tuple[int, str]] = {}
+        self.batches: dict[tuple[str, str], tuple[int, str, tuple[dt.date, int, int]]] = {}
         """(number, content) by (source, batch id)."""
         self.lines: dict[tuple[int, int], str] = {}
         """Present status of every line that was ever taken in, or what was decided about it."""
@@ -290,8 +290,8 @@ class Auditor(Aftermath):
         faults = table.faults()
         known = self.batches.get((table.source, table.batch_id))
         if known is not None:
-            number, content = known
-            if content != table.content:
+            number, content, declared = known
+            if content != table.content or declared != table.declared:
                 return Verdict(frozenset(faults | {"REFERENCE_REUSED"}), None, None)
             return Verdict(frozenset(faults), number, None)
         if faults:
@@ -303,7 +303,7 @@ class Auditor(Aftermath):
         self._book(expected, cleared)
         for row in table.rows:
             self.amounts[expected.seq, row["line_no"]] = row["benefit"], row["amount"]
-        self.batches[table.source, table.batch_id] = expected.seq, table.content
+        self.batches[table.source, table.batch_id] = expected.seq, table.content, table.declared
         return Verdict(frozenset(), None, expected)
 
     def _limits(self) -> Counter[str]:
@@ -347,9 +347,10 @@ class Auditor(Aftermath):
         """The batch, and (row, answer, transfer id) of every line that clears in it."""
         seq = len(self.batches) + 1
         cycle = f"{table.value_date:%Y%m%d}-{seq:06d}"
+        day = self.day_of_run[seq] = max(table.value_date, self.signed)
         if self.calendar is not None:
             closed = {name for name, known in self.cycles.items() if known.state != "OPEN"}
-            cycle = self.calendar.cycle_of(table.value_date, closed)
+            cycle = self.calendar.cycle_of(day, closed)
         old, fresh = list(self.queue), [Waiting(seq, table.value_date, row) for row in table.rows]
         verdicts, late = self._judge(old, fresh, self.registers_on(table.value_date), cycle)
         turns: list[list[tuple[Row, Answer, str]]] = [[], [], []]

@@ -36,6 +36,11 @@ class Table(NamedTuple):
     """There is a dossier, or the declarations come as arguments."""
     currency: str = "VND"
 
+    @property
+    def declared(self) -> tuple[dt.date, int, int]:
+        """Facts that are declared of it beside its name: once it was run they stay."""
+        return self.value_date, self.declared_count, self.declared_sum
+
     def faults(self) -> set[str]:
         """Rules by which a table may be refused whole, whatever stands in the home."""
         if not self.dossier:

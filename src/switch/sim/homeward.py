@@ -7,7 +7,7 @@ are ended. After each of these every line has to stand where the auditor says.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,11 +62,14 @@ class Homeward(Trial):
             files = [*files, *rng.choices(known, k=2)]
             rng.shuffle(files)
         after = auditor.copy()
-        moved = after.reconcile([record for file in files for record in file], operation.day)
         paths = self._written(files)
+        if operation.day < auditor.signed:
+            late = operation.day.isoformat()
+            return self._runs_back(lambda: self.engine.reconcile(*paths, at=late))
+        moved = after.reconcile([record for file in files for record in file], operation.day)
 
         def act() -> dict[str, Any]:
-            return self.engine.reconcile(*paths, at=operation.day.isoformat())
+            return self.engine.reconcile(*paths, at=operation.day.isoformat(), leap=True)
 
         replay = False if moved.is_something else None
         word, answer = self._attempt(act, operation.fault, after, frozenset(), replay)
@@ -74,14 +77,21 @@ class Homeward(Trial):
             self._compare_moved(moved, answer)
         return f"{word} {moved.new} {len(moved.refused)} {len(moved.returned)}"
 
+    def _runs_back(self, act: Callable[[], Any]) -> str:
+        """Of a day before the last that was closed nothing is taken."""
+        word, _ = self._attempt(act, None, self.auditor, frozenset({USAGE}))
+        return f"runs back: {word}"
+
     def close_day(self, operation: CloseDay) -> str:
+        if operation.day < self.auditor.signed:
+            return self._runs_back(lambda: self.engine.close_day(operation.day.isoformat()))
         after = self.auditor.copy()
         moved, closed = after.close_day(operation.day)
         last = self.engine.home.rows("SELECT kind FROM audit ORDER BY seq DESC LIMIT 1")
         signed = last[0]["kind"] == "day" and self.auditor.as_of == operation.day
 
         def act() -> dict[str, Any]:
-            return self.engine.close_day(operation.day.isoformat())
+            return self.engine.close_day(operation.day.isoformat(), leap=True)
 
         word, answer = self._attempt(act, operation.fault, after, frozenset(), signed)
         if self.auditor is after:
@@ -95,7 +105,7 @@ class Homeward(Trial):
         after = self.auditor.copy()
         chosen = self._chosen(operation.salt)
         lines = after.dispose(chosen, operation.again)
-        names = {number: name for name, (number, _) in after.batches.items()}
+        names = {number: name for name, (number, *_) in after.batches.items()}
 
         def act() -> dict[str, Any]:
             asked = None
@@ -207,7 +217,7 @@ class Homeward(Trial):
 
     def compare_story(self, line: Line) -> None:
         """All that a line ever was, as `status` tells it."""
-        names = {number: name for name, (number, _) in self.auditor.batches.items()}
+        names = {number: name for name, (number, *_) in self.auditor.batches.items()}
         told = timeline.line(self.engine.home, ":".join(names[line[0]]), line[1])
         states = [state["status"] for state in told["states"]]
         if self.auditor.heard:

@@ -53,6 +53,10 @@ ABORTS = 0.15
 """How often a cycle is given up before an operation."""
 ANSWERED = 0.1
 """How many lives have a way back."""
+OTHER_DAYS = 0.1
+"""How often a table of before comes with another value date."""
+RUNS_BACK = 0.15
+"""How often a day may lie before the last that was closed."""
 RACES = 0.05
 """How often a table is handed to two writers at once."""
 WAYS_BACK = 0.22
@@ -124,8 +128,10 @@ class Life:
         self.mail = random.Random(repr(self.purse.getstate()[1][:2]))
         """Draws what comes back."""
         self.answered = self.mail.random() < ANSWERED
+        self.signed = FIRST_DAY
+        """The last day that was to be closed."""
         self.rival = random.Random(repr(self.mail.getstate()[1][:2]))
-        """Draws what a second writer does."""
+        """Draws what a second writer does, and which days run back."""
 
     def _nation(self) -> Nation:
         opening: dict[str, int] = {}
@@ -306,6 +312,8 @@ class Life:
         """Something is said, decided or closed; mostly on time, and sometimes long after."""
         rng = self.mail
         day = self.day + rng.choice([0, 0, 1, 2, 3, 9]) * DAY
+        if self.rival.random() > RUNS_BACK:
+            day = max(day, self.signed)
         kind = rng.choices(["answers", "dispose", "close"], [50, 25, 25])[0]
         fault, salt = self._fault(rng), rng.getrandbits(32)
         operation: WayBack
@@ -315,6 +323,7 @@ class Life:
             operation = Dispose(rng.choice([None, salt]), rng.random() < 0.6, fault)
         else:
             operation = CloseDay(day, fault)
+            self.signed = max(self.signed, day)
         yield operation
         if fault is not None and rng.random() < 0.7:
             yield operation._replace(fault=None)
@@ -407,6 +416,8 @@ class Life:
             return self._declare(rows, f"B{number}", form), form
         old, old_form = rng.choice(self.sent[-6:])
         rows = [dict(row) for row in old.rows]
+        if self.rival.random() < OTHER_DAYS:
+            old = old._replace(value_date=old.value_date + DAY)
         kind = rng.choice(["again", "again", "same id", "new id", "overlap", "permuted", "source"])
         if kind == "again":
             # Whatever was wrong with its dossier has been put right, or not.
@@ -536,7 +547,7 @@ class Life:
     def _ends_answered(self) -> Iterator[Operation]:
         """Receivers answer all that is open; what comes back goes to the budget, or is paid once
         more and confirmed; the day is closed."""
-        day = self.day + 3 * DAY
+        day = max(self.day + 3 * DAY, self.signed)
         for n in range(2):
             yield Answers(day, self.mail.getrandbits(32), whole=True)
             if self.nation.cutoffs:
