@@ -355,3 +355,21 @@ def test_open__the_usage_error_names_the_home(tmp_path: Path) -> None:
         told = forked(lambda: reader.rows("SELECT 1"))
     assert told.startswith(UsageError.__name__)
     assert str(home) in told
+
+
+def test_home__of_another_process_is_left_alone(tmp_path: Path) -> None:
+    """The same without a fork: what is another process's is neither used nor tidied up."""
+    home = home_of(tmp_path / "h", 4)
+    engine = switch.open(home)
+    own = engine.home._process
+    with engine.home.draft("batches") as draft:
+        engine.home._process = own + 1
+    assert draft.exists()
+    draft.rmdir()
+    with pytest.raises(UsageError, match="in another process"):
+        engine.home.heads()
+    engine.close()
+    assert is_locked(home)
+    engine.home._process = own
+    engine.home.close()
+    assert not is_locked(home)
