@@ -24,7 +24,7 @@ LINES_MAX = 600
 STEPS = (
     {"_types", "_reason", "_account", "_pages", "_encode", "_decode"},
     {"_names", "_table", "_text", "_transfer"},
-    {"_screen", "_ledger", "_wire", "_gridlock", "_choice", "_flow", "_match"},
+    {"_screen", "_ledger", "_wire", "_gridlock", "_choice", "_branch", "_flow", "_match"},
     {"_core"},
 )
 """Native rooms from the ground up: a room knows only rooms of lower steps."""

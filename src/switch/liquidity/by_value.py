@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from switch import _choice, _flow
+from switch import _branch, _choice, _flow
 from switch.liquidity.in_order import InOrder, settle_in_order
 from switch.liquidity.queue import Amounts, PaymentQueue, amounts, floors
 
@@ -22,6 +22,12 @@ STEPS_MAX = 8_000_000
 not depend on the machine."""
 ALL_SUBSETS_MAX = 20
 """Up to so many payments every subset is looked at."""
+BRANCHED_MAX = 512
+"""Up to so many payments a set of the quick search is searched again, branch by branch,"""
+BRANCHED_TIMES = 8
+"""with so many times the steps,"""
+BRANCHED_SHARE = 64
+"""where more than this part of the bound may be missing."""
 FLOWS_MAX = 32
 """How often the flow is asked again before payments are cancelled without it."""
 LARGEST_MAX = 8
@@ -104,7 +110,9 @@ def settle_by_value(
     down, at the least cost by the levels; the flow is asked again for what that leaves. In the end
     payments are added back in descending amount, and exchanged as long as that gains. Never below
     what settles in order; with too few steps it is that. Up to 20 payments the answer is the best,
-    and its own bound.
+    and its own bound. Up to 512 payments it is searched on, branch by branch, with eight times the
+    steps, where more than a 64th of the bound may be missing; if complete, at most a 64th of it is
+    missing to the best.
     """
     p, n = queue.participants, len(queue)
     before = amounts(balance, p, "balance")
@@ -122,12 +130,49 @@ def settle_by_value(
         ]
         chosen, left, complete = max(found, key=lambda one: queue.value_of(one[0]))
         kept, balance_after = chosen, left + least
+        if ALL_SUBSETS_MAX < n <= BRANCHED_MAX:
+            lacking = bound - queue.value_of(kept)
+            if lacking > bound // BRANCHED_SHARE:
+                kept, ended = _branched(queue, before - least, kept, BRANCHED_TIMES * steps_max)
+                balance_after, complete = before + _net_of(queue, kept), complete and ended
         if n <= ALL_SUBSETS_MAX:
             bound = queue.value_of(kept)
     value = queue.value_of(kept)
     gap = (bound - value) / bound if bound else 0.0
     count = int(np.count_nonzero(kept))
     return ByValue(kept, balance_after, value, count, bound, gap, flow.level, complete)
+
+
+def _branched(
+    queue: PaymentQueue, room: Amounts, kept: NDArray[np.bool_], steps_max: int
+) -> tuple[NDArray[np.bool_], bool]:
+    """(kept or a better set, complete). room i64[P]: what each has above its floor."""
+    p, n = queue.participants, len(queue)
+    ranked = np.empty(n, np.int32)
+    _choice.rank(queue.amount, ranked, np.empty(n, np.int32))
+    chosen = kept.astype(np.uint8)
+    ended = _branch.improve(
+        queue.sender,
+        queue.receiver,
+        queue.amount,
+        ranked,
+        # More than everything together changes nothing, and sums stay below 2**63.
+        np.minimum(room, queue.value),
+        chosen,
+        np.empty(2 * p + 6 * n + 66 * (n + 1), np.int64),
+        np.empty(2 * p + 7 * n + 2, np.int32),
+        np.empty(3 * n + 1, np.int8),
+        steps_max,
+    )
+    return chosen.view(np.bool_), ended
+
+
+def _net_of(queue: PaymentQueue, kept: NDArray[np.bool_]) -> Amounts:
+    """What each gets less what it pays in a set."""
+    p = queue.participants
+    sums = _sums(queue, kept).reshape(p, p)
+    net: Amounts = sums.sum(axis=0) - sums.sum(axis=1)
+    return net
 
 
 def _search(

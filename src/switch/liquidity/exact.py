@@ -77,7 +77,8 @@ def settle_exactly(
     value = queue.value_of(kept)
     bound = max(bound, value)
     count = int(np.count_nonzero(kept))
-    return ByValue(kept, left, value, count, bound, (bound - value) / bound, start.level, ended)
+    gap = (bound - value) / bound if bound else 0.0
+    return ByValue(kept, left, value, count, bound, gap, start.level, ended)
 
 
 def _model(highspy: Any, queue: PaymentQueue, room: NDArray[np.float64], unit: float) -> Any:
