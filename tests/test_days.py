@@ -205,3 +205,13 @@ def test_run__every_declared_fact_is_looked_at_again() -> None:
 
     assert {*STORED, *RULE, "source", "batch_id"} == set(FIELDS)
     assert set(OTHER) == set(STORED)
+
+
+def test_close__signs_no_cycle_that_settled_later(tmp_path: Path) -> None:
+    home = home_of(tmp_path / "h", 4, CALENDAR)
+    with switch.open(home) as engine:
+        engine.settle(at="2026-11-27T12:00:00")
+        first, second = engine.close_day("2026-11-26"), engine.close_day("2026-11-27")
+        assert first["totals"]["payable"] == second["totals"]["payable"] == "4000010"
+        assert (first["totals"]["asked"], int(second["totals"]["asked"]) > 0) == ("0", True)
+    assert switch.verify(home)
