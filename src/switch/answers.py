@@ -388,7 +388,7 @@ class TakingIn:
     ) -> dict[str, Any]:
         done, statements, detail = self._money(moves)
         before = open_breaks(self.home, self.known)
-        found = verdicts.breaks(self._requests(detail), self._returned(moves))
+        found = verdicts.breaks(self._requests(detail), self._returned(moves), before)
         events = rec.fold(before, found, self.as_of)
         states = np.bincount(verdicts.states(), minlength=len(State))
         answer = {

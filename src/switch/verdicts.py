@@ -232,11 +232,13 @@ class Verdicts:
 
     # --- breaks ---------------------------------------------------------------------------------
 
-    def breaks(self, requests: rec.Records, returned: Any) -> Any:
+    def breaks(self, requests: rec.Records, returned: Any, open_breaks: Any) -> Any:
         """What does not fit: a table of BREAK. requests: what cycles asked the State Bank to move;
-        returned: a table of TAKEN, of which the treasury's statement has to tell."""
-        parts = [self.drifts, self._weighed().breaks, *self._statement_breaks(requests, returned)]
-        found = pa.concat_tables(parts).sort_by("key").combine_chunks()
+        returned: a table of TAKEN, of which the treasury's statement has to tell; open_breaks:
+        those of before, which keep their keys."""
+        totals = rec.Outcome(np.empty(0, np.uint8), {}, self.drifts, 0, self.drifts)
+        outcomes = [totals, self._weighed(), *self._statements(requests, returned)]
+        found = rec.kept(outcomes, open_breaks)
         assert len(pc.unique(found["key"])) == len(found), "a break stands twice"
         return found
 
@@ -273,7 +275,7 @@ class Verdicts:
         rules = msgspec.structs.replace(self.rules, refusal_days=NEVER_IN_TIME)
         return self._compare(rec.records(table), sets, rules)
 
-    def _statement_breaks(self, requests: rec.Records, returned: Any) -> list[Any]:
+    def _statements(self, requests: rec.Records, returned: Any) -> list[rec.Outcome]:
         """From the first day on of which a statement tells."""
         table = self.said.kept[STATEMENT].table
         own = np.asarray(pc.equal(table["account"], BACK))
@@ -293,8 +295,7 @@ class Verdicts:
             if len(entries):
                 begin = pc.min(entries["at"]).as_py() // DAY_US * DAY_US
                 due = lines.filter(pc.greater_equal(lines["at"], begin))
-                outcome = self._compare(rec.records(due), {name: entries}, self.rules)
-                found.append(outcome.breaks)
+                found.append(self._compare(rec.records(due), {name: entries}, self.rules))
         return found
 
     def _compare(self, lines: rec.Records, sets: dict[str, Any], rules: Rules) -> rec.Outcome:

@@ -8,7 +8,7 @@ decided. docs/reconciliation.md has the classes and passes in words.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from switch.reconcile.breaks import BREAK, apply, breaks_of, drifts, fold, undo
+from switch.reconcile.breaks import (
+    BREAK,
+    apply,
+    breaks_of,
+    drifts,
+    first_keys_of,
+    first_keys_of_drifts,
+    fold,
+    is_first,
+    undo,
+    with_kept_keys,
+)
 from switch.reconcile.matching import SECRET, Comparison, Expected, Side
 from switch.reconcile.passes import REFUSED
 from switch.reconcile.records import (
@@ -69,6 +80,13 @@ class Outcome:
     """A table of BREAK, in order of key"""
     nbytes: int
     """Memory of the native table of lines"""
+    drifts: Any
+    """Those of the breaks that are about totals."""
+
+    def kept(self, open_breaks: Any) -> Any:
+        """The breaks to fold with open ones that were found by an earlier version: whatever is
+        open under a key of version 1 is found under it again."""
+        return kept([self], open_breaks)
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Records by verdict: of the lines, then of each set."""
@@ -116,7 +134,22 @@ def reconcile(
         broken = {name for names in named for name in names if name is not None}
         extra = drifts(_sums(lines, threads), dict(totals), broken, rules, today)
     table = pa.concat_tables([*breaks, extra]).combine_chunks()
-    return Outcome(verdict, found, table.sort_by("key"), expected.nbytes)
+    return Outcome(verdict, found, table.sort_by("key"), expected.nbytes, extra)
+
+
+def kept(outcomes: Iterable[Outcome], open_breaks: Any) -> Any:
+    """The breaks of several outcomes, in order of key, as `Outcome.kept` gives those of one."""
+    if not any(map(is_first, open_breaks["key"].to_pylist())):
+        return pa.concat_tables([one.breaks for one in outcomes]).combine_chunks().sort_by("key")
+    parts, firsts = [BREAK.empty_table()], [pa.array([], pa.string())]
+    for one in outcomes:
+        for name, comparison in one.sets.items():
+            parts.append(breaks_of(name, comparison))
+            firsts.append(first_keys_of(name, comparison))
+        parts.append(one.drifts)
+        firsts.append(first_keys_of_drifts(one.drifts))
+    found = pa.concat_tables(parts).combine_chunks()
+    return with_kept_keys(open_breaks, found, pa.concat_arrays(firsts))
 
 
 def _sums(lines: Records, threads: int) -> dict[str, int]:

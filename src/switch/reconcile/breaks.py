@@ -8,6 +8,7 @@ Events carry the row before and after, so that they can be appended for ever and
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,46 @@ def breaks_of(name: str, found: Comparison) -> Any:
     return pa.concat_tables(parts)
 
 
+def first_keys_of(name: str, found: Comparison) -> Any:
+    """The keys of version 1 of the same breaks, in the same order."""
+    parts = [
+        _first_keys(found.left, _subjects(found.left, found.right), LINES, name),
+        _first_keys(found.right, _alone(found.right), name, name),
+    ]
+    return pa.concat_arrays(parts)
+
+
+def first_keys_of_drifts(found: Any) -> Any:
+    """The same of totals that differ."""
+    return pc.binary_join_element_wise(TOTALS, found["participant"], "/").combine_chunks()
+
+
+def with_kept_keys(open_breaks: Any, found: Any, first_keys: Any) -> Any:
+    """Breaks that are found, in order of key: those of them that are open under a key of version 1
+    keep it. first_keys: of each. Several may have the same: then the one that is most like the
+    open break keeps it, of equal ones that with the lowest key."""
+    old = {row["key"]: row for row in open_breaks.to_pylist() if is_first(row["key"])}
+    keys = found["key"].to_pylist()
+    best: dict[str, tuple[int, str, int]] = {}
+    names = pa.array(list(old), pa.string())
+    for i in np.flatnonzero(np.asarray(pc.is_in(first_keys, names))).tolist():
+        row, name = found.slice(i, 1).to_pylist()[0], first_keys[i].as_py()
+        apart = sum(row[column] != old[name][column] for column in _LIKE)
+        best[name] = min(best.get(name, (len(_LIKE) + 1, "", i)), (apart, row["key"], i))
+    for name, (_, _, i) in best.items():
+        keys[i] = name
+    return found.set_column(0, BREAK.field(0), pa.array(keys, pa.string())).sort_by("key")
+
+
+def is_first(key: str) -> bool:
+    """A key is of version 1."""
+    return not key.startswith(f"{KEY_VERSION}/")
+
+
+_LIKE = tuple(name for name in BREAK.names if name not in ("key", "age", "severity"))
+"""Columns by which an open break is known again."""
+
+
 def _alone(side: Side) -> NDArray[np.int64]:
     broken = side.verdict >= Verdict.MISSING
     return np.flatnonzero(broken & (side.mate < 0) & (side.group < 0))
@@ -112,7 +153,7 @@ def _rows(
     passes = pa.array([*(one.name for one in rules.passes), "deadline"], pa.string())
     return _table(
         {
-            "key": _keys(side, at, side_name, name),
+            "key": _keys(side, at, "l" if side is found.left else "r", name),
             "set": pa.repeat(name, len(at)),
             "side": pa.repeat(side_name, len(at)),
             **{column: table[column].combine_chunks() for column in table.column_names},
@@ -147,12 +188,19 @@ def _members(side: Side, names: Any, numbers: NDArray[np.int64]) -> Any:
     return pc.binary_join(lists, " ").take(pa.array(np.searchsorted(held, numbers)))
 
 
-def _keys(side: Side, at: NDArray[np.int64], side_name: str, name: str) -> Any:
-    """set/side/ids of each break; of one without an id, of a repetition, and of one that shares its
-    ids with a lower break, all columns."""
+def _keys(side: Side, at: NDArray[np.int64], which: str, name: str) -> Any:
+    """Key of each break: set, side and ids; of one without an id, of a repetition, and of one that
+    shares its ids with a lower break, all columns. No two records have one key: a part is the
+    length of its text, a colon and the text, a null has no length."""
+    return _chosen(side, at, [KEY_VERSION, _part(name), which], _parts)
+
+
+def _chosen(
+    side: Side, at: NDArray[np.int64], head: list[str], parts: Callable[[Any], Any]
+) -> Any:
     some = side.table.select(_IDENTITY).take(pa.array(at)).combine_chunks()
-    ids = _joined([pa.repeat(f"{name}/{side_name}", len(at)), *some.columns])
-    code = np.asarray(ids.combine_chunks().dictionary_encode().indices)
+    ids = _joined([pa.repeat("/".join(head), len(at)), *map(parts, some.columns)])
+    code = np.asarray(ids.dictionary_encode().indices)
     lowest = np.zeros(len(at), bool)
     lowest[np.unique(code, return_index=True)[1]] = True
     named = [some[c].is_valid() for c in ("transfer_id", "record_id")]
@@ -160,14 +208,39 @@ def _keys(side: Side, at: NDArray[np.int64], side_name: str, name: str) -> Any:
     rest = [c for c in side.table.column_names if c not in _IDENTITY]
     where = pa.array(~short)
     others = side.table.select(rest).take(pa.array(at[~short]))
-    whole = _joined([ids.filter(where), *others.columns])
-    return pc.replace_with_mask(ids.combine_chunks(), where, whole.combine_chunks())
+    whole = _joined([ids.filter(where), *map(parts, others.columns)])
+    return pc.replace_with_mask(ids, where, whole)
 
 
-def _joined(columns: list[Any]) -> Any:
+def _joined(texts: list[Any]) -> Any:
     """Texts of columns, side by side."""
-    texts = [pc.fill_null(column.cast(pa.string()), "") for column in columns]
-    return pa.chunked_array(pc.binary_join_element_wise(*texts, "/"))
+    whole = pa.chunked_array(pc.binary_join_element_wise(*texts, "/"))
+    return whole.combine_chunks()
+
+
+def _parts(column: Any) -> Any:
+    """The part of a key that each value of a column is."""
+    text = column.cast(pa.string())
+    length = pc.utf8_length(text).cast(pa.string())
+    return pc.fill_null(pc.binary_join_element_wise(length, text, ":"), _NULL)
+
+
+def _part(text: str) -> str:
+    return f"{len(text)}:{text}"
+
+
+_NULL = "-"
+KEY_VERSION = "2"
+"""What keys begin with. Those of version 1 begin with the name of their set."""
+
+
+def _first_keys(side: Side, at: NDArray[np.int64], side_name: str, name: str) -> Any:
+    """Keys of version 1: with neither lengths nor nulls, so that two breaks may have the same."""
+    return _chosen(side, at, [name, side_name], _first_parts)
+
+
+def _first_parts(column: Any) -> Any:
+    return pc.fill_null(column.cast(pa.string()), "")
 
 
 _IDENTITY = ("transfer_id", "record_id", "end_to_end_id")
@@ -227,7 +300,7 @@ def drifts(
     nothing = pa.nulls(count, pa.string())
     return _table(
         {
-            "key": pa.array([f"{TOTALS}/{s}" for s in scopes], pa.string()),
+            "key": pa.array([f"{KEY_VERSION}/{TOTALS}/{_part(s)}" for s in scopes], pa.string()),
             "set": pa.repeat(TOTALS, count),
             "side": pa.repeat(TOTALS, count),
             "transfer_id": nothing,
