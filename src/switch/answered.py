@@ -200,8 +200,10 @@ class Answered:
         said = self.records(kind, folder.number)
         said = said.filter(pc.equal(said["status"], status))
         keys = ["transfer_id", "participant", "amount"]
-        told = lines.select([*keys, "booked_at"]).rename_columns([*keys, "at"])
-        if len(told.join(said, [*keys, "at"], join_type="left semi")) != len(lines):
+        told = self._answerable(lines.select([*keys, "cleared_in", "booked_at"]))
+        told = told.rename_columns([*keys, "cleared_in", "at"])
+        told = told.join(said, [*keys, "at"], join_type="left semi")
+        if len(pc.unique(told["transfer_id"])) != len(lines):
             return "no answer says so of a line"
         return ""
 
@@ -346,7 +348,8 @@ class Answered:
         return out.append_column("state", pa.array(words).take(pa.array(state)))
 
     def _credited(self, out: Any, runs: set[int], until: int) -> Any:
-        """Ids of lines that an answer credits: its own, or one to all of its clearing file."""
+        """Ids of lines that an answer credits: its own, or one to all of its clearing file. Tables
+        are joined and grouped whole, so that it costs the same however many answer for a file."""
         said = self.records("confirmations", until)
         accounts = pa.concat_tables(
             [
@@ -368,31 +371,53 @@ class Answered:
             accounts, ["transfer_id", "cleared_in"]
         )
         own = said.join(
-            lines.select(["transfer_id", "participant", "amount", "sent_to"]),
-            ["transfer_id", "participant", "amount"],
+            self._answerable(lines).rename_columns({"amount": "due"}),
+            ["transfer_id", "participant"],
             join_type="inner",
         )
-        own = own.filter(pc.fill_null(pc.equal(own["account"], own["sent_to"]), True))
-        credits_ = own.filter(pc.equal(own["status"], "ACCC"))["transfer_id"]
-        named = pc.unique(said["transfer_id"])
-        refused = pc.unique(said.filter(pc.equal(said["status"], "RJCT"))["transfer_id"])
-        found = [*credits_.chunks]
-        for row in self.home.rows("SELECT seq, value_date FROM batches"):
-            head = f"{row['value_date'].replace('-', '').lstrip('0')}-{row['seq']:06d}"
-            if not pc.is_in(pa.scalar(head), named).as_py():
-                continue
-            for answer in said.filter(pc.equal(said["transfer_id"], head)).to_pylist():
-                mine = lines.filter(
-                    pc.and_(
-                        pc.equal(lines["participant"], answer["participant"]),
-                        pc.equal(lines["cleared_in"], row["seq"]),
-                    )
-                )
-                due = mine.filter(pc.invert(pc.is_in(mine["transfer_id"], refused)))
-                if answer["status"] == "ACCC" and pc.sum(due["amount"]).as_py() == answer["amount"]:
-                    silent = mine.filter(pc.invert(pc.is_in(mine["transfer_id"], named)))
-                    found += silent["transfer_id"].chunks
+        named = pc.unique(own["transfer_id"])
+        refused = pc.unique(own.filter(pc.equal(own["status"], "RJCT"))["transfer_id"])
+        fits = pc.and_(pc.equal(own["status"], "ACCC"), pc.equal(own["amount"], own["due"]))
+        fits = pc.and_(fits, pc.fill_null(pc.equal(own["account"], own["sent_to"]), True))
+        credits_ = own.filter(fits)["transfer_id"]
+        file = ["cleared_in", "participant"]
+        due = lines.filter(pc.invert(pc.is_in(lines["transfer_id"], refused)))
+        sums_ = due.group_by(file).aggregate([("amount", "sum")])
+        heads = self._heads().join(said.filter(pc.equal(said["status"], "ACCC")), ["transfer_id"])
+        keys = [*file, "amount"]
+        right = sums_.rename_columns({"amount_sum": "amount"}).join(heads, keys, keys, "left semi")
+        silent = lines.filter(pc.invert(pc.is_in(lines["transfer_id"], named)))
+        silent = silent.join(right, file, file, "left semi")
+        found = [*credits_.chunks, *silent["transfer_id"].chunks]
         return pa.chunked_array(found, pa.string()).combine_chunks()
+
+    def _heads(self) -> Any:
+        """Heads by which an answer names the files of a batch: transfer_id and cleared_in."""
+        rows = self.home.rows("SELECT seq, value_date FROM batches")
+        heads = [f"{row['value_date'].replace('-', '').lstrip('0')}-{row['seq']:06d}" for row in rows]
+        numbers = pa.array([row["seq"] for row in rows], pa.uint32())
+        return pa.table({"transfer_id": pa.array(heads, pa.string()), "cleared_in": numbers})
+
+    def _answerable(self, lines: Any) -> Any:
+        """Lines by who may answer to them: their participant, and once more who settled for it in
+        the cycle of the run that cleared them."""
+        agents: dict[str, list[tuple[str, str]]] = {}
+        for row in self.home.rows("SELECT cycle, participant, settled_by FROM positions"):
+            if row["participant"] != row["settled_by"]:
+                agents.setdefault(row["cycle"], []).append((row["participant"], row["settled_by"]))
+        rows = [
+            (seq, *pair) for seq, cycle in self.cycle_of.items() for pair in agents.get(cycle, ())
+        ]
+        known = pa.table(
+            {
+                "cleared_in": pa.array([row[0] for row in rows], pa.uint32()),
+                "participant": pa.array([row[1] for row in rows], pa.string()),
+                "agent": pa.array([row[2] for row in rows], pa.string()),
+            }
+        )
+        others = lines.join(known, ["cleared_in", "participant"], join_type="inner")
+        others = others.drop(["participant"]).rename_columns({"agent": "participant"})
+        return pa.concat_tables([lines, others.select(lines.column_names).cast(lines.schema)])
 
     def _accounts(self, seq: int, path: Any) -> Any:
         groups = Groups(path)

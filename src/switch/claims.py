@@ -58,6 +58,17 @@ class RunOf(NamedTuple):
     settled: bool
 
 
+class Fits(NamedTuple):
+    """How records fit their lines, bool each."""
+
+    own: NDArray[np.bool_]
+    """The record comes from who got the line, or from who settles for it in the line's cycle."""
+    clean: NDArray[np.bool_]
+    """And fits in every other respect."""
+    named: NDArray[np.bool_]
+    """It names an account."""
+
+
 class Expected:
     """Lines of some batches by place, and what was said of each. Place 0 is the first line of the
     first of the batches; a line that was not sent has no receiver (NO_CODE)."""
@@ -95,7 +106,8 @@ class Expected:
         self.said_at = np.full(done, NEVER, np.int64)
         self.said = np.zeros(done, np.uint16)
         self._turn = np.zeros(done, np.uint32)
-        self._reasons: dict[str, int] = {"": 0}
+        self._reasons: dict[str | None, int] = {None: 0}
+        self._agents: dict[str, dict[str, str]] = {}
         self._read()
 
     def __len__(self) -> int:
@@ -319,19 +331,55 @@ class Expected:
 
     # --- what was said --------------------------------------------------------------------------
 
-    def fits(self, table: Any, place: NDArray[np.int64]) -> tuple[NDArray[np.bool_], Any]:
-        """(whether each record of a table of RECORD fits its line, whether it names an account)."""
-        known = np.maximum(place, 0)
+    def fits(self, table: Any, place: NDArray[np.int64]) -> Fits:
+        """How records of a table of RECORD fit their lines."""
+        rows = len(table)
         if not len(self):
-            return np.zeros(len(table), bool), np.zeros(len(table), bool)
-        code = pc.index_in(table["participant"], pa.array(self.codes, pa.string())).combine_chunks()
-        same = np.asarray(code.fill_null(NO_CODE - 1)) == self.participant[known]
-        fit = (place >= 0) & same & (table["amount"].to_numpy() == self.amount[known])
+            return Fits(*(np.zeros(rows, bool) for _ in Fits._fields))
+        known = np.maximum(place, 0)
+        own = self._own(table["participant"], place)
+        clean = own & (table["amount"].to_numpy() == self.amount[known])
         account = text_of(table["account"])
         named = np.asarray(account.is_valid())
         if named.any():
-            fit &= ~named | (self._keys(account) == self._account[known])
-        return fit, named
+            clean &= ~named | (self._keys(account) == self._account[known])
+        return Fits(own, clean, named)
+
+    def _own(self, participant: Any, place: NDArray[np.int64]) -> NDArray[np.bool_]:
+        known = np.maximum(place, 0)
+        code = pc.index_in(participant, pa.array(self.codes, pa.string()))
+        own = np.asarray(code.combine_chunks().fill_null(NO_CODE - 1)) == self.participant[known]
+        own &= place >= 0
+        others = np.flatnonzero((place >= 0) & ~own & self.sent()[known])
+        if len(others):
+            lines = place[others]
+            pairs = self.run[lines].astype(np.int64) << 16 | self.participant[lines]
+            pairs, which = np.unique(pairs, return_inverse=True)
+            agents = pa.array(
+                [self._agent(int(p) >> 16, self.codes[int(p) & 0xFFFF]) for p in pairs], pa.string()
+            )
+            said_by = participant.take(pa.array(others)).combine_chunks()
+            own[others] = np.asarray(pc.equal(agents.take(pa.array(which)), said_by))
+        found: NDArray[np.bool_] = own
+        return found
+
+    def _agent(self, run: int, participant: str) -> str:
+        """Who settled for a participant in the cycle of a run, and may answer for it; itself where
+        nobody did."""
+        cycle = self.runs[run - 1].cycle
+        if cycle not in self._agents:
+            query = "SELECT participant, settled_by FROM positions WHERE cycle = ?"
+            rows = self.home.rows(query, cycle)
+            self._agents[cycle] = {row["participant"]: row["settled_by"] for row in rows}
+        return self._agents[cycle].get(participant, participant)
+
+    def receivers(self) -> set[str]:
+        """Who may answer to lines of the named receiver: itself, and whoever settles for it."""
+        return {self.receiver, *(self._agent(run.seq, self.receiver) for run in self.runs)}
+
+    def receiver_of(self, place: NDArray[np.int64]) -> Any:
+        """Participants that lines were sent to."""
+        return pa.array(self.codes, pa.string()).take(pa.array(self.participant[place]))
 
     def say(self, table: Any, place: NDArray[np.int64], fit: Any, named: Any) -> Any:
         """Take in confirmations: (rows that are the first clean one of their line, rows that were
@@ -352,22 +400,22 @@ class Expected:
 
     def _reason_of(self, table: Any) -> NDArray[np.int64]:
         """Numbers of the reasons that records give."""
-        column = pc.fill_null(table["reason"], "").combine_chunks().dictionary_encode()
+        column = text_of(table["reason"]).dictionary_encode()
         known = self._reasons
         values = [known.setdefault(v, len(known)) for v in column.dictionary.to_pylist()]
-        numbers: NDArray[np.int64] = np.array([*values, 0], np.int64)[np.asarray(column.indices)]
+        indices = column.indices.fill_null(len(values))
+        numbers: NDArray[np.int64] = np.array([*values, 0], np.int64)[np.asarray(indices)]
         return numbers
 
     def said_of(self, places: NDArray[np.int64]) -> Any:
         """place, at, record_id and reason of the clean answers to lines."""
         reasons = pa.array(list(self._reasons), pa.string())
         reason = reasons.take(pa.array(self.said[places].astype(np.int64) >> _REASON_SHIFT))
-        empty = pa.scalar(None, pa.string())
         return pa.table(
             {
                 "at": pa.array(self.said_at[places]),
                 "record_id": pa.nulls(len(places), pa.string()),
-                "reason": pc.if_else(pc.equal(reason, ""), empty, reason),
+                "reason": reason,
                 "place": pa.array(places),
             }
         )

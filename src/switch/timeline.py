@@ -228,7 +228,7 @@ def _answered(
             say(folder, "REFUSED", _instant(gone["booked_at"]), "RJCT", gone["reason"])
         for table in stored(home, folder, "confirmations"):
             mine = table.filter(pc.equal(table["transfer_id"], last["transfer_id"]))
-            fit, _ = lines.fits(mine, np.full(len(mine), place))
+            fit = lines.fits(mine, np.full(len(mine), place)).clean
             for record, fits in zip(mine.to_pylist(), fit.tolist(), strict=True):
                 at, refuses = _instant(record["at"]), record["status"] == "RJCT"
                 if refuses and final is State.REFUSED:

@@ -21,12 +21,14 @@ from numpy.typing import NDArray
 from switch import reconcile as rec
 from switch.claims import BACK, ELSEWHERE, GROUPED, NEVER, REFUSED, Expected, text_of
 from switch.reconcile import RECORD, Rules
-from switch.reconcile.breaks import drifts
+from switch.reconcile.breaks import BREAK, drifts
 from switch.reconcile.records import DAY_US
+from switch.schema import NO_CODE
 
 CONFIRMATIONS, RETURNS, STATEMENT = "confirmations", "returns", "statement"
 SETTLEMENT, TREASURY = "settlement", "treasury"
 """Sets that a statement is read as: what the State Bank moved, and what came back."""
+_PARTICIPANT = RECORD.get_field_index("participant")
 NEVER_IN_TIME = -1
 """Days of a refusal that is late in any case: what was refused in time has left its cycle."""
 
@@ -49,20 +51,22 @@ OPEN = (State.CLEARED, State.SETTLED, State.UNAPPLIED)
 class Kept:
     """Records of one kind that are looked at one by one, each once.
 
-    table: of RECORD; place i64: of their lines, or -1; fit: they fit their line; new: they were not
-    taken in before.
+    table: of RECORD; place i64: of their lines, or -1; own: they come from who got their line; fit:
+    and fit it in every other respect; new: they were not taken in before.
     """
 
     def __init__(self) -> None:
         self._parts: list[Any] = []
         self.table = RECORD.empty_table()
         self.place: NDArray[np.int64] = np.empty(0, np.int64)
+        self.own: NDArray[np.bool_] = np.empty(0, bool)
         self.fit: NDArray[np.bool_] = np.empty(0, bool)
         self.new: NDArray[np.bool_] = np.empty(0, bool)
 
-    def add(self, table: Any, place: Any, fit: Any, new: bool) -> None:
+    def add(self, table: Any, place: Any, own: Any, fit: Any, new: bool) -> None:
         extra = {
             "_place": pa.array(place),
+            "_own": pa.array(own),
             "_fit": pa.array(fit),
             "_new": pa.array(np.full(len(table), new)),
         }
@@ -81,6 +85,7 @@ class Kept:
         whole = whole.take(pa.array(chosen))
         self.table = whole.select(RECORD.names).cast(RECORD).combine_chunks()
         self.place = np.asarray(whole["_place"])
+        self.own = np.asarray(whole["_own"])
         self.fit = np.asarray(whole["_fit"])
         self.new = np.asarray(whole["_new"])
 
@@ -97,22 +102,22 @@ class Said:
         clean; what else is new stands in `kept`."""
         if kind == STATEMENT:
             nowhere = np.full(len(table), -1, np.int64)
-            self.kept[kind].add(table, nowhere, nowhere >= 0, new)
+            self.kept[kind].add(table, nowhere, nowhere >= 0, nowhere >= 0, new)
             return RECORD.empty_table()
         place = self.expected.places(text_of(table["transfer_id"]))
         elsewhere = place == ELSEWHERE
         if elsewhere.any():
             table, place = table.filter(pa.array(~elsewhere)), place[~elsewhere]
-        fit, named = self.expected.fits(table, place)
+        own, fit, named = self.expected.fits(table, place)
         if kind == RETURNS:
-            self.kept[kind].add(table, place, fit, new)
+            self.kept[kind].add(table, place, own, fit, new)
             return RECORD.empty_table()
         fresh, known = self.expected.say(table, place, fit, named)
         rest = np.ones(len(table), bool)
         rest[fresh] = rest[known] = False
         if rest.any():
             some = pa.array(rest)
-            self.kept[kind].add(table.filter(some), place[rest], fit[rest], new)
+            self.kept[kind].add(table.filter(some), place[rest], own[rest], fit[rest], new)
         return table.take(pa.array(fresh))
 
     def close(self) -> None:
@@ -127,6 +132,42 @@ class Booked(NamedTuple):
     returned: NDArray[np.bool_]
 
 
+class Groups(NamedTuple):
+    """What answers to whole clearing files say."""
+
+    rows: NDArray[np.bool_]
+    """Confirmations that are such answers."""
+    drifts: Any
+    """Breaks of those whose sum is another."""
+    twice: NDArray[np.int64]
+    """Places of lines that were credited by an answer of their own, too, and `by` which of them."""
+    by: Any
+    leads: Any
+    """Of files that were answered for several times the answer that counts, and `again` all."""
+    again: Any
+
+    def lines(self) -> Any:
+        """Files that were answered for several times, as lines that are expected once."""
+        status = RECORD.get_field_index("status")
+        nothing = pa.nulls(len(self.leads), pa.string())
+        return self.leads.set_column(status, RECORD.field(status), nothing)
+
+    def records(self, twice: Any) -> Any:
+        """Those answers, and the part of each that is said of a line which has one of its own.
+        twice: `Expected.records` of these lines, in the order of their places."""
+        columns = {
+            "transfer_id": twice["transfer_id"],
+            "record_id": self.by["transfer_id"],
+            "at": self.by["at"],
+            "amount": twice["amount"],
+            "participant": twice["participant"],
+            "status": self.by["status"],
+        }
+        nothing = pa.nulls(len(twice), pa.string())
+        parts = pa.table([columns.get(n, nothing) for n in RECORD.names], schema=RECORD)
+        return pa.concat_tables([self.again, parts])
+
+
 class Verdicts:
     """The lines of some batches judged. as_of: the day on which deadlines are looked at."""
 
@@ -135,7 +176,7 @@ class Verdicts:
         self.today = (as_of - datetime.date(1970, 1, 1)).days
         self.lines = said.expected
         self.confirmations, self.returns = said.kept[CONFIRMATIONS], said.kept[RETURNS]
-        self.group_rows, self.drifts = self._groups()
+        self.groups = self._groups()
         self.refused, self.returned = booked.refused.copy(), booked.returned.copy()
         sent, settled = self.lines.sent(), self.lines.settled()
         refusing = _is(self.confirmations.table, "RJCT")
@@ -149,50 +190,77 @@ class Verdicts:
         self.newly_returned = np.flatnonzero(back)
         self._sent, self._settled = sent, settled
 
-    def _groups(self) -> tuple[NDArray[np.bool_], Any]:
-        """Answers to a whole clearing file but for the lines that are named: they speak for all
-        others where they come to the sum of what was not refused. (rows, breaks of the others)"""
+    def _groups(self) -> Groups:
+        """Answers to a whole clearing file: they speak for all its lines but those that are named,
+        where they come to the sum of what was not refused. Each line and each record is looked at
+        once, however many records there are."""
         kept, lines = self.confirmations, self.lines
-        named = np.zeros(len(kept.table), bool)
+        rows = np.zeros(len(kept.table), bool)
+        heads = pa.array([lines.heads()[run.seq] for run in lines.runs], pa.string())
+        run = np.asarray(pc.index_in(kept.table["transfer_id"], heads).fill_null(-1)) + 1
+        rows[(run > 0) & (kept.place < 0) & ~_is(kept.table, "RJCT")] = True
+        if not rows.any():
+            none, nothing = np.empty(0, np.int64), RECORD.empty_table()
+            return Groups(rows, BREAK.empty_table(), none, nothing, nothing, nothing)
+        order = [(name, "ascending") for name in ("at", *RECORD.names)]
+        at = np.flatnonzero(rows)
+        at = at[np.asarray(pc.sort_indices(kept.table.take(pa.array(at)), sort_keys=order))]
+        table = kept.table.take(pa.array(at))
+        # To a receiver that stands nowhere here nothing was sent.
+        code = pc.index_in(table["participant"], pa.array(lines.codes, pa.string()))
+        code = np.asarray(code.fill_null(NO_CODE)).astype(np.int64)
+        files, which = np.unique(run[at].astype(np.int64) << 16 | code, return_inverse=True)
+        sent = np.flatnonzero(lines.sent() & np.isin(lines.run, run[at]))
+        file_of = lines.run[sent].astype(np.int64) << 16 | lines.participant[sent]
+        place = np.minimum(np.searchsorted(files, file_of), len(files) - 1)
+        sent, place = (array[files[place] == file_of] for array in (sent, place))
+        refused = (lines.said_at != NEVER) & (lines.said & REFUSED > 0)
+        refused[kept.place[kept.own & _is(kept.table, "RJCT")]] = True
+        due = np.zeros(len(files), np.int64)
+        np.add.at(due, place[~refused[sent]], lines.amount[sent[~refused[sent]]])
+        right = table["amount"].to_numpy() == due[which]
+        # Of several that are wrong the last one stands in the break, whichever came first.
         ours: dict[str, int] = {}
         theirs: dict[str, int] = {}
-        heads = {head: run for run, head in lines.heads().items()}
-        strays = np.flatnonzero((kept.place < 0) & ~_is(kept.table, "RJCT"))
-        ids = kept.table["transfer_id"].take(pa.array(strays))
-        of_runs = strays[np.asarray(pc.is_in(ids, pa.array(sorted(heads), pa.string())))]
-        # Of several that are wrong the last one stands in the break, whichever came first.
-        order = pc.sort_indices(
-            kept.table.take(pa.array(of_runs)),
-            sort_keys=[("at", "ascending"), ("amount", "ascending")],
+        wrong = np.flatnonzero(~right)
+        told = table.select(["participant", "transfer_id", "amount"]).take(pa.array(wrong))
+        for row, sum_ in zip(told.to_pylist(), due[which[wrong]].tolist(), strict=True):
+            scope = f"{row['participant']} {row['transfer_id']}"
+            ours[scope], theirs[scope] = sum_, row["amount"]
+        # The first one speaks; every other one is a second booking of the same.
+        lead = np.full(len(files), -1, np.int64)
+        lead[which[right][::-1]] = np.flatnonzero(right)[::-1]
+        told_of = lead[place] >= 0
+        sent, by = sent[told_of], lead[place[told_of]]
+        named = np.zeros(len(lines), bool)
+        named[kept.place[kept.own]] = True
+        silent = ~named[sent] & ((lines.said_at[sent] == NEVER) | (lines.said[sent] & GROUPED > 0))
+        credited = self._credits()[sent] & ~silent
+        lines.said_at[sent[silent]] = table["at"].to_numpy()[by[silent]]
+        lines.said[sent[silent]] = GROUPED
+        again = right & (np.bincount(which[right], minlength=len(files)) > 1)[which]
+        lead = lead[which[again]]
+        return Groups(
+            rows,
+            drifts(ours, theirs, set(), self.rules, self.today),
+            sent[credited],
+            table.take(pa.array(by[credited])),
+            table.take(pa.array(np.unique(lead))),
+            table.filter(pa.array(again)),
         )
-        for i in of_runs[np.asarray(order)].tolist():
-            row = kept.table.slice(i, 1).to_pylist()[0]
-            named[i] = True
-            mine = lines.run == heads[row["transfer_id"]]
-            # To a receiver that stands nowhere here nothing was sent.
-            mine &= lines.sent_to(row["participant"])
-            own = np.zeros(len(lines), bool)
-            refused = (lines.said_at != NEVER) & (lines.said & REFUSED > 0)
-            own[kept.place[kept.place >= 0]] = True
-            refused[kept.place[(kept.place >= 0) & _is(kept.table, "RJCT")]] = True
-            due = int(lines.amount[mine & ~refused].sum())
-            if row["amount"] != due:
-                scope = f"{row['participant']} {row['transfer_id']}"
-                ours[scope], theirs[scope] = due, row["amount"]
-                continue
-            silent = mine & ~own & ((lines.said_at == NEVER) | (lines.said & GROUPED > 0))
-            earlier = (lines.said_at == NEVER) | (lines.said_at > row["at"])
-            lines.said_at[silent & earlier] = row["at"]
-            lines.said[silent] = GROUPED
-        return named, drifts(ours, theirs, set(), self.rules, self.today)
 
-    def credited(self) -> NDArray[np.bool_]:
-        """Lines of which a clean answer says that they were credited."""
-        found: NDArray[np.bool_] = self.lines.said_at != NEVER
+    def _credits(self) -> NDArray[np.bool_]:
+        """Lines of which a clean answer of their own says that they were credited."""
+        found: NDArray[np.bool_] = (self.lines.said_at != NEVER) & (self.lines.said & GROUPED == 0)
         found &= self.lines.said & REFUSED == 0
         kept = self.confirmations
         found[kept.place[kept.fit & ~_is(kept.table, "RJCT")]] = True
         return found
+
+    def credited(self) -> NDArray[np.bool_]:
+        """Lines of which a clean answer says that they were credited, their own or one to all of
+        their clearing file."""
+        return self._credits() | (self.lines.said & GROUPED > 0)
 
     def _overdue(self) -> NDArray[np.bool_]:
         late: NDArray[np.bool_] = self.today - self.lines.day() > self.rules.deadline_days
@@ -236,7 +304,7 @@ class Verdicts:
         """What does not fit: a table of BREAK. requests: what cycles asked the State Bank to move;
         returned: a table of TAKEN, of which the treasury's statement has to tell; open_breaks:
         those of before, which keep their keys."""
-        totals = rec.Outcome(np.empty(0, np.uint8), {}, self.drifts, 0, self.drifts)
+        totals = rec.Outcome(np.empty(0, np.uint8), {}, self.groups.drifts, 0, self.groups.drifts)
         outcomes = [totals, self._weighed(), *self._statements(requests, returned)]
         found = rec.kept(outcomes, open_breaks)
         assert len(pc.unique(found["key"])) == len(found), "a break stands twice"
@@ -250,7 +318,7 @@ class Verdicts:
     def _weighed(self) -> rec.Outcome:
         """Lines that are not plain, against all answers but those that are."""
         lines, kept = self.lines, self.confirmations
-        own = ~self.group_rows
+        rest = ~self.groups.rows
         chosen = np.zeros(len(lines), bool)
         for records in (kept, self.returns):
             chosen[records.place[records.place >= 0]] = True
@@ -260,20 +328,35 @@ class Verdicts:
         chosen |= spoken & ~refused & (apart > self.rules.days)
         chosen |= spoken & refused & ~self.refused
         chosen |= ~spoken & self._overdue() & ~self.returned
+        chosen[self.groups.twice] = True
         chosen &= self._sent
-        strays = kept.table.filter(pa.array((kept.place < 0) & own))
+        strays = kept.table.filter(pa.array(~kept.own & rest))
         table = lines.records(chosen, pc.unique(strays["account"]).drop_null())
         places = lines.places(text_of(table["transfer_id"]))
         status = pc.if_else(pa.array(self.refused[places]), "RJCT", pa.scalar(None, pa.string()))
         table = table.set_column(RECORD.get_field_index("status"), RECORD.field("status"), status)
         said = spoken[places]
         clean = lines.spoken(places[said], table.filter(pa.array(said)))
+        order = np.argsort(places)
+        twice = order[np.searchsorted(places, self.groups.twice, sorter=order)]
+        by_file = self.groups.records(table.take(pa.array(twice)))
         sets = {
-            CONFIRMATIONS: pa.concat_tables([kept.table.filter(pa.array(own)), clean]),
-            RETURNS: self.returns.table,
+            CONFIRMATIONS: pa.concat_tables(
+                [self._of_lines(kept).filter(pa.array(rest)), clean, by_file]
+            ),
+            RETURNS: self._of_lines(self.returns),
         }
+        table = pa.concat_tables([table, self.groups.lines()])
         rules = msgspec.structs.replace(self.rules, refusal_days=NEVER_IN_TIME)
         return self._compare(rec.records(table), sets, rules)
+
+    def _of_lines(self, kept: Kept) -> Any:
+        """Records, those of who settles for a receiver as if the receiver had sent them."""
+        at = np.flatnonzero(kept.own)
+        names = self.lines.receiver_of(kept.place[at])
+        column = kept.table["participant"].combine_chunks()
+        told = pc.replace_with_mask(column, pa.array(kept.own), names)
+        return kept.table.set_column(_PARTICIPANT, RECORD.field(_PARTICIPANT), told)
 
     def _statements(self, requests: rec.Records, returned: Any) -> list[rec.Outcome]:
         """From the first day on of which a statement tells."""
