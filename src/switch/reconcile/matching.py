@@ -94,10 +94,14 @@ class Expected:
         self._lines = Lines(len(lines), secret)
         self._at_hand = np.empty(0, np.int64), RECORD.empty_table()
         self._claim = np.empty(len(lines), np.uint32)
+        self._words: dict[str, int] = {}
+        self._who = np.zeros(len(lines), np.uint16)
         # Lines beside the first of their id, or without one: the table knows the first alone.
         strange, crowded, row = [np.empty(0, np.int64)], [np.empty(0, np.uint32)], 0
-        for columns, plain in lines.chunks(_FAST, _kernel_columns, threads):
+        names = (*_FAST, "participant")
+        for chunk, (columns, plain) in lines.chunks(names, _with_columns, threads):
             first = np.empty(len(plain), np.uint32)
+            self._who[row : row + len(plain)] = self._coded(chunk)
             self._lines.expect(*columns, first)
             at = np.flatnonzero(first != np.arange(row, row + len(first), dtype=np.uint32))
             strange.append(at + row)
@@ -171,7 +175,9 @@ class Expected:
         claim = self._claim
         claim.fill(NO_ROW)
         claim[self._crowded] = CROWDED
+        who = np.zeros(len(answers), np.uint16)
         for chunk, (columns, plain) in answers.chunks(RECORD.names, _with_columns, self.threads):
+            who[row : row + len(plain)] = self._coded(chunk)
             clean = np.empty(len(plain), np.uint8)
             ousted = np.empty(len(plain), np.uint32)
             self._lines.answer(*columns, plain, row, days, refusal_days, claim, clean, ousted)
@@ -184,12 +190,40 @@ class Expected:
             rows.append(at + row)
             tables.append(records_at(chunk, at))
             row += len(clean)
+        strange = self._of_others(claim, who)
+        verdict[claim[strange]] = 0
+        late.append(claim[strange].astype(np.int64))
+        claim[strange] = CROWDED
         self._lines.tell(claim, state)
         again = np.sort(np.concatenate([np.empty(0, np.int64), *late]))
         whole = np.concatenate([again, *rows])
         order = np.argsort(whole)
         table = _picked(pa.concat_tables([answers.take(again), *tables]), order)
         return whole[order], in_bounds(table)
+
+    def _coded(self, chunk: Chunk) -> Any:
+        """Codes of the participants of a chunk; 0 for none."""
+        column = chunk.get("participant")
+        if column is None or pa.types.is_null(column.type):
+            return 0
+        if not pa.types.is_dictionary(column.type):
+            column = column.dictionary_encode()
+        # A null among the words is none, too.
+        code = [
+            0 if word is None else min(self._words.setdefault(word, len(self._words) + 1), _MANY)
+            for word in column.dictionary.to_pylist()
+        ]
+        if len(code) == 1 and column.null_count == 0:
+            return code[0]
+        return np.array([*code, 0], np.uint16)[np.asarray(column.indices.fill_null(len(code)))]
+
+    def _of_others(self, claim: NDArray[np.uint32], who: NDArray[np.uint16]) -> NDArray[np.int64]:
+        """Lines that are claimed by an answer of another participant, as far as both are known."""
+        if len(self._words) < 2:
+            return np.empty(0, np.int64)
+        line = np.flatnonzero(claim < CROWDED)
+        here, there = self._who[line], who[claim[line]]
+        return line[((here != there) | (here == _MANY)) & (here != 0) & (there != 0)]
 
     def _leave_out(self, found: Any, state: NDArray[np.uint8]) -> None:
         """Take lines that nobody answered by their id, and that share no account or end-to-end id
@@ -211,6 +245,8 @@ class Expected:
             row += count
 
 
+_MANY = (1 << 16) - 1
+"""Code of participants beyond so many; what it stands for is looked at by name."""
 _SHARED = ("end_to_end_id", "account")
 """Columns by which passes beside that of the transfer id find each other."""
 

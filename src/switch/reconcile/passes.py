@@ -32,9 +32,9 @@ def run(left: Side, right: Side, rules: Rules) -> None:
         if one.by == "transfer_id":
             _by_transfer_id(left, right, number, rules)
         elif one.by == "end_to_end_id":
-            _nearest(left, right, codes(left, right, "end_to_end_id"), one, number, bounded=False)
+            _nearest(left, right, _between(left, right, one.by), one, number, bounded=False)
         elif one.by == "account":
-            _nearest(left, right, codes(left, right, "account"), one, number, bounded=True)
+            _nearest(left, right, _between(left, right, one.by), one, number, bounded=True)
         elif one.by == "subset":
             _by_subsets(left, right, one, number)
         else:
@@ -51,6 +51,47 @@ def codes(left: Side, right: Side, name: str) -> tuple[Index, Index]:
     return found
 
 
+def _between(left: Side, right: Side, name: str) -> tuple[Index, Index]:
+    """Codes of a text column, of participants apart: what one says is no answer to what was sent to
+    another. -1 where the text is null."""
+    of_left, of_right = codes(left, right, name)
+    who = _who(left, right)
+    if not any(len(side) and side.max() > 0 for side in who):
+        return of_left, of_right
+    key = f"{name} of a participant"
+    if key not in left.codes:
+        joint = _joint(of_left, of_right, *who)
+        _, code = np.unique(np.concatenate(joint), return_inverse=True)
+        code[np.concatenate([of_left, of_right]) < 0] = -1
+        left.codes[key] = code[: len(left)], code[len(left) :]
+    found: tuple[Index, Index] = left.codes[key]
+    return found
+
+
+def _who(left: Side, right: Side) -> tuple[Index, Index]:
+    """Codes of the participants. A record that names none is of the one that the other side names
+    under its transfer id; where a side never names any, all are of one."""
+    if "who" not in left.codes:
+        a, b = (code.copy() for code in codes(left, right, "participant"))
+        if (a < 0).all() or (b < 0).all():
+            a[:] = b[:] = 0
+        ids = codes(left, right, "transfer_id")
+        told = a.copy(), b.copy()
+        size = max((int(code.max(initial=-1)) for code in ids), default=-1) + 1
+        for mine, my_ids, theirs, their_ids in (
+            (a, ids[0], told[1], ids[1]),
+            (b, ids[1], told[0], ids[0]),
+        ):
+            named = np.full(size, -1, np.int64)
+            known = np.flatnonzero((theirs >= 0) & (their_ids >= 0))[::-1]
+            named[their_ids[known]] = theirs[known]
+            silent = (mine < 0) & (my_ids >= 0)
+            mine[silent] = named[my_ids[silent]]
+        left.codes["who"] = a, b
+    found: tuple[Index, Index] = left.codes["who"]
+    return found
+
+
 def _pair(left: Side, right: Side, i: Index, j: Index, number: int) -> None:
     left.mate[i], right.mate[j] = j, i
     left.decided[i] = right.decided[j] = number
@@ -63,7 +104,7 @@ def _by_transfer_id(left: Side, right: Side, number: int, rules: Rules) -> None:
     """Equal ids. Where an id stands several times on a side, the copies that agree in all come
     first, then those that sum to the one of the other side, then copies in order; a copy too many
     is a duplicate, or contradicts the one that is paired."""
-    of_left, of_right = codes(left, right, "transfer_id")
+    of_left, of_right = _between(left, right, "transfer_id")
     if len(left) and len(right):
         accounts, amounts = codes(left, right, "account"), _amounts(left, right)
         said = [(side.money == REFUSED).astype(np.int64) for side in (left, right)]
@@ -353,7 +394,7 @@ class _Sum(NamedTuple):
 def _by_subsets(left: Side, right: Side, one: Pass, number: int) -> None:
     """One to many and many to one of an account, both at once. Under ties "ambiguous" a sum counts
     where it is the only one for its records; else the smallest and lowest come first."""
-    a, b = codes(left, right, "account")
+    a, b = _between(left, right, "account")
     if one.amount == 0:
         _whole_sums(left, right, a, b, one, number)
     for group in _groups(left, right, a, b):
@@ -428,7 +469,7 @@ def _bind(left: Side, right: Side, i: Index, j: Index, number: int) -> None:
 
 def _by_groups(left: Side, right: Side, one: Pass, number: int) -> None:
     """Many to many: what stands within the pass's days of the anchor, by account."""
-    a, b = codes(left, right, "account")
+    a, b = _between(left, right, "account")
     for group in _groups(left, right, a, b):
         anchors, anchored = (group.left, left) if one.anchor == "left" else (group.right, right)
         for anchor in anchors.tolist():
