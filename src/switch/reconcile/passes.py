@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from switch._match import subset_sums
-from switch.reconcile.rules import Pass, Rules, Verdict
+from switch.reconcile.rules import AMOUNT_BOUND, Pass, Rules, Verdict
 
 if TYPE_CHECKING:
     from switch.reconcile.matching import Side
@@ -32,9 +33,11 @@ def run(left: Side, right: Side, rules: Rules) -> None:
         if one.by == "transfer_id":
             _by_transfer_id(left, right, number, rules)
         elif one.by == "end_to_end_id":
-            _nearest(left, right, _between(left, right, one.by), one, number, bounded=False)
+            with _copies_aside(left, right, _between(left, right, one.by), number):
+                _nearest(left, right, _between(left, right, one.by), one, number, bounded=False)
         elif one.by == "account":
-            _nearest(left, right, _between(left, right, one.by), one, number, bounded=True)
+            with _copies_aside(left, right, _between(left, right, one.by), number):
+                _nearest(left, right, _between(left, right, one.by), one, number, bounded=True)
         elif one.by == "subset":
             _by_subsets(left, right, one, number)
         else:
@@ -199,6 +202,47 @@ def _surplus(side: Side, code: Index, number: int) -> None:
 
 
 # --- one to one ----------------------------------------------------------------------------------
+
+
+@contextmanager
+def _copies_aside(
+    left: Side, right: Side, pair_codes: tuple[Index, Index], number: int
+) -> Iterator[None]:
+    """Open records that equal a lower one in all but their own id, and are more than the other side
+    has for them, stand aside during a pass: a statement that was sent again with new ids takes no
+    good row its counterpart. Afterwards they are duplicates of it, or end as it did."""
+    a, b = _joint(*pair_codes, *_amounts(left, right))
+    accounts = codes(left, right, "account")
+    if all((code >= 0).any() for code in accounts):
+        a, b = _joint(a, b, *accounts)
+    a[pair_codes[0] < 0] = b[pair_codes[1] < 0] = -1
+    aside = [(left, *_copies(left, a, right, b)), (right, *_copies(right, b, left, a))]
+    for side, copies, _ in aside:
+        side.verdict[copies] = Verdict.DUPLICATE
+    yield
+    for side, copies, lead in aside:
+        paired = side.mate[lead] >= 0
+        side.verdict[copies[~paired]] = side.verdict[lead[~paired]]
+        side.decided[copies] = np.where(paired, number, side.decided[lead])
+        side.kin[copies[paired]] = lead[paired]
+
+
+def _copies(side: Side, code: Index, other: Side, theirs: Index) -> tuple[Index, Index]:
+    """(open records that stand aside, the lowest one that each equals)."""
+    i, j = side.open(), other.open()
+    wanted, wants = np.unique(theirs[j][theirs[j] >= 0], return_counts=True)
+    i = i[(code[i] >= 0) & np.isin(code[i], wanted)]
+    _, which, many = np.unique(code[i], return_inverse=True, return_counts=True)
+    i = i[many[which] > 1]
+    rest = side.table.drop(["record_id"]).take(pa.array(i))
+    alike = np.zeros(len(i), np.int64)
+    for name in rest.column_names:
+        column = np.asarray(rest[name].combine_chunks().dictionary_encode().indices.fill_null(-1))
+        alike, _ = _joint(alike, alike[:0], column.astype(np.int64), alike[:0])
+    _, first, which = np.unique(alike, return_index=True, return_inverse=True)
+    due = wants[np.searchsorted(wanted, code[i])]
+    extra = _ordinal(alike) >= due
+    return i[extra], i[first[which[extra]]]
 
 
 class _Group(NamedTuple):
