@@ -7,7 +7,7 @@ and decided since. Ids are asked for by people, never listed.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -45,6 +45,7 @@ AFTER = {
     "WRITTEN_BACK": "The money went back to the budget. It is not paid again.",
     "REISSUED": "The money is free for one more line{line}.",
     "LATE": "The receiver refused it after its cycle had settled: the money has to come back.",
+    "CONTRADICTED": "The receiver's answer contradicts that; see the open breaks.",
     "UNFIT": "The receiver's answer does not fit the line; see the open breaks.",
 }
 
@@ -207,51 +208,78 @@ def _answered(
     last: dict[str, Any],
     inner: dict[str, Any],
 ) -> list[dict[str, Any]]:
-    """What was answered to a line that was sent, and decided about it, in the order in which it
-    came in."""
+    """What was answered to a line that was sent, oldest first, then what was decided about it. The
+    last of them names the state that the line has now: neither the order in which answers came in
+    nor that of their files shows, and what is booked behind the end of a line does not undo it."""
     lines = verdicts.lines
     (place,) = lines.at(*([value] for value in line.values())).tolist()
     final = State(int(verdicts.states()[place]))
-    found: list[dict[str, Any]] = []
-
-    def say(folder: Folder, state: str, at: str, status: str, reason: Any, **words: str) -> None:
-        named = state if state not in ("LATE", "UNFIT") else found_state()
-        text = AFTER[state].format(**words)
-        changes = {"state": named, "at": at, "status": status, "reason": reason, "text": text}
-        found.append({**last, **changes, "file": folder.name})
-
-    def found_state() -> str:
-        return str((found or [last])[-1]["state"])
-
+    heard: list[_Heard] = []
+    decided: list[dict[str, Any]] = []
     for folder in known:
         if gone := _is_among(home, folder, "refused", line):
-            say(folder, "REFUSED", _instant(gone["booked_at"]), "RJCT", gone["reason"])
+            heard.append(_Heard(gone["booked_at"], "REFUSED", gone["reason"], folder))
         for table in stored(home, folder, "confirmations"):
             mine = table.filter(pc.equal(table["transfer_id"], last["transfer_id"]))
             fit = lines.fits(mine, np.full(len(mine), place)).clean
             for record, fits in zip(mine.to_pylist(), fit.tolist(), strict=True):
-                at, refuses = _instant(record["at"]), record["status"] == "RJCT"
+                refuses = record["status"] == "RJCT"
                 if refuses and final is State.REFUSED:
                     continue  # It is told by what it did.
                 state = "UNFIT" if not fits else "LATE" if refuses else "CREDITED"
-                status = "ACCC" if state == "CREDITED" else (found or [last])[-1]["status"]
-                say(folder, state, at, status, record["reason"])
+                heard.append(_Heard(record["at"], state, record["reason"], folder))
         if back := _is_among(home, folder, "returned", line):
-            at = _instant(back["booked_at"])
-            cycle = folder.detail["cycle"]
-            say(folder, "RETURNED", at, RETURN_STATUS, back["reason"], cycle=cycle)
+            heard.append(_Heard(back["booked_at"], "RETURNED", back["reason"], folder))
         if _is_among(home, folder, "disposed", line):
             again = folder.detail["step"] == REISSUE
             state = "REISSUED" if again else "WRITTEN_BACK"
             link = _reissued_as(home, folder, inner) if again else ""
-            say(folder, state, folder.at, RETURN_STATUS, None, line=link)
-    told = {state["state"] for state in found}
+            text = AFTER[state].format(line=link)
+            decided.append({"state": state, "at": folder.at, "text": text, "file": folder.name})
     end = next(folder for folder in reversed(known) if folder.judges)
-    if final is State.CREDITED and "CREDITED" not in told:
-        say(end, "CREDITED", _instant(int(lines.said_at[place])), "ACCC", None)
+    if final is State.CREDITED and not any(one.state == "CREDITED" for one in heard):
+        heard.append(_Heard(int(lines.said_at[place]), "CREDITED", None, end))
+    found: list[dict[str, Any]] = []
+    now = last
+    for one in sorted(heard, key=_Heard.rank):
+        text = one.state
+        if now["state"] in _ENDS and one.state not in _ENDS:
+            text = "UNFIT" if one.state == "UNFIT" else "CONTRADICTED"
+        elif one.state in _STATUS:
+            now = now | {"state": one.state, "status": _STATUS[one.state]}
+        text = AFTER[text].format(cycle=one.folder.detail.get("cycle"))
+        told = {"at": _instant(one.at), "reason": one.reason, "text": text}
+        now = now | told | {"file": one.folder.name}
+        found.append(now)
+    for change in decided:
+        now = now | change | {"status": RETURN_STATUS, "reason": None}
+        found.append(now)
     if final is State.UNAPPLIED:
-        say(end, "UNAPPLIED", str(verdicts.as_of), last["status"], None)
+        ended = {"at": str(verdicts.as_of), "reason": None, "text": AFTER["UNAPPLIED"]}
+        state = {"state": "UNAPPLIED", "status": last["status"], "file": end.name}
+        found.append(now | state | ended)
     return found
+
+
+class _Heard(NamedTuple):
+    """One thing that was said of a line."""
+
+    at: int
+    """Microseconds since 1970 at which it was booked."""
+    state: str
+    reason: str | None
+    folder: Folder
+
+    def rank(self) -> tuple[int, int, str, str, int]:
+        """Place in the story: by time; of one time what ends a line comes last."""
+        return (
+            self.at, self.state in _ENDS, self.state, self.reason or "", self.folder.number
+        )  # fmt: skip
+
+
+_STATUS = {"REFUSED": "RJCT", "CREDITED": "ACCC", "RETURNED": RETURN_STATUS}
+_ENDS = ("REFUSED", "RETURNED")
+"""States that no answer leads out of."""
 
 
 def _instant(microseconds: int) -> str:

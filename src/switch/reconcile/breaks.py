@@ -195,9 +195,7 @@ def _keys(side: Side, at: NDArray[np.int64], which: str, name: str) -> Any:
     return _chosen(side, at, [KEY_VERSION, _part(name), which], _parts)
 
 
-def _chosen(
-    side: Side, at: NDArray[np.int64], head: list[str], parts: Callable[[Any], Any]
-) -> Any:
+def _chosen(side: Side, at: NDArray[np.int64], head: list[str], parts: Callable[[Any], Any]) -> Any:
     some = side.table.select(_IDENTITY).take(pa.array(at)).combine_chunks()
     ids = _joined([pa.repeat("/".join(head), len(at)), *map(parts, some.columns)])
     code = np.asarray(ids.dictionary_encode().indices)

@@ -223,7 +223,9 @@ class Expected:
             return np.empty(0, np.int64)
         line = np.flatnonzero(claim < CROWDED)
         here, there = self._who[line], who[claim[line]]
-        return line[((here != there) | (here == _MANY)) & (here != 0) & (there != 0)]
+        other = ((here != there) | (here == _MANY)) & (here != 0) & (there != 0)
+        found: NDArray[np.int64] = line[other]
+        return found
 
     def _leave_out(self, found: Any, state: NDArray[np.uint8]) -> None:
         """Take lines that nobody answered by their id, and that share no account or end-to-end id

@@ -17,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from switch._match import subset_sums
-from switch.reconcile.rules import AMOUNT_BOUND, Pass, Rules, Verdict
+from switch.reconcile.rules import Pass, Rules, Verdict
 
 if TYPE_CHECKING:
     from switch.reconcile.matching import Side
