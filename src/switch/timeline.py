@@ -248,8 +248,8 @@ def _answered(
         elif one.state in _STATUS:
             now = now | {"state": one.state, "status": _STATUS[one.state]}
         text = AFTER[text].format(cycle=one.folder.detail.get("cycle"))
-        told = {"at": _instant(one.at), "reason": one.reason, "text": text}
-        now = now | told | {"file": one.folder.name}
+        words = {"at": _instant(one.at), "reason": one.reason, "text": text}
+        now = now | words | {"file": one.folder.name}
         found.append(now)
     for change in decided:
         now = now | change | {"status": RETURN_STATUS, "reason": None}

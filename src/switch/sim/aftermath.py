@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 from collections import Counter
 from collections.abc import Collection, Iterable
+from typing import NamedTuple
 
 from switch.sim.expected import BOOKED, Breaks, Cycle, Line, Moved, Owed, Record, Waiting
 from switch.sim.judge import Entitlement, entitlement
@@ -24,6 +25,19 @@ WRITTEN_BACK, REISSUED = "WRITTEN_BACK", "REISSUED"
 RELEASED = ("RJCT", WRITTEN_BACK, REISSUED)
 """Of lines that take nothing of a budget any more."""
 RETURNS = "T.RETURNS"
+
+
+class Files(NamedTuple):
+    """What answers to whole clearing files say."""
+
+    credited: dict[Line, dt.datetime]
+    """Lines that one of them credits, with its time."""
+    twice: dict[Line, dt.datetime]
+    """Lines of which an answer of their own says so, too."""
+    drifts: set[str]
+    """Receivers and files whose sum is not ours."""
+    again: Counter[str]
+    """Answers too many, by file."""
 
 
 class Aftermath(Money):
@@ -264,29 +278,40 @@ class Aftermath(Money):
         """From which on an answer is expected: the business day of its cycle."""
         return dt.datetime.strptime(self.cycle_of_run[owed.cleared_in][:8], "%Y%m%d").date()
 
-    def _files(self) -> tuple[dict[Line, dt.datetime], set[str]]:
-        """(lines that an answer to a whole clearing file credits, with its time; receivers and
-        files whose sum is not ours)."""
+    def _own(self, owed: Owed) -> tuple[Record, ...]:
+        """What those say of a line who may answer to it."""
+        return tuple(r for r in self.said.get(owed.transfer_id, ()) if r.is_of(owed))
+
+    def _files(self) -> Files:
+        """What answers to whole clearing files say."""
         credited: dict[Line, dt.datetime] = {}
-        drifts = set()
+        twice: dict[Line, dt.datetime] = {}
+        drifts, again = set(), Counter[str]()
         for head, seq in self.heads.items():
+            right: dict[str, list[dt.datetime]] = {}
             for record in self.said.get(head, ()):
-                due, silent = 0, []
-                for owed in self.standing.values():
-                    if owed.cleared_in == seq and owed.participant == record.participant:
-                        said = [r.status for r in self.said.get(owed.transfer_id, ())]
-                        due += 0 if "RJCT" in said else owed.amount
-                        silent += [] if {"ACCC", "RJCT"} & set(said) else [owed.line]
-                if record.amount != due:
+                mine = [
+                    owed
+                    for owed in self.standing.values()
+                    if owed.cleared_in == seq and owed.participant == record.participant
+                ]
+                said = {o.line: {r.status for r in self._own(o)} for o in mine}
+                if record.amount != sum(o.amount for o in mine if "RJCT" not in said[o.line]):
                     drifts.add(f"{record.participant} {head}")
                     continue
-                for line in silent:
-                    credited[line] = min(record.at, credited.get(line, record.at))
-        return credited, drifts
+                times = right.setdefault(record.participant, [])
+                times.append(record.at)
+                for owed in mine:
+                    if not said[owed.line] & {"ACCC", "RJCT"}:
+                        credited[owed.line] = min(times)
+                    elif self._of(owed, "ACCC") and "RJCT" not in said[owed.line]:
+                        twice[owed.line] = min(times)
+            again[head] += sum(len(times) - 1 for times in right.values())
+        return Files(credited, twice, drifts, again)
 
     def states(self) -> dict[Line, str]:
         """Of every line that was sent, on the day on which answers were looked at last."""
-        credited, _ = self._files()
+        credited = self._files().credited
         return {line: self._state(owed, credited) for line, owed in self.standing.items()}
 
     def _state(self, owed: Owed, credited: Collection[Line]) -> str:
@@ -308,18 +333,28 @@ class Aftermath(Money):
         found = list(self.told[line])
         owed = self.standing.get(line)
         if owed is not None and self.folders:
-            deeds = [(number, 1 + (s == "RTRN"), s) for number, s in self.deeds.get(line, ())]
-            credits = [(self.heard[record], 1, "ACCC") for record in self._of(owed, "ACCC")]
-            found += [status for _, _, status in sorted([*deeds, *credits], key=lambda d: d[:2])]
+            credits = [(record.at, False, "ACCC") for record in self._of(owed, "ACCC")]
+            deeds = self.deeds.get(line, ())
+            # A line ends once; what is decided about it comes behind.
+            ends = [(self._said_at(owed, *deed), True, deed[1]) for deed in deeds[:1]]
+            ended = False
+            for _, ends_it, status in sorted([*credits, *ends]):
+                found += [status] if not ended else []
+                ended |= ends_it
+            found += [status for _, status in deeds[1:]]
             if self.states()[line] == "CREDITED" and not credits:
                 found.append("ACCC")
         return [s for i, s in enumerate(found) if i == 0 or found[i - 1] != s]
+
+    def _said_at(self, owed: Owed, commit: int, status: str) -> dt.datetime:
+        """When what a commit did to a line was said to have happened."""
+        return min(r.at for r in self._of(owed, status) if self.heard[r] <= commit)
 
     # --- breaks ---------------------------------------------------------------------------------
 
     def breaks(self) -> Breaks:
         """Of what receivers said, as far as it follows from one line's records alone."""
-        credited, drifts = self._files()
+        files = self._files()
         by_id = {owed.transfer_id: owed for owed in self.standing.values()}
         classes: dict[str, list[str]] = {}
         unsure: set[str] = set()
@@ -327,19 +362,25 @@ class Aftermath(Money):
         """Accounts by which a record may find another line than the one it names."""
         for name, records in self.said.items():
             owed = by_id.get(name)
-            if name not in self.heads and (owed is None or len(records) > 1):
+            others = owed is not None and any(not record.is_of(owed) for record in records)
+            if name not in self.heads and (owed is None or others or len(records) > 1):
                 shared |= {record.account for record in records if record.account}
             if owed is None and name not in self.heads:
                 found = self._strays(records)
                 classes |= {name: found or []}
                 unsure |= {name} if found is None else set()
         for name, owed in by_id.items():
-            found = self._line_breaks(owed, credited.get(owed.line))
-            classes[name] = found or []
-            if found is None or owed.account in shared:
+            strange = tuple(r for r in self.said.get(name, ()) if not r.is_of(owed))
+            parts = [
+                self._line_breaks(owed, files.credited.get(owed.line), files.twice.get(owed.line)),
+                self._strays(strange) if strange else [],
+            ]
+            classes[name] = sorted(word for part in parts for word in part or [])
+            if None in parts or owed.account in shared:
                 unsure.add(name)
+        classes |= {head: ["DUPLICATE"] * many for head, many in files.again.items()}
         classes = {name: words for name, words in classes.items() if words}
-        return Breaks(classes, unsure, drifts, self._unbooked())
+        return Breaks(classes, unsure, files.drifts, self._unbooked())
 
     def _unbooked(self) -> list[str]:
         """From the first day on of which a statement tells."""
@@ -353,16 +394,22 @@ class Aftermath(Money):
         return sorted(found)
 
     def _strays(self, records: tuple[Record, ...]) -> list[str] | None:
-        """Records of no line that was sent; None where the rules have to choose."""
+        """Records of no line that was sent to who gives them; None where the rules have to
+        choose."""
         (record, *more) = records
         batch = self.heads.get(record.transfer_id[:15])
-        if more or record.account or record.status == "RTRN" or batch in self.closed:
+        if more or record.account or batch in self.closed:
             return None
-        return ["MISSING"] if (self.as_of - record.at.date()).days > DEADLINE_DAYS else []
+        late = (self.as_of - record.at.date()).days > DEADLINE_DAYS
+        word = "RETURN_UNMATCHED" if record.status == "RTRN" else "MISSING"
+        return [word] if late else []
 
-    def _line_breaks(self, owed: Owed, by_file: dt.datetime | None) -> list[str] | None:
-        """Classes of breaks about a line; None where the rules have to choose."""
-        records = self.said.get(owed.transfer_id, ())
+    def _line_breaks(
+        self, owed: Owed, by_file: dt.datetime | None, twice: dt.datetime | None
+    ) -> list[str] | None:
+        """Classes of breaks about a line; None where the rules have to choose. by_file: when an
+        answer to all of its file credited it; twice: beside its own."""
+        records = self._own(owed)
         refused, returned = owed.line in self.refused, owed.line in self.returned
         if not records:
             if by_file is not None:
@@ -372,9 +419,12 @@ class Aftermath(Money):
         statuses = sorted(record.status for record in records)
         if not clean:
             (record, *more) = records
-            if more or record.participant != owed.participant or record.status != "ACCC":
+            if more or record.status != "ACCC":
                 return None
             return ["AMOUNT"] if record.amount != owed.amount else ["REFERENCE"]
+        if twice is not None:
+            late = self._timing(owed, twice) or self._timing(owed, records[0].at)
+            return ["DUPLICATE"] if len(records) == 1 and not late else None
         if statuses == ["ACCC"]:
             return self._timing(owed, records[0].at)
         if statuses == ["RJCT"]:

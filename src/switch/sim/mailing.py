@@ -23,7 +23,9 @@ FATES = {
     "silent": 10,
     "another amount": 6,
     "another account": 6,
-    "another receiver": 1,
+    "another receiver": 3,
+    "another receiver returns": 1,
+    "its bank": 3,
     "late": 3,
     "twice": 3,
     "both": 2,
@@ -34,6 +36,8 @@ STATEMENTS = 0.3
 """How often the treasury's statement comes with them."""
 WHOLE_FILES = 0.15
 """How often one row answers for a whole clearing file but for the lines that it refuses."""
+FILES_AGAIN = 0.3
+"""How often it is given again with another time, and how often a line of it by itself, too."""
 OPEN = ("CLEARED", "SETTLED", "UNAPPLIED")
 
 
@@ -130,7 +134,10 @@ class Post:
             "silent": [],
             "another amount": [yes._replace(amount=owed.amount + 1)],
             "another account": [yes._replace(account="0 wrong")],
-            "another receiver": [yes._replace(participant="999999")],
+            "another receiver": [yes._replace(participant=self._another())],
+            "another receiver returns": [back._replace(participant=self._another())],
+            # At a time of its own, or it would be the same record but for who gives it.
+            "its bank": [yes._replace(participant=owed.payee, at=noon + hour / 2)],
             "late": [yes._replace(at=noon + week)],
             "twice": [yes, yes._replace(at=noon + hour)],
             "both": [yes, no],
@@ -139,6 +146,10 @@ class Post:
                 yes._replace(transfer_id=f"{owed.transfer_id[:-10]}9999999999", account=None),
             ],
         }[fate]
+
+    def _another(self) -> str:
+        """Somebody who receives lines, or nobody that is known."""
+        return self.rng.choice(["999999", *(owed.participant for owed, _ in self.sent)])
 
     def _whole_file(self, head: str, receiver: str, lines: list[tuple[Owed, dt.date]]) -> None:
         """All credited except those that are refused by name, now or before."""
@@ -153,4 +164,10 @@ class Post:
         if rng.random() < 0.15:
             due += 1
         noon = dt.datetime.combine(lines[0][1], dt.time(12), dt.UTC)
-        self.records.append(Record(receiver, head, due, noon, "ACCC"))
+        whole = Record(receiver, head, due, noon, "ACCC")
+        self.records.append(whole)
+        if rng.random() < FILES_AGAIN:
+            again = dt.timedelta(days=rng.randint(0, 3), hours=1)
+            self.records.append(whole._replace(at=noon + again))
+        if rng.random() < FILES_AGAIN:
+            self._say("credited", *rng.choice(lines))
