@@ -357,10 +357,11 @@ def test_explain__says_which_rule_decided() -> None:
 
 RECORDS = st.lists(
     st.builds(
-        lambda number, amount, day, account, typo, e2e, said: {
+        lambda number, amount, day, account, typo, e2e, said, who, own: {
             "transfer_id": None if typo == 1 else transfer(number + 90 * (typo == 2)),
+            "record_id": own,
             "end_to_end_id": f"E{number}" if e2e else None,
-            "participant": "970436",
+            "participant": who,
             "account": f"{account}",
             "amount": amount,
             "day": day,
@@ -374,6 +375,8 @@ RECORDS = st.lists(
         st.sampled_from([0, 0, 0, 1, 2]),
         st.booleans(),
         st.sampled_from([None, None, None, "ACCC", "RJCT", "RTRN", "USD"]),
+        st.sampled_from(["970436"] * 5 + ["970415", None]),
+        st.sampled_from([None, None, "A", "B"]),
     ),
     max_size=7,
 )

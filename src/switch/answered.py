@@ -200,7 +200,8 @@ class Answered:
         said = self.records(kind, folder.number)
         said = said.filter(pc.equal(said["status"], status))
         keys = ["transfer_id", "participant", "amount"]
-        told = self._answerable(lines.select([*keys, "cleared_in", "booked_at"]))
+        judgement = folder.detail.get("judgement", 1)
+        told = self._answerable(lines.select([*keys, "cleared_in", "booked_at"]), judgement)
         told = told.rename_columns([*keys, "cleared_in", "at"])
         told = told.join(said, [*keys, "at"], join_type="left semi")
         if len(pc.unique(told["transfer_id"])) != len(lines):
@@ -337,7 +338,7 @@ class Answered:
         state = settled[run]
         state[(state == 1) & (today - day[run] > deadline)] = words.index("UNAPPLIED")
         ids = out["transfer_id"]
-        credited = pc.is_in(ids, self._credited(out, runs, last.number))
+        credited = pc.is_in(ids, self._credited(out, runs, last))
         state[np.asarray(credited)] = words.index("CREDITED")
         for name, word in (("returned", "RETURNED"), ("refused", "REFUSED")):
             parts = [
@@ -347,10 +348,11 @@ class Answered:
             state[np.asarray(pc.is_in(ids, gone_ids.combine_chunks()))] = words.index(word)
         return out.append_column("state", pa.array(words).take(pa.array(state)))
 
-    def _credited(self, out: Any, runs: set[int], until: int) -> Any:
+    def _credited(self, out: Any, runs: set[int], last: Folder) -> Any:
         """Ids of lines that an answer credits: its own, or one to all of its clearing file. Tables
         are joined and grouped whole, so that it costs the same however many answer for a file."""
-        said = self.records("confirmations", until)
+        said = self.records("confirmations", last.number)
+        judgement = last.detail.get("judgement", 1)
         accounts = pa.concat_tables(
             [
                 self._accounts(seq, path)
@@ -371,12 +373,13 @@ class Answered:
             accounts, ["transfer_id", "cleared_in"]
         )
         own = said.join(
-            self._answerable(lines).rename_columns({"amount": "due"}),
+            self._answerable(lines, judgement).rename_columns({"amount": "due"}),
             ["transfer_id", "participant"],
             join_type="inner",
         )
-        named = pc.unique(own["transfer_id"])
-        refused = pc.unique(own.filter(pc.equal(own["status"], "RJCT"))["transfer_id"])
+        heard = own if judgement > 1 else said
+        named = pc.unique(heard["transfer_id"])
+        refused = pc.unique(heard.filter(pc.equal(heard["status"], "RJCT"))["transfer_id"])
         fits = pc.and_(pc.equal(own["status"], "ACCC"), pc.equal(own["amount"], own["due"]))
         fits = pc.and_(fits, pc.fill_null(pc.equal(own["account"], own["sent_to"]), True))
         credits_ = own.filter(fits)["transfer_id"]
@@ -398,9 +401,11 @@ class Answered:
         numbers = pa.array([row["seq"] for row in rows], pa.uint32())
         return pa.table({"transfer_id": pa.array(heads, pa.string()), "cleared_in": numbers})
 
-    def _answerable(self, lines: Any) -> Any:
+    def _answerable(self, lines: Any, judgement: int) -> Any:
         """Lines by who may answer to them: their participant, and once more who settled for it in
         the cycle of the run that cleared them."""
+        if judgement == 1:
+            return lines
         agents: dict[str, list[tuple[str, str]]] = {}
         for row in self.home.rows("SELECT cycle, participant, settled_by FROM positions"):
             if row["participant"] != row["settled_by"]:

@@ -50,6 +50,9 @@ _STYLES = {
 }
 MOVES = {"refused": "confirmations", "returned": "returns"}
 """Files of lines that went back, and the kind of records that say so."""
+JUDGEMENT = 2
+"""Version of how answers are judged, in each audit record. In 1, records without one, only the line's
+own participant answered, and anybody's row counted against an answer to a whole file."""
 ROOM_TIMES_FILE = 4
 """How often a file of answers may be written, taken in and with what comes of it."""
 
@@ -442,6 +445,7 @@ class TakingIn:
                 "answer": answer,
                 # 0: of records that name no line that is known.
                 "batches": [0, *verdicts.lines.batches],
+                "judgement": JUDGEMENT,
                 "postings": postings,
                 "rules": msgspec.to_builtins(self.rules),
                 "sources": sources,

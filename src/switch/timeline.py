@@ -256,8 +256,8 @@ def _answered(
         found.append(now)
     if final is State.UNAPPLIED:
         ended = {"at": str(verdicts.as_of), "reason": None, "text": AFTER["UNAPPLIED"]}
-        state = {"state": "UNAPPLIED", "status": last["status"], "file": end.name}
-        found.append(now | state | ended)
+        ended |= {"state": "UNAPPLIED", "status": last["status"], "file": end.name}
+        found.append(now | ended)
     return found
 
 
