@@ -234,7 +234,7 @@ def test_explain__says_of_every_record_which_rule_decided() -> None:
         *[{"transfer_id": "T", "record_id": f"R{n}", "amount": 9} for n in (1, 2)],
         {**one, "record_id": "X", "amount": 10},
         {**one, "amount": 20},
-        *[{"account": "2", "record_id": f"Y{n}", "amount": 500} for n in (1, 2)],
+        *[{"account": "2", "end_to_end_id": f"Y{n}", "amount": 500} for n in (1, 2)],
         {"account": "3", "record_id": "Z", "amount": 7},
     ]
     found = test_reconcile.compare(left, right)
