@@ -397,7 +397,9 @@ class Answered:
     def _heads(self) -> Any:
         """Heads by which an answer names the files of a batch: transfer_id and cleared_in."""
         rows = self.home.rows("SELECT seq, value_date FROM batches")
-        heads = [f"{row['value_date'].replace('-', '').lstrip('0')}-{row['seq']:06d}" for row in rows]
+        heads = [
+            f"{row['value_date'].replace('-', '').lstrip('0')}-{row['seq']:06d}" for row in rows
+        ]
         numbers = pa.array([row["seq"] for row in rows], pa.uint32())
         return pa.table({"transfer_id": pa.array(heads, pa.string()), "cleared_in": numbers})
 

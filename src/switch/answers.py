@@ -51,8 +51,8 @@ _STYLES = {
 MOVES = {"refused": "confirmations", "returned": "returns"}
 """Files of lines that went back, and the kind of records that say so."""
 JUDGEMENT = 2
-"""Version of how answers are judged, in each audit record. In 1, records without one, only the line's
-own participant answered, and anybody's row counted against an answer to a whole file."""
+"""Version of how answers are judged, in each audit record; 1 where a record has none: then only the
+line's own participant answered, and anybody's row counted against one to a whole file."""
 ROOM_TIMES_FILE = 4
 """How often a file of answers may be written, taken in and with what comes of it."""
 
