@@ -2,9 +2,11 @@
 
 Phase authenticate. IN: names as Arrow strings (offsets and UTF-8). OUT: key u64 a name, 0 where
 the name is unusable (BE22), and on wish its initials, which are all that a message may show.
-Rule (contract): NFD, combining marks dropped, d with stroke to d, upper case, runs of white space
-to one blank, trimmed. Unusable: nothing left, more than 140 characters, or a character of the
-Unicode categories Cc, Cf, Zl, Zp.
+Rule (contract): NFD, combining and zero-width marks dropped, upper case, all letters that look like
+a D with stroke to D, all apostrophes to one, runs of white space to one blank, trimmed. Unusable:
+nothing left, more than 140 characters, or another character of the Unicode categories Cc, Cf, Zl,
+Zp. Registers keep keys and no names, so that the fold before stays for those that were made by it:
+it had d with stroke alone, no apostrophes, and zero-width marks were unusable.
 """
 
 import unicodedata
@@ -15,7 +17,9 @@ from libc.string cimport memcpy
 from switch._types cimport uint128
 
 cdef enum:
-    FOLD_SIZE = 0x2000      # code points below fold by table; names with others go through Python
+    FOLD_SIZE = 0x2070      # code points below fold by table; names with others go through Python
+    TABLED = 0x2000         # above, the table has apostrophes and zero-width marks alone
+    FOLDS = 2
     NAME_CHARACTERS_MAX = 140
     # What the table says instead of a folded code point.
     DROPPED = 1
@@ -34,40 +38,55 @@ cdef extern from *:
     const uint64_t KEY_SEED "SW_KEY_SEED"
     const uint64_t KEY_STEP "SW_KEY_STEP"
 
-cdef uint16_t FOLD[FOLD_SIZE]
-cdef dict SLOW_KEYS = {}
+cdef uint16_t FOLD[FOLDS][FOLD_SIZE]
+BEFORE, NOW = range(FOLDS)
+ZERO_WIDTH = "\u200b\u200c\u200d\u2060\ufeff"
+APOSTROPHES = "\u2018\u2019\u02bc`"
+ALIKE = str.maketrans(
+    dict.fromkeys("\u0110\u00d0\u0189", "D") | dict.fromkeys(APOSTROPHES, "'")
+    | dict.fromkeys(ZERO_WIDTH, None)
+)
 
 
-def fold(text: str) -> str:
+def fold(text: str, version: int = NOW) -> str:
     """The canonical form of a name: what two spellings must share to be one name."""
     bare = "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
-    return " ".join(bare.replace("đ", "d").replace("Đ", "D").upper().split())
+    if version == BEFORE:
+        return " ".join(bare.replace("đ", "d").replace("Đ", "D").upper().split())
+    return " ".join(bare.upper().translate(ALIKE).split())
 
 
-def _is_unusable(text: str) -> bool:
-    return any(unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") for c in text)
+def _is_unusable(text: str, version: int) -> bool:
+    return any(
+        unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp")
+        and (version == BEFORE or c not in ZERO_WIDTH)
+        for c in text
+    )
 
 
-cdef int _fill_fold() except -1:
+cdef int _fill_fold(int version) except -1:
     cdef int point
     for point in range(FOLD_SIZE):
         character = chr(point)
-        if _is_unusable(character):
-            FOLD[point] = UNUSABLE
+        if point >= TABLED and (version == BEFORE or character not in APOSTROPHES + ZERO_WIDTH):
+            FOLD[version][point] = SLOW
+        elif _is_unusable(character, version):
+            FOLD[version][point] = UNUSABLE
         elif character.isspace():
-            FOLD[point] = BLANK
+            FOLD[version][point] = BLANK
         else:
-            folded = fold(character)
+            folded = fold(character, version)
             if not folded:
-                FOLD[point] = DROPPED
-            elif len(folded) == 1 and ord(folded) < FOLD_SIZE:
-                FOLD[point] = <uint16_t> ord(folded)
+                FOLD[version][point] = DROPPED
+            elif len(folded) == 1 and ord(folded) < TABLED:
+                FOLD[version][point] = <uint16_t> ord(folded)
             else:
-                FOLD[point] = SLOW
+                FOLD[version][point] = SLOW
     return 0
 
 
-_fill_fold()
+_fill_fold(BEFORE)
+_fill_fold(NOW)
 
 
 cdef inline uint64_t mix(uint64_t key, uint64_t word) noexcept nogil:
@@ -114,8 +133,8 @@ cdef inline int decode(
 
 
 cdef int key_of(
-    const uint8_t *data, Py_ssize_t length, int characters_max, uint64_t *key_out,
-    uint64_t *mask_out,
+    const uint16_t *table, const uint8_t *data, Py_ssize_t length, int characters_max,
+    uint64_t *key_out, uint64_t *mask_out,
 ) noexcept nogil:
     """Key and initials (unless NULL) of one name: 0 done, 1 needs the slow way, -1 is not UTF-8."""
     cdef uint8_t text[FOLDED_BYTES_MAX + 16]
@@ -132,7 +151,7 @@ cdef int key_of(
     while i < length:
         byte = data[i]
         if byte < 0x80:
-            folded = FOLD[byte]
+            folded = table[byte]
             i += 1
             if folded > SLOW:
                 text[total] = <uint8_t> folded
@@ -141,17 +160,17 @@ cdef int key_of(
         elif byte == 0xE1 and i + 2 < length and (
             data[i + 1] & 0xC0 == 0x80 and data[i + 2] & 0xC0 == 0x80
         ):
-            folded = FOLD[0x1000 | (<uint32_t> (data[i + 1] & 0x3F) << 6) | (data[i + 2] & 0x3F)]
+            folded = table[0x1000 | (<uint32_t> (data[i + 1] & 0x3F) << 6) | (data[i + 2] & 0x3F)]
             i += 3
         elif 0xC2 <= byte < 0xE0 and i + 1 < length and data[i + 1] & 0xC0 == 0x80:
-            folded = FOLD[(<uint32_t> (byte & 0x1F) << 6) | (data[i + 1] & 0x3F)]
+            folded = table[(<uint32_t> (byte & 0x1F) << 6) | (data[i + 1] & 0x3F)]
             i += 2
         else:
             step = decode(data + i, length - i, &point)
             if step == 0:
                 return -1
             i += step
-            folded = FOLD[point] if point < FOLD_SIZE else SLOW
+            folded = table[point] if point < FOLD_SIZE else SLOW
         # No character folds to more bytes than it has, so text cannot overflow.
         if SLOW < folded < 0x80:
             text[total] = <uint8_t> folded
@@ -221,7 +240,7 @@ cdef inline uint64_t initials(const uint8_t *text, int total) noexcept nogil:
 
 
 cdef int key_of_slow(
-    const uint8_t *data, Py_ssize_t length, uint64_t *key_out, uint64_t *mask_out
+    int version, const uint8_t *data, Py_ssize_t length, uint64_t *key_out, uint64_t *mask_out
 ) noexcept with gil:
     """The same for names with rare characters: folded by Python, then keyed as UTF-8 text."""
     cdef bytes folded
@@ -229,14 +248,16 @@ cdef int key_of_slow(
     cdef int i = 0
     try:
         text = data[:length].decode("utf-8")
-        canonical = fold(text)
-        if not canonical or _is_unusable(text):
+        canonical = fold(text, version)
+        if not canonical or _is_unusable(text, version):
             return 0
         folded = canonical.encode("utf-8")
         if len(folded) < FOLDED_BYTES_MAX and all(
-            ord(c) < FOLD_SIZE and FOLD[ord(c)] == ord(c) for c in canonical.replace(" ", "")
+            ord(c) < TABLED and FOLD[version][ord(c)] == ord(c) for c in canonical.replace(" ", "")
         ):
-            return key_of(folded, len(folded), FOLDED_BYTES_MAX, key_out, mask_out)
+            return key_of(
+                FOLD[version], folded, len(folded), FOLDED_BYTES_MAX, key_out, mask_out
+            )
         for i in range(len(folded)):
             key = mix(key, <uint64_t> folded[i])
         if mask_out != NULL:
@@ -249,7 +270,8 @@ cdef int key_of_slow(
 
 
 cdef Py_ssize_t walk_keys(
-    const int32_t *offsets, const uint8_t *data, Py_ssize_t count, uint64_t *keys, uint64_t *masks
+    int version, const int32_t *offsets, const uint8_t *data, Py_ssize_t count, uint64_t *keys,
+    uint64_t *masks,
 ) noexcept nogil:
     """Keys (and initials unless NULL) of all names; the first that is not UTF-8, or -1."""
     cdef Py_ssize_t i
@@ -260,28 +282,33 @@ cdef Py_ssize_t walk_keys(
             return i
         mask_at = NULL if masks == NULL else &masks[i]
         done = key_of(
-            data + offsets[i], offsets[i + 1] - offsets[i], NAME_CHARACTERS_MAX, &keys[i], mask_at
+            FOLD[version], data + offsets[i], offsets[i + 1] - offsets[i], NAME_CHARACTERS_MAX,
+            &keys[i], mask_at,
         )
         if done == 1:
-            done = key_of_slow(data + offsets[i], offsets[i + 1] - offsets[i], &keys[i], mask_at)
+            done = key_of_slow(
+                version, data + offsets[i], offsets[i + 1] - offsets[i], &keys[i], mask_at
+            )
         if done != 0:
             return i
     return -1
 
 
 def name_keys(
-    const int32_t[::1] offsets, const uint8_t[::1] data, uint64_t[::1] keys, uint64_t[::1] masks
+    const int32_t[::1] offsets, const uint8_t[::1] data, uint64_t[::1] keys, uint64_t[::1] masks,
+    int version=NOW,
 ):
     """Fill keys (and masks, unless None) for the names of an Arrow string array.
 
-    offsets: int32, one more than there are keys, absolute in data. Returns the index of the first
+    offsets: int32, one more than there are keys, absolute in data. version: of
+    the fold, NOW or BEFORE. Returns the index of the first
     name that is not UTF-8, or -1.
     """
     cdef Py_ssize_t count = keys.shape[0]
     cdef uint64_t *mask_at = NULL
     cdef const uint8_t *data_at = NULL
     cdef Py_ssize_t bad
-    assert offsets.shape[0] >= count + 1
+    assert offsets.shape[0] >= count + 1 and 0 <= version < FOLDS
     if count == 0:
         return -1
     assert 0 <= offsets[0] <= offsets[count] <= data.shape[0]
@@ -291,5 +318,5 @@ def name_keys(
     if data.shape[0]:
         data_at = &data[0]
     with nogil:
-        bad = walk_keys(&offsets[0], data_at, count, &keys[0], mask_at)
+        bad = walk_keys(version, &offsets[0], data_at, count, &keys[0], mask_at)
     return bad

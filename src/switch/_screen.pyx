@@ -2,7 +2,7 @@
 
 Phases authenticate and route. IN, a chunk of lines as columns: line amounts (int64, minor units),
 person ids (uint64, 2**64-1 where the text was no id), name keys, codes of benefit, debtor account
-and, where the table names one, creditor agent. OUT: reason u8 (1 to 14, 0 alive), row u32,
+and, where the table names one, creditor agent. OUT: reason u8 (1 to 14 or 18, 0 alive), row u32,
 participant u16, account word u64. The rules and their order are the contract's; reference.py in
 the tests is the slow twin.
 """
@@ -24,6 +24,7 @@ cdef enum:
     FETCHED = 4             # blocks between the prefetch of a person and the judgement
     FOUND = 2               # blocks between the search for a person and the judgement
     RING = 8                # blocks under way: more than FETCHED, a power of two
+    MALFORMED = 0xFFFD      # creditor agent of a line whose account is none
     LIST_END = 40           # bytes from an entry of a list into the one behind it
 
 cdef extern from *:
@@ -116,7 +117,7 @@ cdef class Screen:
     ):
         """Screen lines first, first + 1, ... of a chunk.
 
-        agent: directory index, NO_CODE (named but unknown) or NOT_GIVEN; None where the table
+        agent: directory index, NO_CODE (named but unknown), NOT_GIVEN or MALFORMED; None where the table
         names no agents. All columns have the length of amount.
         """
         cdef Py_ssize_t n = amount.shape[0]
@@ -190,6 +191,8 @@ cdef inline uint8_t route(
 ) noexcept nogil:
     cdef uint16_t code
     cdef const Account *entry
+    if agent == MALFORMED:
+        return ACCOUNT_MALFORMED
     if agent != NOT_GIVEN:
         code = agent
         account[0] = REFERENCE | IN_TABLE | <uint64_t> line

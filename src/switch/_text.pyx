@@ -1,4 +1,4 @@
-"""Strict reading of text: ids, amounts, and the structure of a CSV file.
+"""Strict reading of text: ids, amounts, accounts, and the structure of a CSV file.
 
 Phase intake. pyarrow's CSV reader takes hexadecimal numbers, "NA" and blank lines in silence;
 nothing that concerns money may be guessed, so text columns are read as text and judged here.
@@ -87,6 +87,73 @@ def parse_amounts(const int32_t[::1] offsets, const uint8_t[::1] data, int64_t[:
                 break
             amounts[i] = -<int64_t> value if minus else <int64_t> value
     return bad, fault
+
+
+cdef enum:
+    ACCOUNT_CHARACTERS_MAX = 34
+
+cdef uint8_t IN_ACCOUNT[256]
+
+for byte in bytearray(
+    b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz/-?:().,'+"
+):
+    IN_ACCOUNT[byte] = 1
+
+
+cdef inline bint is_digit(uint8_t byte) noexcept nogil:
+    return 48 <= byte <= 57
+
+
+cdef bint is_end_of_number(const uint8_t *text, Py_ssize_t length) noexcept nogil:
+    """Whether a text behind digits makes them a number with a fraction or an exponent, as
+    spreadsheets write long ones: .0 or .9E+13 or E+13. E13 alone may be of an account."""
+    cdef Py_ssize_t i = 0, start
+    cdef bint fraction = text[0] == c"." or text[0] == c","
+    if fraction:
+        i = 1
+        while i < length and is_digit(text[i]):
+            i += 1
+        if i == length:
+            return i > 1
+    if text[i] != c"E" and text[i] != c"e":
+        return False
+    i += 1
+    if i < length and (text[i] == c"+" or text[i] == c"-"):
+        fraction = True
+        i += 1
+    start = i
+    while i < length and is_digit(text[i]):
+        i += 1
+    return fraction and i == length and i > start
+
+
+cdef inline bint is_account(const uint8_t *text, Py_ssize_t length) noexcept nogil:
+    cdef Py_ssize_t i, digits = 0
+    if length < 1 or length > ACCOUNT_CHARACTERS_MAX:
+        return False
+    while digits < length and is_digit(text[digits]):
+        digits += 1
+    for i in range(digits, length):
+        if not IN_ACCOUNT[text[i]]:
+            return False
+    return digits in (0, length) or not is_end_of_number(text + digits, length - digits)
+
+
+def odd_accounts(const int32_t[::1] offsets, const uint8_t[::1] data, uint8_t[::1] odd):
+    """Set odd (uint8, one a text) to 1 where a text is no account: 1 to 34 letters, digits and
+    / - ? : ( ) . , ' +, and no number with a fraction or an exponent. Returns the index of the
+    first odd one, or -1."""
+    cdef Py_ssize_t i, n = odd.shape[0], first = -1
+    cdef const uint8_t *text = NULL
+    assert offsets.shape[0] >= n + 1
+    if data.shape[0]:
+        text = &data[0]
+    with nogil:
+        for i in range(n):
+            odd[i] = not is_account(text + offsets[i], offsets[i + 1] - offsets[i])
+            if odd[i] and first < 0:
+                first = i
+    return first
 
 
 cdef class CsvScan:

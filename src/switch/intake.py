@@ -20,7 +20,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from switch import _ledger
+from switch import _ledger, _text
+from switch._names import NOW
 from switch.batch import TableReader
 from switch.columns import Columns, Texts, day_of_text, looked_up, text_buffers
 from switch.directory import Directory, packaged_rows
@@ -32,6 +33,7 @@ from switch.schema import (
     BATCH_ID_RULE,
     CURRENCY,
     LINES_MAX,
+    MALFORMED,
     NO_CODE,
     NOT_GIVEN,
     PAYMENT,
@@ -258,7 +260,7 @@ class Lines:
     debtor: Any
     """uint16 index of the debtor account, NO_CODE"""
     agent: Any
-    """uint16 directory index, NO_CODE or NOT_GIVEN; None where no line names one"""
+    """uint16 directory index, NO_CODE, MALFORMED or NOT_GIVEN; None where no line names one"""
     account: Texts | None
     end_to_end_id: Texts | None
     raw: Columns
@@ -272,16 +274,22 @@ class Intake:
     """Turns a reader's chunks into lines; after the last one `count` and `sum` are proven."""
 
     def __init__(
-        self, directory: Directory, *, digest: bool = False, rule_set: str = RULE_SET
+        self,
+        directory: Directory,
+        *,
+        digest: bool = False,
+        rule_set: str = RULE_SET,
+        fold: int = NOW,
     ) -> None:
         """digest: take the logical digest of the rows. rule_set: what judges them, RULE_SET or the
-        one before it."""
+        one before it. fold: version of the fold of the register's names."""
         self.count = 0
         self.sum = 0
         self._limit = 0
         self._benefit = {p.benefit: i for i, p in enumerate(directory.programmes)}
         self._debtor = {d.debtor_account: i for i, d in enumerate(directory.debtors)}
         self._agent = directory.index()
+        self._fold = fold
         self._seen: Any = None
         self._key_cache: tuple[Any, Any, int] = (None, None, -1)
         self._digest = LogicalDigest() if digest else None
@@ -395,13 +403,13 @@ class Intake:
 
     def _name_keys(self, names: Texts, file: str, done: int) -> Any:
         if names.index is None:
-            keys, _, bad = name_keys(names)
+            keys, _, bad = name_keys(names, fold=self._fold)
         else:
             # A row group's chunks share one dictionary; its keys are computed once.
             offsets, data = names.buffers()
             mark = (offsets.ctypes.data, data.ctypes.data, len(offsets), len(data))
             if self._key_cache[0] != mark:
-                keys, _, bad = name_keys(Texts(names.values, None))
+                keys, _, bad = name_keys(Texts(names.values, None), fold=self._fold)
                 self._key_cache = (mark, (keys, names.values), bad)
             keys, bad = looked_up(self._key_cache[1][0], names.index), self._key_cache[2]
             if bad >= 0:
@@ -444,6 +452,8 @@ class Intake:
         assert agents is not None
         assert accounts is not None
         lookup = code_lookup(agents, self._agent)
+        if self._known is None:
+            lookup[_odd_rows(accounts)] = MALFORMED
         lookup[no_agent] = NOT_GIVEN
         return lookup, Texts(accounts.rows(), None)
 
@@ -491,6 +501,16 @@ def empty_rows(texts: Texts) -> Any:
     if texts.index is None:
         return empty | texts.null_rows()
     return looked_up(np.append(empty, True), texts.index)
+
+
+def _odd_rows(accounts: Texts) -> Any:
+    """bool: rows whose text is no account."""
+    offsets, data = accounts.buffers()
+    odd = np.empty(len(accounts.values), np.uint8)
+    _text.odd_accounts(offsets, data, odd)
+    if accounts.index is None:
+        return odd.view(bool)
+    return looked_up(np.append(odd.view(bool), True), accounts.index)
 
 
 class LogicalDigest:

@@ -2,7 +2,8 @@
 
 Source of codes and texts: ISO 20022 external code sets (status reason), as listed in
 data/reason_codes.csv. `_reason.pxd` holds the same numbers for the native core; a test compares.
-Number 0 means alive: no phase has refused the line.
+Number 0 means alive: no phase has refused the line. Numbers stand in files at rest and never
+change; the precedence is the order of RULES.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import NamedTuple
 
 
 class Reason(IntEnum):
-    """Numbers are the precedence: of several reasons that hold, the lowest is given."""
+    """Why a line is not cleared. Of several reasons that hold, the first of RULES is given."""
 
     NONE = 0
     AMOUNT_NOT_POSITIVE = 1
@@ -32,6 +33,7 @@ class Reason(IntEnum):
     PAID_BEFORE = 15
     DUPLICATE_IN_TABLE = 16
     COVER_MISSING = 17
+    ACCOUNT_MALFORMED = 18
 
 
 class Rule(NamedTuple):
@@ -65,6 +67,9 @@ RULES: dict[Reason, Rule] = {
     ),
     Reason.NAME_DIFFERS: Rule("BE01", "RJCT", "the name differs from the population register"),
     Reason.ACCOUNT_MISSING: Rule("AC03", "PDNG", "no account is valid on the value date"),
+    Reason.ACCOUNT_MALFORMED: Rule(
+        "AC01", "RJCT", "the account that the table names is no account number"
+    ),
     Reason.PARTICIPANT_UNKNOWN: Rule(
         "CNOR", "RJCT", "the account's participant is not in the directory"
     ),
@@ -86,7 +91,7 @@ RULE_SET = "contract 2026-12"
 """What lines are judged by. The manifest of a batch names it."""
 RULE_SET_BEFORE = "contract 2026-11"
 """What they were judged by before, which `replay` still does: an id needed a province code of the
-package."""
+package, and any text that a table named was an account."""
 SENTENCES_BEFORE = {
     Reason.PERSON_ID_MALFORMED: "the person's id is not 12 digits with a known province code"
 }

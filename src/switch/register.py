@@ -25,7 +25,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from switch import _names, _pages, _table
+from switch import _names, _pages, _table, _text
 from switch.batch import TableReader
 from switch.columns import Texts, looked_up, text_buffers
 from switch.errors import EnvironmentFailed, InputRefused, VerificationFailed
@@ -61,6 +61,8 @@ class RegisterInfo(msgspec.Struct):
     slots: int
     participants: list[str]
     files: dict[str, str]
+    fold: int = _names.BEFORE
+    """Version of the fold that made the name keys; the one before where nothing is said."""
 
 
 class Register:
@@ -75,6 +77,8 @@ class Register:
         self.heap = np.empty(0, np.uint8)
         self.masks = np.empty(0, np.uint64)
         self.participants: list[str] = []
+        self.fold = _names.NOW
+        """Version of the fold of the name keys: a register keeps that by which it was made."""
         self.info: RegisterInfo | None = None
 
     @property
@@ -92,6 +96,7 @@ class Register:
     def forget_people(self) -> None:
         """Empty the population register; rows stay with their ids."""
         self.table.forget_people()
+        self.fold = _names.NOW
         self.since = np.empty(0, SINCE)
 
     def forget_accounts(self) -> None:
@@ -108,7 +113,7 @@ class Register:
         for chunk in reader.chunks():
             ids = chunk["person_id"]
             _require_ids(ids, reader.name, count)
-            keys, masks = _keys(chunk["name"], reader.name, count)
+            keys, masks = _keys(chunk["name"], self.fold, reader.name, count)
             status = _codes(chunk["status"], LIFE, reader.name, count, "status")
             days = chunk.get("status_since")
             dated = np.zeros(len(ids), np.uint8)
@@ -150,18 +155,11 @@ class Register:
             self.table.rows(ids, rows, True)
             part["row"] = rows
             offsets, data = text_buffers(chunk["account"].rows())
+            _require_accounts(offsets, data, len(ids), reader.name, count)
             words = np.empty(len(ids), np.uint64)
             room = np.empty(int(offsets[len(ids)] - offsets[0]) + len(ids), np.uint8)
             used, bad = _table.pack_accounts(offsets, data, words, room, heap_size)
-            if bad >= 0:
-                raise InputRefused(
-                    "ACCOUNT_LENGTH",
-                    "the account is empty or longer than 255 bytes",
-                    file=reader.name,
-                    row=count + bad + 1,
-                    column="account",
-                    remedy="correct the account",
-                )
+            assert bad < 0, "an account fits its word or the heap"
             heap.append(room[:used].copy())
             heap_size += used
             part["account"] = words
@@ -262,6 +260,7 @@ class Register:
             slots=self.table.nbytes // 32,
             participants=self.participants,
             files=digests,
+            fold=self.fold,
         )
         text = msgspec.json.format(msgspec.json.encode(self.info), indent=1)
         write_new(folder / "register.json", text)
@@ -320,7 +319,7 @@ class Register:
             raise EnvironmentFailed(f"the register in {folder} cannot be read: {error}") from error
         except msgspec.DecodeError as error:
             raise VerificationFailed(f"{folder / 'register.json'} is damaged: {error}") from error
-        register.participants = info.participants
+        register.participants, register.fold = info.participants, info.fold
         register.info = info
         return register
 
@@ -377,8 +376,25 @@ def _require_ids(ids: Any, file: str, done: int) -> None:
         )
 
 
-def _keys(names: Texts, file: str, done: int) -> tuple[Any, Any]:
-    keys, masks, bad = name_keys(names, with_masks=True)
+def _require_accounts(offsets: Any, data: Any, rows: int, file: str, done: int) -> None:
+    bad = _text.odd_accounts(offsets, data, np.empty(rows, np.uint8))
+    if bad >= 0:
+        fits = 1 <= offsets[bad + 1] - offsets[bad] <= 34
+        raise InputRefused(
+            "ACCOUNT_FORMAT" if fits else "ACCOUNT_LENGTH",
+            "the account holds what no account holds, or a spreadsheet made a number of it"
+            if fits
+            else "the account is empty or longer than 34 characters",
+            file=file,
+            row=done + bad + 1,
+            column="account",
+            remedy="write it as the receiver does: letters, digits and / - ? : ( ) . , ' +, kept"
+            " as text",
+        )
+
+
+def _keys(names: Texts, fold: int, file: str, done: int) -> tuple[Any, Any]:
+    keys, masks, bad = name_keys(names, with_masks=True, fold=fold)
     if bad >= 0:
         raise InputRefused(
             "ENCODING",
@@ -391,13 +407,15 @@ def _keys(names: Texts, file: str, done: int) -> tuple[Any, Any]:
     return keys, masks
 
 
-def name_keys(names: Texts, with_masks: bool = False) -> tuple[Any, Any, int]:
+def name_keys(
+    names: Texts, with_masks: bool = False, fold: int = _names.NOW
+) -> tuple[Any, Any, int]:
     """(keys uint64, masks uint64 or None, index of the first row that is not UTF-8 or -1)."""
     offsets, data = names.buffers()
     count = len(names.values)
     keys = np.empty(count, np.uint64)
     masks = np.empty(count, np.uint64) if with_masks else None
-    bad = _names.name_keys(offsets, data, keys, masks)
+    bad = _names.name_keys(offsets, data, keys, masks, fold)
     if names.index is None:
         return keys, masks, bad
     if bad >= 0:

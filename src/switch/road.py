@@ -215,7 +215,12 @@ class Run(Closing):
     # --- lines ----------------------------------------------------------------------------------
 
     def _lines(self) -> None:
-        intake = Intake(self.directory, digest=self.reader.sha256 is None, rule_set=self.rule_set)
+        intake = Intake(
+            self.directory,
+            digest=self.reader.sha256 is None,
+            rule_set=self.rule_set,
+            fold=self.register.fold,
+        )
         chunks = intake.lines(self.reader, self.declared, self.chunk_rows)
         done = 0
         for lines in ahead(chunks, 2 if self.threads > 1 else 0):
@@ -303,7 +308,7 @@ class Run(Closing):
         differs = np.flatnonzero(reason == Reason.NAME_DIFFERS)
         if len(differs):
             names = Texts(lines.name.take(differs).rows(), None)
-            masks = dict(zip(differs, name_keys(names, with_masks=True)[1], strict=True))
+            masks = dict(zip(differs, name_keys(names, True, self.register.fold)[1], strict=True))
         return self.columns.status(lines.line_no, reason, participant, transfer, row, masks)
 
     def _hold(self, batch: Any, lines: Lines, reason: Any) -> None:
@@ -345,7 +350,7 @@ class Run(Closing):
 
         sha256: what the file was written with, proven before it is decoded.
         """
-        intake = Intake(self.directory, rule_set=self.rule_set)
+        intake = Intake(self.directory, rule_set=self.rule_set, fold=self.register.fold)
         reader = open_table(path, HELD, digest=False, sha256=sha256, own=True)
         for raw in reader.chunks(self.chunk_rows):
             lines = intake.take(raw, reader.name)

@@ -25,6 +25,8 @@ MONTHS = (YEAR_MAX - YEAR_MIN + 1) * 12
 NO_ROW = 0xFFFF_FFFF
 NO_CODE = 0xFFFF
 NOT_GIVEN = 0xFFFE
+MALFORMED = 0xFFFD
+"""Creditor agent of a line whose account is none."""
 DAY_MIN, DAY_MAX = -(2**31), 2**31 - 1
 """In place of a day that is not given: before, and after, all days."""
 DAY_FIRST, DAY_LAST = (

@@ -71,6 +71,8 @@ SCREEN = [
      KERNELS + "core__threads_change_no_given_account"),
     ("the first number of 13 digits is an id", "lines.person_id[i] < ID_LIMIT",
      "lines.person_id[i] <= ID_LIMIT", FORMED + "id__any_twelve_digits_are_an_id"),
+    ("an account that is none is paid to", "if agent == MALFORMED:", "if False:",
+     FORMED + "account__of_a_table_that_is_none_refuses_its_line"),
     ("only the first account of a list is looked at", "        at += 1\n    return NULL",
      "        break\n    return NULL", RUN + "account_that_counts_on_the_value_date"),
     ("another person's accounts are searched", "rules.lists[at].row == person.row",
@@ -209,6 +211,10 @@ GIVEN_FILES = [
 ]  # fmt: skip
 
 NAME_KEYS = [
+    ("the fold before drops what the fold now drops", "version == BEFORE or c not in ZERO_WIDTH",
+     "c not in ZERO_WIDTH", FORMED + "fold__a_register_keeps_the_fold_by_which_it_was_made"),
+    ("one apostrophe is another", 'APOSTROPHES = "\\u2018\\u2019', 'APOSTROPHES = "\\u2018',
+     NAMES + "spellings_of_one_name_have_one_key"),
     ("two words are one", "total += total > 0 and text[total - 1] != 32", "pass",
      NAMES + "other_names_have_other_keys"),
     ("a name of 140 characters is too long", "characters_of(data, length) > characters_max",
@@ -226,6 +232,10 @@ NAME_KEYS = [
 ]  # fmt: skip
 
 TEXT = [
+    ("an account of 35 characters", "ACCOUNT_CHARACTERS_MAX = 34", "ACCOUNT_CHARACTERS_MAX = 35",
+     FORMED + "account__examples_are_as_the_contract_says"),
+    ("a number with an exponent is an account", "return fraction and i == length and i > start",
+     "return False", FORMED + "account__examples_are_as_the_contract_says"),
     ("an amount one too large wraps around", "data[k] > 55", "data[k] > 56",
      KERNELS + "text__amounts_are_exact_to_the_last_dong"),
     ("a minus is lost", "-<int64_t> value if minus", "<int64_t> value if minus",

@@ -8,6 +8,7 @@ are dicts with the columns of the contract as keys.
 from __future__ import annotations
 
 import datetime as dt
+import re
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
@@ -20,6 +21,11 @@ Entitlement = tuple[str, str, int]
 
 NAME_LENGTH_MAX = 140
 CONTROL_CATEGORIES = {"Cc", "Cf", "Zl", "Zp"}
+ZERO_WIDTH = "\u200b\u200c\u200d\u2060\ufeff"
+"""Marks that nobody sees and that change no name."""
+ACCOUNT = re.compile(r"[A-Za-z0-9/\-?:().,'+]{1,34}")
+NUMBER = re.compile(r"[0-9]+([.,][0-9]+|[.,][0-9]*[Ee][+-]?[0-9]+|[Ee][+-][0-9]+)")
+"""A long account after a spreadsheet: with a fraction or an exponent."""
 
 
 class Answer(NamedTuple):
@@ -51,16 +57,22 @@ def name_key(text: str) -> str:
     """Two names are the same when their keys are equal; deliberately blind to accents."""
     decomposed = unicodedata.normalize("NFD", text)
     bare = "".join(c for c in decomposed if unicodedata.combining(c) == 0)
-    bare = bare.replace("đ", "d").replace("Đ", "D")
-    return " ".join(bare.upper().split())
+    bare = bare.upper()
+    for letter in "ĐÐƉ":
+        bare = bare.replace(letter, "D")
+    for apostrophe in "‘’ʼ`":
+        bare = bare.replace(apostrophe, "'")
+    for mark in ZERO_WIDTH:
+        bare = bare.replace(mark, "")
+    return " ".join(bare.split())
 
 
 def name_unusable(text: str) -> bool:
     """Empty, also after trimming; longer than 140 characters; or with control characters."""
     return (
-        not text.strip()
+        not name_key(text)
         or len(text) > NAME_LENGTH_MAX
-        or any(unicodedata.category(c) in CONTROL_CATEGORIES for c in text)
+        or any(unicodedata.category(c) in CONTROL_CATEGORIES for c in text if c not in ZERO_WIDTH)
     )
 
 
@@ -72,6 +84,11 @@ def citizen_id(value: int | str) -> str:
 def id_well_formed(text: str) -> bool:
     """12 ASCII digits; nothing else is tested."""
     return len(text) == 12 and all(c in "0123456789" for c in text)
+
+
+def is_account(text: str) -> bool:
+    """1 to 34 of the characters of an account, and no number of a spreadsheet."""
+    return bool(ACCOUNT.fullmatch(text)) and not NUMBER.fullmatch(text)
 
 
 def period_number(value: int | str) -> int:
@@ -151,6 +168,8 @@ def first_reason(line: Row, registers: Registers, participant: str | None) -> Re
         return Reason.NAME_DIFFERS
     if participant is None:
         return Reason.ACCOUNT_MISSING
+    if line.get("creditor_agent") is not None and not is_account(line["creditor_account"]):
+        return Reason.ACCOUNT_MALFORMED
     institution = registers.participants.get(participant)
     if institution is None:
         return Reason.PARTICIPANT_UNKNOWN
