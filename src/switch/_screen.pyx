@@ -117,8 +117,8 @@ cdef class Screen:
     ):
         """Screen lines first, first + 1, ... of a chunk.
 
-        agent: directory index, NO_CODE (named but unknown), NOT_GIVEN or MALFORMED; None where the table
-        names no agents. All columns have the length of amount.
+        agent: directory index, NO_CODE (named but unknown), NOT_GIVEN, or MALFORMED (its account
+        is none); None where the table names no agents. All columns have the length of amount.
         """
         cdef Py_ssize_t n = amount.shape[0]
         assert person_id.shape[0] == name_key.shape[0] == benefit.shape[0] == debtor.shape[0] == n

@@ -22,11 +22,11 @@ def parse_ids(
 def parse_amounts(
     offsets: NDArray[np.int32], data: NDArray[np.uint8], amounts: NDArray[np.int64]
 ) -> tuple[int, Fault]: ...
-@disjoint_base
 def odd_accounts(
     offsets: NDArray[np.int32], data: NDArray[np.uint8], odd: NDArray[np.uint8]
 ) -> int: ...
 
+@disjoint_base
 class CsvScan:
     def __init__(self, row_bytes_max: int) -> None: ...
     @property

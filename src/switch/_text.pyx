@@ -94,10 +94,17 @@ cdef enum:
 
 cdef uint8_t IN_ACCOUNT[256]
 
-for byte in bytearray(
-    b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz/-?:().,'+"
-):
-    IN_ACCOUNT[byte] = 1
+cdef int _fill_accounts() except -1:
+    cdef bytes known = (
+        b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz/-?:().,'+"
+    )
+    cdef int i
+    for i in range(len(known)):
+        IN_ACCOUNT[<uint8_t> known[i]] = 1
+    return 0
+
+
+_fill_accounts()
 
 
 cdef inline bint is_digit(uint8_t byte) noexcept nogil:

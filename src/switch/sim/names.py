@@ -59,7 +59,7 @@ UNUSABLE = (
     "   ",
     "Nguyễn Văn\tAn",
     "Trần\x00 Thị Hoa",
-    "Lê\u200b Thị Thu",
+    "Lê\u202e Thị Thu",
     "Phạm Văn\u2028Hùng",
     "Võ Thị\u2029Mai",
     "Đặng\x7f Văn Bình",
