@@ -99,7 +99,14 @@ def test_run__says_what_was_done_before_a_refusal(village: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("error", "code"), [(MemoryError(), 6), (OSError(5, "I/O error"), 6), (AssertionError(), 70)]
+    ("error", "code"),
+    [
+        (MemoryError(), 6),
+        (OSError(5, "I/O error"), 6),
+        (RuntimeError("can't start new thread"), 6),
+        (RuntimeError("another"), 70),
+        (AssertionError(), 70),
+    ],
 )
 def test_run__says_what_was_done_before_any_end(
     error: Exception, code: int, village: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -215,7 +215,9 @@ class TableReader:
     def _read(self, column: Column, array: Any) -> Any:
         kind = column.kind
         if kind is Kind.AMOUNT:
-            return read_limits(array) if column.nullable else read_amounts(array)
+            # What is lent, capped or held is bounded; a line's amount has a reason of its own.
+            bounded = column.nullable or column.name == "balance"
+            return read_limits(array) if bounded else read_amounts(array)
         if kind is Kind.ID:
             return read_ids(array, self.from_text)
         if kind is Kind.CODE or (kind is Kind.TEXT and column.name == "person_name"):

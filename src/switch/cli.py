@@ -21,7 +21,6 @@ import click
 from switch import __version__, dayend, upkeep
 from switch.errors import (
     CopyFailed,
-    EnvironmentFailed,
     InputRefused,
     SwitchError,
     UsageError,
@@ -38,6 +37,9 @@ from switch.terminal import (
     file_option,
     home_argument,
     new_settings,
+    of_the_machine,
+    parse_line,
+    parse_person,
     parse_time,
     say_error,
     say_traceback,
@@ -377,7 +379,7 @@ def settle(
 @home_argument
 @click.option("--batch", "batch_id", metavar="ID", help="One batch, with its totals.")
 @click.option("--line", metavar="ID:NUMBER", help="One line: batch id and line number.")
-@click.option("--person", metavar="ID", help="All lines of one person (12 digits).")
+@click.option("--person", metavar="ID", help="All lines of one person; - reads the id.")
 @shared
 def status(
     context: Context, home: Path, batch_id: str | None, line: str | None, person: str | None
@@ -401,13 +403,10 @@ def status(
 
             context.say(summary, show_batch)
         elif line is not None:
-            name, _, number = line.rpartition(":")
-            if not name or not (number.isascii() and number.isdigit()):
-                raise UsageError("--line is a batch id, a colon and a line number: PENS-2026-11:17")
-            found = timeline.line(opened, name, int(number))
+            found = timeline.line(opened, *parse_line(line))
             context.say(found, lambda: print_lines([found]))
         elif person is not None:
-            whole = timeline.person(opened, person)
+            whole = timeline.person(opened, parse_person(person))
             context.say(whole, lambda: print_lines(whole["lines"]))
         else:
             rows = timeline.batches(opened)
@@ -584,11 +583,9 @@ def _run() -> int:
         return INTERRUPTED
     except SwitchError as error:
         return fail(error, as_json, done)
-    except MemoryError:
-        return fail(EnvironmentFailed("not enough memory"), as_json, done)
-    except OSError as error:
-        return fail(EnvironmentFailed(str(error)), as_json, done)
-    except Exception:
+    except Exception as error:
+        if failed := of_the_machine(error):
+            return fail(failed, as_json, done)
         what = "this is a fault of the engine; what is committed stays the truth"
         if as_json:
             say_error({"rule": "FAULT", "what": what}, SOFTWARE_FAULT, done)

@@ -20,6 +20,7 @@ from switch import _text
 from switch.schema import (
     DAY_FIRST,
     DAY_LAST,
+    MONEY_BOUND,
     NO_CODE,
     YEAR_MAX,
     YEAR_MIN,
@@ -308,7 +309,21 @@ def read_given(array: Any, read: Callable[[Any], Any], absent: int) -> Any:
 
 def read_limits(array: Any) -> Any:
     """Amounts of which some are absent: 2**63-1, no limit."""
-    return read_given(array, read_amounts, 2**63 - 1)
+    return read_given(array, _read_bounded, 2**63 - 1)
+
+
+def _read_bounded(array: Any) -> Any:
+    """Caps, budgets and balances, between which sums have room: below 2**56 either way."""
+    amounts = read_amounts(array)
+    beyond = (amounts <= -MONEY_BOUND) | (amounts >= MONEY_BOUND)
+    if beyond.any():
+        raise BadValue(
+            "AMOUNT_RANGE",
+            int(np.argmax(beyond)),
+            f"the amount is not below {MONEY_BOUND} dong",
+            "correct the amount; a limit that is left empty is none",
+        )
+    return amounts
 
 
 def read_integers(array: Any, low: int, high: int, what: str) -> Any:

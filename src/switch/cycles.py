@@ -125,6 +125,6 @@ def _no_time(text: Any) -> UsageError:
 def _local(at: str) -> datetime.datetime:
     try:
         given = datetime.datetime.fromisoformat(at)
-    except (TypeError, ValueError):
+        return given.replace(tzinfo=LOCAL) if given.tzinfo is None else given.astimezone(LOCAL)
+    except (TypeError, ValueError, OverflowError):
         raise _no_time(at) from None
-    return given.replace(tzinfo=LOCAL) if given.tzinfo is None else given.astimezone(LOCAL)

@@ -17,6 +17,7 @@ from switch.terminal import (
     file_option,
     home_argument,
     leap_option,
+    parse_line,
     parse_time,
     shared,
     strict_option,
@@ -104,7 +105,7 @@ def dispose(
 
     if write_back == reissue:
         raise UsageError("give one of --write-back and --reissue")
-    chosen = [_line(text) for text in lines] or None
+    chosen = [parse_line(text) for text in lines] or None
     with Engine(home) as engine:
         decide = engine.reissue if reissue else engine.write_back
         answer = decide(chosen, at=parse_time(at))
@@ -139,13 +140,6 @@ def close(context: Context, home: Path, at: str, out: Path | None, leap: bool) -
             tell(f"  batches closed: {', '.join(map(str, answer['closed']))}")
 
     context.say(answer, show)
-
-
-def _line(text: str) -> tuple[str, int]:
-    name, _, number = text.rpartition(":")
-    if not name or not (number.isascii() and number.isdigit()):
-        raise UsageError(f"{text!r} is no line: write a batch id, a colon and a line number")
-    return name, int(number)
 
 
 def _list(counts: dict[str, Any]) -> str:

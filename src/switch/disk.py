@@ -31,6 +31,10 @@ def machine(path: Path, needed: int = 0) -> Iterator[None]:
         raise
     except OSError as error:
         raise environment(error, path, needed) from error
+    except UnicodeEncodeError as error:
+        raise UsageError("a text is not UTF-8") from error
+    except OverflowError as error:
+        raise UsageError("a number is beyond 64 bits") from error
     except sqlite3.OperationalError as error:
         if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_IOERR) & 0xFF not in _OF_THE_MACHINE:
             raise

@@ -27,6 +27,8 @@ READ_BYTES = 1 << 22
 ROWS_PER_GROUP_MIN = 64
 GROUPS_FREE = 1024
 DICTIONARY_BYTES_PER_ROW = 6
+SIGNATURE_BYTES = 28
+"""Nonce and tag behind a footer in plain text of a file of which something is encrypted."""
 PROBE_BYTES = 1 << 16
 """What is read at once of a column of which one row is wanted."""
 
@@ -107,6 +109,9 @@ def parquet(path: Path, wanted: dict[str, Kind]) -> tuple[Any, Callable[[], Iter
         parquet = pq.ParquetFile(path, pre_buffer=False, buffer_size=PROBE_BYTES)
         schema = parquet.schema_arrow
         meta = parquet.metadata
+        if _footer_bytes(path) == meta.serialized_size + SIGNATURE_BYTES:
+            # Some columns may be encrypted all the same, and whoever asks for them dies of it.
+            raise ValueError("encrypted, with a footer in plain text, which is signed")
     except pa.ArrowNotImplementedError as error:
         raise _no_type(error, path) from error
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -140,6 +145,12 @@ def parquet(path: Path, wanted: dict[str, Kind]) -> tuple[Any, Callable[[], Iter
             )
 
     return schema, batches, meta.num_rows
+
+
+def _footer_bytes(path: Path) -> int:
+    with path.open("rb") as stream:
+        stream.seek(-8, os.SEEK_END)
+        return int.from_bytes(stream.read(4), "little")
 
 
 def _chunks(meta: Any, name: str) -> Iterator[Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import codecs
 import datetime
 import hashlib
+import json
 import operator
 import re
 from collections.abc import Iterator
@@ -45,7 +46,6 @@ from switch.schema import (
 NO_ID = np.uint64(2**64 - 1)
 """Id of a line whose text was none."""
 _IDS_A_PROVINCE = np.uint64(10**9)
-SOURCE_MAX = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +73,12 @@ class Declared:
                 "batch_id",
                 "name the batch by that rule",
             )
-        if not 1 <= len(self.source) <= SOURCE_MAX or not self.source.isprintable():
+        if not re.fullmatch(BATCH_ID_RULE, self.source):
             raise refuse(
                 "NAME_UNSAFE",
-                f"the source is not 1 to {SOURCE_MAX} characters",
+                "the source is not 1 to 64 of A-Z a-z 0-9 . _ - without a leading dot",
                 "source",
-                "name it",
+                "name the source by that rule",
             )
         if self.currency != CURRENCY:
             raise refuse(
@@ -133,6 +133,8 @@ FIELDS = _Dossier.__struct_fields__
 
 def dossier_path(table: Path) -> Path:
     """NAME.dossier.json beside NAME.parquet (or .csv, .arrow)."""
+    if not table.name:
+        regular_file(table)  # `.` and `/` have no name, and are folders.
     return table.with_name(f"{table.stem}.dossier.json")
 
 
@@ -152,6 +154,7 @@ def read_dossier(table: Path) -> Declared:
     try:
         text = content.removeprefix(codecs.BOM_UTF8)  # Editors of Windows write one.
         dossier = msgspec.json.decode(text, type=_Dossier)
+        _require_single(text, path)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         column = re.search(r"`\$\.(\w+)`|field `(\w+)`", str(error))
         raise InputRefused(
@@ -178,6 +181,24 @@ def read_dossier(table: Path) -> Declared:
         sha256=dossier.sha256,
         currency=dossier.currency,
     ).check(str(path))
+
+
+def _require_single(text: bytes, path: Path) -> None:
+    """No name stands twice in a JSON text, at any depth: readers differ in which of two they take,
+    so that a dossier could declare one thing to its maker and another one here."""
+
+    def pairs(found: list[tuple[str, Any]]) -> None:
+        names = [name for name, _ in found]
+        if twice := next((n for i, n in enumerate(names) if n in names[:i]), None):
+            raise InputRefused(
+                "DOSSIER_INVALID",
+                "a field stands twice",
+                file=str(path),
+                column=twice if twice in FIELDS else None,
+                remedy="keep one field of each name",
+            )
+
+    json.loads(text, object_pairs_hook=pairs, parse_int=str, parse_float=str)
 
 
 def _whole(value: int | str, column: str, path: Path) -> int:

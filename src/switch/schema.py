@@ -12,6 +12,9 @@ from typing import NamedTuple
 
 AMOUNT_MAX = 10**12
 """No clearing limit may be set above this (VND: one thousand billion dong a line)."""
+MONEY_BOUND = 1 << 56
+"""Caps, limits, budgets and balances are below this, far above all money that there is: so that no
+sum of them with what tables move leaves 64 bits."""
 CHUNK_ROWS_MAX = 1 << 20
 """Most lines that one call of a kernel takes."""
 assert AMOUNT_MAX * CHUNK_ROWS_MAX < 2**63, "the sum of a chunk must fit in 64 bits"

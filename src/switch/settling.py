@@ -125,6 +125,14 @@ def keep_postings(batch: int, cycle: str, postings: list[Posting]) -> Statements
 
 
 def keep_balances(balances: dict[str, int]) -> Statements:
+    """Raises InputRefused where books would leave 64 bits: nothing is committed then."""
+    for account, balance in sorted(balances.items()):
+        if not -(2**63) < balance < 2**63:
+            raise InputRefused(
+                "TOTAL_RANGE",
+                f"what {account} holds would leave 64 bits",
+                remedy="split the table; or begin a new home for what comes",
+            )
     return [
         ("INSERT OR REPLACE INTO balances VALUES (?, ?)", row) for row in sorted(balances.items())
     ]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import sys
 from collections.abc import Callable, MutableMapping, Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ from switch.errors import (
 )
 from switch.voice import json_line, tell
 
+PERSON_BYTES_MAX = 256
 LOG_FIELDS = frozenset(
     (
         *("event", "level", "timestamp"),
@@ -242,6 +244,24 @@ leap_option = click.option(
 strict_option = click.option("--strict-columns", is_flag=True, help="Refuse unknown columns.")
 
 
+def parse_line(text: str) -> tuple[str, int]:
+    """(batch id, line number) of a line as options name it. Raises UsageError."""
+    name, _, number = text.rpartition(":")
+    if not name or not re.fullmatch("[0-9]{1,10}", number):
+        raise UsageError(f"{text[:200]!r} is no line: write a batch id, a colon and a line number")
+    return name, int(number)
+
+
+def parse_person(text: str) -> str:
+    """The id of a person: `-` has it read from stdin, for arguments stand in the list of processes,
+    which others of the machine can read."""
+    if text != "-":
+        return text
+    if sys.stdin is None:
+        raise UsageError("--person -: stdin is closed")
+    return sys.stdin.buffer.readline(PERSON_BYTES_MAX).decode("ascii", "replace").strip()
+
+
 def parse_time(at: str | None) -> str | None:
     if at is None:
         return None
@@ -329,6 +349,16 @@ def fail(error: SwitchError, as_json: bool, done: Sequence[dict[str, Any]] = ())
         say_error(document, error.exit_code, done)
     tell(f"error: {error}", err=True)
     return error.exit_code
+
+
+def of_the_machine(error: Exception) -> EnvironmentFailed | None:
+    """What the machine failed at, where it did: memory, disks, and threads, for which Python has no
+    error of its own."""
+    if isinstance(error, MemoryError):
+        return EnvironmentFailed("not enough memory")
+    if isinstance(error, RuntimeError) and "start new thread" in str(error):
+        return EnvironmentFailed("no memory or no leave for more threads: give fewer (--threads)")
+    return EnvironmentFailed(str(error)) if isinstance(error, OSError) else None
 
 
 def say_usage(error: click.ClickException) -> None:

@@ -14,7 +14,6 @@ from typing import NamedTuple
 from switch.schema import BATCH_ID_RULE, month_of
 from switch.sim.judge import Row
 
-SOURCE_MAX = 64
 Line = tuple[int, int]
 """(number of the batch it came in, line number)."""
 
@@ -48,7 +47,7 @@ class Table(NamedTuple):
         found = set()
         if not re.fullmatch(BATCH_ID_RULE, self.batch_id):
             found.add("NAME_UNSAFE")
-        if not 1 <= len(self.source) <= SOURCE_MAX or not self.source.isprintable():
+        if not re.fullmatch(BATCH_ID_RULE, self.source):
             found.add("NAME_UNSAFE")
         if self.currency != "VND":
             found.add("CURRENCY")
