@@ -133,7 +133,7 @@ def test_run__of_what_has_no_name_says_that_it_is_no_file(name: str, village: Pa
         said = command("--json", verb, village, name)
         told = said.document
         error = told["error"] if verb == "run" else told["tables"][0]["error"]
-        assert (said.code, error["rule"]) == (3 if verb == "run" else 0, "NOT_REGULAR")
+        assert (said.code, error["rule"]) == (3, "NOT_REGULAR")
 
 
 @pytest.mark.parametrize("number", ["9" * 5000, str(2**64), "99999999999", "\u0661", ""])
@@ -251,7 +251,7 @@ def test_dossier__long_numbers_and_deep_values_are_no_fault(village: Path, tmp_p
     for more in ("9" * 5000, "[" * 900 + "]" * 900, "[" * 100_000, "1e999", "-0"):
         path.write_text(f'{whole}, "note": {more}}}')
         said = command("rehearse", village, table)
-        assert said.code == 0, said.err
+        assert said.code == (3 if len(more) > 90_000 else 0), said.err
 
 
 class _Keys(encryption.KmsClient):
