@@ -517,6 +517,19 @@ def _of(file: str, rows: list[tuple[str, str, str, str]]) -> list[Mutant]:
     return [Mutant(file, *row) for row in rows]
 
 
+OTHER_PARTIES = [
+    ("reconcile/breaks.py", "a null is an empty text in a key", '_NULL = "-"', '_NULL = "0:"',
+     "test_break_keys.py::test_breaks__no_two_have_one_key"),
+    ("reconcile/matching.py", "anybody answers for a line", "(here != there)", "(here != here)",
+     "test_other_parties.py::test_reconcile__the_library_says_it_too"),
+    ("verdicts.py", "a file is confirmed twice in silence", "again = right & (",
+     "again = ~right & (",
+     "test_other_parties.py::test_answers__a_whole_file_confirmed_twice_is_a_duplicate"),
+    ("timeline.py", "a line is told in the order of files", "sorted(heard, key=_Heard.rank)",
+     "heard",
+     "test_answer_orders.py::test_timeline__what_is_booked_behind_a_return_contradicts_it"),
+]  # fmt: skip
+
 MUTANTS = [
     *_of("_screen.pyx", SCREEN),
     *_of("_ledger.pyx", LEDGER),
@@ -534,4 +547,5 @@ MUTANTS = [
     *_of("store.py", STORE),
     *(Mutant(*row) for row in AT_REST),
     *(Mutant(*row) for row in DOORS),
+    *(Mutant(*row) for row in OTHER_PARTIES),
 ]
