@@ -4,6 +4,7 @@ is a plain file within its limit, at every door."""
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import errno
 import fcntl
 import hashlib
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -23,7 +25,7 @@ from scene import FORMATS, command, line, payment_table, write_table
 from test_airlock import DOORS, tables
 
 import switch
-from switch import airlock, batch, given
+from switch import airlock, answers, batch, given
 from switch.errors import EnvironmentFailed, InputRefused
 from switch.replay import replay
 from switch.schema import PAYMENT
@@ -171,6 +173,140 @@ def test_given__a_replay_is_of_the_bytes_that_were_run(
     monkeypatch.setattr("switch.replay.given.blocks", blocks)
     with pytest.raises(InputRefused, match=r"FILE_HASH|CHANGED_DURING_READ"):
         replay(village, "B", path)
+
+
+# --- small files, and many rows -------------------------------------------------------------------
+
+
+def odd_file(kind: str, folder: Path) -> Path:
+    """What is no small file, under the name of one."""
+    path = folder / "odd"
+    if kind == "device":
+        return Path("/dev/zero")
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "sparse":
+        with path.open("wb") as file:
+            file.truncate(1 << 40)
+    elif kind == "linked":
+        path.symlink_to("/dev/zero")
+    return path
+
+
+ODD = ("device", "pipe", "folder", "sparse", "linked", "missing")
+NEW = ("init", "{new}", "--participants", "{list}", "--debtors", "{list}")
+SMALL = {
+    "--config": ("run", "{home}", "{table}", "--config", "{odd}"),
+    "--rules": ("reconcile", "{home}", "{table}", "--rules", "{odd}"),
+    "--public-key": ("verify", "{home}", "--checkpoint", "{kept}", "--public-key", "{odd}"),
+    "--checkpoint": ("verify", "{home}", "--checkpoint", "{odd}", "--public-key", "{key}"),
+    "--key": (*NEW, "--key", "{odd}"),
+    "--signing-key": (*NEW, "--signing-key", "{odd}"),
+    "dossier": ("run", "{home}", "{table}"),
+}
+"""Every command and option that takes a small file."""
+
+
+@pytest.mark.parametrize("kind", ODD)
+@pytest.mark.parametrize("door", SMALL)
+def test_given__a_small_file_is_a_plain_one_within_its_limit(
+    door: str, kind: str, village: Path, tmp_path: Path
+) -> None:
+    scene.pay(village, [line(1)])
+    before = scene.tree_digest(village)
+    odd = odd_file(kind, tmp_path)
+    table = one_line(tmp_path / "t.csv", "csv")
+    if door == "dossier":
+        dossier = tmp_path / "t.dossier.json"
+        dossier.unlink()
+        if kind in ("device", "linked"):
+            dossier.symlink_to("/dev/zero")
+        elif kind != "missing":
+            odd.rename(dossier)
+    names = {"home": village, "odd": odd, "new": tmp_path / "new", "list": table, "table": table}
+    names |= {"kept": table, "key": table}
+    said = command(*(part.format(**names) for part in SMALL[door]))
+    assert said.code in (2, 3), said
+    named = tmp_path / "t.dossier.json" if door == "dossier" else odd
+    assert str(named) in said.err
+    assert scene.tree_digest(village) == before
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("size", [0, 1, 99, 100, 101, 1000])
+def test_given__a_small_file_is_read_to_its_limit(size: int, tmp_path: Path) -> None:
+    path, link = tmp_path / "file", tmp_path / "link"
+    path.write_bytes(b"x" * size)
+    link.symlink_to(path)
+    if size <= 100:
+        assert given.read_small(link, 100) == b"x" * size
+        return
+    with pytest.raises(InputRefused, match="SIZE_LIMIT"):
+        given.read_small(link, 100)
+
+
+@pytest.mark.parametrize("call", ["open", "fstat"])
+def test_given__what_becomes_of_a_small_file_is_told(call: str, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"content")
+    if call == "open":
+        with (
+            mock.patch.object(os, "open", side_effect=OSError(errno.EIO, "I/O error")),
+            pytest.raises(EnvironmentFailed, match="cannot be read"),
+        ):
+            given.read_small(path)
+        return
+    folder = os.stat(tmp_path)
+    with (
+        mock.patch.object(os, "fstat", return_value=folder),
+        pytest.raises(InputRefused, match="NOT_REGULAR"),
+    ):
+        given.read_small(path)
+
+
+def test_given__a_small_file_on_a_bad_disk_is_told(tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentFailed, match="cannot be read"):
+        given.read_small(Path("/proc/self/mem"))
+
+
+def many_rows(path: Path, rows: int, form: str) -> Path:
+    """Confirmations that are all the same: a few bytes in Parquet, whatever their number."""
+    one = {
+        "transfer_id": "x",
+        "participant": scene.BANK,
+        "status": "ACCC",
+        "creditor_account": "1",
+        "amount": 1,
+        "booked_at": dt.datetime(2026, 11, 25, 3),
+    }
+    table = pa.Table.from_pylist([one]).take(pa.array(np.zeros(rows, np.int32)))
+    if form == "parquet":
+        pq.write_table(table, path, compression="zstd")
+    else:
+        with pa.ipc.new_file(str(path), table.schema) as writer:
+            writer.write_table(table)
+    return path
+
+
+@pytest.mark.parametrize("form", ["parquet", "arrow"])
+def test_given__answers_are_no_more_than_what_was_sent_leaves_room_for(
+    form: str, village: Path, tmp_path: Path
+) -> None:
+    scene.pay(village, [line(1), line(2)])
+    most = answers.ROWS_FREE + 2 * answers.ROWS_TIMES_LINES
+    before = scene.tree_digest(village)
+    with switch.open(village) as engine:
+        for files in (
+            [many_rows(tmp_path / "one", most + 1, form)],
+            [many_rows(tmp_path / "half", most, form), many_rows(tmp_path / "more", 1, form)],
+        ):
+            with pytest.raises(InputRefused, match="ROW_LIMIT"):
+                engine.reconcile(*files, kind="confirmations", at="2026-11-26")
+            assert scene.tree_digest(village) == before
+        answer = engine.reconcile(tmp_path / "half", kind="confirmations", at="2026-11-26")
+    assert answer["read"]["confirmations"] == most
 
 
 # --- the copy -------------------------------------------------------------------------------------

@@ -53,6 +53,9 @@ MOVES = {"refused": "confirmations", "returned": "returns"}
 JUDGEMENT = 2
 """Version of how answers are judged, in each audit record; 1 where a record has none: then only the
 line's own participant answered, and anybody's row counted against one to a whole file."""
+ROWS_FREE, ROWS_TIMES_LINES = 100_000, 4
+"""Rows of all files of one reconciliation: some, and so many for each line that was ever run. A
+few bytes can stand for millions of rows, of which those that are not plain are kept in memory."""
 ROOM_TIMES_FILE = 4
 """How often a file of answers may be written, taken in and with what comes of it."""
 
@@ -239,6 +242,9 @@ class TakingIn:
         self.number = len(self.known) + 1
         self.standing = Standing(home, directory)
         self.warnings: list[str] = []
+        sent = home.rows("SELECT COALESCE(SUM(lines), 0) AS lines FROM batches")[0]["lines"]
+        self.rows_most = ROWS_FREE + ROWS_TIMES_LINES * int(sent)
+        self.rows = 0
 
     def carry_out(self, files: Sequence[Path], kind: str | None, strict: bool) -> dict[str, Any]:
         size = sum(path.stat().st_size for path in files if path.is_file())
@@ -271,7 +277,7 @@ class TakingIn:
         nowhere = Expected(self.home, ())
         for path in files:
             reader = opened(path, kind, False, self.home.path, digest=False)
-            for table in records_in(reader):
+            for table in records_in(reader, self.rows_most):
                 batches |= nowhere.batches_of(table["transfer_id"])
         return batches
 
@@ -281,7 +287,7 @@ class TakingIn:
         reader = opened(path, kind, strict, self.home.path)
         name = kind_of(reader)
         rows = 0
-        for table in records_in(reader):
+        for table in records_in(reader, self.rows_most - self.rows):
             if name != "statement" and said.expected.is_elsewhere(table["transfer_id"]):
                 # What closed batches the files name was read before.
                 raise InputRefused(
@@ -292,6 +298,7 @@ class TakingIn:
                 )
             writer.write(name, said.hear(name, table, new=True))
             rows += len(table)
+        self.rows += rows
         self.warnings += [
             f"{path.name}: unknown column {shown(column)} is ignored" for column in reader.extra
         ]

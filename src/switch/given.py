@@ -20,6 +20,8 @@ from switch.errors import EnvironmentFailed, InputRefused
 
 SMALL_BYTES_MAX = 1 << 20
 """Bytes of a configuration, of rules, of a dossier and of a key."""
+CHECKPOINTS_BYTES_MAX = 1 << 26
+"""Bytes of signed checkpoints that somebody kept; a commit adds some 250."""
 IN_MEMORY_BYTES_MAX = 1 << 28
 """Bytes of a copy that is held in memory; a longer one is a file without a name."""
 COPY_BYTES = 1 << 30
@@ -90,6 +92,11 @@ def read_small(path: Path, most: int = SMALL_BYTES_MAX) -> bytes:
             remedy="give the file that is meant; none of its kind is so long",
         )
     return bytes(content)
+
+
+def reason_of(error: Exception) -> str:
+    """Of a refusal by `read_small`: what the system said, where it said something."""
+    return getattr(error.__cause__, "strerror", None) or str(error)
 
 
 @contextlib.contextmanager

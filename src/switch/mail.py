@@ -67,13 +67,16 @@ def kind_of(reader: TableReader) -> str:
     return next(name for name, table in TABLES.items() if table is reader.table)
 
 
-def records_in(reader: TableReader) -> Iterator[Any]:
+def records_in(reader: TableReader, most: int) -> Iterator[Any]:
     """Tables of RECORD from a file, which may be without rows: then nothing happened that it could
-    tell. Raises InputRefused for a word, an amount or a day that none is."""
+    tell. Raises InputRefused for a word, an amount or a day that none is, and for more than most
+    rows, as soon as the file declares or has them."""
     done = 0
+    _require_few(reader, reader.rows or 0, most)
     for chunk in _chunks(reader):
         amount = chunk["amount"]
         rows = len(amount)
+        _require_few(reader, done + rows, most)
         beyond = (amount <= -AMOUNT_BOUND) | (amount >= AMOUNT_BOUND)
         if beyond.any():
             raise InputRefused(
@@ -109,6 +112,17 @@ def records_in(reader: TableReader) -> Iterator[Any]:
         nothing = pa.nulls(rows, pa.string())
         yield pa.table([columns.get(n, nothing) for n in RECORD.names], schema=RECORD)
         done += rows
+
+
+def _require_few(reader: TableReader, rows: int, most: int) -> None:
+    if rows > most:
+        reader.close()
+        raise InputRefused(
+            "ROW_LIMIT",
+            f"the file has more than the {most:,} rows that all that was sent leaves room for",
+            file=reader.name,
+            remedy="send what was sent to you answered once, in several reconciliations if need be",
+        )
 
 
 def _chunks(reader: TableReader) -> Iterator[Any]:

@@ -22,9 +22,17 @@ import pyarrow.compute as pc
 from switch import paid, recasting, sums, undone
 from switch.answered import Answered, carry, free
 from switch.disk import CATALOG
-from switch.errors import HomeLocked, SwitchError, UsageError, VerificationFailed
+from switch.errors import (
+    EnvironmentFailed,
+    HomeLocked,
+    InputRefused,
+    SwitchError,
+    UsageError,
+    VerificationFailed,
+)
 from switch.evidence import Check, Records, compare, file_faults, files
 from switch.funded import Funded
+from switch.given import CHECKPOINTS_BYTES_MAX, read_small, reason_of
 from switch.history import read_checkpoint
 from switch.reason import CLEARED, REASONS_COUNT, RULES, Reason, status_of
 from switch.recasting import Recast
@@ -568,9 +576,9 @@ def _kept(checkpoint: Path, public_key: bytes | None) -> list[Signed]:
     if public_key is None:
         raise UsageError("a checkpoint is proven with the public key of the home that signed it")
     try:
-        content = checkpoint.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{checkpoint}: {error.strerror}") from error
+        content = read_small(checkpoint, CHECKPOINTS_BYTES_MAX)
+    except (InputRefused, EnvironmentFailed) as error:
+        raise UsageError(f"{checkpoint}: {reason_of(error)}") from error
     signed = read_checkpoints(content, str(checkpoint))
     if not signed:
         raise UsageError(f"{checkpoint} holds no checkpoint")

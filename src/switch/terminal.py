@@ -23,6 +23,7 @@ from switch.errors import (
     UsageError,
     plain,
 )
+from switch.given import read_small
 from switch.voice import json_line, tell
 
 PERSON_BYTES_MAX = 256
@@ -124,7 +125,7 @@ class Context:
         import tomllib
 
         try:
-            content = tomllib.loads(self.config.read_text("utf-8"))
+            content = tomllib.loads(read_small(self.config).decode("utf-8"))
         except (OSError, ValueError, RecursionError) as error:
             raise UsageError(f"configuration {self.config}: {error}") from error
         unknown = set(content) - set(CONFIGURATION)

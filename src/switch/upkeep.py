@@ -9,7 +9,14 @@ from pathlib import Path
 
 import click
 
-from switch.errors import UsageError, VerificationFailed, counted
+from switch.errors import (
+    EnvironmentFailed,
+    InputRefused,
+    UsageError,
+    VerificationFailed,
+    counted,
+)
+from switch.given import read_small, reason_of
 from switch.terminal import Context, at_option, file_option, home_argument, parse_time, shared
 from switch.voice import tell
 
@@ -105,6 +112,6 @@ def verify(context: Context, home: Path, checkpoint: Path | None, public_key: Pa
 def read_secret(option: str, path: Path) -> bytes:
     """What a file given for a key holds."""
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{option} {path}: {error.strerror}") from error
+        return read_small(path)
+    except (InputRefused, EnvironmentFailed) as error:
+        raise UsageError(f"{option} {path}: {reason_of(error)}") from error

@@ -14,7 +14,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from switch.errors import InputRefused
+from switch.errors import EnvironmentFailed, InputRefused
+from switch.given import read_small, reason_of
 
 
 class Verdict(IntEnum):
@@ -126,9 +127,9 @@ def read_rules(path: str | Path) -> Rules:
     the file, the key and the remedy."""
     path = Path(path)
     try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        text = read_small(path).decode("utf-8")
+    except (InputRefused, EnvironmentFailed, UnicodeDecodeError) as error:
+        why = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else reason_of(error)
         remedy = "give a file of rules, in TOML or JSON; the packaged rules are a model"
         what = f"the rules cannot be read: {why}"
         raise InputRefused("RULES_INVALID", what, file=str(path), remedy=remedy) from error
