@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 BUILDER = $(BIN)/python -m pip install -q --disable-pip-version-check 'setuptools>=77'
 SOURCES := $(wildcard src/switch/*.pyx src/switch/*.pxd) setup.py pyproject.toml
 
-.PHONY: demo test lint bench crash simulate flips build debug clean sanitize mutants fuzz coverage pythons
+.PHONY: demo test lint bench crash simulate flips build debug clean sanitize mutants fuzz coverage pythons package
 
 demo: $(VENV)/.run  ## generate a small nation, run one payday, show what happened
 	$(BIN)/switch demo
@@ -17,6 +17,8 @@ demo: $(VENV)/.run  ## generate a small nation, run one payday, show what happen
 test: $(VENV)/.dev  ## build, lint, types, tests
 	$(MAKE) lint
 	$(BIN)/python -m pytest -n 2
+	$(BUILDER)
+	$(BIN)/python tests/package/run.py --short
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -41,6 +43,10 @@ flips: $(VENV)/.dev  ## 10,000 bits of a home changed, one at a time: each is fo
 	FLIPS=10000 $(BIN)/python -m pytest tests/test_evidence.py -k flipped -s -o timeout=3600
 
 build: $(VENV)/.run
+
+package: $(VENV)/.dev  ## what is handed out, installed with the lowest and the newest versions, runs a payday
+	$(BUILDER)
+	$(BIN)/python tests/package/run.py
 
 debug: $(VENV)/.dev  ## bounds checks and assertions in the kernels, then the tests
 	SWITCH_BUILD=debug $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
