@@ -67,7 +67,10 @@ def read_small(path: Path, most: int = SMALL_BYTES_MAX) -> bytes:
     """All of a small file, to which a link may lead. Raises InputRefused for what is no plain file
     or has more than most bytes, or EnvironmentFailed."""
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise _not_regular(path) from IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not stat.S_ISREG(mode):
             raise _not_regular(path)
         file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError, ValueError) as error:
