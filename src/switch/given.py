@@ -73,6 +73,8 @@ def read_small(path: Path, most: int = SMALL_BYTES_MAX) -> bytes:
         if not stat.S_ISREG(mode):
             raise _not_regular(path)
         file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except InputRefused:
+        raise
     except (FileNotFoundError, NotADirectoryError, ValueError) as error:
         raise _missing(path, error) from error
     except OSError as error:
