@@ -23,7 +23,6 @@ import pyarrow.compute as pc
 from switch import recasting, returning, settlement, settling
 from switch import reconcile as rec
 from switch.claims import Expected, together
-from switch.columns import shown
 from switch.cycles import Calendar, day_of
 from switch.days import LEAP_DAYS, Times, leap, require_likely, require_open, times
 from switch.directory import Directory, Settings
@@ -299,9 +298,7 @@ class TakingIn:
             writer.write(name, said.hear(name, table, new=True))
             rows += len(table)
         self.rows += rows
-        self.warnings += [
-            f"{path.name}: unknown column {shown(column)} is ignored" for column in reader.extra
-        ]
+        self.warnings += [f"{path.name}: {text}" for text in reader.warnings]
         return {"kind": name, "rows": rows, "sha256": reader.sha256}
 
     # --- what comes of it -----------------------------------------------------------------------

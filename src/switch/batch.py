@@ -8,9 +8,11 @@ CSV, floats are never money, and a column that is not ours is named in a warning
 from __future__ import annotations
 
 import contextlib
+import difflib
 import functools
 import hashlib
 import os
+import re
 import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -43,6 +45,9 @@ from switch.columns import (
 from switch.errors import EnvironmentFailed, InputRefused, SwitchError, VerificationFailed
 from switch.formats import CHUNK_ROWS, ROW_BYTES_MAX
 from switch.schema import DAY_MAX, DAY_MIN, LINES_MAX, Column, Kind, Table
+
+LIKE_RATIO = 0.82
+"""From which on two names are alike: one letter of six is another, or missing."""
 
 
 class TableReader:
@@ -106,16 +111,29 @@ class TableReader:
                 column=missing[0],
                 remedy=f"give the columns {', '.join(c.name for c in self.table.columns)}{hint}",
             )
-        extra = [name for name in names if name not in known]
-        if extra and strict:
+        extra = [name for name in names if name not in known and name not in self.table.beside]
+        absent = [c for c in self.table.columns if c.nullable and c.name not in names]
+        for name in extra:
+            like = next((c.name for c in absent if _is_like(name, c)), None)
+            if not (like or strict or self.table.is_closed):
+                continue
             raise InputRefused(
                 "HEADER_MISMATCH",
-                f"unknown column {shown(extra[0])}",
+                f"unknown column {shown(name)}" + (f", which looks like {like!r}" if like else ""),
                 file=self.name,
-                column=shown(extra[0]),
-                remedy="remove it, or read without --strict-columns",
+                column=shown(name),
+                remedy=f"call it {like}, if it is that; else remove it or give it another name"
+                if like
+                else "remove it"
+                if self.table.is_closed
+                else "remove it, or read without --strict-columns",
             )
         return extra
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Columns that are not read, for whoever reads the table."""
+        return tuple(f"unknown column {shown(name)} is ignored" for name in self.extra)
 
     def _check_type(self, column: Column, kind: Any) -> None:
         value = kind.value_type if pa.types.is_dictionary(kind) else kind
@@ -236,6 +254,15 @@ class TableReader:
             return read_priorities(array).astype(np.uint8)
         assert kind is Kind.LINE_NO, kind
         return read_integers(array, 1, LINES_MAX, "line number").astype(np.uint32)
+
+
+def _is_like(name: str, column: Column) -> bool:
+    """Whether an unknown column may be meant for one that may be absent. By a date somebody is
+    paid or not, so that a name which begins with the same word is enough there."""
+    plain = re.sub(r"[\W_]+", "_", name.casefold()).strip("_")
+    if column.kind is Kind.DATE and plain.partition("_")[0] == column.name.partition("_")[0]:
+        return True
+    return difflib.SequenceMatcher(None, plain, column.name).ratio() >= LIKE_RATIO
 
 
 def open_table(

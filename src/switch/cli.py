@@ -189,6 +189,7 @@ def register(
 
     if not (population or accounts or paid):
         raise UsageError("give at least one of --population, --accounts, --paid")
+    warnings: list[str] = []
     with _opened(context, home, Engine) as engine, Progress(context) as progress:
         counts = engine.register(
             population=population,
@@ -198,7 +199,10 @@ def register(
             strict_columns=strict_columns,
             at=parse_time(at) or "",
             progress=progress,
+            warn=warnings.append,
         )
+    for warning in warnings:
+        context.log.warning(warning)
     context.log.info("registers loaded", home=str(home), **counts)
     context.say(counts, lambda: tell(f"loaded {_list(counts)}"))
 
@@ -327,6 +331,9 @@ def rehearse(
         require_outside(picture, home)
     threads = threads or context.settings().get("threads") or os.cpu_count() or 1
     told = foretell(home, tables, at=parse_time(at), threads=threads)
+    for table in told["tables"]:
+        for warning in table.get("warnings", ()):
+            context.log.warning(warning, table=table["table"])
     if picture is not None:
         draw_curve(told, picture)
 

@@ -49,16 +49,23 @@ _KINDS["priority"] = Kind.PRIORITY
 _REQUIRED = ("participant", "status", "debtor_account", "debtor_agent", "benefit", "balance")
 
 
-def _table(name: str, columns: tuple[str, ...]) -> Table:
+def _table(name: str, columns: tuple[str, ...], beside: tuple[str, ...] = ()) -> Table:
     return Table(
         name,
         tuple(Column(c, _KINDS.get(c, Kind.TEXT), c not in _REQUIRED) for c in columns),
+        True,
+        beside,
     )
 
 
 PARTICIPANTS = _table("participant directory", PARTICIPANT_COLUMNS)
 DEBTORS = _table("debtor directory", DEBTOR_COLUMNS)
-PROGRAMMES = _table("programme table", ("benefit", "name", "purpose", "priority"))
+PROGRAMMES = _table(
+    "programme table",
+    ("benefit", "name", "purpose", "priority"),
+    # For the generator: the packaged table has them.
+    ("recipients_per_month", "amount_model", "amount_min", "account_share", "basis"),
+)
 BALANCES = _table("table of balances", ("participant", "balance"))
 
 

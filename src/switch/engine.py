@@ -10,8 +10,9 @@ import contextlib
 import dataclasses
 import datetime
 import hashlib
+import warnings
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,6 @@ import pyarrow as pa
 from switch import days, funding, paid, recasting, road, segment, settlement, settling, signing
 from switch._core import Core
 from switch.batch import TableReader, open_table
-from switch.columns import shown
 from switch.cycles import Calendar, Slot, time_text
 from switch.directory import BALANCES, Directory, Settings, read_directory, read_rows
 from switch.disk import copy_into, landing, out_folder
@@ -220,30 +220,36 @@ class Engine(WayBack):
         at: datetime.date | str = "",
         strict_columns: bool = False,
         progress: Progress | None = None,
+        warn: Callable[[str], None] = warnings.warn,
     ) -> dict[str, int]:
         """Load registers: upsert by key, or with replace swap the whole of each that is given.
 
-        Returns rows read by table. All of it is committed, or nothing.
+        warn: is told of each column that is ignored (default: Python's warnings). Returns rows read
+        by table. All of it is committed, or nothing.
         """
         at = time_text(at)
         version = self.home.register_seq()
         register = self._load_register(whole=True) if version else Register()
-        counts = {}
+        counts: dict[str, int] = {}
         only = ("person_id", "name", "status", "status_since")
+
+        def opened(source: Any, table: Table, only: tuple[str, ...] | None = None) -> TableReader:
+            reader = self._opened(source, table, strict_columns, only)
+            for text in reader.warnings:
+                warn(f"{reader.name}: {text}")
+            return _counted(reader, progress)
+
         if population is not None:
             if replace:
                 register.forget_people()
-            reader = self._opened(population, POPULATION, strict_columns, only)
-            counts["population"] = register.put_people(_counted(reader, progress))
+            counts["population"] = register.put_people(opened(population, POPULATION, only))
         if accounts is not None:
             if replace:
                 register.forget_accounts()
-            reader = self._opened(accounts, ACCOUNTS, strict_columns)
-            counts["accounts"] = register.put_accounts(_counted(reader, progress))
+            counts["accounts"] = register.put_accounts(opened(accounts, ACCOUNTS))
         history: dict[tuple[str, int], Any] = {}
         if paid_history is not None:
-            reader = self._opened(paid_history, PAID, strict_columns)
-            counts["paid"], history = _read_history(_counted(reader, progress), register)
+            counts["paid"], history = _read_history(opened(paid_history, PAID), register)
         self._commit_register(register, history, replace and paid_history is not None, counts, at)
         return counts
 
@@ -453,8 +459,7 @@ class Engine(WayBack):
         except CopyFailed as error:
             error.done = (batch.summary,)
             raise
-        warnings = tuple(f"unknown column {shown(name)} is ignored" for name in reader.extra)
-        return dataclasses.replace(batch, warnings=warnings)
+        return dataclasses.replace(batch, warnings=reader.warnings)
 
     def _time(self, said: str, due: str) -> str:
         """The time of a commit: what was said, else when it is due; not in a day that is closed."""

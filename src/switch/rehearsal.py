@@ -135,6 +135,7 @@ def _shown(table: Any, batch: Batch, seconds: float) -> dict[str, Any]:
         "batch_id": batch.batch_id,
         "cycle": batch.cycle,
         "replayed": batch.replayed,
+        "warnings": list(batch.warnings),
         **{name: batch.summary[name] for name in names},
         "seconds": round(seconds, 3),
     }

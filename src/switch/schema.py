@@ -70,6 +70,10 @@ class Column(NamedTuple):
 class Table(NamedTuple):
     name: str
     columns: tuple[Column, ...]
+    is_closed: bool = False
+    """It is small and made by hand: an unknown column is refused, not only named."""
+    beside: tuple[str, ...] = ()
+    """Columns that it may have and that are not read."""
 
     def column(self, name: str) -> Column:
         return next(column for column in self.columns if column.name == name)

@@ -209,6 +209,7 @@ def shared(command: Callable[..., Any]) -> Callable[..., Any]:
         context.quiet |= quiet
         context.config = config or context.config
         _require_text(click_context.command, rest)
+        context.settings()  # A word that is none is told by every command, whatever it reads of it.
         try:
             return command(context, **rest)
         except BrokenPipeError as error:  # Click would call it 1, which means refused lines.

@@ -496,6 +496,7 @@ AT_REST = [
 
 DATES = "test_dates.py::test_dates__"
 TYPES = "test_types.py::test_"
+UNKNOWN = "test_unknown_columns.py::test_unknown_columns__"
 DOORS = [
     ("columns.py", "a day before 1900", "(days < DAY_FIRST) | (days", "(days",
      DATES + "of_a_type_are_of_known_years"),
@@ -510,6 +511,14 @@ DOORS = [
     ("claims.py", "ids of years below 1000 are nobody's", "if width + _ID_MORE <= length",
      "if width == 8 and width + _ID_MORE <= length",
      DATES + "a_home_with_old_years_reconciles_closes_and_goes_on"),
+    ("batch.py", "a hand-made table has any columns", "strict or self.table.is_closed):",
+     "strict):", UNKNOWN + "of_tables_made_by_hand_are_refused"),
+    ("batch.py", "a date under another name is absent", "if column.kind is Kind.DATE and plain",
+     "if False and plain", UNKNOWN + "that_look_like_an_absent_one_are_refused"),
+    ("batch.py", "a misspelled column is one more", ").ratio() >= LIKE_RATIO", ").ratio() > 1",
+     UNKNOWN + "that_look_like_an_absent_one_are_refused"),
+    ("engine.py", "columns of registers vanish in silence", 'warn(f"{reader.name}: {text}")',
+     "pass", UNKNOWN + "of_registers_are_told_by_command_and_library"),
     ("columns.py", "the upper word of a decimal is dropped", "(rest != (low >> 63)[:, None])",
      "(rest != rest)", TYPES + "numbers__of_a_decimal_are_exact_or_refused"),
     ("columns.py", "an id beyond 64 bits is cut", "np.where((rest == 0).all(axis=1), low",

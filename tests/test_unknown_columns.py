@@ -1,0 +1,220 @@
+"""Unknown columns are told by every door that reads a table, and refused where one may be meant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import scene
+from hypothesis import given
+from hypothesis import strategies as st
+from scene import BANK, account, command, line, make_home, person, tree_digest
+
+import switch
+from switch.batch import open_table
+from switch.directory import BALANCES, DEBTORS, PARTICIPANTS, PROGRAMMES, packaged_rows
+from switch.errors import InputRefused
+from switch.schema import (
+    ACCOUNTS,
+    CONFIRMATIONS,
+    PAID,
+    PAYMENT,
+    POPULATION,
+    RETURNS,
+    STATEMENT,
+    Table,
+)
+
+HAND_MADE = (PARTICIPANTS, DEBTORS, PROGRAMMES, BALANCES)
+BIG = (PAYMENT, POPULATION, ACCOUNTS, PAID, CONFIRMATIONS, RETURNS, STATEMENT)
+
+
+def refused(names: list[str], table: Table, **options: Any) -> InputRefused | None:
+    """The refusal of a header, before any row is looked at. Nulls have no type of their own."""
+    header = pa.table({name: pa.array([""]) for name in names})
+    try:
+        open_table(header, table, **options)
+    except InputRefused as error:
+        return error if error.rule == "HEADER_MISMATCH" else None
+    return None
+
+
+def names_of(table: Table, without: str = "") -> list[str]:
+    return [column.name for column in table.columns if column.name != without]
+
+
+@pytest.mark.parametrize("table", HAND_MADE, ids=lambda table: table.name)
+def test_unknown_columns__of_tables_made_by_hand_are_refused(table: Table) -> None:
+    found = refused([*names_of(table), "note"], table)
+    assert found is not None
+    assert (found.column, found.remedy) == ("note", "remove it")
+    assert refused(names_of(table), table) is None
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "wrong"),
+    [
+        (DEBTORS, "budget", "budjet"),
+        (PARTICIPANTS, "net_debit_cap", "net_debit_cap_vnd"),
+        (PARTICIPANTS, "amount_max", "max_amount"),
+        (PROGRAMMES, "priority", "prio"),
+        *((ACCOUNTS, "valid_to", wrong) for wrong in ("valid_until", "valid_till", "Valid_To")),
+        *((ACCOUNTS, "valid_to", wrong) for wrong in ("valid to", "validto", "valid_end", "valid")),
+        (ACCOUNTS, "valid_from", "valid_since"),
+        (ACCOUNTS, "valid_from", "valid_form"),
+        (POPULATION, "status_since", "status_date"),
+        (POPULATION, "status_since", "statussince"),
+        (PAYMENT, "creditor_account", "creditor_acount"),
+        (PAYMENT, "creditor_agent", "creditor_agents"),
+        (PAYMENT, "end_to_end_id", "endtoend_id"),
+        (CONFIRMATIONS, "creditor_account", "creditor-account"),
+        (CONFIRMATIONS, "reason", "reasom"),
+        (STATEMENT, "transfer_id", "transferid"),
+    ],
+)
+def test_unknown_columns__that_look_like_an_absent_one_are_refused(
+    table: Table, column: str, wrong: str
+) -> None:
+    found = refused([*names_of(table, column), wrong], table)
+    assert found is not None
+    assert found.column in (wrong, "(not a usual name)")
+    if table not in HAND_MADE:
+        assert f"looks like {column!r}" in found.what or "valid_from" in found.what
+        # Where the column is there, the other is one more.
+        assert refused([*names_of(table), wrong], table) is None or "Valid" in wrong
+
+
+@pytest.mark.parametrize("table", BIG, ids=lambda table: table.name)
+@pytest.mark.parametrize("name", ["note", "branch", "zone", "gender", "comment_2"])
+def test_unknown_columns__of_big_tables_are_told_and_refused_where_strict(
+    table: Table, name: str
+) -> None:
+    names = [column.name for column in table.columns if not column.nullable]
+    found = refused([*names, name], table, strict_columns=True)
+    assert found is not None
+    assert "--strict-columns" in found.remedy
+    assert refused([*names, name], table) is None
+
+
+@given(st.text("abcdefghijklmnopqrstuvwxyz_", min_size=1, max_size=20))
+def test_unknown_columns__are_never_silent(name: str) -> None:
+    for table in BIG:
+        if name in names_of(table):
+            continue
+        header = [c.name for c in table.columns if not c.nullable] + [name]
+        if refused(header, table) is None:
+            assert refused(header, table, strict_columns=True) is not None
+    for table in HAND_MADE:
+        if name not in (*names_of(table), *table.beside):
+            assert refused([*names_of(table), name], table) is not None
+
+
+# --- commands -------------------------------------------------------------------------------------
+
+
+def written(path: Path, table: pa.Table, **more: Any) -> Path:
+    for name, value in more.items():
+        table = table.append_column(name, pa.array([value] * len(table)))
+    pq.write_table(table, path)
+    return path
+
+
+def test_unknown_columns__of_a_directory_change_nothing(tmp_path: Path) -> None:
+    home = make_home(tmp_path / "home", [person(1)], [account(1)])
+    before = tree_digest(home)
+    debtors = [{k: v for k, v in row.items() if k != "budget"} for row in scene.DEBTORS]
+    tables = {
+        "--debtors": written(tmp_path / "d", pa.Table.from_pylist(debtors), budjet=5),
+        "--participants": written(
+            tmp_path / "p", pa.Table.from_pylist(list(scene.PARTICIPANTS)), limit=5
+        ),
+        "--programmes": written(tmp_path / "g", pa.table({"benefit": ["PENS"]}), class_=1),
+        "--balances": written(
+            tmp_path / "b", pa.table({"participant": [BANK], "balance": [5]}), currency="VND"
+        ),
+    }
+    good = {
+        "--participants": written(tmp_path / "p2", pa.Table.from_pylist(list(scene.PARTICIPANTS))),
+        "--debtors": written(tmp_path / "d2", pa.Table.from_pylist(list(scene.DEBTORS))),
+    }
+    for option, path in tables.items():
+        said = command("--json", "directory", home, option, path)
+        error = said.document["error"]
+        assert (said.code, error["rule"], error["file"]) == (3, "HEADER_MISMATCH", str(path))
+        words = [word for pair in (good | {option: path}).items() for word in pair]
+        assert command("init", tmp_path / "new", *words).code == 3
+        assert not (tmp_path / "new").exists()
+    assert tree_digest(home) == before
+
+
+def test_unknown_columns__of_registers_are_told_by_command_and_library(tmp_path: Path) -> None:
+    home = make_home(tmp_path / "home")
+    people = written(tmp_path / "people", scene.people_table([person(1)]), gender="f")
+    accounts = written(tmp_path / "accounts", scene.accounts_table([account(1)]), branch="x")
+    paid = written(tmp_path / "paid", scene.paid_table([scene.entitlement(2)]), note="x")
+    words = ("register", home, "--population", people, "--accounts", accounts, "--paid", paid)
+    before = tree_digest(home)
+    assert command(*words, "--strict-columns").code == 3
+    assert tree_digest(home) == before
+    said = command(*words)
+    assert said.code == 0
+    for path, name in ((people, "gender"), (accounts, "branch"), (paid, "note")):
+        assert f"{path}: unknown column {name} is ignored" in said.err
+    with switch.open(home) as engine:
+        with pytest.warns(UserWarning, match="unknown column gender is ignored"):
+            assert engine.register(population=people) == {"population": 1}
+        told: list[str] = []
+        engine.register(accounts=accounts, warn=told.append)
+    assert told == [f"{accounts}: unknown column branch is ignored"]
+
+
+def test_unknown_columns__an_account_does_not_live_for_ever_by_a_wrong_name(
+    tmp_path: Path,
+) -> None:
+    home = make_home(tmp_path / "home", [person(1)])
+    path = tmp_path / "accounts.csv"
+    path.write_text(
+        "person_id,participant,account,kind,priority,valid_from,valid_until\n"
+        f"{scene.person_id(1)},{BANK},1,bank,1,,2020-12-31\n"
+    )
+    before = tree_digest(home)
+    said = command("--json", "register", home, "--accounts", path)
+    assert (said.code, said.document["error"]["column"]) == (3, "valid_until")
+    assert "'valid_to'" in said.document["error"]["what"]
+    assert tree_digest(home) == before
+
+
+def test_unknown_columns__of_a_rehearsal_are_told(tmp_path: Path) -> None:
+    home = make_home(tmp_path / "home", [person(1)], [account(1)])
+    table = scene.payment_table([line(1)]).append_column("note", pa.array(["x"]))
+    path = scene.write_table(table, tmp_path / "table")
+    said = command("--json", "rehearse", home, path)
+    assert said.document["tables"][0]["warnings"] == ["unknown column note is ignored"]
+    assert "unknown column note is ignored" in said.err
+
+
+def test_unknown_columns__the_packaged_programmes_have_are_known(tmp_path: Path) -> None:
+    rows = packaged_rows("programmes.csv")
+    assert set(rows[0]) <= {*names_of(PROGRAMMES), *PROGRAMMES.beside}
+    home = make_home(tmp_path / "home")
+    source = Path(switch.__file__).parent / "data" / "programmes.csv"
+    assert command("directory", home, "--programmes", source).code == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("status",), ("verify",), ("report",), ("settle",), ("reconcile",), ("directory",)],
+    ids=lambda words: words[0],
+)
+def test_unknown_keys__of_a_configuration_are_told_by_every_command(
+    words: tuple[str, ...], tmp_path: Path
+) -> None:
+    home = make_home(tmp_path / "home")
+    config = tmp_path / "config.toml"
+    config.write_text("enforce_budget = true\n")
+    said = command(*words, home, "--config", config)
+    assert said.code == 2
+    assert "unknown 'enforce_budget'" in said.err
