@@ -296,7 +296,16 @@ def open_table(
             f"a {type(source).__name__} is no table",
             remedy="give a path, or a pyarrow, Polars, DuckDB or pandas table",
         )
-    reader = pa.RecordBatchReader.from_stream(source)
+    try:
+        reader = pa.RecordBatchReader.from_stream(source)
+    except (pa.ArrowException, TypeError) as error:
+        raise InputRefused(
+            "TYPE",
+            "a column is of a type that no Arrow stream holds",
+            file=table.name,
+            column=_streamless(source),
+            remedy="leave that column out, or write it as a type that docs/contract.md has",
+        ) from error
 
     def batches() -> Iterator[Any]:
         yield from reader
@@ -311,6 +320,17 @@ def open_table(
         strict_columns=strict_columns,
         only=only,
     )
+
+
+def _streamless(source: Any) -> str | None:
+    """The column for which a frame cannot be handed over; None where the frame does not tell."""
+    with contextlib.suppress(AttributeError, KeyError, TypeError):
+        for name in source.columns:
+            try:
+                pa.RecordBatchReader.from_stream(source[[name]])
+            except pa.ArrowException:
+                return shown(str(name))
+    return None
 
 
 def _open_file(

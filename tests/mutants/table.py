@@ -519,6 +519,8 @@ DOORS = [
      UNKNOWN + "that_look_like_an_absent_one_are_refused"),
     ("engine.py", "columns of registers vanish in silence", 'warn(f"{reader.name}: {text}")',
      "pass", UNKNOWN + "of_registers_are_told_by_command_and_library"),
+    ("columns.py", "a dictionary of views stays one", "as_string(values) if is_text_type(",
+     "values if is_text_type(", TYPES + "types__each_is_read_exactly_or_refused"),
     ("columns.py", "the upper word of a decimal is dropped", "(rest != (low >> 63)[:, None])",
      "(rest != rest)", TYPES + "numbers__of_a_decimal_are_exact_or_refused"),
     ("columns.py", "an id beyond 64 bits is cut", "np.where((rest == 0).all(axis=1), low",
