@@ -201,8 +201,7 @@ def register(
             progress=progress,
             warn=warnings.append,
         )
-    for warning in warnings:
-        context.log.warning(warning)
+    context.warn(warnings)
     context.log.info("registers loaded", home=str(home), **counts)
     context.say(counts, lambda: tell(f"loaded {_list(counts)}"))
 
@@ -286,8 +285,7 @@ def run(
                     tell(f"{len(done)} of {len(tables)} tables are done", err=True)
                 raise
             seconds = time.monotonic() - began
-            for warning in batch.warnings:
-                context.log.warning(warning, table=str(table))
+            context.warn(batch.warnings, table=str(table))
             context.log.info(
                 "batch answered" if batch.replayed else "batch committed",
                 batch_id=batch.batch_id,
@@ -322,8 +320,7 @@ def rehearse(
     picture: Path | None,
     at: str | None,
 ) -> None:
-    """Run TABLEs without committing anything. It tells answers, liquidity needed, and what would
-    wait."""
+    """Run TABLEs without committing anything: answers, liquidity needed, and what would wait."""
     from switch.disk import require_outside
     from switch.rehearsal import rehearse as foretell
 
@@ -332,8 +329,7 @@ def rehearse(
     threads = threads or context.settings().get("threads") or os.cpu_count() or 1
     told = foretell(home, tables, at=parse_time(at), threads=threads)
     for table in told["tables"]:
-        for warning in table.get("warnings", ()):
-            context.log.warning(warning, table=table["table"])
+        context.warn(table.get("warnings", ()), table=table["table"])
     if picture is not None:
         draw_curve(told, picture)
 

@@ -224,21 +224,14 @@ class Engine(WayBack):
     ) -> dict[str, int]:
         """Load registers: upsert by key, or with replace swap the whole of each that is given.
 
-        warn: is told of each column that is ignored (default: Python's warnings). Returns rows read
-        by table. All of it is committed, or nothing.
+        warn: is told of ignored columns. Returns rows read by table. All is committed, or nothing.
         """
         at = time_text(at)
         version = self.home.register_seq()
         register = self._load_register(whole=True) if version else Register()
         counts: dict[str, int] = {}
         only = ("person_id", "name", "status", "status_since")
-
-        def opened(source: Any, table: Table, only: tuple[str, ...] | None = None) -> TableReader:
-            reader = self._opened(source, table, strict_columns, only)
-            for text in reader.warnings:
-                warn(f"{reader.name}: {text}")
-            return _counted(reader, progress)
-
+        opened = partial(self._opened, strict=strict_columns, warn=warn, progress=progress)
         if population is not None:
             if replace:
                 register.forget_people()
@@ -254,12 +247,15 @@ class Engine(WayBack):
         return counts
 
     def _opened(
-        self, table: Any, kind: Table, strict: bool, only: tuple[str, ...] | None = None
+        self, table: Any, kind: Table, only: tuple[str, ...] | None = None, **how: Any
     ) -> TableReader:
         """A table of the register, whose digest nothing records."""
-        return open_table(
-            table, kind, strict_columns=strict, digest=False, only=only, room=self.home.path
+        reader = open_table(
+            table, kind, strict_columns=how["strict"], digest=False, only=only, room=self.home.path
         )
+        for text in reader.warnings:
+            how["warn"](f"{reader.name}: {text}")
+        return _counted(reader, how["progress"])
 
     def _commit_register(
         self,

@@ -9,7 +9,7 @@ import functools
 import os
 import re
 import sys
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,10 @@ class Context:
             sys.stdout.write(json_line(document))
         elif not self.quiet:
             show()
+
+    def warn(self, warnings: Iterable[str], **where: str) -> None:
+        for warning in warnings:
+            self.log.warning(warning, **where)
 
     @functools.cached_property
     def log(self) -> Any:

@@ -517,7 +517,7 @@ DOORS = [
      "if False and plain", UNKNOWN + "that_look_like_an_absent_one_are_refused"),
     ("batch.py", "a misspelled column is one more", ").ratio() >= LIKE_RATIO", ").ratio() > 1",
      UNKNOWN + "that_look_like_an_absent_one_are_refused"),
-    ("engine.py", "columns of registers vanish in silence", 'warn(f"{reader.name}: {text}")',
+    ("engine.py", "columns of registers vanish in silence", 'how["warn"](f"{reader.name}: {text}")',
      "pass", UNKNOWN + "of_registers_are_told_by_command_and_library"),
     ("columns.py", "a dictionary of views stays one", "as_string(values) if is_text_type(",
      "values if is_text_type(", TYPES + "types__each_is_read_exactly_or_refused"),

@@ -17,6 +17,8 @@ from switch.sim.expected import Table
 from switch.sim.institutions import package_rows
 from switch.sim.judge import Row
 from switch.sim.operations import (
+    DATE_DOORS,
+    ODD_DATES,
     Abort,
     Answers,
     Change,
@@ -25,6 +27,7 @@ from switch.sim.operations import (
     Fault,
     Fund,
     Nation,
+    OddDate,
     OldCatalog,
     Operation,
     PayAgain,
@@ -57,6 +60,8 @@ OTHER_DAYS = 0.1
 """How often a table of before comes with another value date."""
 RUNS_BACK = 0.15
 """How often a day may lie before the last that was closed."""
+ODD = 0.04
+"""How often a date that is none is written before an operation."""
 RACES = 0.05
 """How often a table is handed to two writers at once."""
 WAYS_BACK = 0.22
@@ -131,6 +136,7 @@ class Life:
         self.signed = FIRST_DAY
         """The last day that was to be closed."""
         self.rival = random.Random(repr(self.mail.getstate()[1][:2]))
+        self.clerk = random.Random(repr(self.rival.getstate()[1][:2]))
         """Draws what a second writer does, and which days run back."""
 
     def _nation(self) -> Nation:
@@ -264,6 +270,8 @@ class Life:
         rng = self.rng
         yield self._first_register()
         for _ in range(rng.randint(9, 39)):
+            if self.clerk.random() < ODD:
+                yield OddDate(self.clerk.choice(DATE_DOORS), self.clerk.choice(ODD_DATES))
             if self.nation.cutoffs and self.purse.random() < ABORTS:
                 yield Abort(self._fault(self.purse))
             if self.answered and self.sent and self.mail.random() < WAYS_BACK:

@@ -20,7 +20,7 @@ from switch import engine as engine_room
 from switch import timeline
 from switch.directory import Settings
 from switch.engine import Batch, Engine
-from switch.errors import HomeMoved, InputRefused, VerificationFailed
+from switch.errors import HomeMoved, InputRefused, UsageError, VerificationFailed
 from switch.proof import verify
 from switch.reason import RULES, Reason
 from switch.recasting import queue_of
@@ -46,6 +46,7 @@ from switch.sim.operations import (
     Dispose,
     Fund,
     Nation,
+    OddDate,
     OldCatalog,
     Operation,
     PayAgain,
@@ -153,6 +154,8 @@ class Lockstep(Homeward):
                 self.engine.change_directory(balances=rows_table(balances))
                 self.auditor.fund(operation.balances)
                 word = f"{len(balances)} accounts"
+            case OddDate():
+                word = self._odd_date(operation)
             case Verify():
                 word = self.verify()
         self._compare_home()
@@ -284,6 +287,44 @@ class Lockstep(Homeward):
         drafts = [path.name for path in (self.home / "batches").glob(".draft*")]
         require("drafts that a refused writer leaves", [], drafts)
         return f"{words[0]} {said if moved else ''}"
+
+    def _odd_date(self, operation: OddDate) -> str:
+        """A date that is none is refused where it comes in, and nothing moves."""
+        door, text = operation
+        before, path = self.link, self.tables / "odd.csv"
+        names = {
+            "status_since": "person_id,name,birth_date,status,status_since",
+            "valid_from": "person_id,participant,account,kind,priority,valid_from,valid_to",
+        }
+        cells = {
+            "status_since": f"001000000001,An,1950-01-01,deceased,{text}",
+            "valid_from": f"001000000001,970001,1,bank,1,{text},",
+            "valid_to": f"001000000001,970001,1,bank,1,,{text}",
+        }
+        try:
+            if door == "value date":
+                none = pa.Table.from_pylist([], schema=PAYMENT)
+                declared = {"source": "S", "batch_id": "ODD", "count": 1, "sum": 1}
+                self.engine.run(none, value_date=text, **declared)
+            elif door == "time":
+                self.engine.settle(at=text)
+            elif door == "close":
+                self.engine.close_day(text)
+            elif door == "holiday":
+                config = {"cutoffs": ["11:00"], "holidays": [text]}
+                settings = msgspec.convert(config, Settings)
+                self.engine.change_directory(settings=settings)
+            else:
+                header = names.get(door, names["valid_from"])
+                path.write_text(f"{header}\n{cells[door]}\n", "utf-8")
+                kind = "population" if door == "status_since" else "accounts"
+                self.engine.register(**{kind: path})
+            said = "taken"
+        except (InputRefused, UsageError, msgspec.ValidationError):
+            said = "refused"
+        require(f"an odd date by {door}", "refused", said)
+        require("history after an odd date", before, self.link)
+        return f"{door} {text}"
 
     def _settle(self) -> str:
         """All cycles; what recasts took out waits again, and receivers are told of it."""

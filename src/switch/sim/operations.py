@@ -122,6 +122,22 @@ class CloseDay(NamedTuple):
     fault: Fault | None = None
 
 
+DATE_DOORS = ("value date", "time", "close", "status_since", "valid_from", "valid_to", "holiday")
+ODD_DATES = (
+    *("0001-01-01", "0999-12-31", "1899-12-31", "3000-01-01", "9999-12-31", "2026-02-30"),
+    *("1999999999", "9999999-01", "0912345678", "20261125", "2026-W48-3", "25/11/2026"),
+)
+"""Texts of which none is a day of 1900 to 2999, written as yyyy-mm-dd."""
+
+
+class OddDate(NamedTuple):
+    """A date that is none comes in by a door."""
+
+    door: str
+    """One of DATE_DOORS."""
+    text: str
+
+
 WayBack = Answers | Dispose | CloseDay
 Operation = (
     Register
@@ -135,6 +151,7 @@ Operation = (
     | Abort
     | Verify
     | PayAgain
+    | OddDate
     | WayBack
 )
 
