@@ -286,26 +286,26 @@ def test_dates__a_home_with_old_years_reconciles_closes_and_goes_on(
         assert ids == [
             *("9991231-000001-0000000001", "10101-000002-0000000001", "20261125-000003-0000000001"),
         ]
-        late = engine.reconcile(at="2027-03-01")
+        late = engine.reconcile(at="2026-12-20")
         assert late["states"]["UNAPPLIED"] == 6
         rows = {
             "participant": [BANK] * 5,
             "transfer_id": [*ids, "9991231-000001", "009991231-000001-0000000002"],
             "amount": [1_000_001, 1_000_003, 1_000_005, 2_000_003, 1],
             "status": ["ACCC"] * 5,
-            "booked_at": pa.array([dt.datetime(2027, 3, 2)] * 5, pa.timestamp("us", "UTC")),
+            "booked_at": pa.array([dt.datetime(2026, 12, 21)] * 5, pa.timestamp("us", "UTC")),
         }
         pq.write_table(pa.table(rows), tmp_path / "answers.parquet")
-        found = engine.reconcile(tmp_path / "answers.parquet", at="2027-03-02")
+        found = engine.reconcile(tmp_path / "answers.parquet", at="2026-12-21")
         assert found["states"]["CREDITED"] >= 3
         assert [engine.line(f"B{n}", 1)["states"][-1]["state"] for n in range(3)] == [
             "CREDITED"
         ] * 3
         assert run(engine, [line(7)], "NEW").cycle == "20261125-000004"
-        engine.close_day("2027-03-03")
+        engine.close_day("2026-12-22")
     assert command("verify", old_home).code == 0
     again = shutil.copytree(old_home, tmp_path / "copy")
-    assert command("close", again, "--at", "2027-03-04").code == 0
+    assert command("close", again, "--at", "2026-12-23").code == 0
     assert command("verify", again).code == 0
 
 

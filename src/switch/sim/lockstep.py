@@ -304,8 +304,8 @@ class Lockstep(Homeward):
         try:
             if door == "value date":
                 none = pa.Table.from_pylist([], schema=PAYMENT)
-                declared = {"source": "S", "batch_id": "ODD", "count": 1, "sum": 1}
-                self.engine.run(none, value_date=text, **declared)
+                declared: dict[str, Any] = {"source": "S", "batch_id": "ODD"}
+                self.engine.run(none, value_date=text, count=1, sum=1, **declared)
             elif door == "time":
                 self.engine.settle(at=text)
             elif door == "close":
@@ -318,7 +318,8 @@ class Lockstep(Homeward):
                 header = names.get(door, names["valid_from"])
                 path.write_text(f"{header}\n{cells[door]}\n", "utf-8")
                 kind = "population" if door == "status_since" else "accounts"
-                self.engine.register(**{kind: path})
+                tables: dict[str, Any] = {kind: path}
+                self.engine.register(**tables)
             said = "taken"
         except (InputRefused, UsageError, msgspec.ValidationError):
             said = "refused"
