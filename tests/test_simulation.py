@@ -187,7 +187,9 @@ def _what_waits_is_not_released(patch: pytest.MonkeyPatch) -> None:
 
 def _a_closed_cycle_takes_lines(patch: pytest.MonkeyPatch) -> None:
     slot_of = cycles.Calendar.slot_of
-    patch.setattr(cycles.Calendar, "slot_of", lambda c, at, day, closed: slot_of(c, at, day, ()))
+    patch.setattr(
+        cycles.Calendar, "slot_of", lambda c, at, day, _, there: slot_of(c, at, day, (), there)
+    )
 
 
 def _reserves_are_forgotten(patch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 from switch import recasting, returning, settlement, settling
 from switch import reconcile as rec
 from switch.claims import Expected, together
-from switch.cycles import Calendar, day_of
+from switch.cycles import Calendar, Slot, day_of
 from switch.days import LEAP_DAYS, Times, leap, require_likely, require_open, times
 from switch.directory import Directory, Settings
 from switch.errors import InputRefused, UsageError, counted
@@ -353,7 +353,8 @@ class TakingIn:
                 text = msgspec.json.encode(request, order="sorted").decode()
                 statements.append(("UPDATE cycles SET request = ? WHERE cycle = ?", (text, cycle)))
         if len(moves["returned"]):
-            cycle, opening = self._cycle()
+            slot = self._slot()
+            cycle = slot.cycle if slot else f"{self.as_of:%Y%m%d}-R{self.number:06d}"
             back = returning.returned(self.directory, cycle, moves["returned"])
             if not self.has_calendar:
                 day = str(self.as_of)
@@ -363,7 +364,10 @@ class TakingIn:
                     settlement.settling_postings(self.directory, cycle, back.nets(), [])
                 )
             done.append(back)
-            statements += [*opening, *back.statements()]
+            if slot is not None:
+                detail["closes"] = slot.closes
+                statements.append((settling.OPENING, slot))
+            statements += back.statements()
             detail["cycle"] = cycle
         return done, statements, detail
 
@@ -376,15 +380,12 @@ class TakingIn:
             nets[code] += net
         return settling.request_of(self.home, self.directory, cycle, nets)
 
-    def _cycle(self) -> tuple[str, Statements]:
-        """The cycle through which returns go: the next of the calendar, or one of their own."""
+    def _slot(self) -> Slot | None:
+        """The cycle through which returns go: the next of the calendar; None: one of their own."""
         if not self.has_calendar:
-            return f"{self.as_of:%Y%m%d}-R{self.number:06d}", []
-        rows = self.home.rows("SELECT cycle FROM cycles WHERE state != 'OPEN'")
-        closed = {row["cycle"] for row in rows}
-        slot = Calendar(self.settings).slot_of(self.at, self.as_of, closed)
-        opening = "INSERT INTO cycles VALUES (?, ?, 'OPEN', '', '', '') ON CONFLICT DO NOTHING"
-        return slot.cycle, [(opening, slot)]
+            return None
+        known = settling.slots_of(self.home)
+        return Calendar(self.settings).slot_of(self.at, self.as_of, *known)
 
     def _commit(
         self,

@@ -21,7 +21,7 @@ from switch.intake import Declared
 from switch.netting import Position, gross_of, positions, settlement_nets
 from switch.report import outcome, positions_table, receivers, write_table
 from switch.schema import period_of
-from switch.settling import Standing, keep_balances, keep_positions, keep_postings
+from switch.settling import OPENING, Standing, keep_balances, keep_positions, keep_postings
 from switch.store import Home
 from switch.waiting import Tally
 
@@ -235,10 +235,7 @@ class Closing:
             ),
         )
         if self.slot is not None:
-            yield (
-                "INSERT INTO cycles VALUES (?, ?, 'OPEN', '', '', '') ON CONFLICT DO NOTHING",
-                self.slot,
-            )
+            yield OPENING, self.slot
         yield from keep_positions(self.cycle, cycle)
         yield from keep_postings(self.seq, self.cycle, postings)
         yield from keep_balances(balances)

@@ -110,7 +110,11 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
     """Local times HH:MM at which the cycles of a business day close. Without them there is no
     calendar: every batch settles in a cycle of its own, at once."""
     holidays: tuple[datetime.date, ...] | msgspec.UnsetType = msgspec.UNSET
-    """Instead of the packaged ones."""
+    """Days off beside the packaged ones."""
+    holidays_only: bool | msgspec.UnsetType = msgspec.UNSET
+    """Whether those of `holidays` and `working_days` are all there are; unset: they add."""
+    working_days: tuple[datetime.date, ...] | msgspec.UnsetType = msgspec.UNSET
+    """Days that count though they are weekends, or packaged as off: Saturdays that are worked."""
     insufficient_funds: str | msgspec.UnsetType = msgspec.UNSET
     """What a cycle does whose payer lacks funds, one of FUNDS_RULES; unset: wait."""
     enforce_budgets: bool | msgspec.UnsetType = msgspec.UNSET
@@ -119,7 +123,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
     def check(self) -> Settings:
         """These settings with values of their types. Raises UsageError where they are none."""
         try:
-            return msgspec.convert(msgspec.to_builtins(self), Settings)._check()
+            return msgspec.convert(msgspec.to_builtins(self), Settings)._check()._said_in_full()
         except msgspec.ValidationError as error:
             raise UsageError(f"settings: {error}") from error
 
@@ -128,6 +132,9 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
             times = list(self.cutoffs)
             if not times or times != sorted(set(times)) or not all(map(_CUTOFF.fullmatch, times)):
                 raise UsageError("cutoffs are not times HH:MM in ascending order")
+        both = set(self.holidays or ()) & set(self.working_days or ())
+        if both:
+            raise UsageError(f"{min(both)} stands in both holidays and working_days")
         if self.insufficient_funds not in (msgspec.UNSET, *FUNDS_RULES):
             raise UsageError(f"insufficient_funds is none of {', '.join(FUNDS_RULES)}")
         if self.holidays is not msgspec.UNSET and not all(map(is_in_years, self.holidays)):
@@ -135,6 +142,20 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
         if not 0 < self.clearing_limit <= AMOUNT_MAX:
             raise UsageError(f"clearing_limit is not between 1 and {AMOUNT_MAX}")
         return self
+
+    def _said_in_full(self) -> Settings:
+        """The same; whether days off add is said, for `stored` reads silence otherwise."""
+        if self.holidays is msgspec.UNSET or self.holidays_only is not msgspec.UNSET:
+            return self
+        return msgspec.structs.replace(self, holidays_only=False)
+
+    @staticmethod
+    def stored(kept: dict[str, Any]) -> Settings:
+        """Settings as a commit kept them. Days off without a word of whether they add were kept
+        before they could: they are all there are."""
+        if "holidays" in kept:
+            kept = {"holidays_only": True, **kept}
+        return msgspec.convert(kept, Settings)
 
 
 class Lookups(NamedTuple):

@@ -146,7 +146,7 @@ class Engine(WayBack):
     def __init__(self, home: str | Path) -> None:
         self.home = Home(Path(home), writing=True)
         self.directory = Directory.of_json(self.home.meta("directory").encode())
-        self.settings = msgspec.json.decode(self.home.meta("settings"), type=Settings)
+        self.settings = Settings.stored(msgspec.json.decode(self.home.meta("settings")))
         self.rule_set = RULE_SET
         """What lines are judged by; `replay` sets what judged them when they came."""
         self._register: Register | None = None
@@ -351,7 +351,10 @@ class Engine(WayBack):
         Raises UsageError without a calendar, or to abort what is settled.
         """
         at = time_text(at) or None
-        if self.settings.cutoffs is msgspec.UNSET:
+        # Cycles of a calendar that the home had before come to their end as well.
+        rows = settling.cycle_rows(self.home, cycle, at)
+        was_there = rows if cycle else self.home.rows("SELECT 1 FROM cycles")
+        if self.settings.cutoffs is msgspec.UNSET and not was_there:
             raise UsageError(
                 f"{self.home.path} has no calendar: every batch settles at once; give cut-offs"
                 " with `switch directory --config`"
@@ -361,10 +364,9 @@ class Engine(WayBack):
                 raise UsageError("name the one cycle that is to be aborted, with --cycle alone")
             settling.require_abortable(self.home, cycle, abort)
         folder = out_folder(self.home.path, out)
-        rows = settling.cycle_rows(self.home, cycle, at)
         slots = [Slot(row["cycle"], row["closes"]) for row in rows]
         if cycle is not None and not slots:
-            slots = [Calendar(self.settings).slot_named(cycle)]
+            slots = [Calendar(self.settings).slot_named(cycle, settling.slots_of(self.home)[1])]
         answers = []
         ended = {row["cycle"] for row in rows if row["answer"]}
         for slot in slots:
@@ -446,6 +448,7 @@ class Engine(WayBack):
                     progress,
                     form,
                     self.rule_set,
+                    self._slot(at, declared.value_date),
                 ).carry_out()
                 row = self.home.batch(declared.source, declared.batch_id)
                 assert row is not None
@@ -461,6 +464,12 @@ class Engine(WayBack):
         """The time of a commit: what was said, else when it is due; not in a day that is closed."""
         known = days.times(self.home)
         return days.require_open(known, said) if said else days.not_before(known, due)
+
+    def _slot(self, at: str, value_date: datetime.date) -> Slot | None:
+        """The cycle of the calendar that takes a batch's lines; None without a calendar."""
+        if self.settings.cutoffs is msgspec.UNSET:
+            return None
+        return Calendar(self.settings).slot_of(at, value_date, *settling.slots_of(self.home))
 
     def _room_for(self, table: Any, declared: Declared) -> int:
         """Bytes that a run will write, as far as they can be known before it: its answer and the

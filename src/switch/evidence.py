@@ -161,6 +161,54 @@ class Records:
         return whole.startswith(content) and len(content) >= len(whole) - len(lines[-1])
 
 
+class Cutoffs:
+    """Cut-offs of the calendar's cycles as whoever opened each says: a batch in its manifest, an
+    answer or a closing in its audit record.
+
+    Before cycles kept their cut-offs, a batch that came when the settings had others took the one
+    that they gave the number of its cycle. So a batch may differ from its cycle by just that; and
+    an answer that opened a cycle without a word of when it closes said the same.
+    """
+
+    def __init__(self, records: Records) -> None:
+        self.opened: dict[str, str] = {}
+        self._in_force: dict[int, list[str]] = {}
+        """Cut-offs of the settings by number of the batch that came under them."""
+        manifests = {
+            row["seq"]: msgspec.json.decode(row["manifest"])
+            for row in records.home.rows("SELECT seq, manifest FROM batches")
+        }
+        opened = {row["cycle"] for row in records.home.rows("SELECT cycle FROM cycles")}
+        in_force: list[str] = []
+        for kind, detail in records.details("init", "directory", "batch", "cycle", *ANSWERS):
+            cycle = detail.get("cycle", "")
+            if "settings" in detail:
+                in_force = msgspec.json.decode(detail["settings"]).get("cutoffs", [])
+            closes = detail.get("closes") or _closing(cycle, in_force)
+            if kind == "batch" and detail["seq"] in manifests:
+                self._in_force[detail["seq"]] = in_force
+                closes = manifests[detail["seq"]].get("closes", "")
+            if cycle in opened:
+                self.opened.setdefault(cycle, closes)
+
+    def kept(self, manifest: dict[str, Any], closes: str | None) -> bool:
+        """A batch's manifest has the cut-off of its cycle, or that of the settings of its time."""
+        mine = manifest.get("closes")
+        if mine is None or closes is None or mine == closes:
+            return bool(mine == closes)
+        in_force = self._in_force.get(manifest["seq"], [])
+        return bool(mine == _closing(manifest["cycle"], in_force))
+
+
+def _closing(cycle: str, cutoffs: list[str]) -> str:
+    """When the cycle of a number closes by these cut-offs; '' where they have no such number."""
+    day, _, number = cycle.partition("-")
+    at = int(number) if number.isdecimal() else 0
+    if not 1 <= at <= len(cutoffs):
+        return ""
+    return f"{day[:4]}-{day[4:6]}-{day[6:]}T{cutoffs[at - 1]}:00+07:00"
+
+
 def _tables(rows: Callable[[str], Iterable[Any]]) -> dict[str, str]:
     """What a catalog is made of, by name: a trigger would change what later commits write."""
     query = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"

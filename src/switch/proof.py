@@ -30,7 +30,7 @@ from switch.errors import (
     UsageError,
     VerificationFailed,
 )
-from switch.evidence import Check, Records, compare, file_faults, files
+from switch.evidence import Check, Cutoffs, Records, compare, file_faults, files
 from switch.funded import Funded
 from switch.given import CHECKPOINTS_BYTES_MAX, read_small, reason_of
 from switch.history import read_checkpoint
@@ -83,6 +83,7 @@ class Verifier:
     def checks(self) -> Iterator[Check]:
         records = Records(self.home)
         yield from records.checks()
+        self.cutoffs = Cutoffs(records)
         faults = file_faults(self.home, self.home.path)
         yield from files(self.home, records, faults)
         self.balances = msgspec.json.decode(self.home.meta("opening"))
@@ -234,7 +235,8 @@ class Verifier:
         found["state"] = "CLOSED" if self.answered.is_closed(row["seq"]) else ended
         stored |= {name: row[name] for name in ("lines", "amount", "state")}
         found["closes"] = manifest.get("closes")
-        stored["closes"] = self.closes.get(manifest["cycle"])
+        kept = self.cutoffs.kept(manifest, self.closes.get(manifest["cycle"]))
+        stored["closes"] = found["closes"] if kept else self.closes.get(manifest["cycle"])
         yield compare("catalog", f"{subject}, row", found, stored)
         summary = msgspec.json.decode(row["summary"])
         positions = read_table(batch.folder / "positions.parquet").to_pylist()
@@ -342,7 +344,7 @@ class Verifier:
             "postings follow from lines",
             subject,
             sums.expected(batch.name, cycle not in self.states, benefits, pairs, table),
-            sums.moved(postings),
+            sums.moved(postings, cycle not in self.states),
         )
 
     def _positions(self, cycle: str) -> Iterator[Check]:
@@ -396,6 +398,7 @@ class Verifier:
             for name in stored[row["cycle"]].keys() & {"request", "answer"}:
                 stored[row["cycle"]][name] = msgspec.json.decode(row[name])
         yield compare("audit chain", "covers every cycle", audited, stored)
+        yield compare("catalog", "cut-offs of cycles", self.cutoffs.opened, self.closes)
         live: dict[str, list[Any]] = {cycle: [] for cycle in postings}
         for row in self.home.rows("SELECT * FROM postings WHERE batch = 0 ORDER BY seq"):
             found = [row["step"], row["debit"], row["credit"], row["amount"]]
@@ -414,7 +417,7 @@ class Verifier:
             if state in ("SETTLED", "ABORTED") and "answer" in audited.get(cycle, {}):
                 rows = self.home.rows("SELECT seq FROM batches WHERE cycle = ?", cycle)
                 yield self._nothing_left(cycle, [f"{row['seq']:06d}" for row in rows])
-                yield self._settled(cycle, postings[cycle], audited[cycle]["answer"])
+                yield self._settled(cycle, audited[cycle]["answer"])
 
     def _nets(self, cycle: str) -> dict[str, int]:
         nets: dict[str, int] = {}
@@ -422,26 +425,17 @@ class Verifier:
             nets[row["settled_by"]] = nets.get(row["settled_by"], 0) + row["net"]
         return nets
 
-    def _settled(self, cycle: str, postings: list[Any], answer: dict[str, Any]) -> Check:
-        """What moved is what each was told, and that is its net but for shared losses."""
+    def _settled(self, cycle: str, answer: dict[str, Any]) -> Check:
+        """What moved, with what was set aside and came back, is what each was told, and that is
+        its net but for shared losses."""
         nets = self._nets(cycle)
         lost = answer["short"].items() if answer["shares"] else ()
         for part, sign in ((answer["shares"].items(), -1), (lost, 1)):
             for code, amount in part:
                 nets[code] += sign * int(amount)
         told = _told(answer)
-        moved = {
-            row["participant"]: sum(
-                amount * ((credit == row["account"]) - (debit == row["account"]))
-                for step, debit, credit, amount in postings
-                if step == "P4"
-            )
-            for row in answer["participants"]
-        }
-        treasuries = {
-            r["participant"] for r in answer["participants"] if "TREASURY" in r["account"]
-        }
-        moved |= {code: told[code] for code in treasuries}
+        query = "SELECT step, debit, credit, amount FROM postings WHERE cycle = ?"
+        moved = sums.settled(map(tuple, self.home.rows(query, cycle)), ("P2", "P4", "P7"))
         owed = {code: net for code, net in nets.items() if net}
         return compare("settled", f"cycle {cycle}", [owed, told], [told, moved])
 

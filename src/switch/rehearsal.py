@@ -28,6 +28,7 @@ from switch.errors import CopyFailed, EnvironmentFailed, InputRefused
 from switch.reason import Reason
 from switch.recasting import queue_of
 from switch.segment import Groups, read_table, segment_at
+from switch.settling import PENDING
 from switch.store import KINDS, Home
 
 
@@ -75,7 +76,8 @@ def rehearse(
                 curve.append(point)
         waiting = _waiting(engine.home, engine.directory)
         room = _room_after(last)
-        settled = [] if msgspec.UNSET is engine.settings.cutoffs else engine.settle()
+        pending = engine.home.rows(f"SELECT 1 FROM cycles WHERE {PENDING}")
+        settled = engine.settle() if pending else []
         return {
             "tables": shown,
             "cycles": _cycles(curve, {answer["cycle"]: answer for answer in settled}),

@@ -4,7 +4,8 @@ Floor 4, above the engine. A home of its own is made in a temporary folder with 
 the batch, the engine runs the table there, and both batches are compared by *logical* digests: a
 canonical encoding of rows, in which neither Parquet nor its writer's version shows. State before:
 
-    directory, settings    as the audit chain records them
+    directory              as the audit chain records it
+    settings, cycle        as the batch's manifest has them
     held lines             held.parquet of the batch before, or of a recast after it
     balances               opening balances and all postings before: of batches, liquidity, cycles
     cycles of a calendar   their states as the audit chain has them, positions of their batches
@@ -16,6 +17,7 @@ canonical encoding of rows, in which neither Parquet nor its writer's version sh
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import tempfile
 from collections.abc import Iterator
@@ -30,6 +32,7 @@ import pyarrow.compute as pc
 
 from switch import given, paid, settlement, settling
 from switch.answers import folders
+from switch.cycles import Slot
 from switch.directory import Settings
 from switch.engine import Engine
 from switch.errors import InputRefused, UsageError, VerificationFailed
@@ -71,9 +74,7 @@ def replay(
             _state_before(home, scratch, row, folder)
             stored = home.folder("batches", row["seq"])
             declared = manifest["declared"]
-            with Engine(scratch) as engine:
-                engine.rule_set = manifest["rule_set"]
-                engine.settings = msgspec.convert(manifest["settings"], Settings)
+            with _Again(scratch, manifest) as engine:
                 derived = engine.run(
                     table,
                     source=row["source"],
@@ -91,6 +92,21 @@ def replay(
                 for name in home.digests(stored):
                     home.proven(stored / name)
                 return _compared(stored, derived.folder, batch)
+
+
+class _Again(Engine):
+    """An engine that runs a batch by its own settings into its own cycle: which one took it was
+    decided by the calendar as it was then, packaged days off too, and by what had come by then."""
+
+    def __init__(self, home: Path, manifest: dict[str, Any]) -> None:
+        super().__init__(home)
+        self.settings = Settings.stored(manifest["settings"])
+        self.rule_set = manifest["rule_set"]
+        self._manifest = manifest
+
+    def _slot(self, at: str, value_date: datetime.date) -> Slot | None:
+        closes = self._manifest.get("closes")
+        return None if closes is None else Slot(self._manifest["cycle"], closes)
 
 
 def _require_its_table(table: Any, row: Any, batch: str) -> None:
@@ -156,7 +172,7 @@ def _state_before(home: Home, scratch: Path, row: Any, folder: Path) -> None:
 
 def _audited_before(home: Home, seq: int) -> Iterator[tuple[Any, dict[str, Any]]]:
     """Audit records before that of a batch, with what they say."""
-    rows = home.rows("SELECT at, kind, detail FROM audit ORDER BY seq")
+    rows = home.rows("SELECT * FROM audit ORDER BY seq")
     records = ((row, msgspec.json.decode(row["detail"])) for row in rows)
     return takewhile(lambda r: (r[0]["kind"], r[1].get("seq")) != ("batch", seq), records)
 
@@ -182,9 +198,10 @@ def _rows_before(
     yield from settling.keep_balances(balances)
     for batch in home.rows("SELECT * FROM batches WHERE seq < ?", seq):
         yield f"INSERT INTO batches VALUES ({', '.join('?' * len(batch))})", tuple(batch)
-    # Where the queue stands is told by the records of recasts.
-    for record in home.rows("SELECT * FROM audit WHERE kind = 'settlement'"):
-        if msgspec.json.decode(record["detail"]).get("after", seq) < seq:
+    # Where the queue stands is told by the records of recasts, and who is bound by those of funds.
+    for record, detail in _audited_before(home, seq):
+        is_recast = record["kind"] == "settlement" and "after" in detail
+        if is_recast or record["kind"] == "liquidity":
             yield "INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?)", tuple(record)
     for file in home.rows("SELECT * FROM files WHERE path LIKE '%/held.parquet'"):
         if (scratch / file["path"]).exists():

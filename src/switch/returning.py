@@ -110,9 +110,9 @@ def affordable(directory: Directory, standing: Standing, lines: Any) -> Any:
         short = [
             code
             for code, net in nets.items()
-            if (account := settlement.settlement_account(directory, code)) in standing.bound
+            if code in standing.bound
             and net < 0
-            and standing.balances.get(account, 0) + net < 0
+            and settlement.held(standing.balances, code) + net < 0
         ]
         if not short:
             break

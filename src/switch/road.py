@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 
@@ -23,7 +22,7 @@ from switch._wire import transfer_ids
 from switch.batch import TableReader, open_table
 from switch.closing import Closing
 from switch.columns import Texts
-from switch.cycles import Calendar, Slot
+from switch.cycles import Slot
 from switch.directory import Directory, Settings
 from switch.dispatch import Cleared, Dispatch
 from switch.errors import InputRefused
@@ -106,7 +105,9 @@ class Run(Closing):
         progress: Progress | None,
         form: str = "parquet",
         rule_set: str = RULE_SET,
+        slot: Slot | None = None,
     ) -> None:
+        """slot: the cycle of the calendar that takes the lines, where there is a calendar."""
         self.home, self.directory = home, directory
         self.register, self.settings = register, settings
         self.declared, self.reader, self.at = declared, reader, at
@@ -114,8 +115,7 @@ class Run(Closing):
         self.form, self.rule_set = form, rule_set
         self.progress = progress or (lambda *_: None)
         self.seq = self.home.next_batch()
-        self.slot = self._slot()
-        """The cycle of the calendar that takes the lines, where there is a calendar."""
+        self.slot = slot
         own_cycle = f"{declared.value_date:%Y%m%d}-{self.seq:06d}"
         self.cycle = self.slot.cycle if self.slot else own_cycle
         self.prefixes = {
@@ -133,13 +133,6 @@ class Run(Closing):
         self.moved: list[waiting.Moved] = []
         self.use = funding.Use(self.seq)
         self.digests: dict[str, tuple[str, int]] = {}
-
-    def _slot(self) -> Slot | None:
-        if self.settings.cutoffs is msgspec.UNSET:
-            return None
-        rows = self.home.rows("SELECT cycle FROM cycles WHERE state != 'OPEN'")
-        closed = {row["cycle"] for row in rows}
-        return Calendar(self.settings).slot_of(self.at, self.declared.value_date, closed)
 
     def carry_out(self) -> None:
         """Everything from the first line to the commit."""

@@ -30,6 +30,17 @@ def settlement_account(directory: Directory, code: str) -> str:
     return f"S.TREASURY[{code}]" if kind == TREASURY else f"S.BANK[{code}]"
 
 
+def holder(account: str) -> str:
+    """Whose account it is: the code in its brackets."""
+    return account.partition("[")[2][:-1]
+
+
+def held(balances: dict[str, int], code: str) -> int:
+    """What a participant holds at the State Bank. Its account is named by its kind; where that was
+    changed, what stood on the account before is its own still."""
+    return sum(balances.get(f"{name}[{code}]", 0) for name in ("S.TREASURY", "S.BANK"))
+
+
 class Reserve(NamedTuple):
     """What was set aside for one batch (P2) out of a treasury's settlement account."""
 

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from switch import recasting, settlement
-from switch.cycles import is_past, latest
+from switch.cycles import Slot, is_past, latest
 from switch.directory import RECAST, Directory, Settings
 from switch.disk import copy_into, landing
 from switch.errors import InputRefused, UsageError
@@ -31,6 +31,8 @@ ROOM_SPARE = 1 << 22
 """Bytes for small files by receiver, and for the catalog and its journal."""
 PENDING = "state IN ('OPEN', 'CLOSED')"
 """Of cycles that are neither settled nor aborted: both are for good."""
+OPENING = "INSERT INTO cycles VALUES (?, ?, 'OPEN', '', '', '') ON CONFLICT DO NOTHING"
+"""Opens a cycle (a Slot), where it is not there: then its cut-off stays what it is."""
 WHY_MAX = 140
 """Characters of the reason for which a cycle is aborted."""
 Statements = list[tuple[str, tuple[Any, ...]]]
@@ -44,7 +46,11 @@ class Standing:
         opening = msgspec.json.decode(home.meta("opening"))
         self.balances: dict[str, int] = home.balances() or opening
         moved = home.rows("SELECT DISTINCT debit, credit FROM postings WHERE step = ?", LIQUIDITY)
-        self.bound = set(opening) | {row[side] for row in moved for side in ("debit", "credit")}
+        accounts = {*opening, *(row[side] for row in moved for side in ("debit", "credit"))}
+        self.bound = {settlement.holder(account) for account in accounts}
+        for row in home.rows("SELECT detail FROM audit WHERE kind = 'liquidity'"):
+            self.bound.update(msgspec.json.decode(row["detail"]).get("bound", ()))
+        """Participants that may not owe more than they hold, whatever their kind became since."""
         unsettled = f"(SELECT cycle FROM cycles WHERE {PENDING})"
         self.nets: dict[str, dict[str, int]] = {}
         """By unsettled cycle and settlement participant."""
@@ -59,11 +65,11 @@ class Standing:
         for row in home.rows(query):
             reserves = self.reserves.setdefault(row["cycle"], [])
             if row["step"] == "P7":  # It was released: its lines were refused.
-                pair = row["credit"].partition("[")[2][:-1], row["debit"]
+                pair = settlement.holder(row["credit"]), row["debit"]
                 at = [kept[:2] for kept in reserves].index(pair)
                 reserves[at] = reserves[at]._replace(amount=reserves[at].amount - row["amount"])
                 continue
-            owner = row["debit"].partition("[")[2][:-1]
+            owner = settlement.holder(row["debit"])
             reserves.append(Reserve(owner, row["credit"], row["amount"]))
 
     def nets_of(self, cycle: str) -> dict[str, int]:
@@ -78,8 +84,7 @@ class Standing:
 
     def holds(self, code: str, cycle: str) -> int:
         """What a participant has for a cycle: its balance and what is set aside."""
-        account = settlement.settlement_account(self.directory, code)
-        return self.balances.get(account, 0) + self.reserved(cycle).get(code, 0)
+        return settlement.held(self.balances, code) + self.reserved(cycle).get(code, 0)
 
     def rooms(self, cycle: str) -> dict[str, int]:
         """How much more each may be debited in a cycle. What other unsettled cycles will take is
@@ -88,7 +93,7 @@ class Standing:
         funds = {}
         for p in self.directory.participants:
             code = p.participant
-            if settlement.settlement_account(self.directory, code) in self.bound:
+            if code in self.bound:
                 others = sum(
                     min(self.nets[other].get(code, 0) + self.reserved(other).get(code, 0), 0)
                     for other in self.nets
@@ -96,6 +101,13 @@ class Standing:
                 )
                 funds[code] = self.holds(code, cycle) + nets.get(code, 0) + others
         return settlement.rooms(self.directory, funds, nets)
+
+
+def slots_of(home: Home) -> tuple[set[str], list[Slot]]:
+    """(names of the calendar's cycles that take nothing more, all that were opened)."""
+    rows = home.rows("SELECT cycle, closes, state FROM cycles")
+    closed = {row["cycle"] for row in rows if row["state"] != "OPEN"}
+    return closed, [Slot(row["cycle"], row["closes"]) for row in rows]
 
 
 def keep_positions(cycle: str, positions: Iterable[tuple[Any, ...]]) -> Statements:
@@ -144,14 +156,18 @@ def set_balances(home: Home, directory: Directory, given: dict[str, int], at: st
     postings = []
     for account, amount in sorted(given.items()):
         outside = "S.RTGS" + account[account.index("[") :]
-        change = amount - balances.get(account, 0)
+        change = amount - settlement.held(balances, settlement.holder(account))
         sides = (outside, account) if change > 0 else (account, outside)
         if change:
             postings.append(Posting(LIQUIDITY, *sides, abs(change)))
     home.commit(
         at=at,
         kind="liquidity",
-        detail={"postings": postings},
+        detail={
+            "postings": postings,
+            # Also who holds what is given already, so that nothing is posted.
+            "bound": sorted(map(settlement.holder, given)),
+        },
         statements=[
             *keep_postings(0, "", postings),
             *keep_balances(settlement.apply(balances, postings)),
@@ -273,9 +289,8 @@ def _short(standing: Standing, cycle: str, nets: dict[str, int]) -> dict[str, in
     """What bound payers lack."""
     found = {}
     for code, net in nets.items():
-        account = settlement.settlement_account(standing.directory, code)
         missing = -net - max(standing.holds(code, cycle), 0)
-        if account in standing.bound and net < 0 and missing > 0:
+        if code in standing.bound and net < 0 and missing > 0:
             found[code] = missing
     return found
 

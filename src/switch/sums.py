@@ -7,7 +7,7 @@ benefit, and what every receiver must have been sent.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -168,12 +168,12 @@ def expected(
     return {
         "P1": {f"T.PAYABLE[{name}]": sum(benefits.values())} if benefits else {},
         "P3": {key: sum_ for key, sum_ in sorted(between.items()) if sum_},
-        "P4": sorted(net for net in nets.values() if net and settles),
+        "P4": {code: net for code, net in sorted(nets.items()) if net and settles},
         "P12": dict(sorted(on_us.items())),
     }
 
 
-def moved(postings: list[Any]) -> dict[str, Any]:
+def moved(postings: list[Any], settles: bool) -> dict[str, Any]:
     """What the postings of a batch come to, in the same form."""
     by_step: dict[str, dict[str, int]] = {"P1": {}, "P3": {}, "P4": {}, "P12": {}}
     for step, debit, credit, amount in postings:
@@ -183,6 +183,18 @@ def moved(postings: list[Any]) -> dict[str, Any]:
     return {
         "P1": {k: v for k, v in by_step["P1"].items() if k.startswith("T.PAYABLE")},
         "P3": {k: v for k, v in sorted(by_step["P3"].items()) if v},
-        "P4": sorted(v for k, v in by_step["P4"].items() if not k.startswith("S.CLEARING") and v),
+        "P4": settled(postings, ("P2", "P4") if settles else ("P4",)),
         "P12": {k: v for k, v in sorted(by_step["P12"].items()) if k.startswith("B.CUSTOMER")},
     }
+
+
+def settled(postings: Iterable[Any], steps: Collection[str]) -> dict[str, int]:
+    """What postings of some steps have moved on settlement accounts, by participant: what was set
+    aside before it was paid (P2) with what came back of it, whatever the kind of account."""
+    found: dict[str, int] = {}
+    for step, debit, credit, amount in postings:
+        for account, sign in ((debit, -amount), (credit, amount)):
+            if step in steps and account.startswith(("S.BANK[", "S.TREASURY[")):
+                code = account.partition("[")[2][:-1]
+                found[code] = found.get(code, 0) + sign
+    return {code: sum_ for code, sum_ in sorted(found.items()) if sum_}

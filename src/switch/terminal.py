@@ -42,6 +42,8 @@ CONFIGURATION = {
     "out": str,
     "cutoffs": list,
     "holidays": list,
+    "holidays_only": bool,
+    "working_days": list,
     "insufficient_funds": str,
     "enforce_budgets": bool,
 }

@@ -44,8 +44,6 @@ class Aftermath(Money):
     """The way back of one home as it must be."""
 
     commits: int
-    guarded: set[str]
-    balances: dict[str, int]
     cleared: set[Entitlement]
     queue: list[Waiting]
     lines: dict[Line, str]
@@ -112,8 +110,8 @@ class Aftermath(Money):
         return [record for record in found if record.status == status and record.fits(owed)]
 
     def _settled(self, owed: Owed) -> bool:
-        name = self.cycle_of_run[owed.cleared_in]
-        return self.calendar is None or self.cycles[name].state == "SETTLED"
+        cycle = self.cycles.get(self.cycle_of_run[owed.cleared_in])
+        return cycle is None or cycle.state == "SETTLED"
 
     def _leaves(self, owed: Owed) -> bool:
         """Refused before its cycle settled."""
@@ -137,9 +135,7 @@ class Aftermath(Money):
             short = {
                 code
                 for code, net in self._nets_back(back).items()
-                if self._account(code) in self.guarded
-                and net < 0
-                and self.balances.get(self._account(code), 0) + net < 0
+                if code in self.guarded and net < 0 and self._holds(code) + net < 0
             }
             if not short:
                 break
@@ -202,9 +198,8 @@ class Aftermath(Money):
                 account = self._account(code)
                 self.balances[account] = self.balances.get(account, 0) + net
         else:
-            ended = {name for name, known in self.cycles.items() if known.state != "OPEN"}
-            name = self.calendar.cycle_of(day, ended)
-            empty = Cycle("OPEN", {}, Counter(), Counter(), Counter())
+            name, closes = self.calendar.cycle_of(day, self.cycles)
+            empty = Cycle("OPEN", {}, Counter(), Counter(), Counter(), closes=closes)
             cycle = self.cycles.get(name, empty)
             nets.update(cycle.nets)
             sides = {c for o in back if o.agent != o.participant for c in (o.agent, o.participant)}

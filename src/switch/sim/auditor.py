@@ -15,15 +15,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from switch.reason import Reason
-from switch.schema import CLEARING_LIMIT
 from switch.sim.aftermath import RELEASED, Aftermath
 from switch.sim.cover import PRIORITY_LAST, Claim, Cover
 from switch.sim.expected import (
-    Calendar,
     Cycle,
     Expected,
     Outcome,
     Owed,
+    Ruled,
     Sent,
     Settled,
     Table,
@@ -54,14 +53,10 @@ class Auditor(Aftermath):
         debtors: Iterable[Row],
         programmes: Iterable[Row],
         opening: Mapping[str, int],
-        calendar: Calendar | None = None,
-        recasts: bool = False,
-        budgets: bool = False,
+        rules: Ruled | None = None,
     ) -> None:
-        """opening: balances by participant, which may not go below zero. calendar: None where
-        every batch settles at once. recasts: a cycle settles without those who lack funds.
-        budgets: a table beyond that of a programme is refused."""
-        self.calendar, self.recasts, self.budgets = calendar, recasts, budgets
+        """opening: balances by participant, which may not go below zero."""
+        self.rule(rules or Ruled())
         self.amounts: dict[tuple[int, int], tuple[str, int]] = {}
         """(benefit, amount) of every line that was ever taken in."""
         self.cycles: dict[str, Cycle] = {}
@@ -70,12 +65,11 @@ class Auditor(Aftermath):
         self.participants: dict[str, Row] = {}
         self.debtors: dict[str, Row] = {}
         self.programmes: dict[str, Row] = {}
-        self.clearing_limit = CLEARING_LIMIT
         refused = self.change(participants, debtors, programmes)
         assert not refused, "a home begins with a sound directory"
         self.commits = 1
         """Operations that took place: as many as there are audit records."""
-        self.guarded = {self._account(code) for code in opening}
+        self.guarded = set(opening)
         self.balances = {self._account(code): amount for code, amount in opening.items()}
         self.people: dict[str, Row] = {}
         self.accounts: dict[tuple[str, str, str], Row] = {}
@@ -107,28 +101,38 @@ class Auditor(Aftermath):
         participants: Iterable[Row] | None = None,
         debtors: Iterable[Row] | None = None,
         programmes: Iterable[Row] | None = None,
-        clearing_limit: int | None = None,
+        rules: Ruled | None = None,
     ) -> frozenset[str]:
-        """Replace tables of the directory; what is None stays. Returns why it must be refused."""
+        """Replace tables of the directory, or the settings; what is None stays. Returns why it
+        must be refused."""
+        before = self.participants
         if participants is not None:
             self.participants = {row["participant"]: row for row in participants}
         if debtors is not None:
             self.debtors = {row["debtor_account"]: row for row in debtors}
         if programmes is not None:
             self.programmes = {row["benefit"]: row for row in programmes}
-        if clearing_limit is not None:
-            self.clearing_limit = clearing_limit
+        if rules is not None:
+            self.rule(rules)
         sound = all(self._settles(self._settles(p)) == self._settles(p) for p in self.participants)
         sound &= all(row["debtor_agent"] in self.participants for row in self.debtors.values())
         if self.budgets:
             sound &= all(benefit in self.programmes for benefit in self._limits())
+        # What stands in a cycle that has not ended keeps its account, and whose kind that is of.
         sound &= all(
             self._settles(code) == agent
+            and agent in self.participants
+            and self.participants[agent]["kind"] == before[agent]["kind"]
             for cycle in self.unsettled().values()
             for code, agent in cycle.positions.items()
         )
         self.commits += 1
         return frozenset() if sound else frozenset({"DIRECTORY_INVALID"})
+
+    def rule(self, rules: Ruled) -> None:
+        """The settings are these from now on."""
+        self.calendar, self.recasts = rules.calendar, rules.recasts
+        self.budgets, self.clearing_limit = rules.budgets, rules.clearing_limit
 
     def register(
         self,
@@ -153,20 +157,22 @@ class Auditor(Aftermath):
 
     # --- cycles of the calendar ------------------------------------------------------------------
 
+    def with_account(self, balances: Mapping[str, int]) -> dict[str, int]:
+        """Those of participants that settle for themselves: no others may be given."""
+        return {code: sum_ for code, sum_ in balances.items() if self._settles(code) == code}
+
     def fund(self, balances: Mapping[str, int]) -> None:
         """Settlement accounts hold so much from now on, and may not go below zero any more."""
         for code, amount in balances.items():
-            account, outside = self._account(code), f"S.RTGS[{code}]"
-            change = amount - self.balances.get(account, 0)
-            self.balances[outside] = self.balances.get(outside, 0) - change
-            self.balances[account] = amount
-            self.guarded |= {account, outside}
+            change = amount - self._holds(code)
+            self._move(change, f"S.RTGS[{code}]", self._account(code))
+            self.guarded.add(code)
         self.commits += 1
 
     def settle(self) -> list[Settled]:
         """Close and settle all that is not, oldest cycle first."""
         found = []
-        for name in sorted(self.unsettled()):
+        for name in self.unsettled():
             cycle = self.cycles[name]
             assert sum(cycle.nets.values()) == 0
             self.commits += cycle.state == "OPEN"
@@ -180,10 +186,10 @@ class Auditor(Aftermath):
             turned = [code for code, net in nets.items() if cycle.nets[code] >= 0 > net]
             for code, net in nets.items():
                 account = self._account(code)
-                left = self.balances.get(account, 0) + cycle.reserved[code] + net
-                bound = account in self.guarded and net < 0
-                assert left >= 0 or not bound, "a bound payer lacks funds"
-                self.balances[account] = left
+                change = cycle.reserved[code] + net
+                bound = code in self.guarded and net < 0
+                assert self._holds(code) + change >= 0 or not bound, "a bound payer lacks funds"
+                self.balances[account] = self.balances.get(account, 0) + change
             self.balances |= dict.fromkeys(cycle.reserves, 0)
             self.cycles[name] = cycle._replace(state="SETTLED")
             self.commits += 1
@@ -203,7 +209,7 @@ class Auditor(Aftermath):
 
     def abort(self) -> Settled:
         """Give up the oldest cycle that is not settled: it is as if its lines had never cleared."""
-        name = min(self.unsettled())
+        name = next(iter(self.unsettled()))
         cycle = self.cycles[name]
         self.commits += 1 + (cycle.state == "OPEN")
         for owed in cycle.owed:
@@ -223,9 +229,8 @@ class Auditor(Aftermath):
         while True:
             lacks = {}
             for code, net in nets.items():
-                account = self._account(code)
-                holds = self.balances.get(account, 0) + cycle.reserved[code]
-                if account in self.guarded and net < 0 and -net > max(holds, 0):
+                holds = self._holds(code) + cycle.reserved[code]
+                if code in self.guarded and net < 0 and -net > max(holds, 0):
                     lacks[code] = -net - max(holds, 0)
             if not lacks:
                 return short, nets
@@ -259,7 +264,8 @@ class Auditor(Aftermath):
 
     def _enter(self, name: str, expected: Expected) -> None:
         """A batch's positions and reserves join their cycle."""
-        cycle = self.cycles.get(name, Cycle("OPEN", {}, Counter(), Counter(), Counter()))
+        new = Cycle("OPEN", {}, Counter(), Counter(), Counter(), closes=expected.closes)
+        cycle = self.cycles.get(name, new)
         nets, positions = Counter(cycle.nets), dict(cycle.positions)
         for position in expected.positions:
             nets[position.settled_by] += position.net
@@ -270,7 +276,9 @@ class Auditor(Aftermath):
                 reserved[posting.debit.partition("[")[2][:-1]] += amount
                 reserves[posting.credit] += amount
         owed = cycle.owed + expected.owed
-        self.cycles[name] = Cycle("OPEN", positions, nets, reserved, reserves, owed, cycle.answered)
+        self.cycles[name] = cycle._replace(
+            positions=positions, nets=nets, reserved=reserved, reserves=reserves, owed=owed
+        )
 
     def registers_on(self, value_date: dt.date) -> Registers:
         return Registers(
@@ -346,11 +354,10 @@ class Auditor(Aftermath):
     def _clear(self, table: Table) -> tuple[Expected, list[tuple[Row, Answer, str]]]:
         """The batch, and (row, answer, transfer id) of every line that clears in it."""
         seq = len(self.batches) + 1
-        cycle = f"{table.value_date:%Y%m%d}-{seq:06d}"
+        cycle, closes = f"{table.value_date:%Y%m%d}-{seq:06d}", ""
         day = self.day_of_run[seq] = max(table.value_date, self.signed)
         if self.calendar is not None:
-            closed = {name for name, known in self.cycles.items() if known.state != "OPEN"}
-            cycle = self.calendar.cycle_of(day, closed)
+            cycle, closes = self.calendar.cycle_of(day, self.cycles)
         old, fresh = list(self.queue), [Waiting(seq, table.value_date, row) for row in table.rows]
         verdicts, late = self._judge(old, fresh, self.registers_on(table.value_date), cycle)
         turns: list[list[tuple[Row, Answer, str]]] = [[], [], []]
@@ -392,6 +399,7 @@ class Auditor(Aftermath):
             postings=postings,
             states=_states(table.rows, own),
             owed=tuple(owed),
+            closes=closes,
         )
         return expected, cleared
 
@@ -435,9 +443,9 @@ class Auditor(Aftermath):
             if self._settles(code) == code:
                 cap, net = row["net_debit_cap"], cycle.nets[code]
                 limits = [] if cap is None else [int(cap) + net]
-                if self._account(code) in self.guarded:
+                if code in self.guarded:
                     taken = sum(min(o.nets[code] + o.reserved[code], 0) for o in others)
-                    holds = self.balances.get(self._account(code), 0) + cycle.reserved[code]
+                    holds = self._holds(code) + cycle.reserved[code]
                     limits.append(holds + net + taken)
                 found |= {code: min(limits)} if limits else {}
         return found

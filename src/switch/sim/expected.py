@@ -8,10 +8,10 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Mapping
 from typing import NamedTuple
 
-from switch.schema import BATCH_ID_RULE, month_of
+from switch.schema import BATCH_ID_RULE, CLEARING_LIMIT, month_of
 from switch.sim.judge import Row
 
 Line = tuple[int, int]
@@ -123,19 +123,31 @@ class Waiting(NamedTuple):
 
 
 class Calendar(NamedTuple):
-    """Days off besides weekends, and how many cycles a business day has."""
+    """Days off besides weekends, days that count all the same, and cut-offs of a day (HH:MM)."""
 
     holidays: frozenset[dt.date]
-    cutoffs: int
+    worked: frozenset[dt.date]
+    cutoffs: tuple[str, ...]
 
-    def cycle_of(self, day: dt.date, closed: Collection[str]) -> str:
-        """The first cycle from the beginning of a day on that is not closed."""
+    def cycle_of(self, day: dt.date, known: Mapping[str, Cycle]) -> tuple[str, str]:
+        """(name, cut-off) of the first cycle from the beginning of a day on that is not closed."""
         while True:
-            if day.isoweekday() < 6 and day not in self.holidays:
-                for number in range(1, self.cutoffs + 1):
-                    if f"{day:%Y%m%d}-{number}" not in closed:
-                        return f"{day:%Y%m%d}-{number}"
+            if day in self.worked or (day.isoweekday() < 6 and day not in self.holidays):
+                for closes, name in self._of_day(f"{day:%Y%m%d}-", known):
+                    if name not in known or known[name].state == "OPEN":
+                        return name, closes
             day += dt.timedelta(days=1)
+
+    def _of_day(self, head: str, known: Mapping[str, Cycle]) -> list[tuple[str, str]]:
+        """(cut-off, name) of its cycles, earliest first. What was heard of keeps both; a cut-off
+        that none of these has is given its own number, or one after all others."""
+        found = {name: cycle.closes for name, cycle in known.items() if name.startswith(head)}
+        for number, closes in enumerate(self.cutoffs, start=1):
+            if closes not in found.values():
+                more = range(len(self.cutoffs) + 1, len(self.cutoffs) + len(found) + 2)
+                free = next(n for n in (number, *more) if f"{head}{n}" not in found)
+                found[f"{head}{free}"] = closes
+        return sorted((closes, name) for name, closes in found.items())
 
 
 class Owed(NamedTuple):
@@ -250,6 +262,20 @@ class Cycle(NamedTuple):
     owed: tuple[Owed, ...] = ()
     answered: bool = False
     """Lines were refused out of it, or come back through it: then it settles whole or waits."""
+    closes: str = ""
+    """Its cut-off: HH:MM of the day in its name."""
+
+
+class Ruled(NamedTuple):
+    """What the settings of a home say."""
+
+    calendar: Calendar | None = None
+    """None where every batch settles at once."""
+    recasts: bool = False
+    """A cycle settles without those who lack funds."""
+    budgets: bool = False
+    """A table beyond that of a programme is refused."""
+    clearing_limit: int = CLEARING_LIMIT
 
 
 class Expected(NamedTuple):
@@ -271,6 +297,8 @@ class Expected(NamedTuple):
     states: dict[str, tuple[int, int]]
     """(count, sum) of received, cleared, held, refused own lines."""
     owed: tuple[Owed, ...]
+    closes: str
+    """Cut-off of the cycle, where it is one of the calendar."""
 
 
 class Verdict(NamedTuple):

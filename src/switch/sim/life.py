@@ -13,6 +13,7 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from switch.sim.changes import CHANGES, CUTOFFS, LIMITS, Facts
 from switch.sim.expected import Table
 from switch.sim.institutions import package_rows
 from switch.sim.judge import Row
@@ -35,6 +36,7 @@ from switch.sim.operations import (
     Race,
     Register,
     Reopen,
+    Rules,
     Settle,
     Verify,
     WayBack,
@@ -85,7 +87,7 @@ def participant(code: str, kind: str, settled_by: str = "") -> dict[str, Any]:
     }
 
 
-def debtor(account: str, agent: str) -> Row:
+def debtor(account: str, agent: str) -> dict[str, Any]:
     return {"debtor_account": account, "debtor_agent": agent, "programme": "", "budget": None}
 
 
@@ -103,7 +105,10 @@ class Life:
         for code in self.wallets:
             owner = rng.choice([*self.banks, *self.banks, TREASURY, ""])
             self.institutions.append(participant(code, "wallet", owner))
-        self.debtors = [debtor("371301", TREASURY), debtor("952701", self.banks[0])]
+        self.debtors: list[dict[str, Any]] = [
+            debtor("371301", TREASURY),
+            debtor("952701", self.banks[0]),
+        ]
         if rng.random() < 0.3:
             self.debtors.append(debtor("952702", rng.choice(self.wallets)))
         self.caps = rng.choice([0.0, 0.06, 0.3])
@@ -120,24 +125,39 @@ class Life:
         self.nation = self._nation()
         # Drawn beside, so that lives without it are what they were.
         self.beside = random.Random(repr(rng.getstate()[1][:2]))
-        if self.nation.cutoffs and self.beside.random() < 0.5:
+        if self.nation.rules.cutoffs and self.beside.random() < 0.5:
             rule = self.beside.choice(["recast", "recast", "wait"])
             # What a treasury pays is set aside; banks that pay may come to lack it.
             for number in range(3, 9):
                 self.debtors.append(debtor(f"95270{number}", self.banks[number % 2]))
-            self.nation = self.nation._replace(rule=rule, debtors=tuple(self.debtors))
+            self._rule(rule=rule)
+            self.nation = self.nation._replace(debtors=tuple(self.debtors))
         self.purse = random.Random(repr(self.beside.getstate()[1][:2]))
         """Draws budgets and aborts."""
         if self.purse.random() < 0.4:
-            self.nation = self.nation._replace(budgets=True, debtors=self._with_budgets())
+            self._rule(budgets=True)
+            self.nation = self.nation._replace(debtors=self._with_budgets())
         self.mail = random.Random(repr(self.purse.getstate()[1][:2]))
         """Draws what comes back."""
         self.answered = self.mail.random() < ANSWERED
         self.signed = FIRST_DAY
         """The last day that was to be closed."""
         self.rival = random.Random(repr(self.mail.getstate()[1][:2]))
-        self.clerk = random.Random(repr(self.rival.getstate()[1][:2]))
         """Draws what a second writer does, and which days run back."""
+        self.clerk = random.Random(repr(self.rival.getstate()[1][:2]))
+        """Draws dates that are none."""
+        self.facts = Facts(
+            random.Random(repr(self.clerk.getstate()[1][:2])),
+            self.nation.rules,
+            self.nation.participants,
+            self.programmes,
+            FIRST_DAY,
+        )
+        self.settles = bool(self.nation.rules.cutoffs) or self.facts.is_changing
+        """There are cycles of a calendar, or there may be."""
+
+    def _rule(self, **rules: Any) -> None:
+        self.nation = self.nation._replace(rules=self.nation.rules._replace(**rules))
 
     def _nation(self) -> Nation:
         opening: dict[str, int] = {}
@@ -152,7 +172,8 @@ class Life:
             return nation
         years = [dt.date(year, 1, 1) for year in range(FIRST_DAY.year - 1, FIRST_DAY.year + 9)]
         days = tuple(FIRST_DAY + self.rng.randint(0, 60) * DAY for _ in range(5))
-        return nation._replace(cutoffs=("11:00", "15:30"), holidays=(*years, *days))
+        rules = Rules(cutoffs=CUTOFFS[0], holidays=(*years, *days), holidays_only=True)
+        return nation._replace(rules=rules)
 
     def _with_budgets(self) -> tuple[Row, ...]:
         """The accounts that pay, some of them with a part of a programme's budget."""
@@ -272,19 +293,22 @@ class Life:
         for _ in range(rng.randint(9, 39)):
             if self.clerk.random() < ODD:
                 yield OddDate(self.clerk.choice(DATE_DOORS), self.clerk.choice(ODD_DATES))
-            if self.nation.cutoffs and self.purse.random() < ABORTS:
+            if self.facts.is_changing and self.facts.rng.random() < CHANGES:
+                change = self.facts.change(self.institutions, self.debtors, self.programmes)
+                yield change._replace(fault=self._fault(self.facts.rng))
+            if self.settles and self.purse.random() < ABORTS:
                 yield Abort(self._fault(self.purse))
             if self.answered and self.sent and self.mail.random() < WAYS_BACK:
                 yield from self._way_back()
-            if self.nation.budgets and self.purse.random() < 0.1:
+            if self.nation.rules.budgets and self.purse.random() < 0.1:
                 yield Change(debtors=self._with_budgets())
-            if self.nation.rule and self.beside.random() < 0.3:
+            if self.nation.rules.rule and self.beside.random() < 0.3:
                 yield from self._money()
             if rng.random() < 0.3:
                 self.day += rng.choice([-1, 0, 1, 1, 2, 7, 30]) * DAY
             kind = rng.choices(
                 ["payday", "register", "change", "reopen", "catalog", "settle", "verify"],
-                [56, 18, 14, 5, 5, 8 if self.nation.cutoffs else 0, 2],
+                [56, 18, 14, 5, 5, 8 if self.settles else 0, 2],
             )[0]
             if kind in ("payday", "register", "change"):
                 operation = self._draw(kind)
@@ -405,7 +429,8 @@ class Life:
                 programmes=some,
                 fault=fault,
             )
-        return Change(clearing_limit=rng.choice([1_000_000, 6_000_000, 500_000_000]), fault=fault)
+        self.facts.rules = self.facts.rules._replace(clearing_limit=rng.choice(LIMITS))
+        return Change(rules=self.facts.rules, fault=fault)
 
     def _payday(self) -> Payday:
         rng = self.rng
@@ -507,12 +532,19 @@ class Life:
 
     def repair(self) -> Iterator[Operation]:
         """All faults stop: nobody is suspended, everybody has an account, the treasury pays."""
+        if self.nation.rules.rule or self.answered or self.facts.is_changing:
+            yield Fund(dict.fromkeys([*self.banks, TREASURY], ENOUGH))
+        if self.settles:
+            yield Settle()
+        if self.facts.is_changing:
+            yield Fund(dict.fromkeys(self.wallets, ENOUGH))
+            yield Settle()
+            rules, first = self.facts.begin
+            self.institutions = [dict(row) for row in first]
+            yield Change(self._institutions(), rules=rules)
+            yield Fund(dict.fromkeys([*self.banks, TREASURY], ENOUGH))
         for row in self.institutions:
             row |= {"status": "active", "net_debit_cap": None}
-        if self.nation.rule or self.answered:
-            yield Fund(dict.fromkeys([*self.banks, TREASURY], ENOUGH))
-        if self.nation.cutoffs:
-            yield Settle()
         self.debtors = [dict(debtor(r["debtor_account"], TREASURY)) for r in self.debtors]
         yield Change(self._institutions(), tuple(self.debtors), self.programmes)
         ids = [*(f"001{n:09d}" for n in range(self.count)), "001888888888", "001999999999"]
@@ -547,7 +579,7 @@ class Life:
             "rows",
             1000,
         )
-        if self.nation.cutoffs:
+        if self.settles:
             yield Settle()
         if self.answered:
             yield from self._ends_answered()
@@ -558,13 +590,13 @@ class Life:
         day = max(self.day + 3 * DAY, self.signed)
         for n in range(2):
             yield Answers(day, self.mail.getrandbits(32), whole=True)
-            if self.nation.cutoffs:
+            if self.settles:
                 yield Settle()
             if n == 0:
                 yield Dispose(self.mail.getrandbits(32), True)
                 yield Dispose(None, False)
                 yield PayAgain(day)
-                if self.nation.cutoffs:
+                if self.settles:
                     yield Settle()
         yield Dispose(None, False)
         yield CloseDay(day)

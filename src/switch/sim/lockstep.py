@@ -6,6 +6,7 @@ what differs raises `Difference`. No clock, no thread of its own.
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
 from collections import Counter
@@ -31,6 +32,7 @@ from switch.sim.expected import (
     Outcome,
     Position,
     Posting,
+    Ruled,
     Sent,
     Settled,
     Table,
@@ -38,6 +40,7 @@ from switch.sim.expected import (
 )
 from switch.sim.faults import KINDS, unlocked
 from switch.sim.homeward import Homeward
+from switch.sim.institutions import package_rows
 from switch.sim.operations import (
     Abort,
     Answers,
@@ -54,6 +57,7 @@ from switch.sim.operations import (
     Race,
     Register,
     Reopen,
+    Rules,
     Settle,
     Verify,
 )
@@ -90,9 +94,7 @@ class Lockstep(Homeward):
             nation.debtors,
             nation.programmes,
             nation.opening,
-            Calendar(frozenset(nation.holidays), len(nation.cutoffs)) if nation.cutoffs else None,
-            nation.rule == "recast",
-            nation.budgets,
+            ruled(nation.rules),
         )
         opening = [{"participant": code, "balance": sum_} for code, sum_ in nation.opening.items()]
         self.engine = engine_room.init(
@@ -101,12 +103,7 @@ class Lockstep(Homeward):
             debtors=rows_table(nation.debtors),
             programmes=rows_table(nation.programmes),
             balances=rows_table(opening) if opening else None,
-            settings=Settings(
-                cutoffs=nation.cutoffs or msgspec.UNSET,
-                holidays=nation.holidays if nation.cutoffs else msgspec.UNSET,
-                insufficient_funds=nation.rule or msgspec.UNSET,
-                enforce_budgets=nation.budgets or msgspec.UNSET,
-            ),
+            settings=settings_of(nation.rules),
             key=KEY,
         )
         self._content: dict[int, str] = {}
@@ -147,13 +144,7 @@ class Lockstep(Homeward):
             case Abort():
                 word = self._abort(operation)
             case Fund():
-                balances = [
-                    {"participant": code, "balance": sum_}
-                    for code, sum_ in operation.balances.items()
-                ]
-                self.engine.change_directory(balances=rows_table(balances))
-                self.auditor.fund(operation.balances)
-                word = f"{len(balances)} accounts"
+                word = self._fund(operation)
             case OddDate():
                 word = self._odd_date(operation)
             case Verify():
@@ -210,18 +201,15 @@ class Lockstep(Homeward):
             operation.participants,
             operation.debtors,
             operation.programmes,
-            operation.clearing_limit,
+            None if operation.rules is None else ruled(operation.rules),
         )
-        limit = operation.clearing_limit
 
         def act() -> None:
             self.engine.change_directory(
                 participants=given(operation.participants),
                 debtors=given(operation.debtors),
                 programmes=given(operation.programmes),
-                settings=None
-                if limit is None
-                else msgspec.structs.replace(self.engine.settings, clearing_limit=limit),
+                settings=None if operation.rules is None else settings_of(operation.rules),
             )
 
         word, _ = self._attempt(act, operation.fault, after, refusals)
@@ -327,13 +315,25 @@ class Lockstep(Homeward):
         require("history after an odd date", before, self.link)
         return f"{door} {text}"
 
+    def _fund(self, operation: Fund) -> str:
+        """Accounts of those who have one of their own as things stand."""
+        given = self.auditor.with_account(operation.balances)
+        balances = [{"participant": code, "balance": sum_} for code, sum_ in given.items()]
+        if balances:
+            self.engine.change_directory(balances=rows_table(balances))
+            self.auditor.fund(given)
+        return f"{len(balances)} accounts"
+
     def _settle(self) -> str:
         """All cycles; what recasts took out waits again, and receivers are told of it."""
+        if self.auditor.calendar is None and not self.auditor.cycles:
+            word, _ = self._attempt(self.engine.settle, None, self.auditor, frozenset({USAGE}))
+            return word
         answers, expected = self.engine.settle(), self.auditor.settle()
         return self._ended(answers, expected)
 
     def _abort(self, operation: Abort) -> str:
-        name = min(self.auditor.unsettled(), default=None)
+        name = next(iter(self.auditor.unsettled()), None)
         if name is None:
             return "nothing"
 
@@ -493,6 +493,38 @@ class Lockstep(Homeward):
         for path in [batch.folder / "status.parquet", *(batch.folder / "clearing").iterdir()]:
             copy = out / path.relative_to(batch.folder)
             require(f"copy {copy.name}", path.read_bytes(), copy.read_bytes())
+
+
+def settings_of(rules: Rules) -> Settings:
+    """As the engine takes them."""
+    return Settings(
+        clearing_limit=rules.clearing_limit,
+        cutoffs=rules.cutoffs or msgspec.UNSET,
+        holidays=rules.holidays or msgspec.UNSET,
+        holidays_only=rules.holidays_only or msgspec.UNSET,
+        working_days=rules.working_days or msgspec.UNSET,
+        insufficient_funds=rules.rule or msgspec.UNSET,
+        enforce_budgets=rules.budgets or msgspec.UNSET,
+    )
+
+
+def ruled(rules: Rules) -> Ruled:
+    """As the auditor takes them: what is packaged of days off and worked is told to it."""
+    off, worked = set(rules.holidays), set(rules.working_days)
+    if not rules.holidays_only:
+        worked |= _packaged("working_days_vn.csv") - off
+        off |= _packaged("holidays_vn.csv")
+    calendar = Calendar(frozenset(off), frozenset(worked), rules.cutoffs)
+    return Ruled(
+        calendar if rules.cutoffs else None,
+        rules.rule == "recast",
+        rules.budgets,
+        rules.clearing_limit,
+    )
+
+
+def _packaged(name: str) -> set[dt.date]:
+    return {dt.date.fromisoformat(row["date"]) for row in package_rows(name)}
 
 
 def _blurred(outcomes: list[Outcome] | None) -> list[Outcome] | None:

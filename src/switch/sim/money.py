@@ -22,9 +22,19 @@ class Money:
     cycles: dict[str, Cycle]
     """Cycles of the calendar that were heard of."""
 
+    balances: dict[str, int]
+    guarded: set[str]
+    """Participants that may not owe more than they hold."""
+
     def unsettled(self) -> dict[str, Cycle]:
+        """Cycles that have not come to their end, in order of their cut-offs."""
         ended = ("SETTLED", "ABORTED")
-        return {name: cycle for name, cycle in self.cycles.items() if cycle.state not in ended}
+        order = sorted(self.cycles, key=lambda name: (name[:8], self.cycles[name].closes, name))
+        return {n: self.cycles[n] for n in order if self.cycles[n].state not in ended}
+
+    def _holds(self, code: str) -> int:
+        """At the State Bank, whatever it calls the account."""
+        return sum(self.balances.get(f"S.{kind}[{code}]", 0) for kind in ("BANK", "TREASURY"))
 
     def treasuries(self) -> list[str]:
         return [c for c, row in self.participants.items() if row["kind"] == TREASURY_KIND]

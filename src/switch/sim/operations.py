@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import NamedTuple
 
+from switch.schema import CLEARING_LIMIT
 from switch.sim.expected import Table
 from switch.sim.judge import Row
 
@@ -34,13 +35,29 @@ class Register(NamedTuple):
     fault: Fault | None = None
 
 
+class Rules(NamedTuple):
+    """The settings of a home, all of them."""
+
+    clearing_limit: int = CLEARING_LIMIT
+    cutoffs: tuple[str, ...] = ()
+    """Of a calendar; none: every batch settles at once."""
+    holidays: tuple[dt.date, ...] = ()
+    holidays_only: bool = False
+    """No days off and no days worked but these."""
+    working_days: tuple[dt.date, ...] = ()
+    rule: str = ""
+    """What a cycle does whose payer lacks funds; none: it waits."""
+    budgets: bool = False
+    """A table beyond the budget of a programme is refused."""
+
+
 class Change(NamedTuple):
-    """The directory changes. None: not given."""
+    """The directory or the settings change. None: not given."""
 
     participants: tuple[Row, ...] | None = None
     debtors: tuple[Row, ...] | None = None
     programmes: tuple[Row, ...] | None = None
-    clearing_limit: int | None = None
+    rules: Rules | None = None
     fault: Fault | None = None
 
 
@@ -163,10 +180,4 @@ class Nation(NamedTuple):
     debtors: tuple[Row, ...]
     programmes: tuple[Row, ...]
     opening: dict[str, int]
-    cutoffs: tuple[str, ...] = ()
-    """Of a calendar; none: every batch settles at once."""
-    holidays: tuple[dt.date, ...] = ()
-    rule: str = ""
-    """What a cycle does whose payer lacks funds; none: nobody ever does."""
-    budgets: bool = False
-    """A table beyond the budget of a programme is refused."""
+    rules: Rules = Rules()
