@@ -233,8 +233,16 @@ class Groups:
             many = self._parquet.metadata.num_rows > FEW_ROWS
             return self._parquet.read_row_group(group, columns=columns, use_threads=many)
         table = pa.Table.from_batches([self._arrow.get_batch(group)])
-        table = table if columns is None else table.select(columns)
-        # Parquet gives texts; the same table looks the same in either form.
+        return self._as_texts(table if columns is None else table.select(columns))
+
+    def none(self) -> Any:
+        """A table of no rows: of a file that has none."""
+        of = self._parquet.schema_arrow if self._arrow is None else self._arrow.schema
+        return self._as_texts(of.empty_table())
+
+    @staticmethod
+    def _as_texts(table: Any) -> Any:
+        """Parquet gives texts; the same table looks the same in either form."""
         kinds = [
             pa.field(f.name, f.type.value_type if pa.types.is_dictionary(f.type) else f.type)
             for f in table.schema
@@ -251,9 +259,8 @@ def segment_at(folder: Path, name: str) -> Path:
 def read_segment(path: Path) -> Any:
     """A whole segment as a table."""
     groups = Groups(path)
-    return pa.concat_tables(
-        [groups.read(group) for group in range(len(groups))], promote_options="default"
-    )
+    parts = [groups.read(group) for group in range(len(groups))]
+    return pa.concat_tables(parts or [groups.none()], promote_options="default")
 
 
 def sync_file(path: Path) -> None:
