@@ -38,6 +38,7 @@ LARGE = "test_liquidity.py::test_by_value__decides_payments_that_are_bigger_than
 SCARCE = (
     "test_liquidity_scarce.py::test_by_value__of_few_payments_and_little_money_is_near_the_optimum"
 )
+FACTS = "test_facts.py::test_"
 CALENDAR = "test_cycles.py::test_calendar__a_time_has_its_cycle"
 SYNCED = "test_commit.py::test_commit__everything_is_synced_before_it_has_its_name"
 SECOND = "test_second_writer.py::test_"
@@ -481,8 +482,25 @@ AT_REST = [
      "    if not settles:\n        return max(-sent", SCARCE),
     ("_branch.pyx", "the same way twice", "decide(search, k, not open)",
      "decide(search, k, open)", SCARCE),
-    ("cycles.py", "the cut-off itself is late", "if time <= cutoff and", "if time < cutoff and",
+    ("cycles.py", "the cut-off itself is late", "if moment <= _local", "if moment < _local",
      CALENDAR),
+    ("cycles.py", "an opened cycle is opened again", "if closes in there:", "if False:",
+     FACTS + "calendar__an_opened_cycle_keeps_its_name_and_cut_off"),
+    ("cycles.py", "a Saturday that is worked is off", "return day in self.working_days or (",
+     "return False or (",
+     FACTS + "calendar__the_second_of_january_2026_was_off_and_the_tenth_was_worked"),
+    ("directory.py", "days off of before add", '{"holidays_only": True, **kept}',
+     '{"holidays_only": False, **kept}',
+     FACTS + "settings__days_off_that_were_kept_before_are_all_there_are"),
+    ("settlement.py", "a changed kind leaves its money behind", '("S.TREASURY", "S.BANK"))',
+     '("S.BANK",))', FACTS + "cover__a_bound_account_stays_bound_when_its_kind_changes"),
+    ("settling.py", "who holds what is given is not bound", '.get("bound", ())', '.get("", ())',
+     FACTS + "balances__who_holds_what_is_given_is_bound_too"),
+    ("sums.py", "what was set aside is not settled", '("P2", "P4") if settles', '("P4",) if settles',
+     FACTS + "verify__two_treasuries_that_pay_in_one_batch_are_sound"),
+    ("evidence.py", "the last batch says when its cycle closes",
+     "self.opened.setdefault(cycle, closes)", "self.opened[cycle] = closes",
+     FACTS + "cutoffs__a_home_that_failed_verify_by_them_is_sound_and_goes_on"),
     ("cycles.py", "a closed cycle takes lines", "and slot.cycle not in closed:", "and True:",
      CYCLES + "a_cycle_with_nothing_in_it_settles_as_nothing"),
     ("netting.py", "on-us lines enter positions", "    np.fill_diagonal(between_sum, 0)\n", "",
