@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 from switch import recasting, returning, settlement, settling
 from switch import reconcile as rec
 from switch.claims import Expected, together
-from switch.cycles import Calendar, Slot, day_of
+from switch.cycles import Slot, day_of
 from switch.days import LEAP_DAYS, Times, leap, require_likely, require_open, times
 from switch.directory import Directory, Settings
 from switch.errors import InputRefused, UsageError, counted
@@ -382,10 +382,7 @@ class TakingIn:
 
     def _slot(self) -> Slot | None:
         """The cycle through which returns go: the next of the calendar; None: one of their own."""
-        if not self.has_calendar:
-            return None
-        known = settling.slots_of(self.home)
-        return Calendar(self.settings).slot_of(self.at, self.as_of, *known)
+        return settling.slot_for(self.home, self.settings, self.at, self.as_of)
 
     def _commit(
         self,

@@ -351,14 +351,8 @@ class Engine(WayBack):
         Raises UsageError without a calendar, or to abort what is settled.
         """
         at = time_text(at) or None
-        # Cycles of a calendar that the home had before come to their end as well.
         rows = settling.cycle_rows(self.home, cycle, at)
-        was_there = rows if cycle else self.home.rows("SELECT 1 FROM cycles")
-        if self.settings.cutoffs is msgspec.UNSET and not was_there:
-            raise UsageError(
-                f"{self.home.path} has no calendar: every batch settles at once; give cut-offs"
-                " with `switch directory --config`"
-            )
+        settling.require_calendar(self.home, self.settings, rows if cycle else None)
         if abort is not None:
             if cycle is None or close_only:
                 raise UsageError("name the one cycle that is to be aborted, with --cycle alone")
@@ -466,10 +460,7 @@ class Engine(WayBack):
         return days.require_open(known, said) if said else days.not_before(known, due)
 
     def _slot(self, at: str, value_date: datetime.date) -> Slot | None:
-        """The cycle of the calendar that takes a batch's lines; None without a calendar."""
-        if self.settings.cutoffs is msgspec.UNSET:
-            return None
-        return Calendar(self.settings).slot_of(at, value_date, *settling.slots_of(self.home))
+        return settling.slot_for(self.home, self.settings, at, value_date)
 
     def _room_for(self, table: Any, declared: Declared) -> int:
         """Bytes that a run will write, as far as they can be known before it: its answer and the

@@ -7,6 +7,7 @@ Everything here is tens of rows.
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import msgspec
 
 from switch import recasting, settlement
-from switch.cycles import Slot, is_past, latest
+from switch.cycles import Calendar, Slot, is_past, latest
 from switch.directory import RECAST, Directory, Settings
 from switch.disk import copy_into, landing
 from switch.errors import InputRefused, UsageError
@@ -108,6 +109,24 @@ def slots_of(home: Home) -> tuple[set[str], list[Slot]]:
     rows = home.rows("SELECT cycle, closes, state FROM cycles")
     closed = {row["cycle"] for row in rows if row["state"] != "OPEN"}
     return closed, [Slot(row["cycle"], row["closes"]) for row in rows]
+
+
+def slot_for(home: Home, settings: Settings, at: str, value_date: datetime.date) -> Slot | None:
+    """The cycle of the calendar that takes what comes at a time; None without a calendar."""
+    if settings.cutoffs is msgspec.UNSET:
+        return None
+    return Calendar(settings).slot_of(at, value_date, *slots_of(home))
+
+
+def require_calendar(home: Home, settings: Settings, named: list[Any] | None) -> None:
+    """There are cycles to be settled, now or since a calendar that the home had before: those come
+    to their end as well. named: rows of the one that is asked for, if one is."""
+    there = home.rows("SELECT 1 FROM cycles") if named is None else named
+    if settings.cutoffs is msgspec.UNSET and not there:
+        raise UsageError(
+            f"{home.path} has no calendar: every batch settles at once; give cut-offs"
+            " with `switch directory --config`"
+        )
 
 
 def keep_positions(cycle: str, positions: Iterable[tuple[Any, ...]]) -> Statements:
