@@ -230,7 +230,7 @@ class Life:
         return {
             "person_id": person_id,
             "participant": rng.choice(codes),
-            "account": rng.choice(["1", "01", "12", "VN 1", "VN 12", "9" * 20, person_id]),
+            "account": rng.choice(["1", "01", "12", "VN-1", "VN-12", "9" * 20, person_id]),
             "kind": rng.choice(["bank", "wallet", "mobile_money"]),
             "priority": rng.randint(1, 2),
             "valid_from": self._some_day(),
