@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from switch._match import subset_sums
+from switch.reconcile.records import ByDay
 from switch.reconcile.rules import Pass, Rules, Verdict
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 PAID, REFUSED, RETURNED = range(3)
 """What the status of a record says of the money; a record without one says that it was paid."""
 Index = NDArray[np.int64]
+_REFERENCES = "transfer_id", "end_to_end_id"
 
 
 def run(left: Side, right: Side, rules: Rules) -> None:
@@ -228,8 +231,14 @@ def _copies_aside(
 
 
 def _copies(side: Side, code: Index, other: Side, theirs: Index) -> tuple[Index, Index]:
-    """(open records that stand aside, the lowest one that each equals)."""
+    """(open records that stand aside, the lowest one that each equals). Two may well
+    be two payments where they refer to nothing, nor does what they are held against."""
     i, j = side.open(), other.open()
+    told, asked = (
+        np.asarray(pc.or_(*(s.column(name).is_valid() for name in _REFERENCES)))
+        for s in (side, other)
+    )
+    i = i[told[i] | np.isin(code[i], theirs[j[asked[j]]])]
     wanted, wants = np.unique(theirs[j][theirs[j] >= 0], return_counts=True)
     i = i[(code[i] >= 0) & np.isin(code[i], wanted)]
     _, which, many = np.unique(code[i], return_inverse=True, return_counts=True)
@@ -450,9 +459,11 @@ def _by_subsets(left: Side, right: Side, one: Pass, number: int) -> None:
             (left, right, group.left, group.right),
             (right, left, group.right, group.left),
         ):
-            for single in here.tolist():
-                many = there[np.abs(other.day[there] - side.day[single]) <= one.days]
-                found, sole = _subsets(other, many, int(side.amount[single]), one)
+            by_day, days = ByDay(there, other.day[there]), side.day[here]
+            many = by_day.count(days, one.days)
+            for at in np.flatnonzero((many >= one.size_min) & (many <= one.items)).tolist():
+                single, near = int(here[at]), by_day.near(int(days[at]), one.days)
+                found, sole = _subsets(other, near, int(side.amount[single]), one)
                 turned = [_Sum((single,), m) if side is left else _Sum(m, (single,)) for m in found]
                 sums.update(turned[:1] if one.ties == "lowest" else turned)
                 doubtful.update(() if sole else turned)
@@ -512,33 +523,39 @@ def _bind(left: Side, right: Side, i: Index, j: Index, number: int) -> None:
 
 
 def _by_groups(left: Side, right: Side, one: Pass, number: int) -> None:
-    """Many to many: what stands within the pass's days of the anchor, by account."""
+    """Many to many: what stands within the pass's days of the anchor, by account. A day is looked
+    at once, and again only where something near it was decided since."""
     a, b = _between(left, right, "account")
     for group in _groups(left, right, a, b):
         anchors, anchored = (group.left, left) if one.anchor == "left" else (group.right, right)
+        both = (left, group.left), (right, group.right)
+        sides = [(side, ByDay(at, side.day[at])) for side, at in both]
+        done: set[int] = set()
         for anchor in anchors.tolist():
-            if anchored.verdict[anchor]:
+            day = int(anchored.day[anchor])
+            if anchored.verdict[anchor] or day in done:
                 continue
-            day = anchored.day[anchor]
-            i, j = (
-                at[(side.verdict[at] == 0) & (np.abs(side.day[at] - day) <= one.days)]
-                for side, at in ((left, group.left), (right, group.right))
-            )
+            done.add(day)
+            near = [(side, by_day.near(day, one.days)) for side, by_day in sides]
+            i, j = (at[side.verdict[at] == 0] for side, at in near)
+            if not (len(i) and len(j)):
+                continue
             sums = sum(left.amount[i].tolist()), sum(right.amount[j].tolist())
-            if one.subset_on == "none":
-                if len(i) and len(j) and abs(sums[0] - sums[1]) <= one.amount:
-                    _bind(left, right, i, j, number)
+            decide = _bind
+            if one.subset_on != "none":
+                turned = one.subset_on == "right"
+                side, among, target = (right, j, sums[0]) if turned else (left, i, sums[1])
+                found, sole = _subsets(side, among, target, one)
+                if not found:
+                    continue
+                if sole or one.ties == "lowest":
+                    i, j = (i, np.array(found[0])) if turned else (np.array(found[0]), j)
+                else:
+                    decide = _ambiguous
+            elif abs(sums[0] - sums[1]) > one.amount:
                 continue
-            side, among, target = (
-                (right, j, sums[0]) if one.subset_on == "right" else (left, i, sums[1])
-            )
-            found, sole = _subsets(side, among, target, one)
-            if found and (sole or one.ties == "lowest"):
-                part = np.array(found[0])
-                i, j = (i, part) if one.subset_on == "right" else (part, j)
-                _bind(left, right, i, j, number)
-            elif found:
-                _ambiguous(left, right, i, j, number)
+            decide(left, right, i, j, number)
+            done.difference_update(range(day - 2 * one.days, day + 2 * one.days + 1))
 
 
 # --- judgement -----------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from switch.errors import InputRefused
 from switch.overlap import in_order
@@ -55,6 +56,25 @@ T = TypeVar("T")
 def day_us(day: datetime.date) -> int:
     """The beginning of a day in microseconds since 1970."""
     return (day - datetime.date(1970, 1, 1)).days * DAY_US
+
+
+class ByDay:
+    """Some records by day, so that those near a day are found without the others. at: their
+    places, rising; day: of each."""
+
+    def __init__(self, at: NDArray[np.int64], day: NDArray[np.int64]) -> None:
+        order = np.argsort(day, kind="stable")
+        self._at, self._days = at[order], day[order]
+
+    def count(self, day: NDArray[np.int64], days: int) -> NDArray[np.int64]:
+        """How many stand within so many days of each day."""
+        first, end = (np.searchsorted(self._days, at) for at in (day - days, day + days + 1))
+        return end - first
+
+    def near(self, day: int, days: int) -> NDArray[np.int64]:
+        """Those that stand within so many days of a day, lowest first."""
+        first, end = np.searchsorted(self._days, [day - days, day + days + 1])
+        return np.sort(self._at[first:end])
 
 
 class Records:
