@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Collection, Iterator
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -35,6 +36,10 @@ Due = dict[str, dict[tuple[str, str, str], int]]
 """Money by cycle, and by step, debit and credit."""
 _KNOWN = (*LINE, "transfer_id", "participant", "debtor_agent", "row", "benefit", "period", "amount")
 _TEXTS = {"transfer_id", "participant", "debtor_agent", "benefit"}
+_SAYS = {"confirmations": "RJCT", "returns": "RTRN"}
+"""Kinds of records that name lines, and the status that sends one back."""
+_TOLD = ["transfer_id", "participant", "amount", "at"]
+_LINE_DIGITS = 10
 
 
 class Answered:
@@ -45,10 +50,11 @@ class Answered:
         self.known = known = folders(home)
         self.cycles = {f.detail["cycle"] for f in known if "cycle" in f.detail}
         """Through which returns went."""
-        self.back: dict[str, list[Any]] = {"refused": [], "returned": []}
         self.open = BREAK.empty_table()
-        rows = home.rows("SELECT seq, cycle FROM batches")
-        self.cycle_of = {row["seq"]: row["cycle"] for row in rows}
+        self.latest = ""
+        """The latest day that was closed, as far as days were looked at."""
+        self.rows = home.rows("SELECT seq, cycle, value_date, lines FROM batches ORDER BY seq")
+        self.cycle_of = {row["seq"]: row["cycle"] for row in self.rows}
         self.ends: dict[str, int] = {}
         """Seq of the audit record with which a cycle settled; without a calendar that of its
         batch."""
@@ -56,7 +62,13 @@ class Answered:
         """Every recast, and the seq of its audit record."""
         self.seqs: list[int] = []
         """Seq of the audit record of each folder."""
-        self.decided: list[Any] = []
+        self.said: dict[str, set[tuple[Any, ...]]] = {kind: set() for kind in _SAYS}
+        """What was said so far by records that send lines back."""
+        self.coming: list[Folder] = []
+        """Folders whose returns had not settled yet."""
+        self.taken = 0
+        self.there: set[tuple[Any, ...]] = set()
+        self.decided: set[tuple[int, int]] = set()
         self._closed = {seq for f in known for seq in f.detail.get("closed", ())}
         kinds = {folder.kind for folder in known}
         gone = iter(recasts(home))
@@ -83,8 +95,9 @@ class Answered:
         (batch, number) that were held at that time."""
         subject = f"answers {folder.number}"
         due: Due = {}
+        named = self._hear(folder)
         for name, lines in self.moved(folder).items():
-            self.back[name].append(lines)
+            named.update(pc.unique(lines["batch"]).to_pylist())
             yield Check(f"{name} lines", subject, self._fault(folder, name, lines))
             for cycle, mine in self._by_cycle(folder, name, lines):
                 self._post(due.setdefault(cycle, {}), cycle, name, mine)
@@ -101,6 +114,8 @@ class Answered:
                 (step, BACK, f"T.EXPENSE[{row['benefit']}]"): row["amount_sum"]
                 for row in _summed(disposed, ["benefit"])
             }
+        told = folder.detail.get("named", sorted(named))
+        yield compare("named batches", subject, sorted(named), told)
         yield compare("answers posted", subject, due, _posted(folder))
         if folder.judges:
             yield Check("breaks follow from events", subject, self._breaks(folder))
@@ -121,22 +136,22 @@ class Answered:
         return "" if self.open.equals(told) else "those that are open are others"
 
     def _disposed(self, folder: Folder, lines: Any) -> str:
-        """They came back by a cycle that had settled, and nothing was decided about them."""
+        """They came back by a cycle that had settled, and nothing was decided about them. Returns
+        are taken up once, when they have settled."""
         seq = self.seqs[folder.number - 1]
-        there = [
-            moved_lines(self.home, before, "returned")
-            for before in self.known[: folder.number]
-            if "cycle" not in before.detail or self._has_settled(before.detail["cycle"], seq)
-        ]
-        known = [table for table in there if len(table)]
-        if not known or len(
-            lines.join(pa.concat_tables(known), TAKEN.names, join_type="left semi")
-        ) != len(lines):
+        waits = []
+        for before in [*self.coming, *self.known[self.taken : folder.number]]:
+            if "cycle" not in before.detail or self._has_settled(before.detail["cycle"], seq):
+                self.there.update(_tuples(self.back["returned"][before.number - 1], TAKEN.names))
+            else:
+                waits.append(before)
+        self.coming, self.taken = waits, folder.number
+        if not self.there.issuperset(_tuples(lines, TAKEN.names)):
             return "a line had not come back"
-        self.decided.append(lines.select(LINE))
-        whole = pa.concat_tables(self.decided)
-        once = whole.group_by(LINE).aggregate([])
-        return "" if len(once) == len(whole) else "a line was disposed of twice"
+        known = len(self.decided)
+        self.decided.update(_tuples(lines, LINE))
+        once = len(self.decided) == known + len(lines)
+        return "" if once else "a line was disposed of twice"
 
     def _has_settled(self, cycle: str, seq: int) -> bool:
         """A cycle had settled before an audit record; one that returns have for themselves settles
@@ -145,8 +160,63 @@ class Answered:
             return not self.home.rows("SELECT 1 FROM cycles WHERE cycle = ?", cycle)
         return self.ends[cycle] < seq
 
+    @cached_property
+    def back(self) -> dict[str, list[Any]]:
+        """Lines that each folder sent back: a table of TAKEN by name and folder."""
+        names = "refused", "returned"
+        return {name: [moved_lines(self.home, f, name) for f in self.known] for name in names}
+
     def moved(self, folder: Folder) -> dict[str, Any]:
-        return {name: moved_lines(self.home, folder, name) for name in self.back}
+        return {name: tables[folder.number - 1] for name, tables in self.back.items()}
+
+    @cached_property
+    def _went_out(self) -> dict[tuple[int, str], int]:
+        """How many lines that a folder sent back went out just so, by its number and their name.
+        What a run answered is read once for all folders."""
+        keys = [*_KNOWN, "cleared_in"]
+        parts = [
+            table.select(keys)
+            .append_column("folder", pa.array(np.full(len(table), number)))
+            .append_column("name", pa.repeat(name, len(table)))
+            for name, tables in self.back.items()
+            for number, table in enumerate(tables, start=1)
+        ]
+        whole = pa.concat_tables(parts).sort_by("cleared_in")
+        runs, starts = np.unique(np.asarray(whole["cleared_in"]), return_index=True)
+        found: dict[tuple[int, str], int] = {}
+        for run, mine in zip(
+            runs.tolist(), np.split(np.arange(len(whole)), starts[1:]), strict=True
+        ):
+            same = self.sent({run}).join(whole.take(pa.array(mine)), keys, join_type="inner")
+            for row in same.group_by(["folder", "name"]).aggregate([([], "count_all")]).to_pylist():
+                key = row["folder"], row["name"]
+                found[key] = found.get(key, 0) + row["count_all"]
+        return found
+
+    def _hear(self, folder: Folder) -> set[int]:
+        """Take up what records of a folder say; returns the batches that they name."""
+        named: set[int] = set()
+        for kind, status in _SAYS.items():
+            for table in stored(self.home, folder, kind):
+                named |= self._named(table["transfer_id"].combine_chunks(), folder.after)
+                self.said[kind].update(
+                    _tuples(table.filter(pc.equal(table["status"], status)), _TOLD)
+                )
+        return named
+
+    def _named(self, ids: Any, after: int) -> set[int]:
+        """Batches up to a number that ids name, by a line or as a whole; 0 where one names none."""
+        heads = self._heads["transfer_id"].combine_chunks()
+        last = np.array([row["lines"] for row in self.rows] or [0], np.int64)
+        seqs = np.array([row["seq"] for row in self.rows] or [0], np.int64)
+        begin = pc.index_in(pc.utf8_slice_codeunits(ids, 0, -_LINE_DIGITS - 1), heads)
+        at = np.asarray(begin.fill_null(-1))
+        shaped = pc.match_substring_regex(ids, f"-[0-9]{{{_LINE_DIGITS}}}\\z")
+        digits = pc.utf8_slice_codeunits(ids, -_LINE_DIGITS, 1 << 30)
+        number = np.asarray(pc.if_else(shaped, digits, "0").cast(pa.int64()))
+        line = (at >= 0) & (number >= 1) & (number <= last[at])
+        at = np.where(line, at, np.asarray(pc.index_in(ids, heads).fill_null(-1)))
+        return set(np.unique(np.where((at >= 0) & (seqs[at] <= after), seqs[at], 0)).tolist())
 
     def _by_cycle(self, folder: Folder, name: str, lines: Any) -> Iterator[tuple[str, Any]]:
         """(cycle whose positions they change, lines): their own, or that of the returns."""
@@ -190,38 +260,43 @@ class Answered:
             settled = self.ends.get(self.cycle_of[batch], seq + 1) < seq
             if settled != (name == "returned"):
                 return f"a line of batch {batch} is {name} at the wrong side of its settlement"
-        out = self.sent(set(pc.unique(lines["cleared_in"]).to_pylist()))
-        same = out.join(
-            lines.select([*_KNOWN, "cleared_in"]), [*_KNOWN, "cleared_in"], join_type="inner"
-        )
-        if len(same) != len(lines):
+        if self._went_out.get((folder.number, name), 0) != len(lines):
             return "a line did not go out as it came back"
-        kind, status = ("confirmations", "RJCT") if name == "refused" else ("returns", "RTRN")
-        said = self.records(kind, folder.number)
-        said = said.filter(pc.equal(said["status"], status))
-        keys = ["transfer_id", "participant", "amount"]
+        said = self.said["confirmations" if name == "refused" else "returns"]
         judgement = folder.detail.get("judgement", 1)
-        told = self._answerable(lines.select([*keys, "cleared_in", "booked_at"]), judgement)
-        told = told.rename_columns([*keys, "cleared_in", "at"])
-        told = told.join(said, [*keys, "at"], join_type="left semi")
-        if len(pc.unique(told["transfer_id"])) != len(lines):
+        told = lines.rename_columns({"booked_at": "at"}).select([*_TOLD, "cleared_in"])
+        told = _tuples(self._answerable(told, judgement), _TOLD)
+        if len({row[0] for row in told if row in said}) != len(lines):
             return "no answer says so of a line"
         return ""
 
-    def records(self, kind: str, until: int | None = None) -> Any:
-        """All records of a kind, as far as a folder."""
+    def _tells_of(self, folder: Folder, batches: set[int]) -> bool:
+        """A folder may say something of these batches."""
+        named = folder.detail.get("named")
+        if named is None or not batches.isdisjoint(named):
+            return True
+        # What named no line when it came may name one of a batch that came later.
+        return 0 in named and any(seq > folder.after for seq in batches)
+
+    def records(self, kind: str, until: int, batches: set[int]) -> Any:
+        """Records of a kind that may be about some batches, as far as a folder."""
         tables = [
-            table for folder in self.known[:until] for table in stored(self.home, folder, kind)
+            table
+            for folder in self.known[:until]
+            if self._tells_of(folder, batches)
+            for table in stored(self.home, folder, kind)
         ]
         return pa.concat_tables([rec.RECORD.empty_table(), *tables])
 
-    def sent(self, runs: set[int]) -> Any:
-        """Lines that some runs cleared, from what they answered; cleared_in is the run."""
+    def sent(self, runs: set[int], own: set[int] | None = None) -> Any:
+        """Lines that some runs cleared, from what they answered; cleared_in is the run. own: runs
+        of which lines of their own batch are read (default: all)."""
         parts = [WENT_BACK.empty_table().select([*_KNOWN, "cleared_in"])]
         for seq in sorted(runs):
             folder = self.home.folder("batches", seq)
             again = folder / "represented.parquet"
-            files = [(segment_at(folder, "status"), folder / "lines.parquet")]
+            both = segment_at(folder, "status"), folder / "lines.parquet"
+            files = [both] if own is None or seq in own else []
             files += [(again, None)] if again.exists() else []  # type: ignore[list-item]
             for status_file, lines_file in files:
                 for status, lines in sums.row_groups(status_file, lines_file):
@@ -270,7 +345,10 @@ class Answered:
             yield compare(
                 "batches of later days", subject, self._later(folder), folder.detail["later"]
             )
-            yield Check("days", subject, self._runs_back(folder, day))
+            # None is after a later one, but for such as were a slip.
+            back = f"{self.latest} was closed before" if self.latest > day else ""
+            yield Check("days", subject, back)
+            self.latest = max(self.latest, day)
         batches = {seq for seq in folder.detail["batches"] if seq}
         runs = {seq for seq in self.cycle_of if batches and min(batches) <= seq <= folder.after}
         out = self._standing(runs, batches, folder)
@@ -307,22 +385,17 @@ class Answered:
         day = folder.detail["answer"]["as_of"]
         return [row["seq"] for row in rows if str(day_of(row["at"])) > day]
 
-    def _runs_back(self, folder: Folder, day: str) -> str:
-        """A day that was closed before is not after it, but for such as were a slip."""
-        known = [f for f in self.known[: folder.number - 1] if "later" in f.detail]
-        after = [f.detail["answer"]["as_of"] for f in known]
-        return f"{max(after)} was closed before" if after and max(after) > day else ""
-
     def _standing(self, runs: set[int], batches: set[int], last: Folder) -> Any:
         """Lines of batches with their states at the time of the last answers."""
-        out = self.sent(runs)
+        out = self.sent(runs, batches)
         out = out.filter(
             pc.is_in(out["batch"].cast(pa.int64()), pa.array(sorted(batches), pa.int64()))
         )
         seq = self.seqs[last.number - 1]
         keys = [*LINE, "cleared_in"]
+        cycles = {self.cycle_of[run] for run in pc.unique(out["cleared_in"]).to_pylist()}
         for at, recast in self.recasts:
-            if at < seq:
+            if at < seq and recast.cycle in cycles:
                 known = went_back(self.home, recast).select(keys).cast(out.select(keys).schema)
                 out = out.join(known, keys, join_type="left anti")
         # One row a run, and no word a line before the end.
@@ -342,7 +415,9 @@ class Answered:
         state[np.asarray(credited)] = words.index("CREDITED")
         for name, word in (("returned", "RETURNED"), ("refused", "REFUSED")):
             parts = [
-                moved_lines(self.home, f, name)["transfer_id"] for f in self.known[: last.number]
+                table["transfer_id"]
+                for f, table in zip(self.known[: last.number], self.back[name], strict=False)
+                if self._tells_of(f, batches)
             ]
             gone_ids = pa.chunked_array([c for part in parts for c in part.chunks], pa.string())
             state[np.asarray(pc.is_in(ids, gone_ids.combine_chunks()))] = words.index(word)
@@ -351,7 +426,9 @@ class Answered:
     def _credited(self, out: Any, runs: set[int], last: Folder) -> Any:
         """Ids of lines that an answer credits: its own, or one to all of its clearing file. Tables
         are joined and grouped whole, so that it costs the same however many answer for a file."""
-        said = self.records("confirmations", last.number)
+        runs = runs & set(pc.unique(out["cleared_in"]).to_pylist())
+        batches = runs | set(pc.unique(out["batch"]).to_pylist())
+        said = self.records("confirmations", last.number, batches)
         judgement = last.detail.get("judgement", 1)
         accounts = pa.concat_tables(
             [
@@ -386,7 +463,7 @@ class Answered:
         file = ["cleared_in", "participant"]
         due = lines.filter(pc.invert(pc.is_in(lines["transfer_id"], refused)))
         sums_ = due.group_by(file).aggregate([("amount", "sum")])
-        heads = self._heads().join(said.filter(pc.equal(said["status"], "ACCC")), ["transfer_id"])
+        heads = self._heads.join(said.filter(pc.equal(said["status"], "ACCC")), ["transfer_id"])
         keys = [*file, "amount"]
         right = sums_.rename_columns({"amount_sum": "amount"}).join(heads, keys, keys, "left semi")
         silent = lines.filter(pc.invert(pc.is_in(lines["transfer_id"], named)))
@@ -394,13 +471,14 @@ class Answered:
         found = [*credits_.chunks, *silent["transfer_id"].chunks]
         return pa.chunked_array(found, pa.string()).combine_chunks()
 
+    @cached_property
     def _heads(self) -> Any:
         """Heads by which an answer names the files of a batch: transfer_id and cleared_in."""
-        rows = self.home.rows("SELECT seq, value_date FROM batches")
         heads = [
-            f"{row['value_date'].replace('-', '').lstrip('0')}-{row['seq']:06d}" for row in rows
+            f"{row['value_date'].replace('-', '').lstrip('0')}-{row['seq']:06d}"
+            for row in self.rows
         ]
-        numbers = pa.array([row["seq"] for row in rows], pa.uint32())
+        numbers = pa.array([row["seq"] for row in self.rows], pa.uint32())
         return pa.table({"transfer_id": pa.array(heads, pa.string()), "cleared_in": numbers})
 
     def _answerable(self, lines: Any, judgement: int) -> Any:
@@ -408,12 +486,12 @@ class Answered:
         the cycle of the run that cleared them."""
         if judgement == 1:
             return lines
-        agents: dict[str, list[tuple[str, str]]] = {}
-        for row in self.home.rows("SELECT cycle, participant, settled_by FROM positions"):
-            if row["participant"] != row["settled_by"]:
-                agents.setdefault(row["cycle"], []).append((row["participant"], row["settled_by"]))
+        query = "SELECT participant, settled_by FROM positions WHERE cycle = ?"
+        query += " AND participant != settled_by"
         rows = [
-            (seq, *pair) for seq, cycle in self.cycle_of.items() for pair in agents.get(cycle, ())
+            (seq, row["participant"], row["settled_by"])
+            for seq in pc.unique(lines["cleared_in"]).to_pylist()
+            for row in self.home.rows(query, self.cycle_of[seq])
         ]
         known = pa.table(
             {
@@ -475,6 +553,10 @@ def _posted(folder: Folder) -> Due:
                 key = (step, debit, credit)
                 sums_[key] = sums_.get(key, 0) + amount
     return found
+
+
+def _tuples(table: Any, names: list[str]) -> Iterator[tuple[Any, ...]]:
+    return zip(*(table[name].to_pylist() for name in names), strict=True)
 
 
 def _summed(lines: Any, keys: list[str]) -> list[dict[str, Any]]:

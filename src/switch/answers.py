@@ -37,7 +37,7 @@ from switch.segment import Groups, Segment, read_table
 from switch.settlement import Posting
 from switch.settling import Standing, Statements, keep_balances, keep_postings
 from switch.store import ANSWERS, Home
-from switch.verdicts import Booked, Said, State, Verdicts
+from switch.verdicts import STATEMENT, Booked, Said, State, Verdicts
 
 KINDS = ("answers", "disposition", "day")
 """Kinds of audit records that have a folder of HOME/answers."""
@@ -82,7 +82,10 @@ class Folder(NamedTuple):
         return int(self.detail["after"])
 
     def is_about(self, batches: Collection[int]) -> bool:
-        return not batches or bool(set(self.detail["batches"]) & {0, *batches})
+        """A record in it names one of the batches or, then, no line that was known, or a line of
+        them went back by it. It may be so where the audit record is of before it said that."""
+        named = self.detail.get("named", self.detail["batches"])
+        return not {0, *batches}.isdisjoint(named)
 
 
 def folders(home: Home) -> list[Folder]:
@@ -124,20 +127,20 @@ def time_of(home: Home, at: str | None, known: Times) -> str:
 
 
 def taken_in(home: Home, known: list[Folder], expected: Expected) -> tuple[Said, Booked]:
-    """All that was said and done of some batches before."""
+    """All that was said and done of some batches before. What commits took in that are about none
+    of them is not read, but for statements."""
     said = Said(expected)
     moved = {name: np.zeros(len(expected), bool) for name in MOVES}
     receivers = pa.array(sorted(expected.receivers()), pa.string())
     for folder in known:
-        if not folder.is_about(expected.batches):
-            continue
-        for kind in TABLES:
+        about = folder.is_about(expected.batches)
+        for kind in TABLES if about else [STATEMENT]:
             for table in stored(home, folder, kind):
                 if expected.receiver:
                     # A line of another receiver has no place here, whoever answers to it.
                     table = table.filter(pc.is_in(table["participant"], receivers))
                 said.hear(kind, table, new=False)
-        for name, marks in moved.items():
+        for name, marks in moved.items() if about else ():
             lines = moved_lines(home, folder, name)
             mine = pc.is_in(lines["batch"], pa.array(expected.batches, pa.uint32()))
             some = lines.filter(mine)
@@ -189,10 +192,12 @@ def looked_at(home: Home, known: list[Folder]) -> set[int]:
 
 
 class _Writer:
-    """New records as they are written, a file a kind."""
+    """New records as they are written, a file a kind. named: batches that they name, 0 for none
+    that is known."""
 
-    def __init__(self, draft: Path) -> None:
-        self._draft = draft
+    def __init__(self, draft: Path, expected: Expected) -> None:
+        self._draft, self._expected = draft, expected
+        self.named: set[int] = set()
         self._segments: dict[str, Segment] = {}
         self.counts = dict.fromkeys(TABLES, 0)
 
@@ -204,6 +209,8 @@ class _Writer:
             self._segments[kind] = Segment(path, STORED, _STYLES)
         self.counts[kind] += len(table)
         table = table.combine_chunks()
+        if kind != STATEMENT:
+            self.named |= self._expected.named_by(table["transfer_id"])
         self._segments[kind].append({name: table[name].combine_chunks() for name in STORED.names})
 
     def close(self) -> dict[str, tuple[str, int]]:
@@ -254,7 +261,7 @@ class TakingIn:
         expected = Expected(self.home, batches)
         said, booked = taken_in(self.home, self.known, expected)
         with self.home.draft(ANSWERS) as draft:
-            writer = _Writer(draft)
+            writer = _Writer(draft, expected)
             try:
                 sources = [self._read(path, kind, strict, said, writer) for path in files]
                 said.close()
@@ -266,7 +273,7 @@ class TakingIn:
                 raise
             verdicts = Verdicts(said, booked, self.rules, self.as_of)
             moves = self._moves(draft, verdicts)
-            return self._commit(draft, digests, sources, writer.counts, verdicts, moves)
+            return self._commit(draft, digests, sources, writer, verdicts, moves)
 
     def _named(self, files: Sequence[Path], kind: str | None) -> set[int]:
         """Closed batches that the files name; they are read for it only where there are any."""
@@ -389,10 +396,12 @@ class TakingIn:
         draft: Path,
         digests: dict[str, tuple[str, int]],
         sources: list[dict[str, Any]],
-        counts: dict[str, int],
+        writer: _Writer,
         verdicts: Verdicts,
         moves: dict[str, Any],
     ) -> dict[str, Any]:
+        counts = writer.counts
+        went = {seq for table in moves.values() for seq in pc.unique(table["batch"]).to_pylist()}
         done, statements, detail = self._money(moves)
         before = open_breaks(self.home, self.known)
         found = verdicts.breaks(self._requests(detail), self._returned(moves), before)
@@ -448,6 +457,7 @@ class TakingIn:
                 # 0: of records that name no line that is known.
                 "batches": [0, *verdicts.lines.batches],
                 "judgement": JUDGEMENT,
+                "named": sorted(writer.named | went),
                 "postings": postings,
                 "rules": msgspec.to_builtins(self.rules),
                 "sources": sources,

@@ -195,6 +195,18 @@ class Expected:
         }
         return {known[head] for head in heads if head in known}
 
+    def named_by(self, transfer_id: Any) -> set[int]:
+        """The batches that are looked at of these ids, each of a line or of a whole batch; 0 where
+        one is of neither."""
+        ids = text_of(transfer_id)
+        place = self.places(ids)
+        known = {head: seq for seq, head in self.heads().items()}
+        others = pc.unique(ids.filter(pa.array(place < 0))).to_pylist()
+        found = {known.get(text, 0) for text in others}
+        first = self._base[self.batches]
+        at = np.unique(np.searchsorted(first, place[place >= 0], side="right") - 1)
+        return found | {self.batches[number] for number in at.tolist()}
+
     def at(self, batch: Any, line_no: Any) -> NDArray[np.int64]:
         """Places by numbers of batches that are looked at, and of lines."""
         found: NDArray[np.int64] = self._base[np.asarray(batch)] + np.asarray(line_no) - 1

@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 
 from switch import paid, recasting, sums, undone
 from switch.answered import Answered, carry, free
+from switch.answers import Folder
 from switch.disk import CATALOG
 from switch.errors import (
     EnvironmentFailed,
@@ -100,6 +101,9 @@ class Verifier:
                 self.history_since = row["seq"]
         recasts = recasting.recasts(self.home)
         self.answered = Answered(self.home)
+        behind: dict[int, list[Folder]] = {}
+        for folder in self.answered.known:
+            behind.setdefault(folder.after, []).append(folder)
         for row in self.home.rows("SELECT * FROM batches ORDER BY seq"):
             if f"batches/{row['seq']:06d}" in broken:
                 continue
@@ -110,11 +114,10 @@ class Verifier:
             for recast in recasts:
                 if recast.after == row["seq"] and not broken:
                     yield from self._recast(recast)
-            for folder in self.answered.known:
-                if folder.after == row["seq"] and not broken:
-                    carried = self.positions, self._bits, self.waiting
-                    yield from self.answered.checks(folder, *carried)
-                    self.funded.release(self.home, folder)
+            for folder in behind.get(row["seq"], ()) if not broken else ():
+                carried = self.positions, self._bits, self.waiting
+                yield from self.answered.checks(folder, *carried)
+                self.funded.release(self.home, folder)
         if broken:
             return  # What follows adds up all batches.
         yield from self._paid_bits()

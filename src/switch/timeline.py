@@ -157,7 +157,8 @@ def _timeline(
         seq, state = found
         states.append(state)
     known = folders(home)
-    refused = {f.number for f in known if _is_among(home, f, "refused", line)}
+    about = [folder for folder in known if folder.is_about({line["batch"]})]
+    refused = {f.number for f in about if _is_among(home, f, "refused", line)}
     if states[-1]["status"] == CLEARED and not refused:
         settled = "SELECT * FROM cycles WHERE cycle = ? AND state = 'SETTLED'"
         for cycle in home.rows(settled, states[-1]["cycle"]):
@@ -217,6 +218,8 @@ def _answered(
     heard: list[_Heard] = []
     decided: list[dict[str, Any]] = []
     for folder in known:
+        if not folder.is_about({line["batch"]}):
+            continue
         if gone := _is_among(home, folder, "refused", line):
             heard.append(_Heard(gone["booked_at"], "REFUSED", gone["reason"], folder))
         for table in stored(home, folder, "confirmations"):

@@ -562,6 +562,21 @@ OTHER_PARTIES = [
     ("timeline.py", "a line is told in the order of files", "sorted(heard, key=_Heard.rank)",
      "heard",
      "test_answer_orders.py::test_timeline__what_is_booked_behind_a_return_contradicts_it"),
+    ("claims.py", "what names no line is forgotten", "return found | {self.batches",
+     "return {self.batches",
+     "test_answer_cost.py::test_verify__names_the_batches_of_ids_as_the_engine_does"),
+    ("answers.py", "what named no line is not read again", "not {0, *batches}.isdisjoint(named)",
+     "not set(batches).isdisjoint(named)",
+     "test_answer_cost.py::test_reconcile__an_answer_that_came_before_its_batch_is_found"),
+    ("answered.py", "the proof skips what named no line", "return 0 in named and any(",
+     "return 0 in () and any(",
+     "test_answer_cost.py::test_reconcile__an_answer_that_came_before_its_batch_is_found"),
+    ("answered.py", "which batches answers name is not proven",
+     'told = folder.detail.get("named", sorted(named))', "told = sorted(named)",
+     "test_answer_cost.py::test_verify__finds_a_batch_that_is_not_named"),
+    ("reconcile/passes.py", "a day is looked at for each of its records", "done.add(day)",
+     "done.discard(day)",
+     "test_answer_cost.py::test_reconcile__an_account_that_many_share_costs_no_search_each"),
 ]  # fmt: skip
 
 MUTANTS = [
