@@ -41,6 +41,24 @@ DEBTOR_FACTS = ("debtor_agent", "programme", "budget")
 PROGRAMME_FACTS = ("name", "purpose", "priority")
 
 
+def participant(code: str, kind: str, settled_by: str = "") -> dict[str, Any]:
+    return {
+        "participant": code,
+        "short_name": "",
+        "name": f"Institution {code}",
+        "bic": "",
+        "kind": kind,
+        "settled_by": settled_by,
+        "net_debit_cap": None,
+        "amount_max": None,
+        "status": "active",
+    }
+
+
+def debtor(account: str, agent: str) -> dict[str, Any]:
+    return {"debtor_account": account, "debtor_agent": agent, "programme": "", "budget": None}
+
+
 class Facts:
     """The settings of one life as it last handed them over, and with what it began."""
 

@@ -13,7 +13,7 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from switch.sim.changes import CHANGES, CUTOFFS, LIMITS, Facts
+from switch.sim.changes import CHANGES, CUTOFFS, LIMITS, Facts, debtor, participant
 from switch.sim.expected import Table
 from switch.sim.institutions import package_rows
 from switch.sim.judge import Row
@@ -71,24 +71,6 @@ WAYS_BACK = 0.22
 FORMS = ("rows", "rows", "rows", "typed rows", "parquet", "csv")
 """How a table is handed over: from memory, as texts or as numbers and dictionaries; or as a file
 with its dossier."""
-
-
-def participant(code: str, kind: str, settled_by: str = "") -> dict[str, Any]:
-    return {
-        "participant": code,
-        "short_name": "",
-        "name": f"Institution {code}",
-        "bic": "",
-        "kind": kind,
-        "settled_by": settled_by,
-        "net_debit_cap": None,
-        "amount_max": None,
-        "status": "active",
-    }
-
-
-def debtor(account: str, agent: str) -> dict[str, Any]:
-    return {"debtor_account": account, "debtor_agent": agent, "programme": "", "budget": None}
 
 
 class Life:
