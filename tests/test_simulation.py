@@ -232,31 +232,31 @@ def _a_replay_is_run_again_on_paper(patch: pytest.MonkeyPatch) -> None:
 
 
 def _files_are_not_synced(patch: pytest.MonkeyPatch) -> None:
-    make_durable = store.Home._make_durable
+    durable = store.Home._durable
 
     def careless(home: Any, *values: Any) -> Any:
         synced = store.sync_file
         store.sync_file = lambda path: None
         try:
-            return make_durable(home, *values)
+            return durable(home, *values)
         finally:
             store.sync_file = synced
 
-    patch.setattr(store.Home, "_make_durable", careless)
+    patch.setattr(store.Home, "_durable", careless)
 
 
 def _the_parent_folder_is_not_synced(patch: pytest.MonkeyPatch) -> None:
-    make_durable = store.Home._make_durable
+    commit = store.Home.commit
 
-    def careless(home: Any, *values: Any) -> Any:
+    def careless(home: Any, **values: Any) -> Any:
         synced = store.sync_folder
         store.sync_folder = lambda path: path.name in ("batches", "registers") or synced(path)
         try:
-            return make_durable(home, *values)
+            return commit(home, **values)
         finally:
             store.sync_folder = synced
 
-    patch.setattr(store.Home, "_make_durable", careless)
+    patch.setattr(store.Home, "commit", careless)
 
 
 def _an_old_catalog_is_taken(patch: pytest.MonkeyPatch) -> None:
@@ -507,7 +507,6 @@ def test_auditor__a_held_line_waits_and_takes_its_entitlement_first() -> None:
         [participant("KBNN", "treasury"), participant(BANK), participant(CLOSED_BANK)],
         [{"debtor_account": rows[0]["debtor_account"], "debtor_agent": "KBNN"}],
         [{"benefit": "PENS", "name": "", "purpose": "PENS"}],
-        ["001"],
         {},
     )
     auditor.register([person(1), person(2)], [account(2)], None, replace=False)
