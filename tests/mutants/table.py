@@ -39,6 +39,9 @@ SCARCE = (
     "test_liquidity_scarce.py::test_by_value__of_few_payments_and_little_money_is_near_the_optimum"
 )
 FACTS = "test_facts.py::test_"
+SCARCE_EDGE = (
+    "test_liquidity_scarce.py::test_by_value__adds_up_at_the_edge_of_balances_floors_and_amounts"
+)
 CALENDAR = "test_cycles.py::test_calendar__a_time_has_its_cycle"
 SYNCED = "test_commit.py::test_commit__everything_is_synced_before_it_has_its_name"
 SECOND = "test_second_writer.py::test_"
@@ -471,6 +474,8 @@ AT_REST = [
      "if False else flow\n", LARGE),
     ("liquidity/by_value.py", "the dearer way", "costs[0]) < (gone_need", "costs[0]) > (gone_need",
      LARGE),
+    ("liquidity/by_value.py", "room is as much as it is",
+     "np.minimum(before - least, queue.value)", "before - least", SCARCE_EDGE),
     ("liquidity/by_value.py", "few payments are not searched again",
      "if lacking > bound // BRANCHED_SHARE", "if lacking > bound", SCARCE),
     ("_branch.pyx", "only twice as good a set is looked for", "search.hurdle >> GAIN_BITS",

@@ -118,23 +118,24 @@ def settle_by_value(
     before = amounts(balance, p, "balance")
     least = floors(before, amounts(floor, p, "floor"))
     ordered = settle_in_order(queue, before, least)
-    left = before - least + queue.net()
+    # More than everything together changes nothing, and keeps what each has left within 63 bits.
+    room = np.minimum(before - least, queue.value)
+    left = room + queue.net()
     flow = least_cancelled(queue.pair_sum, left)
     bound = queue.value - int(flow.cancel.sum())
     kept, balance_after, complete = ordered.kept, ordered.balance, True
     if ordered.payments_count < n:
         starts = (True, False) if n >= MANY_A_PAIR * p * p else (True,)
         found = [
-            _search(queue, ordered, before, least, flow, steps_max // len(starts), large)
-            for large in starts
+            _search(queue, ordered, room, flow, steps_max // len(starts), large) for large in starts
         ]
-        chosen, left, complete = max(found, key=lambda one: queue.value_of(one[0]))
-        kept, balance_after = chosen, left + least
+        kept, complete = max(found, key=lambda one: queue.value_of(one[0]))
         if ALL_SUBSETS_MAX < n <= BRANCHED_MAX:
             lacking = bound - queue.value_of(kept)
             if lacking > bound // BRANCHED_SHARE:
-                kept, ended = _branched(queue, before - least, kept, BRANCHED_TIMES * steps_max)
-                balance_after, complete = before + _net_of(queue, kept), complete and ended
+                kept, ended = _branched(queue, room, kept, BRANCHED_TIMES * steps_max)
+                complete = complete and ended
+        balance_after = before + _net_of(queue, kept)
         if n <= ALL_SUBSETS_MAX:
             bound = queue.value_of(kept)
     value = queue.value_of(kept)
@@ -146,7 +147,8 @@ def settle_by_value(
 def _branched(
     queue: PaymentQueue, room: Amounts, kept: NDArray[np.bool_], steps_max: int
 ) -> tuple[NDArray[np.bool_], bool]:
-    """(kept or a better set, complete). room i64[P]: what each has above its floor."""
+    """(kept or a better set, complete). room i64[P]: what each has above its floor, at most the
+    value of the queue."""
     p, n = queue.participants, len(queue)
     ranked = np.empty(n, np.int32)
     _choice.rank(queue.amount, ranked, np.empty(n, np.int32))
@@ -156,8 +158,7 @@ def _branched(
         queue.receiver,
         queue.amount,
         ranked,
-        # More than everything together changes nothing, and sums stay below 2**63.
-        np.minimum(room, queue.value),
+        room,
         chosen,
         np.empty(2 * p + 6 * n + 66 * (n + 1), np.int64),
         np.empty(2 * p + 7 * n + 2, np.int32),
@@ -178,16 +179,15 @@ def _net_of(queue: PaymentQueue, kept: NDArray[np.bool_]) -> Amounts:
 def _search(
     queue: PaymentQueue,
     ordered: InOrder,
-    before: Amounts,
-    least: Amounts,
+    room: Amounts,
     flow: Flow,
     steps_max: int,
     large: bool,
-) -> tuple[NDArray[np.bool_], Amounts, bool]:
-    """(kept, what each has left above its floor, complete). before, least i64[P]: balances and
-    floors. flow: of the whole queue. large: payments that it cancels in part are decided first."""
+) -> tuple[NDArray[np.bool_], bool]:
+    """(kept, complete). room i64[P]: what each has above its floor, at most the value of the queue.
+    flow: of the whole queue. large: payments that it cancels in part are decided first."""
     p, n = queue.participants, len(queue)
-    left, level = before - least + queue.net(), flow.level.copy()
+    left, level = room + queue.net(), flow.level.copy()
     pair_sum = queue.pair_sum.ravel().copy()
     chosen = np.ones(n, np.uint8)
     ranked = np.empty(n, np.int32)
@@ -210,7 +210,7 @@ def _search(
     guided = _follow(choice, rounded, pair_sum, left, level)
     if not guided or queue.value_of(chosen.view(np.bool_)) < ordered.value:
         chosen[:] = ordered.kept
-        left[:] = ordered.balance - least
+        left[:] = room + _net_of(queue, ordered.kept)
         pair_sum[:] = _sums(queue, ordered.kept)
     level[:] = flow.level
     complete = True
@@ -218,7 +218,7 @@ def _search(
         choice.try_all()
     else:
         complete = choice.improve()
-    return chosen.view(np.bool_), left, complete
+    return chosen.view(np.bool_), complete
 
 
 class _Large(NamedTuple):
