@@ -86,8 +86,9 @@ class Aftermath(Money):
         self.commits += 1
         self.as_of = day
         new = Counter(confirmations=0, returns=0, statement=0)
+        sent = {owed.transfer_id: owed for owed in self.standing.values()}
         for record in records:
-            if record not in self.heard:
+            if not self._is_heard(record, sent.get(record.transfer_id)):
                 self.heard[record] = self.folders
                 new[record.kind] += 1
                 if record.status == BOOKED:
@@ -103,6 +104,16 @@ class Aftermath(Money):
         return Moved(
             dict(new), sorted(o.line for o in refused), sorted(o.line for o in back), cycle
         )
+
+    def _is_heard(self, record: Record, owed: Owed | None) -> bool:
+        """It was said before. What a settlement bank says as its wallet did, or the other way
+        round, is the line's first clean answer once more."""
+        if owed is None or record.kind != "confirmations" or not record.fits(owed):
+            return record in self.heard
+        said = self.said.get(record.transfer_id, ())
+        first = next((r for r in said if r.kind == record.kind and r.fits(owed)), None)
+        as_first = first and record._replace(participant=first.participant)
+        return record in self.heard or (first is not None and as_first == first)
 
     def _of(self, owed: Owed, status: str) -> list[Record]:
         """Clean records of a line."""
