@@ -212,7 +212,10 @@ def write_file(table: pa.Table, path: Path, form: str) -> Path:
 
 
 def _twelve(value: int | str) -> str:
-    return f"{value:012d}" if isinstance(value, int) else value
+    """An id as CSV has it; a number of more than 12 digits as a text that is no id either."""
+    if isinstance(value, int):
+        return f"{value:012d}" if value < 10**12 else "?" * 12
+    return value
 
 
 def write_dossier(path: Path, rows: int, total: int, **changes: Any) -> Path:

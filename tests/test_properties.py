@@ -78,7 +78,7 @@ accounts = st.builds(
     lambda n, **row: account(n, **row),
     numbers,
     participant=st.sampled_from([BANK, BANK, SMALL_BANK, CLOSED_BANK, WALLET, ORPHAN, "999999"]),
-    account=st.sampled_from(["1", "01", "12", "VN 1", "VN 12", "99999999999999999999"]),
+    account=st.sampled_from(["1", "01", "12", "VN-1", "VN-12", "99999999999999999999"]),
     priority=st.integers(1, 2),
     valid_from=some_day,
     valid_to=some_day,

@@ -175,9 +175,13 @@ def test_docs__links_lead_somewhere(path: Path) -> None:
             assert anchor in anchors(found), target
 
 
+LATER_ROWS = {"11b": int(Reason.ACCOUNT_MALFORMED)}
+
+
 def test_contract__screening_table_is_the_table_of_reasons() -> None:
-    rows = [row for row in cells("docs/contract.md") if len(row) == 4 and row[0].isdigit()]
-    shown = {int(number): (status, code) for number, _, status, code in rows}
+    rows = [row for row in cells("docs/contract.md") if len(row) == 4 and row[0][0].isdigit()]
+    # A row that came later stands in its place by a letter; its number is the next that was free.
+    shown = {LATER_ROWS.get(n) or int(n): (status, code) for n, _, status, code in rows}
     known = {int(reason): (rule.status, rule.code) for reason, rule in RULES.items()}
     # The contract's row 15 has two numbers in the code: paid before, and earlier in the table.
     assert known.pop(Reason.DUPLICATE_IN_TABLE) == known[Reason.PAID_BEFORE]

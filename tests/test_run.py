@@ -278,7 +278,7 @@ def test_run__clearing_files_hold_the_accepted_lines_in_table_order(
 
 
 def test_run__clearing_file_carries_account_purpose_and_end_to_end_id(village: Path) -> None:
-    given = {"creditor_agent": SMALL_BANK, "creditor_account": "AB 12-ü"}
+    given = {"creditor_agent": SMALL_BANK, "creditor_account": "AB.12-u"}
     batch = pay(village, [line(1, end_to_end_id="E-1"), line(2, benefit="SASS"), line(3, **given)])
     rows = clearing_rows(batch)
     columns = ("creditor_account", "end_to_end_id", "purpose")
@@ -287,7 +287,7 @@ def test_run__clearing_file_carries_account_purpose_and_end_to_end_id(village: P
         ("1000000002", None, "SSBE"),
     ]
     assert [tuple(row[c] for c in columns) for row in rows[SMALL_BANK]] == [
-        ("AB 12-ü", None, "PENS")
+        ("AB.12-u", None, "PENS")
     ]
 
 
@@ -633,7 +633,7 @@ def two_paydays(
     held = table.filter(pa.array([False, True] * 10_000))["person_id"].unique().to_pylist()
     appear = [
         account(0, person_id=f"{number:012d}", participant="970436", account=f"X{number}")
-        for number in held[:3000]
+        for number in [number for number in held if number < 10**12][:3000]
     ]
 
     def carry_out(threads: int, chunk_rows: int) -> dict[str, str]:
@@ -721,8 +721,8 @@ ACCOUNT_CASES: dict[str, tuple[list[dict[str, Any]], str | None]] = {
         "333",
     ),
     "leading_zeros_stay": ([A | {"account": "0001"}], "0001"),
-    "letters_and_signs": ([A | {"account": "VN-00 ab/ä"}], "VN-00 ab/ä"),
-    "255_bytes": ([A | {"account": "x" * 255}], "x" * 255),
+    "letters_and_signs": ([A | {"account": "VN-00.ab/+"}], "VN-00.ab/+"),
+    "34_characters": ([A | {"account": "x" * 34}], "x" * 34),
     "18_digits": ([A | {"account": "123456789012345678"}], "123456789012345678"),
 }
 
