@@ -112,23 +112,27 @@ def stop() -> None:
                 process.wait()
 
 
-def ask(file: int, name: str, form: str, wanted: dict[str, Kind]) -> Answer:
+def ask(
+    file: int, name: str, form: str, wanted: dict[str, Kind], group: int | None = None
+) -> Answer:
     """Have a child open a file, which `opened` then gives; the caller may do other things first.
 
-    file: a handle of the open file; name: what messages call it.
+    file: a handle of the open file; name: what messages call it; group: the row group that is
+    wanted, of the form that has them.
     """
     request = {
         "form": form,
         "wanted": {column: kind.name for column, kind in wanted.items()},
+        "group": group,
         "memory": MEMORY_MAX,
     }
     return Answer(_send(json.dumps(request).encode().ljust(REQUEST_BYTES), file), name)
 
 
-def opened(answer: Answer) -> tuple[Any, Callable[[], Iterator[Any]], int | None]:
+def opened(answer: Answer) -> tuple[Any, Callable[[], Iterator[Any]], Any]:
     """What the opener of a form gives (`formats`), from a child: (Arrow schema of the file, a
-    function that yields record batches of the wanted columns, rows it declares or None). Raises
-    InputRefused."""
+    function that yields record batches of the wanted columns, rows it declares or None; those of
+    each row group where one of them is to be asked for). Raises InputRefused."""
     import pyarrow as pa
 
     head = answer.said()

@@ -25,12 +25,41 @@ from switch import formats
 from switch.airlock import FILE_BAD, HEAD, REQUEST_BYTES
 from switch.columns import first_line
 from switch.errors import InputRefused
+from switch.row_groups import RowGroups
 from switch.schema import Kind
+
+
+def _groups(path: Path, wanted: dict[str, Kind], group: int | None) -> tuple[Any, Any, Any]:
+    """Of a Parquet file the schema and the rows of each row group; then one row group alone, as one
+    record batch. Columns of Kind.CODE come as dictionaries where the file has them so."""
+    if group is None:
+        schema, _, _ = formats.parquet(path, wanted)
+        names = [name for name in wanted if name in schema.names]
+        for name in names:
+            if schema.names.count(name) > 1:
+                raise InputRefused(
+                    "HEADER_DUPLICATE",
+                    f"column {name!r} stands twice",
+                    column=name,
+                    remedy="keep one column of each name",
+                )
+        found = RowGroups(path)
+        rows = [found.rows(number) for number in range(len(found))]
+        return pa.schema([schema.field(name) for name in names]), None, rows
+
+    def batches() -> Iterator[Any]:
+        few = [name for name, kind in wanted.items() if kind is Kind.CODE]
+        columns = RowGroups(path, few).read(group, wanted)
+        yield pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
+
+    return pa.schema([]), batches, None
+
 
 _OPENERS: dict[str, Callable[..., Any]] = {
     "csv": formats.csv,
     "parquet": formats.parquet,
     "arrow": formats.arrow,
+    "groups": _groups,
 }
 
 
@@ -62,7 +91,9 @@ def _answer(request: dict[str, Any], file: int, reply: int) -> None:
     with open(reply, "wb") as sink:
         schema, batches, rows, fault = None, None, None, None
         try:
-            schema, batches, rows = _OPENERS[request["form"]](path, wanted)
+            form = request["form"]
+            more = (request["group"],) if form == "groups" else ()
+            schema, batches, rows = _OPENERS[form](path, wanted, *more)
         except Exception as error:
             fault = _fault(error)
         packed = b"" if schema is None else schema.serialize().to_pybytes()

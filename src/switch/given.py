@@ -57,7 +57,7 @@ def opened(path: Path) -> Iterator[tuple[int, os.stat_result]]:
     try:
         status = os.fstat(file)
         if not os.path.samestat(before, status):
-            raise _changed(path)
+            raise changed(path)
         yield file, status
     finally:
         os.close(file)
@@ -128,7 +128,7 @@ def sealed(path: Path, file: int, size: int, room: Path | None) -> Iterator[int]
                 raise EnvironmentFailed(f"no room to copy {path}: {error.strerror}") from error
             raise EnvironmentFailed(f"{path} cannot be read: {error.strerror}") from error
         if done < size:
-            raise _changed(path)
+            raise changed(path)
         yield copy
     finally:
         os.close(copy)
@@ -146,10 +146,14 @@ def blocks(copy: int) -> Iterator[memoryview]:
 def require_unchanged(path: Path, before: os.stat_result) -> None:
     """Whoever writes into a file can set its time of writing back, but not that of its change.
     Raises InputRefused where it is not the file that it was."""
-    after = path.stat()
+    if is_changed(before, path.stat()):
+        raise changed(path)
+
+
+def is_changed(before: os.stat_result, after: os.stat_result) -> bool:
+    """Whether a file is no longer the one that it was, by its status then and now."""
     same = ("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
-    if any(getattr(before, field) != getattr(after, field) for field in same):
-        raise _changed(path)
+    return any(getattr(before, field) != getattr(after, field) for field in same)
 
 
 def _in_memory() -> int | None:
@@ -212,7 +216,8 @@ def _not_regular(path: Path) -> InputRefused:
     )
 
 
-def _changed(path: Path) -> InputRefused:
+def changed(path: Path) -> InputRefused:
+    """The refusal of a file that is no longer the one that it was."""
     return InputRefused(
         "CHANGED_DURING_READ",
         "the file changed while it was read",

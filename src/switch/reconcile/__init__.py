@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from switch.errors import InputRefused
 from switch.reconcile.breaks import (
     BREAK,
     apply,
@@ -68,6 +69,8 @@ __all__ = [
 ]
 
 CONFIRMATIONS, RETURNS = "confirmations", "returns"
+ROWS_FREE, ROWS_TIMES_LINES = 100_000, 4
+"""Rows of all files that are held against lines: some, and so many for each line, as in a home."""
 
 
 @dataclass(frozen=True)
@@ -113,8 +116,10 @@ def reconcile(
     set ("confirmations", a statement that names transfers) has to have every line. totals: what was
     declared, dong by participant, to compare with the sums of the lines. as_of: the day on which
     deadlines and ages are looked at. threads: how many read; the outcome does not depend on it.
-    Raises InputRefused for an amount beyond 2^56.
+    Raises InputRefused for an amount beyond 2^56, and for files of more rows than lines leave room
+    for.
     """
+    _require_few(sets, len(lines))
     rules = rules or default_rules()
     today = (as_of - datetime.date(1970, 1, 1)).days
     expected = Expected(lines, rules, secret, threads)
@@ -150,6 +155,17 @@ def kept(outcomes: Iterable[Outcome], open_breaks: Any) -> Any:
         firsts.append(first_keys_of_drifts(one.drifts))
     found = pa.concat_tables(parts).combine_chunks()
     return with_kept_keys(open_breaks, found, pa.concat_arrays(firsts))
+
+
+def _require_few(sets: Mapping[str, Records], lines: int) -> None:
+    most = ROWS_FREE + ROWS_TIMES_LINES * lines
+    if sum(these.in_files for these in sets.values()) > most:
+        raise InputRefused(
+            "ROW_LIMIT",
+            f"the files of {', '.join(sets)} have more than the {most:,} rows that the lines leave"
+            " room for",
+            remedy="hold them against all lines that were sent, or in several parts",
+        )
 
 
 def _sums(lines: Records, threads: int) -> dict[str, int]:

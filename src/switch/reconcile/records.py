@@ -12,17 +12,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from switch.columns import first_line
 from switch.errors import InputRefused
 from switch.overlap import in_order
+from switch.reconcile.files import File
 from switch.reconcile.rules import AMOUNT_BOUND
-from switch.row_groups import RowGroups, in_one
+from switch.row_groups import in_one
+from switch.schema import YEAR_MAX, YEAR_MIN
 
 RECORD = pa.schema(
     [
@@ -58,6 +61,10 @@ def day_us(day: datetime.date) -> int:
     return (day - datetime.date(1970, 1, 1)).days * DAY_US
 
 
+_AT_FIRST = day_us(datetime.date(YEAR_MIN, 1, 1))
+_AT_END = day_us(datetime.date(YEAR_MAX + 1, 1, 1))
+
+
 class ByDay:
     """Some records by day, so that those near a day are found without the others. at: their
     places, rising; day: of each."""
@@ -78,17 +85,19 @@ class ByDay:
 
 
 class Records:
-    """One record set: parts in order, with rows numbered through."""
+    """One record set: parts in order, with rows numbered through. in_files: how many of them stand
+    in files, of which a few bytes may hold any number."""
 
-    def __init__(self, parts: Iterable[tuple[int, Read]]) -> None:
+    def __init__(self, parts: Iterable[tuple[int, Read]], in_files: int = 0) -> None:
         self._parts = list(parts)
+        self.in_files = in_files
         self._starts = np.cumsum([0, *(rows for rows, _ in self._parts)])
 
     def __len__(self) -> int:
         return int(self._starts[-1])
 
     def __add__(self, other: Records) -> Records:
-        return Records([*self._parts, *other._parts])
+        return Records([*self._parts, *other._parts], self.in_files + other.in_files)
 
     def chunks(
         self, columns: Iterable[str], form: Callable[[Chunk], T], threads: int
@@ -237,33 +246,27 @@ def equals(column: Any, value: str) -> Any:
 def _of(source: Any, names: dict[str, str], fixed: dict[str, Any]) -> Records:
     """source: a path (Parquet) or an Arrow table. names: the source's column of each column."""
     if isinstance(source, str | Path):
-        groups = RowGroups(Path(source), [names.get(name, name) for name in _FEW])
-        held = _held(names, groups.names, fixed, str(source))
+        few = [names.get(name, name) for name in _FEW]
+        file = File(Path(source), names.values(), few)
+        form = _Form(_held(names, file.names, fixed, str(source)), fixed, str(source))
 
         def read(group: int, wanted: Iterable[str]) -> Chunk:
-            return groups.read(group, [held[name] for name in _with_side(wanted) if name in held])
+            return form.chunk(partial(file.read, group), file.rows[group], wanted)
 
-        return Records(
-            (
-                (rows := groups.rows(group)),
-                partial(_chunk, partial(read, group), rows, held, fixed),
-            )
-            for group in range(len(groups))
-        )
+        parts = [(rows, partial(read, group)) for group, rows in enumerate(file.rows)]
+        return Records(parts, sum(file.rows))
     table = pa.table(source)
-    held = _held(names, table.column_names, fixed, None)
+    form = _Form(_held(names, table.column_names, fixed, None), fixed, None)
 
-    def cut(start: int, rows: int, wanted: Iterable[str]) -> Chunk:
-        columns = [held[name] for name in _with_side(wanted) if name in held]
-        return {name: in_one(table[name].slice(start, rows)) for name in columns}
+    def cut(start: int, columns: Iterable[str]) -> Chunk:
+        return {name: in_one(table[name].slice(start, PART_ROWS)) for name in columns}
 
-    starts = range(0, len(table), PART_ROWS)
+    def part(start: int, rows: int, wanted: Iterable[str]) -> Chunk:
+        return form.chunk(partial(cut, start), rows, wanted)
+
     return Records(
-        (
-            (rows := min(PART_ROWS, len(table) - start)),
-            partial(_chunk, partial(cut, start, rows), rows, held, fixed),
-        )
-        for start in starts
+        ((rows := min(PART_ROWS, len(table) - start)), partial(part, start, rows))
+        for start in range(0, len(table), PART_ROWS)
     )
 
 
@@ -283,28 +286,73 @@ def _held(
     return {ours: theirs for ours, theirs in names.items() if theirs in columns}
 
 
-def _require_whole(column: Any, name: str) -> Any:
-    """An amount or a time as int64. Raises InputRefused for a null, or a fraction as money."""
-    if column.null_count:
-        raise InputRefused(
-            "NULL_REQUIRED", f"column {name!r} has no value", column=name, remedy="fill it in"
-        )
-    kinds = pa.types
-    if name == "at" and not kinds.is_int64(column.type):
-        return column.cast(pa.timestamp("us")).cast(pa.int64())
-    whole = kinds.is_integer(column.type) or (
-        kinds.is_decimal(column.type) and column.type.scale == 0
-    )
-    if not whole:
-        raise InputRefused(
-            "TYPE", f"{name!r} is {column.type}", column=name, remedy="write it as int64, in dong"
-        )
-    return column.cast(pa.int64())
+class _Form(NamedTuple):
+    """What a source calls the columns that it has, what stands for all of its rows, and its file.
 
+    A column comes as int64 or as a text, plain or of a dictionary, whatever the source has; what
+    cannot be read so is refused.
+    """
 
-def _with_side(wanted: Iterable[str]) -> list[str]:
-    names = list(wanted)
-    return [*names, "side"] if "amount" in names else names
+    names: dict[str, str]
+    fixed: dict[str, Any]
+    file: str | None
+
+    def chunk(self, read: Callable[[list[str]], Chunk], rows: int, wanted: Iterable[str]) -> Chunk:
+        """Columns of so many rows. read: gives the source's own columns by its names."""
+        wanted = list(wanted)
+        needed = [*wanted, "side"] if "amount" in wanted else wanted
+        found = read([self.names[name] for name in needed if name in self.names])
+        out: Chunk = {}
+        for name in needed:
+            if name in self.fixed:
+                out[name] = _everywhere(pa.scalar(self.fixed[name], RECORD.field(name).type), rows)
+            elif name in self.names:
+                column = found[self.names[name]]
+                whole = name in ("at", "amount")
+                out[name] = self._whole(column, name) if whole else self._text(column, name)
+        if "side" in out:
+            debit = equals(out.pop("side"), "D")
+            out["amount"] = pc.if_else(debit, pc.negate(out["amount"]), out["amount"])
+        return out
+
+    def _whole(self, column: Any, name: str) -> Any:
+        """An amount or a time as int64. Raises InputRefused for a null, a fraction as money, or a
+        time of a file that is not of 1900 to 2999."""
+        if column.null_count:
+            what = f"column {self.names[name]!r} has no value"
+            raise self._refused("NULL_REQUIRED", what, name, "fill it in")
+        kind, kinds = column.type, pa.types
+        money = kinds.is_integer(kind) or (kinds.is_decimal(kind) and kind.scale == 0)
+        remedy = "write it as timestamp[us, UTC]" if name == "at" else "write it as int64, in dong"
+        if name == "amount" and not money:
+            raise self._refused("TYPE", f"{self.names[name]!r} is {kind}", name, remedy)
+        try:
+            if name == "at" and not kinds.is_int64(kind):
+                column = column.cast(pa.timestamp("us"))
+            column = column.cast(pa.int64())
+        except pa.ArrowException as error:
+            what = f"{self.names[name]!r} of {kind} cannot be read ({first_line(error)})"
+            raise self._refused("TYPE", what, name, remedy) from error
+        if name == "at" and self.file is not None and len(column):
+            bounds = pc.min_max(column)
+            if bounds["min"].as_py() < _AT_FIRST or bounds["max"].as_py() >= _AT_END:
+                what = f"a time is not of {YEAR_MIN} to {YEAR_MAX}"
+                raise self._refused("TIME_INVALID", what, name, remedy)
+        return column
+
+    def _text(self, column: Any, name: str) -> Any:
+        """A text, as Arrow has it: plain, or codes of a dictionary."""
+        kind = column.type
+        if pa.types.is_string(kind.value_type if pa.types.is_dictionary(kind) else kind):
+            return column
+        try:
+            return column.cast(pa.string())
+        except pa.ArrowException as error:
+            what = f"{self.names[name]!r} of {kind} is no text ({first_line(error)})"
+            raise self._refused("TYPE", what, name, "write it as a text (utf8)") from error
+
+    def _refused(self, rule: str, what: str, name: str, remedy: str) -> InputRefused:
+        return InputRefused(rule, what, file=self.file, column=self.names[name], remedy=remedy)
 
 
 def _everywhere(value: Any, rows: int) -> Any:
@@ -316,26 +364,3 @@ def _everywhere(value: Any, rows: int) -> Any:
 
 _repeated = functools.lru_cache(maxsize=8)(pa.repeat)
 """Of the days of clearing files, which parts share; 1 MiB each."""
-
-
-def _chunk(
-    read: Read,
-    rows: int,
-    names: dict[str, str],
-    fixed: dict[str, Any],
-    wanted: Iterable[str],
-) -> Chunk:
-    wanted = list(wanted)
-    table = read(wanted)
-    out: Chunk = {}
-    for name in wanted:
-        if name in fixed:
-            out[name] = _everywhere(pa.scalar(fixed[name], RECORD.field(name).type), rows)
-        elif name in names:
-            out[name] = table[names[name]]
-    for name in out.keys() & {"at", "amount"}:
-        out[name] = _require_whole(out[name], name)
-    if "amount" in out and "side" in names:
-        debit = equals(table[names["side"]], "D")
-        out["amount"] = pc.if_else(debit, pc.negate(out["amount"]), out["amount"])
-    return out
