@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -34,6 +35,7 @@ from scene import (
 
 import switch
 from switch import airlock, formats
+from switch import reconcile as rec
 from switch.errors import InputRefused
 
 PLANTED = {
@@ -55,8 +57,8 @@ def plant(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], None
         lines = [
             "import os, signal, time, switch.decoder as d",
             "def bad(opener):",
-            "    def opened(path, wanted):",
-            "        schema, batches, rows = opener(path, wanted)",
+            "    def opened(path, wanted, *more):",
+            "        schema, batches, rows = opener(path, wanted, *more)",
             "        def later():",
             "            yield next(batches())",
             f"            {what}",
@@ -276,6 +278,21 @@ def test_airlock__refusals_say_row_and_column_as_ever(village: Path, tmp_path: P
     found = refusal.value
     assert (found.rule, found.row, found.column) == ("AMOUNT_FORMAT", 2, "amount")
     assert found.file == str(path)
+
+
+@pytest.mark.parametrize("what", PLANTED)
+@pytest.mark.parametrize("when", ["open", "rows"])
+def test_airlock__files_of_the_library_have_one(
+    what: str, when: str, plant: Callable[[str, str], None], tmp_path: Path
+) -> None:
+    path = tmp_path / "returns.parquet"
+    pq.write_table(pa.table({"amount": [1], "booked_at": [0]}), path)
+    before = rec.returns(path)
+    plant(PLANTED[what], when)
+    with pytest.raises(InputRefused) as refused:
+        before.take(np.arange(1))
+    assert refused.value.rule == RULES.get(what, "READER_CRASHED")
+    assert refused.value.file == str(path)
 
 
 def test_airlock__two_files_at_once_do_not_meet(tmp_path: Path) -> None:

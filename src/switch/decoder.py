@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from switch import formats
 from switch.airlock import FILE_BAD, HEAD, REQUEST_BYTES
@@ -48,7 +49,9 @@ def _groups(path: Path, wanted: dict[str, Kind], group: int | None) -> tuple[Any
         return pa.schema([schema.field(name) for name in names]), None, rows
 
     def batches() -> Iterator[Any]:
-        few = [name for name, kind in wanted.items() if kind is Kind.CODE]
+        meta = pq.read_metadata(path)
+        codes = [name for name, kind in wanted.items() if kind is Kind.CODE]
+        few = [name for name in codes if formats.has_dictionary_form(meta, name)]
         columns = RowGroups(path, few).read(group, wanted)
         yield pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
 

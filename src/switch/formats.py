@@ -133,7 +133,7 @@ def parquet(path: Path, wanted: dict[str, Kind]) -> tuple[Any, Callable[[], Iter
     as_dictionary = [
         name
         for name in columns
-        if _has_dictionary_form(meta, name)
+        if has_dictionary_form(meta, name)
         and (wanted[name] is Kind.CODE or (wanted[name] is Kind.TEXT and _is_compact(meta, name)))
     ]
 
@@ -161,7 +161,7 @@ def _chunks(meta: Any, name: str) -> Iterator[Any]:
             yield meta.row_group(group).column(names.index(name))
 
 
-def _has_dictionary_form(meta: Any, name: str) -> bool:
+def has_dictionary_form(meta: Any, name: str) -> bool:
     """Whether pyarrow can read a text column as a dictionary: not where it is delta encoded."""
     return not any(
         encoding.startswith("DELTA")

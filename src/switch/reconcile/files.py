@@ -19,7 +19,7 @@ from switch.columns import first_line
 from switch.errors import InputRefused
 from switch.schema import Kind
 
-ROWS_FREE, ROWS_PER_BYTE = 100_000, 64
+ROWS_FREE, ROWS_PER_BYTE = 100_000, 8
 """Rows that a file may declare: some, and so many for each of its bytes. Room is made for what is
 declared, and one altered byte of a footer declares more than any machine has."""
 
@@ -39,6 +39,15 @@ class File:
             answer = airlock.ask(file, str(path), "groups", self._kinds)
         with answer:
             schema, _, rows = airlock.opened(answer)
+        for field in schema:
+            if pa.types.is_nested(field.type):
+                raise InputRefused(
+                    "TYPE",
+                    f"{field.name!r} is {field.type}",
+                    file=str(path),
+                    column=field.name,
+                    remedy="write it as a text (utf8) or a whole number (int64)",
+                )
         self.names: list[str] = schema.names
         self.rows: list[int] = rows
         self._require_likely()
