@@ -584,7 +584,28 @@ OTHER_PARTIES = [
      "test_answer_cost.py::test_reconcile__an_account_that_many_share_costs_no_search_each"),
 ]  # fmt: skip
 
+FILES = "test_reconcile_files.py::test_files__"
+RECORD_FILES = [
+    ("what arrives of a set of records is not judged", "validate(full=True)", "validate()",
+     FILES + "what_arrives_is_judged"),
+    ("a row group of any length is taken",
+     "[batch.num_rows for batch in found] != [self.rows[group]]", "len(found) != 1",
+     FILES + "what_arrives_is_judged"),
+    ("a file may change between two readings", "            self._require_same(now)\n",
+     "            pass\n", FILES + "one_that_changes_between_two_readings_is_refused"),
+    ("a file may declare any number of rows", "sum(self.rows) > most", "False",
+     FILES + "no_more_rows_than_bytes_and_lines_leave_room_for"),
+]  # fmt: skip
+
 MUTANTS = [
+    *_of("reconcile/files.py", RECORD_FILES),
+    Mutant(
+        "reconcile/__init__.py",
+        "files of any number of rows are held against lines",
+        "in_files for these in sets.values()) > most",
+        "in_files for these in ()) > most",
+        FILES + "no_more_rows_than_bytes_and_lines_leave_room_for",
+    ),
     *_of("_screen.pyx", SCREEN),
     *_of("_ledger.pyx", LEDGER),
     *_of("_table.pyx", TABLE),
