@@ -18,7 +18,7 @@ import pytest
 import switch
 from switch import reconcile as rec
 from switch.dispatch import CLEARING
-from switch.errors import UsageError
+from switch.errors import InputRefused, UsageError
 from switch.exchange import run_exchange
 from switch.reconcile.rules import Verdict
 from switch.sim.behaviour import PAYDAY, Fate, Manner, Rates, payday, varied
@@ -70,7 +70,7 @@ def come_back(clearing: Path, answers: Path) -> rec.Outcome:
         lines += rec.clearing_lines(path, path.stem, DAY)
         try:
             said += rec.confirmations(answers / "confirmations" / path.name)
-        except pa.ArrowInvalid:
+        except InputRefused:
             continue
         finally:
             back += rec.returns(answers / "returns" / path.name)
