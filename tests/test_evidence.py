@@ -237,6 +237,7 @@ def test_commands__do_nothing_with_a_changed_catalog(case: str, home: Path, tmp_
         ("replay", home, "A", table),
         ("status", home),
         ("report", home),
+        ("shared", home),
         ("directory", home),
         ("settle", home),
         ("close", home, "--at", "2026-11-30"),

@@ -32,6 +32,7 @@ def days(home: Path, out: Path, folder: Path) -> Iterator[tuple[object, ...]]:
     yield "run", home, table, "--out", out, "--at", "2026-11-25T08:00:00"
     yield "settle", home, "--out", out, "--at", "2026-11-25T18:00:00"
     yield "report", home, "--out", out, "--csv"
+    yield "shared", home, "--out", out
     yield "exchange", home, "--out", out
     yield "reconcile", home, "--out", out, "--at", "2026-11-26"
     yield "close", home, "--out", out, "--at", "2026-11-27"
@@ -106,6 +107,7 @@ def test_copies__land_in_no_home(inside: str, of: str, village: Path, tmp_path: 
         ("run", village, table, "--out", place),
         ("settle", village, "--out", place),
         ("report", village, "--out", place, "--csv"),
+        ("shared", village, "--out", place),
         ("exchange", village, "--out", place),
         ("reconcile", village, "--out", place),
         ("close", village, "--at", "2026-12-01", "--out", place),

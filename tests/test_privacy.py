@@ -68,6 +68,7 @@ def singing(content: bytes) -> list[bytes]:
 
 NAMING = re.compile(
     r"(.*/)?clearing/[^/]+\.(parquet|arrow)|(.*/)?(held|cleared)\.parquet|registers/.*|.*/\.draft.*"
+    r"|[^/]+/shared\.csv"
 )
 """Files of a home that are there to name people: what receivers get, lines that wait, registers."""
 
@@ -136,6 +137,7 @@ def lines_of_all_kinds() -> list[dict[str, Any]]:
             {"creditor_agent": scene.CLOSED_BANK, "creditor_account": canary_account(10)},
             {"creditor_agent": scene.SMALL_BANK, "creditor_account": "1", "amount": 10**8},
             {"commune": canary_id(12), "end_to_end_id": canary_id(12)},
+            {"creditor_agent": scene.BANK, "creditor_account": canary_account(14)},
         ]
     ):
         rows[n] |= changes
@@ -245,6 +247,9 @@ def test_privacy__no_canary_sings(cage: Cage) -> None:
     for number in (1, 5, 8, 31, 10_001):
         cage.run("status", home, "--line", f"B:{number}", code=0)
     cage.run("report", home, "--csv", code=0)
+    cage.run("shared", home, code=0)
+    cage.run("--json", "shared", home, code=0)
+    assert singing((home / "out" / "B" / "shared.csv").read_bytes()), "two canaries share one"
     cage.run("verify", home, code=0)
     cage.run("replay", home, "B", pay_table, code=0)
     (home / "batches/000001/status.parquet").write_bytes(b"x")

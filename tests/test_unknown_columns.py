@@ -206,7 +206,15 @@ def test_unknown_columns__the_packaged_programmes_have_are_known(tmp_path: Path)
 
 @pytest.mark.parametrize(
     "words",
-    [("status",), ("verify",), ("report",), ("settle",), ("reconcile",), ("directory",)],
+    [
+        ("status",),
+        ("verify",),
+        ("report",),
+        ("shared",),
+        ("settle",),
+        ("reconcile",),
+        ("directory",),
+    ],
     ids=lambda words: words[0],
 )
 def test_unknown_keys__of_a_configuration_are_told_by_every_command(

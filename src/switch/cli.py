@@ -482,7 +482,7 @@ def exchange(
     )
 
 
-for command in (upkeep.verify, upkeep.scrub, upkeep.replay, *dayend.COMMANDS):
+for command in (*upkeep.COMMANDS, *dayend.COMMANDS):
     cli.add_command(command)
 
 

@@ -272,6 +272,25 @@ def _share(part: int, whole: int) -> str:
     return f"{tenths // 10}.{tenths % 10} %"
 
 
+def print_shared(console: Console, found: dict[str, Any]) -> None:
+    """Accounts that receive for several persons, most persons first, and the totals of all."""
+    if found["accounts"]:
+        heads = ("#persons", "#names", "#same name", "#lines", "#dong")
+        title = f"Accounts of several persons in batch {plain(found['batch_id'])}"
+        table = _table(title, "receiver", "account", *heads)
+        for row in found["shown"]:
+            numbers = (row[name] for name in ("persons", "names", "same_name", "lines", "sum"))
+            words = (Text(plain(row[name])) for name in ("participant", "creditor_account"))
+            table.add_row(*words, *(f"{number:,}" for number in numbers))
+        console.print(table)
+    tell(
+        f"{counted(found['accounts'], 'account')} of several persons:"
+        f" {counted(found['lines'], 'line')}, {found['sum']:,} dong;"
+        f" {counted(found['same_name'], 'person')} share account and name"
+    )
+    tell(f"whole list: {found['file']}")
+
+
 def print_lines(lines: list[dict[str, Any]]) -> None:
     """The states of lines, oldest first, and the breaks that are open about them."""
     if not lines:

@@ -1,4 +1,4 @@
-"""Sheet: a batch's answer as CSV, for people who open it in a spreadsheet.
+"""Sheet: tables of a batch as CSV, for people who open them in a spreadsheet.
 
 Floor 4. The contract's answer is the status file; this is a copy of it for the eye. A spreadsheet
 runs a cell that begins like a formula, so such a cell gets an apostrophe in front, which shows it
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +28,19 @@ def defused(cell: Any) -> str:
 
 
 def write_status(home: Home, seq: int, out: Path, name: str) -> Path:
-    """The status of a batch's lines as CSV with a header (UTF-8 with the mark that Excel needs), as
-    out/name."""
+    """The status of a batch's lines as a sheet, as out/name."""
     groups = Groups(segment_at(home.folder("batches", seq), "status"))
+    return write_sheet((groups.read(group) for group in range(len(groups))), out, name)
+
+
+def write_sheet(tables: Iterable[Any], out: Path, name: str) -> Path:
+    """Tables of the same columns as one CSV with a header (UTF-8 with the mark that Excel needs),
+    as out/name, for its owner alone."""
     with landing(out, name) as raw:
         file = io.TextIOWrapper(raw, "utf-8-sig", newline="")
         writer = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
-        for group in range(len(groups)):
-            table = groups.read(group)
-            if group == 0:
+        for number, table in enumerate(tables):
+            if number == 0:
                 writer.writerow(table.schema.names)
             columns = [map(defused, column.to_pylist()) for column in table.columns]
             writer.writerows(zip(*columns, strict=True))

@@ -1,4 +1,5 @@
-"""Upkeep: commands that look after a home: repair from a copy, and deriving a batch again.
+"""Upkeep: commands that look after a home: repair from a copy, proof, deriving a batch again, and
+a look at accounts that many persons share.
 
 Floor 6, below the command line.
 """
@@ -10,6 +11,7 @@ from pathlib import Path
 import click
 
 from switch.errors import (
+    CopyFailed,
     EnvironmentFailed,
     InputRefused,
     UsageError,
@@ -109,9 +111,48 @@ def verify(context: Context, home: Path, checkpoint: Path | None, public_key: Pa
     )
 
 
+@click.command("shared")
+@home_argument
+@click.option("--batch", "batch_id", metavar="ID", help="Default: the last one.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Default: HOME/out.")
+@shared
+def shared_accounts(context: Context, home: Path, batch_id: str | None, out: Path | None) -> None:
+    """List accounts that receive for many persons in a batch. The whole list is written to
+    DIR/ID/shared.csv; here accounts are masked."""
+    from switch import sharing, sheet, timeline
+    from switch.disk import out_folder
+    from switch.store import Home
+
+    with Home(home, writing=False) as opened:
+        if batch_id is None:
+            rows = timeline.batches(opened)
+            if not rows:
+                raise UsageError(f"{home} has no batch yet")
+            batch_id = f"{rows[-1]['source']}:{rows[-1]['batch_id']}"
+        row = timeline.batch_row(opened, batch_id)
+        folder = out_folder(home, out)
+        table = sharing.shared_accounts(opened, row["seq"])
+        name = opened.out_name(row["batch_id"], row["seq"])
+        try:
+            path = sheet.write_sheet([table], folder, f"{name}/shared.csv")
+        except CopyFailed as error:  # Of nothing that is committed.
+            raise error.cause from error
+    found = {"batch_id": row["batch_id"], **sharing.told(table), "file": str(path)}
+
+    def show() -> None:
+        from switch.console import print_shared
+
+        print_shared(context.console(), found)
+
+    context.say(found, show)
+
+
 def read_secret(option: str, path: Path) -> bytes:
     """What a file given for a key holds."""
     try:
         return read_small(path)
     except (InputRefused, EnvironmentFailed) as error:
         raise UsageError(f"{option} {path}: {reason_of(error)}") from error
+
+
+COMMANDS = (shared_accounts, verify, scrub, replay)

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from switch import answers, disposing, returning, signoff, timeline
+from switch import answers, disposing, returning, sharing, signoff, timeline
 from switch.cycles import time_text
 from switch.directory import Directory, Settings
 from switch.disk import copy_into, landing, out_folder
@@ -84,6 +84,15 @@ class WayBack:
         the breaks that are open about it. batch_id: SOURCE:ID where several sources use the id.
         Raises UsageError where there is no such line."""
         return timeline.line(self.home, batch_id, line_no)
+
+    def shared_accounts(self, batch_id: str) -> Any:
+        """A pyarrow Table of the accounts that receive for more than one person by what a batch
+        cleared, most persons first: participant, creditor_account, persons, lines, sum, names (that
+        differ), same_name (persons whose name another person of the account has, too). batch_id:
+        SOURCE:ID where several sources use the id. Raises UsageError where there is none."""
+        return sharing.shared_accounts(
+            self.home, int(timeline.batch_row(self.home, batch_id)["seq"])
+        )
 
     def close_day(
         self, at: datetime.date | str, *, out: str | Path | None = None, leap: bool = False

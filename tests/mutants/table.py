@@ -46,6 +46,7 @@ CALENDAR = "test_cycles.py::test_calendar__a_time_has_its_cycle"
 SYNCED = "test_commit.py::test_commit__everything_is_synced_before_it_has_its_name"
 SECOND = "test_second_writer.py::test_"
 SIMULATION = "test_simulation.py::test_"
+SHARING = "test_shared_accounts.py::test_shared__"
 
 SCREEN = [
     ("an amount of zero is paid", "if amount <= 0:", "if amount < 0:",
@@ -597,6 +598,24 @@ RECORD_FILES = [
      FILES + "no_more_rows_than_bytes_and_lines_leave_room_for"),
 ]  # fmt: skip
 
+SHARED = [
+    ("sharing.py", "lines of one person share an account",
+     '.group_by(["account", "row"]).aggregate([])', "",
+     SHARING + "several_lines_of_one_person_share_nothing"),
+    ("sharing.py", "two persons are not several", '(persons["row_count"], 1)',
+     '(persons["row_count"], 2)',
+     SHARING + "accounts_of_the_register_count_as_those_of_the_table"),
+    ("sharing.py", "a couple is one person with two ids", '(twins["row_count_distinct"], 1)',
+     '(twins["row_count_distinct"], 0)', SHARING + "names_differ_by_the_fold_of_the_contract"),
+    ("sharing.py", "lines that waited are those of nobody", "if again.exists():", "if False:",
+     SHARING + "lines_that_waited_count_where_they_clear"),
+    ("sharing.py", "files are read as they are found", "Groups(home.proven(folder / name))",
+     "Groups(folder / name)", SHARING + "reads_nothing_that_is_not_as_it_was_committed"),
+    ("sharing.py", "accounts are shown whole", 'masked(row["creditor_account"])',
+     'row["creditor_account"]',
+     "test_shared_accounts.py::test_command__masks_accounts_and_writes_them_whole_for_the_owner"),
+]  # fmt: skip
+
 MUTANTS = [
     *_of("reconcile/files.py", RECORD_FILES),
     Mutant(
@@ -622,5 +641,6 @@ MUTANTS = [
     *_of("store.py", STORE),
     *(Mutant(*row) for row in AT_REST),
     *(Mutant(*row) for row in DOORS),
+    *(Mutant(*row) for row in SHARED),
     *(Mutant(*row) for row in OTHER_PARTIES),
 ]
