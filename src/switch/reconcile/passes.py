@@ -59,42 +59,23 @@ def codes(left: Side, right: Side, name: str) -> tuple[Index, Index]:
 
 def _between(left: Side, right: Side, name: str) -> tuple[Index, Index]:
     """Codes of a text column, of participants apart: what one says is no answer to what was sent to
-    another. -1 where the text is null."""
-    of_left, of_right = codes(left, right, name)
-    who = _who(left, right)
-    if not any(len(side) and side.max() > 0 for side in who):
-        return of_left, of_right
+    another. Where a record under a text names no participant, all under it are of one. -1 where the
+    text is null."""
+    texts, who = codes(left, right, name), codes(left, right, "participant")
+    if len(np.unique(np.concatenate(who))) < 2:
+        return texts
     key = f"{name} of a participant"
     if key not in left.codes:
-        joint = _joint(of_left, of_right, *who)
+        # One place more: code -1, no text, is the last.
+        silent = np.zeros(max(int(code.max(initial=-1)) for code in texts) + 2, bool)
+        for text, participant in zip(texts, who, strict=True):
+            silent[text[participant < 0]] = True
+        apart = [np.where(silent[text], 0, code) for text, code in zip(texts, who, strict=True)]
+        joint = _joint(*texts, *apart)
         _, code = np.unique(np.concatenate(joint), return_inverse=True)
-        code[np.concatenate([of_left, of_right]) < 0] = -1
+        code[np.concatenate(texts) < 0] = -1
         left.codes[key] = code[: len(left)], code[len(left) :]
     found: tuple[Index, Index] = left.codes[key]
-    return found
-
-
-def _who(left: Side, right: Side) -> tuple[Index, Index]:
-    """Codes of the participants. A record that names none is of the one that the other side names
-    under its transfer id; where a side never names any, all are of one."""
-    if "who" not in left.codes:
-        a, b = (code.copy() for code in codes(left, right, "participant"))
-        if (a < 0).all() or (b < 0).all():
-            a[:] = b[:] = 0
-        ids = codes(left, right, "transfer_id")
-        told = a.copy(), b.copy()
-        size = max((int(code.max(initial=-1)) for code in ids), default=-1) + 1
-        for mine, my_ids, theirs, their_ids in (
-            (a, ids[0], told[1], ids[1]),
-            (b, ids[1], told[0], ids[0]),
-        ):
-            named = np.full(size, -1, np.int64)
-            known = np.flatnonzero((theirs >= 0) & (their_ids >= 0))[::-1]
-            named[their_ids[known]] = theirs[known]
-            silent = (mine < 0) & (my_ids >= 0)
-            mine[silent] = named[my_ids[silent]]
-        left.codes["who"] = a, b
-    found: tuple[Index, Index] = left.codes["who"]
     return found
 
 
