@@ -189,7 +189,8 @@ def test_contract__screening_table_is_the_table_of_reasons() -> None:
     assert shown == known
 
 
-REFUSING = {"InputRefused", "BadValue", "refuse", "_refuse"}
+REFUSING = {"InputRefused": 1, "BadValue": 1, "refuse": 1, "_refuse": 1, "_Fault": 1, "Words": 3}
+"""What refuses, or words a refusal, and how many of its first arguments are rules."""
 RULE = re.compile("[A-Z_]{4,}")
 
 
@@ -199,8 +200,8 @@ def rules_in(tree: ast.AST) -> Iterator[str]:
         given: list[ast.AST] = []
         if isinstance(node, ast.Call):
             name = getattr(node.func, "id", getattr(node.func, "attr", ""))
-            given = [part for arg in node.args[:1] for part in ast.walk(arg)]
-            given = given if name in REFUSING else []
+            rules = node.args[: REFUSING.get(name, 0)]
+            given = [part for arg in rules for part in ast.walk(arg)]
         elif isinstance(node, ast.Dict):
             given = [v.elts[0] if isinstance(v, ast.Tuple) else v for v in node.values]
             given = [v for v in given if "_" in str(getattr(v, "value", ""))]

@@ -264,17 +264,26 @@ def _in_64_bits(array: Any) -> tuple[Any, Any]:
 
 
 class Words(NamedTuple):
-    """How refusals call a number."""
+    """How refusals call a number: the rules that it breaks where it is missing, of another form, or
+    too large, and words for people."""
 
-    prefix: str
+    missing: str
+    form: str
+    range: str
     noun: str
     remedy: str
 
     def fault(self, rule: str, row: int, what: str) -> BadValue:
-        return BadValue(f"{self.prefix}_{rule}", row, f"the {self.noun} {what}", self.remedy)
+        return BadValue(rule, row, f"the {self.noun} {what}", self.remedy)
 
 
-_MONEY = Words("AMOUNT", "amount", "write whole dong without marks, signs, blanks or decimals")
+_MONEY = Words(
+    "AMOUNT_MISSING",
+    "AMOUNT_FORMAT",
+    "AMOUNT_RANGE",
+    "amount",
+    "write whole dong without marks, signs, blanks or decimals",
+)
 
 
 def read_amounts(array: Any, words: Words = _MONEY) -> Any:
@@ -284,14 +293,14 @@ def read_amounts(array: Any, words: Words = _MONEY) -> Any:
         row, fault = _text.parse_amounts(*text_buffers(array), amounts)
         if row >= 0:
             rule, what = {
-                _text.Fault.MISSING: ("MISSING", "is empty"),
-                _text.Fault.RANGE: ("RANGE", "does not fit 64 bits"),
-            }.get(fault, ("FORMAT", "is not a whole number in plain digits that fits 64 bits"))
+                _text.Fault.MISSING: (words.missing, "is empty"),
+                _text.Fault.RANGE: (words.range, "does not fit 64 bits"),
+            }.get(fault, (words.form, "is not a whole number in plain digits that fits 64 bits"))
             raise words.fault(rule, row, what)
         return amounts
     values, beyond = _in_64_bits(array)
     if beyond.any():
-        raise words.fault("RANGE", int(np.argmax(beyond)), "does not fit 64 bits")
+        raise words.fault(words.range, int(np.argmax(beyond)), "does not fit 64 bits")
     return values
 
 
@@ -328,7 +337,8 @@ def _read_bounded(array: Any) -> Any:
 
 def read_integers(array: Any, low: int, high: int, what: str) -> Any:
     """int64 of low to high."""
-    words = Words("NUMBER", what, "write a whole number in plain digits, such as 1")
+    remedy = "write a whole number in plain digits, such as 1"
+    words = Words("NUMBER_MISSING", "NUMBER_FORMAT", "RANGE", what, remedy)
 
     def outside(row: int) -> BadValue:
         where = f"the {what} is not between {low} and {high}"
@@ -337,7 +347,7 @@ def read_integers(array: Any, low: int, high: int, what: str) -> Any:
     try:
         values = read_amounts(array, words)
     except BadValue as bad:
-        raise outside(bad.row) if bad.rule == "NUMBER_RANGE" else bad from None
+        raise outside(bad.row) if bad.rule == words.range else bad from None
     beyond = (values < low) | (values > high)
     if beyond.any():
         raise outside(int(np.argmax(beyond)))

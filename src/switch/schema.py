@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 AMOUNT_MAX = 10**12
 """No clearing limit may be set above this (VND: one thousand billion dong a line)."""
-MONEY_BOUND = 1 << 56
+MONEY_BOUND = 2**56
 """Caps, limits, budgets and balances are below this, far above all money that there is: so that no
 sum of them with what tables move leaves 64 bits."""
 CHUNK_ROWS_MAX = 1 << 20
