@@ -12,7 +12,18 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from scene import BANK, SMALL_BANK, account, line, make_home, person, run
-from test_answers import NOON, back, breaks_of, home_of, said, states_of, take, transfer, write
+from test_answers import (
+    CALENDAR,
+    NOON,
+    back,
+    breaks_of,
+    home_of,
+    said,
+    states_of,
+    take,
+    transfer,
+    write,
+)
 from test_reconcile import DAY, DUE, RECORDS, RULES, compare, rules_of, side
 
 import switch
@@ -59,6 +70,17 @@ def test_answers__one_of_another_participant_hides_no_line(tmp_path: Path) -> No
         ]
         assert engine.close_day("2026-12-20")["closed"] == []
     assert switch.verify(home)
+
+
+def test_answers__nobody_owes_an_answer_before_the_cycle_settles(tmp_path: Path) -> None:
+    """What another participant says of a line does not make the line's own answer overdue."""
+    with switch.open(home_of(tmp_path / "h", 1, CALENDAR)) as engine:
+        engine.reconcile(write(tmp_path / "r", [back(1, participant=BANK)]), at="2026-12-20")
+        assert breaks_of(engine) == [("RETURN_UNMATCHED", transfer(1))]
+        engine.settle()
+        engine.reconcile(at="2026-12-20")
+        assert breaks_of(engine) == [("MISSING", transfer(1)), ("RETURN_UNMATCHED", transfer(1))]
+    assert switch.verify(tmp_path / "h")
 
 
 def test_reconcile__the_library_says_it_too() -> None:

@@ -306,9 +306,19 @@ class Verdicts:
         those of before, which keep their keys."""
         totals = rec.Outcome(np.empty(0, np.uint8), {}, self.groups.drifts, 0, self.groups.drifts)
         outcomes = [totals, self._weighed(), *self._statements(requests, returned)]
-        found = rec.kept(outcomes, open_breaks)
+        found = self._due(rec.kept(outcomes, open_breaks))
         assert len(pc.unique(found["key"])) == len(found), "a break stands twice"
         return found
+
+    def _due(self, breaks: Any) -> Any:
+        """Without what is missing of lines whose cycle has not settled: nobody owes an answer to
+        them, though somebody else may have given one."""
+        place = self.lines.places(text_of(breaks["transfer_id"]))
+        missing = np.asarray(pc.equal(breaks["class"], "MISSING"))
+        missing &= np.asarray(pc.equal(breaks["side"], "lines"))
+        missing &= (place >= 0) & self._sent[np.maximum(place, 0)] if len(self._sent) else False
+        missing[missing] = ~self._settled[place[missing]]
+        return breaks.filter(pa.array(~missing))
 
     def explain(self, transfer_id: str) -> list[str]:
         """Sentences on what the rules made of every record of a transfer; none where all of it was
