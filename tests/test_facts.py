@@ -316,6 +316,7 @@ COLUMNS: dict[str, Callable[[], dict[str, Any]]] = {
     "insufficient_funds": lambda: {"settings": {"insufficient_funds": "recast"}},
     "shared losses": lambda: {"settings": {"insufficient_funds": "share"}},
     "enforce_budgets": lambda: {"settings": {"enforce_budgets": True}},
+    "accounts_shared_max": lambda: {"settings": {"accounts_shared_max": 1}},
 }
 
 

@@ -119,6 +119,8 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
     """What a cycle does whose payer lacks funds, one of FUNDS_RULES; unset: wait."""
     enforce_budgets: bool | msgspec.UnsetType = msgspec.UNSET
     """Whether a table beyond the budget of one of its programmes is refused; unset: it is not."""
+    accounts_shared_max: int | msgspec.UnsetType = msgspec.UNSET
+    """For how many persons an account may receive in a batch; lines of more wait. Unset: any."""
 
     def check(self) -> Settings:
         """These settings with values of their types. Raises UsageError where they are none."""
@@ -139,6 +141,9 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
             raise UsageError(f"insufficient_funds is none of {', '.join(FUNDS_RULES)}")
         if self.holidays is not msgspec.UNSET and not all(map(is_in_years, self.holidays)):
             raise UsageError(f"holidays are not of {YEAR_MIN} to {YEAR_MAX}")
+        most = self.accounts_shared_max
+        if most is not msgspec.UNSET and not 0 < most < 2**31:
+            raise UsageError("accounts_shared_max is not between 1 and 2147483647")
         if not 0 < self.clearing_limit <= AMOUNT_MAX:
             raise UsageError(f"clearing_limit is not between 1 and {AMOUNT_MAX}")
         return self

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from switch import paid, recasting, sums, undone
+from switch import paid, recasting, sharing, sums, undone
 from switch.answered import Answered, carry, free
 from switch.answers import Folder
 from switch.disk import CATALOG
@@ -174,7 +174,18 @@ class Verifier:
         yield from self._totals(batch, subject, tally)
         yield from self._money(batch, subject, pairs, benefits)
         yield compare("clearing files", subject, sums.digests(sent), sums.clearing(batch.folder))
+        yield from self._admitted(batch, subject, tally[Reason.ACCOUNT_SHARED][0])
         yield from self._held(batch, subject, moved, waiting)
+
+    def _admitted(self, batch: _Batch, subject: str, held: int) -> Iterator[Check]:
+        """No account receives for more persons than the batch's settings let it."""
+        most, fault = batch.manifest["settings"].get("accounts_shared_max"), ""
+        if most is not None and sharing.most_persons(self.home, batch.row["seq"]) > most:
+            fault = f"an account receives for more than {most} persons"
+        if most is None and held:
+            fault = "lines wait by a setting that the batch did not have"
+        if most is not None or held:
+            yield Check("persons an account", subject, fault)
 
     def _states(self, status: Any, reason: Any, batch: _Batch) -> str:
         """Status and reason code say what the number says."""

@@ -34,6 +34,7 @@ class Reason(IntEnum):
     DUPLICATE_IN_TABLE = 16
     COVER_MISSING = 17
     ACCOUNT_MALFORMED = 18
+    ACCOUNT_SHARED = 19
 
 
 class Rule(NamedTuple):
@@ -76,6 +77,9 @@ RULES: dict[Reason, Rule] = {
     Reason.PARTICIPANT_SUSPENDED: Rule("AB08", "PDNG", "the account's participant is suspended"),
     Reason.AMOUNT_OVER_PARTICIPANT_LIMIT: Rule(
         "AM02", "RJCT", "the amount is above the participant's limit"
+    ),
+    Reason.ACCOUNT_SHARED: Rule(
+        "NOCM", "PDNG", "the account receives for as many other persons as it may in a batch"
     ),
     Reason.PAID_BEFORE: Rule("AM05", "RJCT", "the entitlement was cleared or paid before"),
     Reason.DUPLICATE_IN_TABLE: Rule(

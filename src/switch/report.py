@@ -98,11 +98,10 @@ _STATUSES = pa.array(_STATUS_NAMES)
 _STATUSES_OPEN = pa.array([CLEARED if n == status_of(Reason.NONE) else n for n in _STATUS_NAMES])
 """The same where the cycle has not settled."""
 _STATUS_OF = np.array([_STATUS_NAMES.index(status_of(n)) for n in range(REASONS_COUNT)], np.int32)
-_CODE_NAMES = sorted({rule.code for r, rule in RULES.items() if r is not Reason.COVER_MISSING})
-_CODE_NAMES.append(RULES[Reason.COVER_MISSING].code)
-"""The last is that of lines that wait for cover: the dictionaries of a home without caps end
-before it."""
-_CODES = pa.array(_CODE_NAMES)
+_SET = (Reason.COVER_MISSING, Reason.ACCOUNT_SHARED)
+"""Reasons that need a limit or a setting: the dictionaries of a home without them end before."""
+_CODE_NAMES = sorted({rule.code for reason, rule in RULES.items() if reason not in _SET})
+_CODE_NAMES += [RULES[reason].code for reason in _SET]
 _CODE_OF = np.array(
     [0, *(_CODE_NAMES.index(RULES[Reason(n)].code) for n in range(1, REASONS_COUNT))], np.int32
 )
@@ -128,11 +127,14 @@ class Columns:
         limited: bool = False,
         is_open: bool = False,
         rule_set: str = RULE_SET,
+        is_shared_held: bool = False,
     ) -> None:
         """limited: lines may wait for cover. is_open: the cycle does not settle with this batch.
-        rule_set: what judges the lines, RULE_SET or the one before it."""
+        rule_set: what judges the lines, RULE_SET or the one before it. is_shared_held: lines may
+        wait as their account receives for too many."""
         self._statuses = _STATUSES_OPEN if is_open else _STATUSES
-        self._codes = _CODES if limited else pa.array(_CODE_NAMES[:-1])
+        beyond = 0 if is_shared_held else 1 if limited else 2
+        self._codes = pa.array(_CODE_NAMES[: len(_CODE_NAMES) - beyond])
         participants = [p.participant for p in directory.participants]
         self._cycle = pa.array([cycle])
         self._participants = pa.array(participants, pa.string())

@@ -13,12 +13,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
 from switch import funding, paid, recasting, segment, waiting
 from switch._core import Core
 from switch._wire import transfer_ids
+from switch.admitting import Admitted
 from switch.batch import TableReader, open_table
 from switch.closing import Closing
 from switch.columns import Texts
@@ -128,8 +130,17 @@ class Run(Closing):
         self.rooms = self.standing.rooms(self.cycle)
         is_open = self.slot is not None
         self.columns = Columns(
-            self.directory, self.cycle, self.masks, bool(self.rooms), is_open, self.rule_set
+            self.directory,
+            self.cycle,
+            self.masks,
+            bool(self.rooms),
+            is_open,
+            self.rule_set,
+            settings.accounts_shared_max is not msgspec.UNSET,
         )
+        self.admitted: Admitted | None = None
+        if settings.accounts_shared_max is not msgspec.UNSET:
+            self.admitted = Admitted(settings.accounts_shared_max, register.heap)
         self.moved: list[waiting.Moved] = []
         self.use = funding.Use(self.seq)
         self.digests: dict[str, tuple[str, int]] = {}
@@ -231,9 +242,12 @@ class Run(Closing):
             self.digest = f"logical:{intake.logical_digest}"
 
     def _screen(self, lines: Lines) -> tuple[Any, Any, Any, Any]:
-        return self.core.screen(
+        found: tuple[Any, Any, Any, Any] = self.core.screen(
             lines.amount, lines.person_id, lines.name_key, lines.benefit, lines.debtor, lines.agent
         )
+        if self.admitted is not None:
+            self.admitted.hold(*found, lines.account)
+        return found
 
     def _post(
         self, post: Callable[..., None], lines: Lines, reason: Any, row: Any, participant: Any

@@ -46,6 +46,7 @@ CONFIGURATION = {
     "working_days": list,
     "insufficient_funds": str,
     "enforce_budgets": bool,
+    "accounts_shared_max": int,
 }
 """What a configuration may say, and how."""
 

@@ -47,6 +47,7 @@ SYNCED = "test_commit.py::test_commit__everything_is_synced_before_it_has_its_na
 SECOND = "test_second_writer.py::test_"
 SIMULATION = "test_simulation.py::test_"
 SHARING = "test_shared_accounts.py::test_shared__"
+HOLD = "test_shared_hold.py::test_hold__"
 
 SCREEN = [
     ("an amount of zero is paid", "if amount <= 0:", "if amount < 0:",
@@ -612,11 +613,20 @@ SHARED = [
      '(twins["row_count_distinct"], 0)', SHARING + "names_differ_by_the_fold_of_the_contract"),
     ("sharing.py", "lines that waited are those of nobody", "if again.exists():", "if False:",
      SHARING + "lines_that_waited_count_where_they_clear"),
-    ("sharing.py", "files are read as they are found", "Groups(home.proven(folder / name))",
-     "Groups(folder / name)", SHARING + "reads_nothing_that_is_not_as_it_was_committed"),
+    ("sharing.py", "files are read as they are found",
+     "groups = Groups(home.proven(folder / name))",
+     "groups = Groups(folder / name)", SHARING + "reads_nothing_that_is_not_as_it_was_committed"),
     ("sharing.py", "accounts are shown whole", 'masked(row["creditor_account"])',
      'row["creditor_account"]',
      "test_shared_accounts.py::test_command__masks_accounts_and_writes_them_whole_for_the_owner"),
+    ("admitting.py", "an account admits one person more", "len(persons) < self._most",
+     "len(persons) <= self._most", HOLD + "an_account_admits_so_many_persons_in_table_order"),
+    ("admitting.py", "a table's account is another than the register's",
+     "return int(text) | len(text) << _LENGTH_SHIFT", "return text.encode()",
+     HOLD + "an_account_of_the_register_is_the_same_in_a_table"),
+    ("proof.py", "an account may receive for one more", 'batch.row["seq"]) > most:',
+     'batch.row["seq"]) > most + 1:',
+     "test_shared_hold.py::test_verify__finds_an_account_that_received_for_too_many"),
 ]  # fmt: skip
 
 MUTANTS = [

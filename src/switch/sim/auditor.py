@@ -34,6 +34,7 @@ from switch.sim.judge import (
     Entitlement,
     Registers,
     Row,
+    admitted,
     answer_of,
     by_person,
     citizen_id,
@@ -133,6 +134,7 @@ class Auditor(Aftermath):
         """The settings are these from now on."""
         self.calendar, self.recasts = rules.calendar, rules.recasts
         self.budgets, self.clearing_limit = rules.budgets, rules.clearing_limit
+        self.shared_max = rules.shared_max
 
     def register(
         self,
@@ -409,6 +411,8 @@ class Auditor(Aftermath):
         """Answers of old lines and then of the table's, and the numbers of those that moved only
         when the table was through."""
         found = [screened(entry.row, registers) for entry in old + fresh]
+        if self.shared_max:
+            found = admitted(found, [entry.row for entry in old + fresh], self.shared_max)
         cover = Cover(self._rooms(cycle), self.history | self.cleared)
         for number, (entry, answer) in enumerate(zip(old + fresh, found, strict=True)):
             if number == len(old):

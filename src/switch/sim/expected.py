@@ -275,6 +275,8 @@ class Ruled(NamedTuple):
     """A cycle settles without those who lack funds."""
     budgets: bool = False
     """A table beyond that of a programme is refused."""
+    shared_max: int = 0
+    """For how many persons an account may receive in a batch; 0: any."""
     clearing_limit: int = CLEARING_LIMIT
 
 

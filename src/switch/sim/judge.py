@@ -208,6 +208,23 @@ def screened(line: Row, registers: Registers) -> Answer:
     return answer_of(first_reason(line, registers, participant), participant, account)
 
 
+def admitted(found: list[Answer], lines: list[Row], most: int) -> list[Answer]:
+    """Answers by row 14b: an account receives for the first persons whose lines passed rows 1 to
+    14, and lines of others wait."""
+    persons: dict[tuple[str | None, str | None], list[str]] = {}
+    judged = []
+    for answer, line in zip(found, lines, strict=True):
+        who = citizen_id(line["person_id"])
+        known = persons.setdefault((answer.participant, answer.account), [])
+        if answer.reason is Reason.NONE and who not in known:
+            if len(known) < most:
+                known.append(who)
+            else:
+                answer = answer_of(Reason.ACCOUNT_SHARED, answer.participant, answer.account)
+        judged.append(answer)
+    return judged
+
+
 def answer_of(reason: Reason, participant: str | None, account: str | None) -> Answer:
     if reason is Reason.NONE:
         return Answer("ACSC", None, reason, participant, account)

@@ -62,6 +62,8 @@ OTHER_DAYS = 0.1
 """How often a table of before comes with another value date."""
 RUNS_BACK = 0.15
 """How often a day may lie before the last that was closed."""
+SHARED = 0.3
+"""How often accounts may receive for one or two persons alone in a batch."""
 ODD = 0.04
 """How often a date that is none is written before an operation."""
 RACES = 0.05
@@ -128,6 +130,8 @@ class Life:
         """Draws what a second writer does, and which days run back."""
         self.clerk = random.Random(repr(self.rival.getstate()[1][:2]))
         """Draws dates that are none."""
+        if random.Random(repr(self.clerk.getstate()[1][2:4])).random() < SHARED:
+            self._rule(shared_max=1 + self.count % 2)
         self.facts = Facts(
             random.Random(repr(self.clerk.getstate()[1][:2])),
             self.nation.rules,
@@ -528,7 +532,9 @@ class Life:
         for row in self.institutions:
             row |= {"status": "active", "net_debit_cap": None}
         self.debtors = [dict(debtor(r["debtor_account"], TREASURY)) for r in self.debtors]
-        yield Change(self._institutions(), tuple(self.debtors), self.programmes)
+        rules = self.nation.rules
+        freed = rules._replace(shared_max=0) if rules.shared_max else None
+        yield Change(self._institutions(), tuple(self.debtors), self.programmes, freed)
         ids = [*(f"001{n:09d}" for n in range(self.count)), "001888888888", "001999999999"]
         yield Register(
             None,

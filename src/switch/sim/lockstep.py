@@ -505,6 +505,7 @@ def settings_of(rules: Rules) -> Settings:
         working_days=rules.working_days or msgspec.UNSET,
         insufficient_funds=rules.rule or msgspec.UNSET,
         enforce_budgets=rules.budgets or msgspec.UNSET,
+        accounts_shared_max=rules.shared_max or msgspec.UNSET,
     )
 
 
@@ -519,6 +520,7 @@ def ruled(rules: Rules) -> Ruled:
         calendar if rules.cutoffs else None,
         rules.rule == "recast",
         rules.budgets,
+        rules.shared_max,
         rules.clearing_limit,
     )
 

@@ -49,6 +49,8 @@ class Rules(NamedTuple):
     """What a cycle does whose payer lacks funds; none: it waits."""
     budgets: bool = False
     """A table beyond the budget of a programme is refused."""
+    shared_max: int = 0
+    """For how many persons an account may receive in a batch; 0: any."""
 
 
 class Change(NamedTuple):
