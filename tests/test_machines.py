@@ -210,7 +210,7 @@ class EngineMachine(RuleBasedStateMachine):
         programmes = tuple(
             {"benefit": code, "name": code, "purpose": "SSBE"} for code in ("PENS", "SASS")
         )
-        nation = Nation(PARTICIPANTS, DEBTORS, programmes, ("001",), {})
+        nation = Nation(PARTICIPANTS, DEBTORS, programmes, {})
         self.lockstep = Lockstep(self.folder, nation)
         first = tuple(person(n) for n in range(1, 5))
         self.lockstep.step(Register(first, (account(1),), None, replace=False))
