@@ -23,7 +23,7 @@ _LENGTH_SHIFT, _DIGITS_MAX = 57, 17
 
 
 class Admitted:
-    """Who receives by which account in one batch."""
+    """Persons by the account that receives for them in one batch."""
 
     def __init__(self, most: int, heap: Any) -> None:
         """most: persons an account. heap: uint8, the register's texts of accounts."""

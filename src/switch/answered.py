@@ -63,7 +63,7 @@ class Answered:
         self.seqs: list[int] = []
         """Seq of the audit record of each folder."""
         self.said: dict[str, set[tuple[Any, ...]]] = {kind: set() for kind in _SAYS}
-        """What was said so far by records that send lines back."""
+        """Records that send lines back, as far as they were said."""
         self.coming: list[Folder] = []
         """Folders whose returns had not settled yet."""
         self.taken = 0
