@@ -360,7 +360,7 @@ cdef inline Py_ssize_t free_count(Search *search, Py_ssize_t p) noexcept nogil:
 
 
 cdef void tell(Search *search, Py_ssize_t p) noexcept nogil:
-    """What `best_alone` has found about p becomes its wishes."""
+    """Wishes of p become what `best_alone` has found about it."""
     cdef Py_ssize_t i, count = free_count(search, p)
     cdef int32_t k
     for i in range(count):
@@ -520,7 +520,7 @@ cdef inline void toggle(Search *search, int32_t k) noexcept nogil:
 
 
 cdef void try_wishes(Search *search) noexcept nogil:
-    """What is decided and wished for, less what cannot be paid, plus what then still can; taken
+    """The set decided and wished for, less what cannot be paid, plus what then still can; taken
     over where it is the best."""
     cdef Py_ssize_t k, i, depth = 0
     cdef int32_t p, last
@@ -566,7 +566,7 @@ cdef void try_wishes(Search *search) noexcept nogil:
 
 
 cdef int32_t least_wished(Search *search, Py_ssize_t p) noexcept nogil:
-    """Of what p, who lacks something, pays in the set: the payment that is least missed."""
+    """The payment that is least missed, of those that p, who lacks something, makes in the set."""
     cdef int64_t lack = -search.end[p]
     cdef int128 cost, least = 0
     cdef int32_t k, best = -1

@@ -144,7 +144,7 @@ class Expected:
         return found
 
     def _places(self, text: Any, length: int, width: int) -> NDArray[np.int64]:
-        """Of ids of one length: YYYYMMDD-NNNNNN-LLLLLLLLLL, in the middle six digits or more.
+        """Places of ids of one length: YYYYMMDD-NNNNNN-LLLLLLLLLL, six or more in the middle.
         width: digits of the date."""
         dashes = (width, length - _LINE_DIGITS - 1)
         digits = np.ones(length, bool)
@@ -376,8 +376,8 @@ class Expected:
         return found
 
     def _agent(self, run: int, participant: str) -> str:
-        """Who settled for a participant in the cycle of a run, and may answer for it; itself where
-        nobody did."""
+        """The one who settled for a participant in the cycle of a run, and may answer for it; the
+        participant itself where nobody did."""
         cycle = self.runs[run - 1].cycle
         if cycle not in self._agents:
             query = "SELECT participant, settled_by FROM positions WHERE cycle = ?"
