@@ -23,7 +23,7 @@ LINES_MAX = 600
 
 STEPS = (
     {"_types", "_reason", "_account", "_pages", "_encode", "_decode"},
-    {"_names", "_table", "_text", "_transfer"},
+    {"_names", "_table", "_text", "_transfer", "_alone"},
     {"_screen", "_ledger", "_wire", "_gridlock", "_choice", "_branch", "_flow", "_match"},
     {"_core"},
 )

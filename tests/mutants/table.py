@@ -480,7 +480,7 @@ AT_REST = [
      "np.minimum(before - least, queue.value)", "before - least", SCARCE_EDGE),
     ("liquidity/by_value.py", "few payments are not searched again",
      "if lacking > bound // BRANCHED_SHARE", "if lacking > bound", SCARCE),
-    ("_branch.pyx", "only twice as good a set is looked for", "search.hurdle >> GAIN_BITS",
+    ("_alone.pyx", "only twice as good a set is looked for", "search.hurdle >> GAIN_BITS",
      "search.hurdle", SCARCE),
     ("_branch.pyx", "what is decided brings its receiver nothing",
      "        search.left[search.receiver[k]] += search.amount[k]\n        search.decided_value +=",

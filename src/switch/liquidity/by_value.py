@@ -26,6 +26,10 @@ BRANCHED_MAX = 512
 """Up to so many payments a set of the quick search is searched again, branch by branch,"""
 BRANCHED_TIMES = 8
 """with so many times the steps,"""
+BRANCHED_LONG_MAX = 256
+"""and up to so many payments"""
+BRANCHED_LONG_TIMES = 32
+"""with so many times the steps,"""
 BRANCHED_SHARE = 64
 """where more than this part of the bound may be missing."""
 FLOWS_MAX = 32
@@ -110,9 +114,9 @@ def settle_by_value(
     down, at the least cost by the levels; the flow is asked again for what that leaves. In the end
     payments are added back in descending amount, and exchanged as long as that gains. Never below
     what settles in order; with too few steps it is that. Up to 20 payments the answer is the best,
-    and its own bound. Up to 512 payments it is searched on, branch by branch, with eight times the
-    steps, where more than a 64th of the bound may be missing; if complete, at most a 64th of it is
-    missing to the best.
+    and its own bound. Up to 512 payments it is searched on, branch by branch, where more than a
+    64th of the bound may be missing: with eight times the steps, up to 256 payments with 32 times;
+    if complete, at most a 64th of it is missing to the best.
     """
     p, n = queue.participants, len(queue)
     before = amounts(balance, p, "balance")
@@ -133,7 +137,8 @@ def settle_by_value(
         if ALL_SUBSETS_MAX < n <= BRANCHED_MAX:
             lacking = bound - queue.value_of(kept)
             if lacking > bound // BRANCHED_SHARE:
-                kept, ended = _branched(queue, room, kept, BRANCHED_TIMES * steps_max)
+                times = BRANCHED_LONG_TIMES if n <= BRANCHED_LONG_MAX else BRANCHED_TIMES
+                kept, ended = _branched(queue, room, kept, times * steps_max)
                 complete = complete and ended
         balance_after = before + _net_of(queue, kept)
         if n <= ALL_SUBSETS_MAX:
@@ -160,7 +165,7 @@ def _branched(
         ranked,
         room,
         chosen,
-        np.empty(2 * p + 6 * n + 66 * (n + 1), np.int64),
+        np.empty(2 * p + 10 * n + 256 * (n + 1), np.int64),
         np.empty(2 * p + 7 * n + 2, np.int32),
         np.empty(3 * n + 1, np.int8),
         steps_max,

@@ -1,0 +1,1 @@
+"""Without a face in Python: `_branch` alone calls it."""
