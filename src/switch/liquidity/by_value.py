@@ -24,12 +24,10 @@ ALL_SUBSETS_MAX = 20
 """Up to so many payments every subset is looked at."""
 BRANCHED_MAX = 512
 """Up to so many payments a set of the quick search is searched again, branch by branch,"""
-BRANCHED_TIMES = 8
-"""with so many times the steps,"""
-BRANCHED_LONG_MAX = 256
-"""and up to so many payments"""
-BRANCHED_LONG_TIMES = 32
-"""with so many times the steps,"""
+BRANCHED_TIMES = 32
+"""with so many times the steps, some seconds at most,"""
+BRANCHED_FULLY_MAX = 256
+"""up to so many payments, and fewer by the square of what there is more,"""
 BRANCHED_SHARE = 64
 """where more than this part of the bound may be missing."""
 FLOWS_MAX = 32
@@ -115,8 +113,8 @@ def settle_by_value(
     payments are added back in descending amount, and exchanged as long as that gains. Never below
     what settles in order; with too few steps it is that. Up to 20 payments the answer is the best,
     and its own bound. Up to 512 payments it is searched on, branch by branch, where more than a
-    64th of the bound may be missing: with eight times the steps, up to 256 payments with 32 times;
-    if complete, at most a 64th of it is missing to the best.
+    64th of the bound may be missing: up to 256 payments with 32 times the steps, which fall to
+    eight times for 512; if complete, at most a 64th of it is missing to the best.
     """
     p, n = queue.participants, len(queue)
     before = amounts(balance, p, "balance")
@@ -137,8 +135,9 @@ def settle_by_value(
         if ALL_SUBSETS_MAX < n <= BRANCHED_MAX:
             lacking = bound - queue.value_of(kept)
             if lacking > bound // BRANCHED_SHARE:
-                times = BRANCHED_LONG_TIMES if n <= BRANCHED_LONG_MAX else BRANCHED_TIMES
-                kept, ended = _branched(queue, room, kept, times * steps_max)
+                steps = BRANCHED_TIMES * steps_max
+                steps = steps * BRANCHED_FULLY_MAX**2 // max(n, BRANCHED_FULLY_MAX) ** 2
+                kept, ended = _branched(queue, room, kept, steps)
                 complete = complete and ended
         balance_after = before + _net_of(queue, kept)
         if n <= ALL_SUBSETS_MAX:
