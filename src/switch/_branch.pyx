@@ -32,8 +32,8 @@ cdef enum:
     SWEEPS = 6
     TALKS = 1000            # sweeps of a talk, at the end of which nearly all agree
     PATIENCE = 200          # a belief grows by this part of itself in each
-    NEAR = 50               # payments, about, that are free when the rest stays as it is;
-    NEAR_STEPS = 1_000_000  # every second time twice as many, with twice the steps
+    NEAR = 65               # payments, about, that are free when the rest stays as it is;
+    NEAR_STEPS = 3_000_000  # every second time twice as many, with twice the steps
     WALK_MAX = 200
 
 
