@@ -491,8 +491,6 @@ AT_REST = [
      "decide(search, k, open)", SCARCE),
     ("_branch.pyx", "what the sender claims more the receiver keeps",
      "                search.claim[search.n + k] -= part\n", "", SCARCE),
-    ("_alone.pyx", "a receiver is told what the sender claims",
-     "search.claim[k if search.sender[k] == p else search.n + k]", "search.claim[k]", SCARCE),
     ("cycles.py", "the cut-off itself is late", "if moment <= _local", "if moment < _local",
      CALENDAR),
     ("cycles.py", "an opened cycle is opened again", "if closes in there:", "if False:",
