@@ -1,4 +1,4 @@
-"""Builds the native core: one extension per room behind the face `switch._core`.
+"""Builds the native core: one extension a file of `switch.native`, and their face `switch._core`.
 
 SWITCH_BUILD says how: release; debug, with bounds checks and assertions of the kernels; sanitize,
 which is debug under AddressSanitizer and UndefinedBehaviorSanitizer (`make sanitize` gives it a
@@ -22,12 +22,12 @@ COMPILE = {
     "quick": ["-O0", "-g0"],
 }
 LINK = {"sanitize": SANITIZERS}
-ROOMS = sorted(path.stem for path in Path("src/switch").glob("*.pyx"))
+ROOMS = sorted(Path("src").rglob("*.pyx"))
 
 extensions = [
     Extension(
-        f"switch.{room}",
-        [f"src/switch/{room}.pyx"],
+        ".".join(room.relative_to("src").with_suffix("").parts),
+        [str(room)],
         extra_compile_args=COMPILE[BUILD],
         extra_link_args=LINK.get(BUILD, []),
     )

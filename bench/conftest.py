@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from switch.engine import Engine, init
-from switch.sim.world import generate
+from switch.sim.world.generate import generate
 
 TINY = 2_000
 SEED = 11

@@ -23,7 +23,8 @@ from typing import Any
 from unittest import mock
 
 import switch
-from switch import segment, store
+from switch.files import segment
+from switch.home import store
 
 SEED = 7
 

@@ -36,9 +36,11 @@ def kernels() -> dict[str, Callable[[], Any]]:
     import numpy as np
     import pyarrow as pa
 
-    from switch import _encode, _ledger, _match, _screen, _table, _wire
-    from switch._names import name_keys
-    from switch.columns import text_buffers
+    from switch.files.columns import text_buffers
+    from switch.native import ledger as ledger_kernel
+    from switch.native import match, outbox, parquet_encode, people_table
+    from switch.native import screen as screen_kernel
+    from switch.native.names import name_keys
     from switch.schema import MONTHS, NO_ROW
 
     people = LINES
@@ -48,7 +50,7 @@ def kernels() -> dict[str, Callable[[], Any]]:
     offsets, data = text_buffers(names)
     keys = np.empty(people, np.uint64)
     name_keys(offsets, data, keys, None)
-    table = _table.PeopleTable(people)
+    table = people_table.PeopleTable(people)
     rows = np.empty(people, np.uint32)
     none = np.zeros(people, np.uint8)
     table.put_people(ids, keys, none, none, rows)
@@ -64,7 +66,7 @@ def kernels() -> dict[str, Callable[[], Any]]:
     table.put_accounts(starts, accounts.view(np.uint8), starts[:-1].copy())
     empty, codes = np.empty(0, np.uint8), np.arange(60, dtype=np.uint16)
     limits = np.full(60, 10**9, np.int64)
-    screen = _screen.Screen(
+    screen = screen_kernel.Screen(
         table, empty, empty, codes, np.zeros(60, np.uint8), limits, 500_000_000, 20_000
     )
     order = ((number * np.uint64(6_151)) % np.uint64(people)).astype(np.int64)
@@ -84,7 +86,7 @@ def kernels() -> dict[str, Callable[[], Any]]:
     run_screen()
     pairs = [np.zeros(3600, np.int64) for _ in range(2)]
     sums = [np.zeros(7, np.int64) for _ in range(2)]
-    ledger = _ledger.Ledger(7, 60, *pairs, *sums)
+    ledger = ledger_kernel.Ledger(7, 60, *pairs, *sums)
     bits = [np.zeros(2 * (people // 64 + 1), np.uint64) for _ in range(7)]
     for code in range(7):
         ledger.use(code * MONTHS + 1522, bits[code])
@@ -100,9 +102,9 @@ def kernels() -> dict[str, Callable[[], Any]]:
     line_no = (number + np.uint64(1)).astype(np.uint32)
     id_offsets, ids_out = np.zeros(people + 1, np.int32), np.empty(64 * people, np.uint8)
     living = np.ones(people, np.uint8)
-    _wire.transfer_ids(prefix, line_no, living, id_offsets, ids_out)
+    outbox.transfer_ids(prefix, line_no, living, id_offsets, ids_out)
 
-    boxes = _wire.Outboxes(60, people)
+    boxes = outbox.Outboxes(60, people)
     for code in range(60):
         texts = {
             name: (np.zeros(people + 1, np.int32), np.empty(32 * people // 30 + 4096, np.uint8))
@@ -139,7 +141,7 @@ def kernels() -> dict[str, Callable[[], Any]]:
     words = text_buffers(pa.array((number + np.uint64(10**11)).astype(str).tolist()))
     records = (id_offsets, ids_out, *words, amount, np.zeros(people, np.int64))
     first, claim = np.empty(people, np.uint32), np.empty(people, np.uint32)
-    expected = _match.Lines(people, 7)
+    expected = match.Lines(people, 7)
     expected.expect(*records, first)
 
     def run_answer() -> None:
@@ -152,12 +154,12 @@ def kernels() -> dict[str, Callable[[], Any]]:
         "names": lambda: name_keys(offsets, data, keys, None),
         "screen": run_screen,
         "post": run_post,
-        "transfer_ids": lambda: _wire.transfer_ids(prefix, line_no, living, id_offsets, ids_out),
+        "transfer_ids": lambda: outbox.transfer_ids(prefix, line_no, living, id_offsets, ids_out),
         "outboxes": run_outboxes,
-        "hybrid": lambda: _encode.hybrid(codes_of, 6, page),
-        "delta": lambda: _encode.delta(amount, page),
-        "shared": lambda: _encode.shared(id_offsets, ids_out, shares, adds, suffixes),
-        "expect": lambda: _match.Lines(people, 7).expect(*records, first),
+        "hybrid": lambda: parquet_encode.hybrid(codes_of, 6, page),
+        "delta": lambda: parquet_encode.delta(amount, page),
+        "shared": lambda: parquet_encode.shared(id_offsets, ids_out, shares, adds, suffixes),
+        "expect": lambda: match.Lines(people, 7).expect(*records, first),
         "answer": run_answer,
     }
 

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from switch.batch import open_table
+from switch.clearing.intake import Intake, read_dossier
 from switch.engine import Engine, core_of
-from switch.formats import CHUNK_ROWS
-from switch.intake import Intake, read_dossier
+from switch.files.formats import CHUNK_ROWS
+from switch.files.tables import open_table
 from switch.reason import Reason
 from switch.schema import PAYMENT
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from switch.engine import Batch, Engine
+from switch.engine import Engine
+from switch.home.batch import Batch
 
 from .test_bench_core import SIZES, report
 

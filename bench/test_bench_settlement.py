@@ -10,7 +10,7 @@ import sys
 import pytest
 
 import switch
-from switch.liquidity.proof import require_by_value, require_in_order
+from switch.settlement.liquidity.proof import require_by_value, require_in_order
 
 from .settlement import peers, run
 from .settlement.instances import instance

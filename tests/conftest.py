@@ -9,7 +9,7 @@ import pytest
 from scene import account, make_home, person
 
 import switch
-from switch.sim.world import Generated
+from switch.sim.world.generate import Generated
 
 
 @pytest.fixture(scope="session")

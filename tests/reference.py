@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from switch.sim.judge import (
+from switch.sim.auditor.screening import (
     Answer,
     Row,
     account_that_counts,

@@ -24,9 +24,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import switch
-from switch import cli
-from switch.engine import Batch, Engine
-from switch.sim.tables import ACCOUNTS, PAID, PAYMENT, PEOPLE
+from switch.cli import main
+from switch.engine import Engine
+from switch.home.batch import Batch
+from switch.sim.lives.tables import ACCOUNTS, PAID, PAYMENT, PEOPLE
 
 VALUE_DATE = dt.date(2026, 11, 25)
 NAME = "Nguyễn Văn An"
@@ -276,7 +277,7 @@ def command(*args: object) -> Said:
         contextlib.redirect_stderr(err),
     ):
         try:
-            cli.main()
+            main.main()
         except SystemExit as stop:
             code = stop.code or 0
     return Said(code, out.getvalue(), err.getvalue())

@@ -16,10 +16,11 @@ from test_cycles import CUTOFFS, balances_of, lines, make, states, switch_verify
 from test_recast import NEXT_DAY, held_of, told
 
 import switch
-from switch import recasting, settling, timeline
-from switch.directory import Settings
+from switch import status
 from switch.engine import Engine
 from switch.errors import UsageError
+from switch.registry.directory import Settings
+from switch.settlement import cycle, recasting
 
 CYCLE = "20261125-1"
 WHY = "the State Bank was not to be reached"
@@ -49,7 +50,7 @@ def test_abort__everything_is_undone_and_all_lines_wait(tmp_path: Path, settings
         )
         assert held_of(engine) == [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2)]
         assert {row["state"] for row in engine.home.rows("SELECT state FROM batches")} == {"HELD"}
-        back = timeline.line(engine.home, "X", 3)["states"][-1]
+        back = status.line(engine.home, "X", 3)["states"][-1]
         assert (back["status"], back["reason"], back["file"]) == ("PDNG", "ED05", "recasts/000001")
         assert "given up" in back["text"]
     assert switch.verify(tmp_path / "h")
@@ -180,7 +181,7 @@ def test_abort__happens_whole_or_not_at_all(
         run(engine, lines("A > B 50"))
         before = balances_of(engine)
         with monkeypatch.context() as patch:
-            patch.setattr(settling, "keep_balances", lambda _: [("DELETE FROM nowhere", ())])
+            patch.setattr(cycle, "keep_balances", lambda _: [("DELETE FROM nowhere", ())])
             with pytest.raises(sqlite3.OperationalError):
                 engine.settle(CYCLE, abort=WHY)
     with Engine(tmp_path / "h") as engine:

@@ -34,9 +34,9 @@ from scene import (
 )
 
 import switch
-from switch import airlock, formats
 from switch import reconcile as rec
 from switch.errors import InputRefused
+from switch.files import airlock, formats
 
 PLANTED = {
     "abort": "os.abort()",
@@ -55,7 +55,7 @@ def plant(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], None
 
     def do(what: str, when: str) -> None:
         lines = [
-            "import os, signal, time, switch.decoder as d",
+            "import os, signal, time, switch.files.airlock_child as d",
             "def bad(opener):",
             "    def opened(path, wanted, *more):",
             "        schema, batches, rows = opener(path, wanted, *more)",
@@ -296,7 +296,7 @@ def test_airlock__files_of_the_library_have_one(
 
 
 def test_airlock__two_files_at_once_do_not_meet(tmp_path: Path) -> None:
-    from switch.batch import open_table
+    from switch.files.tables import open_table
     from switch.schema import PAYMENT
 
     paths = [
@@ -311,7 +311,7 @@ def test_airlock__two_files_at_once_do_not_meet(tmp_path: Path) -> None:
 def test_airlock__forked_processes_share_the_waiting_one(village: Path, tmp_path: Path) -> None:
     path = write_table(payment_table([line(1), line(2)]), tmp_path / "t.parquet")
     airlock.start()
-    from switch.batch import open_table
+    from switch.files.tables import open_table
     from switch.schema import PAYMENT
 
     pids = []

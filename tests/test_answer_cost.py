@@ -15,13 +15,15 @@ from test_answers import CALENDAR, back, home_of, said, states_of, take, transfe
 from test_reconcile import compare, rules_of
 
 import switch
-from switch import answered, answers
-from switch.claims import Expected
 from switch.engine import Engine
 from switch.errors import VerificationFailed
-from switch.reconcile import passes
-from switch.reconcile.rules import Pass
-from switch.store import Home
+from switch.home.history import folders
+from switch.home.store import Home
+from switch.proof import answers as proof_of_answers
+from switch.reconcile import take_in
+from switch.reconcile.match import passes
+from switch.reconcile.match.rules import Pass
+from switch.reconcile.sent_lines import Expected
 
 
 class Calls:
@@ -43,7 +45,7 @@ class Calls:
 def opened(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each file of answers or of a batch is opened from now on."""
     found: Counter[str] = Counter()
-    for module in (answers, answered, switch.sums):
+    for module in (take_in, proof_of_answers, switch.proof.line_sums):
         groups = module.Groups
 
         def counted(path: Path, groups: Any = groups) -> Any:
@@ -109,12 +111,12 @@ def test_reconcile__an_answer_that_came_before_its_batch_is_found(tmp_path: Path
     early = said(4, transfer_id=transfer(1, 2))
     with switch.open(home) as engine:
         take(engine, home, early, *(said(n) for n in (1, 2, 3)), at="2026-11-25")
-        assert answers.folders(engine.home)[-1].detail["named"] == [0, 1]
+        assert folders(engine.home)[-1].detail["named"] == [0, 1]
         assert engine.close_day("2026-11-25")["closed"] == [1]
         run(engine, [line(n) for n in (4, 5, 6)], "2", at="2026-11-26T01:00:00+00:00")
         answer = engine.close_day("2026-11-26")
         assert answer["states"]["CREDITED"] == 1
-        assert answers.folders(engine.home)[-1].detail["named"] == []
+        assert folders(engine.home)[-1].detail["named"] == []
     assert switch.verify(home)
 
 
@@ -127,7 +129,7 @@ STRANGE = [
 
 def test_verify__names_the_batches_of_ids_as_the_engine_does(tmp_path: Path) -> None:
     with switch.open(home_of(tmp_path / "h", 3)) as engine:
-        expected, proof = Expected(engine.home, {1}), answered.Answered(engine.home)
+        expected, proof = Expected(engine.home, {1}), proof_of_answers.Answered(engine.home)
         for text in STRANGE:
             ids = pa.array([text], pa.string())
             assert proof._named(ids, 1) == expected.named_by(ids), text

@@ -15,7 +15,7 @@ from scene import BANK, SMALL_BANK
 from test_answers import CALENDAR, NOON, back, breaks_of, home_of, said, transfer, write
 
 import switch
-from switch import timeline
+from switch import status
 
 DAY = dt.timedelta(days=1)
 AFTER = "2026-12-20"
@@ -70,7 +70,7 @@ def test_timeline__no_order_of_files_shows(
                 for part in [files] if together else [[file] for file in files]:
                     engine.reconcile(*part, at=AFTER)
                 answer = engine.line("A", 1)
-                (state,) = timeline.batch(engine.home, "A", answered=True)["answered"]["lines"]
+                (state,) = status.batch(engine.home, "A", answered=True)["answered"]["lines"]
                 open_now = breaks_of(engine)
             states = told(answer["states"])
             assert states[-1]["state"] == state

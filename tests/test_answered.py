@@ -15,12 +15,14 @@ from scene import BANK, BANK_ACCOUNT, SMALL_BANK, command, line, payment_table, 
 from test_answers import CALENDAR, LATER, back, home_of, said, switch_verify, transfer, write
 
 import switch
-from switch import answers, disposing, recasting, returning, signoff, timeline, verdicts
-from switch.directory import Settings
+from switch import status
 from switch.errors import VerificationFailed
-from switch.replay import replay
-from switch.settlement import Posting
-from switch.verdicts import State, Verdicts
+from switch.proof.replay import replay
+from switch.reconcile import day_end, dispositions, line_states, take_in
+from switch.reconcile.line_states import State, Verdicts
+from switch.registry.directory import Settings
+from switch.settlement import recasting, returns
+from switch.settlement.booking import Posting
 
 
 def everything(tmp_path: Path) -> Path:
@@ -58,7 +60,7 @@ def moved_too_much(patch: pytest.MonkeyPatch, name: str) -> None:
             ]
             return pa.Table.from_pylist(rows, told.schema)
 
-    patch.setattr(answers, "Verdicts", Wrong)
+    patch.setattr(take_in, "Verdicts", Wrong)
 
 
 def refuses_too_much(patch: pytest.MonkeyPatch) -> None:
@@ -70,14 +72,14 @@ def returns_too_much(patch: pytest.MonkeyPatch) -> None:
 
 
 def credits_too_much(patch: pytest.MonkeyPatch) -> None:
-    whole = verdicts.Verdicts.states
+    whole = line_states.Verdicts.states
 
     def states(self: Verdicts) -> Any:
         found = whole(self)
         found[11] = State.CREDITED
         return found
 
-    patch.setattr(verdicts.Verdicts, "states", states)
+    patch.setattr(line_states.Verdicts, "states", states)
 
 
 def entitlements_stay(patch: pytest.MonkeyPatch) -> None:
@@ -88,12 +90,12 @@ def less_is_posted(patch: pytest.MonkeyPatch) -> None:
     def disposed(lines: Any, step: str) -> list[Posting]:
         return [Posting(step, "T.RETURNS", "T.EXPENSE[PENS]", 1)]
 
-    patch.setattr(returning, "disposed", disposed)
-    patch.setattr(signoff.DayEnd, "_totals", lambda *_: {})
+    patch.setattr(returns, "disposed", disposed)
+    patch.setattr(day_end.DayEnd, "_totals", lambda *_: {})
 
 
 def paid_by_another(patch: pytest.MonkeyPatch) -> None:
-    right = returning.returned
+    right = returns.returned
 
     def returned(directory: Any, cycle: str, lines: Any) -> Any:
         moved = right(directory, cycle, lines)
@@ -101,28 +103,28 @@ def paid_by_another(patch: pytest.MonkeyPatch) -> None:
         moved.postings[0] = first._replace(debit=first.credit, credit=first.debit)
         return moved
 
-    patch.setattr(returning, "returned", returned)
+    patch.setattr(returns, "returned", returned)
 
 
 def a_break_is_lost(patch: pytest.MonkeyPatch) -> None:
-    right = answers.rec.fold
-    patch.setattr(answers.rec, "fold", lambda *found: right(*found).slice(1))
+    right = take_in.rec.fold
+    patch.setattr(take_in.rec, "fold", lambda *found: right(*found).slice(1))
 
 
 def closes_too_much(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(signoff.DayEnd, "_closed", lambda *_: [1])
+    patch.setattr(day_end.DayEnd, "_closed", lambda *_: [1])
 
 
 def disposes_twice(patch: pytest.MonkeyPatch) -> None:
-    right = disposing.returned
+    right = dispositions.returned
 
     def returned(home: Any, known: Any) -> Any:
         there, coming = right(home, [f for f in known if f.kind != "disposition"])
         return there.filter(pc.equal(there["line_no"], 2)), coming
 
-    patch.setattr(disposing, "returned", returned)
+    patch.setattr(dispositions, "returned", returned)
     patch.setattr(switch.Engine, "reissue", lambda self, _, at: self.write_back(at=at))
-    patch.setattr(signoff.DayEnd, "_totals", lambda *_: {})
+    patch.setattr(day_end.DayEnd, "_totals", lambda *_: {})
 
 
 @pytest.mark.parametrize(
@@ -243,6 +245,6 @@ def test_answers__a_line_that_went_back_to_wait_is_answered_when_it_is_sent_agai
         assert told["states"]["CREDITED"] == 1
         assert told["events"] == {"closed": 1, "opened": 1}
         assert told["breaks"] == {"MISSING": 2, "TIMING": 1}, "it was told before the new cycle"
-        states = timeline.line(engine.home, "B", 1)["states"]
+        states = status.line(engine.home, "B", 1)["states"]
         assert [s["state"] for s in states] == ["CLEARED", "HELD", "CLEARED", "SETTLED", "CREDITED"]
     assert switch.verify(home)

@@ -28,13 +28,13 @@ from scene import (
 )
 
 import switch
-from switch import answers
-from switch.claims import text_keys
-from switch.directory import Settings
 from switch.engine import Engine
 from switch.errors import InputRefused, UsageError, VerificationFailed
-from switch.reconcile import read_rules
-from switch.sim.tables import CONFIRMATIONS, RETURNS
+from switch.home.history import folders, open_breaks
+from switch.reconcile import read_rules, take_in
+from switch.reconcile.sent_lines import text_keys
+from switch.registry.directory import Settings
+from switch.sim.lives.tables import CONFIRMATIONS, RETURNS
 
 CALENDAR = Settings(cutoffs=("11:00", "15:30"))
 LATER = "2026-11-30"
@@ -104,19 +104,19 @@ def take(engine: Engine, path: Path, *rows: dict[str, Any], **options: Any) -> d
 
 def states_of(engine: Engine) -> dict[int, str]:
     """State by line number of batch 1."""
-    from switch.verdicts import State, Verdicts
+    from switch.reconcile.line_states import State, Verdicts
 
-    known = answers.folders(engine.home)
-    expected = answers.Expected(engine.home, {1})
-    heard, booked = answers.taken_in(engine.home, known, expected)
+    known = folders(engine.home)
+    expected = take_in.Expected(engine.home, {1})
+    heard, booked = take_in.taken_in(engine.home, known, expected)
     heard.close()
-    rules = answers.rules_of(known)
+    rules = take_in.rules_of(known)
     found = Verdicts(heard, booked, rules, dt.date.fromisoformat(LATER)).states()
     return {n: State(state).name for n, state in enumerate(found.tolist(), 1)}
 
 
 def breaks_of(engine: Engine) -> list[tuple[str, str | None]]:
-    table = answers.open_breaks(engine.home, answers.folders(engine.home))
+    table = open_breaks(engine.home, folders(engine.home))
     return sorted(zip(table["class"].to_pylist(), table["transfer_id"].to_pylist(), strict=True))
 
 
@@ -411,9 +411,9 @@ def feed(path: Path, settings: Settings | None, seed: int | None) -> Any:
         if settings is not None:
             engine.settle()
         engine.reconcile(at=LATER)
-        table = answers.open_breaks(engine.home, answers.folders(engine.home))
+        table = open_breaks(engine.home, folders(engine.home))
         bits = {
-            (r["benefit"], r["period"]): switch.engine.paid.read(
+            (r["benefit"], r["period"]): switch.home.paid_bits.read(
                 engine.home.path / r["path"]
             ).tobytes()
             for r in engine.home.rows("SELECT * FROM paid WHERE origin = 'cleared'")
@@ -569,13 +569,13 @@ def test_answers__the_statement_is_held_against_what_was_asked(tmp_path: Path) -
         engine.reconcile(
             tmp_path / "s", write(tmp_path / "a", [said(n) for n in (2, 3, 4)]), at=LATER
         )
-        table = answers.open_breaks(engine.home, answers.folders(engine.home))
+        table = open_breaks(engine.home, folders(engine.home))
         found = list(zip(table["set"].to_pylist(), table["class"].to_pylist(), strict=True))
         assert sorted(found) == [
             ("confirmations", "MISSING"), ("settlement", "AMOUNT"), ("treasury", "MISSING")
         ]  # fmt: skip
         engine.reconcile(write(tmp_path / "r", [back(1)]), at=LATER)
-        table = answers.open_breaks(engine.home, answers.folders(engine.home))
+        table = open_breaks(engine.home, folders(engine.home))
         kept = table.filter(pa.array([s == "treasury" for s in table["set"].to_pylist()]))
         assert len(kept) == 0
     assert switch.verify(home)
@@ -623,7 +623,7 @@ def test_command__takes_answers_in_and_disposes_of_returns(tmp_path: Path) -> No
 
 def switch_verify(engine: Engine) -> bool:
     """Prove a home that is open."""
-    from switch.proof import Verifier
+    from switch.proof.verify import Verifier
 
     faults = [check for check in Verifier(engine.home).checks() if check.fault]
     assert faults == []

@@ -53,9 +53,9 @@ from scene import (
 )
 
 import switch
-from switch.batch import open_table
+from switch.clearing.intake import Declared, Intake
 from switch.errors import InputRefused
-from switch.intake import Declared, Intake
+from switch.files.tables import open_table
 from switch.schema import PAYMENT
 
 PENDING = {

@@ -15,9 +15,10 @@ from test_answers import NOON, home_of, said, take
 from test_reconcile import DUE, compare, line, side
 
 import switch
-from switch import answers
 from switch import reconcile as rec
-from switch.reconcile import breaks
+from switch.home.history import folders, open_breaks
+from switch.reconcile import take_in
+from switch.reconcile.match import breaks
 
 EARLY = dt.datetime(2026, 11, 25, 3, tzinfo=dt.UTC)
 MICROSECONDS = 1_795_575_600_000_000
@@ -96,10 +97,10 @@ def test_breaks__what_is_open_under_an_old_key_neither_opens_again_nor_closes(
         before.setattr(breaks, "KEY_VERSION", "totals")
         before.setattr(breaks, "_part", lambda text: text)
         take(engine, home, *again, whole, stray("q", 3, None))
-        old = answers.open_breaks(engine.home, answers.folders(engine.home)).to_pylist()
+        old = open_breaks(engine.home, folders(engine.home)).to_pylist()
     old = [row | {"key": row["key"].replace("totals/totals", "totals")} for row in old]
     with switch.open(home) as engine:
-        monkeypatch.setattr(answers, "open_breaks", lambda *_: pa.Table.from_pylist(old, rec.BREAK))
+        monkeypatch.setattr(take_in, "open_breaks", lambda *_: pa.Table.from_pylist(old, rec.BREAK))
         found = engine.reconcile()
         assert found["number"] == 0, "nothing happened to any break"
         assert found["breaks"]["TOTAL_DRIFT"] == 1

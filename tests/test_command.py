@@ -13,9 +13,10 @@ import pytest
 from scene import command, line, pay, payment_table, write_table
 
 import switch
-from switch import timeline
-from switch.engine import Batch, Engine
-from switch.sim.world import Generated
+from switch import status
+from switch.engine import Engine
+from switch.home.batch import Batch
+from switch.sim.world.generate import Generated
 
 
 @pytest.mark.parametrize(
@@ -55,7 +56,7 @@ def test_command__a_fault_of_ours_is_one_document_too(
     def fails(_: object) -> None:
         raise RuntimeError("".join(["001000", "000001"]))
 
-    monkeypatch.setattr(timeline, "batches", fails)
+    monkeypatch.setattr(status, "batches", fails)
     said = command("--json", "status", village)
     assert (said.code, said.document["error"]["rule"]) == (70, "FAULT")
     assert "001000000001" not in said.out + said.err

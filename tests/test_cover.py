@@ -30,11 +30,11 @@ from scene import (
 )
 
 import switch
-from switch import timeline
+from switch import status as ask
 from switch.engine import Engine
 from switch.errors import InputRefused
 from switch.reason import Reason
-from switch.sim.cover import Claim, Cover
+from switch.sim.auditor.cover import Claim, Cover
 
 CODES = ("A", "B", "C", "W")
 BENEFIT_OF = {"1": "PENS", "2": "SASS"}
@@ -244,7 +244,7 @@ def test_cover__a_held_line_goes_later(name: str, tmp_path: Path) -> None:
         assert told(batch) == expected
         moved = pq.read_table(batch.folder / "represented.parquet").to_pylist()
         assert [(row["line_no"], row["status"]) for row in moved] == [(2, "ACSC"), (3, "ACSC")]
-        states = timeline.line(engine.home, "A", 2)["states"]
+        states = ask.line(engine.home, "A", 2)["states"]
         assert [(s["status"], s["reason"]) for s in states] == [("PDNG", "AM23"), ("ACSC", None)]
     assert switch.verify(home)
 

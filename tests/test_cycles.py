@@ -26,11 +26,11 @@ from scene import (
 )
 
 import switch
-from switch import timeline
-from switch.cycles import Calendar
-from switch.directory import Settings
+from switch import status
 from switch.engine import Engine
 from switch.errors import InputRefused, UsageError
+from switch.registry.directory import Settings
+from switch.settlement.calendar import Calendar
 
 WEDNESDAY = dt.date(2026, 11, 25)
 CODES = ("A", "B", "C", "KBNN")
@@ -161,7 +161,7 @@ def test_settle__two_batches_settle_as_one_cycle(tmp_path: Path) -> None:
             "S.BANK[C]": -5,
             "S.TREASURY[KBNN]": -80,
         }
-        told = timeline.line(engine.home, "X", 1)["states"]
+        told = status.line(engine.home, "X", 1)["states"]
         assert [(s["status"], s["at"][:16]) for s in told] == [
             ("ACSP", "2026-11-25"),
             ("ACSC", "2026-11-25T11:00"),

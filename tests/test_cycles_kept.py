@@ -8,22 +8,15 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from scene import (
-    line,
-    participant,
-    payment_table,
-    people_table,
-    person,
-    tree_digest,
-    write_table,
-)
+from scene import line, participant, payment_table, people_table, person, tree_digest, write_table
 
 import switch
-from switch import signing, store
-from switch.directory import Settings
 from switch.errors import VerificationFailed
-from switch.replay import replay
-from switch.scrub import scrub
+from switch.home import signing, store
+from switch.home.catalog import connect
+from switch.proof.repair import scrub
+from switch.proof.replay import replay
+from switch.registry.directory import Settings
 
 CODES = ("A", "B", "C", "KBNN")
 TABLES = {
@@ -140,7 +133,7 @@ CHANGES = {
 @pytest.mark.parametrize("case", CHANGES)
 def test_verify__a_changed_cycle_is_found(case: str, home: Path) -> None:
     """Also where the checkpoint was made anew for it."""
-    db = store._connect(home / "catalog.sqlite")
+    db = connect(home / "catalog.sqlite")
     before = [tuple(map(tuple, db.execute(f"SELECT * FROM {t}"))) for t in ("cycles", "postings")]
     changed = db.execute(CHANGES[case]).rowcount
     assert changed > 0, before

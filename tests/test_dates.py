@@ -23,10 +23,10 @@ from hypothesis import strategies as st
 from scene import BANK, account, command, line, make_home, person, person_id, run, tree_digest
 
 import switch
-from switch import columns
-from switch.batch import open_table
+from switch.clearing.intake import Declared
 from switch.errors import InputRefused, UsageError
-from switch.intake import Declared
+from switch.files import columns
+from switch.files.tables import open_table
 from switch.schema import ACCOUNTS, DAY_FIRST, DAY_LAST, DAY_MAX, DAY_MIN, POPULATION, STATEMENT
 
 EPOCH = dt.date(1970, 1, 1)

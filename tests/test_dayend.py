@@ -27,18 +27,20 @@ from test_answers import (
 )
 
 import switch
-from switch import answers, timeline
+from switch import status
 from switch.engine import Engine
 from switch.errors import InputRefused
-from switch.sim.behaviour import PAYDAY, Fate, Manner, Rates
-from switch.sim.receivers import exchange
-from switch.verdicts import State
+from switch.home.history import folders, open_breaks
+from switch.reconcile import take_in
+from switch.reconcile.line_states import State
+from switch.sim.receivers.behaviour import PAYDAY, Fate, Manner, Rates
+from switch.sim.receivers.exchange import exchange
 
 # --- status ---------------------------------------------------------------------------------
 
 
 def told(engine: Engine, number: int, batch: str = "A") -> list[tuple[str, str, str | None]]:
-    states = timeline.line(engine.home, batch, number)["states"]
+    states = status.line(engine.home, batch, number)["states"]
     return [(state["state"], state["status"], state["reason"]) for state in states]
 
 
@@ -60,18 +62,18 @@ def test_status__tells_what_was_answered_and_decided(tmp_path: Path) -> None:
         assert told(engine, 4) == [settled, late, unapplied]
         assert told(engine, 5) == [settled, settled, unapplied]
         assert told(engine, 6) == [settled, unapplied]
-        line_4 = timeline.line(engine.home, "A", 4)
+        line_4 = status.line(engine.home, "A", 4)
         assert [b["class"] for b in line_4["breaks"]] == ["STATUS"]
         (why, _) = line_4["explained"]
         assert why.startswith("lines: 1000004 dong, STATUS: 'transfer-id' brought it together with")
-        assert timeline.line(engine.home, "A", 3)["explained"] == []
+        assert status.line(engine.home, "A", 3)["explained"] == []
         assert line_4["states"][1]["at"] == "2026-11-25T12:00:00+00:00"
         assert line_4["states"][1]["file"] == "answers/000001"
         run(engine, [line(2)], "B")
-        text = timeline.line(engine.home, "A", 2)["states"][2]["text"]
+        text = status.line(engine.home, "A", 2)["states"][2]["text"]
         assert text.endswith("one more line: it is B:1.")
-        assert timeline.line(engine.home, "B", 1)["reissue_of"] == {"batch_id": "A", "line_no": 2}
-        mine = timeline.person(engine.home, "001000000002")["lines"]
+        assert status.line(engine.home, "B", 1)["reissue_of"] == {"batch_id": "A", "line_no": 2}
+        mine = status.person(engine.home, "001000000002")["lines"]
         assert [(row["batch_id"], len(row["states"])) for row in mine] == [("A", 3), ("B", 2)]
     now = command("status", tmp_path / "h", "--batch", "A", "--json").document["answered"]
     assert now == {
@@ -134,7 +136,7 @@ def test_close__ends_a_day_and_closes_what_is_done(tmp_path: Path) -> None:
         done = engine.close_day("2026-11-28")
         assert (done["number"], done["closed"]) == (5, [1])
         assert done["totals"]["payable"] == str(12 * 1_000_000 + 78 + 2_000_041)
-        assert [row["state"] for row in timeline.batches(engine.home)] == ["CLOSED", "SETTLED"]
+        assert [row["state"] for row in status.batches(engine.home)] == ["CLOSED", "SETTLED"]
         statement = pq.read_table(
             home / "out" / "days" / "2026-11-28" / "statements" / f"{BANK}.parquet"
         )
@@ -159,7 +161,7 @@ def test_close__a_file_that_changes_while_it_is_read_is_refused(
     with switch.open(home_of(tmp_path / "h", 1)) as engine:
         engine.reconcile(write(tmp_path / "a", [said(1)]), at="2026-11-25")
         assert engine.close_day("2026-11-25")["closed"] == [1]
-        monkeypatch.setattr(answers.TakingIn, "_named", lambda *_: set())
+        monkeypatch.setattr(take_in.TakingIn, "_named", lambda *_: set())
         for row in (back(1), said(1, transfer_id=transfer(1)[:15])):
             with pytest.raises(InputRefused, match="CHANGED_DURING_READ"):
                 engine.reconcile(write(tmp_path / "b", [row]), at="2026-11-26")
@@ -269,10 +271,10 @@ def test_ten_days__end_with_every_line_explained_and_books_equal(tmp_path: Path)
 
 def dispose_of(engine: Engine, given: Any, day: dt.date) -> list[dict[str, Any]]:
     """Every other line that is back is written back, the others come again the next day."""
-    from switch.disposing import returned
+    from switch.reconcile.dispositions import returned
 
-    waiting, _ = returned(engine.home, answers.folders(engine.home))
-    names = {row["seq"]: row["batch_id"] for row in timeline.batches(engine.home)}
+    waiting, _ = returned(engine.home, folders(engine.home))
+    names = {row["seq"]: row["batch_id"] for row in status.batches(engine.home)}
     lines = list(zip(waiting["batch"].to_pylist(), waiting["line_no"].to_pylist(), strict=True))
     chosen = [(names[batch], number) for batch, number in lines]
     if chosen[::2]:
@@ -286,15 +288,15 @@ def dispose_of(engine: Engine, given: Any, day: dt.date) -> list[dict[str, Any]]
 def judge(engine: Engine, world: Path, kinds: dict[str, str]) -> None:
     """Each line is terminal, or aged with a break; and what receivers have in their own books is
     what we have in ours."""
-    known = answers.folders(engine.home)
-    batches = {row["seq"] for row in timeline.batches(engine.home)}
-    verdicts = answers.judged(engine.home, known, batches)
+    known = folders(engine.home)
+    batches = {row["seq"] for row in status.batches(engine.home)}
+    verdicts = take_in.judged(engine.home, known, batches)
     lines, states = verdicts.lines, verdicts.states()
     assert len(lines) > 500, "some came again"
     assert set(np.unique(states)) - {State.NOT_SENT} == {
         State.UNAPPLIED, State.CREDITED, State.RETURNED, State.REFUSED
     }  # fmt: skip
-    breaks = answers.open_breaks(engine.home, known)
+    breaks = open_breaks(engine.home, known)
     open_lines = np.flatnonzero(states == State.UNAPPLIED)
     broken = {row["transfer_id"]: row for row in breaks.to_pylist()}
     ids = {}
@@ -327,7 +329,7 @@ def judge(engine: Engine, world: Path, kinds: dict[str, str]) -> None:
         for row in pq.read_table(path).to_pylist():
             theirs[row["participant"]][row["step"]] += row["amount"]
     assert theirs == ours
-    told = {row["seq"]: row["state"] for row in timeline.batches(engine.home)}
+    told = {row["seq"]: row["state"] for row in status.batches(engine.home)}
     origin = lines.batch()
     done = {seq for seq in batches if (origin[open_lines] != seq).all()}
     assert {seq for seq, state in told.items() if state == "CLOSED"} <= done

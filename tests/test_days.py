@@ -14,10 +14,11 @@ from scene import VALUE_DATE, command, line, payment_table, run, tree_digest, wr
 from test_answers import CALENDAR, back, home_of, said, write
 
 import switch
-from switch import answers, days, signoff
 from switch.engine import Engine
 from switch.errors import InputRefused, UsageError
-from switch.store import Home
+from switch.home import days
+from switch.home.store import Home
+from switch.reconcile import day_end, take_in
 
 FAR = dt.date(2999, 1, 1)
 
@@ -146,7 +147,7 @@ def test_days__a_slip_of_an_older_engine_does_not_stop_a_home(
 ) -> None:
     """It was closed for 2062, and then for a day before, when nothing was said against it."""
     home = home_of(tmp_path / "h", 4)
-    sign = signoff.DayEnd.sign
+    sign = day_end.DayEnd.sign
 
     def as_before(self: Any, *values: Any) -> Any:
         signed, statements = sign(self, *values)
@@ -154,9 +155,9 @@ def test_days__a_slip_of_an_older_engine_does_not_stop_a_home(
         return signed, statements
 
     with monkeypatch.context() as patch:
-        patch.setattr(signoff.DayEnd, "sign", as_before)
-        patch.setattr(answers, "require_likely", lambda *_: None)
-        patch.setattr(answers, "leap", lambda *_: 0)
+        patch.setattr(day_end.DayEnd, "sign", as_before)
+        patch.setattr(take_in, "require_likely", lambda *_: None)
+        patch.setattr(take_in, "leap", lambda *_: 0)
         with switch.open(home) as engine:
             engine.close_day("2062-12-01")
     with switch.open(home) as engine:
@@ -201,7 +202,7 @@ def test_run__again_with_another_declaration_is_refused(name: str, tmp_path: Pat
 
 
 def test_run__every_declared_fact_is_looked_at_again() -> None:
-    from switch.intake import FIELDS, STORED
+    from switch.clearing.intake import FIELDS, STORED
 
     assert {*STORED, *RULE, "source", "batch_id"} == set(FIELDS)
     assert set(OTHER) == set(STORED)

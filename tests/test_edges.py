@@ -44,19 +44,8 @@ from scene import (
 )
 
 import switch
-from switch import (
-    airlock,
-    batch,
-    dispatch,
-    intake,
-    paid,
-    segment,
-    signing,
-    store,
-    timeline,
-    waiting,
-)
-from switch.batch import TableReader, open_table
+from switch import status
+from switch.clearing import clearing_files, held, intake
 from switch.errors import (
     EnvironmentFailed,
     HomeLocked,
@@ -65,9 +54,12 @@ from switch.errors import (
     UsageError,
     VerificationFailed,
 )
-from switch.proof import Verifier
+from switch.files import airlock, segment, tables
+from switch.files.tables import TableReader, open_table
+from switch.home import paid_bits, signing, store
+from switch.home.store import Home
+from switch.proof.verify import Verifier
 from switch.schema import PAID, PAYMENT, Column, Kind, Table
-from switch.store import Home
 
 LINES = [line(n) for n in range(1, 10)]
 
@@ -86,7 +78,7 @@ def chunks(table: Any, rows: int = 100) -> list[Any]:
 
 
 def test_batch__more_rows_than_a_table_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch, "LINES_MAX", 2)
+    monkeypatch.setattr(tables, "LINES_MAX", 2)
     history = paid_table([entitlement(n) for n in range(1, 4)])
     assert refused(lambda: list(open_table(history, PAID).chunks(1))).rule == "ROW_LIMIT"
     assert len(list(open_table(history[:2], PAID).chunks(1))) == 2
@@ -267,26 +259,26 @@ def test_road__a_table_of_too_many_entitlements_is_refused(village: Path) -> Non
 
 
 def test_paid__no_rows_mark_nothing() -> None:
-    bits = paid.pairs(100)
-    paid.mark(bits, np.array([], np.uint32))
+    bits = paid_bits.pairs(100)
+    paid_bits.mark(bits, np.array([], np.uint32))
     assert not bits.any()
-    paid.mark(bits, np.array([0, 63, 64, 99], np.uint32))
+    paid_bits.mark(bits, np.array([0, 63, 64, 99], np.uint32))
     assert [int(words).bit_count() for words in bits] == [2, 0, 2, 0]
 
 
 def test_paid__a_row_beyond_the_bits_is_our_mistake() -> None:
     with pytest.raises(AssertionError):
-        paid.mark(paid.pairs(64), np.array([64], np.uint32))
+        paid_bits.mark(paid_bits.pairs(64), np.array([64], np.uint32))
 
 
 @pytest.mark.parametrize("content", [b"", b"SWPAID01", b"SWPAID99" + bytes(8), None])
 def test_paid__a_damaged_file_is_named(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "x.bits"
-    paid.write(path, np.arange(5, dtype=np.uint64))
-    assert list(paid.read(path)) == [0, 1, 2, 3, 4]
+    paid_bits.write(path, np.arange(5, dtype=np.uint64))
+    assert list(paid_bits.read(path)) == [0, 1, 2, 3, 4]
     path.write_bytes(path.read_bytes()[:-3] if content is None else content)
     with pytest.raises(VerificationFailed, match=r"x\.bits"):
-        paid.read(path)
+        paid_bits.read(path)
 
 
 # --- segments, clearing files ---------------------------------------------------------------------
@@ -343,7 +335,7 @@ def test_segment__a_failed_write_loses_the_file(tmp_path: Path) -> None:
 def test_dispatch__many_lines_of_one_receiver_are_several_groups(
     village: Path, monkeypatch: pytest.MonkeyPatch, rows: int
 ) -> None:
-    monkeypatch.setattr(dispatch, "GROUP_ROWS", rows)
+    monkeypatch.setattr(clearing_files, "GROUP_ROWS", rows)
     done = pay(village, LINES, chunk_rows=3)
     file = pq.ParquetFile(done.folder / "clearing" / f"{BANK}.parquet")
     assert file.num_row_groups == 3
@@ -548,12 +540,12 @@ def test_proof__a_line_that_was_released_and_did_not_clear(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """B pays 50 with what it receives; A's 30 and all behind it wait."""
-    released = waiting.write_released
+    released = held.write_released
 
-    def one_more(path: Path, moved: list[waiting.Moved]) -> None:
+    def one_more(path: Path, moved: list[held.Moved]) -> None:
         released(path, [*moved, moved[0]._replace(line_no=4)])
 
-    monkeypatch.setattr(waiting, "write_released", one_more)
+    monkeypatch.setattr(held, "write_released", one_more)
     text = "2 B > C 50 ACSC\n2 A > B 60 ACSC\n2 A > C 30 AM23\n2 A > C 20 AM23"
     with test_cover.make(tmp_path / "h", {"A": 60, "B": 10}) as engine:
         run(engine, test_cover.scene(text).rows)
@@ -577,12 +569,12 @@ def test_proof__an_older_line_is_released_beside_one_of_its_number(tmp_path: Pat
 def test_timeline__a_line_that_is_not_there(village: Path, number: int) -> None:
     pay(village, [line(1), line(2)])
     with Home(village, writing=False) as home, pytest.raises(UsageError, match="lines 1 to 2"):
-        timeline.line(home, "B", number)
+        status.line(home, "B", number)
 
 
 def test_timeline__of_nobody(village: Path, tmp_path: Path) -> None:
     with Home(village, writing=False) as home, pytest.raises(UsageError, match="in no register"):
-        timeline.person(home, person_id(77))
+        status.person(home, person_id(77))
     empty = tmp_path / "empty"
     switch.init(
         empty,
@@ -590,7 +582,7 @@ def test_timeline__of_nobody(village: Path, tmp_path: Path) -> None:
         debtors=pa.Table.from_pylist(list(DEBTORS)),
     ).close()
     with Home(empty, writing=False) as home, pytest.raises(UsageError, match="in no register"):
-        timeline.person(home, person_id(1))
+        status.person(home, person_id(1))
 
 
 def test_timeline__a_line_that_waits_for_several_paydays(tmp_path: Path) -> None:
@@ -602,7 +594,7 @@ def test_timeline__a_line_that_waits_for_several_paydays(tmp_path: Path) -> None
         engine.register(accounts=accounts_table([account(1)]))
         run(engine, [line(2, benefit="SASS")], "THIRD")
     with Home(home, writing=False) as opened:
-        told = timeline.line(opened, "FIRST", 1)
+        told = status.line(opened, "FIRST", 1)
     assert [(state["status"], state["file"]) for state in told["states"]] == [
         ("PDNG", "batches/000001"),
         ("ACSC", "batches/000003"),
@@ -616,7 +608,7 @@ def test_timeline__of_a_table_of_several_groups(
     with switch.open(village) as engine:
         engine.run(write_table(payment_table(LINES), tmp_path / "t"))
     with Home(village, writing=False) as home:
-        told = timeline.line(home, "B", 7)
+        told = status.line(home, "B", 7)
         assert told["amount"] == LINES[6]["amount"]
-        assert len(timeline.person(home, person_id(9))["lines"]) == 1
+        assert len(status.person(home, person_id(9))["lines"]) == 1
     assert switch.verify(village)

@@ -46,12 +46,16 @@ from test_answers import (
 from test_cycles import CUTOFFS, lines, make
 
 import switch
-from switch import answers, disposing, recasting, store, timeline, verdicts
 from switch import reconcile as rec
+from switch import status
 from switch.errors import InputRefused, UsageError, VerificationFailed
-from switch.proof import Verifier
-from switch.reconcile import explain, passes
-from switch.reconcile.rules import Pass
+from switch.home import store
+from switch.home.catalog import connect
+from switch.proof.verify import Verifier
+from switch.reconcile import dispositions, explain, line_states, take_in
+from switch.reconcile.match import passes
+from switch.reconcile.match.rules import Pass
+from switch.settlement import recasting
 
 # --- answers and claims ---------------------------------------------------------------------------
 
@@ -135,7 +139,7 @@ def test_close__a_batch_stays_open_while_the_run_that_cleared_its_line_does(tmp_
         rows = [said(1, **sent), said(2, **sent, transfer_id=transfer(2, 1))]
         take(engine, tmp_path / "h", *rows, at="2026-11-25")
         assert engine.close_day("2026-11-25")["closed"] == []
-        states = [row["state"] for row in timeline.batches(engine.home)]
+        states = [row["state"] for row in status.batches(engine.home)]
         assert states == ["SETTLED", "SETTLED"]
         third = said(3, **sent, transfer_id=transfer(1, 2))
         take(engine, tmp_path / "h", third, at="2026-11-26")
@@ -155,14 +159,14 @@ def test_status__of_several_reissues_each_line_names_its_own(tmp_path: Path) -> 
         run(engine, [line(1, amount=0), line(2), line(1)], "C")
 
         def states(batch: str, number: int) -> list[str]:
-            return [s["text"] for s in timeline.line(engine.home, batch, number)["states"]]
+            return [s["text"] for s in status.line(engine.home, batch, number)["states"]]
 
         assert states("A", 1)[2].endswith("one more line: it is C:3.")
         assert states("A", 2)[2].endswith("one more line: it is C:2.")
         assert "it is" not in states("A", 3)[2]
-        of = [timeline.line(engine.home, *at)["reissue_of"] for at in (("C", 3), ("C", 2))]
+        of = [status.line(engine.home, *at)["reissue_of"] for at in (("C", 3), ("C", 2))]
         assert of == [{"batch_id": "A", "line_no": n} for n in (1, 2)]
-        assert timeline.line(engine.home, "B", 1)["reissue_of"] is None
+        assert status.line(engine.home, "B", 1)["reissue_of"] is None
         assert books(engine)["T.RETURNS"] == 0 if "T.RETURNS" in books(engine) else True
     assert switch.verify(tmp_path / "h")
 
@@ -200,7 +204,7 @@ def test_abort__of_a_cycle_with_a_batch_that_cleared_nothing(tmp_path: Path) -> 
 def test_verify__finds_an_abort_of_a_cycle_that_no_batch_is_of(tmp_path: Path) -> None:
     """Also where the checkpoint was made anew for it."""
     aborted(tmp_path / "h").close()
-    db = store._connect(tmp_path / "h" / "catalog.sqlite")
+    db = connect(tmp_path / "h" / "catalog.sqlite")
     assert db.execute("UPDATE batches SET cycle = '20261126-1'").rowcount == 2
     store._write_checkpoint(tmp_path / "h", db)
     db.close()
@@ -331,36 +335,38 @@ Patch = pytest.MonkeyPatch
 
 
 def events_twice(patch: Patch) -> None:
-    right = answers.rec.fold
-    patch.setattr(answers.rec, "fold", lambda *found: pa.concat_tables([right(*found)] * 2))
+    right = take_in.rec.fold
+    patch.setattr(take_in.rec, "fold", lambda *found: pa.concat_tables([right(*found)] * 2))
 
 
 def returned_as_more(patch: Patch) -> None:
-    right = verdicts.Verdicts.taken
+    right = line_states.Verdicts.taken
 
     def taken(self: Any, table: Any, kind: str) -> Any:
         table = right(self, table, kind)
         at = table.schema.get_field_index("amount")
         return table.set_column(at, "amount", pc.add(table["amount"], 1))
 
-    patch.setattr(verdicts.Verdicts, "taken", taken)
+    patch.setattr(line_states.Verdicts, "taken", taken)
 
 
 def returned_too_early(patch: Patch) -> None:
-    patch.setattr(answers.Expected, "settled", answers.Expected.sent)
+    patch.setattr(take_in.Expected, "settled", take_in.Expected.sent)
 
 
 def disposed_on_its_way(patch: Patch) -> None:
-    right = disposing.returned
+    right = dispositions.returned
     patch.setattr(
-        disposing, "returned", lambda *of: (pa.concat_tables(right(*of)), right(*of)[1].slice(0, 0))
+        dispositions,
+        "returned",
+        lambda *of: (pa.concat_tables(right(*of)), right(*of)[1].slice(0, 0)),
     )
 
 
 def freed_twice(patch: Patch) -> None:
-    right = disposing.returned
+    right = dispositions.returned
     patch.setattr(
-        disposing,
+        dispositions,
         "returned",
         lambda home, known: right(home, [f for f in known if f.kind != "disposition"]),
     )

@@ -33,13 +33,14 @@ from scene import (
 )
 
 import switch
-from switch import signing, store
 from switch.errors import EnvironmentFailed, InputRefused, UsageError, VerificationFailed
-from switch.history import GENESIS, link_of, read_checkpoint
-from switch.scrub import scrub
-from switch.sim.faults import Crash, Faults
-from switch.sim.operations import Fault
-from switch.store import Home
+from switch.home import signing, store
+from switch.home.catalog import connect
+from switch.home.chain import GENESIS, link_of, read_checkpoint
+from switch.home.store import Home
+from switch.proof.repair import scrub
+from switch.sim.lives.faults import Crash, Faults
+from switch.sim.lives.operations import Fault
 
 FLIPS = int(os.environ.get("FLIPS", "300"))
 """`make flips` takes 10,000."""
@@ -215,7 +216,7 @@ def test_verify__a_changed_catalog_is_found(case: str, mended: bool, home: Path)
         db.execute(CHANGES[case])
     db.close()
     if mended:
-        db = store._connect(home / "catalog.sqlite")
+        db = connect(home / "catalog.sqlite")
         store._write_checkpoint(home, db)
         db.close()
     if (case, mended) != ("slack", True):
@@ -274,7 +275,7 @@ def test_verify__changed_copies_that_are_handed_out_are_found(home: Path) -> Non
 
 def forged(home: Path, seq: int) -> None:
     """History rewritten from a record on, with all links made anew, as the owner could."""
-    db = store._connect(home / "catalog.sqlite")
+    db = connect(home / "catalog.sqlite")
     rows = db.execute("SELECT * FROM audit ORDER BY seq").fetchall()
     previous = GENESIS
     for row in rows:

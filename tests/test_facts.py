@@ -14,14 +14,16 @@ import pytest
 from scene import answers, line, participant, payment_table, people_table, person, run
 
 import switch
-from switch import cycles, rehearsal, store
-from switch.cycles import Calendar, Slot
-from switch.directory import Settings
+from switch import rehearsal
 from switch.engine import Engine
 from switch.errors import InputRefused, UsageError, VerificationFailed
-from switch.proof import verify
+from switch.home import store
+from switch.proof.replay import replay
+from switch.proof.verify import verify
+from switch.registry.directory import Settings
 from switch.rehearsal import rehearse
-from switch.replay import replay
+from switch.settlement import calendar as cycles
+from switch.settlement.calendar import Calendar, Slot
 
 DAY = dt.date(2026, 11, 25)
 CODES = ("A", "B", "C", "W", "KBNN")

@@ -28,12 +28,13 @@ from scene import (
 )
 
 import switch
-from switch import funding, timeline
-from switch.directory import Settings
+from switch import status
 from switch.engine import Engine
 from switch.errors import InputRefused
-from switch.funding import Stand
+from switch.registry.directory import Settings
 from switch.rehearsal import rehearse
+from switch.settlement import budgets as budgeting
+from switch.settlement.budgets import Stand
 
 ENFORCED = Settings(enforce_budgets=True)
 CALENDAR = Settings(enforce_budgets=True, cutoffs=("11:00", "15:30"))
@@ -69,7 +70,7 @@ def make(path: Path, settings: Settings = ENFORCED, pens: int | None = 1000) -> 
 
 def told(engine: Engine, programme: str = "PENS") -> tuple[Any, ...]:
     """reserved, consumed, released, remaining and available of a programme."""
-    (row,) = [r for r in timeline.budgets(engine.home) if r["programme"] == programme]
+    (row,) = [r for r in status.budgets(engine.home) if r["programme"] == programme]
     names = ("reserved", "consumed", "released", "remaining", "available")
     return tuple(row[name] for name in names)
 
@@ -112,7 +113,7 @@ def test_budget__a_line_that_waits_keeps_its_reservation_until_it_is_paid(tmp_pa
         engine.register(accounts=accounts_table([account(10, participant=SMALL_BANK)]))
         run(engine, [line(2, amount=50)], "B")
         assert told(engine) == (1000, 1000, 0, 0, 0)
-        stands = funding.standing(engine.home)
+        stands = budgeting.standing(engine.home)
         assert stands[1, "PENS"] == Stand(950, 950, 0)
         assert stands[2, "PENS"] == Stand(50, 50, 0)
     assert switch.verify(tmp_path / "h")
@@ -155,7 +156,7 @@ def test_budget__is_used_up_when_the_cycle_settles_and_kept_when_it_is_aborted(
         assert told(engine) == (600, 0, 0, 600, 400)
         engine.settle("20261125-1", abort="nothing goes")
         assert told(engine) == (600, 0, 0, 600, 400)
-        told_of = funding.told_of_batch(engine.home, 1)
+        told_of = budgeting.told_of_batch(engine.home, 1)
         assert told_of["reserve"] == {
             "reserved": 600, "consumed": 0, "released": 600, "remaining": 0,
         }  # fmt: skip
@@ -164,7 +165,7 @@ def test_budget__is_used_up_when_the_cycle_settles_and_kept_when_it_is_aborted(
         assert told(engine) == (1000, 0, 0, 1000, 0)
         engine.settle()
         assert told(engine) == (1000, 1000, 0, 0, 0)
-        assert funding.told_of_batch(engine.home, 2)["reserve"]["consumed"] == 1000
+        assert budgeting.told_of_batch(engine.home, 2)["reserve"]["consumed"] == 1000
     assert switch.verify(tmp_path / "h")
 
 
@@ -283,17 +284,19 @@ def test_run__a_table_beyond_its_budget_is_exit_3(tmp_path: Path) -> None:
 
 
 def _a_held_line_reserves_nothing(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(funding.Use, "wait", lambda *_: None)
+    patch.setattr(budgeting.Use, "wait", lambda *_: None)
 
 
 def _nothing_is_released(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(
-        funding.Use, "to_dict", lambda use, real=funding.Use.to_dict: real(use) | {"released": []}
+        budgeting.Use,
+        "to_dict",
+        lambda use, real=budgeting.Use.to_dict: real(use) | {"released": []},
     )
 
 
 def _no_budget_holds(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(funding, "require_within", lambda *_: None)
+    patch.setattr(budgeting, "require_within", lambda *_: None)
 
 
 @pytest.mark.parametrize(

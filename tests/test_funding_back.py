@@ -11,7 +11,7 @@ from scene import answers, line, run
 from test_answers import CALENDAR, LATER, back, home_of, said, switch_verify, take, transfer
 
 import switch
-from switch import timeline
+from switch import status
 from switch.engine import Engine
 from switch.errors import UsageError
 
@@ -20,7 +20,7 @@ AMOUNT = 1_000_000
 
 def told(engine: Engine) -> tuple[Any, ...]:
     """reserved, consumed, released, remaining of pensions."""
-    (row,) = timeline.budgets(engine.home)
+    (row,) = status.budgets(engine.home)
     return tuple(row[name] for name in ("reserved", "consumed", "released", "remaining"))
 
 

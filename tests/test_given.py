@@ -25,9 +25,11 @@ from scene import FORMATS, command, line, payment_table, write_table
 from test_airlock import DOORS, tables
 
 import switch
-from switch import airlock, answers, batch, given
 from switch.errors import EnvironmentFailed, InputRefused
-from switch.replay import replay
+from switch.files import airlock, given
+from switch.files import tables as tables_in
+from switch.proof.replay import replay
+from switch.reconcile import take_in
 from switch.schema import PAYMENT
 
 OURS, THEIRS = b"AAAAAAAAAAAA", b"BBBBBBBBBBBB"
@@ -114,7 +116,7 @@ def test_given__the_digest_is_that_of_what_was_decoded_while_another_writes(
         try:
             for _ in range(100):
                 with contextlib.suppress(InputRefused):
-                    reader = batch.open_table(path, PAYMENT, room=tmp_path)
+                    reader = tables_in.open_table(path, PAYMENT, room=tmp_path)
                     (chunk,) = reader.chunks()
                     (read,) = chunk["creditor_account"].rows().to_pylist()
                     assert len(read) == 12
@@ -170,7 +172,7 @@ def test_given__a_replay_is_of_the_bytes_that_were_run(
         yield from once(file)
         path.write_bytes(content.replace(OURS, THEIRS))
 
-    monkeypatch.setattr("switch.replay.given.blocks", blocks)
+    monkeypatch.setattr("switch.proof.replay.given.blocks", blocks)
     with pytest.raises(InputRefused, match=r"FILE_HASH|CHANGED_DURING_READ"):
         replay(village, "B", path)
 
@@ -295,7 +297,7 @@ def test_given__answers_are_no_more_than_what_was_sent_leaves_room_for(
     form: str, village: Path, tmp_path: Path
 ) -> None:
     scene.pay(village, [line(1), line(2)])
-    most = answers.ROWS_FREE + 2 * answers.ROWS_TIMES_LINES
+    most = take_in.ROWS_FREE + 2 * take_in.ROWS_TIMES_LINES
     before = scene.tree_digest(village)
     with switch.open(village) as engine:
         for files in (

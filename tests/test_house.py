@@ -1,4 +1,4 @@
-"""The house rules that no linter knows: native rooms, twin tables, sizes, stubs, packaged data."""
+"""The house rules that no linter knows: native files, twin tables, sizes, stubs, packaged data."""
 
 from __future__ import annotations
 
@@ -22,15 +22,19 @@ CODE = sorted(path for path in SOURCE.rglob("*") if path.suffix in {".py", ".pyi
 LINES_MAX = 600
 
 STEPS = (
-    {"_types", "_reason", "_account", "_pages", "_encode", "_decode"},
-    {"_names", "_table", "_text", "_transfer", "_alone"},
-    {"_screen", "_ledger", "_wire", "_gridlock", "_choice", "_branch", "_flow", "_match"},
+    {"types", "reason", "account", "pages", "parquet_encode", "parquet_decode"},
+    {"names", "people_table", "csv_text", "transfer_id", "alone"},
+    {"screen", "ledger", "outbox", "in_order", "by_value", "branch", "flow", "match"},
     {"_core"},
 )
-"""Native rooms from the ground up: a room knows only rooms of lower steps."""
-STEP_OF = {room: step for step, rooms in enumerate(STEPS) for room in rooms}
-NATIVE = sorted([*PACKAGE.glob("*.pyx"), *PACKAGE.glob("*.pxd")])
-ROOMS = sorted(path.stem for path in PACKAGE.glob("*.pyx"))
+"""Native files from the ground up: a file knows only files of lower steps."""
+STEP_OF = {name: step for step, names in enumerate(STEPS) for name in names}
+NATIVE = sorted(
+    path
+    for path in PACKAGE.rglob("*")
+    if path.suffix in {".pyx", ".pxd"} and path.name != "__init__.pxd"
+)
+EXTENSIONS = sorted(path for path in NATIVE if path.suffix == ".pyx")
 
 IMPORT = re.compile(r"^\s*(?:from\s+([\w.]+)\s+(c?import)\b|(c?import)\s+([\w.]+))", re.MULTILINE)
 HOME_PATH = re.compile(r"(?<![\w.~)}])/(?:home|Users|root|work|mnt|srv)/\w|\b[A-Z]:\\Users\\")
@@ -75,23 +79,24 @@ def tracked_files() -> list[Path]:
     return [ROOT / name for name in listed.stdout.split("\0") if (ROOT / name).is_file()]
 
 
-def test_native_rooms__each_has_a_step_and_a_stub() -> None:
+def test_native__each_file_has_a_step_and_a_stub() -> None:
     assert {path.stem for path in NATIVE} == set(STEP_OF)
-    assert sorted(path.stem for path in PACKAGE.glob("*.pyi")) == ROOMS
+    assert sorted(PACKAGE.rglob("*.pyi")) == [path.with_suffix(".pyi") for path in EXTENSIONS]
+    assert {path.parent for path in NATIVE if path.stem != "_core"} == {PACKAGE / "native"}
 
 
 @pytest.mark.parametrize("path", NATIVE, ids=lambda path: path.name)
-def test_native_rooms__know_only_lower_rooms(path: Path) -> None:
+def test_native__knows_only_lower_files(path: Path) -> None:
     for module, _ in imports_of(path):
-        package, _, room = module.partition(".")
-        if package != "switch" or room == path.stem:
+        package, _, name = module.rpartition(".")
+        if not module.startswith("switch") or name == path.stem:
             continue
-        assert room in STEP_OF, f"{path.name} imports {module}, which is no native room"
-        assert STEP_OF[room] < STEP_OF[path.stem], f"{path.name} imports {module}"
+        assert package == "switch.native", f"{path.name} imports {module}, which is not native"
+        assert STEP_OF[name] < STEP_OF[path.stem], f"{path.name} imports {module}"
 
 
 @pytest.mark.parametrize("path", NATIVE, ids=lambda path: path.name)
-def test_native_rooms__need_no_arrow_and_no_numpy_headers(path: Path) -> None:
+def test_native__needs_no_arrow_and_no_numpy_headers(path: Path) -> None:
     for module, verb in imports_of(path):
         package = module.partition(".")[0]
         assert package != "pyarrow"
@@ -99,7 +104,7 @@ def test_native_rooms__need_no_arrow_and_no_numpy_headers(path: Path) -> None:
 
 
 def test_reason_pxd__has_the_numbers_of_reason_py() -> None:
-    numbers = constants_of(PACKAGE / "_reason.pxd")
+    numbers = constants_of(PACKAGE / "native" / "reason.pxd")
     assert numbers.pop("REASONS_COUNT") == REASONS_COUNT
     assert numbers == {reason.name: reason.value for reason in Reason}
     assert sorted(numbers.values()) == list(range(REASONS_COUNT))
@@ -115,7 +120,7 @@ def test_reasons__each_has_a_rule_whose_code_is_listed() -> None:
 
 @pytest.mark.parametrize("name", ["MONTHS", "NO_CODE", "NOT_GIVEN", "NO_ROW", "DAY_MIN", "DAY_MAX"])
 def test_types_pxd__has_the_constants_of_schema(name: str) -> None:
-    assert constants_of(PACKAGE / "_types.pxd")[name] == getattr(schema, name)
+    assert constants_of(PACKAGE / "native" / "types.pxd")[name] == getattr(schema, name)
 
 
 @pytest.mark.parametrize("name", ["MONTHS"])
@@ -124,7 +129,7 @@ def test_core_pyx__has_the_constants_of_schema(name: str) -> None:
 
 
 def test_types_pxd__numbers_life_as_schema_does() -> None:
-    constants = constants_of(PACKAGE / "_types.pxd")
+    constants = constants_of(PACKAGE / "native" / "types.pxd")
     assert [constants[life.upper()] for life in schema.LIFE] == list(range(len(schema.LIFE)))
 
 
@@ -135,7 +140,7 @@ def test_files__have_at_most_600_lines(path: Path) -> None:
 
 
 def test_stubs__say_what_the_built_modules_are() -> None:
-    modules = [f"switch.{room}" for room in ROOMS]
+    modules = [".".join(p.relative_to(SOURCE).with_suffix("").parts) for p in EXTENSIONS]
     options = ["--concise", "--allowlist", "tests/stubtest-allowlist.txt"]
     checked = run("-m", "mypy.stubtest", *modules, *options, "--ignore-unused-allowlist")
     assert checked.returncode == 0, checked.stdout + checked.stderr

@@ -31,13 +31,14 @@ from scene import (
 )
 
 import switch
-from switch import _ledger, _text, _wire
-from switch._pages import Pages
-from switch._table import PeopleTable
-from switch.columns import Texts, text_buffers
 from switch.engine import core_of
+from switch.files.columns import Texts, text_buffers
+from switch.native import csv_text, outbox
+from switch.native import ledger as kernel
+from switch.native.pages import Pages
+from switch.native.people_table import PeopleTable
 from switch.reason import RULES, Reason
-from switch.register import ACCOUNT, name_keys
+from switch.registry.register import ACCOUNT, name_keys
 from switch.schema import DAY_MAX, DAY_MIN, MONTHS, NO_CODE
 
 DAY = dt.timedelta(days=1)
@@ -120,7 +121,7 @@ def test_core__what_is_sealed_was_paid_before(tmp_path: Path) -> None:
 
 
 def ledger(benefits: int, participants: int) -> Any:
-    return _ledger.Ledger(
+    return kernel.Ledger(
         benefits,
         participants,
         np.zeros(participants**2, np.int64),
@@ -176,9 +177,9 @@ def test_ledger__a_total_is_exact_or_refused(
     column = np.array(amounts, np.int64)
     if expected is None:
         with pytest.raises(OverflowError):
-            _ledger.total(column, start)
+            kernel.total(column, start)
     else:
-        assert _ledger.total(column, start) == expected
+        assert kernel.total(column, start) == expected
 
 
 @pytest.mark.parametrize("first", [0, 1, 15, 16, 46, 48, 49, 200, 300])
@@ -294,25 +295,25 @@ def test_pages__are_zero_when_memory_is_used_again() -> None:
         ("-1", -1),
         ("0000000000000000000000000000001", 1),
         ("922337203685477579", 922337203685477579),
-        ("9223372036854775808", _text.Fault.RANGE),
-        ("9223372036854775809", _text.Fault.RANGE),
-        ("9223372036854775810", _text.Fault.RANGE),
-        ("99999999999999999999", _text.Fault.RANGE),
-        ("", _text.Fault.MISSING),
-        ("-", _text.Fault.FORMAT),
-        ("+1", _text.Fault.FORMAT),
-        ("1 ", _text.Fault.FORMAT),
-        ("1:", _text.Fault.FORMAT),
-        ("1/", _text.Fault.FORMAT),
+        ("9223372036854775808", csv_text.Fault.RANGE),
+        ("9223372036854775809", csv_text.Fault.RANGE),
+        ("9223372036854775810", csv_text.Fault.RANGE),
+        ("99999999999999999999", csv_text.Fault.RANGE),
+        ("", csv_text.Fault.MISSING),
+        ("-", csv_text.Fault.FORMAT),
+        ("+1", csv_text.Fault.FORMAT),
+        ("1 ", csv_text.Fault.FORMAT),
+        ("1:", csv_text.Fault.FORMAT),
+        ("1/", csv_text.Fault.FORMAT),
     ],
 )
 def test_text__amounts_are_exact_to_the_last_dong(text: str, value: Any) -> None:
     amounts = np.empty(2, np.int64)
-    bad, fault = _text.parse_amounts(*text_buffers(pa.array(["12", text])), amounts)
-    if isinstance(value, _text.Fault):
+    bad, fault = csv_text.parse_amounts(*text_buffers(pa.array(["12", text])), amounts)
+    if isinstance(value, csv_text.Fault):
         assert (bad, fault) == (1, value)
     else:
-        assert (bad, fault, list(amounts)) == (-1, _text.Fault.FINE, [12, value])
+        assert (bad, fault, list(amounts)) == (-1, csv_text.Fault.FINE, [12, value])
 
 
 def test_wire__transfer_ids_have_ten_digits() -> None:
@@ -320,7 +321,7 @@ def test_wire__transfer_ids_have_ten_digits() -> None:
     offsets, data = np.empty(5, np.int32), np.full(48 + 40, 120, np.uint8)
     given = np.array([1, 0, 1, 1], np.uint8)
     prefix = np.frombuffer(b"P-", np.uint8)
-    assert _wire.transfer_ids(prefix, numbers, given, offsets, data) == 36
+    assert outbox.transfer_ids(prefix, numbers, given, offsets, data) == 36
     texts = [bytes(data[a:b]) for a, b in itertools.pairwise(offsets)]
     assert texts == [b"P-0000000001", b"", b"P-4294967280", b"P-1234567890"]
 
@@ -344,10 +345,10 @@ def sequences() -> list[tuple[bytes, bool]]:
 
 def test_text__csv_is_the_utf8_that_python_takes() -> None:
     for text, sound in sequences():
-        scan = _text.CsvScan(1 << 20)
+        scan = csv_text.CsvScan(1 << 20)
         scan.feed(np.frombuffer(b'"' + text + b'"', np.uint8))
         scan.finish()
-        assert scan.fault == (_text.Fault.FINE if sound else _text.Fault.ENCODING), text
+        assert scan.fault == (csv_text.Fault.FINE if sound else csv_text.Fault.ENCODING), text
 
 
 def test_names__are_the_utf8_that_python_takes() -> None:

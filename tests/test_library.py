@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import pydoc
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -160,3 +162,23 @@ def test_netting_of__takes_rows_and_names_what_is_none() -> None:
 def test_share_loss__of_less_than_nothing_is_named() -> None:
     with pytest.raises(UsageError, match="a loss is not negative"):
         switch.share_loss(-1, [1])
+
+
+def test_library__former_names_of_modules_are_the_same_modules_with_a_note() -> None:
+    program = """
+import warnings
+with warnings.catch_warnings(record=True) as said:
+    warnings.simplefilter("always")
+    import switch.liquidity, switch.signing
+    from switch.liquidity.proof import require_in_order
+    from switch.liquidity.stress import clearing_vector
+from switch.home import signing
+from switch.settlement.liquidity import proof, queue
+import switch
+assert switch.signing is signing and require_in_order is proof.require_in_order
+assert clearing_vector is switch.clearing_vector
+assert switch.liquidity.queue is queue
+print([w.category.__name__ for w in said])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "['DeprecationWarning', 'DeprecationWarning']\n", done.stderr

@@ -16,10 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import switch
-from switch.liquidity.by_value import ByValue, least_cancelled
-from switch.liquidity.in_order import NO_LIMIT
-from switch.liquidity.proof import require_by_value, require_in_order
-from switch.liquidity.queue import PARTICIPANTS_MAX, SUM_MAX, PaymentQueue
+from switch.settlement.liquidity.by_value import ByValue, least_cancelled
+from switch.settlement.liquidity.in_order import NO_LIMIT
+from switch.settlement.liquidity.proof import require_by_value, require_in_order
+from switch.settlement.liquidity.queue import PARTICIPANTS_MAX, SUM_MAX, PaymentQueue
 
 
 class Scene(NamedTuple):

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 import switch
-from switch.liquidity.by_value import ByValue, least_cancelled
-from switch.liquidity.in_order import InOrder
-from switch.liquidity.proof import require_by_value, require_in_order
-from switch.liquidity.queue import PaymentQueue
-from switch.netting import Netting
+from switch.settlement.liquidity.by_value import ByValue, least_cancelled
+from switch.settlement.liquidity.in_order import InOrder
+from switch.settlement.liquidity.proof import require_by_value, require_in_order
+from switch.settlement.liquidity.queue import PaymentQueue
+from switch.settlement.netting import Netting
 
 CASES = Path(__file__).parent / "cases"
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import switch
-from switch.liquidity.by_value import BRANCHED_MAX, BRANCHED_SHARE
-from switch.liquidity.proof import require_by_value
-from switch.liquidity.queue import PaymentQueue
+from switch.settlement.liquidity.by_value import BRANCHED_MAX, BRANCHED_SHARE
+from switch.settlement.liquidity.proof import require_by_value
+from switch.settlement.liquidity.queue import PaymentQueue
 
 # fmt: off
 OPTIMUM = {

@@ -13,13 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-)
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from scene import (
     BANK,
     BANK_ACCOUNT,
@@ -37,14 +31,14 @@ from scene import (
 )
 
 from switch.errors import EnvironmentFailed, VerificationFailed
-from switch.history import GENESIS, link_of
-from switch.sim.expected import Table
-from switch.sim.faults import Crash, Faults
-from switch.sim.life import content_of
-from switch.sim.lockstep import Lockstep
-from switch.sim.operations import Change, Fault, Nation, OldCatalog, Payday, Register, Reopen
+from switch.home.chain import GENESIS, link_of
+from switch.home.store import Home
+from switch.sim.auditor.expected import Table
+from switch.sim.lives.faults import Crash, Faults
+from switch.sim.lives.life import content_of
+from switch.sim.lives.lockstep import Lockstep
+from switch.sim.lives.operations import Change, Fault, Nation, OldCatalog, Payday, Register, Reopen
 from switch.sim.simulate import ROOM
-from switch.store import Home
 
 DAY = dt.timedelta(days=1)
 QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from switch._match import CROWDED, Lines, subset_sums
+from switch.native.match import CROWDED, Lines, subset_sums
 from switch.schema import NO_ROW
 
 

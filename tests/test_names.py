@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import name_key, name_unusable
 
-from switch.columns import Texts
-from switch.register import mask_text, name_keys
+from switch.files.columns import Texts
+from switch.registry.register import mask_text, name_keys
 
 ONE_NAME = (
     ("Hoà", "Hòa", "HOA", "hoa", "  Hoa ", "Hoa\u0300", "HO\u0300A"),

@@ -27,11 +27,13 @@ from test_answers import (
 from test_reconcile import DAY, DUE, RECORDS, RULES, compare, rules_of, side
 
 import switch
-from switch import answered, answers, verdicts
 from switch import reconcile as rec
 from switch.errors import VerificationFailed
-from switch.reconcile import matching
-from switch.reconcile.rules import Pass, Verdict
+from switch.home.history import folders
+from switch.proof import answers as proof_of_answers
+from switch.reconcile import line_states, take_in
+from switch.reconcile.match import certify
+from switch.reconcile.match.rules import Pass, Verdict
 
 HEAD = transfer(1)[:15]
 FILE = (1, 4, 7, 10)
@@ -130,11 +132,11 @@ def test_reconcile__no_pass_brings_two_participants_together(
         assert len(members) == 1
 
 
-@pytest.mark.parametrize("many", [2, matching._MANY])
+@pytest.mark.parametrize("many", [2, certify._MANY])
 def test_reconcile__participants_beyond_any_number_are_told_apart(
     many: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(matching, "_MANY", many)
+    monkeypatch.setattr(certify, "_MANY", many)
     rows = [{"transfer_id": transfer(n), "amount": n, "participant": f"P{n}"} for n in range(6)]
     wrong = [*rows[:3], *[row | {"participant": f"Q{i}"} for i, row in enumerate(rows[3:])]]
     found = compare(rows, wrong)
@@ -281,13 +283,13 @@ def calls_of(home: Path, rows: int) -> tuple[int, int]:
     many = [WHOLE | {"booked_at": NOON + n * HOUR} for n in range(rows)]
     with switch.open(home_of(home)) as engine:
         take(engine, home, *many)
-        known = answers.folders(engine.home)
-        expected = answers.Expected(engine.home, {1})
-        heard, booked = answers.taken_in(engine.home, known, expected)
+        known = folders(engine.home)
+        expected = take_in.Expected(engine.home, {1})
+        heard, booked = take_in.taken_in(engine.home, known, expected)
         heard.close()
         with _Calls() as judging:
-            verdicts.Verdicts(heard, booked, answers.rules_of(known), dt.date(2026, 12, 20))
-        proof = answered.Answered(engine.home)
+            line_states.Verdicts(heard, booked, take_in.rules_of(known), dt.date(2026, 12, 20))
+        proof = proof_of_answers.Answered(engine.home)
         out = proof.sent({1})
         with _Calls() as proving:
             proof._credited(out, {1}, known[-1])
@@ -306,7 +308,7 @@ def test_verify__homes_of_before_are_proven_as_they_were_judged(
 ) -> None:
     """Without a version in the record, a bank answers for none of its wallets."""
     home = home_of(tmp_path / "h")
-    monkeypatch.setattr(answers, "JUDGEMENT", 1)
+    monkeypatch.setattr(take_in, "JUDGEMENT", 1)
     with switch.open(home) as engine:
         take(engine, home, WHOLE, said(4, participant=BANK), said(1), said(3, "RJCT"))
     with pytest.raises(VerificationFailed, match="states of lines"):

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from switch import _encode
-from switch.parquet import Style, Writer
+from switch.files.parquet_writer import Style, Writer
+from switch.native import parquet_encode
 
 CODE = pa.dictionary(pa.int32(), pa.string())
 NUMBERS = (np.uint8, np.uint32, np.int32, np.int64, np.uint64)
@@ -145,8 +145,8 @@ def test_hybrid__runs_and_packed_groups_come_back(width, runs):
     if len(names) <= 5000:
         codes = pa.DictionaryArray.from_arrays(pa.array(index), pa.array(names))
         require_same(read(written({"c": codes})), {"c": codes})
-    out = np.empty(_encode.room_hybrid(len(index), width), np.uint8)
-    assert _encode.hybrid(index, width, out) <= len(out) - 8
+    out = np.empty(parquet_encode.room_hybrid(len(index), width), np.uint8)
+    assert parquet_encode.hybrid(index, width, out) <= len(out) - 8
 
 
 def test_numbers__may_not_be_null():

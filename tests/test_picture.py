@@ -12,16 +12,16 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from switch.console import (
+from switch.cli.context import Context
+from switch.cli.tables import (
     print_batch,
     print_batches,
     print_budgets,
     print_directory,
     print_rehearsal,
 )
-from switch.picture import payday_svg
 from switch.reason import RULES
-from switch.terminal import Context
+from switch.report.payday_svg import payday_svg
 
 SVG = "{http://www.w3.org/2000/svg}"
 STATUS_OF = {"held": "PDNG", "refused": "RJCT"}

@@ -20,9 +20,9 @@ import scene
 from scene import account, command, line, pay, payment_table, person, write_dossier, write_table
 
 import switch
-from switch import sheet
-from switch.columns import shown
-from switch.terminal import LOG_FIELDS, allowed_fields
+from switch.cli.context import LOG_FIELDS, allowed_fields
+from switch.files.columns import shown
+from switch.report import sheet
 
 COUNT = 10_000
 SYLLABLES = (
@@ -192,14 +192,14 @@ def bad_tables(folder: Path) -> list[Path]:
 
 
 TRACEBACK = """
-import sys, switch.road, switch.cli
+import sys, switch.clearing.run, switch.cli.main
 def fail(self, lines, *rest):
     names = lines.name.rows().to_pylist()
     accounts = lines.person_id.tolist()
     raise RuntimeError(f"{names} {accounts}")
-switch.road.Run._dispatch = fail
+switch.clearing.run.Run._dispatch = fail
 sys.argv = ["switch", *sys.argv[1:]]
-switch.cli.main()
+switch.cli.main.main()
 """
 
 
@@ -290,7 +290,7 @@ def test_privacy__a_person_is_a_keyed_token_in_answers_about_people(village: Pat
 
 
 def test_logs__hold_fields_of_the_list_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    from switch.terminal import Context
+    from switch.cli.context import Context
 
     Context().log.info("batch committed", batch_id="B", person_id="001000000001", name="An")
     said = json.loads(capsys.readouterr().err)
@@ -330,9 +330,9 @@ def test_messages__show_no_header_that_may_be_a_person(name: str) -> None:
 
 def test_process__leaves_no_core(village: Path) -> None:
     code = (
-        "import resource, sys, switch.cli, atexit\n"
+        "import resource, sys, switch.cli.main, atexit\n"
         "atexit.register(lambda: print(resource.getrlimit(resource.RLIMIT_CORE)[0]))\n"
-        f"sys.argv = ['switch', 'status', {str(village)!r}, '--quiet']\nswitch.cli.main()"
+        f"sys.argv = ['switch', 'status', {str(village)!r}, '--quiet']\nswitch.cli.main.main()"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 
 import switch
-from switch import cli, errors
+from switch import errors
+from switch.cli import main
 from switch.reason import RULES, Reason
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -125,15 +126,15 @@ def test_readme__shows_the_two_commands_for_a_fresh_machine() -> None:
 
 
 def test_readme__names_every_command() -> None:
-    for name in cli.cli.commands:
+    for name in main.cli.commands:
         assert f"switch {name}" in README or f"make {name}" in README, name
 
 
 def test_contract__names_every_option_of_a_command() -> None:
     rows = [row for row in cells("docs/contract.md") if row[0].startswith("`switch ")]
     listed = {row[0].split()[1].strip("`"): " ".join(row) for row in rows}
-    assert set(listed) == set(cli.cli.commands)
-    for name, command in cli.cli.commands.items():
+    assert set(listed) == set(main.cli.commands)
+    for name, command in main.cli.commands.items():
         options = {option for param in command.params for option in param.opts}
         for option in options - {"--json", "--quiet", "--config"}:
             assert not option.startswith("-") or option in listed[name], (name, option)

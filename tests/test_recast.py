@@ -27,12 +27,15 @@ from scene import (
 from test_cycles import balances_of, lines, make, short, switch_verify, table_of
 
 import switch
-from switch import recasting, settling, timeline
-from switch.directory import Settings
+from switch import status
 from switch.engine import Engine
-from switch.liquidity.unwind import recast
+from switch.home.history import queue_of
+from switch.proof.replay import replay
+from switch.registry.directory import Settings
 from switch.rehearsal import rehearse
-from switch.replay import replay
+from switch.settlement import cycle as settling
+from switch.settlement import recasting
+from switch.settlement.liquidity.loss import recast
 
 RECAST = Settings(cutoffs=("11:00", "15:30"), insufficient_funds="recast")
 NEXT_DAY = {"at": "2026-11-26"}
@@ -40,13 +43,13 @@ NEXT_DAY = {"at": "2026-11-26"}
 
 def held_of(engine: Engine) -> list[tuple[int, int]]:
     """(batch, line number) of the lines that wait, as the next run will read them."""
-    queue = recasting.queue_of(engine.home)
+    queue = queue_of(engine.home)
     rows = [] if queue is None else pq.read_table(engine.home.path / queue[0]).to_pylist()
     return [(row["batch"], row["line_no"]) for row in rows]
 
 
 def told(engine: Engine, batch: str, line_no: int) -> list[str]:
-    return [state["status"] for state in timeline.line(engine.home, batch, line_no)["states"]]
+    return [state["status"] for state in status.line(engine.home, batch, line_no)["states"]]
 
 
 def test_recast__a_defaulters_lines_wait_again_and_the_others_settle(tmp_path: Path) -> None:
@@ -81,13 +84,13 @@ def test_recast__a_defaulters_lines_wait_again_and_the_others_settle(tmp_path: P
         assert second.summary["represented"]["held"] == {"count": 1, "sum": 30}
         assert switch_verify(engine)
         assert [a["state"] for a in engine.settle()] == ["SETTLED"]
-        states = timeline.line(engine.home, "X", 1)["states"]
+        states = status.line(engine.home, "X", 1)["states"]
         assert [s["status"] for s in states] == ["ACSP", "PDNG", "ACSP", "ACSC"]
         assert (states[1]["reason"], states[1]["file"]) == ("AM23", "recasts/000001")
         assert states[0]["transfer_id"] == states[2]["transfer_id"], "who had it knows it again"
         assert told(engine, "X", 2) == ["ACSP", "PDNG"]
         assert held_of(engine) == [(1, 2)]
-        (mine,) = timeline.person(engine.home, f"001{1:09d}")["lines"]
+        (mine,) = status.person(engine.home, f"001{1:09d}")["lines"]
         assert [s["status"] for s in mine["states"]] == ["ACSP", "PDNG", "ACSP", "ACSC"]
     assert switch.verify(tmp_path / "h")
 
@@ -468,6 +471,6 @@ def test_recast__a_line_is_judged_again_when_it_comes_back(tmp_path: Path) -> No
         engine.change_directory(balances=table_of({"A": 60}))
         engine.register(accounts=accounts_table([account(1, participant="C")]), replace=True)
         run(engine, lines("C > B 1", 9), "Y", **NEXT_DAY)
-        states = timeline.line(engine.home, "X", 1)["states"]
+        states = status.line(engine.home, "X", 1)["states"]
         assert [s["participant"] for s in states] == ["B", "B", "C"]
     assert switch.verify(tmp_path / "h")

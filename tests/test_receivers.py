@@ -17,12 +17,12 @@ import pytest
 
 import switch
 from switch import reconcile as rec
-from switch.dispatch import CLEARING
+from switch.cli.exchange import run_exchange
 from switch.errors import InputRefused, UsageError
-from switch.exchange import run_exchange
-from switch.reconcile.rules import Verdict
-from switch.sim.behaviour import PAYDAY, Fate, Manner, Rates, payday, varied
-from switch.sim.receivers import exchange
+from switch.files.layout import CLEARING
+from switch.reconcile.match.rules import Verdict
+from switch.sim.receivers.behaviour import PAYDAY, Fate, Manner, Rates, payday, varied
+from switch.sim.receivers.exchange import exchange
 
 DAY = datetime.date(2026, 11, 25)
 LATER = datetime.date(2026, 12, 31)

@@ -21,10 +21,10 @@ import pytest
 from hypothesis import given, settings
 
 from switch import reconcile as rec
-from switch._match import subset_sums
 from switch.errors import InputRefused
-from switch.reconcile.records import day_us
-from switch.reconcile.rules import Pass, Rules, Verdict, default_rules, read_rules
+from switch.native.match import subset_sums
+from switch.reconcile.match.records import day_us
+from switch.reconcile.match.rules import Pass, Rules, Verdict, default_rules, read_rules
 
 CASES = {
     case["id"]: case

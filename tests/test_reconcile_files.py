@@ -14,10 +14,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from switch import answers
 from switch import reconcile as rec
 from switch.errors import InputRefused, SwitchError
-from switch.reconcile.files import ROWS_FREE, ROWS_PER_BYTE, File
+from switch.reconcile import take_in
+from switch.reconcile.match.files import ROWS_FREE, ROWS_PER_BYTE, File
 
 DAY, DUE = dt.date(2026, 11, 25), dt.date(2026, 12, 9)
 HOUR = dt.datetime(2026, 11, 25, 9, tzinfo=dt.UTC)
@@ -195,7 +195,7 @@ def test_files__one_that_changes_between_two_readings_is_refused(tmp_path: Path)
 
 def test_files__no_more_rows_than_bytes_and_lines_leave_room_for(tmp_path: Path) -> None:
     """A few bytes stand for any number of rows that are all the same."""
-    assert (rec.ROWS_FREE, rec.ROWS_TIMES_LINES) == (answers.ROWS_FREE, answers.ROWS_TIMES_LINES)
+    assert (rec.ROWS_FREE, rec.ROWS_TIMES_LINES) == (take_in.ROWS_FREE, take_in.ROWS_TIMES_LINES)
     one = pa.table(SAID).slice(0, 1)
     path = tmp_path / "file"
     many = ROWS_FREE + ROWS_PER_BYTE * 20_000

@@ -19,9 +19,9 @@ from scene import command, payment_table, run, tree_digest, write_table
 from test_cycles import CUTOFFS, lines, make, table_of
 
 import switch
-from switch.curve import curve_svg
-from switch.directory import Settings
+from switch.registry.directory import Settings
 from switch.rehearsal import Payment, injection, rehearse
+from switch.report.positions_svg import curve_svg
 
 
 def everything(home: Path) -> dict[str, str]:

@@ -24,12 +24,13 @@ from scene import (
 )
 
 import switch
-from switch import store
 from switch.errors import InputRefused, UsageError, VerificationFailed
-from switch.replay import logical_digest, replay
-from switch.segment import digest_of
-from switch.sim.world import Generated
-from switch.store import Home
+from switch.files.segment import digest_of
+from switch.home import store
+from switch.home.catalog import connect
+from switch.home.store import Home
+from switch.proof.replay import logical_digest, replay
+from switch.sim.world.generate import Generated
 
 FORMS = ("parquet", "csv", "arrow")
 
@@ -115,7 +116,7 @@ def test_replay__a_forged_answer_is_found(
     pq.write_table(table.set_column(table.schema.get_field_index(column), column, other), path)
     with pytest.raises(VerificationFailed, match="not as it was committed"):
         replay(home, "B1", lived[1][0])
-    db = store._connect(home / "catalog.sqlite")
+    db = connect(home / "catalog.sqlite")
     forged = (digest_of(path), f"batches/000001/{name}.parquet")
     db.execute("UPDATE files SET sha256 = ? WHERE path = ?", forged)
     store._write_checkpoint(home, db)

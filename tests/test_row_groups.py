@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from test_parquet import CODE, written
 
-from switch import _decode, _encode
-from switch.parquet import Style
-from switch.row_groups import RowGroups
+from switch.files.parquet_reader import RowGroups
+from switch.files.parquet_writer import Style
+from switch.native import parquet_decode, parquet_encode
 
 FEW = ("status",)
 FORMS = [
@@ -158,14 +158,14 @@ def test_row_groups__any_text_is_read_back(
 def test_decode__packed_numbers_are_read_back(kind: Any, data: st.DataObject) -> None:
     """Numbers of any size, whose differences need up to 64 bits."""
     numbers = data.draw(arrays(kind, st.integers(0, 300)))
-    packed = np.empty(_encode.room_delta(len(numbers)), np.uint8)
-    used = _encode.delta(numbers, packed)
+    packed = np.empty(parquet_encode.room_delta(len(numbers)), np.uint8)
+    used = parquet_encode.delta(numbers, packed)
     found = np.empty(len(numbers), kind)
-    assert _decode.delta(packed[:used], 0, found) == used
+    assert parquet_decode.delta(packed[:used], 0, found) == used
     assert found.tolist() == numbers.tolist()
     if len(numbers):
         with pytest.raises(ValueError, match="damaged"):
-            _decode.delta(packed[: used - 1] if len(numbers) > 1 else packed[:1], 0, found)
+            parquet_decode.delta(packed[: used - 1] if len(numbers) > 1 else packed[:1], 0, found)
 
 
 def filled(call: Any, *given_: Any) -> bool:
@@ -185,17 +185,17 @@ def test_decode__noise_is_refused_and_never_read_beyond() -> None:
         count = int(rng.integers(0, 40))
         numbers, ends = np.empty(count, np.int32), np.zeros(count + 1, np.int32)
         out = np.empty(rng.integers(1, 100), np.uint8)
-        filled(_decode.page_header, data, 0)
-        if filled(_decode.hybrid, data, 0, int(rng.integers(0, 32)), 5, numbers):
+        filled(parquet_decode.page_header, data, 0)
+        if filled(parquet_decode.hybrid, data, 0, int(rng.integers(0, 32)), 5, numbers):
             assert numbers.max(initial=0) < 5
-        filled(_decode.one_run, data, 0, int(rng.integers(0, 32)), count)
-        filled(_decode.delta, data, 0, numbers)
-        filled(_decode.delta, data, 0, np.empty(count, np.int64))
-        filled(_decode.plain_texts, data, 0, ends, out)
+        filled(parquet_decode.one_run, data, 0, int(rng.integers(0, 32)), count)
+        filled(parquet_decode.delta, data, 0, numbers)
+        filled(parquet_decode.delta, data, 0, np.empty(count, np.int64))
+        filled(parquet_decode.plain_texts, data, 0, ends, out)
         assert 0 <= ends.min() <= ends.max() <= len(out)
         prefix, suffix = rng.integers(-1, 5, (2, count), np.int32)
         ends[:] = 0
-        filled(_decode.shared_texts, prefix, suffix, data, 0, ends, out)
+        filled(parquet_decode.shared_texts, prefix, suffix, data, 0, ends, out)
         assert 0 <= ends.min() <= ends.max() <= len(out)
 
 

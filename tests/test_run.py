@@ -54,8 +54,8 @@ from scene import (
 import switch
 from switch.engine import Settings
 from switch.errors import HomeLocked, InputRefused, UsageError, VerificationFailed
-from switch.segment import read_segment
-from switch.sim.world import Generated
+from switch.files.segment import read_segment
+from switch.sim.world.generate import Generated
 
 APRIL, MARCH = dt.date(2026, 4, 25), dt.date(2026, 3, 25)
 DAY = dt.timedelta(days=1)
@@ -1350,7 +1350,7 @@ def test_open__lost_batch_folder_stops(rich_home: Path, tmp_path: Path) -> None:
 def test_run__failing_disk_leaves_the_home_as_it_was(
     village: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from switch import store
+    from switch.home import store
 
     before = tree_digest(village)
 

@@ -36,10 +36,10 @@ from scene import (
 from test_answers import CALENDAR, back, home_of, said, write
 
 import switch
-from switch import store
 from switch.engine import Engine
 from switch.errors import EnvironmentFailed, HomeLocked, HomeMoved, UsageError
-from switch.scrub import scrub
+from switch.home import store
+from switch.proof.repair import scrub
 
 
 @pytest.fixture

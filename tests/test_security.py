@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from test_readme import ROOT, cells
 
-from switch import airlock
+from switch.files import airlock
 
 NAMED = [row[2].strip("`") for row in cells("docs/security.md") if "::" in row[-1]]
 

@@ -30,9 +30,9 @@ from scene import (
 )
 
 import switch
-from switch import sharing
+from switch.clearing import shared_accounts
 from switch.errors import UsageError, VerificationFailed
-from switch.sim.world import Generated
+from switch.sim.world.generate import Generated
 
 THEIRS = {"creditor_agent": SMALL_BANK, "creditor_account": "6660001234567"}
 """An account that a hostile agency names for everybody."""
@@ -41,12 +41,12 @@ THEIRS = {"creditor_agent": SMALL_BANK, "creditor_account": "6660001234567"}
 def shared_of(home: Path, batch_id: str = "B") -> list[dict[str, Any]]:
     with switch.open(home) as engine:
         table = engine.shared_accounts(batch_id)
-    assert table.schema == sharing.SHARED
+    assert table.schema == shared_accounts.SHARED
     return table.to_pylist()
 
 
 def entry(participant: str, number: str, *numbers: int) -> dict[str, Any]:
-    return dict(zip(sharing.SHARED.names, (participant, number, *numbers), strict=True))
+    return dict(zip(shared_accounts.SHARED.names, (participant, number, *numbers), strict=True))
 
 
 # --- the report -----------------------------------------------------------------------------------
@@ -155,7 +155,7 @@ def recount(home: Path, payday: pa.Table) -> list[dict[str, Any]]:
         rows = table.to_pylist() if path.suffix == ".parquet" else table.read_all().to_pylist()
         for row in rows:
             person_id, name = whose[int(row["transfer_id"].rpartition("-")[2])]
-            one = (person_id, switch._names.fold(name), row["amount"])
+            one = (person_id, switch.native.names.fold(name), row["amount"])
             found[path.stem, row["creditor_account"]].append(one)
     out = []
     for (code, number), lines in found.items():
@@ -222,20 +222,20 @@ def test_command__masks_accounts_and_writes_them_whole_for_the_owner(village: Pa
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.reader(file))
     assert rows == [
-        sharing.SHARED.names,
+        shared_accounts.SHARED.names,
         [SMALL_BANK, "6660001234567", "3", "3", "3000006", "1", "3"],
     ]
 
 
 def test_command__shows_a_hundred_accounts_and_the_totals_of_all(tmp_path: Path) -> None:
-    count = sharing.SHOWN + 5
+    count = shared_accounts.SHOWN + 5
     home = make_home(tmp_path / "home", map(person, range(1, 2 * count + 1)))
     to = [{"creditor_agent": BANK, "creditor_account": f"5{n:07d}"} for n in range(count)]
     pay(home, [line(n, amount=n, **to[(n - 1) // 2]) for n in range(1, 2 * count + 1)])
     found = command("--json", "shared", home).document
     assert (found["accounts"], found["lines"]) == (count, 2 * count)
     assert found["sum"] == sum(range(1, 2 * count + 1))
-    assert len(found["shown"]) == sharing.SHOWN
+    assert len(found["shown"]) == shared_accounts.SHOWN
     assert found["shown"][0]["sum"] == 4 * count - 1, "largest first"
     said = command("shared", home, "--out", tmp_path / "elsewhere")
     assert "105 accounts of several persons" in said.out
@@ -296,4 +296,4 @@ def test_shared__reads_nothing_that_is_not_as_it_was_committed(name: str, villag
     ],
 )
 def test_masked__shows_a_quarter_at_most(number: str, shown: str) -> None:
-    assert sharing.masked(number) == shown
+    assert shared_accounts.masked(number) == shown

@@ -29,12 +29,12 @@ from scene import (
 )
 
 import switch
-from switch import sharing
-from switch.admitting import Admitted
-from switch.directory import Settings
+from switch.clearing import shared_accounts
+from switch.clearing.admitting import Admitted
 from switch.errors import UsageError, VerificationFailed
-from switch.replay import replay
-from switch.sim.judge import Registers, admitted, by_person, screened
+from switch.proof.replay import replay
+from switch.registry.directory import Settings
+from switch.sim.auditor.screening import Registers, admitted, by_person, screened
 
 TO = {"creditor_agent": SMALL_BANK, "creditor_account": "77"}
 TEXTS = ["1000000009", "7", "007", "X-7", "12345678901234567", "123456789012345678", "A" * 34]
@@ -229,7 +229,8 @@ def test_verify__finds_lines_that_wait_by_no_setting(
 ) -> None:
     home = home_of(tmp_path / "home", 1)
     monkeypatch.setattr(
-        "switch.closing.msgspec.to_builtins", lambda settings: {"clearing_limit": 500_000_000}
+        "switch.clearing.close.msgspec.to_builtins",
+        lambda settings: {"clearing_limit": 500_000_000},
     )
     pay(home, [line(n, **TO) for n in range(1, 3)])
     monkeypatch.undo()
@@ -240,7 +241,7 @@ def test_verify__finds_lines_that_wait_by_no_setting(
 def test_verify__finds_a_line_that_was_sent_and_not_answered(village: Path) -> None:
     batch = pay(village, [line(1)])
     with switch.open(village) as engine:
-        people = sharing._People(engine.home, batch.folder, batch.seq)
+        people = shared_accounts._People(engine.home, batch.folder, batch.seq)
         sent = batch.status["transfer_id"]
         assert people.rows_of(sent).tolist() == [0]
         people._keys = people._keys + 1

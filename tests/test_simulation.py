@@ -27,30 +27,22 @@ from scene import (
 )
 
 import switch
-from switch import (
-    claims,
-    closing,
-    cycles,
-    disposing,
-    engine,
-    netting,
-    paid,
-    proof,
-    recasting,
-    returning,
-    road,
-    segment,
-    settlement,
-    signoff,
-    store,
-    verdicts,
-)
+from switch import engine
 from switch._core import Core
+from switch.clearing import close as closing
+from switch.clearing import run as road
+from switch.files import segment
+from switch.home import paid_bits, store
+from switch.proof import verify
 from switch.reason import Reason
-from switch.sim import faults, simulate
-from switch.sim.auditor import Auditor
-from switch.sim.expected import Table
-from switch.sim.operations import Fault
+from switch.reconcile import day_end, dispositions, line_states, sent_lines
+from switch.settlement import booking, calendar, netting, recasting, returns
+from switch.settlement.booking import WRITE_BACK
+from switch.sim import simulate
+from switch.sim.auditor.auditor import Auditor
+from switch.sim.auditor.expected import Table
+from switch.sim.lives import faults
+from switch.sim.lives.operations import Fault
 from switch.sim.simulate import Failure, live, live_twice, script_of
 
 FOUND_ONCE = [15, 36, 143, 2432, 3553]
@@ -124,11 +116,11 @@ def _represented_lines_are_not_sealed(patch: pytest.MonkeyPatch) -> None:
 
 
 def _paid_bits_are_forgotten(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(paid, "read", lambda *_: np.zeros(1, np.uint64))
+    patch.setattr(paid_bits, "read", lambda *_: np.zeros(1, np.uint64))
 
 
 def _some_of_the_history_is_forgotten(patch: pytest.MonkeyPatch) -> None:
-    read = paid.read
+    read = paid_bits.read
 
     def forget(path: Path) -> Any:
         words = read(path).copy()
@@ -136,7 +128,7 @@ def _some_of_the_history_is_forgotten(patch: pytest.MonkeyPatch) -> None:
             words[0] &= ~np.uint64(0xFF)
         return words
 
-    patch.setattr(paid, "read", forget)
+    patch.setattr(paid_bits, "read", forget)
 
 
 def _the_newest_line_is_retried_first(patch: pytest.MonkeyPatch) -> None:
@@ -178,7 +170,7 @@ def _on_us_lines_enter_positions(patch: pytest.MonkeyPatch) -> None:
 
 
 def _cover_is_not_asked_for(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(settlement, "rooms", lambda *_: {})
+    patch.setattr(booking, "rooms", lambda *_: {})
 
 
 def _what_waits_is_not_released(patch: pytest.MonkeyPatch) -> None:
@@ -186,14 +178,14 @@ def _what_waits_is_not_released(patch: pytest.MonkeyPatch) -> None:
 
 
 def _a_closed_cycle_takes_lines(patch: pytest.MonkeyPatch) -> None:
-    slot_of = cycles.Calendar.slot_of
+    slot_of = calendar.Calendar.slot_of
     patch.setattr(
-        cycles.Calendar, "slot_of", lambda c, at, day, _, there: slot_of(c, at, day, (), there)
+        calendar.Calendar, "slot_of", lambda c, at, day, _, there: slot_of(c, at, day, (), there)
     )
 
 
 def _reserves_are_forgotten(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(settlement, "net_reserves", lambda *_: [])
+    patch.setattr(booking, "net_reserves", lambda *_: [])
 
 
 def _recasts_leave_entitlements_taken(patch: pytest.MonkeyPatch) -> None:
@@ -297,14 +289,14 @@ def _a_register_forgets_who_died(patch: pytest.MonkeyPatch) -> None:
 
 
 def _a_refused_line_leaves_its_position(patch: pytest.MonkeyPatch) -> None:
-    refused = returning.refused
-    patch.setattr(returning, "refused", lambda *args: refused(*args)._replace(positions=[]))
+    refused = returns.refused
+    patch.setattr(returns, "refused", lambda *args: refused(*args)._replace(positions=[]))
 
 
 def _a_refused_line_keeps_its_reserve(patch: pytest.MonkeyPatch) -> None:
-    reserved = returning.Standing.reserved
+    reserved = returns.Standing.reserved
     patch.setattr(
-        returning.Standing,
+        returns.Standing,
         "reserved",
         lambda standing, cycle: reserved(standing, cycle) if cycle not in standing.nets else {},
     )
@@ -315,30 +307,30 @@ def _a_return_is_booked_twice(patch: pytest.MonkeyPatch) -> None:
         moved = returned(*args)
         return moved._replace(postings=moved.postings * 2)
 
-    returned = returning.returned
-    patch.setattr(returning, "returned", twice)
+    returned = returns.returned
+    patch.setattr(returns, "returned", twice)
 
 
 def _what_was_written_back_may_be_paid_again(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(disposing, "REISSUE", returning.WRITE_BACK)
+    patch.setattr(dispositions, "REISSUE", WRITE_BACK)
 
 
 def _what_is_decided_may_be_decided_again(patch: pytest.MonkeyPatch) -> None:
-    moved_lines = disposing.moved_lines
+    moved_lines = dispositions.moved_lines
 
     def forget(home: Any, folder: Any, name: str) -> Any:
         table = moved_lines(home, folder, name)
         return table.slice(0, 0) if name == "disposed" else table
 
-    patch.setattr(disposing, "moved_lines", forget)
+    patch.setattr(dispositions, "moved_lines", forget)
 
 
 def _a_late_refusal_is_in_time(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(claims.Expected, "settled", lambda lines: np.zeros(len(lines), bool))
+    patch.setattr(sent_lines.Expected, "settled", lambda lines: np.zeros(len(lines), bool))
 
 
 def _any_amount_is_clean(patch: pytest.MonkeyPatch) -> None:
-    fits = claims.Expected.fits
+    fits = sent_lines.Expected.fits
 
     def lenient(lines: Any, table: Any, place: Any) -> Any:
         if len(table) and len(lines):
@@ -347,15 +339,15 @@ def _any_amount_is_clean(patch: pytest.MonkeyPatch) -> None:
             table = table.set_column(at, table.schema.field(at), pa.array(due))
         return fits(lines, table, place)
 
-    patch.setattr(claims.Expected, "fits", lenient)
+    patch.setattr(sent_lines.Expected, "fits", lenient)
 
 
 def _nothing_is_ever_overdue(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(verdicts.Verdicts, "_overdue", lambda v: np.zeros(len(v.lines), bool))
+    patch.setattr(line_states.Verdicts, "_overdue", lambda v: np.zeros(len(v.lines), bool))
 
 
 def _batches_are_closed_over_open_lines(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(signoff, "OPEN", ())
+    patch.setattr(day_end, "OPEN", ())
 
 
 PLANTED_BACK = [
@@ -436,10 +428,10 @@ def test_verify__finds_a_line_that_the_history_forbids(
     history = [entitlement(1)]
     home = make_home(tmp_path / "home", [person(1)], [account(1)], history)
     with switch.open(home) as opened, monkeypatch.context() as patch:
-        patch.setattr(paid, "read", lambda *_: np.zeros(1, np.uint64))
+        patch.setattr(paid_bits, "read", lambda *_: np.zeros(1, np.uint64))
         assert run(opened, [line(1)]).status["status"].to_pylist() == ["ACSC"]
     with pytest.raises(switch.VerificationFailed, match="paid twice"):
-        proof.verify(home)
+        verify.verify(home)
 
 
 # --- the checkpoint -------------------------------------------------------------------------------

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from scene import account, command, line, make_home, person, person_id, tree_digest
 
 import switch
-from switch import columns
-from switch.batch import open_table
-from switch.directory import BALANCES, DEBTORS, PARTICIPANTS, PROGRAMMES
 from switch.errors import InputRefused
+from switch.files import columns
+from switch.files.tables import open_table
+from switch.registry.directory import BALANCES, DEBTORS, PARTICIPANTS, PROGRAMMES
 from switch.schema import (
     ACCOUNTS,
     CONFIRMATIONS,

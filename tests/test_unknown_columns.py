@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from scene import BANK, account, command, line, make_home, person, tree_digest
 
 import switch
-from switch.batch import open_table
-from switch.directory import BALANCES, DEBTORS, PARTICIPANTS, PROGRAMMES, packaged_rows
 from switch.errors import InputRefused
+from switch.files.tables import open_table
+from switch.registry.directory import BALANCES, DEBTORS, PARTICIPANTS, PROGRAMMES, packaged_rows
 from switch.schema import (
     ACCOUNTS,
     CONFIRMATIONS,

@@ -15,7 +15,7 @@ import pytest
 from scene import command, line, payment_table, tree_digest, write_table
 
 import switch
-from switch import voice
+from switch.cli import voice
 
 STREAMS = ("full", "closed", "unread", "read-only")
 ENCODINGS: tuple[dict[str, str], ...] = (
@@ -30,7 +30,7 @@ ENCODINGS: tuple[dict[str, str], ...] = (
 
 DRIVER = """
 import json, sys
-from switch import cli
+from switch.cli import main as cli
 calls, codes, path = json.loads(sys.argv[1]), [], sys.argv[2]
 for call in calls:
     sys.argv = ["switch", *call]
@@ -194,7 +194,7 @@ def test_streams__that_are_closed_lend_their_number_to_no_file(village: Path) ->
     done = subprocess.run(
         [
             *(sys.executable, "-c"),
-            "import os\nfrom switch import voice\nfor h in (0, 1, 2): os.close(h)\n"
+            "import os\nfrom switch.cli import voice\nfor h in (0, 1, 2): os.close(h)\n"
             "with voice.kept():\n    h = os.open('/dev/null', 0)\n    os._exit(h)",
         ],
         env=os.environ | {"PYTHONPATH": str(Path(switch.__file__).parents[1])},

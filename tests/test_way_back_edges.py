@@ -41,9 +41,9 @@ from test_answers import (
 )
 
 import switch
-from switch import answers
 from switch.engine import Engine
 from switch.errors import InputRefused
+from switch.home.history import folders, open_breaks
 
 
 def now_there(engine: Engine, *gone: str, **changes: Any) -> None:
@@ -146,7 +146,7 @@ def test_group__of_two_wrong_answers_the_order_does_not_show(tmp_path: Path) -> 
         with switch.open(home_of(tmp_path / name)) as engine:
             for i in order:
                 take(engine, tmp_path / name, rows[i])
-            found = answers.open_breaks(engine.home, answers.folders(engine.home)).to_pylist()
+            found = open_breaks(engine.home, folders(engine.home)).to_pylist()
             ends.append([row for row in found if row["class"] == "TOTAL_DRIFT"])
     assert ends[0] == ends[1]
     assert [row["found"] for row in ends[0]] == [7]

@@ -31,12 +31,12 @@ from scene import (
 )
 
 import switch
-from switch import _names, _text
-from switch.columns import Texts
 from switch.errors import InputRefused
+from switch.files.columns import Texts
+from switch.native import csv_text, names
+from switch.proof.replay import replay
 from switch.reason import RULE_SET, RULE_SET_BEFORE
-from switch.register import name_keys
-from switch.replay import replay
+from switch.registry.register import name_keys
 
 # --- ids ------------------------------------------------------------------------------------------
 
@@ -108,7 +108,7 @@ def odd(texts: list[str]) -> list[bool]:
     values = pa.array(texts, pa.string())
     offsets, data = Texts(values, None).buffers()
     found = np.empty(len(texts), np.uint8)
-    first = _text.odd_accounts(offsets, data, found)
+    first = csv_text.odd_accounts(offsets, data, found)
     assert first == (found.tolist().index(1) if found.any() else -1)
     return [bool(one) for one in found]
 
@@ -200,11 +200,11 @@ def test_fold__a_register_keeps_the_fold_by_which_it_was_made(
     """Keys of a home made before match as they did, until --replace makes them by the fold now."""
     home = tmp_path / "home"
     people = [person(n, name=name) for n, name in enumerate(ODD_NAMES[:4], start=1)]
-    monkeypatch.setattr(_names, "NOW", _names.BEFORE)
+    monkeypatch.setattr(names, "NOW", names.BEFORE)
     make_home(home, people, [account(n) for n in range(1, 6)])
     monkeypatch.undo()
     folder = next((home / "registers").iterdir())
-    assert json.loads((folder / "register.json").read_text())["fold"] == _names.BEFORE
+    assert json.loads((folder / "register.json").read_text())["fold"] == names.BEFORE
     other = ["H‘Hen Niê", "H'Hen Niê", "Đặng Thị Ƀ", "Đặng"]
     with switch.open(home) as engine:
         same = run(engine, [line(n, person_name=name) for n, name in enumerate(ODD_NAMES[:4], 1)])
@@ -212,21 +212,21 @@ def test_fold__a_register_keeps_the_fold_by_which_it_was_made(
         lines = [line(n, person_name=name, period=202612) for n, name in enumerate(other, 1)]
         assert reasons(run(engine, lines, "OTHER")) == ["BE01"] * 4
         engine.register(population=people_table([person(5, name="An Bình")]))
-        assert engine.open_register().fold == _names.BEFORE
+        assert engine.open_register().fold == names.BEFORE
         marked = [line(5, person_name="An\u200b Bình"), line(5)]
         assert reasons(run(engine, marked, "MARK")) == ["BE22", "BE01"]
         engine.register(population=people_table(people), replace=True)
-        assert engine.open_register().fold == _names.NOW
+        assert engine.open_register().fold == names.NOW
         assert reasons(run(engine, lines, "NOW")) == [None] * 4
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.text(alphabet="aáĐđÐðƉɖ'’ʼ‘` \u200b\u200d\u2060\ufeff\u202e漢E\u0301", max_size=8))
 def test_fold__only_the_letters_that_changed_have_other_keys(name: str) -> None:
-    texts = Texts(pa.array([name, _names.fold(name)]), None)
-    keys = [name_keys(texts, fold=version)[0].tolist() for version in (_names.BEFORE, _names.NOW)]
+    texts = Texts(pa.array([name, names.fold(name)]), None)
+    keys = [name_keys(texts, fold=version)[0].tolist() for version in (names.BEFORE, names.NOW)]
     assert (keys[1][0] == 0) == reference.name_unusable(name)
-    assert _names.fold(name) == reference.name_key(name)
+    assert names.fold(name) == reference.name_key(name)
     if not set(name) & set("ÐðƉɖ’ʼ‘`\u200b\u200d\u2060\ufeff"):
         assert keys[0][0] == keys[1][0]
     if keys[1][0]:

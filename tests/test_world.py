@@ -17,10 +17,10 @@ import reference
 
 from switch.errors import UsageError
 from switch.reason import RULES, Reason
-from switch.sim import draw, nation, plan
-from switch.sim.institutions import COMMERCIAL_DEBTORS, UNLISTED, package_rows
-from switch.sim.names import other_tone_place
-from switch.sim.world import DEFAULT_RATES, Generated, Rates, generate
+from switch.sim.world import draw, nation, plan
+from switch.sim.world.generate import DEFAULT_RATES, Generated, Rates, generate
+from switch.sim.world.institutions import COMMERCIAL_DEBTORS, UNLISTED, package_rows
+from switch.sim.world.names import other_tone_place
 
 VALUE_DATE = dt.date(2026, 11, 25)
 CLEAN = Rates(*[0.0] * plan.RATED)

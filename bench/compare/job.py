@@ -37,10 +37,10 @@ import pyarrow.compute as pc
 import pyarrow.ipc
 import pyarrow.parquet as pq
 
-from switch.directory import Directory, read_directory
-from switch.netting import positions
 from switch.reason import REASONS_COUNT, RULES, Reason, status_of
+from switch.registry.directory import Directory, read_directory
 from switch.schema import CLEARING_LIMIT, NO_CODE, NOT_GIVEN
+from switch.settlement.netting import positions
 
 FORMS = ("memory", "names", "files", "cold", "ipc")
 BATCH_SEQ = 1
@@ -177,7 +177,8 @@ class Job:
 
     def write_positions(self, path: Path, pair_sum: Any, pair_count: Any) -> None:
         """positions.parquet, tens of rows: the engine's own writer, for everyone."""
-        from switch.report import positions_table, write_table
+        from switch.files.layout import positions_table
+        from switch.files.segment import write_table
 
         write_table(path, positions_table(self.positions_of(pair_sum, pair_count)))
 
@@ -196,9 +197,9 @@ def engine_columns(job: Job, *, keys: bool) -> dict[str, Any]:
     where the line names none), month u16; with keys name_key u64 (0 unusable), else name_index i32
     and name_texts (pa.StringArray, distinct); account_texts: the lines' own accounts (Arrow).
     """
-    from switch.batch import open_table
-    from switch.formats import CHUNK_ROWS
-    from switch.intake import Intake, read_dossier
+    from switch.clearing.intake import Intake, read_dossier
+    from switch.files.formats import CHUNK_ROWS
+    from switch.files.tables import open_table
     from switch.schema import PAYMENT
 
     table = job.path("payday")
@@ -239,8 +240,8 @@ def encode(column: Any) -> tuple[Any, Any]:
 
 def engine_name_keys(names: Any) -> Any:
     """uint64 name keys of a chunked text column, by the engine: 0 where a name is unusable."""
-    from switch.columns import Texts
-    from switch.register import name_keys
+    from switch.files.columns import Texts
+    from switch.registry.register import name_keys
 
     parts = [name_keys(Texts(part, None))[0] for part in names.chunks]
     return np.concatenate(parts) if parts else np.empty(0, np.uint64)

@@ -16,19 +16,19 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 import switch
-from switch.batch import open_table
-from switch.columns import Texts
+from switch.clearing.intake import Intake, read_dossier
 from switch.engine import Engine, core_of, init
-from switch.formats import CHUNK_ROWS
-from switch.intake import Intake, read_dossier
-from switch.register import name_keys
+from switch.files.columns import Texts
+from switch.files.formats import CHUNK_ROWS
+from switch.files.tables import open_table
+from switch.registry.register import name_keys
 from switch.schema import PAYMENT
 
 from .job import Answer, Job, Peer, encode, read_answer
 
 
 def account_texts(words: Any, heap: Any, given: Any) -> Any:
-    """pa.StringArray of account words; `_account.pxd` says what a word is."""
+    """pa.StringArray of account words; `account.pxd` says what a word is."""
     refers, in_table = words >> np.uint64(63) == 1, words >> np.uint64(62) == 3
     lengths = np.where(refers, 0, words >> np.uint64(57)).astype(np.int64)
     digits = pa.array(words & np.uint64((1 << 57) - 1)).cast(pa.string())

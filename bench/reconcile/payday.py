@@ -20,10 +20,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from switch.dispatch import CLEARING, STYLES
-from switch.segment import Segment
-from switch.sim.behaviour import Fate, payday
-from switch.sim.receivers import exchange
+from switch.clearing.clearing_files import STYLES
+from switch.files.layout import CLEARING
+from switch.files.segment import Segment
+from switch.sim.receivers.behaviour import Fate, payday
+from switch.sim.receivers.exchange import exchange
 
 from .job import Job, peer_of
 from .switch_peer import VALUE_DATE

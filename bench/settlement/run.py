@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 import switch
-from switch.liquidity.queue import PaymentQueue
+from switch.settlement.liquidity.queue import PaymentQueue
 
 from . import peers
 from .instances import PARTICIPANTS, Instance, instance

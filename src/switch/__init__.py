@@ -17,8 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from switch.directory import Settings
-    from switch.engine import Batch, Engine, init
+    from switch.engine import Engine, init
     from switch.engine import Engine as open
     from switch.errors import (
         CopyFailed,
@@ -29,23 +28,25 @@ if TYPE_CHECKING:
         UsageError,
         VerificationFailed,
     )
-    from switch.liquidity.by_value import settle_by_value
-    from switch.liquidity.exact import settle_exactly
-    from switch.liquidity.in_order import settle_in_order
-    from switch.liquidity.queue import PaymentQueue, liquidity_needed
-    from switch.liquidity.stress import clearing_vector
-    from switch.liquidity.transfers import fewest_transfers
-    from switch.liquidity.unwind import recast, share_loss
-    from switch.netting import netting_of
-    from switch.proof import verify
-    from switch.sim.world import generate
+    from switch.home.batch import Batch
+    from switch.proof.verify import verify
+    from switch.registry.directory import Settings
+    from switch.settlement.liquidity.by_value import settle_by_value
+    from switch.settlement.liquidity.clearing_vector import clearing_vector
+    from switch.settlement.liquidity.exact import settle_exactly
+    from switch.settlement.liquidity.fewest_transfers import fewest_transfers
+    from switch.settlement.liquidity.in_order import settle_in_order
+    from switch.settlement.liquidity.loss import recast, share_loss
+    from switch.settlement.liquidity.queue import PaymentQueue, liquidity_needed
+    from switch.settlement.netting import netting_of
+    from switch.sim.world.generate import generate
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Batch": "switch.engine",
     "Engine": "switch.engine",
-    "Settings": "switch.directory",
+    "Settings": "switch.registry.directory",
     "init": "switch.engine",
     "open": "switch.engine",
     "CopyFailed": "switch.errors",
@@ -56,18 +57,18 @@ _HOMES = {
     "SwitchError": "switch.errors",
     "UsageError": "switch.errors",
     "VerificationFailed": "switch.errors",
-    "PaymentQueue": "switch.liquidity.queue",
-    "clearing_vector": "switch.liquidity.stress",
-    "fewest_transfers": "switch.liquidity.transfers",
-    "generate": "switch.sim.world",
-    "liquidity_needed": "switch.liquidity.queue",
-    "netting_of": "switch.netting",
-    "recast": "switch.liquidity.unwind",
-    "settle_by_value": "switch.liquidity.by_value",
-    "settle_exactly": "switch.liquidity.exact",
-    "settle_in_order": "switch.liquidity.in_order",
-    "share_loss": "switch.liquidity.unwind",
-    "verify": "switch.proof",
+    "PaymentQueue": "switch.settlement.liquidity.queue",
+    "clearing_vector": "switch.settlement.liquidity.clearing_vector",
+    "fewest_transfers": "switch.settlement.liquidity.fewest_transfers",
+    "generate": "switch.sim.world.generate",
+    "liquidity_needed": "switch.settlement.liquidity.queue",
+    "netting_of": "switch.settlement.netting",
+    "recast": "switch.settlement.liquidity.loss",
+    "settle_by_value": "switch.settlement.liquidity.by_value",
+    "settle_exactly": "switch.settlement.liquidity.exact",
+    "settle_in_order": "switch.settlement.liquidity.in_order",
+    "share_loss": "switch.settlement.liquidity.loss",
+    "verify": "switch.proof.verify",
 }
 
 __all__ = [

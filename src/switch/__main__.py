@@ -1,5 +1,5 @@
 """`python -m switch` is the command line."""
 
-from switch.cli import main
+from switch.cli.main import main
 
 main()

@@ -3,7 +3,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from switch._table import PeopleTable
+from switch.native.people_table import PeopleTable
 
 MONTHS: int
 PART_ROWS_MIN: int

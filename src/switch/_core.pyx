@@ -1,7 +1,7 @@
 """The face of the native core: the state of one batch, and one method a phase.
 
 It owns what lives between the chunks of a batch (sums, paid bits in use) and lends it to the loops
-in the rooms behind it: `_screen` (authenticate, route), `_ledger` (duplicate check, clear, net).
+in the rooms behind it: `screen` (authenticate, route), `ledger` (duplicate check, clear, net).
 It holds no file, no clock and no line; two cores in one process share nothing.
 """
 
@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from switch._ledger import Ledger
-from switch._screen import Screen
+from switch.native.ledger import Ledger
+from switch.native.screen import Screen
 
-from switch._reason cimport COVER_MISSING, NONE
+from switch.native.reason cimport COVER_MISSING, NONE
 
 MONTHS = 13200
 PART_ROWS_MIN = 4096
@@ -23,7 +23,7 @@ WAITING = (np.uint32, np.uint16, np.uint16, np.uint16, np.uint16, np.int64)
 class Core:
     """Clears one batch: `screen` and `post` every chunk in table order, then read the sums.
 
-    people, since, lists: the register (`_table.PeopleTable`; uint8 views of its records).
+    people, since, lists: the register (`people_table.PeopleTable`; uint8 views of its records).
     participant_of uint16: directory index of the register's participant codes. suspended uint8,
     amount_max int64 (minor units): by directory index. debtor_agent uint16: directory index by
     debtor account, one more for unknown ones. bits_of(benefit, month) -> uint64 pairs: the paid

@@ -1,7 +1,7 @@
 """The engine: one home, open for work, with everything a caller may do to it.
 
-Floor 4, above the road. It makes a home, changes its directory and registers, runs payment tables
-and answers again what was run before.
+It makes a home, changes its directory and registers, runs payment tables and answers again what was
+run before.
 """
 
 from __future__ import annotations
@@ -9,73 +9,41 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-import hashlib
 import warnings
-from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import pyarrow as pa
 
-from switch import days, funding, paid, recasting, road, segment, settlement, settling, signing
+from switch import status
 from switch._core import Core
-from switch.batch import TableReader, open_table
-from switch.cycles import Calendar, Slot, time_text
-from switch.directory import BALANCES, Directory, Settings, read_directory, read_rows
-from switch.disk import copy_into, landing, out_folder
+from switch.clearing import run as road
+from switch.clearing import shared_accounts as shared
+from switch.clearing.intake import Declared, Intake, declare
+from switch.clearing.run import Run, room_for
 from switch.errors import CopyFailed, InputRefused, UsageError
-from switch.formats import CHUNK_ROWS
-from switch.intake import Declared, Intake, declare
-from switch.overlap import in_order
+from switch.files import segment
+from switch.files.disk import out_folder
+from switch.files.formats import CHUNK_ROWS
+from switch.files.tables import TableReader, open_table
+from switch.files.threads import Progress
+from switch.home import days, signing
+from switch.home.batch import Batch
+from switch.home.copies import export_batch, export_cycle, export_day, export_requests, not_exported
+from switch.home.store import Home
+from switch.home.times import time_text
 from switch.reason import RULE_SET
-from switch.register import Register
-from switch.road import Progress, Run
-from switch.schema import ACCOUNTS, CHUNK_ROWS_MAX, PAID, PAYMENT, POPULATION, Table, period_of
-from switch.store import Home
-from switch.wayback import WayBack
-
-ROOM_A_LINE, ROOM_TIMES_FILE = 80, 4
-"""Bytes that a line takes in a batch and its copies (60 of a simulated nation), and how often a
-run writes its table at most, for a table of fewer bytes a line."""
-ROOM_KEPT_LINE = 40
-"""More where lines are kept as they came, as their cycle may send them back (33 of a simulated
-nation)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """What was done with a payment table. `summary` is what people and machines are shown."""
-
-    seq: int
-    source: str
-    batch_id: str
-    cycle: str
-    replayed: bool
-    """The table had been run before: this is the stored answer."""
-    summary: dict[str, Any]
-    folder: Path
-    """The committed files, which are not to be changed; copies stand in the out folder."""
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def content_digest(self) -> str:
-        """One digest over the digests of all committed files."""
-        return segment.digest_of(self.folder / "manifest.json")
-
-    @property
-    def status(self) -> Any:
-        """One row a line, in table order: a pyarrow Table."""
-        return segment.read_segment(segment.segment_at(self.folder, "status"))
-
-    @property
-    def positions(self) -> Any:
-        """The cycle's positions, one row a participant: a pyarrow Table."""
-        return segment.read_table(self.folder / "positions.parquet")
+from switch.reconcile import Rules, day_end, dispositions, take_in
+from switch.registry.directory import BALANCES, Directory, Settings, read_directory, read_rows
+from switch.registry.load_registers import current, load_registers
+from switch.registry.register import Register
+from switch.schema import CHUNK_ROWS_MAX, PAYMENT
+from switch.settlement import booking, budgets
+from switch.settlement import cycle as settling
+from switch.settlement.booking import REISSUE, WRITE_BACK
+from switch.settlement.calendar import Calendar, Slot
 
 
 def init(
@@ -94,12 +62,12 @@ def init(
 
     balances: opening balances of settlement accounts, which then may not go below zero. key: the
     secret of keyed hashes. signing_key: an Ed25519 private key as PEM, with which every commit is
-    signed (`switch.signing.new_key` makes one). Raises UsageError where home is not empty,
+    signed (`switch.home.signing.new_key` makes one). Raises UsageError where home is not empty,
     InputRefused for bad tables.
     """
     directory = read_directory(participants, debtors, programmes)
     if settings is not None and settings.enforce_budgets is True:
-        funding.require_programmes(directory)
+        budgets.require_programmes(directory)
     opening = _opening(directory, balances)
     Home.create(
         Path(home),
@@ -137,10 +105,10 @@ def _opening(directory: Directory, balances: Any) -> dict[str, int]:
             what = "an opening balance that binds is below zero"
             raise refuse(i, "balance", what, "give what the account holds, or leave it out")
         out[account] = row["balance"]
-    return {settlement.settlement_account(directory, code): sum_ for code, sum_ in out.items()}
+    return {booking.settlement_account(directory, code): sum_ for code, sum_ in out.items()}
 
 
-class Engine(WayBack):
+class Engine:
     """One home, open for writing. Close it, or use it as a context manager."""
 
     def __init__(self, home: str | Path) -> None:
@@ -194,7 +162,7 @@ class Engine(WayBack):
         settling.require_nobody_leaves(self.home, self.directory, new)
         chosen = self.settings if settings is None else settings.check()
         if chosen.enforce_budgets is True:
-            funding.require_programmes(new)
+            budgets.require_programmes(new)
         changed = {
             "directory": new.to_json().decode(),
             "settings": msgspec.json.encode(chosen).decode(),
@@ -226,94 +194,19 @@ class Engine(WayBack):
 
         warn: is told of ignored columns. Returns rows read by table. All is committed, or nothing.
         """
-        at = time_text(at)
-        version = self.home.register_seq()
-        register = self._load_register(whole=True) if version else Register()
-        counts: dict[str, int] = {}
-        only = ("person_id", "name", "status", "status_since")
-        opened = partial(self._opened, strict=strict_columns, warn=warn, progress=progress)
-        if population is not None:
-            if replace:
-                register.forget_people()
-            counts["population"] = register.put_people(opened(population, POPULATION, only))
-        if accounts is not None:
-            if replace:
-                register.forget_accounts()
-            counts["accounts"] = register.put_accounts(opened(accounts, ACCOUNTS))
-        history: dict[tuple[str, int], Any] = {}
-        if paid_history is not None:
-            counts["paid"], history = _read_history(opened(paid_history, PAID), register)
-        self._commit_register(register, history, replace and paid_history is not None, counts, at)
-        return counts
-
-    def _opened(
-        self, table: Any, kind: Table, only: tuple[str, ...] | None = None, **how: Any
-    ) -> TableReader:
-        """A table of the register, whose digest nothing records."""
-        reader = open_table(
-            table, kind, strict_columns=how["strict"], digest=False, only=only, room=self.home.path
+        counts = load_registers(
+            self.home,
+            population=population,
+            accounts=accounts,
+            paid_history=paid_history,
+            replace=replace,
+            at=time_text(at),
+            strict_columns=strict_columns,
+            progress=progress,
+            warn=warn,
         )
-        for text in reader.warnings:
-            how["warn"](f"{reader.name}: {text}")
-        return _counted(reader, how["progress"])
-
-    def _commit_register(
-        self,
-        register: Register,
-        history: dict[tuple[str, int], Any],
-        replace_history: bool,
-        counts: dict[str, int],
-        at: str,
-    ) -> None:
-        version = self.home.register_seq() + 1
-        folder = self.home.folder("registers", version)
-        old = {
-            (row["benefit"], row["period"]): (self.home.path / row["path"], row["sha256"])
-            for row in self.home.rows(
-                "SELECT * FROM paid JOIN files USING (path) WHERE origin = 'history'"
-            )
-        }
-        bits = 8 * paid.words_of(register.rows) * (len(old) + len(history))
-        self.home.require_room(register.nbytes + bits + settling.ROOM_SPARE)
-        statements: list[tuple[str, tuple[Any, ...]]] = [
-            ("DELETE FROM paid WHERE origin = 'history'", ()),
-            ("DELETE FROM files WHERE path LIKE 'registers/%'", ()),
-        ]
-        with self.home.draft("registers") as draft:
-            info = register.save(draft)
-            named = []
-            keys = sorted(set(history) | (set() if replace_history else set(old)))
-            for number, key in enumerate(keys):
-                name = f"paid-{number:04d}.bits"
-                words = [] if replace_history or key not in old else [paid.read(*old[key])]
-                if key in history:
-                    words.append(paid.pairs(register.rows, history[key])[0::2])
-                paid.write(draft / name, paid.pairs(register.rows, *words)[0::2])
-                path = f"{folder.relative_to(self.home.path).as_posix()}/{name}"
-                statements.append(("INSERT INTO paid VALUES ('history', ?, ?, ?)", (*key, path)))
-                named.append([*key, name])
-            content = {
-                "counts": counts,
-                "history": named,
-                "register": info,
-                "replaced": replace_history,
-            }
-            manifest = msgspec.json.encode(content, order="sorted").decode()
-            statements.append(("INSERT INTO registers VALUES (?, ?)", (version, manifest)))
-            self.home.commit(
-                at=at,
-                kind="register",
-                detail={
-                    "version": version,
-                    **counts,
-                    "manifest": hashlib.sha256(manifest.encode()).hexdigest(),
-                },
-                statements=statements,
-                draft=draft,
-                folder=folder,
-            )
-        self.home.drop_old_registers()
         self._register = None
+        return counts
 
     def open_register(self) -> Register:
         """The current register, opened once."""
@@ -323,12 +216,8 @@ class Engine(WayBack):
                 raise UsageError(
                     f"{self.home.path} has no register: load one with `switch register`"
                 )
-            self._register = self._load_register(whole=False)
+            self._register = current(self.home)
         return self._register
-
-    def _load_register(self, *, whole: bool) -> Register:
-        folder = self.home.folder("registers", self.home.register_seq())
-        return Register.load(folder, whole=whole, digests=self.home.digests(folder))
 
     # --- cycles of the calendar ------------------------------------------------------------------
 
@@ -375,9 +264,9 @@ class Engine(WayBack):
             elif not close_only and answer["state"] == "CLOSED":
                 answer = settling.settle(self.home, self.directory, self.settings, slot.cycle, time)
             answers.append(answer)
-        settled = {answer["cycle"]: answer for answer in settling.not_exported(self.home, folder)}
+        settled = {answer["cycle"]: answer for answer in not_exported(self.home, folder)}
         for answer in (settled | {answer["cycle"]: answer for answer in answers}).values():
-            settling.export(self.home, answer, folder)
+            export_cycle(self.home, answer, folder)
         return answers
 
     # --- the run --------------------------------------------------------------------------------
@@ -428,7 +317,7 @@ class Engine(WayBack):
             else:
                 register = self.open_register()
                 at = self._time(at, declared.value_date.isoformat())
-                self.home.require_room(self._room_for(table, declared))
+                self.home.require_room(room_for(self.home, self.settings, table, declared))
                 Run(
                     self.home,
                     self.directory,
@@ -448,7 +337,7 @@ class Engine(WayBack):
                 assert row is not None
                 batch = self._batch(row, replayed=False)
         try:
-            self.export(batch, folder, threads)
+            export_batch(self.home, batch, folder, threads)
         except CopyFailed as error:
             error.done = (batch.summary,)
             raise
@@ -461,16 +350,6 @@ class Engine(WayBack):
 
     def _slot(self, at: str, value_date: datetime.date) -> Slot | None:
         return settling.slot_for(self.home, self.settings, at, value_date)
-
-    def _room_for(self, table: Any, declared: Declared) -> int:
-        """Bytes that a run will write, as far as they can be known before it: its answer and the
-        copies of that, the lines that wait, and paid bits of the keys that were touched so far."""
-        is_file = isinstance(table, str | Path)
-        size = ROOM_TIMES_FILE * Path(table).stat().st_size if is_file else _bytes_of(table)
-        lines = min(ROOM_A_LINE * declared.count, size) if size else ROOM_A_LINE * declared.count
-        if self.settings.cutoffs is not msgspec.UNSET:
-            lines += ROOM_KEPT_LINE * declared.count
-        return lines + ROOM_TIMES_FILE * recasting.bytes_again(self.home) + settling.ROOM_SPARE
 
     def _answer(self, known: Any, reader: TableReader, declared: Declared) -> Batch:
         """The stored answer to a table that was run before. Raises InputRefused where the table, or
@@ -507,85 +386,91 @@ class Engine(WayBack):
     def export(self, batch: Batch, out: Path, threads: int = 1) -> Path:
         """Copy a batch's answer to out/<batch_id> and out/cycles/<cycle>; each file lands whole.
         threads: how many files are copied at a time."""
-        name = Path(self.home.out_name(batch.batch_id, batch.seq))
-        copies = {
-            path.relative_to(batch.folder): name / path.relative_to(batch.folder)
-            for path in [
-                segment.segment_at(batch.folder, "status"),
-                *sorted((batch.folder / "clearing").iterdir()),
-            ]
-        }
-        if (batch.folder / "settlement.json").exists():
-            for cycle_file in ("positions.parquet", "settlement.json"):
-                copies[Path(cycle_file)] = Path("cycles", batch.cycle, cycle_file)
-        sent = {Path(n) for n in self.home.digests(batch.folder) if n.startswith("clearing/")}
-        for source in sorted(copies.keys() | sent) if batch.replayed else ():
-            self.home.proven(batch.folder / source)
+        return export_batch(self.home, batch, out, threads)
 
-        def copy(source: Path, target: Path) -> None:
-            with landing(out, target) as file:
-                copy_into(file, batch.folder / source)
+    # --- what came back -------------------------------------------------------------------------
 
-        deque(in_order((partial(copy, *names) for names in copies.items()), threads), maxlen=0)
-        return out / name
+    def reconcile(
+        self,
+        *files: str | Path,
+        kind: str | None = None,
+        rules: Rules | None = None,
+        at: datetime.date | str | None = None,
+        out: str | Path | None = None,
+        strict_columns: bool = False,
+        leap: bool = False,
+    ) -> dict[str, Any]:
+        """Take files of confirmations, returns and statements into the home, in one commit, and
+        hold everything against everything (`take_in.take_in`). files: paths. at: the time that is
+        recorded (ISO 8601), else that of the home: the last that was said to it. leap: it is meant,
+        far after all that is known as it may be. out: where requests that changed by
+        it are copied to (default HOME/out)."""
+        folder = out_folder(self.home.path, out)
+        answer = take_in.take_in(
+            self.home,
+            self.directory,
+            self.settings,
+            [Path(file) for file in files],
+            kind=kind,
+            rules=rules,
+            at=time_text(at) or None,
+            strict_columns=strict_columns,
+            far=leap,
+        )
+        export_requests(self.home, folder)
+        return answer
 
+    def line(self, batch_id: str, line_no: int) -> dict[str, Any]:
+        """What became of a line, as `status --line --json` gives it: its states, oldest first, and
+        the breaks that are open about it. batch_id: SOURCE:ID where several sources use the id.
+        Raises UsageError where there is no such line."""
+        return status.line(self.home, batch_id, line_no)
 
-def _bytes_of(table: Any) -> int:
-    """Size of a table in memory; 0 where it does not say."""
-    size = getattr(table, "nbytes", 0)
-    return size if isinstance(size, int) else 0
+    def shared_accounts(self, batch_id: str) -> Any:
+        """A pyarrow Table of the accounts that receive for more than one person by what a batch
+        cleared, most persons first: participant, creditor_account, persons, lines, sum, names (that
+        differ), same_name (persons whose name another person of the account has, too). batch_id:
+        SOURCE:ID where several sources use the id. Raises UsageError where there is none."""
+        return shared.shared_accounts(self.home, int(status.batch_row(self.home, batch_id)["seq"]))
 
+    def close_day(
+        self, at: datetime.date | str, *, out: str | Path | None = None, leap: bool = False
+    ) -> dict[str, Any]:
+        """End a day and sign it (`day_end.close`). at: its date, or a time of it, not before the
+        last day that was closed. leap: it is meant, far after all that is known as it may be. out:
+        where the statements are copied to, in days/DATE (default HOME/out)."""
+        folder = out_folder(self.home.path, out)
+        answer = day_end.close(self.home, self.directory, self.settings, at=time_text(at), far=leap)
+        export_requests(self.home, folder)
+        export_day(self.home, answer, folder)
+        return answer
 
-def _counted(reader: TableReader, progress: Progress | None) -> TableReader:
-    """The reader, telling progress as its chunks are taken."""
-    if progress is None:
-        return reader
-    chunks = reader.chunks
+    def write_back(
+        self,
+        lines: Sequence[tuple[str, int]] | None = None,
+        *,
+        at: datetime.date | str | None = None,
+    ) -> dict[str, Any]:
+        """Returned lines, (batch id, line number), to the budget; without any, all that wait."""
+        return self._dispose(WRITE_BACK, lines, at)
 
-    def counted(rows: int = CHUNK_ROWS) -> Iterator[Any]:
-        done = 0
-        for chunk in chunks(rows):
-            yield chunk
-            done += len(chunk["person_id"])
-            progress(reader.table.name, done, reader.rows or 0)
+    def reissue(
+        self,
+        lines: Sequence[tuple[str, int]] | None = None,
+        *,
+        at: datetime.date | str | None = None,
+    ) -> dict[str, Any]:
+        """Let each of these returned lines be paid once more, by the next line for the same person,
+        benefit and period."""
+        return self._dispose(REISSUE, lines, at)
 
-    reader.chunks = counted  # type: ignore[method-assign]
-    return reader
-
-
-def _read_history(
-    reader: TableReader, register: Register
-) -> tuple[int, dict[tuple[str, int], Any]]:
-    """Rows of a paid history as words by (benefit, period)."""
-    count = 0
-    bits: dict[tuple[str, int], Any] = {}
-    for chunk in reader.chunks():
-        ids = chunk["person_id"]
-        if (ids >= 10**12).any():
-            raise InputRefused(
-                "ID_FORMAT",
-                "the person's id is not 12 digits",
-                file=reader.name,
-                row=count + int(np.argmax(ids >= 10**12)) + 1,
-                column="person_id",
-                remedy="write the 12 digits of the citizen id",
-            )
-        rows = register.give_rows(ids)
-        benefit = chunk["benefit"]
-        values = benefit.values.to_pylist()
-        keys = benefit.index.astype(np.int64) << 16 | chunk["period"]
-        for key in np.unique(keys):
-            name = (values[key >> 16], period_of(int(key & 0xFFFF)))
-            had = bits.get(name)
-            if had is None or len(had) < 2 * paid.words_of(register.rows):
-                bits[name] = paid.pairs(
-                    max(register.rows, 0 if had is None else len(had) * 64),
-                    *(() if had is None else (had[0::2],)),
-                )
-            paid.mark(bits[name], rows[keys == key])
-        count += len(ids)
-    size = paid.words_of(register.rows)
-    return count, {name: had[0::2][:size].copy() for name, had in bits.items()}
+    def _dispose(
+        self, step: str, lines: Sequence[tuple[str, int]] | None, at: datetime.date | str | None
+    ) -> dict[str, Any]:
+        chosen = None
+        if lines is not None:
+            chosen = [(int(status.batch_row(self.home, name)["seq"]), line) for name, line in lines]
+        return dispositions.dispose(self.home, step, chosen, at=time_text(at) or None)
 
 
 def core_of(engine: Engine, value_date: datetime.date, threads: int = 1) -> Core:

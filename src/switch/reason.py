@@ -1,7 +1,7 @@
 """The one table of reasons: why a line is not cleared, in order of precedence.
 
 Source of codes and texts: ISO 20022 external code sets (status reason), as listed in
-data/reason_codes.csv. `_reason.pxd` holds the same numbers for the native core; a test compares.
+data/reason_codes.csv. `reason.pxd` holds the same numbers for the native core; a test compares.
 Number 0 means alive: no phase has refused the line. Numbers stand in files at rest and never
 change; the precedence is the order of RULES.
 """

@@ -1,9 +1,9 @@
 """Rehearsal: tomorrow's tables through the very same code, and nothing of it happens.
 
-Floor 5. The home is copied (files that never change as links), the tables run on the copy, its
-cycles are settled, and the copy is thrown away; the home itself is only read. What is told of it:
-answers by table, the liquidity that each settlement participant needs in each cycle, what would
-wait for cover, and how much money, given to whom, would let all of it go.
+The home is copied (files that never change as links), the tables run on the copy, its cycles are
+settled, and the copy is thrown away; the home itself is only read. What is told of it: answers by
+table, the liquidity that each settlement participant needs in each cycle, what would wait for
+cover, and how much money, given to whom, would let all of it go.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ import msgspec
 import numpy as np
 import pyarrow.compute as pc
 
-from switch.directory import Directory
-from switch.disk import CATALOG, environment
-from switch.engine import Batch, Engine
+from switch.engine import Engine
 from switch.errors import CopyFailed, EnvironmentFailed, InputRefused
+from switch.files.disk import CATALOG, environment
+from switch.files.segment import Groups, read_table, segment_at
+from switch.home.batch import Batch
+from switch.home.history import queue_of
+from switch.home.store import KINDS, Home
 from switch.reason import Reason
-from switch.recasting import queue_of
-from switch.segment import Groups, read_table, segment_at
-from switch.settling import PENDING
-from switch.store import KINDS, Home
+from switch.registry.directory import Directory
+from switch.settlement.cycle import PENDING
 
 
 class Payment(NamedTuple):

@@ -34,9 +34,9 @@ import pyarrow.parquet as pq
 import scene
 
 import switch
-from switch import store
-from switch.directory import Settings
-from switch.store import Home
+from switch.home import store
+from switch.home.store import Home
+from switch.registry.directory import Settings
 
 HERE = Path(__file__).parent
 OFF, COUNT, KILL, TORN, FAIL_ONCE, FAIL_FROM, SHORT, RECORD, POWER_CUT = range(9)

@@ -25,7 +25,7 @@ from harness import (
 from powercut import PowerCuts, power_cuts
 from reorder import reorderings
 
-from switch import store
+from switch.home import store
 
 
 def main() -> None:

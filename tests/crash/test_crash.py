@@ -37,7 +37,7 @@ from scene import (
 )
 
 import switch
-from switch import store
+from switch.home import store
 
 WHOLE = bool(os.environ.get("CRASH"))
 AROUND = ("0", "1", "2", "3", "5", "6", "7", "9", "10", "11", "16", "18", "22", "23", "26")

@@ -39,7 +39,7 @@ def child(target: str, corpus: Path, found: Path, work: Path, seconds: int) -> N
     with atheris.instrument_imports(include=["switch"]):
         import targets
 
-        from switch import airlock, decoder
+        from switch.files import airlock, airlock_child
 
     through_child = airlock._send
 
@@ -48,13 +48,13 @@ def child(target: str, corpus: Path, found: Path, work: Path, seconds: int) -> N
             return through_child(request, file)
         reply = os.memfd_create("answer")
         ours = os.dup(reply)
-        decoder._answer(json.loads(request), file, reply)
+        airlock_child._answer(json.loads(request), file, reply)
         os.lseek(ours, 0, os.SEEK_SET)
         return ours
 
     # Text is decoded here, so that the fuzzer sees the branches. Of Parquet and Arrow it would see
     # none, and they are what kills a process: they keep their child.
-    decoder._limit = lambda memory: None
+    airlock_child._limit = lambda memory: None
     airlock._send = send
     bench = targets.Bench(work, target)
     # The bytes stay: libFuzzer writes them before the process goes.

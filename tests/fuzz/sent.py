@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 import scene
 
 import switch
-from switch.directory import Settings
 from switch.engine import Engine
-from switch.sim import receivers
-from switch.sim.behaviour import Manner, Rates
+from switch.registry.directory import Settings
+from switch.sim.receivers import exchange
+from switch.sim.receivers.behaviour import Manner, Rates
 
 PEOPLE = range(1, 10)
 RECEIVERS = (scene.BANK, scene.SMALL_BANK, scene.WALLET)
@@ -61,7 +61,7 @@ def _answered(engine: Engine, folder: Path, state: str, rates: Rates, number: in
     asked = [] if state == "CLEARED" else engine.settle()
     told = folder / state / "answers"
     kinds = {row["participant"]: row["kind"] for row in scene.PARTICIPANTS}
-    receivers.exchange(
+    exchange.exchange(
         folder / state / "clearing",
         told,
         kinds,
@@ -69,7 +69,7 @@ def _answered(engine: Engine, folder: Path, state: str, rates: Rates, number: in
         number,
         scene.VALUE_DATE,
     )
-    receivers.statements(asked, told / "returns", told, scene.VALUE_DATE)
+    exchange.statements(asked, told / "returns", told, scene.VALUE_DATE)
     return told
 
 

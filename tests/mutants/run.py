@@ -90,7 +90,7 @@ class Workshop:
     def _made(self) -> list[Path]:
         """What a build makes and a mutant may spoil."""
         return [
-            *(self.folder / "src/switch").glob("*.so"),
+            *(self.folder / "src/switch").rglob("*.so"),
             *(self.folder / "build/cython-quick").rglob("*.c"),
         ]
 

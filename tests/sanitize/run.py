@@ -9,7 +9,7 @@ mistakes prove that the sanitizers see what happens in the core.
 
 What is left out, and why:
 - Leaks (detect_leaks=0): CPython frees neither interned texts nor modules at exit, and Arrow keeps
-  its pools. Kernels own no memory but `_pages`, which has a test.
+  its pools. Kernels own no memory but `native.pages`, which has a test.
 - Requests for more memory than there is (allocator_may_return_null=1): Arrow makes them for a file
   that lies about its sizes, and must be answered as it is elsewhere, by a refusal.
 - The code of CPython, numpy and pyarrow itself: they are not built with sanitizers. What they do
@@ -38,8 +38,8 @@ SWEEPS = ("every_call", "every_fourth_call", "calls_may_fail", "unsynced", "many
 CANARIES = {
     "heap-buffer-overflow": """
 import numpy as np
-from switch import _ledger
-books = _ledger.Ledger(1, 1, *(np.zeros(n, np.int64) for n in (1, 1, 1, 1)))
+from switch.native import ledger
+books = ledger.Ledger(1, 1, *(np.zeros(n, np.int64) for n in (1, 1, 1, 1)))
 books.use(0, np.zeros(200, np.uint64))
 zero = np.zeros(1, np.uint16)
 books.post(np.zeros(1, np.uint8), np.full(1, 6400, np.uint32), zero, zero, zero, zero, zero,
@@ -47,10 +47,10 @@ books.post(np.zeros(1, np.uint8), np.full(1, 6400, np.uint32), zero, zero, zero,
 """,
     "signed integer overflow": """
 import numpy as np
-from switch import _ledger
+from switch.native import ledger
 words = [np.zeros(n, np.int64) for n in (1, 1, 1, 1)]
 words[1][0] = 2**63 - 1
-books = _ledger.Ledger(1, 1, *words)
+books = ledger.Ledger(1, 1, *words)
 books.use(0, np.zeros(2, np.uint64))
 zero = np.zeros(1, np.uint16)
 books.post(np.zeros(1, np.uint8), np.zeros(1, np.uint32), zero, zero, zero, zero, zero,

@@ -1,8 +1,8 @@
 """Reconciliation: lines, receivers' answers and statements, each record explained.
 
-Floor 3. Pure functions over record sets (`records`): `reconcile` gives every record a verdict, and
-a row to every break; `fold` turns the breaks of two days into events; `explain` says which rule
-decided. docs/reconciliation.md has the classes and passes in words.
+Pure functions over record sets (`records`): `reconcile` gives every record a verdict, and a row to
+every break; `fold` turns the breaks of two days into events; `explain` says which rule decided.
+docs/reconciliation.md has the classes and passes in words.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from switch.errors import InputRefused
-from switch.reconcile.breaks import (
-    BREAK,
+from switch.files.layout import BREAK, RECORD
+from switch.reconcile.match.breaks import (
     apply,
     breaks_of,
     drifts,
@@ -30,10 +30,9 @@ from switch.reconcile.breaks import (
     undo,
     with_kept_keys,
 )
-from switch.reconcile.matching import SECRET, Comparison, Expected, Side
-from switch.reconcile.passes import REFUSED
-from switch.reconcile.records import (
-    RECORD,
+from switch.reconcile.match.certify import SECRET, Comparison, Expected, Side
+from switch.reconcile.match.passes import REFUSED
+from switch.reconcile.match.records import (
     Records,
     clearing_lines,
     confirmations,
@@ -42,7 +41,7 @@ from switch.reconcile.records import (
     returns,
     statement,
 )
-from switch.reconcile.rules import CLASSES, Rules, Verdict, default_rules, read_rules
+from switch.reconcile.match.rules import CLASSES, Rules, Verdict, default_rules, read_rules
 
 __all__ = [
     "BREAK",

@@ -1,9 +1,9 @@
 """Simulate: many lives, each from one seed, the engine beside the auditor.
 
-Floor 5. `python -m switch.sim.simulate --seeds 1:200`. Each seed is lived twice, the second time
-with other chunk sizes, and both times must come to the same digest. A difference prints the seed,
-the operation, what was expected and what was got, and writes the life to a file; such a seed
-becomes a case of tests/test_simulation.py.
+`python -m switch.sim.simulate --seeds 1:200`. Each seed is lived twice, the second time with other
+chunk sizes, and both times must come to the same digest. A difference prints the seed, the
+operation, what was expected and what was got, and writes the life to a file; such a seed becomes a
+case of tests/test_simulation.py.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from switch.sim.life import Life
-from switch.sim.lockstep import Lockstep
-from switch.sim.operations import Nation, Operation
-from switch.sim.trial import Difference
+from switch.sim.lives.life import Life
+from switch.sim.lives.lockstep import Lockstep
+from switch.sim.lives.operations import Nation, Operation
+from switch.sim.lives.trial import Difference
 
 SEEDS = "1:200"
 VERIFY_EVERY = 16

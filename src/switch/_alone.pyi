@@ -1,1 +1,0 @@
-"""Without a face in Python: `_branch` alone calls it."""

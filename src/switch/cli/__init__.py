@@ -1,0 +1,1 @@
+"""The command line: commands, one file a family of them. Imports every room; no room imports it."""

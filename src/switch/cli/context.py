@@ -1,0 +1,399 @@
+"""Context: what every command shares: how to speak, the options, progress, and drawing a picture.
+
+Nothing here knows a command.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from switch.cli.voice import json_line, tell
+from switch.errors import (
+    CopyFailed,
+    EnvironmentFailed,
+    InputRefused,
+    SwitchError,
+    UsageError,
+    plain,
+)
+from switch.files.given import read_small
+
+PERSON_BYTES_MAX = 256
+LOG_FIELDS = frozenset(
+    (
+        *("event", "level", "timestamp"),
+        *("home", "table", "batch_id", "cycle", "lines", "cleared", "folder"),
+        *("population", "accounts", "paid"),
+    )
+)
+"""All that a log line may say. What is not here is dropped: nobody's id, name or account comes into
+a log because a field was added in a hurry."""
+CONFIGURATION = {
+    "clearing_limit": int,
+    "threads": int,
+    "out": str,
+    "cutoffs": list,
+    "holidays": list,
+    "holidays_only": bool,
+    "working_days": list,
+    "insufficient_funds": str,
+    "enforce_budgets": bool,
+    "accounts_shared_max": int,
+}
+"""What a configuration may say, and how."""
+
+
+def allowed_fields(_: Any, __: str, event: MutableMapping[str, Any]) -> dict[str, Any]:
+    """A structlog processor: only the fields of LOG_FIELDS."""
+    return {name: value for name, value in event.items() if name in LOG_FIELDS}
+
+
+def plain_fields(_: Any, __: str, event: MutableMapping[str, Any]) -> dict[str, Any]:
+    """A structlog processor: no text of others steers a terminal. JSON has its own escapes."""
+    return {n: plain(value) if isinstance(value, str) else value for n, value in event.items()}
+
+
+class NoPandas:
+    """Where pandas is installed, pyarrow imports it for the first value that it converts: a third
+    of a second for nothing, as no command uses it. This finder says that it is not there."""
+
+    @staticmethod
+    def find_spec(name: str, *_: Any) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError("commands do without pandas", name=name)
+
+
+class Context:
+    """What every command shares: how to speak, and the configuration."""
+
+    def __init__(self) -> None:
+        self.json = False
+        self.quiet = False
+        self.config: Path | None = None
+        self.done: list[dict[str, Any]] = []
+        """Summaries of the batches that the command has finished, which stand whatever comes."""
+
+    def say(self, document: dict[str, Any], show: Callable[[], None]) -> None:
+        """The answer: as JSON, or as show prints it."""
+        if self.json:
+            sys.stdout.write(json_line(document))
+        elif not self.quiet:
+            show()
+
+    def warn(self, warnings: Iterable[str], **where: str) -> None:
+        for warning in warnings:
+            self.log.warning(warning, **where)
+
+    @functools.cached_property
+    def log(self) -> Any:
+        """structlog on stderr: for people on a terminal, JSON elsewhere."""
+        import logging
+
+        import structlog
+
+        renderer: Any = structlog.processors.JSONRenderer()
+        shown: list[Any] = []
+        if sys.stderr.isatty():
+            shown = [plain_fields]
+            plain = "NO_COLOR" in os.environ or os.environ.get("TERM") in ("dumb", "unknown")
+            renderer = structlog.dev.ConsoleRenderer(colors=not plain)
+        structlog.configure(
+            processors=[
+                allowed_fields,
+                structlog.processors.add_log_level,
+                structlog.processors.TimeStamper(fmt="iso"),
+                *shown,
+                renderer,
+            ],
+            wrapper_class=structlog.make_filtering_bound_logger(
+                logging.WARNING if self.quiet else logging.INFO
+            ),
+            logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        )
+        return structlog.get_logger()
+
+    def console(self) -> Any:
+        from rich.console import Console
+
+        return Console(highlight=False)
+
+    def settings(self) -> dict[str, Any]:
+        """What --config says. Raises UsageError for a file that is no such configuration."""
+        if self.config is None:
+            return {}
+        import tomllib
+
+        try:
+            content = tomllib.loads(read_small(self.config).decode("utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise UsageError(f"configuration {self.config}: {error}") from error
+        unknown = set(content) - set(CONFIGURATION)
+        if unknown:
+            raise UsageError(
+                f"configuration {self.config}: unknown {min(unknown)!r}; known are"
+                f" {', '.join(CONFIGURATION)}"
+            )
+        for name, kind in CONFIGURATION.items():
+            if name in content and type(content[name]) is not kind:
+                raise UsageError(f"configuration {self.config}: {name} is no {kind.__name__}")
+        return content
+
+
+class Progress:
+    """A bar with rows per second on stderr, on a terminal only."""
+
+    def __init__(self, context: Context) -> None:
+        self._shown = sys.stderr.isatty() and not (context.json or context.quiet)
+        self._bar: Any = None
+        self._tasks: dict[str, Any] = {}
+
+    def __enter__(self) -> Progress:
+        if self._shown:
+            from rich.console import Console
+            from rich.progress import (
+                BarColumn,
+                MofNCompleteColumn,
+                ProgressColumn,
+                TextColumn,
+                TimeRemainingColumn,
+            )
+            from rich.progress import Progress as Bars
+            from rich.text import Text
+
+            class Rate(ProgressColumn):
+                def render(self, task: Any) -> Text:
+                    return Text(f"{task.finished_speed or task.speed or 0:,.0f} lines/s")
+
+            self._bar = Bars(
+                TextColumn("{task.description:<20}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                Rate(),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+            )
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, phase: str, done: int, total: int) -> None:
+        if self._bar is None:
+            return
+        if phase not in self._tasks:
+            self._tasks[phase] = self._bar.add_task(phase, total=total or None)
+        self._bar.update(self._tasks[phase], completed=done, total=total or None)
+
+
+def shared(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options that stand before or after the command's name."""
+
+    @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+    @click.option("--quiet", is_flag=True, help="Say nothing but warnings and errors.")
+    @click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="A TOML file.")
+    @click.pass_context
+    @functools.wraps(command)
+    def wrapped(
+        click_context: click.Context,
+        /,
+        as_json: bool,
+        quiet: bool,
+        config: Path | None,
+        **rest: Any,
+    ) -> Any:
+        context = click_context.ensure_object(Context)
+        context.json |= as_json
+        context.quiet |= quiet
+        context.config = config or context.config
+        _require_text(click_context.command, rest)
+        context.settings()  # A word that is none is told by every command, whatever it reads of it.
+        try:
+            return command(context, **rest)
+        except BrokenPipeError as error:  # Click would call it 1, which means refused lines.
+            raise EnvironmentFailed(str(error)) from error
+
+    return wrapped
+
+
+def _require_text(command: click.Command, options: dict[str, Any]) -> None:
+    """Options that are no paths are texts of UTF-8: nothing in a home has another name."""
+    for option in command.params:
+        value = options.get(option.name or "")
+        for text in value if isinstance(value, tuple) else (value,):
+            try:
+                if isinstance(text, str):
+                    text.encode()
+            except UnicodeEncodeError:
+                raise UsageError(f"{option.opts[0]} is not UTF-8") from None
+
+
+def file_option(
+    *names: str, required: bool = False, text: str = ""
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    return click.option(
+        *names, type=click.Path(path_type=Path), required=required, metavar="FILE", help=text
+    )
+
+
+home_argument = click.argument("home", type=click.Path(path_type=Path))
+at_option = click.option("--at", metavar="TIME", help="The time to record (ISO 8601).")
+leap_option = click.option(
+    "--leap", is_flag=True, help="--at is meant, far after all that HOME knows as it is."
+)
+strict_option = click.option("--strict-columns", is_flag=True, help="Refuse unknown columns.")
+
+
+def parse_line(text: str) -> tuple[str, int]:
+    """(batch id, line number) of a line as options name it. Raises UsageError."""
+    name, _, number = text.rpartition(":")
+    if not name or not re.fullmatch("[0-9]{1,10}", number):
+        raise UsageError(f"{text[:200]!r} is no line: write a batch id, a colon and a line number")
+    return name, int(number)
+
+
+def parse_person(text: str) -> str:
+    """The id of a person: `-` has it read from stdin, for arguments stand in the list of processes,
+    which others of the machine can read."""
+    if text != "-":
+        return text
+    if sys.stdin is None:
+        raise UsageError("--person -: stdin is closed")
+    return sys.stdin.buffer.readline(PERSON_BYTES_MAX).decode("ascii", "replace").strip()
+
+
+def parse_time(at: str | None) -> str | None:
+    if at is None:
+        return None
+    from switch.home.times import time_text
+
+    try:
+        if not at:
+            raise UsageError("is empty")
+        return time_text(at)
+    except UsageError as error:
+        raise UsageError(f"--at {error}") from None
+
+
+def new_settings(context: Context, now: Any = None) -> Any:
+    """The home's settings with what the configuration changes of them; None where it says nothing.
+    now: those of a home that is there."""
+    import msgspec
+
+    from switch.registry.directory import Settings
+
+    names = set(Settings.__struct_fields__)
+    given = {name: value for name, value in context.settings().items() if name in names}
+    if not given:
+        return None
+    try:
+        changes = msgspec.convert(given, Settings)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"configuration {context.config}: {error}") from error
+    return msgspec.structs.replace(
+        now or Settings(), **{name: getattr(changes, name) for name in given}
+    ).check()
+
+
+def draw(summary: dict[str, Any], out: Path, name: str) -> Path:
+    """The picture of a batch, as out/name/payday.svg. Raises EnvironmentFailed where it cannot
+    be written."""
+    from switch.report.payday_svg import payday_svg
+
+    _write_picture(out, f"{name}/payday.svg", payday_svg(summary))
+    return out / name / "payday.svg"
+
+
+def draw_curve(told: dict[str, Any], path: Path) -> None:
+    """Positions through a rehearsed day."""
+    from switch.report.positions_svg import curve_svg
+
+    needs: dict[str, int] = {}
+    for cycle in told["cycles"]:
+        for row in cycle["participants"]:
+            needs[row["participant"]] = max(needs.get(row["participant"], 0), row["needs"])
+    _write_picture(path.parent, path.name, curve_svg(told["curve"], needs))
+
+
+def _write_picture(out: Path, name: str, svg: str) -> None:
+    from switch.files.disk import landing
+
+    try:
+        with landing(out, name) as file:
+            file.write(svg.encode("utf-8", "replace"))
+    except CopyFailed as error:  # Of nothing that is committed.
+        raise error.cause from error
+
+
+def generate(context: Context, folder: Path, people: int, lines: int, seed: int) -> Any:
+    from switch.files.disk import require_outside
+    from switch.sim.world.generate import generate as make
+
+    require_outside(folder)
+    with Progress(context) as progress:
+        try:
+            return make(folder, people, lines, seed, progress=progress)
+        except OSError as error:
+            if isinstance(error, SwitchError):
+                raise
+            raise EnvironmentFailed(f"{error.filename or folder}: {error.strerror}") from error
+
+
+def fail(error: SwitchError, as_json: bool, done: Sequence[dict[str, Any]] = ()) -> int:
+    """Say why a command failed. Returns its exit code."""
+    if as_json:
+        document: dict[str, Any] = {"rule": type(error).__name__, "what": str(error)}
+        if isinstance(error, InputRefused):
+            names = ("rule", "what", "file", "row", "column", "remedy")
+            document = {name: getattr(error, name) for name in names}
+        say_error(document, error.exit_code, done)
+    tell(f"error: {error}", err=True)
+    return error.exit_code
+
+
+def of_the_machine(error: Exception) -> EnvironmentFailed | None:
+    """What the machine failed at, where it did: memory, disks, and threads, for which Python has no
+    error of its own."""
+    if isinstance(error, MemoryError):
+        return EnvironmentFailed("not enough memory")
+    if isinstance(error, RuntimeError) and "start new thread" in str(error):
+        return EnvironmentFailed("no memory or no leave for more threads: give fewer (--threads)")
+    return EnvironmentFailed(str(error)) if isinstance(error, OSError) else None
+
+
+def say_usage(error: click.ClickException) -> None:
+    """A call that is none, as click says it; what was given in it does not steer a terminal."""
+    context = getattr(error, "ctx", None)
+    if context is not None:
+        tell(context.get_usage(), err=True)
+        tell(f"Try '{context.command_path} -h' for help.", err=True)
+    tell(f"Error: {error.format_message()}", err=True)
+
+
+def say_traceback() -> None:
+    """Where the engine failed, without what the exception says: it may quote what was read. Our own
+    assertions quote nothing of a line."""
+    import traceback
+
+    kind, error, place = sys.exc_info()
+    assert kind is not None
+    click.echo("Traceback (most recent call last):", err=True)
+    click.echo("".join(traceback.format_tb(place)), err=True, nl=False)
+    what = str(error) if kind is AssertionError else "(what it says is not shown)"
+    click.echo(f"{kind.__name__}: {what}", err=True)
+
+
+def say_error(document: dict[str, Any], code: int, done: Sequence[dict[str, Any]] = ()) -> None:
+    """The one document of a command that failed; done: the batches that it had finished."""
+    batches = {"batches": done} if done else {}
+    sys.stdout.write(json_line(batches | {"error": {**document, "exit_code": code}}))
+    sys.stdout.flush()

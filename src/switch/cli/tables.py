@@ -1,0 +1,354 @@
+"""Tables on the terminal: what a run did, for a screen or a pipe.
+
+IN: the summary of a batch, as the engine gives it. OUT: lines on a rich console. All money is
+exact; where the screen is narrow, words and numbers are folded and never cut.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from switch.cli.voice import tell
+from switch.errors import counted, plain
+from switch.reason import HELD, REFUSED, RULES
+
+RECEIVERS_SHOWN = 10
+POSITIONS_SHOWN = 5
+"""Net payers, and as many net receivers."""
+STATES = {"received": "", "cleared": "green", "held": "yellow", "refused": "red"}
+BECAME = {
+    "CLEARING": "To be settled with its cycle: ",
+    "HELD": "Not settled, for its cycle was aborted: ",
+}
+"""What became of a batch's money, by the state of the batch; of any other it is settled."""
+GROUPS = {
+    "held": {RULES[reason].status for reason in HELD},
+    "refused": {RULES[reason].status for reason in REFUSED},
+}
+
+
+def print_batch(console: Console, summary: dict[str, Any], *, seconds: float | None = None) -> None:
+    """Print the outcome of a batch for people: totals, reasons, receivers, settlement.
+
+    seconds: how long the run took, shown if given. Nothing is printed but to the console.
+    """
+    _head(console, summary, seconds)
+    console.print(_states(summary, summary["currency"]))
+    if summary["reasons"]:
+        console.print(_reasons("Held and refused, by reason", summary["reasons"]))
+    again = summary["represented"]
+    if again is not None:
+        console.print(_again(again))
+        if again["reasons"]:
+            console.print(_reasons("Presented again and not cleared", again["reasons"]))
+    if summary["receivers"]:
+        console.print(_receivers(summary["receivers"]))
+    if summary["settlement"]["nets"]:
+        console.print(_nets(summary))
+    if "answered" in summary:
+        console.print(_answered(summary["answered"]))
+    console.print()
+    _settled(console, summary)
+
+
+def print_batches(console: Console, rows: list[dict[str, Any]]) -> None:
+    """Print a row a batch, oldest first."""
+    heads = ("#lines", "#cleared", "#held", "#refused", "#cleared dong")
+    table = _table("Batches, oldest first", "batch", "value date", "state", *heads, padding=0)
+    for row in rows:
+        states = (row[name] for name in ("received", "cleared", "held", "refused"))
+        table.add_row(
+            Text(plain(row["batch_id"])),
+            row["value_date"],
+            row["state"],
+            *(f"{state['count']:,}" for state in states),
+            f"{row['cleared']['sum']:,}",
+        )
+    console.print(table)
+
+
+def print_directory(console: Console, content: dict[str, Any]) -> None:
+    """Print who takes part, with limits where anybody has one, and the settings of the home."""
+    rows = content["participants"]
+    counts = ", ".join(f"{len(content[n]):,} {n}" for n in ("participants", "debtors"))
+    limits = [
+        name for name in ("net_debit_cap", "amount_max") if any(r[name] is not None for r in rows)
+    ]
+    names = ("participant", "short_name", "kind", "settled_by", "status")
+    table = _table(counts, *names, *(f"#{name}" for name in limits), padding=0)
+    for row in rows:
+        table.add_row(
+            *(Text(plain(row[name])) for name in names),
+            *("no limit" if row[name] is None else f"{row[name]:,}" for name in limits),
+        )
+    console.print(table)
+    console.print()
+    for name, value in content["settings"].items():
+        console.print(Text(f"{name} = {plain(json.dumps(value))}"), soft_wrap=True)
+
+
+def print_budgets(console: Console, budgets: list[dict[str, Any]]) -> None:
+    """Print what programmes reserved, used up, released and have left; nothing where there is
+    none."""
+    if not budgets:
+        return
+    shown = [
+        name
+        for name in budgets[0]
+        if name != "programme" and any(row[name] is not None for row in budgets)
+    ]
+    table = _table("Budgets, in dong", "programme", *(f"#{name}" for name in shown))
+    for row in budgets:
+        cells = (row[name] for name in shown)
+        table.add_row(
+            Text(plain(row["programme"])),
+            *("no limit" if cell is None else f"{cell:,}" for cell in cells),
+        )
+    console.print(table)
+
+
+def print_cycles(console: Console, answers: list[dict[str, Any]]) -> None:
+    """Print what became of cycles that were to settle, a line a fact."""
+
+    def say(text: str) -> None:
+        console.print(Text(plain(text)), soft_wrap=True)
+
+    for answer in answers:
+        moved = sum(int(r["amount"]) for r in answer["participants"] if r["side"] == "credit")
+        say(f"cycle {answer['cycle']}: {answer['state']}, {moved:,} dong moved")
+        for code, missing in answer["short"].items():
+            say(f"  {code} lacks {int(missing):,} dong")
+        for code, part in answer["shares"].items():
+            say(f"  {code} bears {int(part):,} dong")
+        for code, told in answer.get("recalled", {}).items():
+            what = f"{counted(told['count'], 'line')} of {int(told['sum']):,} dong"
+            say(f"  {code} is not to credit {what}: see recall/{code}.parquet")
+        for code in answer["turned_payer"]:
+            say(f"  {code} pays by that, and was not to")
+    if not answers:
+        say("no cycle waits for settlement")
+
+
+def _head(console: Console, summary: dict[str, Any], seconds: float | None) -> None:
+    text = Text.assemble(
+        (f"Batch {plain(summary['batch_id'])} of {plain(summary['source'])}", "bold"),
+        f", cycle {plain(summary['cycle'])}, value date {summary['value_date']}",
+    )
+    console.print(text)
+    if summary.get("replayed"):
+        console.print(Text("Answered from what was stored: run before, nothing moves", "yellow"))
+    if seconds is not None:
+        count = summary["received"]["count"]
+        rate = f", {round(count / seconds):,} lines/s" if seconds > 0 else ""
+        console.print(Text(f"{counted(count, 'line')} in {seconds:.2f} s{rate}"))
+
+
+def _states(summary: dict[str, Any], currency: str) -> Table:
+    table = _table("Received = cleared + held + refused", "", "#lines", f"#money, {currency}", "#")
+    whole = summary["received"]["count"]
+    for state, style in STATES.items():
+        count, money = summary[state]["count"], summary[state]["sum"]
+        table.add_row(
+            Text(state, style or "bold"), f"{count:,}", f"{money:,}", _share(count, whole)
+        )
+    return table
+
+
+def _reasons(title: str, reasons: list[dict[str, Any]]) -> Table:
+    table = _table(title, "", "code", "why", "#lines", "#money")
+    for state, statuses in GROUPS.items():
+        for row in reasons:
+            if row["status"] in statuses:
+                table.add_row(
+                    Text(state, STATES[state]),
+                    plain(row["reason"]),
+                    Text(plain(row["sentence"])),
+                    f"{row['count']:,}",
+                    f"{row['sum']:,}",
+                )
+    return table
+
+
+def _again(again: dict[str, Any]) -> Table:
+    """Lines held before, which were presented again together with this batch."""
+    table = _table("Held before, presented again", "", "#lines", "#money")
+    names = ("presented again", "cleared now", "still held", "refused now")
+    for (state, style), name in zip(STATES.items(), names, strict=True):
+        count, money = again[state]["count"], again[state]["sum"]
+        table.add_row(Text(name, style or "bold"), f"{count:,}", f"{money:,}")
+    return table
+
+
+def _answered(answered: dict[str, Any]) -> Table:
+    """Where lines stand that were sent."""
+    table = _table(f"Sent lines on {answered['as_of']}", "", "#lines", "#money")
+    for state, mine in answered["lines"].items():
+        table.add_row(state, f"{mine['count']:,}", f"{mine['sum']:,}")
+    return table
+
+
+def _receivers(receivers: list[dict[str, Any]]) -> Table:
+    table = _table("Cleared, by receiver", "receiver", "kind", "#lines", "#money", "#")
+    rows = sorted(receivers, key=lambda row: (-row["sum"], row["participant"]))
+    whole = sum(row["sum"] for row in rows)
+    for row in rows[:RECEIVERS_SHOWN]:
+        table.add_row(
+            Text(plain(row["short_name"] or row["participant"])),
+            Text(plain(row["kind"]).replace("_", " ")),
+            f"{row['count']:,}",
+            f"{row['sum']:,}",
+            _share(row["sum"], whole),
+        )
+    rest = rows[RECEIVERS_SHOWN:]
+    if rest:
+        count, money = (sum(row[key] for row in rest) for key in ("count", "sum"))
+        name = Text(f"{len(rest):,} other{'' if len(rest) == 1 else 's'}", "dim")
+        table.add_row(name, "", f"{count:,}", f"{money:,}", _share(money, whole))
+    return table
+
+
+def _nets(summary: dict[str, Any]) -> Table:
+    """Largest net payers first, then largest net receivers, and the rest of each as one row."""
+    table = _table("Net positions at settlement", "account", "name", "#pays", "#receives")
+    names = summary.get("names", {})
+    nets = sorted(summary["settlement"]["nets"].items(), key=lambda item: (-abs(item[1]), item[0]))
+    for sign in (-1, 1):
+        side = [(code, abs(net)) for code, net in nets if net * sign > 0]
+        for code, net in side[:POSITIONS_SHOWN]:
+            row = (f"{net:,}", "") if sign < 0 else ("", f"{net:,}")
+            table.add_row(Text(plain(code)), Text(plain(names.get(code) or "")), *row)
+        rest = side[POSITIONS_SHOWN:]
+        if rest:
+            money = f"{sum(net for _, net in rest):,}"
+            name = Text(f"{len(rest):,} other{'' if len(rest) == 1 else 's'}", "dim")
+            table.add_row(name, "", *((money, "") if sign < 0 else ("", money)))
+    return table
+
+
+def _settled(console: Console, summary: dict[str, Any]) -> None:
+    settled, currency = summary["settlement"], summary["currency"]
+    gross, net = settled["gross"], settled["settled"]
+    if not gross:
+        console.print(Text("No money moves between institutions in this cycle."))
+        return
+    console.print(
+        Text.assemble(
+            BECAME.get(summary.get("state", ""), "Settled "),
+            (f"{net:,} {currency}", "bold"),
+            f" for {gross:,} {currency} owed between institutions. Netting ratio ",
+            (_share(gross - net, gross), "bold"),
+            " (what need not move). "
+            f"Net payers {settled['payers']:,}, net receivers {settled['receivers']:,}.",
+        )
+    )
+
+
+def _table(title: str, *heads: str, padding: int = 1) -> Table:
+    """A table with these heads; those that begin with # are of numbers."""
+    table = Table(
+        title=f"\n{title}",
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, padding),
+    )
+    for head in heads:
+        justify: Any = "right" if head.startswith("#") else "left"
+        table.add_column(head.removeprefix("#"), justify=justify, overflow="fold")
+    return table
+
+
+def _share(part: int, whole: int) -> str:
+    """A percentage with one decimal, rounded down so that only all is 100.0 %."""
+    tenths = part * 1000 // whole if whole else 0
+    return f"{tenths // 10}.{tenths % 10} %"
+
+
+def print_shared(console: Console, found: dict[str, Any]) -> None:
+    """Accounts that receive for several persons, most persons first, and the totals of all."""
+    if found["accounts"]:
+        heads = ("#persons", "#names", "#same name", "#lines", "#dong")
+        title = f"Accounts of several persons in batch {plain(found['batch_id'])}"
+        table = _table(title, "receiver", "account", *heads)
+        for row in found["shown"]:
+            numbers = (row[name] for name in ("persons", "names", "same_name", "lines", "sum"))
+            words = (Text(plain(row[name])) for name in ("participant", "creditor_account"))
+            table.add_row(*words, *(f"{number:,}" for number in numbers))
+        console.print(table)
+    tell(
+        f"{counted(found['accounts'], 'account')} of several persons:"
+        f" {counted(found['lines'], 'line')}, {found['sum']:,} dong;"
+        f" {counted(found['same_name'], 'person')} share account and name"
+    )
+    tell(f"whole list: {found['file']}")
+
+
+def print_lines(lines: list[dict[str, Any]]) -> None:
+    """The states of lines, oldest first, and the breaks that are open about them."""
+    if not lines:
+        tell("no line of this person came in")
+    for line in lines:
+        tell(
+            f"{line['batch_id']}:{line['line_no']}  {line['benefit']} {line['period']}"
+            f"  {line['amount']:,} dong"
+        )
+        if old := line["reissue_of"]:
+            tell(f"  re-issue of {old['batch_id']}:{old['line_no']}")
+        sent = ""
+        for state in line["states"]:
+            reason = state["reason"] or ""
+            tell(f"  {state['at']}  {state['status']} {reason:4}  {state['text']}")
+            if state["transfer_id"] and state["transfer_id"] + str(state["cycle"]) != sent:
+                sent = state["transfer_id"] + str(state["cycle"])
+                tell(
+                    f"      transfer {state['transfer_id']} to {state['participant']},"
+                    f" cycle {state['cycle']}"
+                )
+        for one in line["breaks"]:
+            tell(
+                f"  break {one['class']} ({one['rule']}): {one['severity']}, {one['age']} days,"
+                f" {one['owner']}: {one['action']}"
+            )
+        for sentence in line["explained"]:
+            tell(f"    {sentence}")
+
+
+def print_rehearsal(console: Console, told: dict[str, Any]) -> None:
+    """What a rehearsal says, for people."""
+
+    def say(text: str) -> None:
+        console.print(Text(plain(text)), soft_wrap=True)
+
+    for table in told["tables"]:
+        if error := table.get("error"):
+            say(f"{table['table']}: would be refused, {error['rule']}: {error['what']}")
+            continue
+        counts = ", ".join(f"{table[s]['count']:,} {s}" for s in ("cleared", "held", "refused"))
+        if table["replayed"]:
+            say(f"{table['batch_id']}: was run already, nothing moves; it was {counts}")
+            continue
+        say(f"{table['batch_id']}: {counts}; cycle {table['cycle']}")
+        for row in table["reasons"]:
+            say(f"  {row['status']} {row['reason']}  {row['count']:,}  {row['sentence']}")
+    for cycle in told["cycles"]:
+        title = f"Cycle {cycle['cycle']}: {cycle['state']}"
+        nets = _table(title, "participant", "#net", "#needs at most")
+        for row in cycle["participants"]:
+            nets.add_row(Text(plain(row["participant"])), f"{row['net']:,}", f"{row['needs']:,}")
+        console.print(nets)
+    console.print()
+    waiting, given = told["waiting"], told["injection"]
+    say(f"{counted(waiting['count'], 'line')}, {waiting['sum']:,} dong would wait for cover")
+    for code, amount in given["given"].items():
+        say(f"  they go with {amount:,} dong more at {code}")
+    if given["sum"] > given["at_least"]:
+        say(f"  settled at once, {given['at_least']:,} dong would be enough")
+    say(f"{told['seconds']:,.1f} seconds on this machine")

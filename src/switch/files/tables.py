@@ -1,0 +1,423 @@
+"""Tables in: any of Parquet, Arrow IPC, CSV or an Arrow C stream, as chunks of strict columns.
+
+A reader either yields columns that are exactly what the schema says, or refuses the whole file with
+its row and column. What is read is never guessed: text is not turned into numbers but in CSV,
+floats are never money, and a column that is not ours is named in a warning.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import functools
+import hashlib
+import os
+import re
+import unicodedata
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from switch.errors import EnvironmentFailed, InputRefused, SwitchError, VerificationFailed
+from switch.files import airlock, formats, given
+from switch.files.columns import (
+    BadValue,
+    Columns,
+    first_line,
+    is_text_type,
+    is_whole_type,
+    plain,
+    read_amounts,
+    read_days,
+    read_given,
+    read_ids,
+    read_instants,
+    read_integers,
+    read_limits,
+    read_months,
+    read_priorities,
+    read_texts,
+    shown,
+)
+from switch.files.formats import CHUNK_ROWS, ROW_BYTES_MAX
+from switch.native import csv_text
+from switch.schema import DAY_MAX, DAY_MIN, LINES_MAX, Column, Kind, Table
+
+LIKE_RATIO = 0.82
+"""From which on two names are alike: one letter of six is another, or missing."""
+
+
+class TableReader:
+    """One table, opened once. Iterate `chunks()` once; `sha256` is that of the file's bytes."""
+
+    def __init__(
+        self,
+        table: Table,
+        name: str,
+        schema: Any,
+        batches: Callable[[], Iterator[Any]],
+        *,
+        rows: int | None = None,
+        sha256: str | None = None,
+        from_text: bool = False,
+        strict_columns: bool = False,
+        unchanged: Callable[[], None] | None = None,
+        only: tuple[str, ...] | None = None,
+        close: Callable[[], None] | None = None,
+    ) -> None:
+        self.table = table
+        self.name = name
+        self.rows = rows
+        """Rows that the file declares, where its format says so before reading."""
+        self.sha256 = sha256
+        self.from_text = from_text
+        self._batches = batches
+        self._unchanged = unchanged
+        self._only = only
+        self.close = close or (lambda: None)
+        """Let go of a table that is not read to its end."""
+        self.extra = self._check_columns(list(schema.names), strict_columns)
+        for column in table.columns:
+            if column.name in schema.names and not from_text:
+                self._check_type(column, schema.field(column.name).type)
+
+    def _check_columns(self, names: list[str], strict: bool) -> list[str]:
+        seen: dict[str, str] = {}
+        for name in names:
+            key = unicodedata.normalize("NFC", name).casefold()
+            if key in seen:
+                raise InputRefused(
+                    "HEADER_DUPLICATE",
+                    f"column {shown(name)} stands twice",
+                    file=self.name,
+                    column=shown(name),
+                    remedy="keep one column of each name",
+                )
+            seen[key] = name
+        known = {column.name for column in self.table.columns}
+        missing = [c.name for c in self.table.columns if not c.nullable and c.name not in names]
+        if missing:
+            hint = ""
+            for mark, word in ((";", "semicolons"), ("\t", "tabs")):
+                if len(names) == 1 and mark in names[0]:
+                    hint = f"; the file seems to be separated by {word}, use commas"
+            raise InputRefused(
+                "HEADER_MISMATCH",
+                f"column {missing[0]!r} of the {self.table.name} is missing",
+                file=self.name,
+                column=missing[0],
+                remedy=f"give the columns {', '.join(c.name for c in self.table.columns)}{hint}",
+            )
+        extra = [name for name in names if name not in known and name not in self.table.beside]
+        absent = [c for c in self.table.columns if c.nullable and c.name not in names]
+        for name in extra:
+            like = next((c.name for c in absent if _is_like(name, c)), None)
+            if not (like or strict or self.table.is_closed):
+                continue
+            raise InputRefused(
+                "HEADER_MISMATCH",
+                f"unknown column {shown(name)}" + (f", which looks like {like!r}" if like else ""),
+                file=self.name,
+                column=shown(name),
+                remedy=f"call it {like}, if it is that; else remove it or give it another name"
+                if like
+                else "remove it"
+                if self.table.is_closed
+                else "remove it, or read without --strict-columns",
+            )
+        return extra
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Columns that are not read, for whoever reads the table."""
+        return tuple(f"unknown column {shown(name)} is ignored" for name in self.extra)
+
+    def _check_type(self, column: Column, kind: Any) -> None:
+        value = kind.value_type if pa.types.is_dictionary(kind) else kind
+        types = pa.types
+        text, whole = is_text_type(value), is_whole_type(kind)
+        plain_integer = types.is_integer(kind)
+        fits = {
+            Kind.LINE_NO: whole,
+            Kind.ID: text or whole,
+            Kind.AMOUNT: whole,
+            Kind.PERIOD: text or plain_integer,
+            Kind.DATE: types.is_date(kind) or (types.is_timestamp(kind) and kind.tz is None),
+            Kind.PRIORITY: whole,
+            Kind.CODE: text,
+            Kind.TEXT: text or (column.name == "household_id" and plain_integer),
+            Kind.INSTANT: types.is_timestamp(kind),
+        }[column.kind]
+        # A column of nothing but nulls has no type of its own; the null check speaks for it.
+        if not fits and not (types.is_null(kind) and column.nullable):
+            raise InputRefused(
+                "TYPE",
+                f"column {column.name!r} is {kind}",
+                file=self.name,
+                column=column.name,
+                remedy=f"write it as {column.kind.value}",
+            )
+
+    def chunks(self, rows: int = CHUNK_ROWS) -> Iterator[Columns]:
+        """The table as chunks of at most rows rows, in order."""
+        done = 0
+        try:
+            for batch in self._batches():
+                for start in range(0, batch.num_rows, rows):
+                    part = batch.slice(start, rows)
+                    yield self._columns(part, done)
+                    done += part.num_rows
+                    if done > LINES_MAX:
+                        raise self._refuse("ROW_LIMIT", f"more than {LINES_MAX} rows", "split it")
+        except (pa.ArrowException, OSError) as error:
+            # Arrow calls damaged data an I/O error too; those of the machine have a number.
+            if getattr(error, "errno", None) is not None:
+                raise
+            raise InputRefused(
+                "FILE_BAD",
+                f"the file cannot be read to its end: {first_line(error)}",
+                file=self.name,
+                row=done + 1,
+                remedy="ask for the file again; it is damaged or cut off",
+            ) from error
+        if self._unchanged is not None:
+            self._unchanged()
+        if done == 0:
+            raise self._refuse("NO_LINES", "the table has no rows", "send a table with rows")
+
+    def _refuse(
+        self, rule: str, what: str, remedy: str, row: int | None = None, column: str | None = None
+    ) -> InputRefused:
+        return InputRefused(rule, what, remedy=remedy, file=self.name, row=row, column=column)
+
+    def _columns(self, batch: Any, done: int) -> Columns:
+        out: Columns = {}
+        names = batch.schema.names
+        for column in self.table.columns:
+            if column.name not in names or (self._only and column.name not in self._only):
+                continue
+            array = batch.column(names.index(column.name))
+            if pa.types.is_dictionary(array.type) and array.dictionary.null_count:
+                try:
+                    array = plain(array)
+                except BadValue as bad:
+                    raise self._refuse(
+                        bad.rule, bad.what, bad.remedy, done + bad.row + 1, column.name
+                    ) from None
+            if self.from_text and column.nullable:
+                array = pc.replace_with_mask(
+                    array, pc.equal(array, ""), pa.scalar(None, pa.string())
+                )
+            if array.null_count and not column.nullable:
+                row = int(np.argmax(np.asarray(array.is_null())))
+                raise self._refuse(
+                    "NULL_REQUIRED" if column.kind is not Kind.AMOUNT else "AMOUNT_MISSING",
+                    f"column {column.name!r} has no value",
+                    "fill it in; this column may not be empty",
+                    done + row + 1,
+                    column.name,
+                )
+            if pa.types.is_null(array.type):
+                continue
+            try:
+                out[column.name] = self._read(column, array)
+            except BadValue as bad:
+                raise self._refuse(
+                    bad.rule, bad.what, bad.remedy, done + bad.row + 1, column.name
+                ) from None
+        return out
+
+    def _read(self, column: Column, array: Any) -> Any:
+        kind = column.kind
+        if kind is Kind.AMOUNT:
+            # What is lent, capped or held is bounded; a line's amount has a reason of its own.
+            bounded = column.nullable or column.name == "balance"
+            return read_limits(array) if bounded else read_amounts(array)
+        if kind is Kind.ID:
+            return read_ids(array, self.from_text)
+        if kind is Kind.CODE or (kind is Kind.TEXT and column.name == "person_name"):
+            return read_texts(array, kind is Kind.CODE, check=kind is Kind.CODE)
+        if kind is Kind.TEXT:
+            return read_texts(array, False, check=True)
+        if kind is Kind.PERIOD:
+            return read_months(array)
+        if kind is Kind.DATE:
+            return read_days(array, DAY_MAX if column.name == "valid_to" else DAY_MIN)
+        if kind is Kind.INSTANT:
+            return read_instants(array)
+        if kind is Kind.PRIORITY:
+            if column.nullable:
+                return read_given(array, read_priorities, 2**63 - 1)
+            return read_priorities(array).astype(np.uint8)
+        assert kind is Kind.LINE_NO, kind
+        return read_integers(array, 1, LINES_MAX, "line number").astype(np.uint32)
+
+
+def _is_like(name: str, column: Column) -> bool:
+    """Whether an unknown column may be meant for one that may be absent. By a date somebody is
+    paid or not, so that a name which begins with the same word is enough there."""
+    plain = re.sub(r"[\W_]+", "_", name.casefold()).strip("_")
+    if column.kind is Kind.DATE and plain.partition("_")[0] == column.name.partition("_")[0]:
+        return True
+    return difflib.SequenceMatcher(None, plain, column.name).ratio() >= LIKE_RATIO
+
+
+def open_table(
+    source: Any,
+    table: Table,
+    *,
+    strict_columns: bool = False,
+    digest: bool = True,
+    only: tuple[str, ...] | None = None,
+    sha256: str = "",
+    own: bool = False,
+    room: Path | None = None,
+) -> TableReader:
+    """Open a file (path) or an Arrow C stream (any object with `__arrow_c_stream__`).
+
+    The format of a file is known by its content. digest: compute `sha256` of a file before any of
+    it is used. sha256: the digest that a file must have ('' for any); another is refused, whatever
+    a decoder makes of it. only: the columns that the caller wants. own: the file is this home's,
+    with the digest of its commit, which is proven before decoding: it needs no process of its own,
+    as files of others do (`airlock`). A file of others is hashed and decoded in one
+    copy that nobody else can write to (`given.sealed`); room: the folder for a long one.
+    Raises InputRefused, or EnvironmentFailed where the file cannot be read at all.
+    """
+    if isinstance(source, str | os.PathLike):
+        return _open_file(Path(source), table, strict_columns, digest, only, sha256, own, room)
+    if isinstance(source, pa.RecordBatch):
+        source = pa.Table.from_batches([source])
+    if not hasattr(source, "__arrow_c_stream__"):
+        raise InputRefused(
+            "TYPE",
+            f"a {type(source).__name__} is no table",
+            remedy="give a path, or a pyarrow, Polars, DuckDB or pandas table",
+        )
+    try:
+        reader = pa.RecordBatchReader.from_stream(source)
+    except (pa.ArrowException, TypeError) as error:
+        raise InputRefused(
+            "TYPE",
+            "a column is of a type that no Arrow stream holds",
+            file=table.name,
+            column=_streamless(source),
+            remedy="leave that column out, or write it as a type that docs/contract.md has",
+        ) from error
+
+    def batches() -> Iterator[Any]:
+        yield from reader
+
+    rows = getattr(source, "num_rows", None)
+    return TableReader(
+        table,
+        table.name,
+        reader.schema,
+        batches,
+        rows=rows if isinstance(rows, int) else None,
+        strict_columns=strict_columns,
+        only=only,
+    )
+
+
+def _streamless(source: Any) -> str | None:
+    """The column for which a frame cannot be handed over; None where the frame does not tell."""
+    with contextlib.suppress(AttributeError, KeyError, TypeError):
+        for name in source.columns:
+            try:
+                pa.RecordBatchReader.from_stream(source[[name]])
+            except pa.ArrowException:
+                return shown(str(name))
+    return None
+
+
+def _open_file(
+    path: Path,
+    table: Table,
+    strict_columns: bool,
+    digest: bool,
+    only: tuple[str, ...] | None,
+    sha256: str,
+    own: bool,
+    room: Path | None,
+) -> TableReader:
+    name = str(path)
+    assert sha256 or not own
+    if not own:
+        airlock.start()
+    hasher = hashlib.sha256()
+    wanted = {c.name: c.kind for c in table.columns if only is None or c.name in only}
+    rows: int | None
+    with contextlib.ExitStack() as refused:
+        with given.opened(path) as (file, before), contextlib.ExitStack() as copied:
+            if before.st_size == 0:
+                raise InputRefused(
+                    "FILE_EMPTY", "the file is empty", file=name, remedy="send it again"
+                )
+            if not own:
+                file = copied.enter_context(given.sealed(path, file, before.st_size, room))
+            is_text, form = formats.form_of(file)
+
+            def ask() -> airlock.Answer:
+                answer = airlock.ask(file, name, form, wanted)
+                refused.callback(answer.close)
+                return answer
+
+            # The child begins while the copy is hashed here; with a text, when that is judged.
+            asked = None if own or is_text else ask()
+            try:
+                scan = csv_text.CsvScan(ROW_BYTES_MAX)
+                if digest or is_text or sha256:
+                    for block in given.blocks(file):
+                        hasher.update(block)
+                        if is_text and not scan.feed(block):
+                            break
+                if is_text:
+                    formats.judge_csv(scan, file, path)
+            except EnvironmentFailed:
+                raise
+            except OSError as error:
+                raise EnvironmentFailed(f"{name} cannot be read: {error.strerror}") from error
+            if sha256 and hasher.hexdigest() != sha256:
+                raise _other_content(name, own)
+            if is_text and not own:
+                asked = ask()
+        try:
+            if asked is None:
+                schema, batches, rows = formats.parquet(path, wanted)
+            else:
+                schema, batches, rows = airlock.opened(asked)
+            reader = TableReader(
+                table,
+                name,
+                schema,
+                batches,
+                rows=rows,
+                sha256=hasher.hexdigest() if digest else None,
+                from_text=is_text,
+                strict_columns=strict_columns,
+                unchanged=functools.partial(given.require_unchanged, path, before),
+                only=only,
+                close=None if asked is None else asked.close,
+            )
+        except UnicodeDecodeError as error:
+            raise InputRefused(
+                "ENCODING", "a column's name is not UTF-8", file=name, remedy="send the file again"
+            ) from error
+        refused.pop_all()
+        return reader
+
+
+def _other_content(name: str, own: bool) -> SwitchError:
+    """The refusal of a file that has not the digest that it must have."""
+    if own:
+        return VerificationFailed(f"{name} is not as it was committed: restore it")
+    return InputRefused(
+        "FILE_HASH",
+        "the table's SHA-256 is not the one that the dossier declares",
+        file=name,
+        remedy="send the table that the dossier was made for",
+    )

@@ -1,0 +1,167 @@
+"""History: recasts and folders of answers that were committed, as the audit chain has them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+import pyarrow as pa
+
+from switch.errors import UsageError
+from switch.files.layout import BREAK, RECORD, TAKEN
+from switch.files.segment import Groups, read_segment, read_table
+from switch.home.days import Times, require_open
+from switch.home.store import ANSWERS, Home
+
+SETTLED = ("SETTLED", "CLOSED")
+"""States of batches whose cycle has settled."""
+
+
+KINDS = ("answers", "disposition", "day")
+"""Kinds of audit records that have a folder of HOME/answers."""
+
+STORED = pa.schema([field for field in RECORD if field.name != "currency"])
+
+MOVES = {"refused": "confirmations", "returned": "returns"}
+"""Files of lines that went back, and the kind of records that say so."""
+
+
+class Folder(NamedTuple):
+    """One commit of answers or of what was decided about them."""
+
+    number: int
+    kind: str
+    at: str
+    detail: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return f"{ANSWERS}/{self.number:06d}"
+
+    @property
+    def judges(self) -> bool:
+        """Lines were held against answers in it, and breaks found."""
+        return self.kind != "disposition"
+
+    @property
+    def after(self) -> int:
+        """The last batch before it."""
+        return int(self.detail["after"])
+
+    def is_about(self, batches: Collection[int]) -> bool:
+        """A record in it names one of the batches or, then, no line that was known, or a line of
+        them went back by it. It may be so where the audit record is of before it said that."""
+        named = self.detail.get("named", self.detail["batches"])
+        return not {0, *batches}.isdisjoint(named)
+
+
+def folders(home: Home) -> list[Folder]:
+    """All of a home, oldest first."""
+    marks = ", ".join("?" * len(KINDS))
+    query = f"SELECT kind, at, detail FROM audit WHERE kind IN ({marks}) ORDER BY seq"
+    return [
+        Folder(number, row["kind"], row["at"], msgspec.json.decode(row["detail"]))
+        for number, row in enumerate(home.rows(query, *KINDS), start=1)
+    ]
+
+
+def open_breaks(home: Home, known: list[Folder]) -> Any:
+    """The breaks that are open: a table of BREAK."""
+    for folder in reversed(known):
+        path = home.path / folder.name / "open.parquet"
+        if path.exists():
+            return read_table(home.proven(path)).cast(BREAK)
+    return BREAK.empty_table()
+
+
+def time_of(home: Home, at: str | None, known: Times) -> str:
+    """The time that is recorded: the given one, else that of the home (`days`). Raises UsageError
+    for one that lies before a closed day."""
+    if not (at or known.now):
+        raise UsageError(f"{home.path} has no batch yet, so that nothing can be answered")
+    return require_open(known, at or known.now)
+
+
+def stored(home: Home, folder: Folder, kind: str) -> Iterator[Any]:
+    """Records of one kind that a commit took in: tables of RECORD, a row group each."""
+    path = home.path / folder.name / f"{kind}.parquet"
+    if path.exists():
+        groups = Groups(home.proven(path))
+        for number in range(len(groups)):
+            table = groups.read(number).combine_chunks()
+            empty = pa.nulls(len(table), pa.string())
+            at = RECORD.get_field_index("currency")
+            yield table.add_column(at, RECORD.field(at), empty).cast(RECORD)
+
+
+def moved_lines(home: Home, folder: Folder, name: str) -> Any:
+    """Lines that a commit sent back: a table of TAKEN."""
+    path = home.path / folder.name / f"{name}.parquet"
+    return read_table(home.proven(path)).cast(TAKEN) if path.exists() else TAKEN.empty_table()
+
+
+ABORTED = "ABORTED"
+"""State of a cycle whose settlement was given up: it is as if its lines had never cleared."""
+
+
+class Recast(NamedTuple):
+    """A recast that was committed."""
+
+    number: int
+    after: int
+    """The last batch before it; 0 where there was none."""
+    cycle: str
+    at: str
+    aborted: bool
+    """All lines of the cycle went back, and nothing settled."""
+
+    @property
+    def folder(self) -> str:
+        return f"recasts/{self.number:06d}"
+
+
+def recasts(home: Home) -> list[Recast]:
+    """All of a home, oldest first."""
+    found: list[Recast] = []
+    for row in home.rows("SELECT at, detail FROM audit WHERE kind = 'settlement' ORDER BY seq"):
+        detail = msgspec.json.decode(row["detail"])
+        if "after" in detail:
+            aborted = detail["answer"]["state"] == ABORTED
+            found.append(
+                Recast(len(found) + 1, detail["after"], detail["cycle"], row["at"], aborted)
+            )
+    return found
+
+
+def queue_of(home: Home) -> tuple[str, str] | None:
+    """(path below the home, SHA-256) of the lines that wait, oldest first: those of the last batch,
+    or of a recast after it. None where nothing waits."""
+    last = home.next_batch() - 1
+    folders = [recast.folder for recast in recasts(home) if recast.after == last]
+    path = f"{folders[-1] if folders else f'batches/{last:06d}'}/held.parquet"
+    digest = home.digest(path)
+    return None if digest is None else (path, digest)
+
+
+def bytes_again(home: Home) -> int:
+    """Bytes of what is written anew whenever lines move: the queue, and who was cleared."""
+    path, _ = queue_of(home) or ("", "")
+    rows = home.rows(
+        "SELECT coalesce(sum(bytes), 0) AS bytes FROM files"
+        " WHERE path = ? OR path IN (SELECT path FROM paid WHERE origin = 'cleared')",
+        path,
+    )
+    return int(rows[0]["bytes"])
+
+
+def is_answered(home: Home, cycle: str) -> bool:
+    """Lines were refused out of a cycle, or come back through it, so that what was cleared in it is
+    not all that stands in it."""
+    moved = "SELECT 1 FROM postings WHERE cycle = ? AND batch = 0 AND step IN ('P7', 'P8') LIMIT 1"
+    return bool(home.rows(moved, cycle))
+
+
+def went_back(home: Home, recast: Recast) -> Any:
+    """The lines of a recast: a table of WENT_BACK."""
+    return read_segment(home.path / recast.folder / "lines.parquet")

@@ -1,4 +1,0 @@
-"""Liquidity: what settles when money is short, with how little, and what happens if somebody fails.
-
-Floor 3, pure functions over columns and small tables; docs/settlement.md explains the rules.
-"""

@@ -1,0 +1,1 @@
+"""Native: loops over every line, in Cython. Imports itself only."""

@@ -1,0 +1,1 @@
+"""Without a face in Python: `branch` alone calls it."""

@@ -1,0 +1,352 @@
+"""Chains proven: the records of a home, and whether everything it keeps is what they recorded.
+
+Nothing is decoded here that has not the digest of its commit. The audit chain records what changed
+answers or money: the home's making, directory and settings, registers, batches, liquidity, cycles
+that close and settle. The chain of events records what was done beside that: quarantine and repair.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from switch.errors import UsageError
+from switch.files.disk import CATALOG
+from switch.files.segment import digest_of, json_of
+from switch.home import signing
+from switch.home.catalog import SCHEMA
+from switch.home.chain import GENESIS, link_of, read_checkpoint
+from switch.home.history import KINDS as ANSWERS
+from switch.home.history import folders, recasts
+from switch.home.store import KINDS, SIGNED, SIGNING_KEY, SIGNING_PUB, Home
+
+SHOWN_TEXT = 80
+WAITED = b'"state": "CLOSED"'
+"""So says an answer of a cycle that has not settled."""
+_IDENTITY = ("source", "batch_id", "digest", "cycle")
+"""What the audit record of a batch says of its row."""
+
+
+class Check(NamedTuple):
+    """One thing that was recomputed, and what is wrong with it ('' where it holds)."""
+
+    name: str
+    subject: str
+    fault: str
+
+
+def compare(name: str, subject: str, found: Any, stored: Any) -> Check:
+    """Whether two things are equal, and where they first differ."""
+    if found == stored:
+        return Check(name, subject, "")
+    if isinstance(found, dict) and isinstance(stored, dict):
+        keys = [k for k in {**found, **stored} if found.get(k) != stored.get(k)]
+        key = sorted(keys, key=str)[0]
+        says, has = (str(side.get(key))[:SHOWN_TEXT] for side in (found, stored))
+        return Check(name, subject, f"{key}: the files say {says}, stored is {has}")
+    return Check(name, subject, "the files say other than what is stored")
+
+
+class Records:
+    """The records of a home's chains, read once."""
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self.audit = home.rows("SELECT * FROM audit ORDER BY seq")
+        self.events = home.rows("SELECT * FROM events ORDER BY seq")
+        self.links = [str(row["link"]) for row in self.audit]
+
+    def details(self, *kinds: str) -> list[tuple[str, dict[str, Any]]]:
+        """(kind, detail) of the audit records of some kinds, in order."""
+        return [
+            (row["kind"], msgspec.json.decode(row["detail"]))
+            for row in self.audit
+            if row["kind"] in kinds
+        ]
+
+    def checks(self) -> Iterator[Check]:
+        """The chains hold, and so does what they say of catalog, keys and copies."""
+        yield from self.chains()
+        yield Check("checkpoint", CATALOG, catalog_fault(self.home))
+        yield compare("catalog", "tables", _made(), _tables(self.home.rows))
+        yield from self._meta()
+        yield from self._batches()
+        yield from self._registers()
+        if not self.events:
+            yield Check("chain of events", "keys", "the record of the keys is gone")
+            return
+        faults = self.key_faults(self.home.path)
+        shown = ", ".join(f"{name} {fault}" for name, fault in faults.items())
+        yield Check("keys and signatures", "beside the catalog", shown)
+
+    def chains(self) -> Iterator[Check]:
+        """Each record follows from the one before it."""
+        yield _chain("audit chain", self.audit)
+        yield _chain("chain of events", self.events)
+
+    def _meta(self) -> Iterator[Check]:
+        audited: dict[str, str] = {}
+        for _, detail in self.details("init", "directory"):
+            audited |= {name: value for name, value in detail.items() if name != "files"}
+        rows = self.home.rows("SELECT * FROM meta WHERE name != 'format'")
+        live = {row["name"]: row["value"] for row in rows}
+        yield compare("audit chain", "covers directory and settings", audited, live)
+
+    def _batches(self) -> Iterator[Check]:
+        audited = {
+            detail["seq"]: [*(detail[name] for name in _IDENTITY), detail["summary"]]
+            for _, detail in self.details("batch")
+        }
+        live = {
+            row["seq"]: [*(row[name] for name in _IDENTITY), _sha256(row["summary"])]
+            for row in self.home.rows("SELECT * FROM batches")
+        }
+        yield compare("audit chain", "covers every batch", audited, live)
+
+    def _registers(self) -> Iterator[Check]:
+        audited = {d["version"]: d["manifest"] for _, d in self.details("register")}
+        rows = self.home.rows("SELECT * FROM registers ORDER BY seq")
+        live = {row["seq"]: _sha256(row["manifest"]) for row in rows}
+        yield compare("audit chain", "covers every register", audited, live)
+        told = msgspec.json.decode(rows[-1]["manifest"])["history"] if rows else []
+        stored = {
+            (row["benefit"], row["period"]): Path(row["path"]).name
+            for row in self.home.rows("SELECT * FROM paid WHERE origin = 'history'")
+        }
+        found = {(benefit, period): name for benefit, period, name in told}
+        yield compare("I6 paid bits", "history", found, stored)
+
+    def key_faults(self, root: Path) -> dict[str, str]:
+        """Keys and signatures of a folder (a home or a copy) that are gone or changed, by name."""
+        marks = msgspec.json.decode(self.events[0]["detail"])
+        content = {
+            name: (root / name).read_bytes() if (root / name).is_file() else b""
+            for name in ("key", SIGNING_KEY, SIGNING_PUB, SIGNED)
+        }
+        sound = {"key": signing.keyed(content["key"], signing.KEY_MARK) == marks["key"]}
+        if "signing" in marks:
+            public, private = content[SIGNING_PUB], content[SIGNING_KEY]
+            sound[SIGNING_PUB] = _sha256(public) == marks["signing"]
+            try:
+                derived = signing.public_of(private)
+                sound[SIGNING_KEY] = (
+                    signing.read_key(private) == private and _sha256(derived) == marks["signing"]
+                )
+            except UsageError:
+                sound[SIGNING_KEY] = False
+            if sound[SIGNING_KEY]:
+                sound[SIGNED] = self._is_signed(content[SIGNED], private)
+        return {
+            name: "was changed" if (root / name).is_file() else "is gone"
+            for name, holds in sound.items()
+            if not holds
+        }
+
+    def signed(self, private: bytes) -> list[bytes]:
+        """The lines of signed checkpoints, one a record: the same key signs the same bytes."""
+        records = list(enumerate(self.links, start=1))
+        return [said.line() for said in signing.sign(private, records)]
+
+    def _is_signed(self, content: bytes, private: bytes) -> bool:
+        """Every record has its line; a crash may have cut off the last."""
+        lines = self.signed(private)
+        whole = b"".join(lines)
+        return whole.startswith(content) and len(content) >= len(whole) - len(lines[-1])
+
+
+class Cutoffs:
+    """Cut-offs of the calendar's cycles as whoever opened each says: a batch in its manifest, an
+    answer or a closing in its audit record.
+
+    Before cycles kept their cut-offs, a batch that came when the settings had others took the one
+    that they gave the number of its cycle. So a batch may differ from its cycle by just that; and
+    an answer that opened a cycle without a word of when it closes said the same.
+    """
+
+    def __init__(self, records: Records) -> None:
+        self.opened: dict[str, str] = {}
+        self._in_force: dict[int, list[str]] = {}
+        """Cut-offs of the settings by number of the batch that came under them."""
+        manifests = {
+            row["seq"]: msgspec.json.decode(row["manifest"])
+            for row in records.home.rows("SELECT seq, manifest FROM batches")
+        }
+        opened = {row["cycle"] for row in records.home.rows("SELECT cycle FROM cycles")}
+        in_force: list[str] = []
+        for kind, detail in records.details("init", "directory", "batch", "cycle", *ANSWERS):
+            cycle = detail.get("cycle", "")
+            if "settings" in detail:
+                in_force = msgspec.json.decode(detail["settings"]).get("cutoffs", [])
+            closes = detail.get("closes") or _closing(cycle, in_force)
+            if kind == "batch" and detail["seq"] in manifests:
+                self._in_force[detail["seq"]] = in_force
+                closes = manifests[detail["seq"]].get("closes", "")
+            if cycle in opened:
+                self.opened.setdefault(cycle, closes)
+
+    def kept(self, manifest: dict[str, Any], closes: str | None) -> bool:
+        """A batch's manifest has the cut-off of its cycle, or that of the settings of its time."""
+        mine = manifest.get("closes")
+        if mine is None or closes is None or mine == closes:
+            return bool(mine == closes)
+        in_force = self._in_force.get(manifest["seq"], [])
+        return bool(mine == _closing(manifest["cycle"], in_force))
+
+
+def _closing(cycle: str, cutoffs: list[str]) -> str:
+    """When the cycle of a number closes by these cut-offs; '' where they have no such number."""
+    day, _, number = cycle.partition("-")
+    at = int(number) if number.isdecimal() else 0
+    if not 1 <= at <= len(cutoffs):
+        return ""
+    return f"{day[:4]}-{day[4:6]}-{day[6:]}T{cutoffs[at - 1]}:00+07:00"
+
+
+def _tables(rows: Callable[[str], Iterable[Any]]) -> dict[str, str]:
+    """What a catalog is made of, by name: a trigger would change what later commits write."""
+    query = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"
+    return {name: " ".join(sql.split()) for name, sql in rows(query)}
+
+
+def _made() -> dict[str, str]:
+    with contextlib.closing(sqlite3.connect(":memory:")) as db:
+        db.executescript(SCHEMA)
+        return _tables(db.execute)
+
+
+def _chain(name: str, rows: list[Any]) -> Check:
+    previous, fault = GENESIS, ""
+    for count, row in enumerate(rows, start=1):
+        link = link_of(previous, row["seq"], row["at"], row["kind"], row["detail"])
+        if row["seq"] != count or row["previous"] != previous or row["link"] != link:
+            fault = fault or f"record {row['seq']} does not follow from the one before it"
+        previous = row["link"]
+    return Check(name, f"{len(rows)} records", fault)
+
+
+def catalog_fault(home: Home) -> str:
+    """Whether the catalog's bytes are those of the last commit. One that is ahead of its checkpoint
+    was left by a crash, and only its chain can speak for it."""
+    said = read_checkpoint(home.path)
+    if home.heads() != (said.seq, said.link, said.events, said.events_link):
+        return ""
+    same = digest_of(home.path / CATALOG) == said.catalog
+    return "" if same else f"{CATALOG} was changed"
+
+
+def file_faults(home: Home, root: Path) -> dict[str, str]:
+    """Committed files that are gone or changed below a folder (a home or a copy), by path."""
+    faults = {}
+    for row in home.rows("SELECT * FROM files ORDER BY path"):
+        file = root / row["path"]
+        if not file.is_file():
+            faults[row["path"]] = "is gone"
+        elif file.stat().st_size != row["bytes"] or digest_of(file) != row["sha256"]:
+            faults[row["path"]] = "was changed"
+    return faults
+
+
+def strangers(home: Home) -> list[str]:
+    """Files in committed folders that no commit names. A whole folder that no commit names is what
+    a crash left behind: it was never read, and the next writer puts it into quarantine."""
+    named = {row["path"] for row in home.rows("SELECT path FROM files")}
+    folders = {"/".join(path.split("/")[:2]) for path in named}
+    return sorted(
+        path
+        for kind in KINDS
+        for file in (home.path / kind).rglob("*")
+        if file.is_file()
+        and (path := file.relative_to(home.path).as_posix()) not in named
+        and "/".join(path.split("/")[:2]) in folders
+    )
+
+
+def files(home: Home, records: Records, faults: dict[str, str]) -> Iterator[Check]:
+    """The files are those of the catalog, and the catalog's are those of the chain."""
+    rows = home.rows("SELECT * FROM files")
+    for path, fault in faults.items():
+        yield Check("files", path, f"{path} {fault}")
+    if not faults:
+        yield Check("files", f"{len(rows)} files", "")
+    extra = strangers(home)
+    yield Check("files", "no strangers", f"{extra[0]} is not in the catalog" if extra else "")
+    audited: dict[str, str] = {}
+    for kind, detail in records.details("batch", "register", "settlement", *ANSWERS):
+        if kind == "register":  # The versions before are dropped.
+            audited = {path: d for path, d in audited.items() if not path.startswith("registers/")}
+        audited |= detail["files"]
+    stored = {row["path"]: row["sha256"] for row in rows}
+    differ = sorted(path for path, _ in audited.items() ^ stored.items())
+    yield Check(
+        "audit chain", "covers every file", f"{differ[0]} is not as audited" if differ else ""
+    )
+    yield Check("copies", "HOME/out", _copies_fault(home))
+
+
+def _copies_fault(home: Home) -> str:
+    """Copies that still stand in HOME/out are what was committed: they are what is handed out."""
+    of_calendar = {row["cycle"]: row for row in home.rows("SELECT * FROM cycles")}
+    for row in home.rows("SELECT seq, batch_id, cycle FROM batches"):
+        folder = home.folder("batches", row["seq"])
+        own = home.path / "out" / home.out_name(row["batch_id"], row["seq"])
+        cycle = home.path / "out" / "cycles" / row["cycle"]
+        for name, sha256 in home.digests(folder).items():
+            if name == "positions.parquet" and row["cycle"] in of_calendar:
+                continue  # The copy is of the whole cycle.
+            root = cycle if name in ("positions.parquet", "settlement.json") else own
+            if (root / name).is_file() and digest_of(root / name) != sha256:
+                shown = (root / name).relative_to(home.path).as_posix()
+                return f"{shown} is no copy of the committed file: run the table again"
+    closed = home.rows("SELECT detail FROM audit WHERE kind = 'cycle'")
+    requests = [msgspec.json.decode(row["detail"]) for row in closed]
+    asked = {said["cycle"]: [json_of(said["request"])] for said in requests}
+    for row in home.rows("SELECT detail FROM audit WHERE kind IN ('answers', 'day')"):
+        for cycle, request in msgspec.json.decode(row["detail"]).get("requests", {}).items():
+            asked[cycle].append(json_of(request))
+    for row in of_calendar.values():
+        for name, column in (("settlement.json", "request"), ("answer.json", "answer")):
+            copy = home.path / "out" / "cycles" / row["cycle"] / name
+            if not row[column] or not copy.is_file():
+                continue
+            content = copy.read_bytes()
+            if name == "answer.json" and WAITED in content:
+                continue  # An older answer: a crash came before the copy of the last one.
+            if name == "settlement.json" and content in asked.get(row["cycle"], ()):
+                continue  # Asked before a recast or refusal: a crash came before the next copy.
+            if content != json_of(msgspec.json.decode(row[column])):
+                shown = copy.relative_to(home.path).as_posix()
+                return f"{shown} is no copy of what was committed: settle the cycle again"
+    return _recall_fault(home) or _day_fault(home)
+
+
+def _day_fault(home: Home) -> str:
+    """Statements that were handed out are those of the last sign-off of their day."""
+    days = {f.detail["answer"]["as_of"]: f for f in folders(home) if f.kind == "day"}
+    for day, folder in days.items():
+        for name, sha256 in home.digests(home.path / folder.name).items():
+            copy = home.path / "out" / "days" / day / name
+            if copy.is_file() and digest_of(copy) != sha256:
+                shown = copy.relative_to(home.path).as_posix()
+                return f"{shown} is no copy of the committed file: close the day again"
+    return ""
+
+
+def _recall_fault(home: Home) -> str:
+    for recast in recasts(home):
+        folder = home.path / "out" / "cycles" / recast.cycle
+        for name, sha256 in home.digests(home.path / recast.folder).items():
+            copy = folder / name
+            if name.startswith("recall/") and copy.is_file() and digest_of(copy) != sha256:
+                shown = copy.relative_to(home.path).as_posix()
+                return f"{shown} is no copy of the committed file: settle the cycle again"
+    return ""
+
+
+def _sha256(text: str | bytes) -> str:
+    return hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()

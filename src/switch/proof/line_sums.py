@@ -1,0 +1,200 @@
+"""Line sums: what the files of a batch say, summed up with numpy and Arrow for the proof.
+
+Shares no kernel with the engine: lines by state, sums by pair and by benefit, and what every
+receiver must have been sent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from switch.errors import VerificationFailed
+from switch.files.segment import Groups, read_table
+from switch.reason import REASONS_COUNT, status_of
+
+
+def row_groups(status_file: Path, lines_file: Path | None) -> Iterator[tuple[Any, Any]]:
+    status = Groups(status_file)
+    lines = status if lines_file is None else Groups(lines_file)
+    if len(status) != len(lines):
+        raise VerificationFailed(f"{status_file} and its lines differ in length")
+    for group in range(len(status)):
+        left = status.read(group)
+        right = left if lines is status else lines.read(group)
+        if left.num_rows != right.num_rows:
+            raise VerificationFailed(f"{status_file} and its lines differ in length")
+        yield left, coded(right)
+
+
+def coded(table: Any) -> Any:
+    for name in ("benefit", "debtor_agent"):
+        index = table.schema.names.index(name)
+        table = table.set_column(index, name, table[name].cast(pa.string()).dictionary_encode())
+    return table
+
+
+def texts(column: Any) -> Any:
+    return np.array(column.cast(pa.string()).to_pylist(), object)
+
+
+def count(tally: list[list[int]], reason: Any, amount: Any) -> None:
+    for number in np.unique(reason):
+        part = amount[reason == number]
+        tally[number][0] += len(part)
+        # Halves of 32 bits, so that no sum of refused amounts can leave 64 bits.
+        tally[number][1] += (int((part >> 32).sum()) << 32) + int((part & 0xFFFFFFFF).sum())
+
+
+def held_numbers(reason: Any) -> Any:
+    held = [n for n in range(REASONS_COUNT) if status_of(n) == "PDNG"]
+    return np.isin(reason, held)
+
+
+def send(sent: dict[str, Any], status: Any, amount: Any, alive: Any) -> None:
+    """Feed every receiver's hash with its lines' transfer ids and amounts, in order."""
+    participant = status["participant"].cast(pa.string()).combine_chunks().dictionary_encode()
+    index = np.asarray(participant.indices.fill_null(-1))
+    for code, name in enumerate(participant.dictionary.to_pylist()):
+        mine = np.flatnonzero(alive & (index == code))
+        if len(mine):
+            ids = status["transfer_id"].combine_chunks().take(pa.array(mine))
+            state = sent.setdefault(name, [0, hashlib.sha256(), hashlib.sha256()])
+            state[0] += len(mine)
+            state[1].update("\n".join(ids.to_pylist()).encode() + b"\n")
+            state[2].update(np.ascontiguousarray(amount[mine]))
+
+
+def released(folder: Path) -> dict[tuple[int, int], tuple[str, str, int] | None]:
+    """Lines that cleared when the table was through, in that order; nothing is known of them."""
+    path = folder / "released.parquet"
+    table = read_table(path).to_pylist() if path.exists() else []
+    return dict.fromkeys((row["batch"], row["line_no"]) for row in table)
+
+
+def note_late(late: dict[tuple[int, int], Any], seq: int, status: Any, amount: Any) -> Any:
+    """bool: lines of a row group that cleared late; notes (receiver, transfer id, amount)."""
+    numbers = np.asarray(status["line_no"])
+    found = np.zeros(len(numbers), bool)
+    if not late:
+        return found
+    represented = "batch" in status.schema.names
+    batches = np.asarray(status["batch"]) if represented else np.full(len(numbers), seq)
+    for at in np.flatnonzero(np.isin(numbers, [line_no for _, line_no in late])):
+        line = (int(batches[at]), int(numbers[at]))
+        if line in late:
+            found[at] = True
+            row = status.slice(at, 1).to_pylist()[0]
+            if row["transfer_id"] is not None:
+                late[line] = (row["participant"], row["transfer_id"], int(amount[at]))
+    return found
+
+
+def send_one(sent: dict[str, Any], name: str, transfer_id: str, amount: int) -> None:
+    state = sent.setdefault(name, [0, hashlib.sha256(), hashlib.sha256()])
+    state[0] += 1
+    state[1].update(f"{transfer_id}\n".encode())
+    state[2].update(np.array([amount], np.int64))
+
+
+def digests(sent: dict[str, Any]) -> dict[str, tuple[int, str, str]]:
+    return {name: (n, a.hexdigest(), b.hexdigest()) for name, (n, a, b) in sorted(sent.items())}
+
+
+def clearing(folder: Path) -> dict[str, tuple[int, str, str]]:
+    sent: dict[str, Any] = {}
+    for path in (folder / "clearing").iterdir():
+        state = sent.setdefault(path.stem, [0, hashlib.sha256(), hashlib.sha256()])
+        file = Groups(path)
+        for group in range(len(file)):
+            table = file.read(group, ["transfer_id", "amount"])
+            state[0] += table.num_rows
+            state[1].update("\n".join(table["transfer_id"].to_pylist()).encode() + b"\n")
+            state[2].update(np.ascontiguousarray(table["amount"].to_numpy()))
+    return digests(sent)
+
+
+def pair(
+    pairs: dict[tuple[str, str], list[int]], status: Any, lines: Any, amount: Any, alive: Any
+) -> None:
+    table = pa.table(
+        {
+            "debtor": lines["debtor_agent"].cast(pa.string()),
+            "creditor": status["participant"].cast(pa.string()),
+            "amount": amount,
+        }
+    ).filter(pa.array(alive))
+    grouped = table.group_by(["debtor", "creditor"]).aggregate(
+        [("amount", "sum"), ([], "count_all")]
+    )
+    for row in grouped.to_pylist():
+        sums = pairs.setdefault((row["debtor"], row["creditor"]), [0, 0])
+        sums[0] += row["count_all"]
+        sums[1] += row["amount_sum"]
+
+
+def by_text(sums: dict[str, int], texts: Any, amount: Any, alive: Any) -> None:
+    table = pa.table({"key": texts.cast(pa.string()), "amount": amount}).filter(pa.array(alive))
+    for row in table.group_by("key").aggregate([("amount", "sum")]).to_pylist():
+        sums[row["key"]] = sums.get(row["key"], 0) + row["amount_sum"]
+
+
+def expected(
+    name: str,
+    settles: bool,
+    benefits: dict[str, int],
+    pairs: dict[tuple[str, str], list[int]],
+    positions: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """What the postings of a batch must come to, from its lines."""
+    settled_by = {row["participant"]: row["settled_by"] for row in positions}
+    nets: dict[str, int] = {}
+    for row in positions:
+        nets[row["settled_by"]] = nets.get(row["settled_by"], 0) + row["net"]
+    between: dict[str, int] = {}
+    on_us: dict[str, int] = {}
+    for (debtor, creditor), (_, sum_) in pairs.items():
+        if debtor == creditor:
+            on_us[f"B.CUSTOMER[{debtor}]"] = sum_
+        else:
+            for code, amount in ((settled_by[debtor], -sum_), (settled_by[creditor], sum_)):
+                key = f"N.POSITION[{code}]"
+                between[key] = between.get(key, 0) + amount
+    return {
+        "P1": {f"T.PAYABLE[{name}]": sum(benefits.values())} if benefits else {},
+        "P3": {key: sum_ for key, sum_ in sorted(between.items()) if sum_},
+        "P4": {code: net for code, net in sorted(nets.items()) if net and settles},
+        "P12": dict(sorted(on_us.items())),
+    }
+
+
+def moved(postings: list[Any], settles: bool) -> dict[str, Any]:
+    """What the postings of a batch come to, in the same form."""
+    by_step: dict[str, dict[str, int]] = {"P1": {}, "P3": {}, "P4": {}, "P12": {}}
+    for step, debit, credit, amount in postings:
+        for account, sign in ((debit, -amount), (credit, amount)):
+            if step in by_step:
+                by_step[step][account] = by_step[step].get(account, 0) + sign
+    return {
+        "P1": {k: v for k, v in by_step["P1"].items() if k.startswith("T.PAYABLE")},
+        "P3": {k: v for k, v in sorted(by_step["P3"].items()) if v},
+        "P4": settled(postings, ("P2", "P4") if settles else ("P4",)),
+        "P12": {k: v for k, v in sorted(by_step["P12"].items()) if k.startswith("B.CUSTOMER")},
+    }
+
+
+def settled(postings: Iterable[Any], steps: Collection[str]) -> dict[str, int]:
+    """What postings of some steps have moved on settlement accounts, by participant: what was set
+    aside before it was paid (P2) with what came back of it, whatever the kind of account."""
+    found: dict[str, int] = {}
+    for step, debit, credit, amount in postings:
+        for account, sign in ((debit, -amount), (credit, amount)):
+            if step in steps and account.startswith(("S.BANK[", "S.TREASURY[")):
+                code = account.partition("[")[2][:-1]
+                found[code] = found.get(code, 0) + sign
+    return {code: sum_ for code, sum_ in sorted(found.items()) if sum_}

@@ -1,0 +1,175 @@
+"""Recasts proven: what one took out of its cycle, from the answers of the cycle's batches.
+
+A recast is committed with its own files; here its lines are found again in what the batches
+answered, with the defaulters alone known (of an aborted cycle, with nothing known), and everything
+that was posted and told of them is added up anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from switch.files.segment import read_table, segment_at
+from switch.home.history import Recast
+from switch.home.store import Home
+from switch.proof import line_sums
+from switch.proof.chains import Check, compare
+from switch.settlement.recasting import REVERSAL
+
+_ANSWERED = ("line_no", "transfer_id", "participant")
+_INNER = ("debtor_agent", "row", "benefit", "period", "amount")
+
+
+def checks(home: Home, recast: Recast) -> Iterator[Check]:
+    """All that is proven of one recast but its effect on who was paid, who waits and positions."""
+    subject = f"recast {recast.number}"
+    (detail,) = (
+        found
+        for row in home.rows("SELECT detail FROM audit WHERE kind = 'settlement'")
+        if (found := msgspec.json.decode(row["detail"]))["cycle"] == recast.cycle
+    )
+    answer = detail["answer"]
+    query = "SELECT * FROM positions WHERE cycle = ?"
+    settled_by = {r["participant"]: r["settled_by"] for r in home.rows(query, recast.cycle)}
+    told = read_table(home.path / recast.folder / "lines.parquet")
+    gone = _gone(home, recast.cycle, settled_by, None if recast.aborted else answer["short"])
+    if gone is None:
+        yield Check("recast lines", subject, "no batch is of its cycle")
+        return
+    same = gone.select(told.schema.names).cast(told.schema).equals(told)
+    yield Check("recast lines", subject, "" if same else "are not those of defaulters")
+    posted: dict[tuple[str, str], int] = {}
+    for step, debit, credit, amount in detail["postings"]:
+        if step == REVERSAL:
+            posted[debit, credit] = posted.get((debit, credit), 0) + amount
+    yield compare("recast postings", subject, _reversed(told, settled_by), posted)
+    before = _nets(home, recast.cycle)
+    vanished: dict[str, int] = {}
+    after = dict(before)
+    for payer, payee, amount in _by_settlement(told, settled_by):
+        vanished[payee] = vanished.get(payee, 0) + amount
+        after[payer] += amount
+        after[payee] -= amount
+    if recast.aborted:
+        left = {code: net for code, net in after.items() if net}
+        yield compare("aborted cycle is empty", subject, {}, left | _left(home, recast.cycle))
+    else:
+        turned = sorted(code for code, net in before.items() if net >= 0 > after[code])
+        said = {code: int(sum_) for code, sum_ in answer["vanished"].items()}
+        yield compare(
+            "recast answer", subject, [vanished, turned], [said, sorted(answer["turned_payer"])]
+        )
+    yield compare("recall lists", subject, _recalled(told), _lists(home.path / recast.folder))
+
+
+def _left(home: Home, cycle: str) -> dict[str, int]:
+    """What all postings of a cycle, taken together, have left on any account of any book."""
+    found: dict[str, int] = {}
+    query = "SELECT debit, credit, sum(amount) AS amount FROM postings WHERE cycle = ?"
+    for row in home.rows(query + " GROUP BY debit, credit", cycle):
+        for side, sign in (("debit", -1), ("credit", 1)):
+            found[row[side]] = found.get(row[side], 0) + sign * row["amount"]
+    return {account: amount for account, amount in found.items() if amount}
+
+
+def _gone(
+    home: Home, cycle: str, settled_by: dict[str, str], defaulters: dict[str, str] | None
+) -> Any:
+    """Lines of defaulters that cleared in a cycle and moved something between settlement accounts,
+    or all that cleared in it; oldest first, None where there are none."""
+    agents = pa.array(
+        [code for code, settler in settled_by.items() if settler in (defaulters or {})], pa.string()
+    )
+    settlers = pa.array(list(settled_by.values()), pa.string())
+    codes = pa.array(list(settled_by), pa.string())
+    parts = []
+    for batch in home.rows("SELECT seq FROM batches WHERE cycle = ? ORDER BY seq", cycle):
+        folder = home.folder("batches", batch["seq"])
+        files: list[tuple[Path, Path | None]] = [
+            (segment_at(folder, "status"), folder / "lines.parquet")
+        ]
+        if (folder / "represented.parquet").exists():
+            files.append((folder / "represented.parquet", None))
+        for status_file, lines_file in files:
+            for status, lines in line_sums.row_groups(status_file, lines_file):
+                columns = {name: status[name] for name in _ANSWERED}
+                columns |= {name: lines[name] for name in _INNER}
+                for name in ("participant", "debtor_agent", "benefit"):
+                    columns[name] = columns[name].cast(pa.string())
+                seq = pa.array(np.full(len(status), batch["seq"], np.uint32))
+                columns["cleared_in"] = seq
+                columns["batch"] = seq if lines_file else status["batch"]
+                cleared = pa.array(np.asarray(lines["reason_number"]) == 0)
+                if defaulters is None:
+                    parts.append(pa.table(columns).filter(cleared))
+                    continue
+                owes = pc.is_in(columns["debtor_agent"], value_set=agents).combine_chunks()
+                table = pa.table(columns).filter(pc.and_(cleared, owes))
+                payer, payee = (
+                    settlers.take(pc.index_in(table[side], value_set=codes).combine_chunks())
+                    for side in ("debtor_agent", "participant")
+                )
+                # A receiver without a position shares its payer's settlement account, or is it.
+                moves = pc.fill_null(pc.not_equal(payer, payee), False)
+                parts.append(table.filter(moves))
+    if not parts:
+        return None
+    return pa.concat_tables(parts).sort_by([("batch", "ascending"), ("line_no", "ascending")])
+
+
+def _nets(home: Home, cycle: str) -> dict[str, int]:
+    """Of the cycle as its batches left it, by settlement participant."""
+    nets: dict[str, int] = {}
+    for batch in home.rows("SELECT seq FROM batches WHERE cycle = ?", cycle):
+        path = home.folder("batches", batch["seq"]) / "positions.parquet"
+        for row in read_table(path).to_pylist():
+            nets[row["settled_by"]] = nets.get(row["settled_by"], 0) + row["net"]
+    return nets
+
+
+def _sums(lines: Any, keys: list[str]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = lines.group_by(keys).aggregate([("amount", "sum")]).to_pylist()
+    return rows
+
+
+def _by_settlement(lines: Any, settled_by: dict[str, str]) -> Iterator[tuple[str, str, int]]:
+    for row in _sums(lines, ["debtor_agent", "participant"]):
+        # Who has no position has on-us lines alone, which move nothing; nor do those within one
+        # settlement account.
+        payer, payee = (settled_by.get(row[side]) for side in ("debtor_agent", "participant"))
+        if payer != payee:
+            yield str(payer), str(payee), row["amount_sum"]
+
+
+def _reversed(lines: Any, settled_by: dict[str, str]) -> dict[tuple[str, str], int]:
+    """What must have been posted: by pair (P3), on-us (P12), and by batch and programme (P1)."""
+    found: dict[tuple[str, str], int] = {}
+    for payer, payee, amount in _by_settlement(lines, settled_by):
+        pair = f"N.POSITION[{payee}]", f"N.POSITION[{payer}]"
+        found[pair] = found.get(pair, 0) + amount
+    for row in _sums(lines, ["debtor_agent", "participant"]):
+        if (code := row["debtor_agent"]) == row["participant"]:
+            found[f"B.CUSTOMER[{code}]", f"B.TREASURY[{code}]"] = row["amount_sum"]
+    for row in _sums(lines, ["cleared_in", "benefit"]):
+        pair = f"T.PAYABLE[{row['cleared_in']:06d}]", f"T.EXPENSE[{row['benefit']}]"
+        found[pair] = row["amount_sum"]
+    return found
+
+
+def _recalled(lines: Any) -> dict[str, Any]:
+    names = pc.unique(lines["participant"]).to_pylist()
+    parts = {name: lines.filter(pc.equal(lines["participant"], name)) for name in names}
+    return {
+        name: part.select(["transfer_id", "amount"]).to_pydict() for name, part in parts.items()
+    }
+
+
+def _lists(folder: Path) -> dict[str, Any]:
+    return {path.stem: read_table(path).to_pydict() for path in (folder / "recall").iterdir()}

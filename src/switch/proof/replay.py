@@ -1,0 +1,340 @@
+"""Replay: a committed batch derived again from its table, and compared row by row.
+
+A home of its own is made in a temporary folder with the state before the batch, the engine runs the
+table there, and both batches are compared by *logical* digests: a canonical encoding of rows, in
+which neither Parquet nor its writer's version shows. State before:
+
+    directory              as the audit chain records it
+    settings, cycle        as the batch's manifest has them
+    held lines             held.parquet of the batch before, or of a recast after it
+    balances               opening balances and all postings before: of batches, liquidity, cycles
+    cycles of a calendar   their states as the audit chain has them, positions of their batches
+    who was paid           the lines of all batches before, without those that recasts took back,
+                           not the paid bits that were stored
+    register, history      the version that judged the batch: the current one, or a folder that was
+                           kept elsewhere before it was replaced (its digests are in the chain)
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from switch.engine import Engine
+from switch.errors import InputRefused, UsageError, VerificationFailed
+from switch.files import given
+from switch.files.segment import FORMS, Groups, digest_of, read_segment
+from switch.home import paid_bits
+from switch.home.history import folders, recasts, went_back
+from switch.home.store import Home
+from switch.reason import RULE_SET, RULE_SET_BEFORE
+from switch.registry.directory import Settings
+from switch.schema import PAYMENT
+from switch.settlement import booking
+from switch.settlement.calendar import Slot
+from switch.settlement.cycle import Statements, keep_balances, keep_positions, keep_postings
+from switch.status import batch_row
+
+
+def replay(
+    path: str | Path, batch: str, table: Any, *, register: str | Path | None = None
+) -> dict[str, str]:
+    """Logical digests of a batch's files, by name, after it was derived again with the same ones.
+
+    table: the batch's own, as a path or an Arrow table. register: a folder kept of the register's
+    version that judged the batch, where it is not the current one. Raises InputRefused for another
+    table, UsageError where the state before the batch is gone, VerificationFailed where the batch
+    derived differs from the one committed.
+    """
+    with Home(Path(path), writing=False) as home:
+        row = batch_row(home, batch)
+        if any(f.after < row["seq"] and f.detail["postings"] for f in folders(home)):
+            raise UsageError(
+                f"answers moved money before batch {batch!r} was run; replay derives batches from"
+                " before the first refusal, return or disposition alone"
+            )
+        manifest = msgspec.json.decode(row["manifest"])
+        if manifest["rule_set"] not in (RULE_SET, RULE_SET_BEFORE):
+            raise UsageError(
+                f"batch {batch!r} was judged by {manifest['rule_set']!r}, which this version does"
+                " not know: replay it with the version that ran it"
+            )
+        _require_its_table(table, row, batch)
+        folder = _register_folder(home, manifest["register"], register)
+        with tempfile.TemporaryDirectory(prefix="switch-replay-") as name:
+            scratch = Path(name) / "home"
+            _state_before(home, scratch, row, folder)
+            stored = home.folder("batches", row["seq"])
+            declared = manifest["declared"]
+            with _Again(scratch, manifest) as engine:
+                derived = engine.run(
+                    table,
+                    source=row["source"],
+                    batch_id=row["batch_id"],
+                    value_date=row["value_date"],
+                    count=declared["count"],
+                    sum=int(declared["sum"]),
+                    at=row["at"],
+                    form=next(f for f in FORMS if (stored / f"status.{f}").exists()),
+                    threads=1,
+                )
+                if derived.summary["digest"] != row["digest"]:
+                    file = str(table) if isinstance(table, str | Path) else PAYMENT.name
+                    raise _other_table(batch, file)
+                for name in home.digests(stored):
+                    home.proven(stored / name)
+                return _compared(stored, derived.folder, batch)
+
+
+class _Again(Engine):
+    """An engine that runs a batch by its own settings into its own cycle: which one took it was
+    decided by the calendar as it was then, packaged days off too, and by what had come by then."""
+
+    def __init__(self, home: Path, manifest: dict[str, Any]) -> None:
+        super().__init__(home)
+        self.settings = Settings.stored(manifest["settings"])
+        self.rule_set = manifest["rule_set"]
+        self._manifest = manifest
+
+    def _slot(self, at: str, value_date: datetime.date) -> Slot | None:
+        closes = self._manifest.get("closes")
+        return None if closes is None else Slot(self._manifest["cycle"], closes)
+
+
+def _require_its_table(table: Any, row: Any, batch: str) -> None:
+    """A file that is not the batch's cannot derive it."""
+    if not isinstance(table, str | Path):
+        return
+    hasher = hashlib.sha256()
+    with given.opened(Path(table)) as (file, _):
+        for block in given.blocks(file):
+            hasher.update(block)
+    if row["digest"] != f"sha256:{hasher.hexdigest()}":
+        raise _other_table(batch, str(table))
+
+
+def _other_table(batch: str, file: str) -> InputRefused:
+    return InputRefused(
+        "FILE_HASH",
+        f"the table is not the one that batch {batch!r} was run with",
+        file=file,
+        remedy="give the table as it was sent",
+    )
+
+
+def _register_folder(home: Home, version: int, given: str | Path | None) -> Path:
+    """The folder of a register's version, with every file as the audit chain has it."""
+    digests: dict[str, str] = {}
+    for row in home.rows("SELECT detail FROM audit WHERE kind = 'register'"):
+        detail = msgspec.json.decode(row["detail"])
+        if detail["version"] == version:
+            digests = {Path(name).name: sha256 for name, sha256 in detail["files"].items()}
+    folder = home.folder("registers", version) if given is None else Path(given)
+    if given is None and version != home.register_seq():
+        raise UsageError(
+            f"the batch was judged with version {version} of the register, which was dropped when"
+            f" version {version + 1} was committed: give the folder registers/{version:06d} of a"
+            " backup with --register"
+        )
+    for name, sha256 in digests.items():
+        if not (folder / name).is_file() or digest_of(folder / name) != sha256:
+            raise VerificationFailed(f"{folder / name} is not version {version} of the register")
+    return folder
+
+
+def _state_before(home: Home, scratch: Path, row: Any, folder: Path) -> None:
+    """A home as it was before a batch: folders are links, the catalog is made anew."""
+    seq, version = row["seq"], msgspec.json.decode(row["manifest"])["register"]
+    audited: dict[str, str] = {}
+    for record, detail in _audited_before(home, seq):
+        if record["kind"] in ("init", "directory"):
+            audited |= {name: text for name, text in detail.items() if name != "files"}
+    Home.create(scratch, audited, "")
+    (scratch / "registers" / f"{version:06d}").symlink_to(folder.resolve())
+    kept = [home.folder("batches", number) for number in range(1, seq)]
+    kept += [home.path / recast.folder for recast in recasts(home) if recast.after < seq]
+    for committed in kept:
+        link = scratch / committed.relative_to(home.path)
+        link.parent.mkdir(exist_ok=True)
+        link.symlink_to(committed.resolve())
+    with Home(scratch, writing=False, mending=True) as made:
+        rows = _rows_before(home, scratch, seq, version, folder, audited)
+        made.commit(at="", kind="state", detail={"before": seq}, statements=rows)
+
+
+def _audited_before(home: Home, seq: int) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Audit records before that of a batch, with what they say."""
+    rows = home.rows("SELECT * FROM audit ORDER BY seq")
+    records = ((row, msgspec.json.decode(row["detail"])) for row in rows)
+    return takewhile(lambda r: (r[0]["kind"], r[1].get("seq")) != ("batch", seq), records)
+
+
+def _rows_before(
+    home: Home, scratch: Path, seq: int, version: int, folder: Path, audited: dict[str, str]
+) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """Statements that fill the catalog of a home as it was before batch seq."""
+    (made,) = home.rows("SELECT manifest FROM registers WHERE seq = ?", version)
+    yield "INSERT INTO registers VALUES (?, ?)", (version, made["manifest"])
+    for path in sorted(folder.iterdir()):
+        name = f"registers/{version:06d}/{path.name}"
+        yield "INSERT INTO files VALUES (?, ?, ?)", (name, digest_of(path), path.stat().st_size)
+    for benefit, period, name in msgspec.json.decode(made["manifest"])["history"]:
+        place = f"registers/{version:06d}/{name}"
+        yield "INSERT INTO paid VALUES ('history', ?, ?, ?)", (benefit, period, place)
+    balances: dict[str, int] = msgspec.json.decode(audited["opening"])
+    for record, detail in _audited_before(home, seq):
+        number, postings = _postings_of(home, record["kind"], detail)
+        balances = booking.apply(balances, postings)
+        yield from keep_postings(number, detail.get("cycle", ""), postings)
+        yield from _cycle_rows(home, record, detail)
+    yield from keep_balances(balances)
+    for batch in home.rows("SELECT * FROM batches WHERE seq < ?", seq):
+        yield f"INSERT INTO batches VALUES ({', '.join('?' * len(batch))})", tuple(batch)
+    # Where the queue stands is told by the records of recasts, and who is bound by those of funds.
+    for record, detail in _audited_before(home, seq):
+        is_recast = record["kind"] == "settlement" and "after" in detail
+        if is_recast or record["kind"] == "liquidity":
+            yield "INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?)", tuple(record)
+    for file in home.rows("SELECT * FROM files WHERE path LIKE '%/held.parquet'"):
+        if (scratch / file["path"]).exists():
+            yield "INSERT INTO files VALUES (?, ?, ?)", tuple(file)
+    for number, (key, cleared) in enumerate(sorted(_paid_before(home, seq).items())):
+        bits = scratch / f"paid-{number:04d}.bits"
+        paid_bits.write(bits, _words(cleared))
+        size = bits.stat().st_size
+        yield "INSERT INTO files VALUES (?, ?, ?)", (bits.name, digest_of(bits), size)
+        yield "INSERT INTO paid VALUES ('cleared', ?, ?, ?)", (*key, bits.name)
+
+
+def _postings_of(
+    home: Home, kind: str, detail: dict[str, Any]
+) -> tuple[int, list[booking.Posting]]:
+    """(batch or 0, postings) of an audit record. Those of a batch stand in the catalog alone."""
+    if kind != "batch":
+        return 0, [booking.Posting(*posting) for posting in detail.get("postings", [])]
+    query = "SELECT step, debit, credit, amount FROM postings WHERE batch = ? ORDER BY seq"
+    return detail["seq"], [booking.Posting(*row) for row in home.rows(query, detail["seq"])]
+
+
+def _cycle_rows(home: Home, record: Any, detail: dict[str, Any]) -> Statements:
+    """What an audit record did to a cycle of the calendar: its state, and positions of a batch."""
+    if record["kind"] not in ("batch", "cycle", "settlement"):
+        return []
+    cycle = detail["cycle"]
+    rows = home.rows("SELECT closes FROM cycles WHERE cycle = ?", cycle)
+    if not rows:
+        return []  # The batch has settled at once.
+    ended = detail["answer"]["state"] if record["kind"] == "settlement" else ""
+    state = ended or {"batch": "OPEN", "cycle": "CLOSED"}[record["kind"]]
+    statement = "INSERT OR REPLACE INTO cycles VALUES (?, ?, ?, ?, '', '')"
+    statements: Statements = [(statement, (cycle, rows[0]["closes"], state, record["at"]))]
+    if record["kind"] == "batch":
+        path = home.folder("batches", detail["seq"]) / "positions.parquet"
+        positions = [tuple(row.values()) for row in read_segment(path).to_pylist()]
+        statements += keep_positions(cycle, positions)
+    return statements
+
+
+def _paid_before(home: Home, seq: int) -> dict[tuple[str, int], Any]:
+    """Rows of the people who were cleared by the batches before one, and not taken back since, by
+    (benefit, period)."""
+    found: dict[tuple[str, int], list[Any]] = {}
+    back = [(recast.after, went_back(home, recast)) for recast in recasts(home)]
+    for number in range(1, seq):
+        folder = home.folder("batches", number)
+        for path in (folder / "represented.parquet", folder / "lines.parquet"):
+            if not path.exists():
+                continue
+            groups = Groups(path)
+            for group in range(len(groups)):
+                lines = groups.read(group, ["row", "benefit", "period", "reason_number"])
+                lines = lines.filter(pc.equal(lines["reason_number"], 0))
+                for key, rows in _rows_by_key(lines):
+                    found.setdefault(key, []).append(rows)
+        for went in (lines for after, lines in back if after == number):
+            for key, gone in _rows_by_key(went):
+                rows = np.concatenate(found[key])
+                found[key] = [rows[~np.isin(rows, gone)]]
+    cleared = {key: np.concatenate(rows) for key, rows in found.items()}
+    return {key: rows for key, rows in cleared.items() if len(rows)}
+
+
+def _rows_by_key(lines: Any) -> Iterator[tuple[tuple[str, int], Any]]:
+    """Rows of the people of some lines, by (benefit, period)."""
+    keys = lines.select(["benefit", "period"]).group_by(["benefit", "period"])
+    for key in keys.aggregate([]).to_pylist():
+        mine = pc.and_(
+            pc.equal(lines["benefit"], key["benefit"]),
+            pc.equal(lines["period"], key["period"]),
+        )
+        yield (key["benefit"], key["period"]), np.asarray(lines["row"].filter(mine))
+
+
+def _words(rows: Any) -> Any:
+    """Paid bits of rows, as words."""
+    bits = np.zeros(64 * paid_bits.words_of(int(rows.max()) + 1), bool)
+    bits[rows] = True
+    return np.packbits(bits, bitorder="little").view("<u8")
+
+
+def _compared(stored: Path, derived: Path, batch: str) -> dict[str, str]:
+    """Logical digests of both; they must be equal."""
+    left, right = logical_digests(stored), logical_digests(derived)
+    differ = sorted(name for name in {**left, **right} if left.get(name) != right.get(name))
+    if differ:
+        raise VerificationFailed(
+            f"batch {batch!r} derived again is not the one committed: {', '.join(differ)} differ"
+        )
+    return left
+
+
+def logical_digests(folder: Path) -> dict[str, str]:
+    """The logical digest of every file of a batch, by name without suffix; of its manifest that of
+    its postings alone, for the rest tells of its own home."""
+    found = {}
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if path.suffix in (".parquet", ".arrow"):
+            found[name] = logical_digest(read_segment(path))
+        elif path.suffix == ".bits":
+            found[name] = hashlib.sha256(np.trim_zeros(paid_bits.read(path), "b")).hexdigest()
+        else:
+            document = msgspec.json.decode(path.read_bytes())
+            if name == "manifest":
+                name, document = "postings", document["postings"]
+            content = msgspec.json.encode(document, order="deterministic")
+            found[name] = hashlib.sha256(content).hexdigest()
+    return found
+
+
+def logical_digest(table: Any) -> str:
+    """SHA-256 over the rows of a table in canonical form: column by column in their order, its
+    name, then every value as 8 bytes (integers) or as its length (-1 for null) and UTF-8."""
+    whole = hashlib.sha256()
+    for name, column in zip(table.schema.names, table.columns, strict=True):
+        values = column.combine_chunks()
+        whole.update(f"{name}\0{len(values)}\0".encode())
+        if pa.types.is_integer(values.type):
+            assert values.null_count == 0
+            wide = pa.uint64() if pa.types.is_unsigned_integer(values.type) else pa.int64()
+            whole.update(np.ascontiguousarray(np.asarray(values.cast(wide))).data)
+            continue
+        texts = values.cast(pa.large_string())
+        filled = texts.fill_null("")
+        _, offsets, data = filled.buffers()
+        ends = np.frombuffer(offsets, np.int64, len(filled) + 1 + filled.offset)[filled.offset :]
+        lengths = np.diff(ends)
+        lengths[np.asarray(texts.is_null())] = -1
+        whole.update(lengths.data)
+        whole.update(memoryview(data or b"")[int(ends[0]) : int(ends[-1])] if len(ends) else b"")
+    return whole.hexdigest()

@@ -1,0 +1,598 @@
+"""Verify: every invariant of the domain recomputed from the committed files alone.
+
+Shares no kernel with the engine: sums and bits are computed again with numpy from what is on disk,
+and compared with what the catalog says. Invariants are numbered as in docs/domain.md: I1 postings
+balance, I2 positions sum to zero, I3 nothing stays on a clearing account, I4 lines by state add up,
+I6 nothing is paid twice, I7 executed is what was declared, I8 balances follow from the files. I5,
+settled is credited, unapplied or returned, is `answered`'s.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from switch.clearing import shared_accounts
+from switch.errors import (
+    EnvironmentFailed,
+    HomeLocked,
+    InputRefused,
+    SwitchError,
+    UsageError,
+    VerificationFailed,
+)
+from switch.files.disk import CATALOG
+from switch.files.given import CHECKPOINTS_BYTES_MAX, read_small, reason_of
+from switch.files.segment import digest_of, read_segment, read_table, segment_at
+from switch.home import history, paid_bits
+from switch.home.chain import read_checkpoint
+from switch.home.history import Folder, Recast
+from switch.home.signing import Signed, departure, read_checkpoints, require_signed
+from switch.home.store import Home
+from switch.proof import line_sums
+from switch.proof import recasts as recasts_module
+from switch.proof.answers import Answered, carry, free
+from switch.proof.budgets import Funded
+from switch.proof.chains import Check, Cutoffs, Records, compare, file_faults, files
+from switch.reason import CLEARED, REASONS_COUNT, RULES, Reason, status_of
+
+SHOWN_MAX = 20
+STATES = {"OPEN": "CLEARING", "CLOSED": "CLEARING", "SETTLED": "SETTLED", "ABORTED": "HELD"}
+"""State of a batch by that of its cycle."""
+POSITION_SUMS = ("credit_count", "credit_sum", "debit_count", "debit_sum")
+
+
+class _Batch:
+    """One committed batch as its files tell it."""
+
+    def __init__(self, home: Home, row: Any) -> None:
+        self.row = row
+        self.name = f"{row['seq']:06d}"
+        self.folder = home.folder("batches", row["seq"])
+        self.manifest = msgspec.json.decode(row["manifest"])
+        self.postings: list[list[Any]] = []
+
+
+class Verifier:
+    """Walks a home; `checks` yields every check as it is made."""
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self.paid: dict[tuple[str, int], Any] = {}
+        """Who was cleared, by (benefit, period): bool by row."""
+        self.history: dict[tuple[str, int], Any] = {}
+        """The same of the loaded history. It may tell of payments that were made here, too: only
+        batches since its last change were judged with all of it."""
+        self.history_since = 0
+        self.cleared: set[tuple[str, int]] = set()
+        self.waiting: dict[tuple[int, int], None] = {}
+        self.funded = Funded()
+        self.balances: dict[str, int] = {}
+        self.positions: dict[str, dict[str, list[int]]] = {}
+        """By cycle of the calendar and participant: counts and sums of its batches' lines."""
+        self.settled_by: dict[str, dict[str, str]] = {}
+        """Who settles for a participant, as the first batch of a cycle that names it says."""
+        cycles = home.rows("SELECT * FROM cycles")
+        self.states = {row["cycle"]: row["state"] for row in cycles}
+        self.closes = {row["cycle"]: row["closes"] for row in cycles}
+
+    def checks(self) -> Iterator[Check]:
+        records = Records(self.home)
+        yield from records.checks()
+        self.cutoffs = Cutoffs(records)
+        faults = file_faults(self.home, self.home.path)
+        yield from files(self.home, records, faults)
+        self.balances = msgspec.json.decode(self.home.meta("opening"))
+        # What has another digest is not decoded: damage may take the decoder down.
+        broken = {"/".join(path.split("/")[:2]) for path in faults}
+        for row in self.home.rows("SELECT * FROM paid WHERE origin = 'history'"):
+            if row["path"] in faults:
+                continue
+            words = _words(self.home.path / row["path"])
+            bits = np.unpackbits(words.view(np.uint8), bitorder="little").astype(bool)
+            self.history[row["benefit"], row["period"]] = bits
+        for row in self.home.rows("SELECT * FROM registers ORDER BY seq"):
+            if "paid" in msgspec.json.decode(row["manifest"])["counts"]:
+                self.history_since = row["seq"]
+        recasts = history.recasts(self.home)
+        self.answered = Answered(self.home)
+        behind: dict[int, list[Folder]] = {}
+        for folder in self.answered.known:
+            behind.setdefault(folder.after, []).append(folder)
+        for row in self.home.rows("SELECT * FROM batches ORDER BY seq"):
+            if f"batches/{row['seq']:06d}" in broken:
+                continue
+            try:
+                yield from self._batch(_Batch(self.home, row))
+            except (OSError, pa.ArrowException, KeyError, IndexError, ValueError) as error:
+                yield Check("files", f"batch {row['seq']}", f"cannot be read: {error}")
+            for recast in recasts:
+                if recast.after == row["seq"] and not broken:
+                    yield from self._recast(recast)
+            for folder in behind.get(row["seq"], ()) if not broken else ():
+                carried = self.positions, self._bits, self.waiting
+                yield from self.answered.checks(folder, *carried)
+                self.funded.release(self.home, folder)
+        if broken:
+            return  # What follows adds up all batches.
+        yield from self._paid_bits()
+        yield from self._cycles()
+        yield from self.answered.lines_add_up()
+        yield from self.funded.checks(self.home, self.states)
+        live = self.home.balances()
+        if live or self.home.rows("SELECT 1 FROM batches"):
+            yield compare("I8 balances", "catalog", self.balances, live)
+
+    def _batch(self, batch: _Batch) -> Iterator[Check]:
+        subject = f"batch {batch.row['seq']}"
+        tally = [[0, 0] for _ in range(REASONS_COUNT)]
+        pairs: dict[tuple[str, str], list[int]] = {}
+        benefits: dict[str, int] = {}
+        sent: dict[str, Any] = {}
+        fault = ""
+        moved: list[tuple[int, int]] = []
+        waiting: list[tuple[int, int]] = []
+        late = line_sums.released(batch.folder)
+        represented = batch.folder / "represented.parquet"
+        parts = [(represented, None)] if represented.exists() else []
+        parts.append((segment_at(batch.folder, "status"), batch.folder / "lines.parquet"))  # type: ignore[arg-type]
+        for status_file, lines_file in parts:
+            for status, lines in line_sums.row_groups(status_file, lines_file):
+                reason = np.asarray(lines["reason_number"])
+                own = lines_file is not None
+                fault = fault or self._states(status, reason, batch)
+                amount = np.asarray(lines["amount"])
+                self.funded.take(batch.row, status, lines, reason, amount)
+                if own:
+                    line_sums.count(tally, reason, amount)
+                    held = line_sums.held_numbers(reason)
+                    numbers = np.asarray(status["line_no"])[held]
+                    waiting += [(batch.row["seq"], int(n)) for n in numbers]
+                else:
+                    batches = np.asarray(status["batch"])
+                    moved += list(
+                        zip(map(int, batches), map(int, np.asarray(status["line_no"])), strict=True)
+                    )
+                alive = reason == Reason.NONE
+                gone_late = line_sums.note_late(late, batch.row["seq"], status, amount)
+                line_sums.send(sent, status, amount, alive & ~gone_late)
+                line_sums.pair(pairs, status, lines, amount, alive)
+                line_sums.by_text(benefits, lines["benefit"], amount, alive)
+                judged = batch.manifest["register"] >= self.history_since
+                fault = fault or self._pay(lines, alive, self.history if judged else {})
+        for line, said in late.items():
+            fault = fault or ("" if said else f"line {line} was released and did not clear")
+            line_sums.send_one(sent, *(said or ("", "", 0)))
+        yield Check("I6 nothing paid twice", subject, fault)
+        yield self.funded.within(subject, batch.manifest["funding"].get("budgets", {}))
+        yield from self._row(batch, subject)
+        yield from self._totals(batch, subject, tally)
+        yield from self._money(batch, subject, pairs, benefits)
+        yield compare(
+            "clearing files", subject, line_sums.digests(sent), line_sums.clearing(batch.folder)
+        )
+        yield from self._admitted(batch, subject, tally[Reason.ACCOUNT_SHARED][0])
+        yield from self._held(batch, subject, moved, waiting)
+
+    def _admitted(self, batch: _Batch, subject: str, held: int) -> Iterator[Check]:
+        """No account receives for more persons than the batch's settings let it."""
+        most, fault = batch.manifest["settings"].get("accounts_shared_max"), ""
+        if most is not None and shared_accounts.most_persons(self.home, batch.row["seq"]) > most:
+            fault = f"an account receives for more than {most} persons"
+        if most is None and held:
+            fault = "lines wait by a setting that the batch did not have"
+        if most is not None or held:
+            yield Check("persons an account", subject, fault)
+
+    def _states(self, status: Any, reason: Any, batch: _Batch) -> str:
+        """Status and reason code say what the number says."""
+        names = [status_of(n) for n in range(REASONS_COUNT)]
+        if "closes" in batch.manifest:
+            names[Reason.NONE] = CLEARED
+        statuses = np.array(names, object)[reason]
+        codes = np.array([None, *(RULES[Reason(n)].code for n in range(1, REASONS_COUNT))], object)[
+            reason
+        ]
+        if not np.array_equal(line_sums.texts(status["status"]), statuses):
+            return "a status does not follow from its reason"
+        if not np.array_equal(line_sums.texts(status["reason"]), codes):
+            return "a reason code does not follow from its number"
+        return ""
+
+    def _bits(self, key: tuple[str, int], size: int) -> Any:
+        bits = self.paid.get(key)
+        if bits is None:
+            bits = self.paid[key] = np.zeros(size, bool)
+        elif len(bits) < size:
+            wider = np.zeros(max(size, 2 * len(bits)), bool)
+            wider[: len(bits)] = bits
+            bits = self.paid[key] = wider
+        return bits
+
+    def _pay(self, lines: Any, alive: Any, history: dict[tuple[str, int], Any]) -> str:
+        """Mark the entitlements of living lines; what is marked already is a fault, and so is what
+        stands in the history."""
+        rows = np.asarray(lines["row"])[alive]
+        periods = np.asarray(lines["period"])[alive]
+        benefit = lines["benefit"].combine_chunks()
+        names = benefit.dictionary.to_pylist()
+        index = np.asarray(benefit.indices.fill_null(-1))[alive]
+        keys = periods.astype(np.int64) << 16 | index
+        for key in np.unique(keys):
+            mine = rows[keys == key]
+            name = (names[int(key) & 0xFFFF], int(key) >> 16)
+            self.cleared.add(name)
+            bits = self._bits(name, int(mine.max()) + 1)
+            told = history.get(name, bits[:0])
+            before = bits[mine].any() or told[mine[mine < len(told)]].any()
+            if before or len(np.unique(mine)) != len(mine):
+                return (
+                    f"an entitlement of {names[int(key) & 0xFFFF]} {int(key) >> 16} is paid twice"
+                )
+            bits[mine] = True
+        return ""
+
+    def _row(self, batch: _Batch, subject: str) -> Iterator[Check]:
+        """What the catalog says of a batch is what its manifest says."""
+        manifest = msgspec.json.decode((batch.folder / "manifest.json").read_bytes())
+        batch.postings = manifest.pop("postings")
+        yield compare("catalog", f"{subject}, manifest", manifest, batch.manifest)
+        row, declared = batch.row, manifest["declared"]
+        found = {name: declared[name] for name in ("source", "batch_id", "value_date")}
+        found |= {name: manifest[name] for name in ("seq", "cycle", "at", "digest")}
+        stored = {name: row[name] for name in found}
+        found |= {"lines": declared["count"], "amount": declared["sum"]}
+        ended = STATES[self.states.get(manifest["cycle"], "SETTLED")]
+        found["state"] = "CLOSED" if self.answered.is_closed(row["seq"]) else ended
+        stored |= {name: row[name] for name in ("lines", "amount", "state")}
+        found["closes"] = manifest.get("closes")
+        kept = self.cutoffs.kept(manifest, self.closes.get(manifest["cycle"]))
+        stored["closes"] = found["closes"] if kept else self.closes.get(manifest["cycle"])
+        yield compare("catalog", f"{subject}, row", found, stored)
+        summary = msgspec.json.decode(row["summary"])
+        positions = read_table(batch.folder / "positions.parquet").to_pylist()
+        receivers = {}
+        for path in (batch.folder / "clearing").iterdir():
+            amount = read_segment(path)["amount"]
+            receivers[path.stem] = [len(amount), pc.sum(amount).as_py()]
+        shown = {
+            **{name: summary[name] for name in found if name in summary},
+            **{name: summary[name] for name in manifest["outcome"]},
+            "positions": [
+                {name: shown[name] for name in told}
+                for shown, told in zip(summary["positions"], positions, strict=True)
+            ],
+            "receivers": {r["participant"]: [r["count"], r["sum"]] for r in summary["receivers"]},
+        }
+        told = {
+            **{name: found[name] for name in found if name in summary},
+            **manifest["outcome"],
+            "positions": positions,
+            "receivers": receivers,
+        }
+        yield compare("catalog", f"{subject}, summary", told, shown)
+
+    def _totals(self, batch: _Batch, subject: str, tally: list[list[int]]) -> Iterator[Check]:
+        declared = batch.manifest["declared"]
+        found = {"count": sum(c for c, _ in tally), "sum": sum(s for _, s in tally)}
+        yield compare(
+            "I4 lines add up",
+            subject,
+            found,
+            {"count": declared["count"], "sum": int(declared["sum"])},
+        )
+        states = {"cleared": "ACSC", "held": "PDNG", "refused": "RJCT"}
+        yield compare(
+            "I4 states add up",
+            subject,
+            {
+                name: {
+                    "count": sum(t[0] for n, t in enumerate(tally) if status_of(n) == status),
+                    "sum": sum(t[1] for n, t in enumerate(tally) if status_of(n) == status),
+                }
+                for name, status in states.items()
+            },
+            {name: batch.manifest["outcome"][name] for name in states},
+        )
+        executed = batch.manifest["digest"]
+        wrong = executed != batch.row["digest"] or (
+            declared["sha256"] and executed != f"sha256:{declared['sha256']}"
+        )
+        yield Check("I7 executed is declared", subject, "the digests differ" if wrong else "")
+
+    def _money(
+        self,
+        batch: _Batch,
+        subject: str,
+        pairs: dict[tuple[str, str], list[int]],
+        benefits: dict[str, int],
+    ) -> Iterator[Check]:
+        between = {pair: mine for pair, mine in pairs.items() if pair[0] != pair[1]}
+        found: dict[str, list[int]] = {}
+        for (debtor, creditor), (count, sum_) in between.items():
+            credit = found.setdefault(creditor, [0, 0, 0, 0])
+            credit[0] += count
+            credit[1] += sum_
+            debit = found.setdefault(debtor, [0, 0, 0, 0])
+            debit[2] += count
+            debit[3] += sum_
+        cycle = batch.row["cycle"]
+        table = read_table(batch.folder / "positions.parquet").to_pylist()
+        yield compare(
+            "positions",
+            subject,
+            found,
+            {row["participant"]: [row[c] for c in POSITION_SUMS] for row in table},
+        )
+        said = {row["participant"]: row["settled_by"] for row in table}
+        self.settled_by[cycle] = said | self.settled_by.get(cycle, {})
+        whole = self.positions.setdefault(cycle, {})
+        for code, mine in found.items():
+            before = whole.get(code, [0] * len(mine))
+            whole[code] = [a + b for a, b in zip(before, mine, strict=True)]
+        if cycle not in self.states:
+            yield from self._positions(cycle)
+        nets: dict[str, int] = {}
+        for row in table:
+            nets[row["settled_by"]] = nets.get(row["settled_by"], 0) + row["net"]
+        rooms = batch.manifest.get("rooms", {})
+        over = [code for code, room in rooms.items() if nets.get(code, 0) < min(-room, 0)]
+        yield Check("caps", f"cycle {cycle}", f"{over[0]} owes more than it may" if over else "")
+        postings = batch.postings
+        live = self.home.rows(
+            "SELECT * FROM postings WHERE batch = ? ORDER BY seq", batch.row["seq"]
+        )
+        yield compare(
+            "I1 postings",
+            subject,
+            postings,
+            [[r["step"], r["debit"], r["credit"], r["amount"]] for r in live],
+        )
+        self._post(postings)
+        if cycle not in self.states:
+            yield self._nothing_left(cycle, [batch.name])
+        yield compare(
+            "postings follow from lines",
+            subject,
+            line_sums.expected(batch.name, cycle not in self.states, benefits, pairs, table),
+            line_sums.moved(postings, cycle not in self.states),
+        )
+
+    def _positions(self, cycle: str) -> Iterator[Check]:
+        """What the catalog says of a cycle is the sum of its batches."""
+        catalog = self.home.rows("SELECT * FROM positions WHERE cycle = ?", cycle)
+        stored = {row["participant"]: [row[c] for c in POSITION_SUMS] for row in catalog}
+        yield compare("positions", f"cycle {cycle}", self.positions.get(cycle, {}), stored)
+        told = self.settled_by.get(cycle, {})
+        settlers = {r["participant"]: r["settled_by"] for r in catalog if r["participant"] in told}
+        yield compare("positions", f"cycle {cycle}, settled by", told, settlers)
+        wrong = [r["participant"] for r in catalog if r["credit_sum"] - r["debit_sum"] != r["net"]]
+        total = sum(row["net"] for row in catalog)
+        fault = f"the net of {wrong[0]} is not credit less debit" if wrong else ""
+        yield Check("I2 positions sum to zero", f"cycle {cycle}", f"{total}" if total else fault)
+
+    def _nothing_left(self, cycle: str, batches: list[str]) -> Check:
+        accounts = [f"S.CLEARING[{cycle}]", *(f"S.RESERVE[{name}]" for name in batches)]
+        left = [account for account in accounts if self.balances.get(account, 0)]
+        fault = f"{left[0]} holds {self.balances[left[0]]}" if left else ""
+        return Check("I3 clearing account is zero", f"cycle {cycle}", fault)
+
+    def _cycles(self) -> Iterator[Check]:
+        """Cycles of the calendar: what was audited of them happened, whole or not at all."""
+        kinds = "'cycle', 'settlement', 'liquidity', 'answers', 'disposition', 'day'"
+        query = f"SELECT * FROM audit WHERE kind IN ({kinds})"
+        audited: dict[str, dict[str, Any]] = {cycle: {"state": "OPEN"} for cycle in self.positions}
+        audited = {cycle: said for cycle, said in audited.items() if cycle in self.states}
+        postings: dict[str, list[Any]] = {}
+        for row in self.home.rows(query + " ORDER BY seq"):
+            detail = msgspec.json.decode(row["detail"])
+            cycle = detail.get("cycle", "")
+            if row["kind"] == "cycle":
+                audited[cycle] = {name: detail[name] for name in ("state", "closes", "request")}
+                audited[cycle]["at"] = row["at"]
+            elif row["kind"] == "settlement":
+                answer = detail["answer"]
+                settled = {"state": answer["state"], "at": row["at"], "answer": answer}
+                again = {"request": detail["request"]} if "request" in detail else {}
+                audited[cycle] = audited.get(cycle, {}) | settled | again
+            for asked, request in detail.get("requests", {}).items():
+                audited[asked]["request"] = request
+            parts = detail.get("postings", [])
+            for name, part in (parts if isinstance(parts, dict) else {cycle: parts}).items():
+                postings.setdefault(name, []).extend(part)
+        stored: dict[str, dict[str, Any]] = {}
+        for row in self.home.rows("SELECT * FROM cycles"):
+            said = {name: row[name] for name in ("state", "closes", "at", "request", "answer")}
+            if row["state"] == "OPEN":
+                del said["closes"]  # It is compared with that of its batches.
+            stored[row["cycle"]] = {name: value for name, value in said.items() if value}
+            for name in stored[row["cycle"]].keys() & {"request", "answer"}:
+                stored[row["cycle"]][name] = msgspec.json.decode(row[name])
+        yield compare("audit chain", "covers every cycle", audited, stored)
+        yield compare("catalog", "cut-offs of cycles", self.cutoffs.opened, self.closes)
+        live: dict[str, list[Any]] = {cycle: [] for cycle in postings}
+        for row in self.home.rows("SELECT * FROM postings WHERE batch = 0 ORDER BY seq"):
+            found = [row["step"], row["debit"], row["credit"], row["amount"]]
+            live.setdefault(row["cycle"], []).append(found)
+        yield compare("I1 postings", "of cycles and accounts", postings, live)
+        self._post([posting for part in postings.values() for posting in part])
+        for cycle in self.answered.cycles - self.states.keys():
+            yield from self._positions(cycle)
+            yield self._nothing_left(cycle, [])
+        for cycle, state in self.states.items():
+            yield from self._positions(cycle)
+            if "request" in stored[cycle]:
+                owed = {code: net for code, net in self._nets(cycle).items() if net}
+                asked = _told(stored[cycle]["request"])
+                yield compare("request is the positions", f"cycle {cycle}", owed, asked)
+            if state in ("SETTLED", "ABORTED") and "answer" in audited.get(cycle, {}):
+                rows = self.home.rows("SELECT seq FROM batches WHERE cycle = ?", cycle)
+                yield self._nothing_left(cycle, [f"{row['seq']:06d}" for row in rows])
+                yield self._settled(cycle, audited[cycle]["answer"])
+
+    def _nets(self, cycle: str) -> dict[str, int]:
+        nets: dict[str, int] = {}
+        for row in self.home.rows("SELECT * FROM positions WHERE cycle = ?", cycle):
+            nets[row["settled_by"]] = nets.get(row["settled_by"], 0) + row["net"]
+        return nets
+
+    def _settled(self, cycle: str, answer: dict[str, Any]) -> Check:
+        """What moved, with what was set aside and came back, is what each was told, and that is
+        its net but for shared losses."""
+        nets = self._nets(cycle)
+        lost = answer["short"].items() if answer["shares"] else ()
+        for part, sign in ((answer["shares"].items(), -1), (lost, 1)):
+            for code, amount in part:
+                nets[code] += sign * int(amount)
+        told = _told(answer)
+        query = "SELECT step, debit, credit, amount FROM postings WHERE cycle = ?"
+        moved = line_sums.settled(map(tuple, self.home.rows(query, cycle)), ("P2", "P4", "P7"))
+        owed = {code: net for code, net in nets.items() if net}
+        return compare("settled", f"cycle {cycle}", [owed, told], [told, moved])
+
+    def _post(self, postings: list[Any]) -> None:
+        for _, debit, credit, amount in postings:
+            if not debit.startswith("N."):
+                self.balances[debit] = self.balances.get(debit, 0) - amount
+                self.balances[credit] = self.balances.get(credit, 0) + amount
+
+    def _held(
+        self,
+        batch: _Batch,
+        subject: str,
+        moved: list[tuple[int, int]],
+        waiting: list[tuple[int, int]],
+    ) -> Iterator[Check]:
+        unknown = [line for line in moved if line not in self.waiting]
+        for line in moved:
+            self.waiting.pop(line, None)
+        self.waiting.update(dict.fromkeys(waiting))
+        path = batch.folder / "held.parquet"
+        stored = []
+        if path.exists():
+            table = read_table(path, columns=["batch", "line_no"])
+            stored = list(
+                zip(table["batch"].to_pylist(), table["line_no"].to_pylist(), strict=True)
+            )
+        fault = "a line moved that did not wait" if unknown else ""
+        if stored != list(self.waiting):
+            fault = "the lines that wait are not those that were held and did not move"
+        yield Check("held lines", subject, fault)
+
+    def _recast(self, recast: Recast) -> Iterator[Check]:
+        """What went back is what defaulters had cleared, and is free, waiting and owed no more."""
+        yield from recasts_module.checks(self.home, recast)
+        folder = self.home.path / recast.folder
+        went = read_table(folder / "lines.parquet")
+        self.funded.send_back(recast.cycle, went)
+        fault = free(went, self._bits)
+        yield Check("I6 entitlements are free", f"recast {recast.number}", fault)
+        carry(self.positions.setdefault(recast.cycle, {}), "refused", went)
+        back = zip(went["batch"].to_pylist(), went["line_no"].to_pylist(), strict=True)
+        self.waiting = dict(sorted((self.waiting | dict.fromkeys(back)).items()))
+        stored = read_table(folder / "held.parquet", columns=["batch", "line_no"])
+        lines = list(zip(stored["batch"].to_pylist(), stored["line_no"].to_pylist(), strict=True))
+        fault = "" if lines == list(self.waiting) else "those that wait are others"
+        yield Check("held lines", f"recast {recast.number}", fault)
+
+    def _paid_bits(self) -> Iterator[Check]:
+        named = {row["path"] for row in self.home.rows("SELECT path FROM paid")}
+        query = "SELECT path FROM files WHERE path LIKE 'registers/%.bits'"
+        lost = {row["path"] for row in self.home.rows(query)} - named
+        rows = self.home.rows("SELECT * FROM paid WHERE origin = 'cleared'")
+        missing = self.cleared - {(row["benefit"], row["period"]) for row in rows}
+        fault = f"{min(lost)} is not in use" if lost else ""
+        if missing:
+            fault = "no paid bits for {} {}".format(*min(missing))
+        yield Check("I6 paid bits", "every entitlement has them", fault)
+        for row in rows:
+            key = (row["benefit"], row["period"])
+            words = _words(self.home.path / row["path"])
+            stored = np.unpackbits(words.view(np.uint8), bitorder="little").astype(bool)
+            known = self._bits(key, len(stored))
+            same = np.array_equal(known[: len(stored)], stored) and not known[len(stored) :].any()
+            yield Check(
+                "I6 paid bits", f"{key[0]} {key[1]}", "" if same else "differ from the lines"
+            )
+
+
+def _words(path: Path) -> Any:
+    try:
+        return paid_bits.read(path)
+    except OSError as error:
+        raise VerificationFailed(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _told(document: dict[str, Any]) -> dict[str, int]:
+    """What each settlement participant receives (pays: below zero), as a request or answer says."""
+    return {
+        row["participant"]: int(row["amount"]) * (1 if row["side"] == "credit" else -1)
+        for row in document["participants"]
+    }
+
+
+def verify(
+    path: str | Path, *, checkpoint: str | Path | None = None, public_key: bytes | None = None
+) -> list[Check]:
+    """All checks of a home. Raises VerificationFailed with the faults, if there are any.
+
+    checkpoint: a file of signed checkpoints that somebody kept, and public_key (PEM) what they were
+    signed with: the history is proven to go on from them.
+    """
+    path = Path(path)
+    signed = [] if checkpoint is None else _kept(Path(checkpoint), public_key)
+    checks: list[Check] = []
+    try:
+        with Home(path, writing=False, judging=True) as home:
+            for check in Verifier(home).checks():
+                checks.append(check)
+            if checkpoint is not None:
+                links = [row["link"] for row in home.rows("SELECT link FROM audit ORDER BY seq")]
+                about = f"{len(signed)} checkpoints"
+                checks.append(Check("signed history", about, departure(links, signed)))
+    except HomeLocked:
+        raise
+    except Exception as error:
+        # A damaged catalog may fail as anything; that its bytes are others can be said for sure.
+        if (path / CATALOG).is_file() and _differs(path):
+            told = f"{path / CATALOG} was changed: restore it ({error})"
+            raise VerificationFailed(told) from error
+        # So may one of which the checkpoint was made anew.
+        if isinstance(error, SwitchError) or not isinstance(error, _OF_CONTENT):
+            raise
+        what = f"cannot be judged ({type(error).__name__})"
+        checks.append(Check("catalog", "what no check before this one names", what))
+    faults = [check for check in checks if check.fault]
+    if faults:
+        shown = "; ".join(f"{c.name}, {c.subject}: {c.fault}" for c in faults[:SHOWN_MAX])
+        raise VerificationFailed(f"{len(faults)} of {len(checks)} checks failed: {shown}")
+    return checks
+
+
+_OF_CONTENT = (LookupError, ValueError, TypeError, sqlite3.DatabaseError, pa.ArrowException)
+"""What is not as it was written fails as one of these."""
+
+
+def _differs(path: Path) -> bool:
+    return digest_of(path / CATALOG) != read_checkpoint(path).catalog
+
+
+def _kept(checkpoint: Path, public_key: bytes | None) -> list[Signed]:
+    if public_key is None:
+        raise UsageError("a checkpoint is proven with the public key of the home that signed it")
+    try:
+        content = read_small(checkpoint, CHECKPOINTS_BYTES_MAX)
+    except (InputRefused, EnvironmentFailed) as error:
+        raise UsageError(f"{checkpoint}: {reason_of(error)}") from error
+    signed = read_checkpoints(content, str(checkpoint))
+    if not signed:
+        raise UsageError(f"{checkpoint} holds no checkpoint")
+    require_signed(public_key, signed, str(checkpoint))
+    return signed

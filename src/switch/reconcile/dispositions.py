@@ -1,0 +1,98 @@
+"""Dispositions: what becomes of money that came back to the treasury.
+
+A returned line is written back to the budget (P10), or its entitlement is free for one more line
+(P9): the next one of the same person, benefit and period that clears is its re-issue, and no second
+one does. Either is a commit with a folder of HOME/answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from switch.errors import UsageError
+from switch.files.layout import TAKEN
+from switch.files.segment import write_table
+from switch.home.days import times
+from switch.home.history import Folder, bytes_again, folders, moved_lines, time_of
+from switch.home.store import ANSWERS, ROOM_SPARE, Home
+from switch.settlement import booking, cycle, recasting, returns
+from switch.settlement.booking import REISSUE
+from switch.settlement.cycle import keep_balances, keep_postings
+
+Line = tuple[int, int]
+"""Number of the batch, and of the line in it."""
+
+
+def returned(home: Home, known: list[Folder]) -> tuple[Any, Any]:
+    """Lines whose money is back and waits for a disposition, and those on their way: tables of
+    TAKEN."""
+    pending = {row["cycle"] for row in home.rows(f"SELECT cycle FROM cycles WHERE {cycle.PENDING}")}
+    there, coming = [TAKEN.empty_table()], [TAKEN.empty_table()]
+    for folder in known:
+        on_its_way = folder.detail.get("cycle") in pending
+        (coming if on_its_way else there).append(moved_lines(home, folder, "returned"))
+    decided = {line for f in known for line in _lines_of(moved_lines(home, f, "disposed"))}
+    whole = pa.concat_tables(there)
+    waits = np.array([line not in decided for line in _lines_of(whole)], bool)
+    return whole.filter(pa.array(waits)), pa.concat_tables(coming)
+
+
+def _lines_of(table: Any) -> list[Line]:
+    return list(zip(table["batch"].to_pylist(), table["line_no"].to_pylist(), strict=True))
+
+
+def dispose(
+    home: Home, step: str, lines: Sequence[Line] | None = None, *, at: str | None = None
+) -> dict[str, Any]:
+    """Write lines back (returning.WRITE_BACK) or free them for a re-issue (REISSUE); without lines
+    all that wait for it. Returns count and sum; number 0 where none waits. Raises UsageError for a
+    line whose money is not on T.RETURNS."""
+    known = folders(home)
+    waiting, coming = returned(home, known)
+    if lines is not None:
+        there = _lines_of(waiting)
+        for line in lines:
+            if line not in there:
+                why = "is on its way back" if line in _lines_of(coming) else "is not on T.RETURNS"
+                (row,) = home.rows("SELECT batch_id FROM batches WHERE seq = ?", line[0])
+                raise UsageError(f"line {line[1]} of batch {row['batch_id']}: its money {why}")
+        waiting = waiting.filter(pa.array([line in set(lines) for line in there], pa.bool_()))
+    answer = {"step": step, "count": len(waiting), "sum": str(sum(waiting["amount"].to_pylist()))}
+    if not len(waiting):
+        return {"number": 0, **answer}
+    number = len(known) + 1
+    postings = returns.disposed(waiting, step)
+    after = booking.apply(home.balances(), postings)
+    home.require_room(bytes_again(home) + 2 * waiting.nbytes + ROOM_SPARE)
+    with home.draft(ANSWERS) as draft:
+        folder = home.folder(ANSWERS, number)
+        write_table(draft / "disposed.parquet", waiting.cast(TAKEN))
+        names = recasting.free(home, draft, waiting) if step == REISSUE else {}
+        home.commit(
+            at=time_of(home, at, times(home)),
+            kind="disposition",
+            detail={
+                "after": home.next_batch() - 1,
+                "batches": sorted(set(waiting["batch"].to_pylist())),
+                "postings": {"": postings},
+                **answer,
+            },
+            statements=[
+                *keep_postings(0, "", postings),
+                *keep_balances(after),
+                *(
+                    (
+                        "INSERT OR REPLACE INTO paid VALUES ('cleared', ?, ?, ?)",
+                        (*key, f"{ANSWERS}/{folder.name}/{name}"),
+                    )
+                    for key, name in names.items()
+                ),
+            ],
+            draft=draft,
+            folder=folder,
+        )
+    return {"number": number, **answer}

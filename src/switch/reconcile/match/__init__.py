@@ -1,0 +1,3 @@
+"""Matching: what fits what, and the breaks. Knows record sets and no home; imports files and
+native.
+"""

@@ -1,0 +1,1 @@
+"""Registry: people, accounts, participants, and how they change. Imports home, files and native."""

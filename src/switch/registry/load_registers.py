@@ -1,0 +1,174 @@
+"""Loading of registers: population, accounts and paid history, taken into a home in one commit."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from switch.errors import InputRefused
+from switch.files.formats import CHUNK_ROWS
+from switch.files.tables import TableReader, open_table
+from switch.files.threads import Progress
+from switch.home import paid_bits
+from switch.home.store import ROOM_SPARE, Home
+from switch.registry.register import Register
+from switch.schema import ACCOUNTS, PAID, POPULATION, Table, period_of
+
+
+def _counted(reader: TableReader, progress: Progress | None) -> TableReader:
+    """The reader, telling progress as its chunks are taken."""
+    if progress is None:
+        return reader
+    chunks = reader.chunks
+
+    def counted(rows: int = CHUNK_ROWS) -> Iterator[Any]:
+        done = 0
+        for chunk in chunks(rows):
+            yield chunk
+            done += len(chunk["person_id"])
+            progress(reader.table.name, done, reader.rows or 0)
+
+    reader.chunks = counted  # type: ignore[method-assign]
+    return reader
+
+
+def _read_history(
+    reader: TableReader, register: Register
+) -> tuple[int, dict[tuple[str, int], Any]]:
+    """Rows of a paid history as words by (benefit, period)."""
+    count = 0
+    bits: dict[tuple[str, int], Any] = {}
+    for chunk in reader.chunks():
+        ids = chunk["person_id"]
+        if (ids >= 10**12).any():
+            raise InputRefused(
+                "ID_FORMAT",
+                "the person's id is not 12 digits",
+                file=reader.name,
+                row=count + int(np.argmax(ids >= 10**12)) + 1,
+                column="person_id",
+                remedy="write the 12 digits of the citizen id",
+            )
+        rows = register.give_rows(ids)
+        benefit = chunk["benefit"]
+        values = benefit.values.to_pylist()
+        keys = benefit.index.astype(np.int64) << 16 | chunk["period"]
+        for key in np.unique(keys):
+            name = (values[key >> 16], period_of(int(key & 0xFFFF)))
+            had = bits.get(name)
+            if had is None or len(had) < 2 * paid_bits.words_of(register.rows):
+                bits[name] = paid_bits.pairs(
+                    max(register.rows, 0 if had is None else len(had) * 64),
+                    *(() if had is None else (had[0::2],)),
+                )
+            paid_bits.mark(bits[name], rows[keys == key])
+        count += len(ids)
+    size = paid_bits.words_of(register.rows)
+    return count, {name: had[0::2][:size].copy() for name, had in bits.items()}
+
+
+def current(home: Home, *, whole: bool = False) -> Register:
+    """The register of the last commit. whole: with the names, which are needed to change it."""
+    folder = home.folder("registers", home.register_seq())
+    return Register.load(folder, whole=whole, digests=home.digests(folder))
+
+
+def load_registers(
+    home: Home,
+    *,
+    population: Any,
+    accounts: Any,
+    paid_history: Any,
+    replace: bool,
+    at: str,
+    strict_columns: bool,
+    progress: Progress | None,
+    warn: Callable[[str], None],
+) -> dict[str, int]:
+    """Take registers into a home in one commit (`Engine.register`). Returns rows read by table."""
+    register = current(home, whole=True) if home.register_seq() else Register()
+    counts: dict[str, int] = {}
+
+    def opened(table: Any, kind: Table, only: tuple[str, ...] | None = None) -> TableReader:
+        """A table of the register, whose digest nothing records."""
+        reader = open_table(
+            table, kind, strict_columns=strict_columns, digest=False, only=only, room=home.path
+        )
+        for text in reader.warnings:
+            warn(f"{reader.name}: {text}")
+        return _counted(reader, progress)
+
+    if population is not None:
+        if replace:
+            register.forget_people()
+        only = ("person_id", "name", "status", "status_since")
+        counts["population"] = register.put_people(opened(population, POPULATION, only))
+    if accounts is not None:
+        if replace:
+            register.forget_accounts()
+        counts["accounts"] = register.put_accounts(opened(accounts, ACCOUNTS))
+    history: dict[tuple[str, int], Any] = {}
+    if paid_history is not None:
+        counts["paid"], history = _read_history(opened(paid_history, PAID), register)
+    _commit(home, register, history, replace and paid_history is not None, counts, at)
+    return counts
+
+
+def _commit(
+    home: Home,
+    register: Register,
+    history: dict[tuple[str, int], Any],
+    replace_history: bool,
+    counts: dict[str, int],
+    at: str,
+) -> None:
+    version = home.register_seq() + 1
+    folder = home.folder("registers", version)
+    old = {
+        (row["benefit"], row["period"]): (home.path / row["path"], row["sha256"])
+        for row in home.rows("SELECT * FROM paid JOIN files USING (path) WHERE origin = 'history'")
+    }
+    bits = 8 * paid_bits.words_of(register.rows) * (len(old) + len(history))
+    home.require_room(register.nbytes + bits + ROOM_SPARE)
+    statements: list[tuple[str, tuple[Any, ...]]] = [
+        ("DELETE FROM paid WHERE origin = 'history'", ()),
+        ("DELETE FROM files WHERE path LIKE 'registers/%'", ()),
+    ]
+    with home.draft("registers") as draft:
+        info = register.save(draft)
+        named = []
+        keys = sorted(set(history) | (set() if replace_history else set(old)))
+        for number, key in enumerate(keys):
+            name = f"paid-{number:04d}.bits"
+            words = [] if replace_history or key not in old else [paid_bits.read(*old[key])]
+            if key in history:
+                words.append(paid_bits.pairs(register.rows, history[key])[0::2])
+            paid_bits.write(draft / name, paid_bits.pairs(register.rows, *words)[0::2])
+            path = f"{folder.relative_to(home.path).as_posix()}/{name}"
+            statements.append(("INSERT INTO paid VALUES ('history', ?, ?, ?)", (*key, path)))
+            named.append([*key, name])
+        content = {
+            "counts": counts,
+            "history": named,
+            "register": info,
+            "replaced": replace_history,
+        }
+        manifest = msgspec.json.encode(content, order="sorted").decode()
+        statements.append(("INSERT INTO registers VALUES (?, ?)", (version, manifest)))
+        home.commit(
+            at=at,
+            kind="register",
+            detail={
+                "version": version,
+                **counts,
+                "manifest": hashlib.sha256(manifest.encode()).hexdigest(),
+            },
+            statements=statements,
+            draft=draft,
+            folder=folder,
+        )
+    home.drop_old_registers()

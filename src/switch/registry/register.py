@@ -1,0 +1,446 @@
+"""The register: people and their accounts in the form in which the core probes them.
+
+One immutable folder a version (docs/formats.md draws the files):
+
+    people.slots    the people table as it stands in memory, 32 bytes a slot
+    since.bin       (row u32, day i32) of people whose status begins on a day, by row
+    accounts.bin    every account, 24 bytes each, by row, the one that counts first in front
+    lists.bin       the accounts of people for whom the inline account is not enough
+    heap.bin        texts of accounts that are not up to 17 digits
+    masks.bin       initials of every person's name by row: all that a message may show
+    register.json   counts, participant codes, digests
+
+A row number is given once and never changed, so paid bits stay valid while the register grows.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from switch.errors import EnvironmentFailed, InputRefused, VerificationFailed
+from switch.files.columns import Texts, looked_up, text_buffers
+from switch.files.segment import HashingFile, write_new
+from switch.files.tables import TableReader
+from switch.native import csv_text, people_table
+from switch.native import names as name_kernel
+from switch.native.pages import Pages
+from switch.schema import ACCOUNT_KINDS, DAY_MAX, DAY_MIN, LIFE, NO_CODE
+
+ACCOUNT = np.dtype(
+    [
+        ("account", "<u8"),
+        ("row", "<u4"),
+        ("valid_from", "<i4"),
+        ("valid_to", "<i4"),
+        ("participant", "<u2"),
+        ("priority", "u1"),
+        ("kind", "u1"),
+    ]
+)
+SINCE = np.dtype([("row", "<u4"), ("day", "<i4")])
+ID_LIMIT = np.uint64(10**12)
+PARTICIPANT_CODES_MAX = 60_000
+WRITE_BYTES = 1 << 24
+PROVEN_BYTES_MAX = 1 << 28
+"""Largest people.slots whose digest is proven before screening: five million people, 0.2 s. For a
+hundred million it would be 4 s and more, a fifth of what opening and a payday of theirs take."""
+
+
+class RegisterInfo(msgspec.Struct):
+    """register.json: what the files hold, and their digests."""
+
+    rows: int
+    people: int
+    accounts: int
+    slots: int
+    participants: list[str]
+    files: dict[str, str]
+    fold: int = name_kernel.BEFORE
+    """Version of the fold that made the name keys; the one before where nothing is said."""
+
+
+class Register:
+    """People and accounts in memory. `Register()` is empty; `load` opens a version for screening,
+    `load(..., whole=True)` for changing it."""
+
+    def __init__(self) -> None:
+        self.table = people_table.PeopleTable(0)
+        self.since = np.empty(0, SINCE)
+        self.accounts = np.empty(0, ACCOUNT)
+        self.lists = np.empty(0, ACCOUNT)
+        self.heap = np.empty(0, np.uint8)
+        self.masks = np.empty(0, np.uint64)
+        self.participants: list[str] = []
+        self.fold = name_kernel.NOW
+        """Version of the fold of the name keys: a register keeps that by which it was made."""
+        self.info: RegisterInfo | None = None
+
+    @property
+    def rows(self) -> int:
+        return int(self.table.count)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that `save` writes, but for register.json."""
+        parts = (self.since, self.accounts, self.lists, self.heap)
+        return int(self.table.nbytes + 8 * self.rows + sum(part.nbytes for part in parts))
+
+    # --- changing -------------------------------------------------------------------------------
+
+    def forget_people(self) -> None:
+        """Empty the population register; rows stay with their ids."""
+        self.table.forget_people()
+        self.fold = name_kernel.NOW
+        self.since = np.empty(0, SINCE)
+
+    def forget_accounts(self) -> None:
+        self.accounts = np.empty(0, ACCOUNT)
+        self.heap = np.empty(0, np.uint8)
+        self._place_accounts()
+
+    def put_people(self, reader: TableReader) -> int:
+        """Insert or replace the people of a population register; how many rows it had."""
+        count = 0
+        since = [self.since]
+        if self.rows == 0 and reader.rows:
+            self.table.reserve(reader.rows)
+        for chunk in reader.chunks():
+            ids = chunk["person_id"]
+            _require_ids(ids, reader.name, count)
+            keys, masks = _keys(chunk["name"], self.fold, reader.name, count)
+            status = _codes(chunk["status"], LIFE, reader.name, count, "status")
+            days = chunk.get("status_since")
+            dated = np.zeros(len(ids), np.uint8)
+            if days is not None:
+                dated = ((days != DAY_MIN) & (status != 0)).astype(np.uint8)
+            rows = np.empty(len(ids), np.uint32)
+            self.table.put_people(ids, keys, status, dated, rows)
+            if len(self.masks) < self.rows:
+                wider = np.zeros(max(self.rows, len(self.masks) * 2), np.uint64)
+                wider[: len(self.masks)] = self.masks
+                self.masks = wider
+            self.masks[rows] = masks
+            if days is not None and dated.any():
+                part = np.empty(int(dated.sum()), SINCE)
+                part["row"], part["day"] = rows[dated == 1], days[dated == 1]
+                since.append(part)
+            count += len(ids)
+        joined = np.concatenate(since)
+        # Of several days for one row the last given counts; a stable sort keeps that order.
+        order = np.argsort(joined["row"], kind="stable")
+        joined = joined[order]
+        last = np.ones(len(joined), bool)
+        last[:-1] = joined["row"][1:] != joined["row"][:-1]
+        self.since = joined[last]
+        return count
+
+    def put_accounts(self, reader: TableReader) -> int:
+        """Insert or replace accounts (key: person, participant, account)."""
+        count = 0
+        parts = [self.accounts]
+        heap = [self.heap]
+        heap_size = len(self.heap)
+        code = {name: i for i, name in enumerate(self.participants)}
+        for chunk in reader.chunks():
+            ids = chunk["person_id"]
+            _require_ids(ids, reader.name, count)
+            part = np.empty(len(ids), ACCOUNT)
+            rows = np.empty(len(ids), np.uint32)
+            self.table.rows(ids, rows, True)
+            part["row"] = rows
+            offsets, data = text_buffers(chunk["account"].rows())
+            _require_accounts(offsets, data, len(ids), reader.name, count)
+            words = np.empty(len(ids), np.uint64)
+            room = np.empty(int(offsets[len(ids)] - offsets[0]) + len(ids), np.uint8)
+            used, bad = people_table.pack_accounts(offsets, data, words, room, heap_size)
+            assert bad < 0, "an account fits its word or the heap"
+            heap.append(room[:used].copy())
+            heap_size += used
+            part["account"] = words
+            part["participant"] = self._participant_codes(chunk["participant"], code, reader.name)
+            part["kind"] = _codes(chunk["kind"], ACCOUNT_KINDS, reader.name, count, "kind")
+            part["priority"] = chunk["priority"]
+            part["valid_from"] = chunk.get("valid_from", DAY_MIN)
+            part["valid_to"] = chunk.get("valid_to", DAY_MAX)
+            parts.append(part)
+            count += len(ids)
+        self.accounts = np.concatenate(parts)
+        self.heap = np.concatenate(heap)
+        self._place_accounts()
+        return count
+
+    def _participant_codes(self, texts: Texts, code: dict[str, int], file: str) -> Any:
+        assert texts.index is not None
+        lookup = []
+        for name in texts.values.to_pylist():
+            if name not in code:
+                if len(code) >= PARTICIPANT_CODES_MAX:
+                    raise InputRefused(
+                        "PARTICIPANT_LIMIT",
+                        f"more than {PARTICIPANT_CODES_MAX} participants",
+                        file=file,
+                        column="participant",
+                        remedy="check the column; it should hold a few dozen codes",
+                    )
+                code[name] = len(code)
+                self.participants.append(name)
+            lookup.append(code[name])
+        return looked_up(np.array(lookup or [0], np.uint16), texts.index)
+
+    def _place_accounts(self) -> None:
+        """Order everyone's accounts and set the inline ones."""
+        rank = np.empty(len(self.participants), np.uint16)
+        rank[np.argsort(np.array(self.participants, dtype=object))] = np.arange(
+            len(self.participants), dtype=np.uint16
+        )
+        ordered = np.empty(len(self.accounts), ACCOUNT)
+        starts = np.empty(self.rows + 1, np.uint32)
+        try:
+            kept = people_table.order_accounts(
+                self.accounts.view(np.uint8),
+                self.rows,
+                rank,
+                self.heap,
+                ordered.view(np.uint8),
+                starts,
+            )
+        except ValueError as error:
+            raise InputRefused(
+                "ACCOUNT_LIMIT", str(error), remedy="remove accounts that are closed"
+            ) from error
+        self.accounts = ordered[:kept]
+        sizes = np.diff(starts)
+        first = self.accounts[starts[:-1][sizes > 0]]
+        starts_on_a_day = first["valid_from"] != DAY_MIN
+        inline = (0 < first["valid_from"]) & (first["valid_from"] < 0xFFFF)
+        needs = np.zeros(self.rows, bool)
+        needs[first["row"]] = (first["valid_to"] != DAY_MAX) | (
+            starts_on_a_day & ((sizes[sizes > 0] > 1) | ~inline)
+        )
+        self.lists = self.accounts[needs[self.accounts["row"]]]
+        list_ends = np.cumsum(np.where(needs, sizes, 0), dtype=np.uint32)
+        self.table.put_accounts(starts, self.accounts.view(np.uint8), list_ends - sizes)
+
+    # --- at rest --------------------------------------------------------------------------------
+
+    def save(self, folder: Path) -> RegisterInfo:
+        """Write this version into an existing empty folder."""
+        if len(self.masks) < self.rows:
+            self.masks = np.concatenate(
+                [self.masks, np.zeros(self.rows - len(self.masks), np.uint64)]
+            )
+        contents: dict[str, Any] = {
+            "people.slots": self.table.memory(),
+            "since.bin": self.since,
+            "accounts.bin": self.accounts,
+            "lists.bin": self.lists,
+            "heap.bin": self.heap,
+            "masks.bin": self.masks[: self.rows],
+        }
+        digests = {}
+        for name, content in contents.items():
+            file = HashingFile(folder / name)
+            view = memoryview(content)
+            view = view if view.format == "B" else memoryview(content.view(np.uint8))
+            for start in range(0, len(view), WRITE_BYTES):
+                file.write(view[start : start + WRITE_BYTES])
+            file.close()
+            digests[name] = file.sha256
+        people, _ = self.table.audit()
+        self.info = RegisterInfo(
+            rows=self.rows,
+            people=people,
+            accounts=len(self.accounts),
+            slots=self.table.nbytes // 32,
+            participants=self.participants,
+            files=digests,
+            fold=self.fold,
+        )
+        text = msgspec.json.format(msgspec.json.encode(self.info), indent=1)
+        write_new(folder / "register.json", text)
+        return self.info
+
+    @staticmethod
+    def load(
+        folder: Path, *, whole: bool = False, digests: Mapping[str, str] | None = None
+    ) -> Register:
+        """Open a version: one sequential read. whole: also what only a change needs. digests: of
+        its files, as committed; raises VerificationFailed for others. A people.slots above
+        PROVEN_BYTES_MAX is proven where it is to be changed, and by `verify`."""
+        register = Register()
+
+        def require(name: str, found: Any) -> None:
+            if digests is not None and found.hexdigest() != digests.get(name):
+                raise VerificationFailed(
+                    f"{folder / name} is not as it was committed: restore it from a copy"
+                )
+
+        def array(name: str, kind: Any) -> Any:
+            content = np.fromfile(folder / name, kind)
+            size = (folder / name).stat().st_size
+            if size != content.nbytes:
+                raise VerificationFailed(f"{folder / name} is cut off")
+            require(name, hashlib.sha256(content.data))
+            return content
+
+        try:
+            text = (folder / "register.json").read_bytes()
+            require("register.json", hashlib.sha256(text))
+            info = msgspec.json.decode(text, type=RegisterInfo)
+            pages = Pages(info.slots * 32)
+            view = memoryview(pages)
+            proven = digests is not None and (whole or len(view) <= PROVEN_BYTES_MAX)
+            slots = hashlib.sha256()
+            with (folder / "people.slots").open("rb", buffering=0) as stream:
+                done = 0
+                while done < len(view):
+                    got = stream.readinto(view[done : done + WRITE_BYTES])
+                    if not got:
+                        raise VerificationFailed(f"{folder / 'people.slots'} is cut off")
+                    if proven:
+                        slots.update(view[done : done + got])
+                    done += got
+            if proven:
+                require("people.slots", slots)
+            register.table = people_table.PeopleTable.of_memory(pages, info.rows)
+            register.since = array("since.bin", SINCE)
+            register.lists = array("lists.bin", ACCOUNT)
+            register.heap = array("heap.bin", np.uint8)
+            if whole:
+                register.accounts = array("accounts.bin", ACCOUNT)
+                register.masks = array("masks.bin", np.uint64)
+        except OSError as error:
+            raise EnvironmentFailed(f"the register in {folder} cannot be read: {error}") from error
+        except msgspec.DecodeError as error:
+            raise VerificationFailed(f"{folder / 'register.json'} is damaged: {error}") from error
+        register.participants, register.fold = info.participants, info.fold
+        register.info = info
+        return register
+
+    def rows_of(self, ids: Any) -> Any:
+        """uint32 row numbers of ids (uint64); NO_ROW for strangers."""
+        rows = np.empty(len(ids), np.uint32)
+        self.table.rows(np.ascontiguousarray(ids, np.uint64), rows, False)
+        return rows
+
+    def give_rows(self, ids: Any) -> Any:
+        """uint32 row numbers of ids, new ones for strangers."""
+        rows = np.empty(len(ids), np.uint32)
+        self.table.rows(np.ascontiguousarray(ids, np.uint64), rows, True)
+        return rows
+
+    def participant_lookup(self, index: dict[str, int]) -> Any:
+        """uint16: directory index of each of the register's participant codes, or NO_CODE."""
+        return np.array([index.get(p, NO_CODE) for p in self.participants] or [NO_CODE], np.uint16)
+
+
+class Masks:
+    """Initials of people by row, read from a saved register one at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "masks.bin"
+
+    def of_rows(self, rows: Any) -> Any:
+        """uint64 of initials for rows (few of them: those whose names differ)."""
+        out = np.zeros(len(rows), np.uint64)
+        with self._path.open("rb", buffering=0) as stream:
+            handle = stream.fileno()
+            for i, row in enumerate(rows.tolist()):
+                out[i] = int.from_bytes(os.pread(handle, 8, 8 * row), "little")
+        return out
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def mask_text(mask: int) -> str:
+    """Initials as a person may read them: 'N* V* A*'."""
+    initials = mask.to_bytes(8, "little").rstrip(b"\0").decode("ascii", "replace")
+    return " ".join(f"{c}*" for c in initials)
+
+
+def _require_ids(ids: Any, file: str, done: int) -> None:
+    wrong = ids >= ID_LIMIT
+    if wrong.any():
+        raise InputRefused(
+            "ID_FORMAT",
+            "the person's id is not 12 digits",
+            file=file,
+            row=done + int(np.argmax(wrong)) + 1,
+            column="person_id",
+            remedy="write the 12 digits of the citizen id",
+        )
+
+
+def _require_accounts(offsets: Any, data: Any, rows: int, file: str, done: int) -> None:
+    bad = csv_text.odd_accounts(offsets, data, np.empty(rows, np.uint8))
+    if bad >= 0:
+        fits = 1 <= offsets[bad + 1] - offsets[bad] <= 34
+        raise InputRefused(
+            "ACCOUNT_FORMAT" if fits else "ACCOUNT_LENGTH",
+            "the account holds what no account holds, or a spreadsheet made a number of it"
+            if fits
+            else "the account is empty or longer than 34 characters",
+            file=file,
+            row=done + bad + 1,
+            column="account",
+            remedy="write it as the receiver does: letters, digits and / - ? : ( ) . , ' +, kept"
+            " as text",
+        )
+
+
+def _keys(names: Texts, fold: int, file: str, done: int) -> tuple[Any, Any]:
+    keys, masks, bad = name_keys(names, with_masks=True, fold=fold)
+    if bad >= 0:
+        raise InputRefused(
+            "ENCODING",
+            "the name is not UTF-8",
+            file=file,
+            row=done + bad + 1,
+            column="name",
+            remedy="write names in UTF-8",
+        )
+    return keys, masks
+
+
+def name_keys(
+    names: Texts, with_masks: bool = False, fold: int = name_kernel.NOW
+) -> tuple[Any, Any, int]:
+    """(keys uint64, masks uint64 or None, index of the first row that is not UTF-8 or -1)."""
+    offsets, data = names.buffers()
+    count = len(names.values)
+    keys = np.empty(count, np.uint64)
+    masks = np.empty(count, np.uint64) if with_masks else None
+    bad = name_kernel.name_keys(offsets, data, keys, masks, fold)
+    if names.index is None:
+        return keys, masks, bad
+    if bad >= 0:
+        bad = int(np.argmax(names.index == bad))
+    if count == 0:
+        keys, masks = np.zeros(1, np.uint64), np.zeros(1, np.uint64)
+    known = looked_up(keys, names.index)
+    return known, None if masks is None else looked_up(masks, names.index), bad
+
+
+def _codes(texts: Texts, known: tuple[str, ...], file: str, done: int, column: str) -> Any:
+    assert texts.index is not None
+    values = texts.values.to_pylist()
+    lookup = np.array([known.index(v) if v in known else 255 for v in values] or [0], np.uint8)
+    codes = looked_up(lookup, texts.index)
+    if (codes == 255).any():
+        row = int(np.argmax(codes == 255))
+        raise InputRefused(
+            "VALUE_UNKNOWN",
+            f"{column} is none of {', '.join(known)}",
+            file=file,
+            row=done + row + 1,
+            column=column,
+            remedy=f"write one of {', '.join(known)}",
+        )
+    return codes

@@ -1,0 +1,1 @@
+"""Report: pictures and sheets for people. Imports what it shows from status, home and files."""

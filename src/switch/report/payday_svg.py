@@ -1,0 +1,395 @@
+"""The picture of a payday: one batch as a drawing that people read from left to right.
+
+IN: the summary of a batch, as the engine gives it. OUT: one SVG text without scripts, fonts or
+links, the same for the same summary. Widths of the cleared flow are money; held and refused lines
+are drawn by their number, since amounts of refused lines may be negative or absurd. Exact numbers
+stand in tooltips and in the footer; floats are pixels only.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from switch.errors import counted
+from switch.report.svg import FONTS, PAPER, RULE, Pen, money, n, safe
+
+WIDTH, LEFT, RIGHT = 1240, 32, 1208
+FLOW_Y, FLOW_HEIGHT = 146, 284
+FLOW_END, MIDDLE = FLOW_Y + FLOW_HEIGHT, FLOW_Y + FLOW_HEIGHT / 2
+CARD_WIDTH, SWITCH_X, OUT_X, FAN_X, BAR_X = 150, 240, 390, 572, 690
+LINES_X, MONEY_X, SETTLE_X, PANEL_X = 892, 980, 1012, 412
+SLOT_HEIGHT, CLEARED_MAX, CLEARED_MIN = 20, 210, 130
+ROWS_MAX = 13
+
+NAVY, GREEN, AMBER, RED, GREY = "#1d3557", "#1f7a55", "#96600f", "#b8423a", "#8793a1"
+GREEN_BAND, AMBER_BAND, RED_BAND, GREY_BAND = "#bfe3d1", "#f0d39b", "#efb8b2", "#d9e1ea"
+KINDS = {
+    "bank": ("banks", "#3f6fb6"),
+    "wallet": ("wallets", "#8d57b3"),
+    "mobile_money": ("mobile money", "#0f8f96"),
+}
+CHECKS = "amount, benefit|paying account|person and name|receiving account|limits|not paid before"
+WORDS = (
+    ("Clearing", "the switch counts who owes whom"),
+    ("Netting", "only the difference has to move"),
+    ("Settlement", "the State Bank moves it, for good"),
+    ("AM12, BE01 ...", "reason codes of ISO 20022"),
+)
+SETTLED = "at the State Bank, final"
+SETTLEMENT = {"CLEARING": "to come, with its cycle", "HELD": "its cycle was aborted"}
+"""What became of a batch's settlement, by the state of the batch; of any other it is SETTLED."""
+
+
+def payday_svg(summary: dict[str, Any]) -> str:
+    """The batch as one SVG document, the same text for the same summary.
+
+    Shows nothing that does not add up: asserts that received is cleared + held + refused in lines
+    and in dong, that the receivers' money is what was cleared, and that positions sum to zero.
+    """
+    flow, pen = _Flow(summary), Pen()
+    bottom = _panels(pen, summary)
+    _legend(pen, flow, bottom)
+    _heads(pen, summary, flow)
+    _table(pen, summary, flow)
+    _switch(pen)
+    _cleared(pen, flow)
+    _settlement(pen, summary, flow)
+    height = _footer(pen, summary, bottom + 16)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {n(height)}" '
+        f'width="{WIDTH}" height="{n(height)}" role="img" aria-labelledby="payday-title '
+        f'payday-desc" font-family="{FONTS}">\n'
+        f'<title id="payday-title">{safe(_title(summary))}</title>\n'
+        f'<desc id="payday-desc">{safe(_description(summary, flow))}</desc>\n'
+        f'<rect width="{WIDTH}" height="{n(height)}" fill="{PAPER}"/>\n'
+        + "\n".join(pen.parts)
+        + "\n</svg>\n"
+    )
+
+
+# --- what is shown -------------------------------------------------------------------------------
+
+
+class _Receiver(NamedTuple):
+    name: str
+    kind: str
+    lines: int
+    dong: int
+    tip: str
+
+
+class _Flow:
+    """What was cleared, fitted into the picture: who is named, and how many pixels money gets."""
+
+    def __init__(self, summary: dict[str, Any]) -> None:
+        for key in ("count", "sum"):
+            states = sum(summary[state][key] for state in ("cleared", "held", "refused"))
+            assert summary["received"][key] == states, f"{key} of the states do not add up"
+        assert sum(summary["settlement"]["nets"].values()) == 0, "positions do not sum to zero"
+        again = summary["represented"]
+        self.again: dict[str, Any] | None = again if again and again["received"]["count"] else None
+        """Lines held before that were presented again; what cleared of them is in the flow."""
+        carried = self.again["cleared"] if self.again else {"count": 0, "sum": 0}
+        self.count = summary["cleared"]["count"] + carried["count"]
+        self.sum = summary["cleared"]["sum"] + carried["sum"]
+        rows = sorted(summary["receivers"], key=lambda row: (-row["sum"], row["participant"]))
+        assert sum(row["sum"] for row in rows) == self.sum, "receivers do not add up to cleared"
+        self.names = {
+            **{row["participant"]: row["short_name"] or row["participant"] for row in rows},
+            **summary.get("names", {}),
+        }
+        self.kinds = sorted({row["kind"] for row in rows}, key=lambda k: ([*KINDS, k].index(k), k))
+        self.rows: list[_Receiver] = []
+        self.height = 0
+        """Of the cleared band, in pixels."""
+        for rows_count in range(ROWS_MAX, 1, -1):
+            self.rows = self._rows(rows, rows_count)
+            self.height = self._fit()
+            if self.height >= CLEARED_MIN:
+                break
+
+    def _rows(self, rows: list[dict[str, Any]], rows_count: int) -> list[_Receiver]:
+        """The largest receivers, with the largest of each kind among them, and the rest as one."""
+        largest: dict[str, str] = {}
+        for row in rows:
+            largest.setdefault(row["kind"], row["participant"])
+        order = dict.fromkeys([*largest.values(), *self.names])
+        chosen = set(list(order)[: rows_count if len(rows) <= rows_count else rows_count - 1])
+        out, rest = [], []
+        for row in rows:
+            if row["participant"] in chosen:
+                name = self.names[row["participant"]]
+                tip = f"{name} ({row['participant']}, {row['kind'].replace('_', ' ')}): "
+                out.append(
+                    _Receiver(name, row["kind"], row["count"], row["sum"], tip + _exact(row))
+                )
+            else:
+                rest.append(row)
+        if rest:
+            both = {key: sum(row[key] for row in rest) for key in ("count", "sum")}
+            name = f"{len(rest):,} others"
+            out.append(_Receiver(name, "", both["count"], both["sum"], f"{name}: {_exact(both)}"))
+        return out
+
+    def _fit(self) -> int:
+        """The largest height of the cleared band at which all rows stand below each other."""
+        for height in range(CLEARED_MAX, 0, -2):
+            if sum(self.slot(row, height) for row in self.rows) <= FLOW_HEIGHT:
+                return height
+        return 0
+
+    def slot(self, row: _Receiver, height: int) -> float:
+        return max(SLOT_HEIGHT, self.width(row, height) + 3)
+
+    def width(self, row: _Receiver, height: int) -> float:
+        return height * (row.dong / self.sum) if self.sum else 0.0
+
+
+# --- parts of the picture ------------------------------------------------------------------------
+
+
+def _heads(pen: Pen, summary: dict[str, Any], flow: _Flow) -> None:
+    pen.text(LEFT, 42, _title(summary), 25, "bold cut", fit=RIGHT - LEFT - 250)
+    received, cleared = summary["received"]["count"], summary["cleared"]["count"]
+    text = (
+        f"Of {counted(received, 'line')}: {cleared:,} cleared ({_share(cleared, received)}), "
+        f"{summary['held']['count']:,} held, {summary['refused']['count']:,} refused, none lost."
+    )
+    pen.text(LEFT, 68, text, 14.5, "muted", fit=RIGHT - LEFT - 250)
+    pen.text(RIGHT, 41, f"value date {summary['value_date']}", 12, "end muted", fit=230)
+    pen.text(RIGHT, 60, f"cycle {summary['cycle']}", 12, "end muted cut", fit=230)
+    pen.rect(LEFT, 82, RIGHT - LEFT, 1, RULE)
+    all_named = not flow.rows or flow.rows[-1].kind
+    heads = (
+        (LEFT, "Payment table", "what the sender declares"),
+        (SWITCH_X, "The switch", "checks every line"),
+        (OUT_X + 16, "Cleared", "passed every check"),
+        (
+            BAR_X,
+            f"Receivers: {len(flow.names):,}",
+            "by money" if all_named else "the largest, and the largest of each kind",
+        ),
+        (SETTLE_X, "Settlement", SETTLEMENT.get(summary.get("state", ""), SETTLED)),
+    )
+    for number, (x, head, note) in enumerate(heads, 1):
+        pen.rect(x, 97, 22, 22, NAVY, rx=11)
+        pen.text(x + 11, 112.5, str(number), 12, "bold middle", "#fff")
+        pen.text(x + 29, 107, head, 14, "bold")
+        pen.text(x + 29, 122, note, 11, "muted")
+
+
+def _table(pen: Pen, summary: dict[str, Any], flow: _Flow) -> None:
+    """The payment table, and below it the lines held before that were presented again."""
+    height = FLOW_HEIGHT - (118 if flow.again else 0)
+    received, x, end = summary["received"], LEFT + 16, LEFT + CARD_WIDTH
+    with pen.group(f"Received: {_exact(received)}"):
+        pen.band(end, FLOW_Y + 10, height - 20, SWITCH_X, FLOW_Y + 10, height - 20, GREY_BAND)
+        pen.rect(LEFT, FLOW_Y, CARD_WIDTH, height, "#fff", stroke="#b6c2d0", rx=8)
+        for i in (*range(5), *(() if flow.again else range(18, 29))):
+            pen.rect(x, FLOW_Y + 18 + 8.7 * i, 118 - 22 * (i % 2), 4, GREY_BAND)
+        y = FLOW_Y + (92 if flow.again else 96)
+        pen.text(x, y, f"{received['count']:,}", 21, "bold", fit=124)
+        pen.text(x, y + 17, "line" if received["count"] == 1 else "lines", 12, "muted")
+        pen.text(x, y + 44, money(received["sum"]), 16, "bold", fit=124)
+        pen.text(x, y + 61, "declared", 12, "muted")
+    if flow.again is None:
+        return
+    x, y = LEFT + 12, FLOW_Y + height + 12
+    states = (("cleared", "cleared now"), ("held", "still held"), ("refused", "refused"))
+    parts = [f"{words} {_exact(flow.again[state])}" for state, words in states]
+    tip = f"Held before, presented again: {_exact(flow.again['received'])}; {'; '.join(parts)}"
+    with pen.group(tip):
+        pen.band(end, y + 8, 90, SWITCH_X, y + 8, 90, AMBER_BAND)
+        pen.rect(LEFT, y, CARD_WIDTH, 106, "#fff", stroke="#d9b46c", rx=8)
+        pen.text(x, y + 19, "Held before,", 11.5, "bold")
+        pen.text(x, y + 33, "presented again:", 11.5, "bold")
+        pen.text(x, y + 49, counted(flow.again["received"]["count"], "line"), 11.5, fit=130)
+        for i, (state, words) in enumerate(states):
+            text = f"{flow.again[state]['count']:,} {words}"
+            pen.text(x, y + 66 + 14 * i, text, 11, "muted", fit=130)
+
+
+def _switch(pen: Pen) -> None:
+    x = SWITCH_X + 18
+    with pen.group("The first check that fails gives the line its one reason"):
+        pen.rect(SWITCH_X, FLOW_Y, OUT_X - SWITCH_X, FLOW_HEIGHT, NAVY, rx=8)
+        pen.text(x, FLOW_Y + 33, "For each line:", 13, "bold", "#fff")
+        for i, check in enumerate(CHECKS.split("|")):
+            pen.tick(x, FLOW_Y + 58 + 26 * i, "#8fd3b4")
+            pen.text(x + 18, FLOW_Y + 62 + 26 * i, check, 11, "", "#e6edf5", fit=108)
+        for i, text in enumerate(("then cleared, held", "or refused: one of", "three, never lost")):
+            pen.text(x, FLOW_Y + 234 + 15 * i, text, 11, "", "#b9c8da")
+
+
+def _cleared(pen: Pen, flow: _Flow) -> None:
+    """The green band and its branches, to scale, and the receivers' names."""
+    if not flow.count:
+        box = {"stroke": GREY, "rx": 8, "stroke_dasharray": "5 5"}
+        pen.rect(OUT_X + 14, MIDDLE - 32, MONEY_X - OUT_X - 14, 64, "none", **box)
+        pen.text(OUT_X + 36, MIDDLE + 5, "Nothing was cleared, so no money moves.", 15, "muted")
+        return
+    pen.text(LINES_X, FLOW_Y - 6, "lines", 10.5, "end muted")
+    pen.text(MONEY_X, FLOW_Y - 6, "money", 10.5, "end muted")
+    top = MIDDLE - flow.height / 2
+    with pen.group(f"Cleared: {_exact({'count': flow.count, 'sum': flow.sum})}"):
+        pen.rect(OUT_X, top, FAN_X - OUT_X + 1, flow.height, GREEN_BAND)
+        pen.text(OUT_X + 16, MIDDLE - 4, money(flow.sum), 21, "bold", fit=160)
+        pen.text(OUT_X + 16, MIDDLE + 17, counted(flow.count, "line"), 13, fit=160)
+        if flow.again:
+            text = f"with {flow.again['cleared']['count']:,} held before"
+            pen.text(OUT_X + 16, MIDDLE + 35, text, 11, fit=160)
+    for name, colour in (*((kind, KINDS[kind][1]) for kind in KINDS), ("", GREY)):
+        pen.shade(f"payday-{name}", FAN_X, GREEN_BAND, BAR_X, colour)
+    slots = [flow.slot(row, flow.height) for row in flow.rows]
+    gap = min(6.0, (FLOW_HEIGHT - sum(slots)) / len(slots))
+    y = MIDDLE - (sum(slots) + gap * (len(slots) - 1)) / 2
+    for slot, row in zip(slots, flow.rows, strict=True):
+        width = flow.width(row, flow.height)
+        thick = max(width, 1.2)
+        at, base = y + (slot - thick) / 2, y + slot / 2 + 4
+        kind = row.kind if row.kind in KINDS else ""
+        with pen.group(row.tip):
+            pen.band(FAN_X, top, width, BAR_X, at, thick, f"url(#payday-{kind})")
+            pen.rect(BAR_X, at, 7, thick, KINDS[kind][1] if kind else GREY)
+            pen.text(BAR_X + 15, base, row.name, 12, "bold cut", fit=116)
+            pen.text(LINES_X, base, f"{row.lines:,}", 11.5, "end muted", fit=66)
+            pen.text(MONEY_X, base, money(row.dong), 11.5, "end", fit=84)
+        top += width
+        y += slot + gap
+
+
+def _settlement(pen: Pen, summary: dict[str, Any], flow: _Flow) -> None:
+    """Gross and net below each other: what is owed, and what has to move at the State Bank."""
+    settled, x, width = summary["settlement"], SETTLE_X + 16, RIGHT - SETTLE_X - 32
+    if flow.count:
+        pen.stroke(f"M{SETTLE_X - 20} {n(MIDDLE - 12)}l10 12l-10 12", GREY, 2.5)
+    pen.rect(SETTLE_X, FLOW_Y, RIGHT - SETTLE_X, FLOW_HEIGHT, "#f0f4f8", stroke=RULE, rx=8)
+    gross, net, own = settled["gross"], settled["settled"], flow.sum - settled["gross"]
+    saved = f"moves; netting saves {_share(gross - net, gross)}"
+    bars = (("owed between institutions", gross, "#9db7d8"), (saved, net, NAVY))
+    for i, (text, amount, colour) in enumerate(bars):
+        y = FLOW_Y + 28 + 60 * i
+        with pen.group(f"{text}: {amount:,} ₫"):
+            pen.text(x, y, money(amount), 17, "bold", fit=width)
+            pen.text(x, y + 16, text, 11, "muted", fit=width)
+            pen.rect(x, y + 23, width, 8, "#fff")
+            pen.rect(x, y + 23, width * (amount / gross) if gross else 0, 8, colour)
+    nets = sorted((net, code) for code, net in settled["nets"].items() if net)
+    payers, paid = settled["payers"], settled["receivers"]
+    facts = (
+        (f"{counted(payers, 'account')} pay{'s' if payers == 1 else ''} in", payers, nets[:1]),
+        (f"{counted(paid, 'account')} {'is' if paid == 1 else 'are'} paid", paid, nets[-1:]),
+    )
+    for i, (text, count, most) in enumerate(facts):
+        y = FLOW_Y + 152 + 38 * i
+        pen.text(x, y, text, 12, fit=width)
+        for net, code in most:
+            with pen.group(f"{code}: {net:,} ₫"):
+                who = f"{'most: ' if count > 1 else ''}{flow.names.get(code, code)}"
+                pen.text(x, y + 15, who, 11.5, "muted cut", fit=width)
+    with pen.group(f"Paid from and to accounts at one bank: {own:,} ₫"):
+        pen.text(x, FLOW_Y + 228, f"{money(own)} stays", 12, fit=width)
+        pen.text(x, FLOW_Y + 243, "inside the bank that pays", 11.5, "muted", fit=width)
+    pen.tick(x, FLOW_END - 18, GREEN)
+    pen.text(x + 17, FLOW_END - 14, "positions add up to 0", 11.5, fit=width - 17)
+
+
+def _panels(pen: Pen, summary: dict[str, Any]) -> float:
+    """Held and refused lines by reason, each with its own small road from the switch. Returns
+    where they end."""
+    y: float = FLOW_END + 22
+    most = max((row["count"] for row in summary["reasons"]), default=1)
+    kinds = (
+        ("held", "PDNG", "they wait; the next batch tries them again", 350, AMBER, AMBER_BAND),
+        ("refused", "RJCT", "final; the sender is told why", 290, RED, RED_BAND),
+    )
+    for state, status, note, road, colour, band in kinds:
+        total = summary[state]
+        count = total["count"]
+        with pen.group(f"{state.capitalize()}: {_exact(total)}"):
+            head = f"{state.capitalize()}: {counted(count, 'line') if count else 'none'}"
+            pen.text(PANEL_X, y + 19, head, 14.5, "bold", colour, fit=250)
+            if count:
+                thick = 8 + 12 * count / summary["received"]["count"]
+                pen.stroke(f"M{road} {FLOW_END}V{n(y - 6)}q0 20 20 20H{PANEL_X - 22}", band, thick)
+                pen.path(f"M{PANEL_X - 22} {n(y + 2)}l14 12l-14 12z", band)
+                pen.text(PANEL_X + 262, y + 19, note, 11.5, "muted")
+                pen.text(PANEL_X + 692, y + 19, "lines", 10.5, "end muted")
+                pen.text(RIGHT, y + 19, money(total["sum"]), 12, "bold end", colour, fit=98)
+        pen.rect(PANEL_X, y + 26, RIGHT - PANEL_X, 1, RULE)
+        y += 42
+        for row in summary["reasons"]:
+            if row["status"] != status:
+                continue
+            with pen.group(f"{row['reason']}, {row['sentence']}: {_exact(row)}"):
+                pen.text(PANEL_X, y, row["reason"], 11.5, "bold cut", colour, fit=44)
+                pen.text(PANEL_X + 48, y, row["sentence"], 11.5, "cut", fit=470)
+                pen.rect(PANEL_X + 526, y - 9, max(1.5, 88 * row["count"] / most), 10, band)
+                pen.text(PANEL_X + 692, y, f"{row['count']:,}", 11.5, "end muted", fit=72)
+                pen.text(RIGHT, y, money(row["sum"]), 11.5, "end", fit=98)
+            y += 16
+    return max(y - 8, FLOW_END + 170)
+
+
+def _legend(pen: Pen, flow: _Flow, bottom: float) -> None:
+    """How to read the picture, and the trade's words where there is room for them."""
+    y = FLOW_END + 36
+    pen.text(LEFT, y, "How to read it", 12, "bold")
+    kinds = [KINDS.get(kind, (kind.replace("_", " "), GREY)) for kind in flow.kinds[:4]]
+    for name, colour in (("width is money, 1 pixel at least", GREEN_BAND), *kinds):
+        y += 18
+        pen.rect(LEFT, y - 10, 12, 12, colour, rx=2)
+        pen.text(LEFT + 20, y, name, 11.5, "cut", fit=190)
+    pen.rect(LEFT, y + 8, 6, 12, AMBER_BAND)
+    pen.rect(LEFT + 6, y + 8, 6, 12, RED_BAND)
+    notes = ("not to scale; bars are lines,", "not money, as a refused", "amount can be nonsense")
+    for text in notes:
+        y += 14 if text != notes[0] else 18
+        pen.text(LEFT + 20, y, text, 11.5, fit=215)
+    if bottom - y < 34 + 32 * len(WORDS):
+        return
+    for i, (word, meaning) in enumerate(WORDS):
+        pen.text(LEFT, y + 32 + 32 * i, word, 11.5, "bold")
+        pen.text(LEFT, y + 46 + 32 * i, meaning, 11, "muted", fit=235)
+
+
+def _footer(pen: Pen, summary: dict[str, Any], y: float) -> float:
+    """The proof that nothing was lost. Returns the height of the picture."""
+    pen.rect(LEFT, y, RIGHT - LEFT, 58, "#e9f4ee", stroke="#c4e0d1", rx=8)
+    pen.tick(LEFT + 18, y + 29, GREEN, 1.7)
+    pen.text(LEFT + 50, y + 25, "Received = cleared + held + refused", 14, "bold")
+    pen.text(LEFT + 50, y + 44, "Nothing was lost.", 12, "muted")
+    for i, (key, unit) in enumerate((("count", "lines"), ("sum", "₫"))):
+        whole, *parts = (summary[s][key] for s in ("received", "cleared", "held", "refused"))
+        terms = " + ".join(f"{part:,}" if part >= 0 else f"({part:,})" for part in parts)
+        text = f"{whole:,} = {terms} {unit}".replace("-", "−")
+        pen.text(RIGHT - 18, y + 25 + 19 * i, text, 13, "end", fit=790)
+    return y + 58 + 20
+
+
+# --- words and strokes ---------------------------------------------------------------------------
+
+
+def _title(summary: dict[str, Any]) -> str:
+    return f"Payday: batch {summary['batch_id']} of {summary['source']}"
+
+
+def _description(summary: dict[str, Any], flow: _Flow) -> str:
+    states = "; ".join(f"{s} {_exact(summary[s])}" for s in ("cleared", "held", "refused"))
+    again = f" Presented again: {_exact(flow.again['received'])}." if flow.again else ""
+    return (
+        f"Value date {summary['value_date']}, cycle {summary['cycle']}. "
+        f"Received {_exact(summary['received'])}: {states}.{again} "
+        f"Cleared money went to {counted(len(flow.names), 'receiver')}. "
+        f"Settled: {summary['settlement']['settled']:,} ₫ of {summary['settlement']['gross']:,} ₫."
+    )
+
+
+def _share(part: int, whole: int) -> str:
+    """A percentage with one decimal, rounded down so that only all is 100.0 %."""
+    tenths = part * 1000 // whole if whole else 0
+    return f"{tenths // 10}.{tenths % 10} %"
+
+
+def _exact(both: dict[str, Any]) -> str:
+    return f"{counted(both['count'], 'line')}, {both['sum']:,} ₫"

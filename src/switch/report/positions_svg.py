@@ -1,0 +1,87 @@
+"""The picture of positions: how they move through the day, as a drawing read from left to right.
+
+IN: points of a rehearsal, one a table: batch_id, cycle, and the nets it adds by settlement
+participant. OUT: one SVG text, the same for the same points. Each line begins anew with a cycle.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from switch.report.svg import FONTS, MUTED, PAPER, RULE, Pen, money, n, safe
+
+WIDTH, HEIGHT = 1240, 620
+LEFT, RIGHT, TOP, BOTTOM = 130, 1000, 92, 540
+NAMED_MAX = 16
+COLOURS = (
+    "#1d3557", "#b8423a", "#1f7a55", "#8d57b3", "#96600f", "#0f8f96", "#3f6fb6", "#6b7a12",
+)  # fmt: skip
+
+
+def curve_svg(points: list[dict[str, Any]], needs: dict[str, int]) -> str:
+    """needs: the most that each settlement participant owes at any time. Names stand in the order
+    of how far a line goes from zero, with where it ends; beyond NAMED_MAX lines are grey."""
+    pen = Pen()
+    runs = _runs(points)
+    values = [value for run in runs.values() for _, value, _ in run] or [0]
+    low, high = min(0, *values), max(0, *values)
+    scale = (BOTTOM - TOP) / max(high - low, 1)
+    step = (RIGHT - LEFT) / max(len(points), 1)
+
+    def y_of(value: int) -> float:
+        return TOP + (high - value) * scale
+
+    pen.text(LEFT - 98, 46, "Positions through the day", 22, "bold")
+    note = "net of each settlement participant after each table; below zero it owes"
+    pen.text(LEFT - 98, 68, note, 13, "muted")
+    for value in sorted({low, 0, high}):
+        pen.stroke(f"M{LEFT} {n(y_of(value))}H{RIGHT}", RULE, 1.6 if value == 0 else 0.8)
+        pen.text(LEFT - 10, y_of(value) + 4, money(value), 12, "end", fit=96)
+    cycle = ""
+    for i, point in enumerate(points):
+        x = LEFT + (i + 1) * step
+        if point["cycle"] != cycle:
+            cycle = point["cycle"]
+            pen.stroke(f"M{n(x - step)} {TOP}V{BOTTOM}", RULE, 0.8)
+            pen.text(x - step + 4, BOTTOM + 40, cycle, 11, "muted cut", fit=max(step - 6, 40))
+        pen.text(x, BOTTOM + 22, point["batch_id"], 11, "middle cut", fit=max(step - 4, 20))
+    far = {code: max(abs(value) for _, value, _ in run) for code, run in runs.items()}
+    order = sorted(runs, key=lambda code: (-far[code], code))
+    for rank, code in reversed(list(enumerate(order))):
+        named = rank < NAMED_MAX
+        colour = COLOURS[rank % len(COLOURS)] if named else RULE
+        path = "".join(
+            f"{'M' if begins else 'L'}{n(LEFT + place * step)} {n(y_of(value))}"
+            for place, value, begins in runs[code]
+        )
+        with pen.group(f"{code}: owes {needs.get(code, 0):,} ₫ at most"):
+            pen.stroke(path, colour, 2 if named else 1)
+        if named:
+            y = TOP + 12 + rank * 27
+            pen.rect(RIGHT + 24, y - 10, 12, 12, colour, rx=2)
+            pen.text(RIGHT + 44, y, code, 12, "bold cut", fit=90)
+            pen.text(WIDTH - 20, y, money(runs[code][-1][1]), 12, "end", MUTED, fit=96)
+    title = f"Positions after {len(points)} tables"
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" '
+        f'height="{HEIGHT}" role="img" font-family="{FONTS}">\n<title>{safe(title)}</title>\n'
+        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="{PAPER}"/>\n'
+        + "\n".join(pen.parts)
+        + "\n</svg>\n"
+    )
+
+
+def _runs(points: list[dict[str, Any]]) -> dict[str, list[tuple[int, int, bool]]]:
+    """By participant: (place, net so far, a line begins here); each cycle begins with zero."""
+    codes = sorted({code for point in points for code in point["nets"]})
+    runs: dict[str, list[tuple[int, int, bool]]] = {code: [] for code in codes}
+    cycle, so_far = "", dict.fromkeys(codes, 0)
+    for place, point in enumerate(points):
+        if point["cycle"] != cycle:
+            cycle, so_far = point["cycle"], dict.fromkeys(codes, 0)
+            for code in codes:
+                runs[code].append((place, 0, True))
+        for code in codes:
+            so_far[code] += point["nets"].get(code, 0)
+            runs[code].append((place + 1, so_far[code], False))
+    return runs

@@ -1,0 +1,49 @@
+"""Sheet: tables of a batch as CSV, for people who open them in a spreadsheet.
+
+The contract's answer is the status file; this is a copy of it for the eye. A spreadsheet runs a
+cell that begins like a formula, so such a cell gets an apostrophe in front, which shows it as text
+(OWASP, CSV injection).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from switch.files.disk import landing
+from switch.files.segment import Groups, segment_at
+from switch.home.store import Home
+
+FORMULA_BEGINS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What makes a cell a formula, full-width forms too: some spreadsheets take them for the same."""
+
+
+def defused(cell: Any) -> str:
+    """A cell that no spreadsheet runs."""
+    text = "" if cell is None else str(cell)
+    return f"'{text}" if text.startswith(FORMULA_BEGINS) else text
+
+
+def write_status(home: Home, seq: int, out: Path, name: str) -> Path:
+    """The status of a batch's lines as a sheet, as out/name."""
+    groups = Groups(segment_at(home.folder("batches", seq), "status"))
+    return write_sheet((groups.read(group) for group in range(len(groups))), out, name)
+
+
+def write_sheet(tables: Iterable[Any], out: Path, name: str) -> Path:
+    """Tables of the same columns as one CSV with a header (UTF-8 with the mark that Excel needs),
+    as out/name, for its owner alone."""
+    with landing(out, name) as raw:
+        file = io.TextIOWrapper(raw, "utf-8-sig", newline="")
+        writer = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
+        for number, table in enumerate(tables):
+            if number == 0:
+                writer.writerow(table.schema.names)
+            columns = [map(defused, column.to_pylist()) for column in table.columns]
+            writer.writerows(zip(*columns, strict=True))
+        file.flush()
+        file.detach()
+    return out / name

@@ -1,0 +1,3 @@
+"""Settlement: when and how money moves: calendar, cycles, positions, postings, liquidity. Imports
+registry, home, files and native.
+"""

@@ -1,0 +1,73 @@
+"""Loss: when a net payer does not pay, the cycle without it, or its shortfall shared by the others.
+
+Concepts: Lamfalussy report (BIS 1990), Principles for Financial Market Infrastructures (CPMI-IOSCO
+2012), principles 4 and 13.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from switch.errors import UsageError
+from switch.settlement.liquidity.queue import Amounts
+
+
+class Recast(NamedTuple):
+    """Net positions i64[P] before and after, both summing to zero, and the change. turned: those
+    who were to receive or had nothing to pay and now pay, through no doing of their own."""
+
+    before: Amounts
+    after: Amounts
+    change: Amounts
+    turned: list[int]
+
+
+def recast(pair_sum: Any, defaulters: Collection[int], *, keep_receipts: bool = False) -> Recast:
+    """A cycle without its defaulters: every payment to or from them is taken out, and the others'
+    positions are computed again. pair_sum i64[P, P], row pays column. keep_receipts: what others
+    pay to a defaulter stays, so that only those go whom nobody can pay."""
+    pairs = np.asarray(pair_sum, np.int64)
+    if pairs.ndim != 2 or pairs.shape[0] != pairs.shape[1]:
+        raise UsageError("pair sums are no square table")
+    if any(not 0 <= p < len(pairs) for p in defaulters):
+        raise UsageError("a defaulter is no participant")
+    without = pairs.copy()
+    for p in defaulters:
+        without[p, :] = 0
+        if not keep_receipts:
+            without[:, p] = 0
+    before, after = _net(pairs), _net(without)
+    turned = np.flatnonzero((before >= 0) & (after < 0)).tolist()
+    return Recast(before, after, after - before, turned)
+
+
+def _net(pairs: Amounts) -> Amounts:
+    # In Python integers: a row of sums may leave 64 bits, which must not wrap.
+    rows = pairs.tolist()
+    columns = pairs.T.tolist()
+    net = [sum(got) - sum(paid) for got, paid in zip(columns, rows, strict=True)]
+    assert sum(net) == 0, "positions do not sum to zero"
+    return np.array(net, np.int64)
+
+
+def share_loss(amount: int, weights: Mapping[Any, int] | Sequence[int]) -> dict[Any, int]:
+    """Split an amount by weights, to the last unit.
+
+    Largest remainder: everyone gets the whole part of its share, and those with the largest
+    fractions one more, ties to the lower id. weights by id, or in order of participants.
+    """
+    given = dict(weights) if isinstance(weights, Mapping) else dict(enumerate(weights))
+    total = sum(given.values())
+    if amount < 0:
+        raise UsageError("a loss is not negative")
+    if any(w < 0 for w in given.values()) or (amount and not total):
+        raise UsageError("a loss is shared by weights that are not negative and not all zero")
+    out = {p: amount * w // total if total else 0 for p, w in given.items()}
+    left = amount - sum(out.values())
+    by_fraction = sorted(given, key=lambda p: (-(amount * given[p] % max(total, 1)), p))
+    for p in by_fraction[:left]:
+        out[p] += 1
+    return out

@@ -1,0 +1,3 @@
+"""The auditor: what must become of everything, worked out slowly. Knows `schema`, `reason` and
+`errors` alone.
+"""

@@ -1,0 +1,315 @@
+"""Expected: the words in which the auditor says what must become of tables, lines and cycles.
+
+Of the engine it imports `schema`, `reason` and `errors` alone. Amounts are whole dong.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections import Counter
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from switch.schema import BATCH_ID_RULE, CLEARING_LIMIT, month_of
+from switch.sim.auditor.screening import Row
+
+Line = tuple[int, int]
+"""(number of the batch it came in, line number)."""
+
+
+class Table(NamedTuple):
+    """A payment table with what is declared of it."""
+
+    source: str
+    batch_id: str
+    value_date: dt.date
+    declared_count: int
+    declared_sum: int
+    rows: tuple[Row, ...]
+    content: str
+    """A word for its content: two tables are the same when these are equal."""
+    digest_true: bool = True
+    """The dossier's digest is that of the file."""
+    dossier: bool = True
+    """There is a dossier, or the declarations come as arguments."""
+    currency: str = "VND"
+
+    @property
+    def declared(self) -> tuple[dt.date, int, int]:
+        """Facts that are declared of it beside its name: once it was run they stay."""
+        return self.value_date, self.declared_count, self.declared_sum
+
+    def faults(self) -> set[str]:
+        """Rules by which a table may be refused whole, whatever stands in the home."""
+        if not self.dossier:
+            return {"DOSSIER_MISSING"}
+        found = set()
+        if not re.fullmatch(BATCH_ID_RULE, self.batch_id):
+            found.add("NAME_UNSAFE")
+        if not re.fullmatch(BATCH_ID_RULE, self.source):
+            found.add("NAME_UNSAFE")
+        if self.currency != "VND":
+            found.add("CURRENCY")
+        if not self.digest_true:
+            found.add("FILE_HASH")
+        if self.declared_count != len(self.rows) or self.declared_count < 1:
+            found.add("CONTROL_COUNT")
+        if self.declared_sum != sum(row["amount"] for row in self.rows):
+            found.add("CONTROL_SUM")
+        numbers = [row["line_no"] for row in self.rows]
+        if len(set(numbers)) != len(numbers):
+            found.add("LINE_NO_DUPLICATE")
+        if max(numbers, default=1) > self.declared_count:
+            found.add("LINE_NO_RANGE")
+        for row in self.rows:
+            if (row["creditor_agent"] is None) != (row["creditor_account"] is None):
+                found.add("ACCOUNT_INCOMPLETE")
+            if month_of(row["period"]) is None:
+                found.add("PERIOD_INVALID")
+        return found
+
+
+class Outcome(NamedTuple):
+    """One line's answer in one run."""
+
+    batch: int
+    """The batch it came in."""
+    line_no: int
+    status: str
+    code: str | None
+    reason: int
+    participant: str | None
+    """Whose account counts; None before a line got so far, and where the directory lacks it."""
+    transfer_id: str | None
+    cycle: str | None
+
+
+class Sent(NamedTuple):
+    """A line of a clearing file."""
+
+    transfer_id: str
+    end_to_end_id: str | None
+    creditor_account: str
+    creditor_name: str
+    amount: int
+    purpose: str
+    period: int
+    debtor_account: str
+
+
+class Position(NamedTuple):
+    participant: str
+    settled_by: str
+    credit_count: int
+    credit_sum: int
+    debit_count: int
+    debit_sum: int
+    net: int
+
+
+class Posting(NamedTuple):
+    step: str
+    debit: str
+    credit: str
+
+
+class Waiting(NamedTuple):
+    """A held line: (batch, line number) is its identity."""
+
+    batch: int
+    batch_date: dt.date
+    row: Row
+
+
+class Calendar(NamedTuple):
+    """Days off besides weekends, days that count all the same, and cut-offs of a day (HH:MM)."""
+
+    holidays: frozenset[dt.date]
+    worked: frozenset[dt.date]
+    cutoffs: tuple[str, ...]
+
+    def cycle_of(self, day: dt.date, known: Mapping[str, Cycle]) -> tuple[str, str]:
+        """(name, cut-off) of the first cycle from the beginning of a day on that is not closed."""
+        while True:
+            if day in self.worked or (day.isoweekday() < 6 and day not in self.holidays):
+                for closes, name in self._of_day(f"{day:%Y%m%d}-", known):
+                    if name not in known or known[name].state == "OPEN":
+                        return name, closes
+            day += dt.timedelta(days=1)
+
+    def _of_day(self, head: str, known: Mapping[str, Cycle]) -> list[tuple[str, str]]:
+        """(cut-off, name) of its cycles, earliest first. What was heard of keeps both; a cut-off
+        that none of these has is given its own number, or one after all others."""
+        found = {name: cycle.closes for name, cycle in known.items() if name.startswith(head)}
+        for number, closes in enumerate(self.cutoffs, start=1):
+            if closes not in found.values():
+                more = range(len(self.cutoffs) + 1, len(self.cutoffs) + len(found) + 2)
+                free = next(n for n in (number, *more) if f"{head}{n}" not in found)
+                found[f"{head}{free}"] = closes
+        return sorted((closes, name) for name, closes in found.items())
+
+
+class Owed(NamedTuple):
+    """A line that cleared, as far as it may be taken back."""
+
+    entry: Waiting
+    cleared_in: int
+    agent: str
+    """Debtor agent."""
+    payer: str
+    payee: str
+    """Whose settlement accounts pay and receive."""
+    participant: str
+    account: str
+    transfer_id: str
+
+    @property
+    def amount(self) -> int:
+        return int(self.entry.row["amount"])
+
+    @property
+    def line(self) -> Line:
+        return self.entry.batch, self.entry.row["line_no"]
+
+
+BOOKED = "BOOKED"
+"""Of an entry in the statement of the treasury's account for what came back."""
+
+
+class Record(NamedTuple):
+    """What a receiver, or a statement, says of a transfer; its whole content is its identity."""
+
+    participant: str
+    transfer_id: str
+    """Of a line; or of a whole clearing file, whose ids begin with it."""
+    amount: int
+    at: dt.datetime
+    status: str
+    """ACCC, RJCT, or RTRN where money is sent back; or BOOKED."""
+    account: str | None = None
+    reason: str | None = None
+    return_id: str | None = None
+    """Or that of the entry."""
+
+    @property
+    def kind(self) -> str:
+        """Of the file that it stands in."""
+        return {"RTRN": "returns", BOOKED: "statement"}.get(self.status, "confirmations")
+
+    def is_of(self, owed: Owed) -> bool:
+        """It comes from the line's receiver, or from who settles for the receiver."""
+        return self.participant in (owed.participant, owed.payee)
+
+    def fits(self, owed: Owed) -> bool:
+        """It is clean: of the line's receiver, amount and, if it names one, account."""
+        same = self.is_of(owed) and self.amount == owed.amount
+        return same and self.account in (None, owed.account)
+
+
+class Moved(NamedTuple):
+    """What a reconciliation must do."""
+
+    new: dict[str, int]
+    """Records that were not heard before, by kind of file."""
+    refused: list[Line]
+    returned: list[Line]
+    cycle: str
+    """Through which lines come back; '' where none do."""
+
+    @property
+    def is_something(self) -> bool:
+        return bool(any(self.new.values()) or self.refused or self.returned)
+
+
+class Breaks(NamedTuple):
+    """Breaks of receivers' answers that must be open."""
+
+    classes: dict[str, list[str]]
+    """By transfer id."""
+    unsure: set[str]
+    """Transfer ids of which so much was said that the rules have to choose."""
+    drifts: set[str]
+    """Receivers and clearing files whose sum is not ours."""
+    unbooked: list[str]
+    """Transfer ids that came back, and of which the treasury's statement does not tell."""
+
+
+class Settled(NamedTuple):
+    """What becomes of a cycle when it is to settle."""
+
+    cycle: str
+    state: str
+    short: dict[str, str]
+    turned: list[str]
+    """Who had nothing to pay before defaulters were taken out."""
+    recall: dict[str, list[tuple[str, int]]]
+    """By receiver: transfer ids and amounts that it must not credit."""
+
+
+class Cycle(NamedTuple):
+    """A cycle of the calendar. Counters are never changed, but made anew."""
+
+    state: str
+    positions: dict[str, str]
+    """Who settles for each that has a position."""
+    nets: Counter[str]
+    """By settlement participant."""
+    reserved: Counter[str]
+    """By participant: what was set aside, by account."""
+    reserves: Counter[str]
+    """By account of what was set aside."""
+    owed: tuple[Owed, ...] = ()
+    answered: bool = False
+    """Lines were refused out of it, or come back through it: then it settles whole or waits."""
+    closes: str = ""
+    """Its cut-off: HH:MM of the day in its name."""
+
+
+class Ruled(NamedTuple):
+    """What the settings of a home say."""
+
+    calendar: Calendar | None = None
+    """None where every batch settles at once."""
+    recasts: bool = False
+    """A cycle settles without those who lack funds."""
+    budgets: bool = False
+    """A table beyond that of a programme is refused."""
+    shared_max: int = 0
+    """For how many persons an account may receive in a batch; 0: any."""
+    clearing_limit: int = CLEARING_LIMIT
+
+
+class Expected(NamedTuple):
+    """What a committed batch must say."""
+
+    seq: int
+    cycle: str
+    own: list[Outcome]
+    """In table order."""
+    represented: list[Outcome] | None
+    """Held lines that moved, oldest first; None where none waited."""
+    held: list[Waiting]
+    """Lines that wait afterwards, oldest first."""
+    sent: dict[str, list[Sent]]
+    """By receiver, in order of clearing."""
+    positions: list[Position]
+    postings: Counter[Posting]
+    """Amounts by (step, debit, credit)."""
+    states: dict[str, tuple[int, int]]
+    """(count, sum) of received, cleared, held, refused own lines."""
+    owed: tuple[Owed, ...]
+    closes: str
+    """Cut-off of the cycle, where it is one of the calendar."""
+
+
+class Verdict(NamedTuple):
+    """What `run` must do: refuse by one of the rules, answer again, or clear a new batch.
+
+    Of several faults any may be named. A table that was run before and whose dossier is wrong this
+    time may be refused or answered again: neither moves anything.
+    """
+
+    refusals: frozenset[str]
+    replay: int | None
+    batch: Expected | None

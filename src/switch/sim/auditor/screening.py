@@ -1,0 +1,265 @@
+"""Screening judged: the screening table of the contract, as plain Python over plain dicts.
+
+Obvious rather than fast, and of the engine it imports `schema`, `reason` and `errors` alone: it is
+the slow twin with which tests compare the native screen, the generator's truth and every simulated
+payday. Rows are dicts with the columns of the contract as keys.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import unicodedata
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from switch.reason import RULES, Reason
+
+Row = Mapping[str, Any]
+Entitlement = tuple[str, str, int]
+"""(person, benefit, period): what is paid only once for ever."""
+
+NAME_LENGTH_MAX = 140
+CONTROL_CATEGORIES = {"Cc", "Cf", "Zl", "Zp"}
+ZERO_WIDTH = "\u200b\u200c\u200d\u2060\ufeff"
+"""Marks that nobody sees and that change no name."""
+ACCOUNT = re.compile(r"[A-Za-z0-9/\-?:().,'+]{1,34}")
+NUMBER = re.compile(r"[0-9]+([.,][0-9]+|[.,][0-9]*[Ee][+-]?[0-9]+|[Ee][+-][0-9]+)")
+"""A long account after a spreadsheet: with a fraction or an exponent."""
+
+
+class Answer(NamedTuple):
+    """What one line is answered."""
+
+    status: str
+    code: str | None
+    """ISO external reason code; None for a line that clears."""
+    reason: Reason
+    participant: str | None
+    """Whose account counts, named by the line or the register; None when there is none."""
+    account: str | None
+
+
+class Registers(NamedTuple):
+    """All that screening looks at, on one value date."""
+
+    people: Mapping[str, Row]
+    accounts: Mapping[str, list[Row]]
+    """By person."""
+    participants: Mapping[str, Row]
+    debtors: Collection[str]
+    benefits: Collection[str]
+    value_date: dt.date
+    clearing_limit: int
+
+
+def name_key(text: str) -> str:
+    """Two names are the same when their keys are equal; deliberately blind to accents."""
+    decomposed = unicodedata.normalize("NFD", text)
+    bare = "".join(c for c in decomposed if unicodedata.combining(c) == 0)
+    bare = bare.upper()
+    for letter in "ĐÐƉ":
+        bare = bare.replace(letter, "D")
+    for apostrophe in "‘’ʼ`":
+        bare = bare.replace(apostrophe, "'")
+    for mark in ZERO_WIDTH:
+        bare = bare.replace(mark, "")
+    return " ".join(bare.split())
+
+
+def name_unusable(text: str) -> bool:
+    """Empty, also after trimming; longer than 140 characters; or with control characters."""
+    return (
+        not name_key(text)
+        or len(text) > NAME_LENGTH_MAX
+        or any(unicodedata.category(c) in CONTROL_CATEGORIES for c in text if c not in ZERO_WIDTH)
+    )
+
+
+def citizen_id(value: int | str) -> str:
+    """Ids as text: integers are shown zero-padded to 12 digits."""
+    return f"{value:012d}" if isinstance(value, int) else value
+
+
+def id_well_formed(text: str) -> bool:
+    """12 ASCII digits; nothing else is tested."""
+    return len(text) == 12 and all(c in "0123456789" for c in text)
+
+
+def is_account(text: str) -> bool:
+    """1 to 34 of the characters of an account, and no number of a spreadsheet."""
+    return bool(ACCOUNT.fullmatch(text)) and not NUMBER.fullmatch(text)
+
+
+def period_number(value: int | str) -> int:
+    """yyyymm of either way to write a period."""
+    return int(value.replace("-", "")) if isinstance(value, str) else value
+
+
+def entitlement(row: Row) -> Entitlement:
+    """What the line pays."""
+    return citizen_id(row["person_id"]), row["benefit"], period_number(row["period"])
+
+
+def holds_on(since: dt.date | None, value_date: dt.date) -> bool:
+    """Whether a status holds on the value date; without a date it always does."""
+    return since is None or since <= value_date
+
+
+def account_valid(account: Row, value_date: dt.date) -> bool:
+    """Both dates are inclusive; an open end has no limit."""
+    begins, ends = account["valid_from"], account["valid_to"]
+    return (begins is None or begins <= value_date) and (ends is None or value_date <= ends)
+
+
+def account_that_counts(accounts: Iterable[Row], value_date: dt.date) -> Row | None:
+    """First by priority, valid_from (no date is the earliest), participant, account."""
+
+    def rank(account: Row) -> tuple[Any, ...]:
+        return (
+            account["priority"],
+            account["valid_from"] or dt.date.min,
+            account["participant"].encode(),
+            account["account"].encode(),
+        )
+
+    return min((a for a in accounts if account_valid(a, value_date)), key=rank, default=None)
+
+
+def limit_of(participant: Row) -> int | None:
+    """The participant's limit for one line; None for no limit. CSV gives text, empty for none."""
+    limit = participant["amount_max"]
+    return None if limit in ("", None) else int(limit)
+
+
+def destination(line: Row, registers: Registers) -> tuple[str | None, str | None]:
+    """(participant, account): as the line names them, else as the register does."""
+    if line.get("creditor_agent") is not None:
+        return line["creditor_agent"], line["creditor_account"]
+    accounts = registers.accounts.get(citizen_id(line["person_id"]), [])
+    account = account_that_counts(accounts, registers.value_date)
+    return (account["participant"], account["account"]) if account else (None, None)
+
+
+def first_reason(line: Row, registers: Registers, participant: str | None) -> Reason:
+    """Rows 1 to 14 of the table, in its order; NONE for a line that passes them."""
+    person_id = citizen_id(line["person_id"])
+    if line["amount"] <= 0:
+        return Reason.AMOUNT_NOT_POSITIVE
+    if line["amount"] > registers.clearing_limit:
+        return Reason.AMOUNT_OVER_CLEARING_LIMIT
+    if line["benefit"] not in registers.benefits:
+        return Reason.BENEFIT_UNKNOWN
+    if line["debtor_account"] not in registers.debtors:
+        return Reason.DEBTOR_ACCOUNT_UNKNOWN
+    if not id_well_formed(person_id):
+        return Reason.PERSON_ID_MALFORMED
+    if name_unusable(line["person_name"]):
+        return Reason.NAME_UNUSABLE
+    person = registers.people.get(person_id)
+    if person is None:
+        return Reason.PERSON_UNKNOWN
+    if holds_on(person["status_since"], registers.value_date):
+        if person["status"] == "deceased":
+            return Reason.PERSON_DECEASED
+        if person["status"] in ("missing", "revoked"):
+            return Reason.PERSON_RECORD_INVALID
+    if name_key(line["person_name"]) != name_key(person["name"]):
+        return Reason.NAME_DIFFERS
+    if participant is None:
+        return Reason.ACCOUNT_MISSING
+    if line.get("creditor_agent") is not None and not is_account(line["creditor_account"]):
+        return Reason.ACCOUNT_MALFORMED
+    institution = registers.participants.get(participant)
+    if institution is None:
+        return Reason.PARTICIPANT_UNKNOWN
+    if institution["status"] == "suspended":
+        return Reason.PARTICIPANT_SUSPENDED
+    limit = limit_of(institution)
+    if limit is not None and line["amount"] > limit:
+        return Reason.AMOUNT_OVER_PARTICIPANT_LIMIT
+    return Reason.NONE
+
+
+def answers(
+    lines: Iterable[Row], registers: Registers, paid_before: Collection[Entitlement]
+) -> list[Answer]:
+    """Answers of all lines in table order, row 15 too: an entitlement that was cleared or paid
+    before is PAID_BEFORE, else one that an earlier of these lines took is DUPLICATE_IN_TABLE."""
+    taken: set[Entitlement] = set()
+    found = []
+    for line in lines:
+        participant, account = destination(line, registers)
+        reason = first_reason(line, registers, participant)
+        if reason is Reason.NONE:
+            key = entitlement(line)
+            if key in paid_before:
+                reason = Reason.PAID_BEFORE
+            elif key in taken:
+                reason = Reason.DUPLICATE_IN_TABLE
+            taken.add(key)
+        found.append(answer_of(reason, participant, account))
+    return found
+
+
+def screened(line: Row, registers: Registers) -> Answer:
+    """The answer by rows 1 to 14 alone."""
+    participant, account = destination(line, registers)
+    return answer_of(first_reason(line, registers, participant), participant, account)
+
+
+def admitted(found: list[Answer], lines: list[Row], most: int) -> list[Answer]:
+    """Answers by row 14b: an account receives for the first persons whose lines passed rows 1 to
+    14, and lines of others wait."""
+    persons: dict[tuple[str | None, str | None], list[str]] = {}
+    judged = []
+    for answer, line in zip(found, lines, strict=True):
+        who = citizen_id(line["person_id"])
+        known = persons.setdefault((answer.participant, answer.account), [])
+        if answer.reason is Reason.NONE and who not in known:
+            if len(known) < most:
+                known.append(who)
+            else:
+                answer = answer_of(Reason.ACCOUNT_SHARED, answer.participant, answer.account)
+        judged.append(answer)
+    return judged
+
+
+def answer_of(reason: Reason, participant: str | None, account: str | None) -> Answer:
+    if reason is Reason.NONE:
+        return Answer("ACSC", None, reason, participant, account)
+    rule = RULES[reason]
+    return Answer(rule.status, rule.code, reason, participant, account)
+
+
+def by_person(accounts: Iterable[Row]) -> dict[str, list[Row]]:
+    """Accounts as `Registers` has them."""
+    found: dict[str, list[Row]] = {}
+    for account in accounts:
+        found.setdefault(citizen_id(account["person_id"]), []).append(account)
+    return found
+
+
+def screen(
+    lines: Iterable[Row],
+    population: Iterable[Row],
+    accounts: Iterable[Row],
+    paid: Iterable[Row],
+    participants: Iterable[Row],
+    debtors: Iterable[Row],
+    benefits: Collection[str],
+    *,
+    value_date: dt.date,
+    clearing_limit: int = 500_000_000,
+) -> list[Answer]:
+    """The same from whole tables. `paid` is all that was cleared or paid before."""
+    registers = Registers(
+        people={citizen_id(person["person_id"]): person for person in population},
+        accounts=by_person(accounts),
+        participants={p["participant"]: p for p in participants},
+        debtors={d["debtor_account"] for d in debtors},
+        benefits=benefits,
+        value_date=value_date,
+        clearing_limit=clearing_limit,
+    )
+    return answers(lines, registers, {entitlement(row) for row in paid})

@@ -1,0 +1,1 @@
+"""Lives: a small switch from one seed, engine and auditor side by side. Imports every room."""

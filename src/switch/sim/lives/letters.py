@@ -1,0 +1,173 @@
+"""Letters: what receivers of a small switch write about the lines that were sent to them.
+
+A receiver knows its clearing files and what it said before, nothing else. It credits, refuses,
+sends money back, keeps silent, and now and then it is wrong: another amount, another account,
+twice, late, about lines it never got, against its own word. All of it follows from the generator
+that is given.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+from collections.abc import Mapping, Sequence
+
+from switch.sim.auditor.expected import BOOKED, Line, Owed, Record
+
+FATES = {
+    "credited": 40,
+    "refused": 12,
+    "returned": 12,
+    "refused and returned": 2,
+    "credited and returned": 2,
+    "silent": 10,
+    "another amount": 6,
+    "another account": 6,
+    "another receiver": 3,
+    "another receiver returns": 1,
+    "its bank": 3,
+    "late": 3,
+    "twice": 3,
+    "both": 2,
+    "never sent": 2,
+}
+"""What becomes of a line that somebody writes about, and how often."""
+STATEMENTS = 0.3
+"""How often the treasury's statement comes with them."""
+WHOLE_FILES = 0.15
+"""How often one row answers for a whole clearing file but for the lines that it refuses."""
+FILES_AGAIN = 0.3
+"""How often it is given again with another time, and how often a line of it by itself, too."""
+OPEN = ("CLEARED", "SETTLED", "UNAPPLIED")
+
+
+class Post:
+    """What receivers say on one day."""
+
+    def __init__(
+        self,
+        rng: random.Random,
+        sent: Sequence[tuple[Owed, dt.date]],
+        heads: Mapping[int, str],
+        said: Mapping[str, Sequence[Record]],
+    ) -> None:
+        """sent: lines with the business days of their cycles. heads: what transfer ids of a batch
+        begin with. said: records of before by transfer id."""
+        self.rng, self.sent, self.heads, self.said = rng, sent, heads, said
+        self.records: list[Record] = []
+
+    def any(self) -> None:
+        """Some lines are written about, and some files are answered for as a whole."""
+        rng = self.rng
+        share = rng.choice([0.2, 0.5, 0.9])
+        files: dict[tuple[int, str], list[tuple[Owed, dt.date]]] = {}
+        for owed, day in self.sent:
+            files.setdefault((owed.cleared_in, owed.participant), []).append((owed, day))
+        for (run, receiver), lines in files.items():
+            if rng.random() < WHOLE_FILES:
+                self._whole_file(self.heads[run], receiver, lines)
+                continue
+            for owed, day in lines:
+                # What was answered before is mostly left alone.
+                if rng.random() < share * (0.15 if owed.transfer_id in self.said else 1):
+                    (fate,) = rng.choices(list(FATES), list(FATES.values()))
+                    self._say(fate, owed, day)
+
+    def statement(self, returned: Sequence[Line]) -> None:
+        """Now and then the treasury tells of most lines whose money came back."""
+        if self.rng.random() < STATEMENTS:
+            for owed, _ in self.sent:
+                if owed.line in returned and self.rng.random() < 0.8:
+                    (back, *_) = (r for r in self.said[owed.transfer_id] if r.status == "RTRN")
+                    self.records.append(
+                        Record(
+                            "",
+                            owed.transfer_id,
+                            owed.amount,
+                            dt.datetime.combine(back.at.date(), dt.time(), dt.UTC),
+                            BOOKED,
+                            "T.RETURNS",
+                            return_id=f"E-{owed.transfer_id}",
+                        )
+                    )
+
+    def all_open(self, states: Mapping[Line, str]) -> None:
+        """Everything that is open is answered, so that it is not any more."""
+        for owed, day in self.sent:
+            if states[owed.line] in OPEN:
+                self._say("credited" if self.rng.random() < 0.8 else "returned", owed, day)
+
+    def files(self) -> list[list[Record]]:
+        """The records as files: cut anywhere, in any order, some records in two of them."""
+        rng = self.rng
+        rng.shuffle(self.records)
+        found = []
+        for kind in ("confirmations", "returns", "statement"):
+            mine = [record for record in self.records if record.kind == kind]
+            mine += rng.sample(mine, len(mine) // 8)
+            cut = rng.randint(0, len(mine))
+            found += [part for part in (mine[:cut], mine[cut:]) if part]
+        return found
+
+    def _say(self, fate: str, owed: Owed, day: dt.date) -> None:
+        noon = dt.datetime.combine(day, dt.time(12), dt.UTC)
+        account = owed.account if self.rng.random() < 0.3 else None
+        yes = Record(owed.participant, owed.transfer_id, owed.amount, noon, "ACCC", account)
+        no = yes._replace(status="RJCT", reason=self.rng.choice(["AC04", "AC06", None]))
+        back = Record(
+            owed.participant,
+            owed.transfer_id,
+            owed.amount,
+            noon + dt.timedelta(days=1),
+            "RTRN",
+            None,
+            "AC04",
+            f"R-{owed.transfer_id}",
+        )
+        hour, week = dt.timedelta(hours=1), dt.timedelta(days=7)
+        self.records += {
+            "credited": [yes],
+            "refused": [no],
+            "returned": [back],
+            "refused and returned": [no, back],
+            "credited and returned": [yes, back],
+            "silent": [],
+            "another amount": [yes._replace(amount=owed.amount + 1)],
+            "another account": [yes._replace(account="0 wrong")],
+            "another receiver": [yes._replace(participant=self._another())],
+            "another receiver returns": [back._replace(participant=self._another())],
+            # At a time of its own, or it would be the same record but for who gives it.
+            "its bank": [yes._replace(participant=owed.payee, at=noon + hour / 2)],
+            "late": [yes._replace(at=noon + week)],
+            "twice": [yes, yes._replace(at=noon + hour)],
+            "both": [yes, no],
+            "never sent": [
+                yes,
+                yes._replace(transfer_id=f"{owed.transfer_id[:-10]}9999999999", account=None),
+            ],
+        }[fate]
+
+    def _another(self) -> str:
+        """Somebody who receives lines, or nobody that is known."""
+        return self.rng.choice(["999999", *(owed.participant for owed, _ in self.sent)])
+
+    def _whole_file(self, head: str, receiver: str, lines: list[tuple[Owed, dt.date]]) -> None:
+        """All credited except those that are refused by name, now or before."""
+        rng = self.rng
+        due = 0
+        for owed, day in lines:
+            refused = any(record.status == "RJCT" for record in self.said.get(owed.transfer_id, ()))
+            if not refused and rng.random() < 0.2:
+                self._say("refused", owed, day)
+                refused = True
+            due += 0 if refused else owed.amount
+        if rng.random() < 0.15:
+            due += 1
+        noon = dt.datetime.combine(lines[0][1], dt.time(12), dt.UTC)
+        whole = Record(receiver, head, due, noon, "ACCC")
+        self.records.append(whole)
+        if rng.random() < FILES_AGAIN:
+            again = dt.timedelta(days=rng.randint(0, 3), hours=1)
+            self.records.append(whole._replace(at=noon + again))
+        if rng.random() < FILES_AGAIN:
+            self._say("credited", *rng.choice(lines))

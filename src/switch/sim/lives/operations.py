@@ -1,0 +1,185 @@
+"""Operations: the words in which a life says what is done to a home, and what it begins with.
+
+Nothing here knows an outcome.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import NamedTuple
+
+from switch.schema import CLEARING_LIMIT
+from switch.sim.auditor.expected import Table
+from switch.sim.auditor.screening import Row
+
+
+class Fault(NamedTuple):
+    """Something fails in the middle of an operation, when it touches the disk for the n-th time."""
+
+    kind: str
+    """crash: the process dies. power: the machine dies, and what was not synced may be lost. full:
+    the disk is full, or does not obey."""
+    point: int
+    """How many touches succeed before."""
+    salt: int
+    """Decides what is lost."""
+
+
+class Register(NamedTuple):
+    """Registers change. None: not given."""
+
+    people: tuple[Row, ...] | None
+    accounts: tuple[Row, ...] | None
+    paid: tuple[Row, ...] | None
+    replace: bool
+    fault: Fault | None = None
+
+
+class Rules(NamedTuple):
+    """The settings of a home, all of them."""
+
+    clearing_limit: int = CLEARING_LIMIT
+    cutoffs: tuple[str, ...] = ()
+    """Of a calendar; none: every batch settles at once."""
+    holidays: tuple[dt.date, ...] = ()
+    holidays_only: bool = False
+    """No days off and no days worked but these."""
+    working_days: tuple[dt.date, ...] = ()
+    rule: str = ""
+    """What a cycle does whose payer lacks funds; none: it waits."""
+    budgets: bool = False
+    """A table beyond the budget of a programme is refused."""
+    shared_max: int = 0
+    """For how many persons an account may receive in a batch; 0: any."""
+
+
+class Change(NamedTuple):
+    """The directory or the settings change. None: not given."""
+
+    participants: tuple[Row, ...] | None = None
+    debtors: tuple[Row, ...] | None = None
+    programmes: tuple[Row, ...] | None = None
+    rules: Rules | None = None
+    fault: Fault | None = None
+
+
+class Payday(NamedTuple):
+    """A payment table is handed over."""
+
+    table: Table
+    form: str
+    chunk_rows: int
+    fault: Fault | None = None
+
+
+class Race(NamedTuple):
+    """The table is handed to a second writer, too, whom the lock does not exclude."""
+
+    payday: Payday
+
+
+class Reopen(NamedTuple):
+    """The process ends in order, and another one starts."""
+
+
+class OldCatalog(NamedTuple):
+    """Somebody puts an old copy of the catalog back. back: how many copies ago."""
+
+    back: int
+
+
+class Fund(NamedTuple):
+    """Settlement accounts hold other amounts, by participant."""
+
+    balances: dict[str, int]
+
+
+class Settle(NamedTuple):
+    """All cycles of the calendar are closed and settled."""
+
+
+class Abort(NamedTuple):
+    """The settlement of the oldest cycle that is not settled is given up."""
+
+    fault: Fault | None = None
+
+
+class Verify(NamedTuple):
+    """Somebody recomputes the home from its files."""
+
+
+class Answers(NamedTuple):
+    """Receivers write: what they say follows from the salt and what was sent to them by then."""
+
+    day: dt.date
+    salt: int
+    whole: bool = False
+    """They answer, plainly, all that is open."""
+    fault: Fault | None = None
+
+
+class Dispose(NamedTuple):
+    """It is decided what becomes of money that came back."""
+
+    salt: int | None
+    """Chooses lines, which may be such as have nothing to be decided; None: all that wait."""
+    again: bool
+    """They may be paid once more, or else go to the budget."""
+    fault: Fault | None = None
+
+
+class PayAgain(NamedTuple):
+    """The sender hands in lines anew that may be paid once more."""
+
+    day: dt.date
+
+
+class CloseDay(NamedTuple):
+    """A day is ended."""
+
+    day: dt.date
+    fault: Fault | None = None
+
+
+DATE_DOORS = ("value date", "time", "close", "status_since", "valid_from", "valid_to", "holiday")
+ODD_DATES = (
+    *("0001-01-01", "0999-12-31", "1899-12-31", "3000-01-01", "9999-12-31", "2026-02-30"),
+    *("1999999999", "9999999-01", "0912345678", "20261125", "2026-W48-3", "25/11/2026"),
+)
+"""Texts of which none is a day of 1900 to 2999, written as yyyy-mm-dd."""
+
+
+class OddDate(NamedTuple):
+    """A date that is none comes in by a door."""
+
+    door: str
+    """One of DATE_DOORS."""
+    text: str
+
+
+WayBack = Answers | Dispose | CloseDay
+Operation = (
+    Register
+    | Change
+    | Payday
+    | Race
+    | Reopen
+    | OldCatalog
+    | Fund
+    | Settle
+    | Abort
+    | Verify
+    | PayAgain
+    | OddDate
+    | WayBack
+)
+
+
+class Nation(NamedTuple):
+    """The first directory, as `init` takes it."""
+
+    participants: tuple[Row, ...]
+    debtors: tuple[Row, ...]
+    programmes: tuple[Row, ...]
+    opening: dict[str, int]
+    rules: Rules = Rules()

@@ -1,0 +1,3 @@
+"""Receivers: banks, wallets and mobile money that answer. Know the engine's files and nothing else
+of it.
+"""

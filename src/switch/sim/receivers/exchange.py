@@ -1,0 +1,261 @@
+"""Simulated receivers: banks, wallets and mobile money that answer the clearing files of a batch.
+
+Knows nothing of the engine but its files: clearing files and settlement requests in, confirmations,
+returns, books, statements and the truth out (docs/reconciliation.md has the columns). Lines pass
+row group by row group; what is kept are sums.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.ipc
+import pyarrow.parquet as pq
+
+from switch.sim.receivers.behaviour import DAY_US, Behaviour, Draws, Fate, answers, draw, stray_ids
+from switch.sim.receivers.books import Books
+from switch.sim.world.draw import TableFile, dictionary
+
+_TEXT = pa.dictionary(pa.int16(), pa.string())
+_INSTANT = pa.timestamp("us", "UTC")
+CONFIRMATIONS = pa.schema(
+    [
+        ("participant", _TEXT),
+        ("transfer_id", pa.string()),
+        ("amount", pa.int64()),
+        ("creditor_account", pa.string()),
+        ("status", _TEXT),
+        ("reason", _TEXT),
+        ("booked_at", _INSTANT),
+    ]
+)
+RETURNS = pa.schema(
+    [
+        ("participant", _TEXT),
+        ("return_id", pa.string()),
+        ("transfer_id", pa.string()),
+        ("amount", pa.int64()),
+        ("reason", _TEXT),
+        ("booked_at", _INSTANT),
+    ]
+)
+TRUTH = pa.schema([("participant", _TEXT), ("transfer_id", pa.string()), ("fate", _TEXT)])
+STATEMENT = pa.schema(
+    [
+        ("account", pa.string()),
+        ("entry_id", pa.string()),
+        ("transfer_id", pa.string()),
+        ("end_to_end_id", pa.string()),
+        ("amount", pa.int64()),
+        ("side", pa.string()),
+        ("booked_on", pa.date32()),
+    ]
+)
+REASONS = ("AC04", "AC06", "AM02", "MS03")
+"""Account closed, account blocked, more than the limit, not said why."""
+RETURN_REASONS = ("AC04", "BE05", "MS03")
+
+
+class Exchanged(NamedTuple):
+    """What the receivers did, over all of them."""
+
+    lines: int
+    confirmations: int
+    returns: int
+    fates: dict[str, int]
+    """Lines by fate; a stray confirmation counts beside its line"""
+
+
+def exchange(
+    clearing: Path,
+    out: Path,
+    participants: Mapping[str, str],
+    behaviour: Behaviour,
+    seed: int,
+    booked_on: datetime.date,
+) -> Exchanged:
+    """Let every receiver with a clearing file answer it.
+
+    clearing: folder of <participant>.parquet or .arrow; participants: kind by code; booked_on: the
+    value date. Writes into out: confirmations/<participant>.parquet, returns/<participant>.parquet,
+    books.parquet, truth.parquet (lines that were not simply credited, and stray ids). The same
+    seed and lines: the same answers. Raises ValueError for a file of somebody unknown.
+    """
+    for folder in ("confirmations", "returns"):
+        (out / folder).mkdir(parents=True, exist_ok=True)
+    counts = np.zeros(len(Fate), np.int64)
+    lines = confirmed = returned = 0
+    books = Books(booked_on)
+    with TableFile(out / "truth.parquet", TRUTH) as truth:
+        for path in sorted(clearing.iterdir()):
+            code = path.stem
+            if code not in participants:
+                raise ValueError(f"{path.name} is of no known participant")
+            receiver = _Receiver(code, participants[code], behaviour[code], seed, booked_on)
+            done = receiver.answer(path, out, books, truth)
+            counts += done.counts
+            lines, confirmed = lines + done.lines, confirmed + done.confirmed
+            returned += done.returned
+    books.require_balanced()
+    pq.write_table(books.table(), out / "books.parquet")
+    fates = {fate.name: int(counts[fate]) for fate in Fate if counts[fate]}
+    return Exchanged(lines, confirmed, returned, fates)
+
+
+class _Done(NamedTuple):
+    lines: int
+    confirmed: int
+    returned: int
+    counts: Any
+
+
+class _Receiver:
+    """One receiver and its file."""
+
+    def __init__(
+        self, code: str, kind: str, manner: Any, seed: int, booked_on: datetime.date
+    ) -> None:
+        self.code, self.kind, self.manner = code, kind, manner
+        self.seed, self.booked_on = seed, booked_on
+
+    def answer(self, path: Path, out: Path, books: Books, truth: TableFile) -> _Done:
+        file = out / "confirmations" / f"{self.code}.parquet"
+        counts = np.zeros(len(Fate), np.int64)
+        lines = 0
+        with (
+            TableFile(file, CONFIRMATIONS) as confirmations,
+            TableFile(out / "returns" / f"{self.code}.parquet", RETURNS) as returns,
+        ):
+            for chunk in _groups(path):
+                amount = chunk["amount"].to_numpy()
+                ids, accounts = chunk["transfer_id"], chunk["creditor_account"]
+                draws = draw(self.manner, self.seed, ids, amount)
+                said, back = answers(draws, self.manner, amount, self.booked_on)
+                confirmations.write(self._confirmations(said, draws, ids, accounts))
+                stray = np.flatnonzero(draws.fate == Fate.STRAY)
+                stray_id = stray_ids(ids.take(pa.array(stray)), draws.luck[stray])
+                confirmations.write(self._strays(stray_id, draws.luck[stray]))
+                returns.write(self._returns(back, draws, ids))
+                books.post(self.code, self.kind, draws.fate, amount, said, back)
+                counts += np.bincount(draws.fate, minlength=len(Fate))
+                self._tell(truth, draws, ids, stray_id)
+                lines += len(amount)
+        if self.manner.broken:
+            content = file.read_bytes()
+            file.write_bytes(content[: len(content) // 2])
+        return _Done(lines, confirmations.rows, returns.rows, counts)
+
+    def _one(self, rows: int) -> Any:
+        return dictionary(np.zeros(rows, np.int16), [self.code])
+
+    def _confirmations(self, said: Any, draws: Draws, ids: Any, accounts: Any) -> list[Any]:
+        rows = len(said.row)
+        why = draws.luck[said.row].astype(np.int64) % 2
+        why[draws.fate[said.row] == Fate.LIMIT] = REASONS.index("AM02")
+        at = pa.array(said.row)
+        return [
+            self._one(rows),
+            ids.take(at),
+            pa.array(said.amount),
+            accounts.take(at),
+            dictionary(said.refused.astype(np.int16), ["ACCC", "RJCT"]),
+            dictionary(np.where(said.refused, why, len(REASONS)), REASONS),
+            pa.array(said.at).cast(pa.timestamp("us")).cast(_INSTANT),
+        ]
+
+    def _strays(self, stray_id: Any, luck: Any) -> list[Any]:
+        rows = len(stray_id)
+        begin = (self.booked_on - datetime.date(1970, 1, 1)).days * DAY_US
+        number = luck.astype(np.int64)
+        # Eighteen digits: no account of this world is so long.
+        accounts = pa.array([f"{10**17 + n}" for n in number.tolist()], pa.string())
+        return [
+            self._one(rows),
+            stray_id,
+            pa.array(100_000 + number % 900 * 1000),
+            accounts,
+            dictionary(np.zeros(rows, np.int16), ["ACCC", "RJCT"]),
+            dictionary(np.full(rows, len(REASONS)), REASONS),
+            pa.array(begin + DAY_US // 2 + number % 1000).cast(pa.timestamp("us")).cast(_INSTANT),
+        ]
+
+    def _returns(self, back: Any, draws: Draws, ids: Any) -> list[Any]:
+        rows = len(back.row)
+        transfer = ids.take(pa.array(back.row))
+        names = [f"R-{self.code}-{text}"[:64] for text in transfer.to_pylist()]
+        return [
+            self._one(rows),
+            pa.array(names, pa.string()),
+            transfer,
+            pa.array(back.amount),
+            dictionary(draws.luck[back.row].astype(np.int64) % 3, RETURN_REASONS),
+            pa.array(back.at).cast(pa.timestamp("us")).cast(_INSTANT),
+        ]
+
+    def _tell(self, truth: TableFile, draws: Draws, ids: Any, stray_id: Any) -> None:
+        """What was not simply credited; a stray confirmation by its own id."""
+        told = np.flatnonzero((draws.fate != Fate.CREDITED) & (draws.fate != Fate.STRAY))
+        names = [fate.name for fate in Fate]
+        for transfer, fate in (
+            (ids.take(pa.array(told)), draws.fate[told]),
+            (stray_id, np.full(len(stray_id), Fate.STRAY)),
+        ):
+            truth.write([self._one(len(fate)), transfer, dictionary(fate, names)])
+
+
+def _groups(path: Path) -> Iterator[Any]:
+    """The row groups of a clearing file, each as a table of plain arrays."""
+    names = ["transfer_id", "creditor_account", "amount"]
+    if path.suffix == ".arrow":
+        with pa.ipc.open_file(pa.OSFile(str(path))) as reader:
+            for index in range(reader.num_record_batches):
+                yield reader.get_batch(index).select(names)
+        return
+    with pq.ParquetFile(path) as reader:
+        for index in range(reader.num_row_groups):
+            table = reader.read_row_group(index, columns=names, use_threads=False)
+            yield from table.combine_chunks().to_batches()
+
+
+def statements(
+    requests: Sequence[Mapping[str, Any]], returns: Path, out: Path, booked_on: datetime.date
+) -> None:
+    """The statements of a day, from settlement requests (settlement.json, parsed) and returns.
+
+    statement-SBV.parquet has an entry for every account of a cycle, statement-treasury.parquet
+    those of the treasury and a credit for every return in the folder."""
+    entries = [
+        {
+            "account": row["account"],
+            "entry_id": f"{request['cycle']}-{number:04d}",
+            "end_to_end_id": request["cycle"],
+            "amount": int(row["amount"]),
+            "side": "C" if row["side"] == "credit" else "D",
+            "booked_on": booked_on,
+        }
+        for request in requests
+        for number, row in enumerate(request["participants"], 1)
+    ]
+    pq.write_table(pa.Table.from_pylist(entries, STATEMENT), out / "statement-SBV.parquet")
+    own = [entry for entry in entries if str(entry["account"]).startswith("S.TREASURY")]
+    with TableFile(out / "statement-treasury.parquet", STATEMENT) as file:
+        file.write(pa.Table.from_pylist(own, STATEMENT).columns)
+        for path in sorted(returns.glob("*.parquet")):
+            table = pq.read_table(path, columns=["return_id", "transfer_id", "amount", "booked_at"])
+            rows = len(table)
+            file.write(
+                [
+                    pa.repeat("T.RETURNS", rows),
+                    table["return_id"],
+                    table["transfer_id"],
+                    pa.nulls(rows, pa.string()),
+                    table["amount"],
+                    pa.repeat("C", rows),
+                    table["booked_at"].cast(pa.timestamp("us")).cast(pa.date32()),
+                ]
+            )

@@ -1,0 +1,329 @@
+"""An invented world, from one seed: institutions, people, accounts, a payday and its true answers.
+
+`generate` writes the files that `switch generate` promises (docs: contract, "HOME and commands").
+Participants and programmes are real (data/*.csv name their sources); all else is an assumption or
+invented.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from switch.errors import EnvironmentFailed, UsageError
+from switch.sim.world import payday
+from switch.sim.world.draw import (
+    Day,
+    Progress,
+    TableFile,
+    choice_table,
+    chunks,
+    days,
+    dictionary,
+    fields,
+    generator,
+    sparse,
+)
+from switch.sim.world.institutions import Directory, package_rows, write_debtors, write_participants
+from switch.sim.world.names import Names
+from switch.sim.world.nation import (
+    DEFAULT_RATES,
+    NO_PARTICIPANT,
+    PEOPLE_MAX,
+    Fates,
+    Nation,
+    Provinces,
+    Rates,
+    set_participants,
+    write_population,
+)
+from switch.sim.world.plan import BENEFITS, BENEFITS_COUNT, RATED, Order, Plan
+
+__all__ = ["DEFAULT_RATES", "Generated", "Rates", "generate"]
+
+LINES_MAX = 2**32 - 1
+
+
+class Generated(NamedTuple):
+    """What was written, and what the dossier declares."""
+
+    folder: Path
+    participants: Path
+    debtors: Path
+    population: Path
+    accounts: Path
+    paid: Path
+    payday: Path
+    dossier: Path
+    truth: Path
+    people_count: int
+    account_count: int
+    paid_count: int
+    declared_count: int
+    """Lines of the payday."""
+    declared_sum: int
+    """Sum of their amounts, dong."""
+
+
+ACCOUNTS = pa.schema(
+    [
+        ("person_id", pa.uint64()),
+        ("participant", pa.dictionary(pa.int32(), pa.string())),
+        ("account", pa.string()),
+        ("kind", pa.dictionary(pa.int32(), pa.string())),
+        ("priority", pa.uint8()),
+        ("valid_from", pa.date32()),
+        ("valid_to", pa.date32()),
+    ]
+)
+_ACCOUNTS_STREAM = 2
+_OPEN, _EXPIRED, _FUTURE, _LATE, _EARLY, _ALWAYS = range(6)
+"""When an account is valid: on the value date; ended before; begins after; and three that are open,
+the first since lately, the next since long ago, the last with no dates at all."""
+_NONE, _SMALLER = -1, -2
+
+
+class _Pattern(NamedTuple):
+    """The accounts of one person: (priority, validity) of each row, and which of them counts."""
+
+    weight: float
+    rows: tuple[tuple[int, int], ...]
+    counts: int
+    """Position among the rows, _NONE, or _SMALLER: the smaller participant of two equals."""
+
+
+_PATTERNS = (
+    _Pattern(0.850, ((1, _OPEN),), 0),
+    _Pattern(0.040, ((1, _OPEN), (2, _OPEN)), 0),
+    _Pattern(0.030, ((2, _OPEN), (1, _OPEN)), 1),
+    _Pattern(0.030, ((1, _EXPIRED), (2, _OPEN)), 1),
+    _Pattern(0.015, ((1, _FUTURE), (2, _OPEN)), 1),
+    _Pattern(0.010, ((1, _LATE), (1, _EARLY)), 1),
+    _Pattern(0.005, ((1, _EARLY), (1, _ALWAYS)), 1),
+    _Pattern(0.010, ((1, _ALWAYS), (1, _ALWAYS)), _SMALLER),
+    _Pattern(0.010, ((3, _OPEN), (1, _EXPIRED), (2, _OPEN)), 2),
+)
+_MISSING_PATTERNS = (
+    _Pattern(0, (), _NONE),
+    _Pattern(0, ((1, _EXPIRED),), _NONE),
+    _Pattern(0, ((1, _FUTURE), (2, _EXPIRED)), _NONE),
+)
+_ALL = (*_PATTERNS, *_MISSING_PATTERNS)
+_ROWS = np.array([len(p.rows) for p in _ALL])
+_PRIORITY = np.array([[*(r[0] for r in p.rows), 0, 0, 0][:3] for p in _ALL], np.uint8)
+_VALIDITY = np.array([[*(r[1] for r in p.rows), 0, 0, 0][:3] for p in _ALL], np.uint8)
+_COUNTS = np.array([p.counts for p in _ALL])
+
+
+def _patterns(
+    rng: np.random.Generator, rows: int, rates: Rates, fates: Fates
+) -> NDArray[np.uint16]:
+    pattern = choice_table([p.weight for p in _PATTERNS])[fields(rng, rows)]
+    without, _ = sparse(rng, rows, [rates.account_missing])
+    pattern[without] = rng.integers(len(_PATTERNS), len(_ALL), len(without))
+    pattern[fates.people] = 0
+    lost = fates.people[fates.reasons == 11]
+    pattern[lost] = len(_PATTERNS) + np.arange(len(lost)) % len(_MISSING_PATTERNS)
+    return pattern
+
+
+def _validity(
+    rng: np.random.Generator, validity: NDArray[np.uint8], value_day: Day
+) -> tuple[pa.Array, pa.Array]:
+    """(valid_from, valid_to), with the edges of validity well frequented."""
+    rows = len(validity)
+    where = fields(rng, rows)
+    since = (value_day - 1 - (fields(rng, rows) % 3000)).astype(np.int32)
+    since[where < 2000] = value_day
+    open_start = where > 45000
+    until = np.zeros(rows, np.int32)
+    open_end = np.ones(rows, np.bool_)
+    hits = np.flatnonzero((validity != _OPEN) | (where % 8 == 0))
+    kind = validity[hits]
+    # A quarter of the offsets is zero: the account ends or begins at the very edge.
+    offset = np.maximum(rng.integers(-100, 300, len(hits)), 0).astype(np.int32)
+    ends = (kind == _OPEN) | (kind == _EXPIRED)
+    until[hits] = np.where(kind == _EXPIRED, value_day - 1 - offset, value_day + offset)
+    open_end[hits] = ~ends
+    open_start[hits] = np.where(kind == _OPEN, open_start[hits], kind == _ALWAYS)
+    since[hits] = np.select(
+        [kind == _FUTURE, kind == _LATE, kind == _EARLY, kind == _EXPIRED],
+        [
+            value_day + 1 + offset,
+            value_day - offset % 100,
+            value_day - 101 - offset,
+            value_day - 400 - offset,
+        ],
+        since[hits],
+    )
+    return days(since, open_start), days(until, open_end)
+
+
+def write_accounts(
+    path: Path,
+    nation: Nation,
+    seed: int,
+    value_day: Day,
+    rates: Rates,
+    directory: Directory,
+    fates: Fates,
+    progress: Progress,
+) -> int:
+    """Writes accounts.parquet in register order, tells the nation whose account counts for whom.
+
+    Returns the number of rows.
+    """
+    people = len(nation.packed)
+    kinds = sorted(set(directory.kinds))
+    kind_of = np.array([kinds.index(kind) for kind in directory.kinds])
+    with TableFile(path, ACCOUNTS, {"account": "DELTA_LENGTH_BYTE_ARRAY"}) as file:
+        for number, first, end in chunks(people):
+            rng = generator(seed, _ACCOUNTS_STREAM, number)
+            within = Fates(*fates.within(first, end))
+            pattern = _patterns(rng, end - first, rates, within)
+            held = _ROWS[pattern]
+            start = np.cumsum(held) - held
+            owner = np.repeat(np.arange(end - first), held)
+            at = np.arange(len(owner)) - start[owner]
+            entry = pattern[owner] * 3 + at
+            participant = directory.holders(rng, len(owner), rates)
+            plain = start[within.people[within.reasons != 11]]
+            fated = within.reasons[within.reasons != 11]
+            participant[plain] = np.argmax(directory.shares)
+            wrong = plain[(fated == 12) | (fated == 13)]
+            kind = fated[(fated == 12) | (fated == 13)] - 12
+            participant[wrong] = directory.wrong(kind, np.arange(len(wrong)))
+
+            counts = _COUNTS[pattern]
+            padded = np.append(participant, NO_PARTICIPANT)
+            effective = padded[np.where(counts >= 0, start + counts, len(participant))]
+            tied = np.flatnonzero(counts == _SMALLER)
+            effective[tied] = np.minimum(padded[start[tied]], padded[start[tied] + 1])
+            set_participants(nation, first, effective)
+
+            valid_from, valid_to = _validity(rng, _VALIDITY.ravel()[entry], value_day)
+            serial = np.arange(file.rows, file.rows + len(owner), dtype=np.uint64)
+            person_id = Nation.unpack(nation.packed[first:end])[0]
+            file.write(
+                [
+                    pa.array(person_id[owner]),
+                    dictionary(participant, directory.codes),
+                    directory.account_numbers(serial, participant),
+                    dictionary(kind_of[participant], kinds),
+                    pa.array(_PRIORITY.ravel()[entry]),
+                    valid_from,
+                    valid_to,
+                ]
+            )
+            progress("accounts", end, people)
+        return file.rows
+
+
+def _check(people: int, lines: int, seed: int, period: int, date: dt.date, batch: str) -> None:
+    def refuse(what: str, remedy: str) -> None:
+        raise UsageError(f"{what}. Remedy: {remedy}")
+
+    most = BENEFITS_COUNT
+    if not 1 <= people <= PEOPLE_MAX:
+        refuse(f"people is {people:,}", f"give 1 to {PEOPLE_MAX:,}")
+    if not 1 <= lines <= min(most * people, LINES_MAX):
+        refuse(
+            f"lines is {lines:,} for {people:,} people, who can have {most} benefits each",
+            f"give 1 to {min(most * people, LINES_MAX):,} lines, or more people",
+        )
+    if seed < 0:
+        refuse(f"seed is {seed}", "give zero or more")
+    if not (1900 <= period // 100 <= 2999 and 1 <= period % 100 <= 12):
+        refuse(f"period is {period}", "give year and month, such as 202611")
+    if not 1920 <= date.year <= 2099:
+        refuse(f"value date is {date}", "give a year from 1920 to 2099, as citizen ids can show it")
+    if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}", batch):
+        refuse(f"batch id is {batch!r}", "use 1 to 64 of A-Z a-z 0-9 . _ - and no dot in front")
+
+
+def generate(
+    folder: str | Path,
+    people: int,
+    lines: int,
+    seed: int,
+    *,
+    period: int = 202611,
+    value_date: dt.date = dt.date(2026, 11, 25),
+    source: str = "VSS",
+    batch_id: str = "PAYDAY-2026-11",
+    rates: Rates = DEFAULT_RATES,
+    progress: Progress | None = None,
+) -> Generated:
+    """Writes a whole world into `folder`, which is new or empty.
+
+    At most seven lines a person, one of each monthly benefit. From 200 lines on every reason
+    whose rate is not zero happens at least once. Same arguments, same bytes. `progress` is told
+    (table, rows done, rows in all) after each chunk of 2**20 rows.
+
+    Raises UsageError for arguments that make no world, EnvironmentFailed when the disk fails.
+    """
+    _check(people, lines, seed, period, value_date, batch_id)
+    if min(rates) < 0 or sum(rates[:RATED]) > 1 or max(rates) > 1:
+        raise UsageError("rates are shares. Remedy: give 0 to 1, those of the reasons at most 1")
+    tell: Progress = progress or (lambda table, done, rows: None)
+    value_day = (value_date - dt.date(1970, 1, 1)).days
+    folder = Path(folder)
+    try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise UsageError(f"{folder} holds other things. Remedy: give a new folder, or empty it")
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        directory = write_participants(folder / "participants.csv")
+        debtors = write_debtors(folder / "debtors.csv", BENEFITS)
+        names = Names(package_rows("names.csv"))
+        provinces = Provinces.of(package_rows("provinces.csv"))
+        plan = Plan.of(people, lines, seed, rates)
+        nation = write_population(
+            folder / "population.parquet",
+            people,
+            seed,
+            value_day,
+            rates,
+            names,
+            provinces,
+            plan.fates,
+            tell,
+        )
+        account_count = write_accounts(
+            folder / "accounts.parquet",
+            nation,
+            seed,
+            value_day,
+            rates,
+            directory,
+            plan.fates,
+            tell,
+        )
+        order = Order(seed, period, rates, directory, debtors, package_rows("programmes.csv"))
+        written = payday.write_payday(folder, plan, order, nation, tell)
+        payday.write_dossier(folder, written, source, batch_id, value_date)
+    except OSError as error:
+        raise EnvironmentFailed(
+            f"{folder} cannot be written: {error}. Remedy: make room or choose another folder"
+        ) from error
+    return Generated(
+        folder,
+        folder / "participants.csv",
+        folder / "debtors.csv",
+        folder / "population.parquet",
+        folder / "accounts.parquet",
+        folder / "paid.parquet",
+        folder / "payday.parquet",
+        folder / "payday.dossier.json",
+        folder / "truth.parquet",
+        people,
+        account_count,
+        written.paid_count,
+        written.declared_count,
+        written.amount_sum,
+    )

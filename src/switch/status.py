@@ -1,0 +1,383 @@
+"""Status: where lines, batches and people's payments stand, from the committed files.
+
+The answer at commit, what happened to a held line later, and what was answered, returned and
+decided since. Ids are asked for by people, never listed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import pyarrow.compute as pc
+
+from switch.errors import UsageError
+from switch.files.segment import Groups, read_table, segment_at
+from switch.home.history import Folder, folders, moved_lines, open_breaks, recasts, stored
+from switch.home.store import Home
+from switch.reason import CLEARED, GIVEN_UP, RULES, Reason, status_of
+from switch.reconcile.line_states import State, Verdicts
+from switch.reconcile.take_in import judged
+from switch.registry.directory import Directory
+from switch.registry.register import Register
+from switch.schema import NO_ROW
+from switch.settlement.booking import REISSUE
+from switch.settlement.budgets import told, told_of_batch
+
+SENTENCES = {
+    "ACSP": "Cleared: sent to the receiver, to be settled with its cycle.",
+    "ACSC": "Paid to the receiver and settled between institutions.",
+    "PDNG": "Held: it is tried again with every payday.",
+    "RJCT": "Refused: it was not paid.",
+}
+STATES = {"ACSP": "CLEARED", "ACSC": "SETTLED", "PDNG": "HELD", "RJCT": "REJECTED"}
+"""State of the domain by the status that is answered."""
+RETURN_STATUS = "RTRN"
+"""ISO 20022 has a message for a return (pacs.004) and no status."""
+AFTER = {
+    "REFUSED": "The receiver refused it before its cycle settled: it left the cycle, and the"
+    " entitlement is free.",
+    "CREDITED": "The receiver says that the account was credited.",
+    "RETURNED": "The receiver sent the money back: it goes to the treasury with cycle {cycle}.",
+    "UNAPPLIED": "The receiver has the money and gave no clean answer by the deadline.",
+    "WRITTEN_BACK": "The money went back to the budget. It is not paid again.",
+    "REISSUED": "The money is free for one more line{line}.",
+    "LATE": "The receiver refused it after its cycle had settled: the money has to come back.",
+    "CONTRADICTED": "The receiver's answer contradicts that; see the open breaks.",
+    "UNFIT": "The receiver's answer does not fit the line; see the open breaks.",
+}
+
+
+def batches(home: Home) -> list[dict[str, Any]]:
+    """All batches, oldest first: identity, cycle, counts and money by state."""
+    out = []
+    for row in home.rows("SELECT * FROM batches ORDER BY seq"):
+        summary = msgspec.json.decode(row["summary"])
+        states = ("received", "cleared", "held", "refused")
+        out.append(
+            {
+                "seq": row["seq"],
+                "source": row["source"],
+                "batch_id": row["batch_id"],
+                "value_date": row["value_date"],
+                "cycle": row["cycle"],
+                "state": row["state"],
+                **{state: summary[state] for state in states},
+            }
+        )
+    return out
+
+
+def budgets(home: Home) -> list[dict[str, Any]]:
+    """Every programme with a budget or with money reserved: what became of it."""
+    return told(home, Directory.of_json(home.meta("directory").encode()))
+
+
+def batch(home: Home, batch_id: str, *, answered: bool = False) -> dict[str, Any]:
+    """The stored summary of a batch, and its funding as it is now. answered: and where its lines
+    stand by what was answered, once something was. Raises UsageError where there is none."""
+    row = batch_row(home, batch_id)
+    known = folders(home)
+    now: dict[str, Any] = {"funding": told_of_batch(home, row["seq"])}
+    if answered and any(folder.judges for folder in known):
+        verdicts = judged(home, known, {row["seq"]})
+        mine = verdicts.lines.batch() == row["seq"]
+        states, amount = verdicts.states()[mine], verdicts.lines.amount[mine]
+        lines = {
+            state.name: {"count": int(here.sum()), "sum": int(amount[here].sum())}
+            for state in State
+            if state is not State.NOT_SENT and (here := states == state).any()
+        }
+        now["answered"] = {"as_of": str(verdicts.as_of), "lines": lines}
+    summary = msgspec.json.decode(row["summary"])
+    return {**summary, **now, "state": row["state"], "replayed": False}
+
+
+def batch_row(home: Home, name: str) -> Any:
+    """The batch of a name: its id, or SOURCE:ID where several sources use the id."""
+    source, _, batch_id = name.rpartition(":")
+    rows = home.rows("SELECT * FROM batches WHERE batch_id = ? ORDER BY seq", batch_id)
+    rows = [row for row in rows if source in ("", row["source"])]
+    if not rows:
+        raise UsageError(f"no batch {name!r} here; `switch status HOME` lists them")
+    if len(rows) > 1:
+        sources = ", ".join(row["source"] for row in rows)
+        raise UsageError(f"batch {batch_id!r} came from {sources}: ask for SOURCE:{batch_id}")
+    return rows[0]
+
+
+def line(home: Home, batch_id: str, line_no: int) -> dict[str, Any]:
+    """One line's states, oldest first. Raises UsageError where there is no such line."""
+    row = batch_row(home, batch_id)
+    folder = home.folder("batches", row["seq"])
+    status, lines = (Groups(segment_at(folder, name)) for name in ("status", "lines"))
+    done = 0
+    for group in range(len(status)):
+        numbers = np.asarray(status.read(group, ["line_no"])["line_no"])
+        for at in np.flatnonzero(numbers == line_no):
+            answer = status.read(group).slice(at, 1).to_pylist()[0]
+            inner = lines.read(group).slice(at, 1).to_pylist()[0]
+            return _timeline(home, row, answer, inner)
+        done += len(numbers)
+    raise UsageError(f"batch {batch_id!r} has lines 1 to {done}")
+
+
+def person(home: Home, person_id: str) -> dict[str, Any]:
+    """All lines of one person over all batches. Raises UsageError for what is no citizen id."""
+    if len(person_id) != 12 or not (person_id.isascii() and person_id.isdigit()):
+        raise UsageError("a citizen id has 12 digits")
+    version = home.register_seq()
+    row = NO_ROW
+    if version:
+        folder = home.folder("registers", version)
+        register = Register.load(folder, digests=home.digests(folder))
+        row = int(register.rows_of(np.array([int(person_id)], np.uint64))[0])
+    if row == NO_ROW:
+        raise UsageError("the person is in no register of this home")
+    found = []
+    for batch_row in home.rows("SELECT * FROM batches ORDER BY seq"):
+        for batch, answer in _of_person(home, batch_row, row):
+            if batch == batch_row["seq"]:
+                found.append(_timeline(home, batch_row, answer, answer))
+    return {"person": home.id_hash(person_id), "lines": found}
+
+
+def _timeline(
+    home: Home, row: Any, answer: dict[str, Any], inner: dict[str, Any]
+) -> dict[str, Any]:
+    line = {"batch": row["seq"], "line_no": answer["line_no"]}
+    states = [_state(row, answer)]
+    seq = row["seq"]
+    while True:
+        found = (_moved if states[-1]["status"] == "PDNG" else _back)(home, line, seq, states[-1])
+        if found is None:
+            break
+        seq, state = found
+        states.append(state)
+    known = folders(home)
+    about = [folder for folder in known if folder.is_about({line["batch"]})]
+    refused = {f.number for f in about if _is_among(home, f, "refused", line)}
+    if states[-1]["status"] == CLEARED and not refused:
+        settled = "SELECT * FROM cycles WHERE cycle = ? AND state = 'SETTLED'"
+        for cycle in home.rows(settled, states[-1]["cycle"]):
+            status = status_of(Reason.NONE)
+            said = {"at": cycle["at"], "status": status, "text": SENTENCES[status]}
+            states.append(states[-1] | said | {"state": STATES[status]})
+    breaks: list[Any] = []
+    why: list[str] = []
+    if any(f.judges for f in known) and states[-1]["transfer_id"]:
+        verdicts = judged(home, known, {row["seq"]}, states[-1]["participant"])
+        why = verdicts.explain(states[-1]["transfer_id"])
+        states += _answered(home, known, verdicts, line, states[-1], inner)
+        open_now = open_breaks(home, known)
+        mine = open_now.filter(pc.equal(open_now["transfer_id"], states[-1]["transfer_id"]))
+        names = ["class", "set", "side", "expected", "found", "age", "severity", "owner", "action"]
+        breaks = mine.select([*names, "rule"]).to_pylist()
+    return {
+        "batch_id": row["batch_id"],
+        "line_no": answer["line_no"],
+        "benefit": inner["benefit"],
+        "period": f"{inner['period'] // 100}-{inner['period'] % 100:02d}",
+        "amount": inner["amount"],
+        "states": states,
+        "breaks": breaks,
+        "explained": why,
+        "reissue_of": _reissue_of(home, known, row["seq"], inner),
+    }
+
+
+def _is_among(home: Home, folder: Folder, name: str, line: dict[str, int]) -> Any:
+    """The row of a line in a folder's file of lines; None where it is not there."""
+    return next(iter(_with(moved_lines(home, folder, name), **line)), None)
+
+
+def _with(table: Any, **values: int) -> list[dict[str, Any]]:
+    """The rows of a table that have these values."""
+    for column, value in values.items():
+        table = table.filter(pc.equal(table[column], value))
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
+
+
+def _answered(
+    home: Home,
+    known: list[Folder],
+    verdicts: Verdicts,
+    line: dict[str, int],
+    last: dict[str, Any],
+    inner: dict[str, Any],
+) -> list[dict[str, Any]]:
+    """What was answered to a line that was sent, oldest first, then what was decided about it. The
+    last of them names the state that the line has now: neither the order in which answers came in
+    nor that of their files shows, and what is booked behind the end of a line does not undo it."""
+    lines = verdicts.lines
+    (place,) = lines.at(*([value] for value in line.values())).tolist()
+    final = State(int(verdicts.states()[place]))
+    heard: list[_Heard] = []
+    decided: list[dict[str, Any]] = []
+    for folder in known:
+        if not folder.is_about({line["batch"]}):
+            continue
+        if gone := _is_among(home, folder, "refused", line):
+            heard.append(_Heard(gone["booked_at"], "REFUSED", gone["reason"], folder))
+        for table in stored(home, folder, "confirmations"):
+            mine = table.filter(pc.equal(table["transfer_id"], last["transfer_id"]))
+            fit = lines.fits(mine, np.full(len(mine), place)).clean
+            for record, fits in zip(mine.to_pylist(), fit.tolist(), strict=True):
+                refuses = record["status"] == "RJCT"
+                if refuses and final is State.REFUSED:
+                    continue  # It is told by what it did.
+                state = "UNFIT" if not fits else "LATE" if refuses else "CREDITED"
+                heard.append(_Heard(record["at"], state, record["reason"], folder))
+        if back := _is_among(home, folder, "returned", line):
+            heard.append(_Heard(back["booked_at"], "RETURNED", back["reason"], folder))
+        if _is_among(home, folder, "disposed", line):
+            again = folder.detail["step"] == REISSUE
+            state = "REISSUED" if again else "WRITTEN_BACK"
+            link = _reissued_as(home, folder, inner) if again else ""
+            text = AFTER[state].format(line=link)
+            decided.append({"state": state, "at": folder.at, "text": text, "file": folder.name})
+    end = next(folder for folder in reversed(known) if folder.judges)
+    if final is State.CREDITED and not any(one.state == "CREDITED" for one in heard):
+        heard.append(_Heard(int(lines.said_at[place]), "CREDITED", None, end))
+    found: list[dict[str, Any]] = []
+    now = last
+    for one in sorted(heard, key=_Heard.rank):
+        text = one.state
+        if now["state"] in _ENDS and one.state not in _ENDS:
+            text = "UNFIT" if one.state == "UNFIT" else "CONTRADICTED"
+        elif one.state in _STATUS:
+            now = now | {"state": one.state, "status": _STATUS[one.state]}
+        text = AFTER[text].format(cycle=one.folder.detail.get("cycle"))
+        words = {"at": _instant(one.at), "reason": one.reason, "text": text}
+        now = now | words | {"file": one.folder.name}
+        found.append(now)
+    for change in decided:
+        now = now | change | {"status": RETURN_STATUS, "reason": None}
+        found.append(now)
+    if final is State.UNAPPLIED:
+        ended = {"at": str(verdicts.as_of), "reason": None, "text": AFTER["UNAPPLIED"]}
+        ended |= {"state": "UNAPPLIED", "status": last["status"], "file": end.name}
+        found.append(now | ended)
+    return found
+
+
+class _Heard(NamedTuple):
+    """One thing that was said of a line."""
+
+    at: int
+    """Microseconds since 1970 at which it was booked."""
+    state: str
+    reason: str | None
+    folder: Folder
+
+    def rank(self) -> tuple[int, int, str, str, int]:
+        """Place in the story: by time; of one time what ends a line comes last."""
+        return (
+            self.at, self.state in _ENDS, self.state, self.reason or "", self.folder.number
+        )  # fmt: skip
+
+
+_STATUS = {"REFUSED": "RJCT", "CREDITED": "ACCC", "RETURNED": RETURN_STATUS}
+_ENDS = ("REFUSED", "RETURNED")
+"""States that no answer leads out of."""
+
+
+def _instant(microseconds: int) -> str:
+    return str(np.datetime64(microseconds, "us").astype("datetime64[s]")) + "+00:00"
+
+
+def _reissued_as(home: Home, folder: Folder, inner: dict[str, Any]) -> str:
+    """The line that took an entitlement which was freed, in words; '' where none did yet."""
+    for row in home.rows("SELECT * FROM batches WHERE seq > ? ORDER BY seq", folder.after):
+        for batch, answer in _of_person(home, row, inner["row"]):
+            same = all(answer[name] == inner[name] for name in ("benefit", "period"))
+            if same and answer["reason_number"] == Reason.NONE:
+                (named,) = _rows(home, batch)
+                return f": it is {named['batch_id']}:{answer['line_no']}"
+    return ""
+
+
+def _reissue_of(
+    home: Home, known: list[Folder], seq: int, inner: dict[str, Any]
+) -> dict[str, Any] | None:
+    """The returned line that a line pays again; None where it is no re-issue."""
+    names = ("row", "benefit", "period")
+    for folder in known:
+        if folder.detail.get("step") == REISSUE and folder.after < seq:
+            for old in moved_lines(home, folder, "disposed").to_pylist():
+                if all(old[name] == inner[name] for name in names):
+                    (row,) = _rows(home, old["batch"])
+                    return {"batch_id": row["batch_id"], "line_no": old["line_no"]}
+    return None
+
+
+def _rows(home: Home, seq: int) -> list[Any]:
+    return home.rows("SELECT * FROM batches WHERE seq = ?", seq)
+
+
+def _of_person(home: Home, batch_row: Any, row: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(batch of the line, answer) of a person's lines that a batch answered, own ones first."""
+    folder = home.folder("batches", batch_row["seq"])
+    lines, status = (Groups(segment_at(folder, name)) for name in ("lines", "status"))
+    for group in range(len(lines)):
+        rows = np.asarray(lines.read(group, ["row"])["row"])
+        for at in np.flatnonzero(rows == row):
+            parts = (status.read(group), lines.read(group))
+            yield (
+                batch_row["seq"],
+                {k: v for p in parts for k, v in p.slice(at, 1).to_pylist()[0].items()},
+            )
+    again = folder / "represented.parquet"
+    if again.exists():
+        for moved in _with(read_table(again), row=row):
+            yield moved["batch"], moved
+
+
+def _moved(
+    home: Home, line: dict[str, int], seq: int, state: dict[str, Any]
+) -> tuple[int, dict[str, Any]] | None:
+    """(batch, state) with which a line that waits since a batch moved on."""
+    for batch_row in home.rows("SELECT * FROM batches WHERE seq > ? ORDER BY seq", seq):
+        # A line that waits is presented in every batch until it moves.
+        path = home.folder("batches", batch_row["seq"]) / "represented.parquet"
+        for moved in _with(read_table(path), **line):
+            return batch_row["seq"], _state(batch_row, moved)
+    return None
+
+
+def _back(
+    home: Home, line: dict[str, int], seq: int, state: dict[str, Any]
+) -> tuple[int, dict[str, Any]] | None:
+    """(last batch before, state) with which a cleared line was taken out of its cycle again."""
+    for recast in recasts(home):
+        if recast.after < seq or recast.cycle != state["cycle"]:
+            continue
+        path = home.path / recast.folder / "lines.parquet"
+        for gone in _with(read_table(path), **line):
+            rule = GIVEN_UP if recast.aborted else RULES[Reason.COVER_MISSING]
+            status, detail = {"status": rule.status, "reason": rule.code}, rule.sentence
+            answer = status | {"reason_detail": detail, "transfer_id": None, "cycle": None}
+            answer["participant"] = gone["participant"]
+            return recast.after, _state({"at": recast.at, "seq": 0}, answer) | {
+                "file": recast.folder
+            }
+    return None
+
+
+def _state(row: Any, answer: dict[str, Any]) -> dict[str, Any]:
+    reason = answer["reason"]
+    why = answer["reason_detail"] or ""
+    return {
+        "at": row["at"],
+        "state": STATES[answer["status"]],
+        "status": answer["status"],
+        "reason": reason,
+        "text": SENTENCES[answer["status"]] + (f" Reason: {why}." if why else ""),
+        "transfer_id": answer["transfer_id"],
+        "participant": answer["participant"],
+        "cycle": answer["cycle"],
+        "file": f"batches/{row['seq']:06d}",
+    }
