@@ -17,10 +17,10 @@ from test_reconcile import compare, rules_of
 import switch
 from switch.engine import Engine
 from switch.errors import VerificationFailed
+from switch.home import history
 from switch.home.history import folders
 from switch.home.store import Home
 from switch.proof import answers as proof_of_answers
-from switch.reconcile import take_in
 from switch.reconcile.match import passes
 from switch.reconcile.match.rules import Pass
 from switch.reconcile.sent_lines import Expected
@@ -45,7 +45,7 @@ class Calls:
 def opened(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each file of answers or of a batch is opened from now on."""
     found: Counter[str] = Counter()
-    for module in (take_in, proof_of_answers, switch.proof.line_sums):
+    for module in (history, proof_of_answers, switch.proof.line_sums):
         groups = module.Groups
 
         def counted(path: Path, groups: Any = groups) -> Any:

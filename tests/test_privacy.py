@@ -305,7 +305,7 @@ def test_logs__every_field_that_the_code_gives_is_on_the_list() -> None:
     import ast
 
     given = set()
-    for path in Path(switch.__file__).parent.glob("*.py"):
+    for path in Path(switch.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if (
                 isinstance(node, ast.Call)

@@ -310,9 +310,9 @@ def _entitlements_stay_taken(patch: pytest.MonkeyPatch) -> None:
     def taken(home: Any, draft: Path, went: Any) -> Any:
         names = free(home, draft, went)
         for name in names.values():
-            words = recasting.paid.read(draft / name)
+            words = recasting.paid_bits.read(draft / name)
             (draft / name).unlink()
-            recasting.paid.write(draft / name, np.full_like(words, 14))
+            recasting.paid_bits.write(draft / name, np.full_like(words, 14))
         return names
 
     patch.setattr(recasting, "free", taken)
