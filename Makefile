@@ -7,7 +7,7 @@ PYTHONS ?= 3.11 3.12 3.13
 BIN := $(VENV)/bin
 # What builds in place needs the builder that pip otherwise brings: that of an old Python is too old.
 BUILDER = $(BIN)/python -m pip install -q --disable-pip-version-check 'setuptools>=77'
-SOURCES := $(wildcard src/switch/*.pyx src/switch/*.pxd) setup.py pyproject.toml
+SOURCES := $(wildcard src/switch/*.pyx src/switch/native/*.p*) setup.py pyproject.toml
 
 .PHONY: demo test lint bench crash simulate flips build debug clean sanitize mutants fuzz coverage pythons package
 

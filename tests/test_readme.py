@@ -225,9 +225,8 @@ def test_operations__every_refusal_has_a_remedy() -> None:
 
 
 def test_formats__flags_of_a_record_are_those_of_the_core() -> None:
-    defined = re.findall(
-        r"#define SW_(\w+)\s+\(1ULL << (\d+)\)\s", (SOURCE / "native" / "types.pxd").read_text("utf-8")
-    )
+    text = (SOURCE / "native" / "types.pxd").read_text("utf-8")
+    defined = re.findall(r"#define SW_(\w+)\s+\(1ULL << (\d+)\)\s", text)
     shown = {row[1]: row[0] for row in cells("docs/formats.md") if len(row) == 3}
     assert defined
     for name, bit in defined:
