@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import pyarrow as pa
 
 from switch import status
 from switch._core import Core
 from switch.clearing import run as road
 from switch.clearing import shared_accounts as shared
-from switch.clearing.intake import Declared, Intake, declare
+from switch.clearing.intake import Declared, Intake, declare, dossier_path
 from switch.clearing.run import Run, room_for
 from switch.errors import CopyFailed, InputRefused, UsageError
 from switch.files import segment
@@ -117,6 +116,8 @@ class Engine:
         self.settings = Settings.stored(msgspec.json.decode(self.home.meta("settings")))
         self.rule_set = RULE_SET
         """What lines are judged by; `replay` sets what judged them when they came."""
+        self.by_rules_now = True
+        """What comes in is held to what the doors refuse now; `replay` takes what was taken."""
         self._register: Register | None = None
 
     def __enter__(self) -> Engine:
@@ -151,16 +152,11 @@ class Engine:
             settling.set_balances(self.home, self.directory, _opening(self.directory, balances), at)
             return
 
-        def table(rows: Any) -> Any:
-            return pa.Table.from_pylist([msgspec.structs.asdict(row) for row in rows])
-
-        new = read_directory(
-            table(self.directory.participants) if participants is None else participants,
-            table(self.directory.debtors) if debtors is None else debtors,
-            table(self.directory.programmes) if programmes is None else programmes,
-        )
+        new = read_directory(participants, debtors, programmes, self.directory)
         settling.require_nobody_leaves(self.home, self.directory, new)
         chosen = self.settings if settings is None else settings.check()
+        if chosen.cutoffs is msgspec.UNSET and self.settings.cutoffs is not msgspec.UNSET:
+            settling.require_all_settled(self.home)
         if chosen.enforce_budgets is True:
             budgets.require_programmes(new)
         changed = {
@@ -304,12 +300,16 @@ class Engine:
         folder, at = out_folder(self.home.path, out), time_text(at)
         declared = declare(table, source, batch_id, value_date, count, sum)
         known = self.home.batch(declared.source, declared.batch_id)
+        if is_new := known is None and self.by_rules_now:
+            file = str(dossier_path(Path(table))) if declared.sha256 else PAYMENT.name
+            declared.require_new(file)
         reader = open_table(
             table,
             PAYMENT,
             strict_columns=strict_columns,
             sha256=declared.sha256,
             room=self.home.path,
+            bounded=is_new,
         )
         with contextlib.closing(reader):
             if known is not None:

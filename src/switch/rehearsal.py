@@ -51,13 +51,19 @@ def rehearse(
     *,
     at: str | None = None,
     threads: int = 2,
+    clearing_limit: int | None = None,
 ) -> dict[str, Any]:
     """Run tables (paths with their dossiers) on a copy of a home. Returns what would happen: money
     as integers of minor units; `seconds` are this machine's, all else follows from the input.
 
     A table that would be refused is told so, and the next one is rehearsed all the same.
+    clearing_limit: that of these runs, where it is not the home's.
     """
     with _copy_of(Path(home)) as path, Engine(path) as engine:
+        if clearing_limit is not None:
+            engine.settings = msgspec.structs.replace(
+                engine.settings, clearing_limit=clearing_limit
+            )
         shown: list[dict[str, Any]] = []
         curve: list[dict[str, Any]] = []
         last: Batch | None = None

@@ -38,6 +38,15 @@ DAY_FIRST, DAY_LAST = (
 )
 """Days since 1970 that a date at a door may be."""
 TRANSFER_ID_MAX = 35
+TEXT_BYTES_MAX, WORDS_BYTES_MAX = 140, 560
+"""Bytes that a text may take which comes in by a door: a code or an id (those of ISO 20022 have 35
+characters, accounts 34), and what stands in words (140 characters of up to four bytes). Rows are
+bounded, and a few bytes of a file can stand for the same long text in each of them."""
+JUDGED_BY_LINE = ("person_id", "person_name", "creditor_account", "account")
+"""Columns in which a text that is too long has a reason of its own, so that it does not refuse the
+file where tables give it room: `Table.spare`."""
+SPARE_BYTES = 1 << 20
+IN_WORDS = ("person_name", "name", "short_name", "purpose", "reason")
 BATCH_ID_RULE = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}"
 
 
@@ -74,6 +83,9 @@ class Table(NamedTuple):
     """It is small and made by hand: an unknown column is refused, not only named."""
     beside: tuple[str, ...] = ()
     """Columns that it may have and that are not read."""
+    spare: int = 0
+    """Bytes of texts that are too long, in each column of JUDGED_BY_LINE and each batch of rows, up
+    to which they are judged one by one: beyond, and everywhere else, they refuse the file."""
 
     def column(self, name: str) -> Column:
         return next(column for column in self.columns if column.name == name)
@@ -94,6 +106,7 @@ PAYMENT = Table(
         Column("commune", Kind.CODE, nullable=True),
         Column("end_to_end_id", Kind.TEXT, nullable=True),
     ),
+    spare=SPARE_BYTES,
 )
 
 HELD = Table("held lines", (Column("batch", Kind.AMOUNT), *PAYMENT.columns))
@@ -123,6 +136,7 @@ ACCOUNTS = Table(
         Column("valid_from", Kind.DATE, nullable=True),
         Column("valid_to", Kind.DATE, nullable=True),
     ),
+    spare=SPARE_BYTES,
 )
 
 PAID = Table(
@@ -175,6 +189,7 @@ STATEMENT = Table(
 LIFE = ("alive", "deceased", "missing", "revoked")
 """Status of a person; the index is the number in the native record."""
 ACCOUNT_KINDS = ("bank", "wallet", "mobile_money")
+PARTICIPANT_KINDS = ("bank", "wallet", "mobile_money", "treasury")
 PARTICIPANT_STATUS = ("active", "suspended")
 
 PARTICIPANT_COLUMNS = (
@@ -189,6 +204,11 @@ PARTICIPANT_COLUMNS = (
     "status",
 )
 DEBTOR_COLUMNS = ("debtor_account", "debtor_agent", "programme", "budget")
+
+
+def bytes_max(column: str) -> int:
+    """Bytes that a text of a column may take."""
+    return WORDS_BYTES_MAX if column in IN_WORDS else TEXT_BYTES_MAX
 
 
 def month_of(period: int) -> int | None:

@@ -45,6 +45,8 @@ from switch.schema import (
 
 NO_ID = np.uint64(2**64 - 1)
 """Id of a line whose text was none."""
+SOURCE_MAX = 64
+_UNSAFE = f"the source is not 1 to {SOURCE_MAX} of A-Z a-z 0-9 . _ - without a leading dot"
 _IDS_A_PROVINCE = np.uint64(10**9)
 
 
@@ -61,7 +63,7 @@ class Declared:
     currency: str = CURRENCY
 
     def check(self, file: str) -> Declared:
-        """Refuse what no batch can be named or dated by."""
+        """Refuse what no batch was ever declared by. What is new is held to more: `require_new`."""
 
         def refuse(rule: str, what: str, column: str, remedy: str) -> InputRefused:
             return InputRefused(rule, what, file=file, column=column, remedy=remedy)
@@ -73,23 +75,11 @@ class Declared:
                 "batch_id",
                 "name the batch by that rule",
             )
-        if not re.fullmatch(BATCH_ID_RULE, self.source):
-            raise refuse(
-                "NAME_UNSAFE",
-                "the source is not 1 to 64 of A-Z a-z 0-9 . _ - without a leading dot",
-                "source",
-                "name the source by that rule",
-            )
+        if not 1 <= len(self.source) <= SOURCE_MAX or not self.source.isprintable():
+            raise refuse("NAME_UNSAFE", _UNSAFE, "source", "name the source by that rule")
         if self.currency != CURRENCY:
             raise refuse(
                 "CURRENCY", f"the currency is not {CURRENCY}", "currency", f"send {CURRENCY} alone"
-            )
-        if not is_in_years(self.value_date):
-            raise refuse(
-                "DATE_INVALID",
-                f"the value date is not of {YEAR_MIN} to {YEAR_MAX}",
-                "value_date",
-                "correct it",
             )
         if self.count < 1:
             raise refuse("CONTROL_COUNT", "the declared count is below 1", "count", "correct it")
@@ -98,6 +88,26 @@ class Declared:
         if not -(2**63) < self.sum < 2**63:
             raise refuse("TOTAL_RANGE", "the declared sum leaves 64 bits", "sum", "split the table")
         return self
+
+    def require_new(self, file: str) -> None:
+        """Refuse what no new batch may be declared by. Batches that were run before there were
+        these rules are answered again and replayed as they were declared."""
+        if not re.fullmatch(BATCH_ID_RULE, self.source):
+            raise InputRefused(
+                "NAME_UNSAFE",
+                _UNSAFE,
+                file=file,
+                column="source",
+                remedy="name the source by that rule",
+            )
+        if not is_in_years(self.value_date):
+            raise InputRefused(
+                "DATE_INVALID",
+                f"the value date is not of {YEAR_MIN} to {YEAR_MAX}",
+                file=file,
+                column="value_date",
+                remedy="correct it",
+            )
 
     def require_as_stored(self, batch: Any, file: str) -> None:
         """A table that was run before is declared as it was then: nothing of it changes by being
@@ -188,8 +198,11 @@ def _require_single(text: bytes, path: Path) -> None:
     so that a dossier could declare one thing to its maker and another one here."""
 
     def pairs(found: list[tuple[str, Any]]) -> None:
-        names = [name for name, _ in found]
-        if twice := next((n for i, n in enumerate(names) if n in names[:i]), None):
+        known: set[str] = set()
+        for twice, _ in found:
+            if twice not in known:
+                known.add(twice)
+                continue
             raise InputRefused(
                 "DOSSIER_INVALID",
                 "a field stands twice",

@@ -304,6 +304,38 @@ def new_settings(context: Context, now: Any = None) -> Any:
     ).check()
 
 
+def kept_settings(home: Path) -> Any:
+    """The settings that a home keeps, which is only read."""
+    import msgspec
+
+    from switch.home.store import Home
+    from switch.registry.directory import Settings
+
+    with Home(home, writing=False) as opened:
+        return Settings.stored(msgspec.json.decode(opened.meta("settings")))
+
+
+OF_A_RUN = ("clearing_limit", "threads", "out")
+
+
+def settings_of_run(context: Context, now: Any) -> Any:
+    """The home's settings with the limit that the configuration gives a run. Raises UsageError for
+    any other that it would change: those are the home's own, and change with its directory."""
+    import msgspec
+
+    settings = new_settings(context, now)
+    if settings is None:
+        return now
+    for name in context.settings():
+        if name not in OF_A_RUN and getattr(settings, name) != getattr(now, name):
+            raise UsageError(
+                f"configuration {context.config}: {name} is not as HOME keeps it, which goes by its"
+                f" own; change it with `switch directory HOME --config {context.config}`, or leave"
+                " it out"
+            )
+    return msgspec.structs.replace(now, clearing_limit=settings.clearing_limit)
+
+
 def draw(summary: dict[str, Any], out: Path, name: str) -> Path:
     """The picture of a batch, as out/name/payday.svg. Raises EnvironmentFailed where it cannot
     be written."""

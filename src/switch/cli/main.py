@@ -31,6 +31,7 @@ from switch.cli.context import (
     fail,
     file_option,
     home_argument,
+    kept_settings,
     new_settings,
     of_the_machine,
     parse_line,
@@ -39,6 +40,7 @@ from switch.cli.context import (
     say_error,
     say_traceback,
     say_usage,
+    settings_of_run,
     shared,
     strict_option,
 )
@@ -207,6 +209,10 @@ def _opened(context: Context, home: Path, engine: Any) -> Any:
 
     airlock.start()  # The process that reads files gets ready while the home is opened.
     opened = engine(home)
+    with contextlib.ExitStack() as refused:
+        refused.callback(opened.close)
+        settings_of_run(context, opened.settings)
+        refused.pop_all()
     for name in opened.home.quarantined:
         context.log.warning("a crash left this behind; it is in quarantine", folder=name)
     return opened
@@ -247,8 +253,6 @@ def run(
     at: str | None,
 ) -> None:
     """Clear and settle payment TABLEs. They run in order, and the first refusal stops."""
-    import msgspec
-
     from switch.engine import Engine
 
     config = context.settings()
@@ -257,10 +261,7 @@ def run(
     out = out or (Path(config["out"]) if "out" in config else None)
     threads = threads or config.get("threads") or os.cpu_count() or 1
     with _opened(context, home, Engine) as engine:
-        if settings := new_settings(context, engine.settings):
-            # A calendar is the home's own; a run may have another limit alone.
-            limit = settings.clearing_limit
-            engine.settings = msgspec.structs.replace(engine.settings, clearing_limit=limit)
+        engine.settings = settings_of_run(context, engine.settings)
         for table in tables:
             began = time.monotonic()
             try:
@@ -323,7 +324,8 @@ def rehearse(
     if picture is not None:
         require_outside(picture, home)
     threads = threads or context.settings().get("threads") or os.cpu_count() or 1
-    told = foretell(home, tables, at=parse_time(at), threads=threads)
+    limit = settings_of_run(context, kept_settings(home)).clearing_limit
+    told = foretell(home, tables, at=parse_time(at), threads=threads, clearing_limit=limit)
     for table in told["tables"]:
         context.warn(table.get("warnings", ()), table=table["table"])
     if picture is not None:

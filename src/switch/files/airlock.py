@@ -113,17 +113,24 @@ def stop() -> None:
 
 
 def ask(
-    file: int, name: str, form: str, wanted: dict[str, Kind], group: int | None = None
+    file: int,
+    name: str,
+    form: str,
+    wanted: dict[str, Kind],
+    group: int | None = None,
+    spare: int | None = 0,
 ) -> Answer:
     """Have a child open a file, which `opened` then gives; the caller may do other things first.
 
     file: a handle of the open file; name: what messages call it; group: the row group that is
-    wanted, of the form that has them.
+    wanted, of the form that has them; spare: bytes of texts beyond what their columns take
+    up to which they pass, where these judge them one by one; None: all do.
     """
     request = {
         "form": form,
         "wanted": {column: kind.name for column, kind in wanted.items()},
         "group": group,
+        "spare": spare,
         "memory": MEMORY_MAX,
     }
     return Answer(_send(json.dumps(request).encode().ljust(REQUEST_BYTES), file), name)

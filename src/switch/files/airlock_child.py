@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from switch.errors import InputRefused
 from switch.files import formats
 from switch.files.airlock import FILE_BAD, HEAD, REQUEST_BYTES
-from switch.files.columns import first_line
+from switch.files.columns import BadValue, first_line, require_short
 from switch.files.parquet_reader import RowGroups
 from switch.schema import Kind
 
@@ -52,6 +52,7 @@ def _groups(path: Path, wanted: dict[str, Kind], group: int | None) -> tuple[Any
         meta = pq.read_metadata(path)
         codes = [name for name, kind in wanted.items() if kind is Kind.CODE]
         few = [name for name in codes if formats.has_dictionary_form(meta, name)]
+        few += formats.long_worded(path, meta, [n for n in wanted if n not in few], group)
         columns = RowGroups(path, few).read(group, wanted)
         yield pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
 
@@ -105,7 +106,8 @@ def _answer(request: dict[str, Any], file: int, reply: int) -> None:
         sink.write(packed)
         sink.flush()
         if batches is not None:
-            _say(sink, {"fault": _hand_over(batches(), schema, wanted, sink)})
+            fault = _hand_over(batches(), wanted, request["spare"], sink)
+            _say(sink, {"fault": fault})
 
 
 def _leave_with_reader(reply: int) -> None:
@@ -116,14 +118,19 @@ def _leave_with_reader(reply: int) -> None:
     os._exit(0)
 
 
-def _hand_over(batches: Iterator[Any], schema: Any, wanted: Any, sink: BinaryIO) -> Any:
-    """All wanted columns as one IPC stream; what cut it short, or None."""
+def _hand_over(batches: Iterator[Any], wanted: Any, spare: int | None, sink: BinaryIO) -> Any:
+    """All wanted columns as one IPC stream; what cut it short, or None: a text that is too long
+    does, before the engine makes room for it."""
     writer = None
+    done = 0
     fault = None
     try:
         for batch in batches:
             names = [name for name in wanted if name in batch.schema.names]
             part = batch.select(names)
+            if spare is not None:
+                _require_short(part, done, spare)
+            done += part.num_rows
             if writer is None:
                 writer = pa.ipc.new_stream(sink, part.schema)
             writer.write_batch(part)
@@ -135,6 +142,17 @@ def _hand_over(batches: Iterator[Any], schema: Any, wanted: Any, sink: BinaryIO)
         writer = pa.ipc.new_stream(sink, pa.schema([]))
     writer.close()
     return fault
+
+
+def _require_short(part: Any, done: int, spare: int) -> None:
+    """Refuse a text that is too long; rows are counted from those that are done."""
+    for name, column in zip(part.schema.names, part.columns, strict=True):
+        try:
+            require_short(column, name, spare)
+        except BadValue as bad:
+            raise InputRefused(
+                bad.rule, bad.what, row=done + bad.row + 1, column=name, remedy=bad.remedy
+            ) from None
 
 
 def _say(sink: BinaryIO, content: dict[str, Any]) -> None:

@@ -20,10 +20,12 @@ from switch.native import csv_text
 from switch.schema import (
     DAY_FIRST,
     DAY_LAST,
+    JUDGED_BY_LINE,
     MONEY_BOUND,
     NO_CODE,
     YEAR_MAX,
     YEAR_MIN,
+    bytes_max,
     is_in_years,
     month_of,
     period_of,
@@ -126,9 +128,9 @@ def first_line(error: Exception) -> str:
     return text.split(":")[0][:80]
 
 
-def validate(array: Any) -> None:
+def validate(array: Any, full: bool = True) -> None:
     try:
-        array.validate(full=True)
+        array.validate(full=full)
     except pa.ArrowException as error:
         raise BadValue(
             "ARROW_INVALID",
@@ -136,6 +138,56 @@ def validate(array: Any) -> None:
             f"the column's data is damaged ({first_line(error)}, in this row or after it)",
             "ask for the file again; text must be UTF-8 and offsets in order",
         ) from None
+
+
+def require_short(array: Any, column: str, spare: int = 0) -> None:
+    """Refuse a text beyond what its column takes. A dictionary is judged as it is, not row by row;
+    what else is no array of texts passes. spare: bytes that all of them may take together, in
+    columns that judge them one by one."""
+    words = array.dictionary if pa.types.is_dictionary(array.type) else array
+    most = bytes_max(column)
+    if not is_text_type(words.type):
+        return
+    lengths = _lengths(words)
+    if not (lengths > most).any():
+        return
+    validate(words)  # Offsets that are damaged tell of no length.
+    if words is not array:
+        require_bounds(array)
+        index = np.asarray(pc.fill_null(array.indices.cast(pa.int32()), -1))
+        lengths = looked_up(np.append(lengths, 0), index)
+    beyond = lengths > most
+    if int(lengths[beyond].sum()) <= (spare if column in JUDGED_BY_LINE else 0):
+        return
+    raise BadValue(
+        "FIELD_TOO_LONG",
+        int(np.argmax(beyond)),
+        f"the text takes more than {most} bytes",
+        "shorten it, or ask whoever made the file what it is",
+    )
+
+
+def is_long_worded(array: Any, column: str) -> bool:
+    """Whether a dictionary holds a text beyond what its column takes, whether a row has it or not."""
+    if not pa.types.is_dictionary(array.type) or not is_text_type(array.type.value_type):
+        return False
+    return bool((_lengths(array.dictionary) > bytes_max(column)).any())
+
+
+def _lengths(words: Any) -> Any:
+    """int64[n] of bytes of each text, 0 for null."""
+    validate(words, full=False)
+    if not len(words):
+        return np.zeros(0, np.int64)
+    rows = slice(words.offset, words.offset + len(words))
+    content = words.buffers()[1]
+    if pa.types.is_string_view(words.type):
+        lengths = np.frombuffer(content, np.int32).reshape(-1, 4)[rows, 0].astype(np.int64)
+    else:
+        width = np.int64 if pa.types.is_large_string(words.type) else np.int32
+        offsets = np.frombuffer(content, width, rows.stop + 1)[rows.start :]
+        lengths = np.diff(offsets).astype(np.int64)
+    return np.where(valid_rows(words), lengths, 0) if words.null_count else lengths
 
 
 def is_text_type(kind: Any) -> bool:

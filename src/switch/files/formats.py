@@ -17,7 +17,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from switch.errors import InputRefused
-from switch.files.columns import first_line, shown
+from switch.files.columns import first_line, is_long_worded, shown
 from switch.native import csv_text
 from switch.schema import Kind
 
@@ -138,7 +138,9 @@ def parquet(path: Path, wanted: dict[str, Kind]) -> tuple[Any, Callable[[], Iter
     ]
 
     def batches() -> Iterator[Any]:
-        reader = pq.ParquetFile(path, read_dictionary=as_dictionary, pre_buffer=False)
+        others = [name for name in columns if name not in as_dictionary]
+        words = as_dictionary + long_worded(path, meta, others)
+        reader = pq.ParquetFile(path, read_dictionary=words, pre_buffer=False)
         with reader:
             yield from reader.iter_batches(
                 batch_size=CHUNK_ROWS, columns=columns, use_threads=False
@@ -170,12 +172,48 @@ def has_dictionary_form(meta: Any, name: str) -> bool:
     )
 
 
+def long_worded(path: Path, meta: Any, names: list[str], group: int | None = None) -> list[str]:
+    """Those columns of which a dictionary holds a text beyond what the column takes, in all row
+    groups or in one. Row by row it would stand as often as there are rows: they are to be read as
+    dictionaries, in which it stands once, and refused by it."""
+    coded = [
+        name
+        for name in names
+        if has_dictionary_form(meta, name)
+        and any(
+            chunk.physical_type == "BYTE_ARRAY" and _is_coded(chunk)
+            for chunk in _chunks(meta, name)
+        )
+    ]
+    found: set[str] = set()
+    if coded:
+        with pq.ParquetFile(
+            path, read_dictionary=coded, pre_buffer=False, buffer_size=PROBE_BYTES
+        ) as reader:
+            for number in range(meta.num_row_groups) if group is None else (group,):
+                # The first row comes with all of its row group's dictionary.
+                for batch in reader.iter_batches(
+                    batch_size=1, row_groups=[number], columns=coded, use_threads=False
+                ):
+                    found.update(
+                        name
+                        for name, column in zip(coded, map(batch.column, coded), strict=True)
+                        if is_long_worded(column, name)
+                    )
+                    break
+    return [name for name in coded if name in found]
+
+
+def _is_coded(chunk: Any) -> bool:
+    return "RLE_DICTIONARY" in chunk.encodings or "PLAIN_DICTIONARY" in chunk.encodings
+
+
 def _is_compact(meta: Any, name: str) -> bool:
     """Whether a text column stands as a dictionary that is much smaller than its rows."""
     chunk = next(_chunks(meta, name), None)
     return (
         chunk is not None
-        and ("RLE_DICTIONARY" in chunk.encodings or "PLAIN_DICTIONARY" in chunk.encodings)
+        and _is_coded(chunk)
         and chunk.total_uncompressed_size < DICTIONARY_BYTES_PER_ROW * chunk.num_values
     )
 

@@ -41,14 +41,20 @@ from switch.files.columns import (
     read_months,
     read_priorities,
     read_texts,
+    require_short,
     shown,
 )
 from switch.files.formats import CHUNK_ROWS, ROW_BYTES_MAX
 from switch.native import csv_text
 from switch.schema import DAY_MAX, DAY_MIN, LINES_MAX, Column, Kind, Table
 
+_NUMBERS = (Kind.LINE_NO, Kind.AMOUNT, Kind.PRIORITY)
 LIKE_RATIO = 0.82
 """From which on two names are alike: one letter of six is another, or missing."""
+LIKE_CHARACTERS = 64
+"""So many of a name are looked at: those of columns are shorter."""
+UNKNOWN_MAX = 1000
+"""Unknown columns of a table; each is compared with each column that is absent, and told."""
 
 
 class TableReader:
@@ -67,6 +73,7 @@ class TableReader:
         strict_columns: bool = False,
         unchanged: Callable[[], None] | None = None,
         only: tuple[str, ...] | None = None,
+        bounded: bool = True,
         close: Callable[[], None] | None = None,
     ) -> None:
         self.table = table
@@ -78,6 +85,7 @@ class TableReader:
         self._batches = batches
         self._unchanged = unchanged
         self._only = only
+        self._bounded = bounded
         self.close = close or (lambda: None)
         """Let go of a table that is not read to its end."""
         self.extra = self._check_columns(list(schema.names), strict_columns)
@@ -114,16 +122,26 @@ class TableReader:
             )
         extra = [name for name in names if name not in known and name not in self.table.beside]
         absent = [c for c in self.table.columns if c.nullable and c.name not in names]
-        for name in extra:
-            like = next((c.name for c in absent if _is_like(name, c)), None)
-            if not (like or strict or self.table.is_closed):
-                continue
+        if len(extra) > UNKNOWN_MAX:
             raise InputRefused(
                 "HEADER_MISMATCH",
-                f"unknown column {shown(name)}" + (f", which looks like {like!r}" if like else ""),
+                f"{len(extra)} unknown columns, more than {UNKNOWN_MAX}",
+                file=self.name,
+                column=shown(extra[0]),
+                remedy=f"give the columns {', '.join(c.name for c in self.table.columns)}",
+            )
+        for name in extra:
+            like = _nearest(name, absent)
+            if not (like or strict or self.table.is_closed):
+                continue
+            quoted = " or ".join(map(repr, like))
+            raise InputRefused(
+                "HEADER_MISMATCH",
+                f"unknown column {shown(name)}" + (f", which looks like {quoted}" if like else ""),
                 file=self.name,
                 column=shown(name),
-                remedy=f"call it {like}, if it is that; else remove it or give it another name"
+                remedy=f"call it {' or '.join(like)}, if it is that; else remove it or give it"
+                " another name"
                 if like
                 else "remove it"
                 if self.table.is_closed
@@ -201,13 +219,15 @@ class TableReader:
             if column.name not in names or (self._only and column.name not in self._only):
                 continue
             array = batch.column(names.index(column.name))
-            if pa.types.is_dictionary(array.type) and array.dictionary.null_count:
-                try:
+            try:
+                if self._bounded and column.kind not in _NUMBERS:
+                    require_short(array, column.name, self.table.spare)
+                if pa.types.is_dictionary(array.type) and array.dictionary.null_count:
                     array = plain(array)
-                except BadValue as bad:
-                    raise self._refuse(
-                        bad.rule, bad.what, bad.remedy, done + bad.row + 1, column.name
-                    ) from None
+            except BadValue as bad:
+                raise self._refuse(
+                    bad.rule, bad.what, bad.remedy, done + bad.row + 1, column.name
+                ) from None
             if self.from_text and column.nullable:
                 array = pc.replace_with_mask(
                     array, pc.equal(array, ""), pa.scalar(None, pa.string())
@@ -257,13 +277,19 @@ class TableReader:
         return read_integers(array, 1, LINES_MAX, "line number").astype(np.uint32)
 
 
-def _is_like(name: str, column: Column) -> bool:
-    """Whether an unknown column may be meant for one that may be absent. By a date somebody is
-    paid or not, so that a name which begins with the same word is enough there."""
-    plain = re.sub(r"[\W_]+", "_", name.casefold()).strip("_")
-    if column.kind is Kind.DATE and plain.partition("_")[0] == column.name.partition("_")[0]:
-        return True
-    return difflib.SequenceMatcher(None, plain, column.name).ratio() >= LIKE_RATIO
+def _nearest(name: str, absent: list[Column]) -> list[str]:
+    """Names of those columns that may be absent for which an unknown one may be meant: the nearest,
+    several where none is nearer. By a date somebody is paid or not, so that a name which begins
+    with the same word is enough there."""
+    plain = re.sub(r"[\W_]+", "_", name[:LIKE_CHARACTERS].casefold()).strip("_")
+    ratios = {}
+    for column in absent:
+        match = difflib.SequenceMatcher(None, plain, column.name)
+        first, of_column = (text.partition("_")[0] for text in (plain, column.name))
+        least = 0 if column.kind is Kind.DATE and first == of_column else LIKE_RATIO
+        if match.real_quick_ratio() >= least and match.ratio() >= least:
+            ratios[column.name] = match.ratio()
+    return [name for name, ratio in ratios.items() if ratio == max(ratios.values())]
 
 
 def open_table(
@@ -276,6 +302,7 @@ def open_table(
     sha256: str = "",
     own: bool = False,
     room: Path | None = None,
+    bounded: bool = True,
 ) -> TableReader:
     """Open a file (path) or an Arrow C stream (any object with `__arrow_c_stream__`).
 
@@ -284,11 +311,16 @@ def open_table(
     a decoder makes of it. only: the columns that the caller wants. own: the file is this home's,
     with the digest of its commit, which is proven before decoding: it needs no process of its own,
     as files of others do (`airlock`). A file of others is hashed and decoded in one
-    copy that nobody else can write to (`given.sealed`); room: the folder for a long one.
+    copy that nobody else can write to (`given.sealed`); room: the folder for a long one. bounded:
+    a text beyond what its column takes (`schema.bytes_max`) is refused; not so in what is the
+    home's, or was taken before there was a bound.
     Raises InputRefused, or EnvironmentFailed where the file cannot be read at all.
     """
     if isinstance(source, str | os.PathLike):
-        return _open_file(Path(source), table, strict_columns, digest, only, sha256, own, room)
+        bounded = bounded and not own
+        return _open_file(
+            Path(source), table, strict_columns, digest, only, sha256, own, room, bounded
+        )
     if isinstance(source, pa.RecordBatch):
         source = pa.Table.from_batches([source])
     if not hasattr(source, "__arrow_c_stream__"):
@@ -320,6 +352,7 @@ def open_table(
         rows=rows if isinstance(rows, int) else None,
         strict_columns=strict_columns,
         only=only,
+        bounded=bounded,
     )
 
 
@@ -343,6 +376,7 @@ def _open_file(
     sha256: str,
     own: bool,
     room: Path | None,
+    bounded: bool,
 ) -> TableReader:
     name = str(path)
     assert sha256 or not own
@@ -350,6 +384,7 @@ def _open_file(
         airlock.start()
     hasher = hashlib.sha256()
     wanted = {c.name: c.kind for c in table.columns if only is None or c.name in only}
+    spare = table.spare if bounded else None
     rows: int | None
     with contextlib.ExitStack() as refused:
         with given.opened(path) as (file, before), contextlib.ExitStack() as copied:
@@ -362,7 +397,7 @@ def _open_file(
             is_text, form = formats.form_of(file)
 
             def ask() -> airlock.Answer:
-                answer = airlock.ask(file, name, form, wanted)
+                answer = airlock.ask(file, name, form, wanted, None, spare)
                 refused.callback(answer.close)
                 return answer
 
@@ -401,6 +436,7 @@ def _open_file(
                 strict_columns=strict_columns,
                 unchanged=functools.partial(given.require_unchanged, path, before),
                 only=only,
+                bounded=bounded,
                 close=None if asked is None else asked.close,
             )
         except UnicodeDecodeError as error:

@@ -104,6 +104,7 @@ class _Again(Engine):
         super().__init__(home)
         self.settings = Settings.stored(manifest["settings"])
         self.rule_set = manifest["rule_set"]
+        self.by_rules_now = False
         self._manifest = manifest
 
     def _slot(self, at: str, value_date: datetime.date) -> Slot | None:

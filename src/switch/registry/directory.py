@@ -24,6 +24,7 @@ from switch.schema import (
     DEBTOR_COLUMNS,
     NO_CODE,
     PARTICIPANT_COLUMNS,
+    PARTICIPANT_KINDS,
     PARTICIPANT_STATUS,
     YEAR_MAX,
     YEAR_MIN,
@@ -130,9 +131,12 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
             raise UsageError(f"settings: {error}") from error
 
     def _check(self) -> Settings:
+        # What is given as nothing is taken away, and kept as if it had never been given.
+        self.cutoffs = self.cutoffs or msgspec.UNSET
+        self.accounts_shared_max = self.accounts_shared_max or msgspec.UNSET
         if self.cutoffs is not msgspec.UNSET:
             times = list(self.cutoffs)
-            if not times or times != sorted(set(times)) or not all(map(_CUTOFF.fullmatch, times)):
+            if times != sorted(set(times)) or not all(map(_CUTOFF.fullmatch, times)):
                 raise UsageError("cutoffs are not times HH:MM in ascending order")
         both = set(self.holidays or ()) & set(self.working_days or ())
         if both:
@@ -143,7 +147,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
             raise UsageError(f"holidays are not of {YEAR_MIN} to {YEAR_MAX}")
         most = self.accounts_shared_max
         if most is not msgspec.UNSET and not 0 < most < 2**31:
-            raise UsageError("accounts_shared_max is not between 1 and 2147483647")
+            raise UsageError("accounts_shared_max is not between 1 and 2147483647; 0 is any")
         if not 0 < self.clearing_limit <= AMOUNT_MAX:
             raise UsageError(f"clearing_limit is not between 1 and {AMOUNT_MAX}")
         return self
@@ -252,14 +256,22 @@ def _refuse(
     )
 
 
-def read_directory(participants: Any, debtors: Any, programmes: Any = None) -> Directory:
-    """The directory from its tables; programmes: None for the packaged table."""
-    known = tuple(sorted(_participants(participants), key=lambda p: p.participant))
-    return Directory(
-        known,
-        tuple(_debtors(debtors, known)),
-        packaged_programmes() if programmes is None else _programmes(programmes),
-    )
+def read_directory(
+    participants: Any, debtors: Any, programmes: Any = None, old: Directory | None = None
+) -> Directory:
+    """The directory from its tables. None: the table stays as old has it, which may have been taken
+    when less was refused; without old the packaged programmes."""
+    if old is not None and participants is None:
+        known = old.participants
+    else:
+        known = tuple(sorted(_participants(participants), key=lambda p: p.participant))
+    if old is not None and debtors is None:
+        debtors = old.debtors
+    if programmes is None:
+        found = packaged_programmes() if old is None else old.programmes
+    else:
+        found = _programmes(programmes)
+    return Directory(known, tuple(_debtors(debtors, known)), found)
 
 
 def _participants(source: Any) -> list[Participant]:
@@ -294,6 +306,15 @@ def _participants(source: Any) -> list[Participant]:
                 i,
                 "status",
                 f"use {' or '.join(PARTICIPANT_STATUS)}",
+            )
+        if row["kind"] not in ("", *PARTICIPANT_KINDS):
+            raise _refuse(
+                f"kind {row['kind']!r} is not known",
+                PARTICIPANTS,
+                source,
+                i,
+                "kind",
+                f"use one of {', '.join(PARTICIPANT_KINDS)}, or leave it empty",
             )
         for column in ("net_debit_cap", "amount_max"):
             if row[column] is not None and row[column] < 0:
@@ -333,7 +354,9 @@ def _participants(source: Any) -> list[Participant]:
 def _debtors(source: Any, participants: tuple[Participant, ...]) -> list[Debtor]:
     codes = {p.participant for p in participants}
     debtors: dict[str, Debtor] = {}
-    for i, row in enumerate(read_rows(source, DEBTORS)):
+    is_kept = isinstance(source, tuple)
+    rows = map(msgspec.structs.asdict, source) if is_kept else read_rows(source, DEBTORS)
+    for i, row in enumerate(rows):
         account = row["debtor_account"]
         if account in debtors or not account:
             raise _refuse(
@@ -377,9 +400,10 @@ def _debtors(source: Any, participants: tuple[Participant, ...]) -> list[Debtor]
 
 def _programmes(source: Any) -> tuple[Programme, ...]:
     rows = read_rows(source, PROGRAMMES)
-    codes = [row["benefit"] for row in rows]
-    for i, (code, row) in enumerate(zip(codes, rows, strict=True)):
-        if code in codes[:i] or not code or i >= BENEFITS_MAX:
+    codes: set[str] = set()
+    for i, row in enumerate(rows):
+        code = row["benefit"]
+        if code in codes or not code or i >= BENEFITS_MAX:
             raise _refuse(
                 f"benefit {code!r} stands twice, is empty or one too many",
                 PROGRAMMES,
@@ -388,6 +412,7 @@ def _programmes(source: Any) -> tuple[Programme, ...]:
                 "benefit",
                 f"give each of at most {BENEFITS_MAX} benefits one row",
             )
+        codes.add(code)
         if row["priority"] is None:
             row["priority"] = PRIORITY_LAST
         if not 1 <= row["priority"] <= PRIORITY_LAST:

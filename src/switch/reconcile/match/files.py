@@ -8,7 +8,7 @@ judged before it is used: no row too many, no text that is none, nothing that po
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ class File:
         with answer:
             try:
                 _, batches, _ = airlock.opened(answer)
-                found = list(batches())
+                found = self._placed(batches, group)
                 for batch in found:
                     batch.validate(full=True)
             except pa.ArrowException as error:
@@ -70,6 +70,15 @@ class File:
             raise self._bad("a row group has not the rows that the footer declares")
         (batch,) = found
         return dict(zip(batch.schema.names, batch.columns, strict=True))
+
+    def _placed(self, batches: Callable[[], Iterator[Any]], group: int) -> list[Any]:
+        """All batches of a row group, whose rows a refusal counts from the file's first one."""
+        try:
+            return list(batches())
+        except InputRefused as refused:
+            if refused.row is not None:
+                refused.row += sum(self.rows[:group])
+            raise
 
     def _require_likely(self) -> None:
         most = ROWS_FREE + ROWS_PER_BYTE * self._was.st_size
