@@ -15,7 +15,8 @@ from scene import BANK, account, command, line, make_home, person, tree_digest
 
 import switch
 from switch.errors import InputRefused
-from switch.files.tables import open_table
+from switch.files import tables
+from switch.files.tables import UNKNOWN_MAX, _nearest, open_table
 from switch.registry.directory import BALANCES, DEBTORS, PARTICIPANTS, PROGRAMMES, packaged_rows
 from switch.schema import (
     ACCOUNTS,
@@ -25,6 +26,8 @@ from switch.schema import (
     POPULATION,
     RETURNS,
     STATEMENT,
+    Column,
+    Kind,
     Table,
 )
 
@@ -226,3 +229,53 @@ def test_unknown_keys__of_a_configuration_are_told_by_every_command(
     said = command(*words, home, "--config", config)
     assert said.code == 2
     assert "unknown 'enforce_budget'" in said.err
+
+
+@pytest.mark.parametrize(
+    ("names", "table", "name", "quoted"),
+    [
+        (("valid_from", "valid_to"), ACCOUNTS, "valid_until", "'valid_to'"),
+        (("creditor_agent", "creditor_account"), PAYMENT, "creditor_acount", "'creditor_account'"),
+        (("valid_from", "valid_to"), ACCOUNTS, "valid_z", "'valid_to'"),
+    ],
+)
+def test_unknown_columns__look_like_the_nearest(
+    names: tuple[str, ...], table: Table, name: str, quoted: str
+) -> None:
+    """Not like the first one that is near enough."""
+    given = [n for n in names_of(table) if n not in names]
+    found = refused([*given, name], table)
+    assert found is not None
+    assert found.what == f"unknown column {name}, which looks like {quoted}"
+
+
+def test_unknown_columns__as_near_to_two_name_both() -> None:
+    columns = [Column("cap_one", Kind.TEXT, True), Column("cap_two", Kind.TEXT, True)]
+    assert _nearest("cap_one", columns) == ["cap_one"]
+    assert _nearest("caps_one_two", [*columns]) == []
+    assert _nearest("cap_onetwo", columns) == ["cap_one", "cap_two"]
+    twins = [Column("aaaab", Kind.TEXT, True), Column("aaaac", Kind.TEXT, True)]
+    assert _nearest("aaaa", twins) == ["aaaab", "aaaac"]
+    table = Table("twins", (Column("line_no", Kind.LINE_NO), *twins))
+    found = refused(["line_no", "aaaa"], table)
+    assert found is not None
+    assert found.what.endswith("which looks like 'aaaab' or 'aaaac'")
+    assert found.remedy.startswith("call it aaaab or aaaac, if it is that")
+
+
+@pytest.mark.parametrize("table", BIG, ids=lambda table: table.name)
+def test_unknown_columns__without_end_are_not_compared(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each comparison costs; so many names that a header may have are none that anybody meant."""
+    compared = []
+    nearest = tables._nearest
+    monkeypatch.setattr(tables, "_nearest", lambda *said: compared.append(said) or nearest(*said))
+    many = [*names_of(table), *(f"x{number}" for number in range(UNKNOWN_MAX))]
+    assert refused(many, table) is None
+    assert len(compared) == UNKNOWN_MAX
+    found = refused([*many, "y"], table)
+    assert found is not None
+    assert (found.column, len(compared)) == ("(not a usual name)", UNKNOWN_MAX)
+    long = refused([*names_of(table), "valid_" + "x" * 100_000], table)
+    assert long is None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import os
 import re
+import resource
 import sys
 from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from pathlib import Path
@@ -216,6 +217,8 @@ def shared(command: Callable[..., Any]) -> Callable[..., Any]:
         context.quiet |= quiet
         context.config = config or context.config
         _require_text(click_context.command, rest)
+        if click_context.invoked_subcommand is None:
+            require_address_space()
         context.settings()  # A word that is none is told by every command, whatever it reads of it.
         try:
             return command(context, **rest)
@@ -399,7 +402,36 @@ def of_the_machine(error: Exception) -> EnvironmentFailed | None:
         return EnvironmentFailed("not enough memory")
     if isinstance(error, RuntimeError) and "start new thread" in str(error):
         return EnvironmentFailed("no memory or no leave for more threads: give fewer (--threads)")
+    if _is_arrow_at_its_limits(error):
+        return EnvironmentFailed("no memory or no leave for threads: see `ulimit -v` and -u")
     return EnvironmentFailed(str(error)) if isinstance(error, OSError) else None
+
+
+def _is_arrow_at_its_limits(error: Exception) -> bool:
+    """Whether Arrow got no thread or no memory, or its libraries were not to be loaded for that:
+    of these it tells by its base class alone."""
+    arrow = sys.modules.get("pyarrow")
+    if arrow is not None and type(error) is arrow.ArrowException:
+        return any(word in str(error) for word in ("Resource temporarily", "memory", "thread"))
+    causes = (error, error.__cause__, error.__context__)
+    return isinstance(error, ImportError) and any(
+        word in str(cause) for cause in causes for word in ("failed to map", "Cannot allocate")
+    )
+
+
+ADDRESS_BYTES_MIN = 3 << 30
+"""Address space that a command needs: libraries, stacks and arenas of threads take 2.7 GiB of it,
+most of which is never touched. With less some of them end the process, or wait for ever."""
+
+
+def require_address_space() -> None:
+    """Raise EnvironmentFailed where the limit of the process is below what a command needs."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit < ADDRESS_BYTES_MIN:
+        raise EnvironmentFailed(
+            f"the limit of address space is {limit >> 10} KB, and {ADDRESS_BYTES_MIN >> 10} are"
+            " needed: raise it (`ulimit -v`), and limit memory by a control group in its place"
+        )
 
 
 def say_usage(error: click.ClickException) -> None:

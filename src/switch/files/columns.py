@@ -168,7 +168,7 @@ def require_short(array: Any, column: str, spare: int = 0) -> None:
 
 
 def is_long_worded(array: Any, column: str) -> bool:
-    """Whether a dictionary holds a text beyond what its column takes, whether a row has it or not."""
+    """Whether a dictionary holds a text beyond what its column takes, used or not."""
     if not pa.types.is_dictionary(array.type) or not is_text_type(array.type.value_type):
         return False
     return bool((_lengths(array.dictionary) > bytes_max(column)).any())
