@@ -553,7 +553,26 @@ AT_REST = [
 DATES = "test_dates.py::test_dates__"
 TYPES = "test_types.py::test_"
 UNKNOWN = "test_unknown_columns.py::test_unknown_columns__"
+LONG = "test_long_texts.py::test_long_texts__"
+
 DOORS = [
+    ("files/columns.py", "a text as long as its dictionary has it", "(lengths > most).any()",
+     "False", LONG + "of_any_column_at_any_door_refuse_the_file"),
+    ("files/formats.py", "a long text read row by row", "if is_long_worded(column, name)",
+     "if False", LONG + "are_judged_before_they_stand_in_each_row"),
+    ("reconcile/match/files.py", "a row counted from its row group",
+     "refused.row += sum(self.rows[:group])", "refused.row += 0",
+     LONG + "of_the_library_s_files_are_refused_by_their_row"),
+    ("engine.py", "what was taken before refused now", "known is None and self.by_rules_now",
+     "True", LONG + "that_homes_have_go_on"),
+    ("engine.py", "a new batch by wider rules", "declared.require_new(file)", "pass",
+     "test_declared.py::test_declared__by_wider_rules_is_refused_of_what_is_new"),
+    ("registry/directory.py", "a participant of any kind", 'row["kind"] not in ("", *PARTICIPANT_KINDS)',
+     "False", "test_declared.py::test_kind__that_is_none_is_refused_by_its_row"),
+    ("engine.py", "a calendar gone before its cycles", "settling.require_all_settled(self.home)",
+     "pass", "test_settings.py::test_settings__that_are_given_as_nothing_are_taken_away"),
+    ("files/tables.py", "like the first that is near", "if ratio == max(ratios.values())]", "][:1]",
+     "test_unknown_columns.py::test_unknown_columns__look_like_the_nearest"),
     ("files/columns.py", "a day before 1900", "(days < DAY_FIRST) | (days", "(days",
      DATES + "of_a_type_are_of_known_years"),
     ("files/columns.py", "a text of any year", "day is not None and is_in_years(day)",
