@@ -155,8 +155,6 @@ class Engine:
         new = read_directory(participants, debtors, programmes, self.directory)
         settling.require_nobody_leaves(self.home, self.directory, new)
         chosen = self.settings if settings is None else settings.check()
-        if chosen.cutoffs is msgspec.UNSET and self.settings.cutoffs is not msgspec.UNSET:
-            settling.require_all_settled(self.home)
         if chosen.enforce_budgets is True:
             budgets.require_programmes(new)
         changed = {

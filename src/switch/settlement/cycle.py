@@ -125,15 +125,6 @@ def require_calendar(home: Home, settings: Settings, named: list[Any] | None) ->
         )
 
 
-def require_all_settled(home: Home) -> None:
-    """Nothing waits in a cycle of the calendar that is to be taken away. Raises UsageError."""
-    if waiting := cycle_rows(home, None, None):
-        raise UsageError(
-            f"cycle {waiting[0]['cycle']} is not settled, and its calendar would be gone: settle or"
-            " abort it first"
-        )
-
-
 def keep_positions(cycle: str, positions: Iterable[tuple[Any, ...]]) -> Statements:
     """Positions of one batch, added to those that its cycle has already."""
     return [
