@@ -54,7 +54,6 @@ from switch.errors import (
     UsageError,
     VerificationFailed,
 )
-from switch.files import tables
 from switch.files import airlock, segment, tables
 from switch.files.tables import TableReader, open_table
 from switch.home import paid_bits, signing, store
