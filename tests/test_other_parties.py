@@ -29,7 +29,7 @@ from test_reconcile import DAY, DUE, RECORDS, RULES, compare, rules_of, side
 import switch
 from switch import reconcile as rec
 from switch.errors import VerificationFailed
-from switch.home.history import folders
+from switch.home.history import folders, open_breaks
 from switch.proof import answers as proof_of_answers
 from switch.reconcile import line_states, take_in
 from switch.reconcile.match import certify
@@ -113,16 +113,17 @@ PASSES = [
 ]
 
 
+@pytest.mark.parametrize("name", ["confirmations", "returns", "statement"])
 @pytest.mark.parametrize("one", [None, *PASSES], ids=lambda p: p.name if p else "packaged")
 @settings(max_examples=60, deadline=None)
 @given(left=RECORDS, right=RECORDS)
 def test_reconcile__no_pass_brings_two_participants_together(
-    one: Pass | None, left: list[Any], right: list[Any]
+    one: Pass | None, name: str, left: list[Any], right: list[Any]
 ) -> None:
     rules = rules_of(one) if one else RULES
     left = [row | {"participant": row["participant"] or "1"} for row in left]
     right = [row | {"participant": row["participant"] or "1"} for row in right]
-    found = compare(left, right, rules).sets["confirmations"]
+    found = rec.reconcile(side(left), {name: side(right)}, DUE, rules=rules).sets[name]
     names = [s.column("participant").to_pylist() for s in (found.left, found.right)]
     for i, j in enumerate(found.left.mate.tolist()):
         assert j < 0 or names[0][i] == names[1][j]
@@ -189,6 +190,45 @@ def test_answers__others_change_nothing_of_a_whole_file(tmp_path: Path) -> None:
         take(engine, tmp_path / "h", *rows)
         assert [states_of(engine)[n] for n in FILE] == ["CREDITED"] * 4
         assert of_file(engine) == [("MISSING", transfer(4)), ("MISSING", transfer(7))]
+    assert switch.verify(tmp_path / "h")
+
+
+@pytest.mark.parametrize("who", ["X", BANK])
+def test_answers__to_a_file_that_was_never_sent_are_a_break(tmp_path: Path, who: str) -> None:
+    """Not even a sum of nothing is right, from an unknown receiver or one who got no line."""
+    with switch.open(home_of(tmp_path / "h", 1)) as engine:
+        nothing = said(1, transfer_id=HEAD, creditor_account=None, amount=0, participant=who)
+        answer = take(engine, tmp_path / "h", said(1), nothing)
+        assert answer["breaks"] == {"TOTAL_DRIFT": 1}
+        (found,) = open_breaks(engine.home, folders(engine.home)).to_pylist()
+        assert (found["participant"], found["expected"], found["found"]) == (f"{who} {HEAD}", 0, 0)
+        assert take(engine, tmp_path / "h", nothing)["number"] == 0
+    assert switch.verify(tmp_path / "h")
+
+
+def test_answers__that_nothing_of_a_refused_file_was_credited_is_right(tmp_path: Path) -> None:
+    with switch.open(home_of(tmp_path / "h", 1, CALENDAR)) as engine:
+        nothing = said(1, transfer_id=HEAD, creditor_account=None, amount=0)
+        take(engine, tmp_path / "h", said(1, "RJCT"), nothing, at="2026-11-25")
+        assert breaks_of(engine) == []
+    assert switch.verify(tmp_path / "h")
+
+
+@pytest.mark.parametrize("times", [0, 1, 2, 3])
+def test_answers__a_return_of_a_whole_file_answers_nothing(tmp_path: Path, times: int) -> None:
+    """However often the file was confirmed: money comes back by lines."""
+    files = [write(tmp_path / "r", [back(1, transfer_id=HEAD, amount=WHOLE["amount"])])]
+    rows = [WHOLE | {"booked_at": NOON + n * HOUR} for n in range(times)]
+    files += [write(tmp_path / "c", rows)] if rows else []
+    with switch.open(home_of(tmp_path / "h")) as engine:
+        engine.reconcile(*files, at="2026-12-20")
+        open_now = open_breaks(engine.home, folders(engine.home)).to_pylist()
+        found = [row for row in open_now if row["transfer_id"] == HEAD]
+        assert [row["class"] for row in found] == [
+            *["DUPLICATE"] * max(times - 1, 0), "RETURN_UNMATCHED"
+        ]  # fmt: skip
+        assert found[-1]["side"] == found[-1]["set"] == "returns"
+        assert [states_of(engine)[n] for n in FILE] == (["CREDITED" if times else "UNAPPLIED"] * 4)
     assert switch.verify(tmp_path / "h")
 
 

@@ -356,6 +356,9 @@ STORE = [
      "crash/test_crash.py::test_commit__broken_off_stops_the_engine"),
     ("old history is committed on", "if heads(self._db) != self._began:", "if False:",
      SECOND + "commit__of_two_engines_that_race_one_is_refused"),
+    ("a commit on old events", "            if heads(self._db) != self._began:",
+     "            if heads(self._db)[:2] != self._began[:2]:",
+     SECOND + "commit__on_old_events_is_refused_and_nothing_moves"),
     ("a forked engine works", "        if os.getpid() != self._process:\n", "        if False:\n",
      SECOND + "engine__two_forked_children_and_their_parent_pay_once"),
     ("a forked close gives the lock back",
@@ -688,7 +691,17 @@ SHARED = [
      "test_shared_hold.py::test_verify__finds_an_account_that_received_for_too_many"),
 ]  # fmt: skip
 
+OF_FILES = [
+    ("a file that was never sent is confirmed", "(table[\"amount\"].to_numpy() == due[which]) & is_sent[which]",
+     "table[\"amount\"].to_numpy() == due[which]",
+     "test_other_parties.py::test_answers__to_a_file_that_was_never_sent_are_a_break"),
+    ("a return answers a confirmed file", "RETURNS: self._of_lines(self.returns).filter(pa.array(~self._names_file())),",
+     "RETURNS: self._of_lines(self.returns),",
+     "test_other_parties.py::test_answers__a_return_of_a_whole_file_answers_nothing"),
+]  # fmt: skip
+
 MUTANTS = [
+    *_of("reconcile/line_states.py", OF_FILES),
     *_of("reconcile/match/files.py", RECORD_FILES),
     Mutant(
         "reconcile/__init__.py",

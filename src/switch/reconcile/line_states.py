@@ -220,7 +220,9 @@ class Verdicts:
         refused[kept.place[kept.own & _is(kept.table, "RJCT")]] = True
         due = np.zeros(len(files), np.int64)
         np.add.at(due, place[~refused[sent]], lines.amount[sent[~refused[sent]]])
-        right = table["amount"].to_numpy() == due[which]
+        # Of a file that was never sent nothing can be right, not even that it was of nothing.
+        is_sent = np.bincount(place, minlength=len(files)) > 0
+        right = (table["amount"].to_numpy() == due[which]) & is_sent[which]
         # Of several that are wrong the last one stands in the break, whichever came first.
         ours: dict[str, int] = {}
         theirs: dict[str, int] = {}
@@ -244,7 +246,7 @@ class Verdicts:
         lead = lead[which[again]]
         return Groups(
             rows,
-            drifts(ours, theirs, set(), self.rules, self.today),
+            drifts(ours, theirs, set(), self.rules, self.today, always=True),
             sent[credited],
             table.take(pa.array(by[credited])),
             table.take(pa.array(np.unique(lead))),
@@ -307,7 +309,8 @@ class Verdicts:
         returned: a table of TAKEN, of which the treasury's statement has to tell; open_breaks:
         those of before, which keep their keys."""
         totals = rec.Outcome(np.empty(0, np.uint8), {}, self.groups.drifts, 0, self.groups.drifts)
-        outcomes = [totals, self._weighed(), *self._statements(requests, returned)]
+        looked_at = (self._weighed(), self._returns_of_files())
+        outcomes = [totals, *looked_at, *self._statements(requests, returned)]
         found = self._due(rec.kept(outcomes, open_breaks))
         assert len(pc.unique(found["key"])) == len(found), "a break stands twice"
         return found
@@ -325,7 +328,8 @@ class Verdicts:
     def explain(self, transfer_id: str) -> list[str]:
         """Sentences on what the rules made of every record of a transfer; none where all of it was
         plain."""
-        return rec.explain(self._weighed(), transfer_id)
+        outcomes = (self._weighed(), self._returns_of_files())
+        return [text for one in outcomes for text in rec.explain(one, transfer_id)]
 
     def _weighed(self) -> rec.Outcome:
         """Lines that are not plain, against all answers but those that are."""
@@ -356,11 +360,23 @@ class Verdicts:
             CONFIRMATIONS: pa.concat_tables(
                 [self._of_lines(kept).filter(pa.array(rest)), clean, by_file]
             ),
-            RETURNS: self._of_lines(self.returns),
+            RETURNS: self._of_lines(self.returns).filter(pa.array(~self._names_file())),
         }
         table = pa.concat_tables([table, self.groups.lines()])
         rules = msgspec.structs.replace(self.rules, refusal_days=NEVER_IN_TIME)
         return self._compare(rec.records(table), sets, rules)
+
+    def _names_file(self) -> NDArray[np.bool_]:
+        """Returns that name a whole file which is held against its answers as a line."""
+        named = pc.is_in(self.returns.table["transfer_id"], self.groups.leads["transfer_id"])
+        found: NDArray[np.bool_] = np.asarray(named)
+        return found
+
+    def _returns_of_files(self) -> rec.Outcome:
+        """Those returns: money comes back by lines, so that they answer nothing, however often
+        their file was confirmed."""
+        table = self.returns.table.filter(pa.array(self._names_file()))
+        return self._compare(rec.records(RECORD.empty_table()), {RETURNS: table}, self.rules)
 
     def _of_lines(self, kept: Kept) -> Any:
         """Records, those of who settles for a receiver as if the receiver had sent them."""

@@ -246,13 +246,19 @@ def _table(
 
 
 def drifts(
-    expected: dict[str, int], declared: dict[str, int], broken: set[str], rules: Rules, as_of: int
+    expected: dict[str, int],
+    declared: dict[str, int],
+    broken: set[str],
+    rules: Rules,
+    as_of: int,
+    *,
+    always: bool = False,
 ) -> Any:
     """TOTAL_DRIFT by scope: totals that differ though no item of the scope is broken. A scope that
-    only one of the sides knows counts as zero on the other."""
+    only one of the sides knows counts as zero on the other. always: equal ones differ, too."""
     scopes = [
         s for s in sorted(expected.keys() | declared.keys())
-        if s not in broken and expected.get(s, 0) != declared.get(s, 0)
+        if s not in broken and (always or expected.get(s, 0) != declared.get(s, 0))
     ]  # fmt: skip
     ours = np.array([expected.get(s, 0) for s in scopes], np.int64)
     theirs = np.array([declared.get(s, 0) for s in scopes], np.int64)

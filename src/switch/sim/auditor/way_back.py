@@ -303,7 +303,8 @@ class Aftermath(Money):
                     if owed.cleared_in == seq and owed.participant == record.participant
                 ]
                 said = {o.line: {r.status for r in self._own(o)} for o in mine}
-                if record.amount != sum(o.amount for o in mine if "RJCT" not in said[o.line]):
+                due = sum(o.amount for o in mine if "RJCT" not in said[o.line])
+                if not mine or record.amount != due:
                     drifts.add(f"{record.participant} {head}")
                     continue
                 times = right.setdefault(record.participant, [])
