@@ -8,6 +8,7 @@ from typing import Any
 
 import hypothesis.strategies as st
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from scene import BANK
@@ -19,6 +20,7 @@ from switch import reconcile as rec
 from switch.home.history import folders, open_breaks
 from switch.reconcile import take_in
 from switch.reconcile.match import breaks
+from switch.sim.lives.tables import STATEMENT as LIVED_STATEMENT
 
 EARLY = dt.datetime(2026, 11, 25, 3, tzinfo=dt.UTC)
 MICROSECONDS = 1_795_575_600_000_000
@@ -84,6 +86,42 @@ def test_breaks__a_null_is_no_text(tmp_path: Path, reason: str) -> None:
         assert answer["new"]["confirmations"] == 4
         assert answer["breaks"] == {"DUPLICATE": 2, "MISSING": 1}
     assert switch.verify(tmp_path / "h")
+
+
+def entry(name: str, **ids: str | None) -> dict[str, Any]:
+    empty = dict.fromkeys(("transfer_id", "end_to_end_id"))
+    more = {"amount": 5, "side": "C", "booked_on": dt.date(2026, 11, 25)}
+    return {"account": "T.RETURNS", "entry_id": name, **empty, **ids, **more}
+
+
+STATEMENTS = {
+    "null and empty": [
+        entry("E", transfer_id=transfer_id, end_to_end_id=end_to_end_id)
+        for transfer_id in (None, "")
+        for end_to_end_id in ("20261125-1", "")
+    ],
+    "slashes": [
+        entry(name, transfer_id=transfer_id, end_to_end_id=end_to_end_id)
+        for transfer_id, name, end_to_end_id in (
+            ("a/b", "c", "d"), ("a", "b/c", "d"), ("a", "b", "c/d")
+        )
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", STATEMENTS)
+def test_breaks__rows_of_a_statement_do_not_stop_a_home(what: str, tmp_path: Path) -> None:
+    home, path = home_of(tmp_path / "h", 1), tmp_path / "s.parquet"
+    rows = STATEMENTS[what]
+    pq.write_table(pa.Table.from_pylist(rows, LIVED_STATEMENT), path)
+    with switch.open(home) as engine:
+        answer = engine.reconcile(path, at="2026-11-25")
+        assert answer["new"]["statement"] == len(rows)
+        assert engine.reconcile(path, at="2026-12-20")["new"]["statement"] == 0
+        engine.close_day("2026-12-20")
+        found = open_breaks(engine.home, folders(engine.home))
+        assert len(set(found["key"].to_pylist())) == len(found) == len(rows) + 1
+    assert switch.verify(home)
 
 
 def test_breaks__what_is_open_under_an_old_key_neither_opens_again_nor_closes(

@@ -277,6 +277,9 @@ def test_run__a_table_beyond_its_budget_is_exit_3(tmp_path: Path) -> None:
     assert said.document["error"]["file"].endswith("t.parquet")
     rehearsed = rehearse(home, [table])["tables"][0]["error"]
     assert rehearsed["rule"] == "BUDGET_EXCEEDED"
+    said = command("--json", "rehearse", home, table)
+    assert said.code == 3
+    assert said.document["tables"][0]["error"]["rule"] == "BUDGET_EXCEEDED"
     config = tmp_path / "c.toml"
     config.write_text("enforce_budgets = false\n")
     assert command("directory", home, "--config", config).code == 0

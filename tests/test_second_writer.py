@@ -113,6 +113,24 @@ def test_commit__on_old_history_is_refused_and_nothing_moves(what: str, tmp_path
 
 
 @pytest.mark.usefixtures("unlocked")
+@pytest.mark.parametrize("what", COMMITS)
+def test_commit__on_old_events_is_refused_and_nothing_moves(what: str, tmp_path: Path) -> None:
+    """Another process wrote no history, but what was done to the home beside it."""
+    home = stage(tmp_path, what)
+    first, second = switch.open(home), switch.open(home)
+    second.home.note("repair", {"repaired": []})
+    second.close()
+    before = rest(home)
+    with pytest.raises(HomeMoved, match="written by another process since it was opened here"):
+        COMMITS[what](first, tmp_path)
+    assert rest(home) == before
+    first.close()
+    with switch.open(home) as engine:
+        COMMITS[what](engine, tmp_path)
+    assert switch.verify(home)
+
+
+@pytest.mark.usefixtures("unlocked")
 def test_commit__of_two_engines_that_race_one_is_refused(tmp_path: Path) -> None:
     """Both computed the same lines from one history; the second comes to its commit when the
     first's is done."""
