@@ -57,7 +57,7 @@ sanitize: $(VENV)/.dev  ## all tests on a core under AddressSanitizer and UBSan,
 	$(BUILDER)
 	$(BIN)/python tests/sanitize/run.py
 
-mutants: $(VENV)/.dev  ## a hundred small mistakes in the core and the commit, each caught by a test
+mutants: $(VENV)/.dev  ## some two hundred small mistakes in the core and the commit, each caught by a test
 	$(BUILDER)
 	$(BIN)/python tests/mutants/run.py
 

@@ -3,12 +3,14 @@ reads each file once. Counted in calls and files, never in seconds."""
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from scene import line, run
 from test_answers import CALENDAR, back, home_of, said, states_of, take, transfer
@@ -24,6 +26,7 @@ from switch.proof import answers as proof_of_answers
 from switch.reconcile.match import passes
 from switch.reconcile.match.rules import Pass
 from switch.reconcile.sent_lines import Expected
+from switch.reconcile.take_in import ROWS_FREE
 
 
 class Calls:
@@ -229,3 +232,33 @@ def test_reconcile__a_group_has_two_sides(anchor: Any) -> None:
     ]
     sides = (lines, entries) if anchor == "right" else (entries, lines)
     assert compare(*sides, rules_of(one)).counts()["lines"] == {"MISSING": len(sides[0])}
+
+
+# --- memory --------------------------------------------------------------------------------------
+
+TAKES_IN = """
+import resource, sys, switch
+with switch.open(sys.argv[1]) as engine:
+    engine.reconcile(sys.argv[2], at="2026-12-20")
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+MEGABYTES_MORE = 128
+"""What 100,000 rows, the most that a home without lines takes, may cost more than ten: about a
+kilobyte a row."""
+
+
+@pytest.mark.parametrize("name", [transfer(1), "x" * 140], ids=["of a line", "of none"])
+def test_reconcile__rows_that_cost_no_bytes_cost_little_memory(name: str, tmp_path: Path) -> None:
+    """A few pages of run lengths stand for all rows."""
+    spent = []
+    for rows in (10, ROWS_FREE):
+        home = home_of(tmp_path / str(rows), 1)
+        columns = {k: pa.repeat(v, rows) for k, v in said(1, transfer_id=name).items()}
+        path = tmp_path / f"{rows}.parquet"
+        pq.write_table(pa.table(columns), path, compression="zstd")
+        assert path.stat().st_size < 10_000
+        done = subprocess.run(
+            [sys.executable, "-c", TAKES_IN, home, path], capture_output=True, text=True, check=True
+        )
+        spent.append(int(done.stdout))
+    assert spent[1] - spent[0] < MEGABYTES_MORE

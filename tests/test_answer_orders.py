@@ -10,18 +10,24 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import hypothesis.strategies as st
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
 from scene import BANK, SMALL_BANK
 from test_answers import CALENDAR, NOON, back, breaks_of, home_of, said, transfer, write
 
 import switch
 from switch import status
+from switch.sim.lives.tables import CONFIRMATIONS, RETURNS, STATEMENT
 
 DAY = dt.timedelta(days=1)
 AFTER = "2026-12-20"
 HEAD = transfer(1)[:15]
 WHOLE = said(1, transfer_id=HEAD, creditor_account=None, amount=1_000_001)
 """An answer to the clearing file of line 1, which is alone in it."""
+TABLES_OF = {"returned": RETURNS, "statement": STATEMENT}
 ANSWERS = {
     "credited": said(1),
     "credited before": said(1, booked_at=NOON - DAY),
@@ -133,3 +139,58 @@ def test_answers__a_settlement_bank_refuses_for_its_wallet(tmp_path: Path) -> No
         assert answer["moved"]["refused"] == {"count": 1, "sum": "1000002"}
         assert breaks_of(engine) == []
     assert switch.verify(tmp_path / "h")
+
+
+# --- all kinds, in all orders --------------------------------
+
+KINDS = {
+    "credited": said(1),
+    "refused": said(1, "RJCT"),
+    "returned": back(1),
+    "whole file": WHOLE,
+    "statement": {
+        "account": "T.RETURNS",
+        "entry_id": "E",
+        "transfer_id": transfer(1),
+        "end_to_end_id": None,
+        "amount": 1_000_001,
+        "side": "C",
+        "booked_on": (NOON + DAY).date(),
+    },
+}
+SHIFTS = st.integers(-1, 3).map(lambda days: days * DAY)
+
+
+def shifted(name: str, by: dt.timedelta) -> dict[str, Any]:
+    time = "booked_on" if name == "statement" else "booked_at"
+    return KINDS[name] | {time: KINDS[name][time] + by}
+
+
+@pytest.mark.parametrize("calendar", [False, True])
+@settings(max_examples=3, deadline=None, derandomize=True)
+@given(chosen=st.dictionaries(st.sampled_from([*KINDS]), SHIFTS, min_size=2, max_size=4))
+def test_timeline__no_order_of_any_kinds_shows(
+    calendar: bool, chosen: dict[str, dt.timedelta], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A file for each answer; with a calendar they come before the cycle settles."""
+    folder = tmp_path_factory.mktemp("orders")
+    first = home_of(folder / "first", 1, CALENDAR if calendar else None)
+    files = {}
+    for name, by in chosen.items():
+        files[name] = folder / f"{name}.parquet"
+        row, schema = shifted(name, by), TABLES_OF.get(name, CONFIRMATIONS)
+        pq.write_table(pa.Table.from_pylist([row], schema), files[name])
+    found = []
+    for number, order in enumerate(itertools.permutations(files.values())):
+        home = shutil.copytree(first, folder / str(number))
+        with switch.open(home) as engine:
+            for file in order:
+                engine.reconcile(file, at=AFTER)
+            if calendar:
+                engine.settle()
+                engine.reconcile(at=AFTER)
+            answer = engine.line("A", 1)
+            (state,) = status.batch(engine.home, "A", answered=True)["answered"]["lines"]
+            found.append((state, told(answer["states"]), breaks_of(engine)))
+        assert answer["states"][-1]["state"] == state
+    assert all(one == found[0] for one in found), found

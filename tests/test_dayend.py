@@ -67,6 +67,11 @@ def test_status__tells_what_was_answered_and_decided(tmp_path: Path) -> None:
         (why, _) = line_4["explained"]
         assert why.startswith("lines: 1000004 dong, STATUS: 'transfer-id' brought it together with")
         assert status.line(engine.home, "A", 3)["explained"] == []
+        (why, *rest) = status.line(engine.home, "A", 1)["explained"]
+        assert why.startswith("lines: 1000001 dong, MATCHED: its money came back")
+        assert all("transfer-id" in sentence for sentence in rest)
+        (why,) = status.line(engine.home, "A", 6)["explained"]
+        assert why.endswith("no pass found a counterpart; deadline after 1 day")
         assert line_4["states"][1]["at"] == "2026-11-25T12:00:00+00:00"
         assert line_4["states"][1]["file"] == "answers/000001"
         run(engine, [line(2)], "B")

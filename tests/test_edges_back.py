@@ -406,3 +406,16 @@ def test_verify__finds_answers_gone_wrong(
                     engine.reissue([("A", 2)], at="2026-11-27")
         found = {f"{c.name}, {c.subject}: {c.fault}" for c in Verifier(engine.home).checks()}
         assert [fault for fault in found if fault.startswith(says)], found
+
+
+def test_dispose__of_a_line_on_its_way_back_names_the_cycle_to_settle(tmp_path: Path) -> None:
+    with switch.open(home_of(tmp_path / "h", settings=CALENDAR)) as engine:
+        engine.settle()
+        take(engine, tmp_path / "h", said(1), at="2026-11-25")
+        answer = take(engine, tmp_path / "h", back(1), at="2026-11-27")
+        assert answer["moved"]["returned"]["count"] == 1
+        with pytest.raises(UsageError, match="its money is on its way back") as refused:
+            engine.write_back([("A", 1)], at="2026-11-27")
+        cycle = str(refused.value).partition("cycle ")[2].partition(":")[0]
+        engine.settle(cycle)
+        assert engine.write_back([("A", 1)], at="2026-11-27")["count"] == 1

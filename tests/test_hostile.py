@@ -157,10 +157,15 @@ def test_status__reads_the_person_from_stdin(
 ) -> None:
     home, _ = corner
     asked = command("--json", "status", home, "--person", person_id(1))
-    for text in (person_id(1), f"{person_id(1)}\n", f" {person_id(1)}\r\nmore"):
+    for text in (person_id(1), f"{person_id(1)}\n", f" {person_id(1)}\r\n\n"):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
         said = command("--json", "status", home, "--person", "-")
         assert (said.code, said.out) == (0, asked.out)
+    for many in (f"{person_id(1)}\n{person_id(2)}\n", f"{person_id(1)}\n\n{person_id(1)}"):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(many.encode())))
+        said = command("status", home, "--person", "-")
+        assert (said.code, person_id(2) in said.err) == (2, False), "the second is not dropped"
+        assert "one id" in said.err
     for nothing in (io.TextIOWrapper(io.BytesIO(b"\xff" * 9999)), None):
         monkeypatch.setattr(sys, "stdin", nothing)
         assert command("status", home, "--person", "-").code == 2

@@ -271,7 +271,11 @@ def parse_person(text: str) -> str:
         return text
     if sys.stdin is None:
         raise UsageError("--person -: stdin is closed")
-    return sys.stdin.buffer.readline(PERSON_BYTES_MAX).decode("ascii", "replace").strip()
+    first = sys.stdin.buffer.readline(PERSON_BYTES_MAX)
+    # Whoever types an id is not asked for an end of the file.
+    if not sys.stdin.isatty() and sys.stdin.buffer.read(PERSON_BYTES_MAX).strip():
+        raise UsageError("--person -: give one id alone, for one person is shown at a time")
+    return first.decode("ascii", "replace").strip()
 
 
 def parse_time(at: str | None) -> str | None:

@@ -314,7 +314,8 @@ def print_lines(lines: list[dict[str, Any]]) -> None:
                 )
         for one in line["breaks"]:
             tell(
-                f"  break {one['class']} ({one['rule']}): {one['severity']}, {one['age']} days,"
+                f"  break {one['class']} ({one['rule']}): {one['severity']}, {one['age']}"
+                f" {'day' if one['age'] == '1' else 'days'},"
                 f" {one['owner']}: {one['action']}"
             )
         for sentence in line["explained"]:

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from switch.errors import InputRefused
+from switch.errors import InputRefused, counted
 from switch.files.layout import BREAK, RECORD
 from switch.reconcile.match.breaks import (
     apply,
@@ -232,9 +232,10 @@ def _sentence(found: Comparison, side: Side, other: Side, side_name: str, i: int
         j = int(side.mate[i])
         away = int(other.amount[j] - side.amount[i])
         apart = int(other.day[j] - side.day[i])
+        days = f"{apart} {'day' if abs(apart) == 1 else 'days'}"
         return (
             f"{head}: {rule!r} brought it together with {_name(other, j)},"
-            f" {away} dong and {apart} days away (allowed: {rules.amount} and {rules.days})"
+            f" {away} dong and {days} away (allowed: {rules.amount} and {rules.days})"
         )
     if side.group[i] >= 0:
         theirs = np.flatnonzero(other.group == side.group[i]).tolist()
@@ -242,7 +243,10 @@ def _sentence(found: Comparison, side: Side, other: Side, side_name: str, i: int
         return f"{head}: {rule!r} found the sum with {names}"
     if verdict == Verdict.AMBIGUOUS.name:
         return f"{head}: for {rule!r} several counterparts fit equally well"
-    return f"{head}: no pass found a counterpart; deadline after {rules.deadline_days} days"
+    if verdict == Verdict.MATCHED.name:
+        return f"{head}: its money came back, so that nothing else has to answer it"
+    due = counted(rules.deadline_days, "day")
+    return f"{head}: no pass found a counterpart; deadline after {due}"
 
 
 def _name(side: Side, i: int) -> str:

@@ -41,6 +41,15 @@ def returned(home: Home, known: list[Folder]) -> tuple[Any, Any]:
     return whole.filter(pa.array(waits)), pa.concat_tables(coming)
 
 
+def _cycle_of(home: Home, known: list[Folder], line: Line) -> str:
+    """The cycle through which a line comes back."""
+    return next(
+        str(folder.detail["cycle"])
+        for folder in known
+        if line in _lines_of(moved_lines(home, folder, "returned"))
+    )
+
+
 def _lines_of(table: Any) -> list[Line]:
     return list(zip(table["batch"].to_pylist(), table["line_no"].to_pylist(), strict=True))
 
@@ -57,7 +66,10 @@ def dispose(
         there = _lines_of(waiting)
         for line in lines:
             if line not in there:
-                why = "is on its way back" if line in _lines_of(coming) else "is not on T.RETURNS"
+                why = "is not on T.RETURNS"
+                if line in _lines_of(coming):
+                    name = _cycle_of(home, known, line)
+                    why = f"is on its way back through cycle {name}: settle that first"
                 (row,) = home.rows("SELECT batch_id FROM batches WHERE seq = ?", line[0])
                 raise UsageError(f"line {line[1]} of batch {row['batch_id']}: its money {why}")
         waiting = waiting.filter(pa.array([line in set(lines) for line in there], pa.bool_()))
