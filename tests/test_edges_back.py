@@ -248,7 +248,7 @@ def test_explain__says_of_every_record_which_rule_decided() -> None:
         "lines: 30 dong, SPLIT: 'sums-of-an-account' found the sum with X, an entry of 20 dong"
     ]
     assert said["M"][0].endswith("several counterparts fit equally well")
-    assert "brought it together with Z, 0 dong and -1 days away" in said["N"][0]
+    assert "brought it together with Z, 0 dong and -1 day away" in said["N"][0]
     counts = found.counts()
     assert counts["lines"] == {"MATCHED": 2, "SPLIT": 1, "AMBIGUOUS": 1}
     assert sum(counts["confirmations"].values()) == len(right)
