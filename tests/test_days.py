@@ -156,12 +156,13 @@ def test_days__a_slip_of_an_older_engine_does_not_stop_a_home(
 
     with monkeypatch.context() as patch:
         patch.setattr(day_end.DayEnd, "sign", as_before)
-        patch.setattr(take_in, "require_likely", lambda *_: None)
-        patch.setattr(take_in, "leap", lambda *_: 0)
+        patch.setattr(take_in, "word", lambda *_: {})
         with switch.open(home) as engine:
-            engine.close_day("2062-12-01")
+            engine.close_day("2062-12-01", leap=True)
     with switch.open(home) as engine:
-        assert days.times(engine.home) == days.Times("2026-11-25", "", frozenset([VALUE_DATE]))
+        assert days.times(engine.home) == days.Times(
+            "2026-11-25", "", frozenset([VALUE_DATE]), frozenset(), "2062-12-01"
+        )
         assert engine.reconcile()["as_of"] == "2026-11-25"
         engine.close_day("2026-11-25")
     assert switch.verify(home)
@@ -169,7 +170,7 @@ def test_days__a_slip_of_an_older_engine_does_not_stop_a_home(
 
 def test_times__of_a_home_without_batches(village: Path) -> None:
     with Home(village, writing=False) as home:
-        assert days.times(home) == days.Times("", "", frozenset())
+        assert days.times(home) == days.Times("", "", frozenset(), frozenset(), "")
 
 
 # --- declared again -------------------------------------------------------------------------------

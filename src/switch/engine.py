@@ -223,6 +223,7 @@ class Engine:
         out: str | Path | None = None,
         close_only: bool = False,
         abort: str | None = None,
+        leap: bool = False,
     ) -> list[dict[str, Any]]:
         """Close and settle a cycle of the calendar, or all whose cut-off is not after `at`.
 
@@ -230,8 +231,9 @@ class Engine:
         its cut-off. close_only: they take no more lines, and their requests are written. Returns
         the answers, oldest cycle first; a state of CLOSED is one that waits for funds. abort: why
         the settlement of the named cycle is given up: its lines wait again. out: where positions,
-        request and answer are copied to (default HOME/out).
-        Raises UsageError without a calendar, or to abort what is settled.
+        request and answer are copied to (default HOME/out). leap: the time is meant, far after all
+        that is known as it may be. Raises UsageError without a calendar, or to abort what has
+        settled.
         """
         at = time_text(at) or None
         rows = settling.cycle_rows(self.home, cycle, at)
@@ -249,7 +251,7 @@ class Engine:
         for slot in slots:
             time = at or slot.closes
             if slot.cycle not in ended:
-                time = self._time(at or "", slot.closes)
+                time = self._time(at or "", slot.closes, leap)
             answer = settling.close(self.home, self.directory, *slot, time)
             if abort is not None and answer["state"] == "SETTLED":
                 raise UsageError(f"cycle {cycle} is settled, which is final")
@@ -281,6 +283,7 @@ class Engine:
         strict_columns: bool = False,
         form: str = "parquet",
         progress: Progress | None = None,
+        leap: bool = False,
     ) -> Batch:
         """Clear and settle one payment table; the same table again answers what was stored.
 
@@ -288,8 +291,9 @@ class Engine:
         batch_id, value_date, count and sum (minor units) here. out: where the answer is copied to
         (default HOME/out). form: of the status and clearing files, "parquet" or "arrow". at: the
         time that is recorded (ISO 8601), else the value date (of a day that was closed, the last
-        closed one). Raises InputRefused where the table
-        is not what it declares: nothing of it is paid, the home is as before.
+        closed one). leap: it is meant, far after all that is known as it may be. Raises
+        InputRefused where the table is not what it declares: nothing of it is paid, the home is as
+        before.
         """
         if form not in segment.FORMS:
             raise UsageError(f"form {form!r} is none of {', '.join(segment.FORMS)}")
@@ -314,7 +318,7 @@ class Engine:
                 batch = self._answer(known, reader, declared)
             else:
                 register = self.open_register()
-                at = self._time(at, declared.value_date.isoformat())
+                at = self._time(at, declared.value_date.isoformat(), leap)
                 self.home.require_room(room_for(self.home, self.settings, table, declared))
                 Run(
                     self.home,
@@ -341,10 +345,16 @@ class Engine:
             raise
         return dataclasses.replace(batch, warnings=reader.warnings)
 
-    def _time(self, said: str, due: str) -> str:
-        """The time of a commit: what was said, else when it is due; not in a day that is closed."""
+    def _time(self, said: str, due: str, leap: bool) -> str:
+        """The time of a commit: what was said, else when it is due; not in a day that is closed,
+        nor, without the word, far after all that is known."""
         known = days.times(self.home)
-        return days.require_open(known, said) if said else days.not_before(known, due)
+        if not said:
+            return days.not_before(known, due)
+        days.require_open(known, said)
+        if not leap:
+            days.require_likely(known, said, due)
+        return said
 
     def _slot(self, at: str, value_date: datetime.date) -> Slot | None:
         return settling.slot_for(self.home, self.settings, at, value_date)
@@ -448,27 +458,35 @@ class Engine:
         lines: Sequence[tuple[str, int]] | None = None,
         *,
         at: datetime.date | str | None = None,
+        leap: bool = False,
     ) -> dict[str, Any]:
-        """Returned lines, (batch id, line number), to the budget; without any, all that wait."""
-        return self._dispose(WRITE_BACK, lines, at)
+        """Returned lines, (batch id, line number), to the budget; without any, all that wait. leap:
+        the time is meant, far after all that is known as it may be."""
+        return self._dispose(WRITE_BACK, lines, at, leap)
 
     def reissue(
         self,
         lines: Sequence[tuple[str, int]] | None = None,
         *,
         at: datetime.date | str | None = None,
+        leap: bool = False,
     ) -> dict[str, Any]:
         """Let each of these returned lines be paid once more, by the next line for the same person,
-        benefit and period."""
-        return self._dispose(REISSUE, lines, at)
+        benefit and period. leap: as of `write_back`."""
+        return self._dispose(REISSUE, lines, at, leap)
 
     def _dispose(
-        self, step: str, lines: Sequence[tuple[str, int]] | None, at: datetime.date | str | None
+        self,
+        step: str,
+        lines: Sequence[tuple[str, int]] | None,
+        at: datetime.date | str | None,
+        leap: bool,
     ) -> dict[str, Any]:
         chosen = None
         if lines is not None:
             chosen = [(int(status.batch_row(self.home, name)["seq"]), line) for name, line in lines]
-        return dispositions.dispose(self.home, step, chosen, at=time_text(at) or None)
+        time = time_text(at) or None
+        return dispositions.dispose(self.home, step, chosen, at=time, far=leap)
 
 
 def core_of(engine: Engine, value_date: datetime.date, threads: int = 1) -> Core:

@@ -52,6 +52,7 @@ def rehearse(
     at: str | None = None,
     threads: int = 2,
     clearing_limit: int | None = None,
+    leap: bool = False,
 ) -> dict[str, Any]:
     """Run tables (paths with their dossiers) on a copy of a home. Returns what would happen: money
     as integers of minor units; `seconds` are this machine's, all else follows from the input.
@@ -70,7 +71,7 @@ def rehearse(
         for table in tables:
             began = time.monotonic()
             try:
-                batch = engine.run(table, at=at, threads=threads)
+                batch = engine.run(table, at=at, threads=threads, leap=leap)
             except InputRefused as error:
                 names = ("rule", "what", "file", "row", "column", "remedy")
                 why = {name: getattr(error, name) for name in names}

@@ -20,7 +20,7 @@ from switch.files import segment
 from switch.files.layout import positions_table
 from switch.files.segment import write_table
 from switch.files.tables import TableReader
-from switch.home import paid_bits
+from switch.home import days, paid_bits
 from switch.home.store import Home
 from switch.registry.directory import Directory, Settings
 from switch.schema import period_of
@@ -109,6 +109,7 @@ class Closing:
                 "cycle": self.cycle,
                 "nets": nets,
                 "summary": hashlib.sha256(summary_text.encode()).hexdigest(),
+                **days.word(days.times(self.home), self.at, self.declared.value_date.isoformat()),
             },
             statements=self._statements(summary_text, manifest, cycle, postings, after, paid_rows),
             draft=draft,

@@ -9,12 +9,13 @@ import click
 
 from switch.cli.context import (
     Context,
-    at_option,
     file_option,
     home_argument,
     leap_option,
+    out_option,
     parse_line,
     parse_time,
+    said_options,
     shared,
     strict_option,
 )
@@ -31,10 +32,9 @@ from switch.errors import UsageError, counted
     help="Of all FILES; default: what their columns say.",
 )
 @file_option("--rules", text="Rules from now on; default: those given last.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Default: HOME/out.")
+@out_option
 @strict_option
-@leap_option
-@at_option
+@said_options
 @shared
 def reconcile(
     context: Context,
@@ -87,7 +87,7 @@ def reconcile(
 @click.argument("lines", nargs=-1, metavar="[ID:NUMBER]...")
 @click.option("--write-back", is_flag=True, help="To the budget, for good.")
 @click.option("--reissue", is_flag=True, help="One more line may be paid for each.")
-@at_option
+@said_options
 @shared
 def dispose(
     context: Context,
@@ -95,6 +95,7 @@ def dispose(
     lines: tuple[str, ...],
     write_back: bool,
     reissue: bool,
+    leap: bool,
     at: str | None,
 ) -> None:
     """Say what becomes of returned lines. Their money is on T.RETURNS; default: all of them."""
@@ -105,7 +106,7 @@ def dispose(
     chosen = [parse_line(text) for text in lines] or None
     with Engine(home) as engine:
         decide = engine.reissue if reissue else engine.write_back
-        answer = decide(chosen, at=parse_time(at))
+        answer = decide(chosen, at=parse_time(at), leap=leap)
     what = "free for a re-issue" if reissue else "written back"
     context.say(
         answer,
@@ -116,7 +117,7 @@ def dispose(
 @click.command()
 @home_argument
 @click.option("--at", required=True, metavar="DATE", help="The day, or a time of it (ISO 8601).")
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Default: HOME/out.")
+@out_option
 @leap_option
 @shared
 def close(context: Context, home: Path, at: str, out: Path | None, leap: bool) -> None:

@@ -145,6 +145,8 @@ class Context:
         for name, kind in CONFIGURATION.items():
             if name in content and type(content[name]) is not kind:
                 raise UsageError(f"configuration {self.config}: {name} is no {kind.__name__}")
+        if content.get("out") == "":
+            raise UsageError(f"configuration {self.config}: out is empty")
         return content
 
 
@@ -249,10 +251,39 @@ def file_option(
 
 
 home_argument = click.argument("home", type=click.Path(path_type=Path))
-at_option = click.option("--at", metavar="TIME", help="The time to record (ISO 8601).")
+tables_argument = click.argument(
+    "tables", nargs=-1, required=True, metavar="TABLE...", type=click.Path(path_type=Path)
+)
+threads_option = click.option(
+    "--threads", type=click.IntRange(1, 256), help="Default: the machine's cores."
+)
+at_option = click.option(
+    "--at", metavar="TIME", help="The time to record (ISO 8601); without a zone Vietnam's."
+)
+
+
+class GivenPath(click.Path):
+    """A place to write to that was said: an empty text, such as that of a variable that was never
+    set, is no name for the current folder."""
+
+    def convert(self, value: Any, param: Any, context: Any) -> Any:
+        if value == "":
+            raise UsageError(f"{param.opts[0]} is empty: name a place, or leave it out")
+        return super().convert(value, param, context)
+
+
+GIVEN_PATH = GivenPath(path_type=Path)
+out_option = click.option("--out", type=GIVEN_PATH, metavar="DIR", help="Default: HOME/out.")
 leap_option = click.option(
     "--leap", is_flag=True, help="--at is meant, far after all that HOME knows as it is."
 )
+
+
+def said_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """A time, and the word that it is meant."""
+    return leap_option(at_option(command))
+
+
 strict_option = click.option("--strict-columns", is_flag=True, help="Refuse unknown columns.")
 
 

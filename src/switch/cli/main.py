@@ -22,6 +22,7 @@ from switch import __version__
 from switch.cli import upkeep
 from switch.cli.answers import COMMANDS
 from switch.cli.context import (
+    GIVEN_PATH,
     Context,
     NoPandas,
     Progress,
@@ -34,15 +35,19 @@ from switch.cli.context import (
     kept_settings,
     new_settings,
     of_the_machine,
+    out_option,
     parse_line,
     parse_person,
     parse_time,
+    said_options,
     say_error,
     say_traceback,
     say_usage,
     settings_of_run,
     shared,
     strict_option,
+    tables_argument,
+    threads_option,
 )
 from switch.cli.context import generate as make_nation
 from switch.cli.voice import kept, names_in_utf8, tell
@@ -224,11 +229,9 @@ def _list(counts: dict[str, int]) -> str:
 
 @cli.command()
 @home_argument
-@click.argument(
-    "tables", nargs=-1, required=True, metavar="TABLE...", type=click.Path(path_type=Path)
-)
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Default: HOME/out.")
-@click.option("--threads", type=click.IntRange(1, 256), help="Default: the machine's cores.")
+@tables_argument
+@out_option
+@threads_option
 @click.option(
     "--format",
     "form",
@@ -239,7 +242,7 @@ def _list(counts: dict[str, int]) -> str:
 )
 @click.option("--fail-on-refused", is_flag=True, help="Exit 1 if lines were refused or held.")
 @strict_option
-@at_option
+@said_options
 @shared
 def run(
     context: Context,
@@ -250,6 +253,7 @@ def run(
     form: str,
     fail_on_refused: bool,
     strict_columns: bool,
+    leap: bool,
     at: str | None,
 ) -> None:
     """Clear and settle payment TABLEs. They run in order, and the first refusal stops."""
@@ -271,6 +275,7 @@ def run(
                         out=out,
                         threads=threads,
                         at=at,
+                        leap=leap,
                         strict_columns=strict_columns,
                         form=form,
                         progress=progress,
@@ -302,12 +307,10 @@ def run(
 
 @cli.command()
 @home_argument
-@click.argument(
-    "tables", nargs=-1, required=True, metavar="TABLE...", type=click.Path(path_type=Path)
-)
-@click.option("--threads", type=click.IntRange(1, 256), help="Default: the machine's cores.")
-@click.option("--picture", type=click.Path(path_type=Path), metavar="FILE", help="Draw it (SVG).")
-@at_option
+@tables_argument
+@threads_option
+@click.option("--picture", type=GIVEN_PATH, metavar="FILE", help="Draw it (SVG).")
+@said_options
 @shared
 def rehearse(
     context: Context,
@@ -315,6 +318,7 @@ def rehearse(
     tables: tuple[Path, ...],
     threads: int | None,
     picture: Path | None,
+    leap: bool,
     at: str | None,
 ) -> None:
     """Run TABLEs without committing anything: answers, liquidity needed, and what would wait."""
@@ -325,7 +329,9 @@ def rehearse(
         require_outside(picture, home)
     threads = threads or context.settings().get("threads") or os.cpu_count() or 1
     limit = settings_of_run(context, kept_settings(home)).clearing_limit
-    told = foretell(home, tables, at=parse_time(at), threads=threads, clearing_limit=limit)
+    told = foretell(
+        home, tables, at=parse_time(at), threads=threads, clearing_limit=limit, leap=leap
+    )
     for table in told["tables"]:
         context.warn(table.get("warnings", ()), table=table["table"])
     if picture is not None:
@@ -347,8 +353,8 @@ def rehearse(
 @click.option("--cycle", metavar="C", help="One cycle, such as 20261125-1.")
 @click.option("--close", "close_only", is_flag=True, help="Only close, and write the request.")
 @click.option("--abort", metavar="WHY", help="Give up --cycle: its lines wait again.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Default: HOME/out.")
-@at_option
+@out_option
+@said_options
 @shared
 def settle(
     context: Context,
@@ -357,6 +363,7 @@ def settle(
     close_only: bool,
     abort: str | None,
     out: Path | None,
+    leap: bool,
     at: str | None,
 ) -> None:
     """Close and settle cycles of HOME's calendar. One with --cycle, or all whose cut-off has come
@@ -365,7 +372,7 @@ def settle(
 
     with _opened(context, home, Engine) as engine:
         answers = engine.settle(
-            cycle, at=parse_time(at), out=out, close_only=close_only, abort=abort
+            cycle, at=parse_time(at), out=out, close_only=close_only, abort=abort, leap=leap
         )
 
     def show() -> None:
@@ -425,7 +432,7 @@ def status(
 @cli.command()
 @home_argument
 @click.option("--batch", "batch_id", metavar="ID", help="Default: the last one.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Default: HOME/out.")
+@out_option
 @click.option("--csv", "as_csv", is_flag=True, help="The status of every line as CSV, too.")
 @shared
 def report(
@@ -461,7 +468,7 @@ def report(
 @cli.command()
 @home_argument
 @click.option("--batch", "batch_id", metavar="ID", help="Default: the last one.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Default: HOME/out.")
+@out_option
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, metavar="S")
 @shared
 def exchange(
@@ -513,7 +520,7 @@ def generate(context: Context, folder: Path, people: int, lines: int, seed: int)
 @click.option(
     "--dir",
     "folder",
-    type=click.Path(path_type=Path),
+    type=GIVEN_PATH,
     default=Path("demo"),
     show_default=True,
     help="Where the demo's files go; what an earlier demo left there is replaced.",

@@ -8,7 +8,15 @@ from pathlib import Path
 
 import click
 
-from switch.cli.context import Context, at_option, file_option, home_argument, parse_time, shared
+from switch.cli.context import (
+    Context,
+    at_option,
+    file_option,
+    home_argument,
+    out_option,
+    parse_time,
+    shared,
+)
 from switch.cli.voice import tell
 from switch.errors import (
     CopyFailed,
@@ -112,7 +120,7 @@ def verify(context: Context, home: Path, checkpoint: Path | None, public_key: Pa
 @click.command("shared")
 @home_argument
 @click.option("--batch", "batch_id", metavar="ID", help="Default: the last one.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Default: HOME/out.")
+@out_option
 @shared
 def shared_accounts(context: Context, home: Path, batch_id: str | None, out: Path | None) -> None:
     """List accounts that receive for many persons in a batch. The whole list is written to

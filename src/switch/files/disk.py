@@ -136,6 +136,8 @@ def copy_into(file: BinaryIO, source: Path) -> None:
 def out_folder(home: Path, out: str | Path | None) -> Path:
     """Where copies for people go: HOME/out, or the folder that is given. Raises UsageError for one
     inside a home, where a copy could take the place of what was committed."""
+    if out == "":
+        raise UsageError("the place for copies is empty: name one, or leave it out")
     return require_outside(home / "out" if out is None else Path(out), home)
 
 

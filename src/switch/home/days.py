@@ -1,23 +1,26 @@
 """Days: the time of a home, as far as it was said, and why it neither runs back nor leaps.
 
 A function of the audit chain, never of a clock. A value date and a cut-off say when money is due;
-they do not say what day it is, and move no time by themselves.
+they do not say what day it is, and move no time by themselves. A time that leaps counts where the
+word was said with it. Homes made before have such without it: what was recorded then stands as if
+nobody had said a time, at its value date or cut-off.
 """
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Collection, Iterable
+from typing import Any, NamedTuple
+
+import msgspec
 
 from switch.errors import UsageError
 from switch.home.store import Home
 from switch.home.times import day_of, latest
 
 LEAP_DAYS = 92
-"""A time that was said may lie so far behind all that was recorded before it, without a word."""
-STEP_DAYS = 31
-"""Where no time was ever said, value dates make it, each at most so far behind the one before."""
+"""So far behind all that was recorded before it a time may lie that was said, without a word; and
+where none was ever said, each value date behind the one before."""
 DEEDS = ("batch", "settlement", "answers", "disposition", "day")
 """Kinds of audit records whose times count."""
 
@@ -30,7 +33,20 @@ class Times(NamedTuple):
     closed: str
     """That of the last day that was closed; '' where none was."""
     days: frozenset[datetime.date]
-    """All days that were recorded."""
+    """All days that were recorded and count."""
+    slips: frozenset[int | str]
+    """Batches, by number, and cycles that were recorded at a time that does not count."""
+    beyond: str
+    """The latest behind now that was recorded and does not count, as it leaps; '' where none."""
+
+    def day_of_batch(self, batch: Any) -> datetime.date:
+        """A batch (seq, at, value_date) is of the day of its run."""
+        day = day_of(batch["at"])
+        return min(day, day_of(batch["value_date"])) if batch["seq"] in self.slips else day
+
+    def day_of_cycle(self, cycle: Any) -> datetime.date:
+        """A settled cycle of the calendar (cycle, at, closes) is of the day of its settlement."""
+        return day_of(cycle["closes" if cycle["cycle"] in self.slips else "at"])
 
 
 def times(home: Home) -> Times:
@@ -38,24 +54,57 @@ def times(home: Home) -> Times:
     due = {row["at"] for row in home.rows("SELECT value_date AS at FROM batches")}
     due |= {row["at"] for row in home.rows("SELECT closes AS at FROM cycles")}
     days: set[datetime.date] = set()
-    dated, said, closed = [], "", ""
-    query = (
-        "SELECT at, kind, CASE WHEN kind IN ('answers', 'day') THEN json_extract(detail, '$.leap')"
-        f" END AS leap FROM audit WHERE kind IN ({marks}) ORDER BY seq"
-    )
+    slips: set[int | str] = set()
+    dated: list[str] = []
+    slipped: list[str] = []
+    said, closed = "", ""
+    query = f"SELECT seq, at, kind FROM audit WHERE kind IN ({marks}) ORDER BY seq"
     for row in home.rows(query, *DEEDS):
         at = row["at"]
         day = day_of(at)
-        if row["kind"] != "day" and at in due:
+        deed = _Deed("", False, "")
+        if not days or (day not in days and leap(days, day) > LEAP_DAYS):
+            deed = _deed(home, row["seq"], row["kind"])
+            if not deed.word and _is_far(days, at, deed.due):
+                slips |= {deed.name} if deed.name else set()
+                slipped.append(at)
+                if deed.due:
+                    at = min(at, deed.due, key=day_of)
+                    dated.append(at)
+                    days.add(day_of(at))
+                continue
+        if row["kind"] != "day" and at in due and not deed.word:
             dated.append(at)
-        elif leap(days, day) > LEAP_DAYS and not row["leap"]:
-            # A slip that was recorded before anybody asked for the word.
-            continue
         else:
             said = latest([said, at])
             closed = latest([closed, at]) if row["kind"] == "day" else closed
         days.add(day)
-    return Times(said or _reached(dated), closed, frozenset(days))
+    now = said or _reached(dated)
+    far = latest(slipped if said else [*slipped, *dated])
+    beyond = far if far and day_of(far) > day_of(now) else ""
+    return Times(now, closed, frozenset(days), frozenset(slips), beyond)
+
+
+class _Deed(NamedTuple):
+    """What an audit record says beside its time."""
+
+    name: int | str
+    """Number of its batch, or its cycle; '' where it has none."""
+    word: bool
+    """It was said that the time is meant, far away as it is."""
+    due: str
+    """The value date of its batch, or the cut-off of its cycle; '' where it has none."""
+
+
+def _deed(home: Home, seq: int, kind: str) -> _Deed:
+    detail = msgspec.json.decode(home.rows("SELECT detail FROM audit WHERE seq = ?", seq)[0][0])
+    word = bool(detail.get("leap"))
+    if kind == "batch":
+        query, name = "SELECT value_date AS due FROM batches WHERE seq = ?", detail["seq"]
+    else:
+        query, name = "SELECT closes AS due FROM cycles WHERE cycle = ?", detail.get("cycle", "")
+    rows = home.rows(query, name) if kind in ("batch", "settlement") else []
+    return _Deed(name, word, rows[0]["due"] if rows else "")
 
 
 def leap(days: Iterable[datetime.date], day: datetime.date) -> int:
@@ -68,7 +117,7 @@ def _reached(dated: Iterable[str]) -> str:
     """The last of these times that is reached from the first in steps: one far away is not."""
     reached = ""
     for at in sorted(dated, key=day_of):
-        if reached and (day_of(at) - day_of(reached)).days > STEP_DAYS:
+        if reached and (day_of(at) - day_of(reached)).days > LEAP_DAYS:
             break
         reached = at
     return reached
@@ -82,21 +131,50 @@ def not_before(known: Times, at: str) -> str:
     return at
 
 
-def require_open(known: Times, at: str) -> str:
+def require_open(known: Times, at: str) -> None:
     """A time that was said does not lie before the last day that was closed. Raises UsageError."""
     if known.closed and day_of(at) < day_of(known.closed):
         raise UsageError(
             f"{day_of(at)} lies before {day_of(known.closed)}, the last day that was closed, and"
             f" days do not run back: give --at {day_of(known.closed)}, or a later day"
         )
-    return at
 
 
-def require_likely(known: Times, at: str) -> None:
+def leaps(known: Times, at: str, due: str = "") -> bool:
+    """A time lies so far behind all that a home knows that the word is needed. due: the value date
+    or cut-off of what it is for, which is all that is known in a home without any day."""
+    return _is_far(known.days, at, due)
+
+
+def _is_far(days: Collection[datetime.date], at: str, due: str) -> bool:
+    return at != due and leap(days or _day(due), day_of(at)) > LEAP_DAYS
+
+
+def _day(due: str) -> set[datetime.date]:
+    return {day_of(due)} if due else set()
+
+
+def word(known: Times, at: str, due: str = "") -> dict[str, bool]:
+    """Of the audit record: that a time which leaps is meant."""
+    return {"leap": True} if leaps(known, at, due) else {}
+
+
+def require_likely(known: Times, at: str, due: str = "") -> None:
     """A time by which lines and breaks age does not leap. Raises UsageError."""
-    far = leap(known.days, day_of(at))
-    if far > LEAP_DAYS:
+    if leaps(known, at, due):
+        far = leap(known.days or _day(due), day_of(at))
         raise UsageError(
             f"{day_of(at)} lies {far:,} days after all that this home knows: correct --at, or say"
             " --leap where it is meant, for days do not run back"
         )
+
+
+def behind(known: Times) -> list[str]:
+    """A warning to who says no time, where the home's stands before one that was recorded."""
+    if not known.beyond:
+        return []
+    return [
+        f"no --at was given, and the time of this home is {day_of(known.now)}:"
+        f" {day_of(known.beyond)} was recorded, but lies more than {LEAP_DAYS} days after all that"
+        " is known before it, and does not count; give --at where it is later"
+    ]

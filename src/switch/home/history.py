@@ -11,7 +11,7 @@ import pyarrow as pa
 from switch.errors import UsageError
 from switch.files.layout import BREAK, RECORD, TAKEN
 from switch.files.segment import Groups, read_segment, read_table
-from switch.home.days import Times, require_open
+from switch.home.days import Times, require_likely, require_open
 from switch.home.store import ANSWERS, Home
 
 SETTLED = ("SETTLED", "CLOSED")
@@ -75,12 +75,16 @@ def open_breaks(home: Home, known: list[Folder]) -> Any:
     return BREAK.empty_table()
 
 
-def time_of(home: Home, at: str | None, known: Times) -> str:
-    """The time that is recorded: the given one, else that of the home (`days`). Raises UsageError
-    for one that lies before a closed day."""
-    if not (at or known.now):
+def time_of(home: Home, at: str | None, known: Times, far: bool = False) -> str:
+    """The time that is recorded: the given one, else that of the home (`days`). far: it may lie far
+    after all that is known. Raises UsageError for one that may not, or lies before a closed day."""
+    time = at or known.now
+    if not time:
         raise UsageError(f"{home.path} has no batch yet, so that nothing can be answered")
-    return require_open(known, at or known.now)
+    require_open(known, time)
+    if not far:
+        require_likely(known, time)
+    return time
 
 
 def stored(home: Home, folder: Folder, kind: str) -> Iterator[Any]:

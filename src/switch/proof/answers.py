@@ -7,6 +7,7 @@ and what returned stands on T.RETURNS or has a disposition.
 
 from __future__ import annotations
 
+import bisect
 import datetime
 from collections.abc import Callable, Collection, Iterator
 from functools import cached_property
@@ -20,7 +21,17 @@ import pyarrow.compute as pc
 from switch import reconcile as rec
 from switch.files.layout import BREAK, TAKEN, WENT_BACK
 from switch.files.segment import Groups, read_table, segment_at
-from switch.home.history import Folder, Recast, folders, moved_lines, recasts, stored, went_back
+from switch.home.days import LEAP_DAYS
+from switch.home.history import (
+    KINDS,
+    Folder,
+    Recast,
+    folders,
+    moved_lines,
+    recasts,
+    stored,
+    went_back,
+)
 from switch.home.store import Home
 from switch.home.times import day_of
 from switch.proof import line_sums
@@ -340,9 +351,9 @@ class Answered:
         subject = f"answers {folder.number}"
         if "later" in folder.detail:
             day = folder.detail["answer"]["as_of"]
-            yield compare(
-                "batches of later days", subject, self._later(folder), folder.detail["later"]
-            )
+            later = self._later(folder)
+            signed = folder.detail["later"], folder.detail.get("slips", [])
+            yield compare("batches of later days", subject, later, signed)
             # None is after a later one, but for such as were a slip.
             back = f"{self.latest} was closed before" if self.latest > day else ""
             yield Check("days", subject, back)
@@ -375,13 +386,38 @@ class Answered:
         fault = "a line is open" if pc.any(left).as_py() else ""
         yield Check("closed batches", f"{subject}, lines", fault)
 
-    def _later(self, folder: Folder) -> list[int]:
-        """Batches before a folder whose day comes after its."""
-        rows = self.home.rows(
-            "SELECT seq, at FROM batches WHERE seq <= ? ORDER BY seq", folder.after
-        )
+    def _later(self, folder: Folder) -> tuple[list[int], list[int]]:
+        """Batches before a folder whose day comes after its, and such whose time alone does, which
+        does not count; a day that was signed when all times counted names none of these."""
         day = folder.detail["answer"]["as_of"]
-        return [row["seq"] for row in rows if str(day_of(row["at"])) > day]
+        after = {s for s, days in self._days.items() if s <= folder.after and days[0] > day}
+        slips = {s for s in after if self._days[s][1] <= day and "slips" in folder.detail}
+        return sorted(after - slips), sorted(slips)
+
+    @cached_property
+    def _days(self) -> dict[int, tuple[str, str]]:
+        """Of each batch the day that was recorded, and the one it is of: of a leap that nobody said
+        to be meant, no later than its value date."""
+        query = "SELECT at, kind, detail FROM audit WHERE kind IN (?, ?, ?, ?, ?) ORDER BY seq"
+        closes = dict(map(tuple, self.home.rows("SELECT cycle, closes FROM cycles")))
+        value_date = {row["seq"]: row["value_date"] for row in self.rows}
+        found: dict[int, tuple[str, str]] = {}
+        known: list[int] = []
+        for at, kind, text in self.home.rows(query, "batch", "settlement", *KINDS):
+            detail, due, day = msgspec.json.decode(text), "", day_of(at)
+            if kind in ("batch", "settlement"):
+                due = value_date[detail["seq"]] if kind == "batch" else closes[detail["cycle"]]
+            others = known or [day_of(due).toordinal()] if due else known
+            last = bisect.bisect_right(others, day.toordinal())
+            far = last and day.toordinal() - others[last - 1] > LEAP_DAYS
+            stands: datetime.date | None = day
+            if far and at != due and "leap" not in detail:
+                stands = min(day, day_of(due)) if due else None
+            if stands:
+                bisect.insort(known, stands.toordinal())
+            if kind == "batch":
+                found[detail["seq"]] = str(day), str(stands)
+        return found
 
     def _standing(self, runs: set[int], batches: set[int], last: Folder) -> Any:
         """Lines of batches with their states at the time of the last answers."""

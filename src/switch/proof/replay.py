@@ -85,6 +85,7 @@ def replay(
                     count=declared["count"],
                     sum=int(declared["sum"]),
                     at=row["at"],
+                    leap=True,
                     form=next(f for f in FORMS if (stored / f"status.{f}").exists()),
                     threads=1,
                 )

@@ -56,7 +56,7 @@ class DayEnd(TakingIn):
         self, draft: Path, verdicts: Verdicts, returned: Any, balances: dict[str, int]
     ) -> tuple[dict[str, Any], Statements]:
         states = verdicts.states()
-        self.later = self._later()
+        self.later, slips = self._later()
         lines = _by_receiver(verdicts, states)
         later = pa.array(self.later, pa.uint32())
         lines = lines.filter(pc.invert(pc.is_in(lines["batch"], later)))
@@ -69,20 +69,25 @@ class DayEnd(TakingIn):
         statements: Statements = [
             ("UPDATE batches SET state = 'CLOSED' WHERE seq = ?", (seq,)) for seq in closed
         ]
-        return {"closed": closed, "later": self.later, "totals": totals}, statements
+        signed = {"closed": closed, "later": self.later, "totals": totals}
+        return signed | ({"slips": slips} if slips else {}), statements
 
-    def _later(self) -> list[int]:
-        """Batches of later days: this one signs nothing of them."""
-        rows = self.home.rows("SELECT seq, at FROM batches ORDER BY seq")
-        return [row["seq"] for row in rows if day_of(row["at"]) > self.as_of]
+    def _later(self) -> tuple[list[int], list[int]]:
+        """Batches of later days, of which this one signs nothing, and such as it does sign, though
+        they were recorded on later ones: their time does not count."""
+        rows = self.home.rows("SELECT seq, at, value_date FROM batches ORDER BY seq")
+        rows = [row for row in rows if day_of(row["at"]) > self.as_of]
+        later = [row["seq"] for row in rows if self.times.day_of_batch(row) > self.as_of]
+        return later, [row["seq"] for row in rows if row["seq"] not in later]
 
     def _later_cycles(self) -> set[str]:
         """Cycles that settled on later days."""
-        ended = self.home.rows("SELECT cycle, at FROM cycles WHERE state = 'SETTLED'")
-        found = {row["cycle"] for row in ended if day_of(row["at"]) > self.as_of}
-        ours = self.home.rows(f"SELECT cycle, at FROM batches WHERE cycle NOT IN ({_CALENDAR})")
-        found |= {row["cycle"] for row in ours if day_of(row["at"]) > self.as_of}
+        ended = self.home.rows("SELECT cycle, at, closes FROM cycles WHERE state = 'SETTLED'")
+        found = {row["cycle"] for row in ended if self.times.day_of_cycle(row) > self.as_of}
+        ours = self.home.rows(f"SELECT * FROM batches WHERE cycle NOT IN ({_CALENDAR})")
+        found |= {row["cycle"] for row in ours if self.times.day_of_batch(row) > self.as_of}
         alone = [folder for folder in self.known if "request" in folder.detail]
+        alone = [folder for folder in alone if folder.detail["cycle"] not in self.times.slips]
         return found | {f.detail["cycle"] for f in alone if day_of(f.at) > self.as_of}
 
     def _totals(self, lines: Any, returned: Any, balances: dict[str, int]) -> dict[str, Any]:
@@ -211,5 +216,6 @@ def close(
     last = task.known[-1]
     detail = last.detail
     # A day that was signed before batches of later days were told apart does not name them.
-    signed = {name: detail[name] for name in ("closed", "later", "totals") if name in detail}
+    names = ("closed", "later", "totals", "slips")
+    signed = {name: detail[name] for name in names if name in detail}
     return {"number": last.number, **detail["answer"], **signed}

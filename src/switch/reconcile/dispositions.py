@@ -16,7 +16,7 @@ import pyarrow as pa
 from switch.errors import UsageError
 from switch.files.layout import TAKEN
 from switch.files.segment import write_table
-from switch.home.days import times
+from switch.home.days import times, word
 from switch.home.history import Folder, bytes_again, folders, moved_lines, time_of
 from switch.home.store import ANSWERS, ROOM_SPARE, Home
 from switch.settlement import booking, cycle, recasting, returns
@@ -55,12 +55,17 @@ def _lines_of(table: Any) -> list[Line]:
 
 
 def dispose(
-    home: Home, step: str, lines: Sequence[Line] | None = None, *, at: str | None = None
+    home: Home,
+    step: str,
+    lines: Sequence[Line] | None = None,
+    *,
+    at: str | None = None,
+    far: bool = False,
 ) -> dict[str, Any]:
     """Write lines back (returning.WRITE_BACK) or free them for a re-issue (REISSUE); without lines
-    all that wait for it. Returns count and sum; number 0 where none waits. Raises UsageError for a
-    line whose money is not on T.RETURNS."""
-    known = folders(home)
+    all that wait for it. far: the time may lie far after all that is known. Returns count and sum;
+    number 0 where none waits. Raises UsageError for a line whose money is not on T.RETURNS."""
+    known, said = folders(home), times(home)
     waiting, coming = returned(home, known)
     if lines is not None:
         there = _lines_of(waiting)
@@ -76,6 +81,7 @@ def dispose(
     answer = {"step": step, "count": len(waiting), "sum": str(sum(waiting["amount"].to_pylist()))}
     if not len(waiting):
         return {"number": 0, **answer}
+    time = time_of(home, at, said, far)
     number = len(known) + 1
     postings = returns.disposed(waiting, step)
     after = booking.apply(home.balances(), postings)
@@ -85,12 +91,13 @@ def dispose(
         write_table(draft / "disposed.parquet", waiting.cast(TAKEN))
         names = recasting.free(home, draft, waiting) if step == REISSUE else {}
         home.commit(
-            at=time_of(home, at, times(home)),
+            at=time,
             kind="disposition",
             detail={
                 "after": home.next_batch() - 1,
                 "batches": sorted(set(waiting["batch"].to_pylist())),
                 "postings": {"": postings},
+                **word(said, time),
                 **answer,
             },
             statements=[

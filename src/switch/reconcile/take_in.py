@@ -25,7 +25,7 @@ from switch.errors import InputRefused, counted
 from switch.files.layout import TAKEN
 from switch.files.parquet_writer import Style
 from switch.files.segment import Segment, write_table
-from switch.home.days import LEAP_DAYS, leap, require_likely, times
+from switch.home.days import behind, times, word
 from switch.home.history import (
     MOVES,
     STORED,
@@ -179,15 +179,12 @@ class TakingIn:
         self.known = folders(home)
         self.rules = rules or rules_of(self.known)
         known = times(home)
-        self.at = time_of(home, at, known)
-        if not far:
-            require_likely(known, self.at)
+        self.at = time_of(home, at, known, far)
         self.as_of = day_of(self.at)
-        self.leaps = leap(known.days, self.as_of) > LEAP_DAYS
-        """It was said that the time is meant, far away as it is."""
+        self.times = known
         self.number = len(self.known) + 1
         self.standing = Standing(home, directory)
-        self.warnings: list[str] = []
+        self.warnings: list[str] = [] if at else behind(known)
         sent = home.rows("SELECT COALESCE(SUM(lines), 0) AS lines FROM batches")[0]["lines"]
         self.rows_most = ROWS_FREE + ROWS_TIMES_LINES * int(sent)
         self.rows = 0
@@ -391,7 +388,7 @@ class TakingIn:
             detail={
                 **detail,
                 **signed,
-                **({"leap": True} if self.leaps else {}),
+                **word(self.times, self.at),
                 "after": self.home.next_batch() - 1,
                 "answer": answer,
                 # 0: of records that name no line that is known.

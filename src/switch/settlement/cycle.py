@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from switch.errors import InputRefused, UsageError
+from switch.home import days
 from switch.home.history import ABORTED, bytes_again, is_answered, recasts
 from switch.home.store import RECASTS, ROOM_SPARE, Home
 from switch.home.times import is_past
@@ -467,11 +468,18 @@ def _commit(
     after = booking.apply(standing.balances, postings)
     booking.require_settled(after, cycle)
     text = msgspec.json.encode(answer, order="sorted").decode()
+    (closes,) = home.rows("SELECT closes FROM cycles WHERE cycle = ?", cycle)[0]
     of_batches = "HELD" if answer["state"] == ABORTED else "SETTLED"
     home.commit(
         at=at,
         kind="settlement",
-        detail={"cycle": cycle, "answer": answer, "postings": postings, **(detail or {})},
+        detail={
+            "cycle": cycle,
+            "answer": answer,
+            "postings": postings,
+            **days.word(days.times(home), at, closes),
+            **(detail or {}),
+        },
         statements=[
             (
                 "UPDATE cycles SET state = ?, at = ?, answer = ? WHERE cycle = ?",
