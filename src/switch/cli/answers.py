@@ -21,6 +21,7 @@ from switch.cli.context import (
 )
 from switch.cli.voice import tell
 from switch.errors import UsageError, counted
+from switch.home.times import local_text
 
 
 @click.command()
@@ -69,7 +70,7 @@ def reconcile(
     def show() -> None:
         new = _list(answer["new"]) or "no records"
         tell(
-            f"answers {answer['number']} at {answer['at']}: {new} are new"
+            f"answers {answer['number']} at {local_text(answer['at'])}: {new} are new"
             if answer["number"]
             else "nothing new"
         )

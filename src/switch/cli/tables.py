@@ -16,6 +16,7 @@ from rich.text import Text
 
 from switch.cli.voice import tell
 from switch.errors import counted, plain
+from switch.home.times import local_text
 from switch.reason import HELD, REFUSED, RULES
 
 RECEIVERS_SHOWN = 10
@@ -305,7 +306,7 @@ def print_lines(lines: list[dict[str, Any]]) -> None:
         sent = ""
         for state in line["states"]:
             reason = state["reason"] or ""
-            tell(f"  {state['at']}  {state['status']} {reason:4}  {state['text']}")
+            tell(f"  {local_text(state['at'])}  {state['status']} {reason:4}  {state['text']}")
             if state["transfer_id"] and state["transfer_id"] + str(state["cycle"]) != sent:
                 sent = state["transfer_id"] + str(state["cycle"])
                 tell(

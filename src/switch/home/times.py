@@ -27,6 +27,11 @@ def day_of(at: str) -> datetime.date:
     return _local(at).date()
 
 
+def local_text(at: str) -> str:
+    """A time for people, by Vietnam's clock, without a zone; a day without a time stays one."""
+    return at if len(at) == len("2026-11-25") else f"{_local(at):%Y-%m-%dT%H:%M:%S}"
+
+
 def latest(times: Iterable[str]) -> str:
     """The last of these times, as it was given; '' where there is none."""
     return max((at for at in times if at), key=_local, default="")

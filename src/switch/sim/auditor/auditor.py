@@ -358,6 +358,7 @@ class Auditor(Aftermath):
         seq = len(self.batches) + 1
         cycle, closes = f"{table.value_date:%Y%m%d}-{seq:06d}", ""
         day = self.day_of_run[seq] = max(table.value_date, self.signed)
+        self.days.add(day)
         if self.calendar is not None:
             cycle, closes = self.calendar.cycle_of(day, self.cycles)
         old, fresh = list(self.queue), [Waiting(seq, table.value_date, row) for row in table.rows]

@@ -21,6 +21,8 @@ DEADLINE_DAYS = 1
 """For which a settled line may be without an answer, and a record without its line."""
 APART_DAYS = 1
 """By which a booking may differ from the business day of its line's cycle."""
+LEAP_DAYS = 92
+"""By which a time may lie behind all that is known, if nobody says that it is meant."""
 OPEN = ("CLEARED", "SETTLED", "UNAPPLIED")
 WRITTEN_BACK, REISSUED = "WRITTEN_BACK", "REISSUED"
 RELEASED = ("RJCT", WRITTEN_BACK, REISSUED)
@@ -74,6 +76,10 @@ class Aftermath(Money):
         """The cycle through which each came back."""
         self.disposed: dict[Line, str] = {}
         self.signed = dt.date.min
+        self.days: set[dt.date] = set()
+        """Days on which something was surely recorded."""
+        self.furthest = dt.date.min
+        """The last that was ever said with the word."""
         """The last day that was closed."""
         self.day_of_run: dict[int, dt.date] = {}
         self.closed: set[int] = set()
@@ -86,6 +92,7 @@ class Aftermath(Money):
         self.folders += 1
         self.commits += 1
         self.as_of = day
+        self.days.add(day)
         new = Counter(confirmations=0, returns=0, statement=0)
         sent = {owed.transfer_id: owed for owed in self.standing.values()}
         for record in records:
@@ -278,6 +285,18 @@ class Aftermath(Money):
             due -= waits
         self.closed |= due
         return moved, sorted(due)
+
+    # --- what day it is -------------------------------------------------------------------------
+
+    def leaps(self, day: dt.date) -> bool:
+        """A time that may need the word: all days that are surely known lie long before."""
+        before = [known for known in self.days if known <= day]
+        return bool(before) and (day - max(before)).days > LEAP_DAYS
+
+    def beyond(self, days: int) -> dt.date:
+        """A day so many days too far behind all that anybody ever said, or that is due."""
+        due = {dt.datetime.strptime(name[:8], "%Y%m%d").date() for name in self.cycles}
+        return max(self.days | due | {self.furthest}) + dt.timedelta(days=LEAP_DAYS + days)
 
     # --- where lines stand ----------------------------------------------------------------------
 

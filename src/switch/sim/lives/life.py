@@ -17,8 +17,6 @@ from switch.sim.auditor.expected import Table
 from switch.sim.auditor.screening import Row
 from switch.sim.lives.changes import CHANGES, CUTOFFS, LIMITS, Facts, debtor, participant
 from switch.sim.lives.operations import (
-    DATE_DOORS,
-    ODD_DATES,
     Abort,
     Answers,
     Change,
@@ -27,7 +25,6 @@ from switch.sim.lives.operations import (
     Fault,
     Fund,
     Nation,
-    OddDate,
     OldCatalog,
     Operation,
     PayAgain,
@@ -39,6 +36,7 @@ from switch.sim.lives.operations import (
     Settle,
     Verify,
     WayBack,
+    slips,
 )
 from switch.sim.world.institutions import package_rows
 
@@ -65,7 +63,7 @@ RUNS_BACK = 0.15
 SHARED = 0.3
 """How often accounts may receive for one or two persons alone in a batch."""
 ODD = 0.04
-"""How often a date that is none is written before an operation."""
+"""How often a date that is none is written before an operation, and a time said that leaps."""
 RACES = 0.05
 """How often a table is handed to two writers at once."""
 WAYS_BACK = 0.22
@@ -278,7 +276,7 @@ class Life:
         yield self._first_register()
         for _ in range(rng.randint(9, 39)):
             if self.clerk.random() < ODD:
-                yield OddDate(self.clerk.choice(DATE_DOORS), self.clerk.choice(ODD_DATES))
+                yield from slips(self.clerk)
             if self.facts.is_changing and self.facts.rng.random() < CHANGES:
                 change = self.facts.change(self.institutions, self.debtors, self.programmes)
                 yield change._replace(fault=self._fault(self.facts.rng))

@@ -46,6 +46,7 @@ from switch.sim.lives.operations import (
     CloseDay,
     Dispose,
     Fund,
+    Leap,
     Nation,
     OddDate,
     OldCatalog,
@@ -148,6 +149,8 @@ class Lockstep(Homeward):
                 word = self._fund(operation)
             case OddDate():
                 word = self._odd_date(operation)
+            case Leap():
+                word = self._leap(operation)
             case Verify():
                 word = self.verify()
         self._compare_home()
@@ -315,6 +318,24 @@ class Lockstep(Homeward):
         require(f"an odd date by {door}", "refused", said)
         require("history after an odd date", before, self.link)
         return f"{door} {text}"
+
+    def _leap(self, operation: Leap) -> str:
+        """Without the word nothing is done by a time that leaps; with it a cycle settles."""
+        auditor, before = self.auditor, self.link
+        if not auditor.days:
+            return "nothing"
+        day = auditor.beyond(operation.days)
+        at, doors = day.isoformat(), self.doors_of_time(day)
+        if operation.door not in doors:
+            return "nothing"
+        word, _ = self._attempt(
+            lambda: doors[operation.door](at), None, auditor, frozenset({USAGE})
+        )
+        require("history after a leap", before, self.link)
+        if operation.door == "settle" and operation.meant:
+            auditor.furthest = day
+            word = self._ended(self.engine.settle(at=at, leap=True), auditor.settle())
+        return f"{operation.door} {operation.days} {word}"
 
     def _fund(self, operation: Fund) -> str:
         """Accounts of those who have one of their own as things stand."""

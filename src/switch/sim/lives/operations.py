@@ -6,6 +6,8 @@ Nothing here knows an outcome.
 from __future__ import annotations
 
 import datetime as dt
+import random
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from switch.schema import CLEARING_LIMIT
@@ -157,6 +159,27 @@ class OddDate(NamedTuple):
     text: str
 
 
+TIME_DOORS = ("run", "settle", "answers", "close", "write back", "reissue")
+LEAPS = (1, 30, 4000, 13149)
+"""Days behind the last that may be said without the word."""
+
+
+class Leap(NamedTuple):
+    """A time far behind all that is known is said, without the word, and then with it."""
+
+    door: str
+    """One of TIME_DOORS."""
+    days: int
+    meant: bool
+    """A cycle is settled at it with the word, too."""
+
+
+def slips(rng: random.Random) -> Iterator[OddDate | Leap]:
+    """A date that is none, and a time that leaps."""
+    yield OddDate(rng.choice(DATE_DOORS), rng.choice(ODD_DATES))
+    yield Leap(rng.choice(TIME_DOORS), rng.choice(LEAPS), rng.random() < 0.5)
+
+
 WayBack = Answers | Dispose | CloseDay
 Operation = (
     Register
@@ -171,6 +194,7 @@ Operation = (
     | Verify
     | PayAgain
     | OddDate
+    | Leap
     | WayBack
 )
 

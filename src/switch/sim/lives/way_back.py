@@ -6,10 +6,13 @@ these every line has to stand where the auditor says.
 
 from __future__ import annotations
 
+import datetime as dt
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from switch import status
 from switch.home.history import Folder, folders, open_breaks
@@ -19,7 +22,7 @@ from switch.sim.auditor.expected import Line, Moved, Record, Table
 from switch.sim.lives.letters import Post
 from switch.sim.lives.life import content_of
 from switch.sim.lives.operations import Answers, CloseDay, Dispose, PayAgain, Payday
-from switch.sim.lives.tables import answers_of
+from switch.sim.lives.tables import PAYMENT, answers_of
 from switch.sim.lives.trial import USAGE, Trial, read_rows, require
 
 SETS = ("confirmations", "returns")
@@ -67,16 +70,34 @@ class Homeward(Trial):
         if operation.day < auditor.signed:
             late = operation.day.isoformat()
             return self._runs_back(lambda: self.engine.reconcile(*paths, at=late))
+        leap = auditor.leaps(operation.day)
         moved = after.reconcile([record for file in files for record in file], operation.day)
 
         def act() -> dict[str, Any]:
-            return self.engine.reconcile(*paths, at=operation.day.isoformat(), leap=True)
+            return self.engine.reconcile(*paths, at=operation.day.isoformat(), leap=leap)
 
         replay = False if moved.is_something else None
         word, answer = self._attempt(act, operation.fault, after, frozenset(), replay)
         if self.auditor is after:
             self._compare_moved(moved, answer)
         return f"{word} {moved.new} {len(moved.refused)} {len(moved.returned)}"
+
+    def doors_of_time(self, day: dt.date) -> dict[str, Callable[[str], Any]]:
+        """What can be done at a time as things stand, by door."""
+        engine, none = self.engine, pa.Table.from_pylist([], schema=PAYMENT)
+        declared: dict[str, Any] = {"source": "S", "batch_id": "FAR", "count": 1, "sum": 1}
+        declared["value_date"] = day - dt.timedelta(days=1)
+        doors: dict[str, Callable[[str], Any]] = {
+            "run": lambda at: engine.run(none, at=at, **declared),
+            "answers": lambda at: engine.reconcile(at=at),
+            "close": engine.close_day,
+        }
+        if self.auditor.unsettled():
+            doors["settle"] = lambda at: engine.settle(at=at)
+        if self.auditor.returns_there():
+            doors["write back"] = lambda at: engine.write_back(at=at)
+            doors["reissue"] = lambda at: engine.reissue(at=at)
+        return doors
 
     def _runs_back(self, act: Callable[[], Any]) -> str:
         """Of a day before the last that was closed nothing is taken."""
@@ -86,13 +107,14 @@ class Homeward(Trial):
     def close_day(self, operation: CloseDay) -> str:
         if operation.day < self.auditor.signed:
             return self._runs_back(lambda: self.engine.close_day(operation.day.isoformat()))
+        leap = self.auditor.leaps(operation.day)
         after = self.auditor.copy()
         moved, closed = after.close_day(operation.day)
         last = self.engine.home.rows("SELECT kind FROM audit ORDER BY seq DESC LIMIT 1")
         signed = last[0]["kind"] == "day" and self.auditor.as_of == operation.day
 
         def act() -> dict[str, Any]:
-            return self.engine.close_day(operation.day.isoformat(), leap=True)
+            return self.engine.close_day(operation.day.isoformat(), leap=leap)
 
         word, answer = self._attempt(act, operation.fault, after, frozenset(), signed)
         if self.auditor is after:
