@@ -451,7 +451,7 @@ AT_REST = [
     ("reconcile/day_end.py", "totals hold later batches", "if row[\"seq\"] not in self.later",
      "if True",
      "test_days.py::test_close__signs_nothing_of_later_days"),
-    ("cli/main.py", "a rehearsal is always well",
+    ("cli/payday.py", "a rehearsal is always well",
      'if any("error" in table for table in told["tables"]):', "if False:",
      "test_rehearsal.py::test_command__a_rehearsal_exits_as_the_run_would"),
     ("files/disk.py", "a copy that never has its name",

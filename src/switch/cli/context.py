@@ -5,6 +5,7 @@ Nothing here knows a command.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import re
@@ -496,3 +497,22 @@ def say_error(document: dict[str, Any], code: int, done: Sequence[dict[str, Any]
     batches = {"batches": done} if done else {}
     sys.stdout.write(json_line(batches | {"error": {**document, "exit_code": code}}))
     sys.stdout.flush()
+
+
+def opened(context: Context, home: Path, engine: Any) -> Any:
+    """The engine of a home, which is closed again where a configuration does not fit it."""
+    from switch.files import airlock
+
+    airlock.start()  # The process that reads files gets ready while the home is opened.
+    found = engine(home)
+    with contextlib.ExitStack() as refused:
+        refused.callback(found.close)
+        settings_of_run(context, found.settings)
+        refused.pop_all()
+    for name in found.home.quarantined:
+        context.log.warning("a crash left this behind; it is in quarantine", folder=name)
+    return found
+
+
+def listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items())

@@ -1,0 +1,188 @@
+"""Commands of a payday: tables are run or rehearsed, cycles settle."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import click
+
+from switch.cli.context import (
+    GIVEN_PATH,
+    Context,
+    Progress,
+    draw_curve,
+    home_argument,
+    kept_settings,
+    opened,
+    out_option,
+    parse_time,
+    said_options,
+    settings_of_run,
+    shared,
+    strict_option,
+    tables_argument,
+    threads_option,
+)
+from switch.cli.voice import tell
+from switch.errors import CopyFailed, InputRefused
+
+
+@click.command()
+@home_argument
+@tables_argument
+@out_option
+@threads_option
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["parquet", "arrow"]),
+    default="parquet",
+    show_default=True,
+    help="Of the status and clearing files.",
+)
+@click.option("--fail-on-refused", is_flag=True, help="Exit 1 if lines were refused or held.")
+@strict_option
+@said_options
+@shared
+def run(
+    context: Context,
+    home: Path,
+    tables: tuple[Path, ...],
+    out: Path | None,
+    threads: int | None,
+    form: str,
+    fail_on_refused: bool,
+    strict_columns: bool,
+    leap: bool,
+    at: str | None,
+) -> None:
+    """Clear and settle payment TABLEs. They run in order, and the first refusal stops."""
+    from switch.engine import Engine
+
+    config = context.settings()
+    done = context.done
+    at = parse_time(at)
+    out = out or (Path(config["out"]) if "out" in config else None)
+    threads = threads or config.get("threads") or os.cpu_count() or 1
+    with opened(context, home, Engine) as engine:
+        engine.settings = settings_of_run(context, engine.settings)
+        for table in tables:
+            began = time.monotonic()
+            try:
+                with Progress(context) as progress:
+                    batch = engine.run(
+                        table,
+                        out=out,
+                        threads=threads,
+                        at=at,
+                        leap=leap,
+                        strict_columns=strict_columns,
+                        form=form,
+                        progress=progress,
+                    )
+            except Exception as error:
+                if isinstance(error, CopyFailed):
+                    done += error.done
+                if done and not context.json:
+                    tell(f"{len(done)} of {len(tables)} tables are done", err=True)
+                raise
+            seconds = time.monotonic() - began
+            context.warn(batch.warnings, table=str(table))
+            context.log.info(
+                "batch answered" if batch.replayed else "batch committed",
+                batch_id=batch.batch_id,
+                cycle=batch.cycle,
+                lines=batch.summary["received"]["count"],
+                cleared=batch.summary["cleared"]["count"],
+            )
+            done.append(batch.summary)
+            if not (context.json or context.quiet):
+                from switch.cli.tables import print_batch
+
+                print_batch(context.console(), batch.summary, seconds=seconds)
+    context.say({"batches": done}, lambda: None)
+    if fail_on_refused and any(b["refused"]["count"] or b["held"]["count"] for b in done):
+        raise SystemExit(1)
+
+
+@click.command()
+@home_argument
+@tables_argument
+@threads_option
+@click.option("--picture", type=GIVEN_PATH, metavar="FILE", help="Draw it (SVG).")
+@said_options
+@shared
+def rehearse(
+    context: Context,
+    home: Path,
+    tables: tuple[Path, ...],
+    threads: int | None,
+    picture: Path | None,
+    leap: bool,
+    at: str | None,
+) -> None:
+    """Run TABLEs without committing anything: answers, liquidity needed, and what would wait."""
+    from switch.files.disk import require_outside
+    from switch.rehearsal import rehearse as foretell
+
+    if picture is not None:
+        require_outside(picture, home)
+    threads = threads or context.settings().get("threads") or os.cpu_count() or 1
+    limit = settings_of_run(context, kept_settings(home)).clearing_limit
+    told = foretell(
+        home, tables, at=parse_time(at), threads=threads, clearing_limit=limit, leap=leap
+    )
+    for table in told["tables"]:
+        context.warn(table.get("warnings", ()), table=table["table"])
+    if picture is not None:
+        draw_curve(told, picture)
+
+    def show() -> None:
+        from switch.cli.tables import print_rehearsal
+
+        print_rehearsal(context.console(), told)
+
+    context.say(told, show)
+    if any("error" in table for table in told["tables"]):
+        # As `run` would, which stops at the first of them.
+        raise SystemExit(InputRefused.exit_code)
+
+
+@click.command()
+@home_argument
+@click.option("--cycle", metavar="C", help="One cycle, such as 20261125-1.")
+@click.option("--close", "close_only", is_flag=True, help="Only close, and write the request.")
+@click.option("--abort", metavar="WHY", help="Give up --cycle: its lines wait again.")
+@out_option
+@said_options
+@shared
+def settle(
+    context: Context,
+    home: Path,
+    cycle: str | None,
+    close_only: bool,
+    abort: str | None,
+    out: Path | None,
+    leap: bool,
+    at: str | None,
+) -> None:
+    """Close and settle cycles of HOME's calendar. One with --cycle, or all whose cut-off has come
+    at --at; without --at all that are not settled, each at its cut-off."""
+    from switch.engine import Engine
+
+    with opened(context, home, Engine) as engine:
+        answers = engine.settle(
+            cycle, at=parse_time(at), out=out, close_only=close_only, abort=abort, leap=leap
+        )
+
+    def show() -> None:
+        from switch.cli.tables import print_cycles
+
+        print_cycles(context.console(), answers)
+
+    context.say({"cycles": answers}, show)
+
+
+COMMANDS = (run, rehearse, settle)

@@ -1,0 +1,104 @@
+"""Commands that show where things stand: status, and reports of a batch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from switch.cli.context import (
+    Context,
+    draw,
+    home_argument,
+    out_option,
+    parse_line,
+    parse_person,
+    shared,
+)
+from switch.cli.voice import tell
+from switch.errors import UsageError
+
+
+@click.command()
+@home_argument
+@click.option("--batch", "batch_id", metavar="ID", help="One batch, with its totals.")
+@click.option("--line", metavar="ID:NUMBER", help="One line: batch id and line number.")
+@click.option("--person", metavar="ID", help="All lines of one person; - reads the id.")
+@shared
+def status(
+    context: Context, home: Path, batch_id: str | None, line: str | None, person: str | None
+) -> None:
+    """Show where batches, lines and people's payments stand."""
+    from switch import status as ask
+    from switch.cli.tables import print_lines
+    from switch.home.store import Home
+
+    if sum(choice is not None for choice in (batch_id, line, person)) > 1:
+        raise UsageError("give one of --batch, --line, --person")
+    with Home(home, writing=False) as opened:
+        if batch_id is not None:
+            summary = ask.batch(opened, batch_id, answered=True)
+
+            def show_batch() -> None:
+                from switch.cli.tables import print_batch, print_budgets
+
+                print_batch(context.console(), summary)
+                print_budgets(context.console(), summary["funding"]["budgets"])
+
+            context.say(summary, show_batch)
+        elif line is not None:
+            found = ask.line(opened, *parse_line(line))
+            context.say(found, lambda: print_lines([found]))
+        elif person is not None:
+            whole = ask.person(opened, parse_person(person))
+            context.say(whole, lambda: print_lines(whole["lines"]))
+        else:
+            rows = ask.batches(opened)
+            budgets = ask.budgets(opened)
+
+            def show_batches() -> None:
+                from switch.cli.tables import print_batches, print_budgets
+
+                print_batches(context.console(), rows)
+                print_budgets(context.console(), budgets)
+
+            context.say({"batches": rows, "budgets": budgets}, show_batches)
+
+
+@click.command()
+@home_argument
+@click.option("--batch", "batch_id", metavar="ID", help="Default: the last one.")
+@out_option
+@click.option("--csv", "as_csv", is_flag=True, help="The status of every line as CSV, too.")
+@shared
+def report(
+    context: Context, home: Path, batch_id: str | None, out: Path | None, as_csv: bool
+) -> None:
+    """Draw a batch as a picture: DIR/ID/payday.svg."""
+    from switch import status as ask
+    from switch.files.disk import out_folder
+    from switch.home.store import Home
+    from switch.report import sheet
+
+    with Home(home, writing=False) as opened:
+        if batch_id is None:
+            rows = ask.batches(opened)
+            if not rows:
+                raise UsageError(f"{home} has no batch yet")
+            batch_id = str(rows[-1]["batch_id"])
+        summary = ask.batch(opened, batch_id)
+        folder = out_folder(home, out)
+        name = opened.out_name(summary["batch_id"], summary["seq"])
+        made = {"picture": str(draw(summary, folder, name))}
+        if as_csv:
+            path = sheet.write_status(opened, summary["seq"], folder, f"{name}/status.csv")
+            made["csv"] = str(path)
+
+    def show() -> None:
+        for kind, path in made.items():
+            tell(f"{kind}: {path}")
+
+    context.say({"batch_id": batch_id, **made}, show)
+
+
+COMMANDS = (status, report)
