@@ -29,8 +29,7 @@ import sent  # noqa: E402
 
 import switch  # noqa: E402
 from switch.clearing.intake import dossier_path  # noqa: E402
-from switch.cli.context import Context  # noqa: E402
-from switch.cli.main import new_settings  # noqa: E402
+from switch.cli.context import Context, new_settings  # noqa: E402
 from switch.errors import SwitchError  # noqa: E402
 from switch.proof.verify import Verifier  # noqa: E402
 from switch.reconcile import default_rules, read_rules  # noqa: E402
