@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 BUILDER = $(BIN)/python -m pip install -q --disable-pip-version-check 'setuptools>=77'
 SOURCES := $(wildcard src/switch/*.pyx src/switch/native/*.p*) setup.py pyproject.toml
 
-.PHONY: demo test lint bench crash simulate flips build debug clean sanitize mutants fuzz coverage pythons package
+.PHONY: demo test check lint bench crash simulate flips build debug clean sanitize mutants fuzz coverage pythons package
 
 demo: $(VENV)/.run  ## generate a small nation, run one payday, show what happened
 	$(BIN)/switch demo
@@ -19,6 +19,10 @@ test: $(VENV)/.dev  ## build, lint, types, tests
 	$(BIN)/python -m pytest -n 2
 	$(BUILDER)
 	$(BIN)/python tests/package/run.py --short
+
+check: $(VENV)/.dev  ## lint, types and a choice of tests in two minutes; SINCE=REVISION: tests of what changed
+	$(MAKE) lint
+	$(BIN)/python tests/check.py $(SINCE)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import json
 import os
 import re
@@ -169,3 +170,17 @@ def test_package__imports_neither_numpy_nor_pyarrow_by_itself() -> None:
     loaded = set(json.loads(asked.stdout))
     assert "switch" in loaded
     assert loaded & {"numpy", "pyarrow", "switch.engine"} == set()
+
+
+def test_check__chooses_the_tests_of_a_file() -> None:
+    spec = importlib.util.spec_from_file_location("check", ROOT / "tests" / "check.py")
+    assert spec is not None
+    assert spec.loader is not None
+    check = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(check)
+    assert all((ROOT / "tests" / name).is_file() for name in check.CHOICE)
+    assert check.tests_of(["README.md"]) == []
+    assert check.tests_of(["tests/test_names.py"]) == ["test_names.py"]
+    assert "test_kernels.py" in check.tests_of(["src/switch/native/ledger.pyx"])
+    assert "test_days.py" in check.tests_of(["src/switch/home/days.py"])
+    assert set(check.CHOICE) <= set(check.tests_of(["tests/scene.py"]))
