@@ -485,7 +485,8 @@ def test_answers__come_in_any_form(tmp_path: Path) -> None:
         ({"booked_at": "1066-10-14T09:00:00Z"}, "TIME_INVALID"),
         ({"booked_at": "2026-11-25"}, "TIME_INVALID"),
         ({"amount": "1.5"}, "AMOUNT_FORMAT"),
-        ({"transfer_id": "é" * 4000}, None),
+        ({"transfer_id": "é" * 70}, None),
+        ({"transfer_id": "é" * 71}, "FIELD_TOO_LONG"),
     ],
 )
 def test_answers__a_file_that_cannot_be_read_is_refused_whole(

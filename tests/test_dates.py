@@ -329,6 +329,7 @@ def test_exchange__of_a_year_whose_days_end_is_no_traceback(
 ) -> None:
     home = make_home(tmp_path / "old", map(person, range(1, 8)), map(account, range(1, 8)))
     monkeypatch.setattr(Declared, "check", lambda self, _: self)
+    monkeypatch.setattr(Declared, "require_new", lambda self, _: None)
     with switch.open(home) as engine:
         run(engine, [line(n) for n in range(1, 8)], "B", value_date=dt.date(year, 12, 31))
     monkeypatch.undo()
