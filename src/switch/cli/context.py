@@ -276,7 +276,7 @@ class GivenPath(click.Path):
 GIVEN_PATH = GivenPath(path_type=Path)
 out_option = click.option("--out", type=GIVEN_PATH, metavar="DIR", help="Default: HOME/out.")
 leap_option = click.option(
-    "--leap", is_flag=True, help="--at is meant, far after all that HOME knows as it is."
+    "--leap", is_flag=True, help="Take a TIME more than 92 days after all that HOME knows."
 )
 
 

@@ -131,7 +131,7 @@ def print_cycles(console: Console, answers: list[dict[str, Any]]) -> None:
             what = f"{counted(told['count'], 'line')} of {int(told['sum']):,} dong"
             say(f"  {code} is not to credit {what}: see recall/{code}.parquet")
         for code in answer["turned_payer"]:
-            say(f"  {code} pays by that, and was not to")
+            say(f"  {code} would now have to pay, and had nothing to pay before")
     if not answers:
         say("no cycle waits for settlement")
 

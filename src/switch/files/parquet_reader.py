@@ -121,8 +121,8 @@ def in_one(column: Any) -> Any:
 
 
 def _forms(schema: Any, arrow: Any) -> dict[str, tuple[int, Any, bool]]:
-    """Of the columns that may be decoded here: place, Arrow type of numbers or None for texts, and
-    whether there may be nulls."""
+    """The columns that can be decoded here, by name: (place, Arrow type of numbers or None for
+    texts, whether there may be nulls)."""
     forms = {}
     if len(schema) != len(arrow):
         # Some column is no flat one.

@@ -357,7 +357,7 @@ def open_table(
 
 
 def _streamless(source: Any) -> str | None:
-    """The column for which a frame cannot be handed over; None where the frame does not tell."""
+    """The column for which a frame cannot be handed over; None where it does not say which."""
     with contextlib.suppress(AttributeError, KeyError, TypeError):
         for name in source.columns:
             try:

@@ -163,8 +163,8 @@ class Answered:
         return "" if once else "a line was disposed of twice"
 
     def _has_settled(self, cycle: str, seq: int) -> bool:
-        """A cycle had settled before an audit record; one that returns have for themselves settles
-        with them."""
+        """Whether a cycle had settled before an audit record. One that was made for returns alone
+        settles with them."""
         if cycle not in self.ends:
             return not self.home.rows("SELECT 1 FROM cycles WHERE cycle = ?", cycle)
         return self.ends[cycle] < seq
@@ -180,8 +180,8 @@ class Answered:
 
     @cached_property
     def _went_out(self) -> dict[tuple[int, str], int]:
-        """How many lines that a folder sent back went out just so, by its number and their name.
-        What a run answered is read once for all folders."""
+        """The number of lines sent back that had gone out with equal columns, by (folder, name).
+        Answers of a run are read once for all folders."""
         keys = [*_KNOWN, "cleared_in"]
         parts = [
             table.select(keys)
@@ -261,7 +261,7 @@ class Answered:
             post(f"T.PAYABLE[{row['cleared_in']:06d}]", to, row["amount_sum"])
 
     def _fault(self, folder: Folder, name: str, lines: Any) -> str:
-        """Lines stand as they went out, an answer says of each what was done, and at its time."""
+        """What is wrong with lines sent back: not equal to what went out, or not answered so."""
         if not len(lines):
             return ""
         seq = self.seqs[folder.number - 1]

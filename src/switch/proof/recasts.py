@@ -125,7 +125,7 @@ def _gone(
 
 
 def _nets(home: Home, cycle: str) -> dict[str, int]:
-    """Of the cycle as its batches left it, by settlement participant."""
+    """Nets of the cycle as its batches left it, by settlement participant."""
     nets: dict[str, int] = {}
     for batch in home.rows("SELECT seq FROM batches WHERE cycle = ?", cycle):
         path = home.folder("batches", batch["seq"]) / "positions.parquet"

@@ -387,7 +387,8 @@ class Verdicts:
         return kept.table.set_column(_PARTICIPANT, RECORD.field(_PARTICIPANT), told)
 
     def _statements(self, requests: rec.Records, returned: Any) -> list[rec.Outcome]:
-        """From the first day on of which a statement tells."""
+        """Hold entries of statements against requests and returned lines, from the first day that a
+        statement covers."""
         table = self.said.kept[STATEMENT].table
         own = np.asarray(pc.equal(table["account"], BACK))
         back = pa.table(

@@ -289,8 +289,8 @@ class Expected:
         return text_keys(text_of(account), self._secret)
 
     def records(self, chosen: NDArray[np.bool_], accounts: Any) -> Any:
-        """A table of RECORD of lines: those chosen, and of others that nothing was said of those
-        that share one of these accounts."""
+        """A table of RECORD: the chosen lines, and lines without any answer yet that share one of
+        these accounts."""
         silent = self.sent() & (self.said_at == NEVER) & ~chosen
         parts = [RECORD.empty_table()]
         for run in self.runs:

@@ -384,7 +384,7 @@ def _require_accounts(offsets: Any, data: Any, rows: int, file: str, done: int) 
         fits = 1 <= offsets[bad + 1] - offsets[bad] <= 34
         raise InputRefused(
             "ACCOUNT_FORMAT" if fits else "ACCOUNT_LENGTH",
-            "the account holds what no account holds, or a spreadsheet made a number of it"
+            "the account has a character that no account has, or a spreadsheet made a number of it"
             if fits
             else "the account is empty or longer than 34 characters",
             file=file,

@@ -410,7 +410,7 @@ class Aftermath(Money):
         return Breaks(classes, unsure, files.drifts, self._unbooked())
 
     def _unbooked(self) -> list[str]:
-        """From the first day on of which a statement tells."""
+        """Returned lines that no statement books in time, from the first day that one covers."""
         begin = min(self.booked.values(), default=dt.date.max)
         found = []
         for line in self.returned:
