@@ -183,7 +183,9 @@ def work(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", default="", help="mutants in whose line this regular expression is found")
+    parser.add_argument(
+        "--only", default="", help="mutants in whose line this regular expression is found"
+    )
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--check", action="store_true", help="anchors and tests alone")
     options = parser.parse_args()
