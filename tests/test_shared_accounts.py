@@ -46,7 +46,9 @@ def shared_of(home: Path, batch_id: str = "B") -> list[dict[str, Any]]:
 
 
 def entry(participant: str, number: str, *numbers: int) -> dict[str, Any]:
-    return dict(zip(shared_accounts.SHARED.names, (participant, number, *numbers), strict=True))
+    """A row of SHARED of an account for which nothing waits."""
+    values = (participant, number, *numbers, 0, 0, 0)
+    return dict(zip(shared_accounts.SHARED.names, values, strict=True))
 
 
 # --- the report -----------------------------------------------------------------------------------
@@ -215,6 +217,9 @@ def test_command__masks_accounts_and_writes_them_whole_for_the_owner(village: Pa
         "lines": 3,
         "sum": 3_000_006,
         "same_name": 3,
+        "held_persons": 0,
+        "held_lines": 0,
+        "held_sum": 0,
         "shown": [entry(SMALL_BANK, "**********567", 3, 3, 3_000_006, 1, 3)],
         "file": str(path),
     }
@@ -223,7 +228,7 @@ def test_command__masks_accounts_and_writes_them_whole_for_the_owner(village: Pa
         rows = list(csv.reader(file))
     assert rows == [
         shared_accounts.SHARED.names,
-        [SMALL_BANK, "6660001234567", "3", "3", "3000006", "1", "3"],
+        [SMALL_BANK, "6660001234567", "3", "3", "3000006", "1", "3", "0", "0", "0"],
     ]
 
 

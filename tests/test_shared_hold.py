@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import random
+from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from scene import (
@@ -16,6 +20,7 @@ from scene import (
     SMALL_LIMIT,
     VALUE_DATE,
     account,
+    accounts_table,
     answers,
     command,
     entitlement,
@@ -209,6 +214,217 @@ def test_hold__is_replayed_by_the_setting_of_its_batch(tmp_path: Path) -> None:
     assert command("run", home, second).code == 0
     assert replay(home, "B", first)
     assert replay(home, "C", second)
+
+
+# --- the report -----------------------------------------------------------------------------------
+
+
+def listed(home: Path, batch_id: str = "B") -> list[tuple[Any, ...]]:
+    """(account, persons, lines, sum, held_persons, held_lines, held_sum), as they are listed."""
+    numbers = ["persons", "lines", "sum", "held_persons", "held_lines", "held_sum"]
+    with switch.open(home) as engine:
+        table = engine.shared_accounts(batch_id)
+    assert table.schema == shared_accounts.SHARED
+    rows = table.select(["creditor_account", *numbers]).to_pylist()
+    return [tuple(row.values()) for row in rows]
+
+
+def test_shared__an_account_of_which_nearly_all_wait_is_listed_first(tmp_path: Path) -> None:
+    """It was listed last, as one of two persons: the setting hid what it had found."""
+    home = home_of(tmp_path / "home", 2, people=30)
+    pair = {"creditor_agent": BANK, "creditor_account": "5"}
+    lines = [line(n, amount=1000, **pair) for n in (1, 2)]
+    lines += [line(n, amount=10, **TO) for n in range(3, 30)]
+    pay(home, [*lines, line(29, amount=7, period=202610, **TO), line(30)])
+    assert listed(home) == [("77", 2, 2, 20, 25, 26, 257), ("5", 2, 2, 2000, 0, 0, 0)]
+
+
+def test_shared__one_who_was_paid_and_one_who_waits_are_two(tmp_path: Path) -> None:
+    """And so are two who wait where nobody was paid, at a receiver that was sent nothing, too."""
+    home = home_of(tmp_path / "home", 1, paid=[entitlement(4)])
+    lines = [line(1, amount=3, **TO), line(2, amount=4, **TO)]
+    to = {"creditor_agent": BANK, "creditor_account": "5"}
+    lines += [line(4, **to), line(6, amount=5, **to), line(7, amount=6, **to), line(9, **to)]
+    assert reasons(pay(home, lines)) == [None, "NOCM", "AM05", *["NOCM"] * 3]
+    at_bank = ("5", 0, 0, 0, 3, 3, 11 + 1_000_009)
+    assert listed(home) == [at_bank, ("77", 1, 1, 3, 1, 1, 4)]
+    with switch.open(home) as engine:
+        row = engine.shared_accounts("B").to_pylist()[0]
+    assert (row["participant"], row["names"], row["same_name"]) == (BANK, 0, 0)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_shared__lines_that_name_no_account_wait_for_that_of_the_register(
+    text: str, tmp_path: Path
+) -> None:
+    """The account that counts on the value date; one that is named is the same."""
+    ended = {"valid_to": VALUE_DATE.replace(day=24), "account": "1"}
+    begins = {"valid_from": VALUE_DATE.replace(day=26), "account": "2"}
+    holdings = [account(n, account=text, priority=2) for n in range(1, 5)]
+    holdings += [account(n, **ended) for n in (3, 4)] + [account(2, **begins)]
+    holdings += [account(n, account=text, participant=SMALL_BANK, priority=3) for n in (1, 2)]
+    settings = Settings(accounts_shared_max=1)
+    home = make_home(tmp_path / "home", map(person, range(1, 6)), holdings, settings=settings)
+    named = {"creditor_agent": BANK, "creditor_account": text}
+    batch = pay(home, [line(n, amount=n) for n in range(1, 5)] + [line(5, amount=5, **named)])
+    assert reasons(batch) == [None] + ["NOCM"] * 4
+    assert listed(home) == [(text, 1, 1, 1, 4, 4, 14)]
+
+
+def test_shared__lines_of_batches_before_count_while_they_wait(tmp_path: Path) -> None:
+    home = home_of(tmp_path / "home", 2)
+    pay(home, [line(n, amount=10, **TO) for n in range(1, 7)], "A")
+    pay(home, [line(7, amount=1, **TO)], "B")
+    pay(home, [line(8, amount=100, creditor_agent=BANK, creditor_account="5")], "C")
+    with switch.open(home) as engine:
+        engine.change_directory(settings=Settings())
+    pay(home, [line(9, amount=1)], "D")
+    assert listed(home, "A") == [("77", 2, 2, 20, 4, 4, 40)]
+    assert listed(home, "B") == [("77", 2, 2, 20, 3, 3, 21)], "3 and 4 went; 5, 6 and 7 wait"
+    assert listed(home, "C") == [("77", 2, 2, 20, 1, 1, 1)]
+    assert listed(home, "D") == [], "nothing waits without the setting"
+
+
+def test_shared__without_the_setting_nothing_is_held(tmp_path: Path) -> None:
+    """Lines that waited by it may wait on for another reason."""
+    home = home_of(tmp_path / "home", 1)
+    pay(home, [line(n, **TO) for n in range(1, 4)], "A")
+    closed = [
+        p | {"status": "suspended" if p["participant"] == SMALL_BANK else p["status"]}
+        for p in PARTICIPANTS
+    ]
+    with switch.open(home) as engine:
+        engine.change_directory(settings=Settings(), participants=pa.Table.from_pylist(closed))
+    pay(home, [line(9)], "B")
+    assert listed(home, "B") == []
+
+
+def test_shared__a_person_without_account_now_counts_for_none(tmp_path: Path) -> None:
+    people = list(map(person, range(1, 6)))
+    holdings = [account(n, account="5") for n in range(1, 4)]
+    settings = Settings(accounts_shared_max=1)
+    home = make_home(tmp_path / "home", people, holdings, settings=settings)
+    pay(home, [line(n, amount=1) for n in range(1, 4)])
+    assert listed(home) == [("5", 1, 1, 1, 2, 2, 2)]
+    with switch.open(home) as engine:
+        engine.register(accounts=accounts_table([account(3, account="5")]), replace=True)
+    assert listed(home) == [("5", 1, 1, 1, 1, 1, 1)]
+    with switch.open(home) as engine:
+        engine.register(accounts=accounts_table([account(5, account="5")]), replace=True)
+    assert listed(home) == []
+
+
+def counted(pairs: Iterable[tuple[Any, dict[str, Any]]]) -> dict[Any, tuple[int, int, int]]:
+    """(persons, lines, sum) of each account."""
+    found = defaultdict(list)
+    for key, row in pairs:
+        found[key].append(row)
+    return {
+        key: (len({row["person_id"] for row in rows}), len(rows), sum(r["amount"] for r in rows))
+        for key, rows in found.items()
+    }
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_shared__counts_those_who_wait_as_the_slow_twin_does(seed: int, tmp_path: Path) -> None:
+    """Over two batches; a bank opens between them, so that what had waited for it waits on for its
+    account."""
+    draw = random.Random(seed)
+    most = draw.randint(1, 3)
+    people = list(map(person, range(1, 10)))
+    holdings = [account(n, account=draw.choice(TEXTS[:4])) for n in range(1, 10)]
+    home = make_home(
+        tmp_path / "home", people, holdings, settings=Settings(accounts_shared_max=most)
+    )
+    waiting: list[dict[str, Any]] = []
+    for number, status in enumerate(("suspended", "active")):
+        present = [
+            p | {"status": status if p["participant"] == CLOSED_BANK else p["status"]}
+            for p in PARTICIPANTS
+        ]
+        registers = Registers(
+            people={row["person_id"]: row for row in people},
+            accounts=by_person(holdings),
+            participants={row["participant"]: row for row in present},
+            debtors={line(1)["debtor_account"]},
+            benefits={"PENS"},
+            value_date=VALUE_DATE,
+            clearing_limit=500_000_000,
+        )
+        with switch.open(home) as engine:
+            engine.change_directory(participants=pa.Table.from_pylist(present))
+        fresh = [row | {"period": row["period"] - 10_000 * number} for row in some_lines(draw)]
+        rows = waiting + fresh
+        found = admitted([screened(row, registers) for row in rows], rows, most)
+        form = draw.choice(["parquet", "arrow"])
+        pay(home, fresh, f"{number}", chunk_rows=draw.choice([1, 7, 131_072]), form=form)
+        said = [((a.participant, a.account), a, row) for a, row in zip(found, rows, strict=True)]
+        paid = counted((key, row) for key, a, row in said if a.status == "ACSC")
+        held = counted((key, row) for key, a, row in said if a.code == "NOCM")
+        want = {}
+        for key in paid.keys() | held.keys():
+            numbers = paid.get(key, (0, 0, 0)), held.get(key, (0, 0, 0))
+            if numbers[0][0] + numbers[1][0] > 1:
+                want[key] = numbers
+        with switch.open(home) as engine:
+            table = engine.shared_accounts(f"{number}").to_pylist()
+        names = ["persons", "lines", "sum"]
+        got = {
+            (row["participant"], row["creditor_account"]): (
+                tuple(row[name] for name in names),
+                tuple(row[f"held_{name}"] for name in names),
+            )
+            for row in table
+        }
+        assert got == want
+        order = [
+            (*(-row[name] - row[f"held_{name}"] for name in names), row["participant"])
+            for row in table
+        ]
+        assert order == sorted(order)
+        waiting = [row for _, a, row in said if a.status == "PDNG"]
+
+
+def test_command__says_what_waits_by_account(tmp_path: Path) -> None:
+    home = home_of(tmp_path / "home", 2)
+    pay(home, [line(n, amount=10, **TO) for n in range(1, 9)])
+    said = command("shared", home)
+    assert "1 account of several persons: 2 lines, 20 dong" in said.out
+    heads = next(text for text in said.out.splitlines() if "receiver" in text)
+    words = ["receiver", "account", "persons", "held", "same", "name", "dong", "dong", "held"]
+    assert heads.split() == words
+    assert "wait as their account is full (NOCM): 6 lines of 6 persons, 60 dong" in said.out
+    document = command("--json", "shared", home).document
+    numbers = {"held_persons": 6, "held_lines": 6, "held_sum": 60}
+    assert document == document | numbers
+    assert document["shown"][0] == document["shown"][0] | numbers
+    with (home / "out" / "B" / "shared.csv").open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[0][-3:] == list(numbers)
+    assert rows[1:] == [[SMALL_BANK, "77", "2", "2", "20", "1", "2", "6", "6", "60"]]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "batches/000002/held.parquet",
+        "batches/000001/status.parquet",
+        "batches/000001/lines.parquet",
+        "registers/000001/accounts.bin",
+        "registers/000001/heap.bin",
+        "registers/000001/register.json",
+    ],
+)
+def test_shared__reads_nothing_of_what_waits_that_is_not_as_committed(
+    name: str, tmp_path: Path
+) -> None:
+    home = home_of(tmp_path / "home", 1)
+    pay(home, [line(n, **TO) for n in range(1, 5)], "A")
+    pay(home, [line(5, **TO)], "B")
+    path = home / name
+    path.write_bytes(path.read_bytes()[:-1] + b"?" if path.stat().st_size else b"?")
+    said = command("shared", home)
+    assert (said.code, path.name in said.err, "Traceback" in said.err) == (5, True, False)
 
 
 # --- the proof ------------------------------------------------------------------------------------

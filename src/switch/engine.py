@@ -435,10 +435,11 @@ class Engine:
         return status.line(self.home, batch_id, line_no)
 
     def shared_accounts(self, batch_id: str) -> Any:
-        """A pyarrow Table of the accounts that receive for more than one person by what a batch
-        cleared, most persons first: participant, creditor_account, persons, lines, sum, names (that
-        differ), same_name (persons whose name another person of the account has, too). batch_id:
-        SOURCE:ID where several sources use the id. Raises UsageError where there is none."""
+        """A pyarrow Table of the accounts of more than one person by what a batch cleared and what
+        waited after it as they were full, most persons first: participant, creditor_account,
+        persons, lines, sum, names (that differ), same_name (persons whose name another person of
+        the account has, too), held_persons, held_lines, held_sum. batch_id: SOURCE:ID where several
+        sources use the id. Raises UsageError where there is none."""
         return shared.shared_accounts(self.home, int(status.batch_row(self.home, batch_id)["seq"]))
 
     def close_day(

@@ -47,6 +47,7 @@ SYNCED = "test_commit.py::test_commit__everything_is_synced_before_it_has_its_na
 SECOND = "test_second_writer.py::test_"
 SIMULATION = "test_simulation.py::test_"
 SHARING = "test_shared_accounts.py::test_shared__"
+SHARING_HELD = "test_shared_hold.py::test_shared__"
 HOLD = "test_shared_hold.py::test_hold__"
 
 SCREEN = [
@@ -692,6 +693,15 @@ SHARED = [
     ("clearing/shared_accounts.py", "files are read as they are found",
      "groups = Groups(home.proven(folder / name))",
      "groups = Groups(folder / name)", SHARING + "reads_nothing_that_is_not_as_it_was_committed"),
+    ("clearing/shared_accounts.py", "an account is hidden by holding its lines",
+     "_distinct(pa.concat_tables([pairs, held.select(_PAIRS.names)]))", "pairs",
+     SHARING_HELD + "one_who_was_paid_and_one_who_waits_are_two"),
+    ("clearing/shared_accounts.py", "what waits for its account is what it waited for first",
+     "(said | older & is_full)", "said",
+     SHARING_HELD + "counts_those_who_wait_as_the_slow_twin_does"),
+    ("registry/register.py", "an account counts on any day", '(day <= part["valid_to"])',
+     '(part["valid_to"] <= DAY_MAX)',
+     SHARING_HELD + "lines_that_name_no_account_wait_for_that_of_the_register"),
     ("clearing/shared_accounts.py", "accounts are shown whole", 'masked(row["creditor_account"])',
      'row["creditor_account"]',
      "test_shared_accounts.py::test_command__masks_accounts_and_writes_them_whole_for_the_owner"),

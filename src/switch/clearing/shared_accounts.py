@@ -1,10 +1,11 @@
-"""Shared accounts: those of a batch that receive for more than one person, from its committed
-files.
+"""Shared accounts: those of a batch that receive, or would if lines of theirs did not wait
+(NOCM), for more than one person, from its committed files.
 
 An account that a table names wins over the register, so an agency could send many people's money to
 one account; and one person may stand in the register with two ids. Neither is refused. This is the
 look that people take before a cycle settles: columns alone, one receiver at a time, and nothing is
-read that has not the digest of its commit.
+read that has not the digest of its commit. Accounts of lines that wait are those that the lines
+name, else those of the register as it is now, for no older version of it is kept.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,7 +24,9 @@ from switch.errors import VerificationFailed
 from switch.files.columns import Texts
 from switch.files.segment import Groups, read_table, segment_at
 from switch.home.store import Home
-from switch.registry.register import name_keys
+from switch.reason import Reason
+from switch.registry.register import accounts_on, name_keys
+from switch.schema import NO_ROW
 
 SHARED = pa.schema(
     [
@@ -35,30 +39,61 @@ SHARED = pa.schema(
             ("sum", pa.int64()),
             ("names", pa.int64()),
             ("same_name", pa.int64()),
+            ("held_persons", pa.int64()),
+            ("held_lines", pa.int64()),
+            ("held_sum", pa.int64()),
         )
     ]
 )
-"""persons: ids behind the lines. names: that differ by the fold of the contract. same_name: persons
-who have their name in common with another one of the account, whose id is another."""
+"""Of what cleared: persons: ids behind the lines. names: that differ by the fold of the contract.
+same_name: persons who have their name in common with another one of the account, whose id is
+another. Of what waits as the account is full: held_persons (others than those), lines and sum."""
 SHOWN = 100
 """Accounts that are shown; totals are of all."""
 _LINE_DIGITS = 10
 _SENT = ["transfer_id", "creditor_account"]
-_BY = [("persons", "descending"), ("lines", "descending"), ("sum", "descending")]
+_NUMBERS = ["persons", "lines", "sum"]
+_BY = [(name, "descending") for name in _NUMBERS]
 _BY += [("participant", "ascending"), ("creditor_account", "ascending")]
+_PAIRS = pa.schema([("account", pa.string()), ("row", pa.uint32())])
+_LINES = pa.schema([*_PAIRS, ("name", pa.uint64()), ("amount", pa.int64())])
+_WAITING = pa.schema(
+    [
+        ("participant", pa.string()),
+        *_PAIRS,
+        ("amount", pa.int64()),
+        ("said", pa.bool_()),
+        ("older", pa.bool_()),
+    ]
+)
+"""said: it was answered with ACCOUNT_SHARED when it came in. older: it came with a batch before."""
 
 
 def shared_accounts(home: Home, seq: int) -> Any:
     """A pyarrow Table of SHARED, most persons first: accounts that receive for more than one person
-    by what batch seq cleared, lines that had waited too. Raises VerificationFailed where a file is
-    not as it was committed."""
+    by what batch seq cleared, lines that had waited too, and by what waits as they are full. Raises
+    VerificationFailed where a file is not as it was committed."""
     folder = home.folder("batches", seq)
     people = _People(home, folder, seq)
+    most, waiting = _waiting(home, folder, seq)
+    sent = {Path(name).stem: name for name in home.digests(folder) if name.startswith("clearing/")}
     parts = [SHARED.empty_table()]
-    for name in sorted(name for name in home.digests(folder) if name.startswith("clearing/")):
-        groups = Groups(home.proven(folder / name))
-        parts.append(_shared_of(Path(name).stem, groups, people))
-    return pa.concat_tables(parts).sort_by(_BY)
+    for participant in sorted({*sent, *waiting["participant"].unique().to_pylist()}):
+        groups = None
+        if name := sent.get(participant):
+            groups = Groups(home.proven(folder / name))
+        pairs = _pairs(groups, people)
+        mine = waiting.filter(pc.equal(waiting["participant"], participant))
+        held = _held(mine, pairs, most)
+        parts.append(_shared_of(participant, groups, people, pairs, held))
+    return _most_first(pa.concat_tables(parts))
+
+
+def _most_first(table: Any) -> Any:
+    """SHARED in its order: persons who wait count as those who were paid."""
+    both = {name: pc.add_checked(table[name], table[f"held_{name}"]) for name in _NUMBERS}
+    texts = {name: table[name] for name, _ in _BY if name not in both}
+    return table.take(pc.sort_indices(pa.table(both | texts), sort_keys=_BY))
 
 
 def most_persons(home: Home, seq: int) -> int:
@@ -68,15 +103,16 @@ def most_persons(home: Home, seq: int) -> int:
     people, most = _People(home, folder, seq), 0
     for name in home.digests(folder):
         if name.startswith("clearing/"):
-            persons = _persons(Groups(home.proven(folder / name)), people)["row_count"]
-            most = max(most, pc.max(persons).as_py())
+            persons = _persons(_pairs(Groups(home.proven(folder / name)), people))
+            most = max(most, pc.max(persons["row_count"]).as_py())
     return most
 
 
 def told(table: Any) -> dict[str, Any]:
     """Totals of shared accounts, and the first of them, for people: no account stands there whole.
     table: of SHARED."""
-    totals = {name: sum(table[name].to_pylist()) for name in ("lines", "sum", "same_name")}
+    added = ("lines", "sum", "same_name", "held_persons", "held_lines", "held_sum")
+    totals = {name: sum(table[name].to_pylist()) for name in added}
     return {
         "accounts": len(table),
         **totals,
@@ -98,14 +134,10 @@ class _People:
 
     def __init__(self, home: Home, folder: Path, seq: int) -> None:
         keys, rows = [], []
-        status, lines = (
-            Groups(home.proven(segment_at(folder, name))) for name in ("status", "lines")
-        )
-        for group in range(len(status)):
-            answer = status.read(group, ["line_no", "transfer_id"])
+        for answer, inner in _answers(home, seq, ["line_no", "transfer_id"], ["row"]):
             cleared = np.asarray(answer["transfer_id"].is_valid())
             keys.append(_keys(seq, np.asarray(answer["line_no"])[cleared]))
-            rows.append(np.asarray(lines.read(group, ["row"])["row"])[cleared])
+            rows.append(np.asarray(inner["row"])[cleared])
         again = folder / "represented.parquet"
         if again.exists():
             moved = read_table(home.proven(again), ["batch", "line_no", "transfer_id", "row"])
@@ -135,23 +167,97 @@ def _keys(batch: Any, line_no: NDArray[Any]) -> NDArray[np.int64]:
     return np.asarray(batch).astype(np.int64) << 32 | line_no.astype(np.int64)
 
 
-def _persons(groups: Groups, people: _People) -> Any:
-    """account, row_count: persons by account of one receiver."""
+def _answers(
+    home: Home, seq: int, status: list[str], lines: list[str]
+) -> Iterator[tuple[Any, Any]]:
+    """Columns of what was answered for the lines of a batch, and of what stands beside it."""
+    folder = home.folder("batches", seq)
+    files = [Groups(home.proven(segment_at(folder, name))) for name in ("status", "lines")]
+    for group in range(len(files[0])):
+        yield files[0].read(group, status), files[1].read(group, lines)
+
+
+def _waiting(home: Home, folder: Path, seq: int) -> tuple[int, Any]:
+    """Persons that an account of batch seq receives for at most, and the lines that waited after
+    it and have an account (_WAITING); none where it had no such setting."""
+    (batch,) = home.rows("SELECT value_date, manifest FROM batches WHERE seq = ?", seq)
+    most = msgspec.json.decode(batch["manifest"])["settings"].get("accounts_shared_max")
+    if most is None or "held.parquet" not in home.digests(folder):
+        return 0, _WAITING.empty_table()
+    names = ["batch", "line_no", "amount", "creditor_agent", "creditor_account"]
+    held = read_table(home.proven(folder / "held.parquet"), names)
+    number = np.asarray(held["batch"])
+    keys = _keys(number, np.asarray(held["line_no"]))
+    row, said = np.full(len(held), NO_ROW, np.uint32), np.zeros(len(held), bool)
+    order = np.argsort(keys, kind="stable")
+    for came in np.unique(number).tolist():
+        for answer, inner in _answers(home, came, ["line_no"], ["row", "reason_number"]):
+            its = _keys(came, np.asarray(answer["line_no"]))
+            place = order[np.searchsorted(keys, its, sorter=order).clip(max=len(order) - 1)]
+            waits = keys[place] == its
+            row[place[waits]] = np.asarray(inner["row"])[waits]
+            reason = np.asarray(inner["reason_number"])[waits]
+            said[place[waits]] = reason == Reason.ACCOUNT_SHARED
+    register = home.folder("registers", home.register_seq())
+    day = int(np.datetime64(batch["value_date"], "D").astype(np.int64))
+    agent, account = accounts_on(register, row, day, home.proven)
+    columns = {
+        "participant": pc.coalesce(held["creditor_agent"], agent),
+        "account": pc.coalesce(held["creditor_account"], account),
+        "row": pa.array(row),
+        "amount": held["amount"],
+        "said": pa.array(said),
+        "older": pa.array(number != seq),
+    }
+    table = pa.table(columns, schema=_WAITING)
+    return most, table.filter(table["account"].is_valid())
+
+
+def _held(waiting: Any, pairs: Any, most: int) -> Any:
+    """Those lines of one receiver (of _WAITING) that wait as their account is full. pairs: whom the
+    batch paid. Why a line of a batch before waits now is written nowhere: where its account is
+    full, it is for that, whatever it waited for first."""
+    persons = _persons(pairs)
+    full = persons.filter(pc.greater_equal(persons["row_count"], most))["account"]
+    known = waiting["account"].unique()
+    paid = pairs.filter(pc.is_in(pairs["account"], value_set=known))
+    waits, went = (
+        _keys(np.asarray(pc.index_in(table["account"], value_set=known)), np.asarray(table["row"]))
+        for table in (waiting, paid)
+    )
+    said, older = np.asarray(waiting["said"]), np.asarray(waiting["older"])
+    is_full = np.asarray(pc.is_in(waiting["account"], value_set=full.combine_chunks()))
+    return waiting.filter(pa.array((said | older & is_full) & ~np.isin(waits, went)))
+
+
+def _pairs(groups: Groups | None, people: _People) -> Any:
+    """account, row: whom one receiver was sent money for, each once (_PAIRS)."""
     parts = [
         pa.table({"account": part["creditor_account"], "row": people.rows_of(part["transfer_id"])})
         for part in _parts(groups, _SENT)
     ]
-    pairs = pa.concat_tables(parts).group_by(["account", "row"]).aggregate([])
+    return _distinct(pa.concat_tables([_PAIRS.empty_table(), *parts]))
+
+
+def _distinct(lines: Any) -> Any:
+    return lines.group_by(["account", "row"]).aggregate([])
+
+
+def _persons(pairs: Any) -> Any:
+    """account, row_count: persons by account of one receiver."""
     return pairs.group_by("account").aggregate([("row", "count")])
 
 
-def _shared_of(participant: str, groups: Groups, people: _People) -> Any:
-    """The shared accounts of one receiver (SHARED, in no order)."""
-    persons = _persons(groups, people)
+def _shared_of(
+    participant: str, groups: Groups | None, people: _People, pairs: Any, held: Any
+) -> Any:
+    """The shared accounts of one receiver (SHARED, in no order). held: its lines that wait as their
+    account is full."""
+    persons = _persons(_distinct(pa.concat_tables([pairs, held.select(_PAIRS.names)])))
     many = persons.filter(pc.greater(persons["row_count"], 1))["account"].combine_chunks()
     if not len(many):
         return SHARED.empty_table()
-    parts = []
+    parts = [_LINES.empty_table()]
     for part in _parts(groups, [*_SENT, "creditor_name", "amount"]):
         mine = part.filter(pc.is_in(part["creditor_account"], many)).combine_chunks()
         names = mine["creditor_name"].combine_chunks()
@@ -160,36 +266,39 @@ def _shared_of(participant: str, groups: Groups, people: _People) -> Any:
         row = people.rows_of(mine["transfer_id"])
         account, amount = mine["creditor_account"], mine["amount"]
         parts.append(pa.table({"account": account, "row": row, "name": named, "amount": amount}))
-    return _counted(participant, pa.concat_tables(parts))
+    return _counted(participant, many, pa.concat_tables(parts), held)
 
 
-def _parts(groups: Groups, columns: list[str]) -> Iterator[Any]:
-    for group in range(len(groups)):
-        yield groups.read(group, columns)
+def _parts(groups: Groups | None, columns: list[str]) -> Iterator[Any]:
+    """groups: None where the batch sent a receiver nothing."""
+    if groups is not None:
+        for group in range(len(groups)):
+            yield groups.read(group, columns)
 
 
-def _counted(participant: str, lines: Any) -> Any:
-    """SHARED of lines: account, row, name (uint64), amount."""
-    found = lines.group_by("account").aggregate(
-        [
-            ("row", "count_distinct"),
-            ("row", "count"),
-            ("amount", "sum"),
-            ("name", "count_distinct"),
-        ]
-    )
+def _counted(participant: str, accounts: Any, lines: Any, held: Any) -> Any:
+    """SHARED of accounts. lines: account, row, name (uint64), amount; held: of _WAITING."""
+    counts = [("row", "count_distinct"), ("row", "count"), ("amount", "sum")]
+    found = lines.group_by("account").aggregate([*counts, ("name", "count_distinct")])
     twins = lines.group_by(["account", "name"]).aggregate([("row", "count_distinct")])
     twins = twins.filter(pc.greater(twins["row_count_distinct"], 1))
     twins = twins.group_by("account").aggregate([("row_count_distinct", "sum")])
-    place = pc.index_in(found["account"], twins["account"].combine_chunks())
-    same = twins["row_count_distinct_sum"].combine_chunks().take(place.combine_chunks())
+    waits = held.group_by("account").aggregate(counts)
+
+    def of(table: Any, column: str) -> Any:
+        place = pc.index_in(accounts, value_set=table["account"].combine_chunks())
+        return pc.fill_null(table[column].combine_chunks().take(place), 0)
+
     columns = {
-        "participant": pa.array([participant] * len(found)),
-        "creditor_account": found["account"],
-        "persons": found["row_count_distinct"],
-        "lines": found["row_count"],
-        "sum": found["amount_sum"],
-        "names": found["name_count_distinct"],
-        "same_name": pc.fill_null(same, 0),
+        "participant": pa.array([participant] * len(accounts)),
+        "creditor_account": accounts,
+        "persons": of(found, "row_count_distinct"),
+        "lines": of(found, "row_count"),
+        "sum": of(found, "amount_sum"),
+        "names": of(found, "name_count_distinct"),
+        "same_name": of(twins, "row_count_distinct_sum"),
+        "held_persons": of(waits, "row_count_distinct"),
+        "held_lines": of(waits, "row_count"),
+        "held_sum": of(waits, "amount_sum"),
     }
     return pa.table(columns, schema=SHARED)

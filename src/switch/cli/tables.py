@@ -276,11 +276,15 @@ def _share(part: int, whole: int) -> str:
 def print_shared(console: Console, found: dict[str, Any]) -> None:
     """Accounts that receive for several persons, most persons first, and the totals of all."""
     if found["accounts"]:
-        heads = ("#persons", "#names", "#same name", "#lines", "#dong")
+        heads = ["#persons", "#names", "#same name", "#lines", "#dong"]
+        names = ["persons", "names", "same_name", "lines", "sum"]
+        if found["held_lines"]:  # As much as 80 columns take; the whole list has the rest.
+            heads = ["#persons", "#held", "#same name", "#dong", "#dong held"]
+            names = ["persons", "held_persons", "same_name", "sum", "held_sum"]
         title = f"Accounts of several persons in batch {plain(found['batch_id'])}"
         table = _table(title, "receiver", "account", *heads)
         for row in found["shown"]:
-            numbers = (row[name] for name in ("persons", "names", "same_name", "lines", "sum"))
+            numbers = (row[name] for name in names)
             words = (Text(plain(row[name])) for name in ("participant", "creditor_account"))
             table.add_row(*words, *(f"{number:,}" for number in numbers))
         console.print(table)
@@ -289,6 +293,11 @@ def print_shared(console: Console, found: dict[str, Any]) -> None:
         f" {counted(found['lines'], 'line')}, {found['sum']:,} dong;"
         f" {counted(found['same_name'], 'person')} share account and name"
     )
+    if found["held_lines"]:
+        tell(
+            f"wait as their account is full (NOCM): {counted(found['held_lines'], 'line')} of"
+            f" {counted(found['held_persons'], 'person')}, {found['held_sum']:,} dong"
+        )
     tell(f"whole list: {found['file']}")
 
 

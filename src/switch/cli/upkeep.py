@@ -123,8 +123,8 @@ def verify(context: Context, home: Path, checkpoint: Path | None, public_key: Pa
 @out_option
 @shared
 def shared_accounts(context: Context, home: Path, batch_id: str | None, out: Path | None) -> None:
-    """List accounts that receive for many persons in a batch. The whole list is written to
-    DIR/ID/shared.csv; here accounts are masked."""
+    """List accounts of many persons in a batch, paid or waiting (NOCM). The whole list is written
+    to DIR/ID/shared.csv; here accounts are masked."""
     from switch import status
     from switch.clearing import shared_accounts as shared
     from switch.files.disk import out_folder

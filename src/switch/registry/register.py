@@ -18,12 +18,13 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
+import pyarrow as pa
 
 from switch.errors import EnvironmentFailed, InputRefused, VerificationFailed
 from switch.files.columns import Texts, looked_up, text_buffers
@@ -32,7 +33,7 @@ from switch.files.tables import TableReader
 from switch.native import csv_text, people_table
 from switch.native import names as name_kernel
 from switch.native.pages import Pages
-from switch.schema import ACCOUNT_KINDS, DAY_MAX, DAY_MIN, LIFE, NO_CODE
+from switch.schema import ACCOUNT_KINDS, DAY_MAX, DAY_MIN, LIFE, NO_CODE, NO_ROW
 
 ACCOUNT = np.dtype(
     [
@@ -340,6 +341,42 @@ class Register:
     def participant_lookup(self, index: dict[str, int]) -> Any:
         """uint16: directory index of each of the register's participant codes, or NO_CODE."""
         return np.array([index.get(p, NO_CODE) for p in self.participants] or [NO_CODE], np.uint16)
+
+
+def accounts_on(
+    folder: Path, rows: Any, day: int, proven: Callable[[Path], Path]
+) -> tuple[Any, Any]:
+    """(participants, accounts) by which a version pays people on a day: texts, null where there is
+    none. rows: uint32; day: since 1970. proven: called with each file before it is read."""
+    path, wanted = proven(folder / "accounts.bin"), np.unique(rows)
+    each = WRITE_BYTES // ACCOUNT.itemsize
+    parts = [np.empty(0, ACCOUNT)]
+    for start in range(0, path.stat().st_size, each * ACCOUNT.itemsize):
+        part = np.fromfile(path, ACCOUNT, each, offset=start)
+        is_valid = (part["valid_from"] <= day) & (day <= part["valid_to"])
+        parts.append(part[is_valid & np.isin(part["row"], wanted)])
+    found = np.concatenate(parts)
+    # Of one person's accounts the one that counts first stands in front.
+    held_by, first = np.unique(found["row"], return_index=True)
+    heap = np.fromfile(proven(folder / "heap.bin"), np.uint8)
+    info = msgspec.json.decode(proven(folder / "register.json").read_bytes(), type=RegisterInfo)
+    words, which = np.unique(found["account"][first], return_inverse=True)
+    texts = pa.array([_account_text(word, heap) for word in words.tolist()], pa.string())
+    place = np.searchsorted(held_by, rows)
+    absent = np.append(held_by, NO_ROW)[place] != rows
+    absent |= rows == NO_ROW
+    place[absent] = 0
+    at = pa.array(place, mask=absent)
+    codes = pa.array(info.participants, pa.string()).take(found["participant"][first])
+    return codes.take(at), texts.take(pa.array(which)).take(at)
+
+
+def _account_text(word: int, heap: Any) -> str:
+    """The text of an account word of the register (native/account.pxd)."""
+    if word >> 63:
+        start = word - (1 << 63)
+        return bytes(heap[start + 1 : start + 1 + int(heap[start])]).decode()
+    return f"{word & (1 << 57) - 1:0{word >> 57}d}"
 
 
 class Masks:
