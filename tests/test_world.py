@@ -271,7 +271,7 @@ def test_generate__truth_agrees_across_chunks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("draw", "plan", "lines"):
-        monkeypatch.setattr(f"switch.sim.{module}.GROUP_ROWS", 512)
+        monkeypatch.setattr(f"switch.sim.world.{module}.GROUP_ROWS", 512)
     made = generate(tmp_path, 3000, 5000, 3, rates=ROUGH)
     assert pq.read_metadata(made.payday).num_row_groups == 10
     assert_truth_agrees(made)
