@@ -576,8 +576,6 @@ LONG = "test_long_texts.py::test_long_texts__"
 DOORS = [
     ("files/columns.py", "a text as long as its dictionary has it", "(lengths > most).any()",
      "False", LONG + "of_any_column_at_any_door_refuse_the_file"),
-    ("files/formats.py", "a long text read row by row", "if is_long_worded(column, name)",
-     "if False", LONG + "are_judged_before_they_stand_in_each_row"),
     ("reconcile/match/files.py", "a row counted from its row group",
      "refused.row += sum(self.rows[:group])", "refused.row += 0",
      LONG + "of_the_library_s_files_are_refused_by_their_row"),
