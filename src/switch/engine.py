@@ -117,7 +117,8 @@ class Engine:
         self.rule_set = RULE_SET
         """What lines are judged by; `replay` sets what judged them when they came."""
         self.by_rules_now = True
-        """What comes in is held to what the doors refuse now; `replay` takes what was taken."""
+        """Whether tables are held to the rules for new batches; `replay` sets False, for batches
+        that it derives again were taken by the rules of their time."""
         self._register: Register | None = None
 
     def __enter__(self) -> Engine:
@@ -429,8 +430,8 @@ class Engine:
         return answer
 
     def line(self, batch_id: str, line_no: int) -> dict[str, Any]:
-        """What became of a line, as `status --line --json` gives it: its states, oldest first, and
-        the breaks that are open about it. batch_id: SOURCE:ID where several sources use the id.
+        """A line's states, oldest first, and the breaks that are open about it, as `status --line
+        --json` gives them. batch_id: SOURCE:ID where several sources use the id.
         Raises UsageError where there is no such line."""
         return status.line(self.home, batch_id, line_no)
 

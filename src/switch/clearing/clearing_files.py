@@ -85,7 +85,8 @@ class Outbox:
 
 
 class Cleared(NamedTuple):
-    """What dispatch needs of one chunk, in table order; `account.pxd` says what words are."""
+    """Columns of one chunk that clearing files are written from, in table order; account words are
+    those of `native/account.pxd`."""
 
     reason: Any
     participant: Any

@@ -45,9 +45,10 @@ SHARED = pa.schema(
         )
     ]
 )
-"""Of what cleared: persons: ids behind the lines. names: that differ by the fold of the contract.
-same_name: persons who have their name in common with another one of the account, whose id is
-another. Of what waits as the account is full: held_persons (others than those), lines and sum."""
+"""Columns of an account. Of lines that cleared: persons (ids behind them), lines, sum; names: how
+many that differ by the fold of the contract; same_name: persons who have their name in common with
+another one of the account, whose id is another. Of lines that wait as the account is full:
+held_persons (others than those), held_lines, held_sum."""
 SHOWN = 100
 """Accounts that are shown; totals are of all."""
 _LINE_DIGITS = 10
@@ -130,7 +131,7 @@ def masked(account: str) -> str:
 
 
 class _People:
-    """Whose the lines are that a batch cleared: rows of the register by transfer id."""
+    """People whose lines a batch cleared: rows of the register by transfer id."""
 
     def __init__(self, home: Home, folder: Path, seq: int) -> None:
         keys, rows = [], []

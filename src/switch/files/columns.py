@@ -316,8 +316,8 @@ def _in_64_bits(array: Any) -> tuple[Any, Any]:
 
 
 class Words(NamedTuple):
-    """How refusals call a number: the rules that it breaks where it is missing, of another form, or
-    too large, and words for people."""
+    """Words of refusals of a number: the rules that it breaks where it is missing, of another form
+    or too large, and sentences for people."""
 
     missing: str
     form: str

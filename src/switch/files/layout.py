@@ -47,7 +47,7 @@ STYLES = {
     "debtor_account": Style.SQUEEZED,
     "commune": Style.SQUEEZED,
 }
-"""How columns of texts of all these files are encoded, as far as they are not codes."""
+"""Encodings of text columns of all these files, as far as they are not codes."""
 
 HELD_SCHEMA = pa.schema(
     [
@@ -165,7 +165,7 @@ EVENT = pa.schema(
         pa.field("after", _ROW),
     ]
 )
-"""What happened to a break: opened (no before), changed, closed (no after)."""
+"""An event of a break: opened (no before), changed, closed (no after)."""
 
 
 WENT_BACK = pa.schema(

@@ -109,7 +109,7 @@ class Writer:
 
 
 class _Part(NamedTuple):
-    """What `parquet_encode.pages` is told of one page."""
+    """Arguments of `parquet_encode.pages` for one page."""
 
     kind: parquet_encode.Kind
     rows: int

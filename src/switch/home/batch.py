@@ -11,7 +11,7 @@ from switch.files import segment
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What was done with a payment table. `summary` is what people and machines are shown."""
+    """A payment table that was run. `summary` is what people and machines are shown."""
 
     seq: int
     source: str

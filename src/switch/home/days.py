@@ -26,7 +26,7 @@ DEEDS = ("batch", "settlement", "answers", "disposition", "day")
 
 
 class Times(NamedTuple):
-    """What a home knows of time."""
+    """Times that a home knows."""
 
     now: str
     """The latest that was said, or what value dates come to; '' in a home that has no batch."""
@@ -86,7 +86,7 @@ def times(home: Home) -> Times:
 
 
 class _Deed(NamedTuple):
-    """What an audit record says beside its time."""
+    """Fields of an audit record beside its time."""
 
     name: int | str
     """Number of its batch, or its cycle; '' where it has none."""
@@ -155,7 +155,7 @@ def _day(due: str) -> set[datetime.date]:
 
 
 def word(known: Times, at: str, due: str = "") -> dict[str, bool]:
-    """Of the audit record: that a time which leaps is meant."""
+    """The field of an audit record that says that a time which leaps is meant."""
     return {"leap": True} if leaps(known, at, due) else {}
 
 

@@ -14,7 +14,7 @@ LOCAL = datetime.timezone(datetime.timedelta(hours=7))
 """Vietnam has one time the whole year."""
 
 _TIME_FORM = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}([T ].*)?")
-"""Of a time that comes in by a door: its day is written out, whatever else ISO 8601 has."""
+"""The form of a time at a door: its day is written out, whatever else ISO 8601 allows."""
 
 
 def is_past(closes: str, at: str) -> bool:

@@ -206,7 +206,7 @@ cdef void talk(Search *search, int64_t steps) noexcept nogil:
 
 
 cdef inline void say(Search *search, Py_ssize_t p) noexcept nogil:
-    """What p says of each of its payments: three parts of what it said before, seven of now."""
+    """Messages of p about its payments: three parts of the ones before, seven of the new ones."""
     cdef Py_ssize_t i, at, n = search.n
     cdef int64_t now
     cdef int32_t k
@@ -312,7 +312,7 @@ cdef bint branch(Search *search, int sweeps) noexcept nogil:
 
 
 cdef inline int64_t cost_of(Search *search, Py_ssize_t k, bint settles) noexcept nogil:
-    """How much lower the bound is if a payment is decided this way."""
+    """The fall of the bound if a payment is decided this way."""
     cdef int64_t sent = search.wish[k], got = search.wish[search.n + k]
     if settles:
         return max(-sent, <int64_t> 0) + max(-got, <int64_t> 0)

@@ -261,7 +261,8 @@ class Answered:
             post(f"T.PAYABLE[{row['cleared_in']:06d}]", to, row["amount_sum"])
 
     def _fault(self, folder: Folder, name: str, lines: Any) -> str:
-        """What is wrong with lines sent back: not equal to what went out, or not answered so."""
+        """The fault of lines sent back that do not equal what went out or were not answered so; ''
+        where there is none."""
         if not len(lines):
             return ""
         seq = self.seqs[folder.number - 1]
@@ -396,8 +397,8 @@ class Answered:
 
     @cached_property
     def _days(self) -> dict[int, tuple[str, str]]:
-        """Of each batch the day that was recorded, and the one it is of: of a leap that nobody said
-        to be meant, no later than its value date."""
+        """(recorded day, day that it counts by) of each batch; a leap that nobody said to be meant
+        counts by a day no later than the value date."""
         query = "SELECT at, kind, detail FROM audit WHERE kind IN (?, ?, ?, ?, ?) ORDER BY seq"
         closes = dict(map(tuple, self.home.rows("SELECT cycle, closes FROM cycles")))
         value_date = {row["seq"]: row["value_date"] for row in self.rows}

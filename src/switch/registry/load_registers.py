@@ -9,13 +9,12 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from switch.errors import InputRefused
 from switch.files.formats import CHUNK_ROWS
 from switch.files.tables import TableReader, open_table
 from switch.files.threads import Progress
 from switch.home import paid_bits
 from switch.home.store import ROOM_SPARE, Home
-from switch.registry.register import Register
+from switch.registry.register import Register, require_ids
 from switch.schema import ACCOUNTS, PAID, POPULATION, Table, period_of
 
 
@@ -44,15 +43,7 @@ def _read_history(
     bits: dict[tuple[str, int], Any] = {}
     for chunk in reader.chunks():
         ids = chunk["person_id"]
-        if (ids >= 10**12).any():
-            raise InputRefused(
-                "ID_FORMAT",
-                "the person's id is not 12 digits",
-                file=reader.name,
-                row=count + int(np.argmax(ids >= 10**12)) + 1,
-                column="person_id",
-                remedy="write the 12 digits of the citizen id",
-            )
+        require_ids(ids, reader.name, count)
         rows = register.give_rows(ids)
         benefit = chunk["benefit"]
         values = benefit.values.to_pylist()

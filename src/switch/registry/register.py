@@ -115,7 +115,7 @@ class Register:
             self.table.reserve(reader.rows)
         for chunk in reader.chunks():
             ids = chunk["person_id"]
-            _require_ids(ids, reader.name, count)
+            require_ids(ids, reader.name, count)
             keys, masks = _keys(chunk["name"], self.fold, reader.name, count)
             status = _codes(chunk["status"], LIFE, reader.name, count, "status")
             days = chunk.get("status_since")
@@ -152,7 +152,7 @@ class Register:
         code = {name: i for i, name in enumerate(self.participants)}
         for chunk in reader.chunks():
             ids = chunk["person_id"]
-            _require_ids(ids, reader.name, count)
+            require_ids(ids, reader.name, count)
             part = np.empty(len(ids), ACCOUNT)
             rows = np.empty(len(ids), np.uint32)
             self.table.rows(ids, rows, True)
@@ -402,7 +402,8 @@ def mask_text(mask: int) -> str:
     return " ".join(f"{c}*" for c in initials)
 
 
-def _require_ids(ids: Any, file: str, done: int) -> None:
+def require_ids(ids: Any, file: str, done: int) -> None:
+    """Refuse ids (uint64[n]) of more than 12 digits. done: rows of the file before these."""
     wrong = ids >= ID_LIMIT
     if wrong.any():
         raise InputRefused(

@@ -36,8 +36,8 @@ def holder(account: str) -> str:
 
 
 def held(balances: dict[str, int], code: str) -> int:
-    """What a participant holds at the State Bank. Its account is named by its kind. Where the
-    kind was changed, money on the account of the former kind counts too."""
+    """The balance of a participant at the State Bank, minor units. Its account is named by its
+    kind. Where the kind was changed, money on the account of the former kind counts too."""
     return sum(balances.get(f"{name}[{code}]", 0) for name in ("S.TREASURY", "S.BANK"))
 
 

@@ -61,9 +61,9 @@ OTHER_DAYS = 0.1
 RUNS_BACK = 0.15
 """How often a day may lie before the last that was closed."""
 SHARED = 0.3
-"""How often accounts may receive for one or two persons alone in a batch."""
+"""The rate of lives in which accounts receive for one or two persons alone in a batch."""
 ODD = 0.04
-"""How often a date that is none is written before an operation, and a time said that leaps."""
+"""Rates before an operation: a date that is none is written; a time is said that leaps."""
 RACES = 0.05
 """How often a table is handed to two writers at once."""
 WAYS_BACK = 0.22

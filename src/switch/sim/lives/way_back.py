@@ -83,7 +83,7 @@ class Homeward(Trial):
         return f"{word} {moved.new} {len(moved.refused)} {len(moved.returned)}"
 
     def doors_of_time(self, day: dt.date) -> dict[str, Callable[[str], Any]]:
-        """What can be done at a time as things stand, by door."""
+        """Operations that can be done at a time as things stand, by door."""
         engine, none = self.engine, pa.Table.from_pylist([], schema=PAYMENT)
         declared: dict[str, Any] = {"source": "S", "batch_id": "FAR", "count": 1, "sum": 1}
         declared["value_date"] = day - dt.timedelta(days=1)
