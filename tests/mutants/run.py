@@ -26,7 +26,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
-from table import MUTANTS, Mutant
+from promises import Mutant
+from table import MUTANTS
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("src", "tests", "setup.py", "pyproject.toml", "README.md", "docs", "ARCHITECTURE.md")

@@ -6,173 +6,33 @@ here moves with it (tests/test_mutants.py says which).
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-
-class Mutant(NamedTuple):
-    file: str
-    what: str
-    old: str
-    new: str
-    test: str
-    """FILE::TEST below tests/."""
-
-
-RUN = "test_run.py::test_run__"
-REGISTER = "test_run.py::test_register__"
-BAD = "test_bad_inputs.py::test_bad_inputs__"
-FORMED = "test_well_formed.py::test_"
-NAMES = "test_names.py::test_names__"
-GIVEN = "test_given.py::test_given__"
-MATCH = "test_match.py::test_match__"
-GROUPS = "test_row_groups.py::test_"
-WRITER = "test_parquet.py::test_writer__"
-KERNELS = "test_kernels.py::test_"
-COMMIT = "test_commit.py::test_"
-COVER = "test_cover.py::test_cover__"
-CYCLES = "test_cycles.py::test_settle__"
-ABORT = "test_abort.py::test_abort__"
-BUDGET = "test_funding.py::test_budget__"
-BACK = "test_funding_back.py::test_budget__"
-LARGE = "test_liquidity.py::test_by_value__decides_payments_that_are_bigger_than_a_lack"
-SCARCE = (
-    "test_liquidity_scarce.py::test_by_value__of_few_payments_and_little_money_is_near_the_optimum"
+from native_table import CORE, ENCODE, LEDGER, NAME_KEYS, SCREEN, TABLE, TEXT, WIRE
+from promises import (
+    ABORT,
+    BACK,
+    BUDGET,
+    CALENDAR,
+    COMMIT,
+    COVER,
+    CYCLES,
+    FACTS,
+    GIVEN,
+    GROUPS,
+    HOLD,
+    KERNELS,
+    LARGE,
+    MATCH,
+    REGISTER,
+    RUN,
+    SCARCE,
+    SCARCE_EDGE,
+    SECOND,
+    SHARING,
+    SHARING_HELD,
+    SIMULATION,
+    SYNCED,
+    Mutant,
 )
-FACTS = "test_facts.py::test_"
-SCARCE_EDGE = (
-    "test_liquidity_scarce.py::test_by_value__adds_up_at_the_edge_of_balances_floors_and_amounts"
-)
-CALENDAR = "test_cycles.py::test_calendar__a_time_has_its_cycle"
-SYNCED = "test_commit.py::test_commit__everything_is_synced_before_it_has_its_name"
-SECOND = "test_second_writer.py::test_"
-SIMULATION = "test_simulation.py::test_"
-SHARING = "test_shared_accounts.py::test_shared__"
-SHARING_HELD = "test_shared_hold.py::test_shared__"
-HOLD = "test_shared_hold.py::test_hold__"
-
-SCREEN = [
-    ("an amount of zero is paid", "if amount <= 0:", "if amount < 0:",
-     BAD + "wrong_line_has_a_reason"),
-    ("the clearing limit itself is refused", "> rules.clearing_limit", ">= rules.clearing_limit",
-     RUN + "amount_at_the_limits_is_fine"),
-    ("a participant's limit itself is refused", "> rules.amount_max[code]",
-     ">= rules.amount_max[code]", RUN + "amount_at_the_limits_is_fine"),
-    ("a participant's limit is skipped", "if amount > rules.amount_max[code]:", "if False:",
-     RUN + "answers_are_the_generators_truth"),
-    ("suspended participants receive", "if rules.suspended[code]:", "if False:",
-     RUN + "held_line_clears_when_its_participant_is_active_again"),
-    ("who died on the value date is alive", "rules.since[low].day <= rules.value_day",
-     "rules.since[low].day < rules.value_day", KERNELS + "screen__status_holds_from_its_day_on"),
-    ("the search for a day steps over an entry", "low = middle + 1", "low = middle + 2",
-     KERNELS + "screen__status_holds_from_its_day_on"),
-    ("a listed account ends a day early", "<= rules.value_day <= rules.lists[at].valid_to",
-     "<= rules.value_day < rules.lists[at].valid_to",
-     RUN + "account_that_counts_on_the_value_date"),
-    ("an account counts before its first day", "rules.value_day < person.valid_from", "False",
-     RUN + "account_that_counts_on_the_value_date"),
-    ("the dead are said to be missing", "life == DECEASED", "life != DECEASED",
-     RUN + "answers_are_the_generators_truth"),
-    ("who has an account is a known person", "if person.word & KNOWN == 0:",
-     "if person.word == 0:", KERNELS + "screen__an_account_makes_nobody_known"),
-    ("accounts of the table by the wrong line", "lines.first + i,", "i,",
-     KERNELS + "core__threads_change_no_given_account"),
-    ("the first number of 13 digits is an id", "lines.person_id[i] < ID_LIMIT",
-     "lines.person_id[i] <= ID_LIMIT", FORMED + "id__any_twelve_digits_are_an_id"),
-    ("an account that is none is paid to", "if agent == MALFORMED:", "if False:",
-     FORMED + "account__of_a_table_that_is_none_refuses_its_line"),
-    ("only the first account of a list is looked at", "        at += 1\n    return NULL",
-     "        break\n    return NULL", RUN + "account_that_counts_on_the_value_date"),
-    ("another person's accounts are searched", "rules.lists[at].row == person.row",
-     "rules.lists[at].row >= person.row",
-     KERNELS + "screen__nobody_is_paid_to_the_next_persons_account"),
-    ("a plain line may be a dong over the limit", "- 1 >= rules.ceiling[person.participant]",
-     "- 1 > rules.ceiling[person.participant]", RUN + "amount_at_the_limits_is_fine"),
-    ("a wrong name is plain", "person.name_key != key or key == 0", "key == 0",
-     RUN + "answers_are_the_generators_truth"),
-]  # fmt: skip
-
-LEDGER = [
-    ("who was paid before is paid again", "if pair[0] & bit:", "if False:",
-     RUN + "paid_history_is_not_paid_again"),
-    ("a duplicate in the table is paid", "if pair[1] & bit:", "if False:",
-     RUN + "of_equal_lines_the_first_clears"),
-    ("a paid bit forgets its neighbours", "pair[1] |= bit", "pair[1] = bit",
-     RUN + "another_table_is_refused_exactly_what_was_cleared_before"),
-    ("a bit of half a word", "<uint64_t> 1 << (row & 63)", "<uint64_t> 1 << (row & 31)",
-     RUN + "answers_are_the_generators_truth"),
-    ("the history marks other rows", "bits[2 * <uint64_t> (rows[i] >> 6)]",
-     "bits[2 * <uint64_t> (rows[i] >> 7)]", RUN + "answers_are_the_generators_truth"),
-    ("payer and receiver are exchanged",
-     "agent * sums.participants + participant", "participant * sums.participants + agent",
-     RUN + "positions_are_the_sums_of_the_lines_and_sum_to_zero"),
-    ("a cleared line is not counted", "sums.pair_count[pair] += 1", "pass",
-     RUN + "positions_are_the_sums_of_the_lines_and_sum_to_zero"),
-    ("a cleared amount is not added", "sums.pair_sum[pair] = by_pair", "pass",
-     RUN + "positions_are_the_sums_of_the_lines_and_sum_to_zero"),
-    ("what clears is not counted by its reason", "reason_count[NONE] += sign *",
-     "reason_count[NONE] += 0 *",
-     KERNELS + "ledger__posting_stops_at_a_key_without_bits"),
-    ("what cleared before is counted again", "count_cleared(&sums, -1, reason_sum, reason_count)",
-     "pass", KERNELS + "ledger__posting_stops_at_a_key_without_bits"),
-    ("lines before a new key are not posted", "end = min(end, n)", "pass",
-     KERNELS + "ledger__posting_stops_at_a_key_without_bits"),
-    ("a sum of a pair wraps around",
-     "add_overflows(sums.pair_sum[pair], amount, &by_pair)\n        or ",
-     "(add_overflows(sums.pair_sum[pair], amount, &by_pair) and False)\n        or ",
-     KERNELS + "ledger__a_sum_that_leaves_64_bits_stops"),
-    ("a sum of a benefit wraps around",
-     "or add_overflows(sums.benefit_sum[benefit], amount, &by_benefit)",
-     "or (add_overflows(sums.benefit_sum[benefit], amount, &by_benefit) and False)",
-     KERNELS + "ledger__a_sum_that_leaves_64_bits_stops"),
-    ("a duplicate has no reason", "lines.reason[i] = claim(pair,", "claim(pair,",
-     RUN + "of_equal_lines_the_first_clears"),
-    ("a carry of refused money is lost", "* (1 << 62) + low", "* (1 << 61) + low",
-     RUN + "sum_that_leaves_64_bits_only_on_the_way_is_fine"),
-    ("refused money is cut to 64 bits", "cdef int128 wide = start", "cdef long long wide = start",
-     KERNELS + "ledger__a_total_is_exact_or_refused"),
-    ("a key too many", "if len(self._keep) == KEYS_MAX:", "if len(self._keep) > KEYS_MAX:",
-     KERNELS + "ledger__takes_4096_keys_and_no_more"),
-    ("a dong more than there is room for", "or amount <= cover.room[payer]",
-     "or amount <= cover.room[payer] + 1", COVER + "a_bound_account_pays_to_its_last_dong"),
-    ("room is not used up", "cover.room[payer] -= amount", "pass",
-     COVER + "a_bound_account_pays_to_its_last_dong"),
-    ("receipts make no room", "cover.room[payee] = more", "pass", COVER + "scene"),
-    ("a class overtakes itself", "if priority >= cover.waits[agent]:",
-     "if priority > cover.waits[agent]:", COVER + "a_held_line_goes_later"),
-    ("nobody remembers who waits", "cover.waits[agent] = priority\n    return True",
-     "return True", COVER + "scene"),
-]  # fmt: skip
-
-TABLE = [
-    ("a growing table loses its records", "to[0] = self.slots[at]", "pass",
-     REGISTER + "paid_bits_stay_true_while_the_register_grows"),
-    ("two strangers get one row", "self.count += 1", "pass",
-     REGISTER + "upsert_replaces_by_key_and_keeps_the_rest"),
-    ("an upsert forgets that accounts are listed", "kept = person.word & (HAS_ACCOUNT | LISTED)",
-     "kept = person.word & HAS_ACCOUNT", KERNELS + "table__people_keep_their_listed_accounts"),
-    ("forgotten people stay known", "ID_MASK | USED | HAS_ACCOUNT | LISTED",
-     "ID_MASK | USED | HAS_ACCOUNT | LISTED | KNOWN",
-     REGISTER + "replace_swaps_the_whole_of_what_is_given"),
-    ("an account that ends is for ever", "if entries[first].valid_to != DAY_MAX or (",
-     "if (", RUN + "account_that_counts_on_the_value_date"),
-    ("a second account is overlooked", "last - first > 1 or not 0 <", "last - first > 2 or not 0 <",
-     RUN + "account_that_counts_on_the_value_date"),
-    ("the last priority counts first", "return a.priority < b.priority",
-     "return a.priority > b.priority", RUN + "account_that_counts_on_the_value_date"),
-    ("the latest account counts first", "return a.valid_from < b.valid_from",
-     "return a.valid_from > b.valid_from", RUN + "account_that_counts_on_the_value_date"),
-    ("the longer of two texts comes first", "    return m < n", "    return m > n",
-     RUN + "account_that_counts_on_the_value_date"),
-    ("an account stays as it was", "                        target[k] = entry\n", "",
-     REGISTER + "upsert_replaces_by_key_and_keeps_the_rest"),
-    ("the first of a person's accounts is not sorted", "while k > kept and",
-     "while k > kept + 1 and",
-     RUN + "account_that_counts_on_the_value_date"),
-    ("an account of 255 bytes is refused", "length > 255:", "length > 254:",
-     RUN + "account_that_counts_on_the_value_date"),
-    ("an account's text by the wrong place", "REFERENCE | (heap_start + used)", "REFERENCE | used",
-     KERNELS + "register__texts_of_accounts_stay_when_others_come"),
-]  # fmt: skip
 
 SHAPES = [
     ("a search runs over the end of the table", "native/people_table.pxd",
@@ -226,83 +86,6 @@ GIVEN_FILES = [
     ("proof/replay.py", "another table is replayed",
      'if derived.summary["digest"] != row["digest"]:', "if False:",
      GIVEN + "a_replay_is_of_the_bytes_that_were_run"),
-]  # fmt: skip
-
-NAME_KEYS = [
-    ("the fold before drops what the fold now drops", "version == BEFORE or c not in ZERO_WIDTH",
-     "c not in ZERO_WIDTH", FORMED + "fold__a_register_keeps_the_fold_by_which_it_was_made"),
-    ("one apostrophe is another", 'APOSTROPHES = "\\u2018\\u2019', 'APOSTROPHES = "\\u2018',
-     NAMES + "spellings_of_one_name_have_one_key"),
-    ("two words are one", "total += total > 0 and text[total - 1] != 32", "pass",
-     NAMES + "other_names_have_other_keys"),
-    ("a name of 140 characters is too long", "characters_of(data, length) > characters_max",
-     "characters_of(data, length) >= characters_max", NAMES + "odd_but_usable_names_have_a_key"),
-    ("control characters are names", "elif folded == UNUSABLE:\n            unusable = True",
-     "elif folded == UNUSABLE:\n            pass", NAMES + "unusable_names_have_no_key"),
-    ("a letter in three bytes too many", "if value < 0x800 or", "if value < 0x80 or",
-     KERNELS + "names__are_the_utf8_that_python_takes"),
-    ("a letter in two bytes too many", "if lead < 0xC2:", "if lead < 0xC0:",
-     KERNELS + "names__are_the_utf8_that_python_takes"),
-    ("a message shows the wrong letters", "text[i - 1] == 32", "text[i - 1] == 65",
-     NAMES + "a_message_shows_initials_only"),
-    ("a name is keyed without its end", "while i <= total:", "while i + 8 <= total:",
-     KERNELS + "names__every_letter_counts"),
-]  # fmt: skip
-
-TEXT = [
-    ("an account of 35 characters", "ACCOUNT_CHARACTERS_MAX = 34", "ACCOUNT_CHARACTERS_MAX = 35",
-     FORMED + "account__examples_are_as_the_contract_says"),
-    ("a number with an exponent is an account", "return fraction and i == length and i > start",
-     "return False", FORMED + "account__examples_are_as_the_contract_says"),
-    ("an amount one too large wraps around", "data[k] > 55", "data[k] > 56",
-     KERNELS + "text__amounts_are_exact_to_the_last_dong"),
-    ("a minus is lost", "-<int64_t> value if minus", "<int64_t> value if minus",
-     KERNELS + "text__amounts_are_exact_to_the_last_dong"),
-    ("an id of 13 digits is cut", "offsets[i + 1] - start != 12", "offsets[i + 1] - start < 12",
-     BAD + "file_is_refused_whole"),
-    ("a row may be narrower", "elif width != self.columns:", "elif width > self.columns:",
-     BAD + "file_is_refused_whole"),
-    ("surrogates are text", "self.high = 0x9F", "self.high = 0xBF",
-     KERNELS + "text__csv_is_the_utf8_that_python_takes"),
-    ("a quote that stays open", "            elif self.state == 2:\n                self.fault",
-     "            elif self.state == 9:\n                self.fault",
-     BAD + "file_is_refused_whole"),
-]  # fmt: skip
-
-WIRE = [
-    ("a receiver's line is written over", "box.rows = row + 1", "box.rows = row",
-     RUN + "clearing_files_hold_the_accepted_lines_in_table_order"),
-    ("a transfer id lacks its first digit", "48 + line_no[i] // 1000000000", "48",
-     KERNELS + "wire__transfer_ids_have_ten_digits"),
-    ("an account of the table by the next line", "word & ~(REFERENCE | IN_TABLE))",
-     "(word & ~(REFERENCE | IN_TABLE)) + 1)", RUN + "account_of_the_table_wins"),
-    ("a text takes the length of its neighbour",
-     "length = column.offsets[value + 1] - start",
-     "length = column.offsets[value + 1] - start - 1",
-     RUN + "clearing_file_carries_account_purpose_and_end_to_end_id"),
-]  # fmt: skip
-
-ENCODE = [
-    ("nulls have codes of their own", "count += page.valid[i]\n            offsets = work",
-     "count += 1\n            offsets = work", WRITER + "what_is_written_is_read"),
-    ("the length of a null is written", "count += 1 if page.valid == NULL else page.valid[i]",
-     "count += 1", WRITER + "what_is_written_is_read"),
-    ("narrow values lose their eighth", "            at += width\n        return at",
-     "            at += width - 1\n        return at", WRITER + "what_is_written_is_read"),
-    ("a text shares what is not in it", "return min(same, most)", "return same",
-     "test_parquet.py::test_shared__texts_that_share_beginnings_come_back"),
-    ("a null that has text is let through",
-     "if not page.valid[i] and offsets[i + 1] != offsets[i]:", "if False:",
-     "test_parquet.py::test_texts__a_null_has_none"),
-]  # fmt: skip
-
-CORE = [
-    ("a thread leaves its last line out", "min(n, at + step)", "min(n, at + step - 1)",
-     RUN + "threads_and_chunks_change_no_byte"),
-    ("cleared waiting lines are no payments before", "bits[0::2] |= bits[1::2]", "pass",
-     KERNELS + "core__what_is_sealed_was_paid_before"),
-    ("who was cleared is forgotten", "self._bits[key][1::2]", "self._bits[key][0::2]",
-     RUN + "same_bytes_under_another_id_pay_nothing_twice"),
 ]  # fmt: skip
 
 ROAD = [
