@@ -5,6 +5,7 @@
 
 A test file is about every module of the engine that it imports by name, and about itself. What
 every test stands on (scenes, fixtures, the description of the project) brings the choice besides.
+Before that every test file is imported once: one may need a name that another no longer has.
 """
 
 from __future__ import annotations
@@ -76,13 +77,20 @@ def changed_since(revision: str) -> list[str]:
 
 
 def main() -> int:
+    pytest = [sys.executable, "-m", "pytest"]
+    told = subprocess.run(
+        [*pytest, "--collect-only", "-qq", str(TESTS)], cwd=ROOT, capture_output=True, text=True
+    )
+    if told.returncode:
+        print(told.stdout, told.stderr)
+        return told.returncode
     chosen = tests_of(changed_since(sys.argv[1])) if len(sys.argv) > 1 else list(CHOICE)
     if not chosen:
         print("no test file is about what changed")
         return 0
     print(*chosen)
     paths = [str(TESTS / name) for name in chosen]
-    return subprocess.run([sys.executable, "-m", "pytest", "-n", "2", *paths], cwd=ROOT).returncode
+    return subprocess.run([*pytest, "-n", "2", *paths], cwd=ROOT).returncode
 
 
 if __name__ == "__main__":

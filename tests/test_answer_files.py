@@ -11,9 +11,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
-from scene import (
-    tree_digest,
-)
+from scene import tree_digest
 from test_answers import LATER, back, breaks_of, home_of, said, states_of, take, transfer, write
 
 import switch
@@ -21,7 +19,7 @@ from switch.errors import InputRefused
 from switch.home.history import folders, open_breaks
 from switch.reconcile import read_rules
 from switch.reconcile.sent_lines import text_keys
-from switch.sim.lives.tables import CONFIRMATIONS
+from switch.sim.lives.tables import CONFIRMATIONS, STATEMENT
 
 # --- files --------------------------------
 
@@ -94,17 +92,6 @@ def test_answers__texts_have_keys_of_their_own() -> None:
 # --- statements and rules --------------------------------
 
 
-STATEMENT = {
-    "account": pa.string(),
-    "entry_id": pa.string(),
-    "transfer_id": pa.string(),
-    "end_to_end_id": pa.string(),
-    "amount": pa.int64(),
-    "side": pa.string(),
-    "booked_on": pa.date32(),
-}
-
-
 def test_answers__the_statement_is_held_against_what_was_asked(tmp_path: Path) -> None:
     home = home_of(tmp_path / "h", 4)
     entry = {"end_to_end_id": "20261125-000001", "booked_on": dt.date(2026, 11, 25)}
@@ -132,7 +119,7 @@ def test_answers__the_statement_is_held_against_what_was_asked(tmp_path: Path) -
                 "booked_on": dt.date(2026, 11, 27),
             }
         )
-        pq.write_table(pa.Table.from_pylist(rows, pa.schema(STATEMENT)), tmp_path / "s")
+        pq.write_table(pa.Table.from_pylist(rows, STATEMENT), tmp_path / "s")
         engine.reconcile(
             tmp_path / "s", write(tmp_path / "a", [said(n) for n in (2, 3, 4)]), at=LATER
         )

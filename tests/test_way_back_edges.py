@@ -28,7 +28,6 @@ from test_answers import (
     CALENDAR,
     LATER,
     NOON,
-    STATEMENT,
     back,
     books,
     breaks_of,
@@ -44,6 +43,7 @@ import switch
 from switch.engine import Engine
 from switch.errors import InputRefused
 from switch.home.history import folders, open_breaks
+from switch.sim.lives.tables import STATEMENT
 
 
 def now_there(engine: Engine, *gone: str, **changes: Any) -> None:
@@ -126,7 +126,7 @@ def test_statement__of_a_day_that_is_none_is_refused(tmp_path: Path, day: int) -
     """Its microseconds do not fit in 64 bits, or no calendar has it."""
     row = {"account": "T.RETURNS", "entry_id": "E", "transfer_id": None, "amount": 5, "side": "C"}
     sound = row | {"end_to_end_id": "X", "booked_on": dt.date(2026, 11, 27)}
-    table = pa.Table.from_pylist([sound, sound], pa.schema(STATEMENT))
+    table = pa.Table.from_pylist([sound, sound], STATEMENT)
     days = pa.array([20_000, day], pa.int32()).cast(pa.date32())
     at = table.schema.get_field_index("booked_on")
     pq.write_table(table.set_column(at, "booked_on", days), tmp_path / "s")
