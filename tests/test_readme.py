@@ -233,9 +233,9 @@ def test_formats__flags_of_a_record_are_those_of_the_core() -> None:
         assert shown.get(name) == bit, name
 
 
-def test_architecture__limits_are_those_of_the_code() -> None:
+def test_limits__are_those_of_the_code() -> None:
     checked = 0
-    for row in cells("ARCHITECTURE.md"):
+    for row in cells("docs/limits.md"):
         where = re.fullmatch(r"`(\w+)\.(\w+)`", row[-1])
         if where is None or len(row) != 3:
             continue
