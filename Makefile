@@ -44,7 +44,7 @@ crash: $(VENV)/.dev  ## every command failed at every call, random points, power
 	CRASH=1 $(BIN)/python -m pytest -n 2 -rs tests/crash
 
 flips: $(VENV)/.dev  ## 10,000 bits of a home changed, one at a time: each is found and named
-	FLIPS=10000 $(BIN)/python -m pytest tests/test_evidence.py -k flipped -s -o timeout=3600
+	FLIPS=10000 $(BIN)/python -m pytest tests/proof/test_evidence.py -k flipped -s -o timeout=3600
 
 build: $(VENV)/.run
 
@@ -71,10 +71,10 @@ fuzz: $(VENV)/.dev  ## SECONDS of coverage-guided fuzzing for each reader
 
 coverage: $(VENV)/.dev  ## every branch of the modules that money passes through
 	mkdir -p build
-	$(BIN)/python -m coverage run -m pytest tests --ignore tests/crash --ignore tests/test_everywhere.py
+	$(BIN)/python -m coverage run -m pytest tests --ignore tests/crash --ignore tests/whole/test_everywhere.py
 	$(BIN)/python -m coverage report
 
-pythons: constraints.txt  ## a venv for each supported Python that is here, for tests/test_everywhere.py
+pythons: constraints.txt  ## a venv for each supported Python that is here, for tests/whole/test_everywhere.py
 	for version in $(PYTHONS); do \
 	  if python$$version -c '' 2>/dev/null; then \
 	    python$$version -m venv build/pythons/$$version && \

@@ -11,6 +11,7 @@ Before that every test file is imported once: one may need a name that another n
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -19,21 +20,21 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = ROOT / "tests"
 CHOICE = (
-    "test_house.py",
-    "test_mutants.py",
-    "test_golden.py",
-    "test_kernels.py",
-    "test_names.py",
-    "test_commit.py",
-    "test_cycles.py",
-    "test_days.py",
-    "test_recast.py",
-    "test_answered.py",
-    "test_liquidity.py",
-    "test_library.py",
+    "house/test_house.py",
+    "house/test_mutants.py",
+    "house/test_golden.py",
+    "native/test_kernels.py",
+    "native/test_names.py",
+    "home/test_commit.py",
+    "settlement/test_cycles.py",
+    "home/test_days.py",
+    "settlement/test_recast.py",
+    "proof/test_answered.py",
+    "settlement/test_liquidity.py",
+    "whole/test_library.py",
 )
 """Rules of the house, bytes at rest, kernels, one commit, cycles, days, the way back, its proof."""
-COMMON = {"tests/scene.py", "tests/conftest.py", "tests/reference.py", "pyproject.toml", "setup.py"}
+COMMON = {"pyproject.toml", "setup.py"}
 SUFFIXES = {".py", ".pyi", ".pyx", ".pxd"}
 
 
@@ -56,11 +57,12 @@ def tests_of(changed: Iterable[str]) -> list[str]:
         for name in names
         if name.startswith("src/") and Path(name).suffix in SUFFIXES
     }
-    chosen = set(CHOICE) if names & COMMON else set()
-    for path in sorted(TESTS.glob("test_*.py")):
-        own = f"tests/{path.name}" in names
-        if own or modules & modules_of(path.read_text("utf-8")):
-            chosen.add(path.name)
+    shared = {name for name in names if re.fullmatch(r"tests/\w+\.py", name)}
+    chosen = set(CHOICE) if shared or names & COMMON else set()
+    for path in sorted(TESTS.rglob("test_*.py")):
+        name = path.relative_to(TESTS).as_posix()
+        if f"tests/{name}" in names or modules & modules_of(path.read_text("utf-8")):
+            chosen.add(name)
     return sorted(chosen)
 
 

@@ -13,6 +13,7 @@ import hashlib
 import io
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -249,6 +250,14 @@ def tree_digest(path: Path) -> dict[str, str]:
         for file in sorted(path.rglob("*"))
         if file.is_file() and file.name != "lock"
     }
+
+
+def change_catalog(home: Path, statement: str, *values: Any) -> None:
+    """One statement that changes a row of a home's catalog behind the engine's back."""
+    db = sqlite3.connect(home / "catalog.sqlite")
+    with db:
+        assert db.execute(statement, values).rowcount != 0
+    db.close()
 
 
 # --- commands -------------------------------------------------------------------------------------

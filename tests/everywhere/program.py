@@ -1,4 +1,4 @@
-"""The program of tests/test_everywhere.py: two paydays of a small nation, as digests.
+"""The program of tests/whole/test_everywhere.py: two paydays of a small nation, as digests.
 
     python program.py NATION WORK THREADS CHUNK_ROWS...     prints {chunk_rows: digests} as JSON
 

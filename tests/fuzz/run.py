@@ -5,7 +5,7 @@
 Each target runs in processes of its own, for a decoder that aborts takes its process with it: the
 file is kept, and another process goes on. What was found is tried once more in a fresh process, and
 stands in CORPUS/TARGET/found; what is ours to answer for goes into tests/fuzz/cases/TARGET with its
-repair, and tests/test_fuzz.py reads it ever after. Exit code 1: something was found.
+repair, and tests/house/test_fuzz.py reads it ever after. Exit code 1: something was found.
 """
 
 from __future__ import annotations

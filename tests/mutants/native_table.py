@@ -190,10 +190,10 @@ ENCODE = [
     ("narrow values lose their eighth", "            at += width\n        return at",
      "            at += width - 1\n        return at", WRITER + "what_is_written_is_read"),
     ("a text shares what is not in it", "return min(same, most)", "return same",
-     "test_parquet.py::test_shared__texts_that_share_beginnings_come_back"),
+     "files/test_parquet.py::test_shared__texts_that_share_beginnings_come_back"),
     ("a null that has text is let through",
      "if not page.valid[i] and offsets[i + 1] != offsets[i]:", "if False:",
-     "test_parquet.py::test_texts__a_null_has_none"),
+     "files/test_parquet.py::test_texts__a_null_has_none"),
 ]  # fmt: skip
 
 CORE = [

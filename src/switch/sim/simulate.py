@@ -3,7 +3,7 @@
 `python -m switch.sim.simulate --seeds 1:200`. Each seed is lived twice, the second time with other
 chunk sizes, and both times must come to the same digest. A difference prints the seed, the
 operation, what was expected and what was got, and writes the life to a file; such a seed becomes a
-case of tests/test_simulation.py.
+case of tests/whole/test_simulation.py.
 """
 
 from __future__ import annotations
