@@ -23,10 +23,10 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from switch.sim.lives.difference import Difference
 from switch.sim.lives.life import Life
 from switch.sim.lives.lockstep import Lockstep
 from switch.sim.lives.operations import Nation, Operation
-from switch.sim.lives.trial import Difference
 
 SEEDS = "1:200"
 VERIFY_EVERY = 16

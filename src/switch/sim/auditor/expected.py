@@ -80,9 +80,14 @@ class Outcome(NamedTuple):
     code: str | None
     reason: int
     participant: str | None
-    """Whose account counts; None before a line got so far, and where the directory lacks it."""
+    """Holder of the account that counts; None before a line got so far, and where the directory
+    lacks it."""
     transfer_id: str | None
     cycle: str | None
+
+    @property
+    def line(self) -> Line:
+        return self.batch, self.line_no
 
 
 class Sent(NamedTuple):
@@ -99,6 +104,8 @@ class Sent(NamedTuple):
 
 
 class Position(NamedTuple):
+    """Sums of one participant in a batch, and its net: credit less debit."""
+
     participant: str
     settled_by: str
     credit_count: int
@@ -109,6 +116,8 @@ class Position(NamedTuple):
 
 
 class Posting(NamedTuple):
+    """A step of the domain's table, and the accounts between which it moves money."""
+
     step: str
     debit: str
     credit: str
@@ -120,6 +129,14 @@ class Waiting(NamedTuple):
     batch: int
     batch_date: dt.date
     row: Row
+
+    @property
+    def line(self) -> Line:
+        return self.batch, self.row["line_no"]
+
+    @property
+    def transfer_id(self) -> str:
+        return f"{self.batch_date:%Y%m%d}-{self.batch:06d}-{self.row['line_no']:010d}"
 
 
 class Calendar(NamedTuple):
@@ -159,10 +176,9 @@ class Owed(NamedTuple):
     """Debtor agent."""
     payer: str
     payee: str
-    """Whose settlement accounts pay and receive."""
+    """Participants whose settlement accounts pay and receive."""
     participant: str
     account: str
-    transfer_id: str
 
     @property
     def amount(self) -> int:
@@ -170,19 +186,58 @@ class Owed(NamedTuple):
 
     @property
     def line(self) -> Line:
-        return self.entry.batch, self.entry.row["line_no"]
+        return self.entry.line
+
+    @property
+    def transfer_id(self) -> str:
+        return self.entry.transfer_id
+
+    @property
+    def sides(self) -> tuple[str, str]:
+        """The institutions that pay and receive."""
+        return self.agent, self.participant
+
+    @property
+    def is_on_us(self) -> bool:
+        """One institution pays and receives it."""
+        return self.agent == self.participant
+
+    @property
+    def payable(self) -> str:
+        """Account of what is owed to people by the batch in which it cleared."""
+        return f"T.PAYABLE[{self.cleared_in:06d}]"
+
+    @property
+    def expense(self) -> str:
+        """Account of the expense for its benefit."""
+        return f"T.EXPENSE[{self.entry.row['benefit']}]"
+
+
+class Ran(NamedTuple):
+    """A batch that was run."""
+
+    name: tuple[str, str]
+    """(source, batch id)."""
+    content: str
+    declared: tuple[dt.date, int, int]
+    head: str
+    """Beginning of the transfer ids of its lines."""
+    cycle: str
+    day: dt.date
+    """Its business day: the value date, or a later day where that one was closed."""
 
 
 BOOKED = "BOOKED"
-"""Of an entry in the statement of the treasury's account for what came back."""
+"""Status of an entry in the statement of the treasury's account for what came back."""
 
 
 class Record(NamedTuple):
-    """What a receiver, or a statement, says of a transfer; its whole content is its identity."""
+    """One saying of a receiver, or of a statement, about a transfer. Its whole content is its
+    identity."""
 
     participant: str
     transfer_id: str
-    """Of a line; or of a whole clearing file, whose ids begin with it."""
+    """Id of a line; or the beginning of all ids of a whole clearing file."""
     amount: int
     at: dt.datetime
     status: str
@@ -194,7 +249,7 @@ class Record(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """Of the file that it stands in."""
+        """Kind of the file that it stands in."""
         return {"RTRN": "returns", BOOKED: "statement"}.get(self.status, "confirmations")
 
     def is_of(self, owed: Owed) -> bool:
@@ -208,7 +263,7 @@ class Record(NamedTuple):
 
 
 class Moved(NamedTuple):
-    """What a reconciliation must do."""
+    """Lines that a reconciliation must move."""
 
     new: dict[str, int]
     """Records that were not heard before, by kind of file."""
@@ -236,13 +291,13 @@ class Breaks(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """What becomes of a cycle when it is to settle."""
+    """The end of a cycle, or why it has not come."""
 
     cycle: str
     state: str
     short: dict[str, str]
     turned: list[str]
-    """Who had nothing to pay before defaulters were taken out."""
+    """Participants that had nothing to pay before defaulters were taken out."""
     recall: dict[str, list[tuple[str, int]]]
     """By receiver: transfer ids and amounts that it must not credit."""
 
@@ -252,7 +307,7 @@ class Cycle(NamedTuple):
 
     state: str
     positions: dict[str, str]
-    """Who settles for each that has a position."""
+    """By participant with a position: who settles for it."""
     nets: Counter[str]
     """By settlement participant."""
     reserved: Counter[str]
@@ -267,7 +322,7 @@ class Cycle(NamedTuple):
 
 
 class Ruled(NamedTuple):
-    """What the settings of a home say."""
+    """Settings of a home."""
 
     calendar: Calendar | None = None
     """None where every batch settles at once."""
@@ -281,7 +336,7 @@ class Ruled(NamedTuple):
 
 
 class Expected(NamedTuple):
-    """What a committed batch must say."""
+    """A committed batch as it must be."""
 
     seq: int
     cycle: str
@@ -299,12 +354,19 @@ class Expected(NamedTuple):
     states: dict[str, tuple[int, int]]
     """(count, sum) of received, cleared, held, refused own lines."""
     owed: tuple[Owed, ...]
+    """Lines that cleared, in order of clearing."""
     closes: str
     """Cut-off of the cycle, where it is one of the calendar."""
 
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """Answers of all lines that were told anything."""
+        return [*(self.represented or []), *self.own]
+
 
 class Verdict(NamedTuple):
-    """What `run` must do: refuse by one of the rules, answer again, or clear a new batch.
+    """The way in which `run` must answer: refuse by one of the rules, answer as before, or clear a
+    new batch.
 
     Of several faults any may be named. A table that was run before and whose dossier is wrong this
     time may be refused or answered again: neither moves anything.

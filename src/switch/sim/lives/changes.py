@@ -17,6 +17,8 @@ CHANGED = 0.35
 """How many lives have changes of every fact."""
 CHANGES = 0.3
 """How often one comes there before an operation."""
+Cells = dict[str, Any]
+"""A row by column that may be changed."""
 KINDS = ("bank", "wallet", "mobile_money", "treasury", "treasury")
 CUTOFFS: tuple[tuple[str, ...], ...] = (
     ("11:00", "15:30"),
@@ -41,7 +43,7 @@ DEBTOR_FACTS = ("debtor_agent", "programme", "budget")
 PROGRAMME_FACTS = ("name", "purpose", "priority")
 
 
-def participant(code: str, kind: str, settled_by: str = "") -> dict[str, Any]:
+def participant(code: str, kind: str, settled_by: str = "") -> Cells:
     return {
         "participant": code,
         "short_name": "",
@@ -55,7 +57,7 @@ def participant(code: str, kind: str, settled_by: str = "") -> dict[str, Any]:
     }
 
 
-def debtor(account: str, agent: str) -> dict[str, Any]:
+def debtor(account: str, agent: str) -> Cells:
     return {"debtor_account": account, "debtor_agent": agent, "programme": "", "budget": None}
 
 
@@ -77,8 +79,8 @@ class Facts:
 
     def change(
         self,
-        participants: list[dict[str, Any]],
-        debtors: list[dict[str, Any]],
+        participants: list[Cells],
+        debtors: list[Cells],
         programmes: tuple[Row, ...],
     ) -> Change:
         """A change of one fact of these, which are changed with it."""
@@ -95,7 +97,7 @@ class Facts:
         self._rules()
         return Change(rules=self.rules)
 
-    def _participants(self, rows: list[dict[str, Any]]) -> tuple[Row, ...]:
+    def _participants(self, rows: list[Cells]) -> tuple[Row, ...]:
         rng = self.rng
         row = rng.choice(rows)
         if rng.random() < 0.1:
@@ -116,7 +118,7 @@ class Facts:
             row |= before  # That is refused.
         return found
 
-    def _debtors(self, rows: list[dict[str, Any]], codes: list[str]) -> None:
+    def _debtors(self, rows: list[Cells], codes: list[str]) -> None:
         rng = self.rng
         row, column = rng.choice(rows), rng.choice(DEBTOR_FACTS)
         row[column] = {

@@ -27,6 +27,14 @@ class Fault(NamedTuple):
     """Decides what is lost."""
 
 
+def fault_of(rng: random.Random) -> Fault | None:
+    """A fault for one operation in five."""
+    if rng.random() > 0.22:
+        return None
+    kind = rng.choice(["crash", "power", "full"])
+    return Fault(kind, rng.choice([rng.randint(0, 12), rng.randint(0, 60)]), rng.getrandbits(32))
+
+
 class Register(NamedTuple):
     """Registers change. None: not given."""
 

@@ -1,0 +1,153 @@
+"""Clearing of a table: what every line of it is answered, and every held line with it.
+
+Of the engine it imports `schema`, `reason` and `errors` alone. Amounts are whole dong.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+
+from switch.reason import Reason
+from switch.sim.auditor.cover import PRIORITY_LAST, Claim, Cover
+from switch.sim.auditor.cycles import Cycles
+from switch.sim.auditor.directory import Directory
+from switch.sim.auditor.expected import Expected, Outcome, Owed, Sent, Table, Waiting
+from switch.sim.auditor.payments import Payments
+from switch.sim.auditor.people import People
+from switch.sim.auditor.postings import positions_of, postings_of
+from switch.sim.auditor.screening import Answer, Row, admitted, answer_of, entitlement, screened
+
+STATES = {"ACSC": "cleared", "ACSP": "cleared", "PDNG": "held", "RJCT": "refused"}
+
+
+class Clearing:
+    """Foretells the batch that a table becomes; it changes nothing."""
+
+    def __init__(
+        self, directory: Directory, people: People, payments: Payments, cycles: Cycles
+    ) -> None:
+        self.directory, self.people = directory, people
+        self.payments, self.cycles = payments, cycles
+
+    def clear(self, table: Table, day: dt.date) -> Expected:
+        """The batch of a table that comes in on a business day."""
+        seq = len(self.payments.batches) + 1
+        cycle, closes = self.cycles.of_day(day) or (f"{table.value_date:%Y%m%d}-{seq:06d}", "")
+        old = len(self.payments.waiting)
+        entries = [
+            *self.payments.waiting,
+            *(Waiting(seq, table.value_date, row) for row in table.rows),
+        ]
+        answers, late = self._judge(entries, old, table.value_date, cycle)
+        outcomes = [self._outcome(*pair, cycle) for pair in zip(entries, answers, strict=True)]
+        # Old lines come first, then the table's, then whoever waited for what the table brought.
+        turns = sorted(range(len(entries)), key=lambda number: number in late)
+        cleared = tuple(
+            self._owed(entries[number], answers[number], seq)
+            for number in turns
+            if _alive(answers[number])
+        )
+        moved = [outcomes[n] for n in turns if n < old and answers[n].status != "PDNG"]
+        sent: dict[str, list[Sent]] = {}
+        for owed in cleared:
+            sent.setdefault(owed.participant, []).append(self._sent(owed))
+        positions = positions_of(cleared, self.directory)
+        return Expected(
+            seq=seq,
+            cycle=cycle,
+            own=outcomes[old:],
+            represented=moved if old else None,
+            held=[e for e, a in zip(entries, answers, strict=True) if a.status == "PDNG"],
+            sent=sent,
+            positions=positions,
+            postings=postings_of(seq, cycle, cleared, positions, self.cycles),
+            states=_states(table.rows, outcomes[old:]),
+            owed=cleared,
+            closes=closes,
+        )
+
+    def _judge(
+        self, entries: Sequence[Waiting], old: int, value_date: dt.date, cycle: str
+    ) -> tuple[list[Answer], set[int]]:
+        """Answers of old lines and then of the table's, and the numbers of those that moved only
+        when the table was through. old: the count of old lines."""
+        registers = self.people.on(value_date, self.directory)
+        rows = [entry.row for entry in entries]
+        found = [screened(row, registers) for row in rows]
+        if self.directory.rules.shared_max:
+            found = admitted(found, rows, self.directory.rules.shared_max)
+        paid = self.people.history | self.payments.cleared
+        cover = Cover(self.cycles.rooms(cycle), paid)
+        for number, (row, answer) in enumerate(zip(rows, found, strict=True)):
+            if number == old:
+                cover.release()
+                cover.before |= cover.taken
+                cover.taken = set()
+            if _alive(answer):
+                claim = self._claim(number, row, answer)
+                (cover.wait if number < old else cover.present)(claim)
+        waited = {claim.number for claim in cover.waiting}
+        cover.release()
+        for number, reason in cover.verdicts.items():
+            found[number] = answer_of(reason, found[number].participant, found[number].account)
+        return found, {n for n in waited if cover.verdicts[n] is not Reason.COVER_MISSING}
+
+    def _claim(self, number: int, row: Row, answer: Answer) -> Claim:
+        agent = self.directory.agent(row)
+        return Claim(
+            number,
+            agent,
+            self.directory.settler(agent),
+            self.directory.settler(str(answer.participant)),
+            self.directory.programmes[row["benefit"]].get("priority") or PRIORITY_LAST,
+            row["amount"],
+            entitlement(row),
+        )
+
+    def _outcome(self, entry: Waiting, answer: Answer, cycle: str) -> Outcome:
+        alive = _alive(answer)
+        routed = alive or answer.reason >= Reason.PARTICIPANT_SUSPENDED
+        return Outcome(
+            batch=entry.batch,
+            line_no=entry.row["line_no"],
+            status="ACSP" if alive and self.directory.rules.calendar else answer.status,
+            code=answer.code,
+            reason=int(answer.reason),
+            participant=answer.participant if routed else None,
+            transfer_id=entry.transfer_id if alive else None,
+            cycle=cycle if alive else None,
+        )
+
+    def _owed(self, entry: Waiting, answer: Answer, seq: int) -> Owed:
+        assert answer.participant is not None
+        assert answer.account is not None
+        agent, payee = self.directory.agent(entry.row), answer.participant
+        settlers = self.directory.settler(agent), self.directory.settler(payee)
+        return Owed(entry, seq, agent, *settlers, payee, answer.account)
+
+    def _sent(self, owed: Owed) -> Sent:
+        row = owed.entry.row
+        return Sent(
+            transfer_id=owed.transfer_id,
+            end_to_end_id=row["end_to_end_id"],
+            creditor_account=owed.account,
+            creditor_name=row["person_name"],
+            amount=row["amount"],
+            purpose=self.directory.programmes[row["benefit"]]["purpose"],
+            period=row["period"],
+            debtor_account=row["debtor_account"],
+        )
+
+
+def _alive(answer: Answer) -> bool:
+    return answer.reason is Reason.NONE
+
+
+def _states(rows: Iterable[Row], own: Iterable[Outcome]) -> dict[str, tuple[int, int]]:
+    found = dict.fromkeys(["received", *STATES.values()], (0, 0))
+    for row, outcome in zip(rows, own, strict=True):
+        for state in ("received", STATES[outcome.status]):
+            count, sum_ = found[state]
+            found[state] = count + 1, sum_ + row["amount"]
+    return found
