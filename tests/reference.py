@@ -1,4 +1,4 @@
-"""The slow twin of screening, by the name that tests know it by: it lives in `switch.sim.judge`."""
+"""The slow twin of screening, by the name that tests know it by: `sim.auditor.screening`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from switch.sim.auditor.screening import (
     Row,
     account_that_counts,
     account_valid,
+    answers,
     citizen_id,
     entitlement,
     holds_on,
@@ -16,7 +17,7 @@ from switch.sim.auditor.screening import (
     name_key,
     name_unusable,
     period_number,
-    screen,
+    registers_of,
 )
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Row",
     "account_that_counts",
     "account_valid",
+    "answers",
     "citizen_id",
     "entitlement",
     "holds_on",
@@ -33,5 +35,5 @@ __all__ = [
     "name_key",
     "name_unusable",
     "period_number",
-    "screen",
+    "registers_of",
 ]

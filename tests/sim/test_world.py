@@ -45,16 +45,16 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def answers_of(made: Generated, value_date: dt.date = VALUE_DATE) -> list[reference.Answer]:
-    return reference.screen(
-        rows_of(made.payday),
+    registers = reference.registers_of(
         rows_of(made.population),
         rows_of(made.accounts),
-        rows_of(made.paid),
         rows_of(made.participants),
         rows_of(made.debtors),
         {row["benefit"] for row in package_rows("programmes.csv")},
-        value_date=value_date,
+        value_date,
     )
+    paid = {reference.entitlement(row) for row in rows_of(made.paid)}
+    return reference.answers(rows_of(made.payday), registers, paid)
 
 
 def assert_truth_agrees(made: Generated, value_date: dt.date = VALUE_DATE) -> None:

@@ -35,9 +35,9 @@ from switch.home.chain import GENESIS, link_of
 from switch.home.store import Home
 from switch.sim.auditor.expected import Table
 from switch.sim.lives.faults import Crash, Faults
-from switch.sim.lives.life import content_of
 from switch.sim.lives.lockstep import Lockstep
 from switch.sim.lives.operations import Change, Fault, Nation, OldCatalog, Payday, Register, Reopen
+from switch.sim.lives.sender import content_of
 from switch.sim.simulate import ROOM
 
 DAY = dt.timedelta(days=1)

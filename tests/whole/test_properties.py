@@ -164,16 +164,16 @@ class Twin:
             self.accounts[row["person_id"], row["participant"], row["account"]] = row
 
     def screen(self, rows: list[dict[str, Any]], value_date: dt.date) -> list[reference.Answer]:
-        answers = reference.screen(
-            rows,
+        registers = reference.registers_of(
             self.people.values(),
             self.accounts.values(),
-            self.paid,
             self.participants,
             DEBTORS,
             BENEFITS,
-            value_date=value_date,
+            value_date,
         )
+        paid = {reference.entitlement(row) for row in self.paid}
+        answers = reference.answers(rows, registers, paid)
         self.paid += [row for row, a in zip(rows, answers, strict=True) if a.status == "ACSC"]
         return answers
 

@@ -521,8 +521,8 @@ def test_auditor__a_held_line_waits_and_takes_its_entitlement_first() -> None:
     assert second.represented is not None
     assert [(o.line_no, o.status) for o in second.represented] == [(1, "ACSC"), (2, "RJCT")]
     assert [o.reason for o in second.own] == [Reason.PAID_BEFORE]
-    assert set(auditor.lines.values()) == {"ACSC", "RJCT"}
-    assert auditor.balances["S.BANK[970001]"] == 2_000_000 + 3
+    assert set(auditor.payments.status.values()) == {"ACSC", "RJCT"}
+    assert auditor.books.balances["S.BANK[970001]"] == 2_000_000 + 3
 
 
 def test_faults__a_loss_of_power_takes_what_was_not_synced(village: Path) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from switch.reason import RULES, Reason
+from switch.schema import CLEARING_LIMIT
 
 Row = Mapping[str, Any]
 Entitlement = tuple[str, str, int]
@@ -29,14 +30,14 @@ NUMBER = re.compile(r"[0-9]+([.,][0-9]+|[.,][0-9]*[Ee][+-]?[0-9]+|[Ee][+-][0-9]+
 
 
 class Answer(NamedTuple):
-    """What one line is answered."""
+    """The answer of one line."""
 
     status: str
     code: str | None
     """ISO external reason code; None for a line that clears."""
     reason: Reason
     participant: str | None
-    """Whose account counts, named by the line or the register; None when there is none."""
+    """Holder of the account that counts, named by the line or the register; None without one."""
     account: str | None
 
 
@@ -97,12 +98,12 @@ def period_number(value: int | str) -> int:
 
 
 def entitlement(row: Row) -> Entitlement:
-    """What the line pays."""
+    """The entitlement that a line pays."""
     return citizen_id(row["person_id"]), row["benefit"], period_number(row["period"])
 
 
 def holds_on(since: dt.date | None, value_date: dt.date) -> bool:
-    """Whether a status holds on the value date; without a date it always does."""
+    """Tell whether a status holds on the value date; without a date it always does."""
     return since is None or since <= value_date
 
 
@@ -115,7 +116,7 @@ def account_valid(account: Row, value_date: dt.date) -> bool:
 def account_that_counts(accounts: Iterable[Row], value_date: dt.date) -> Row | None:
     """First by priority, valid_from (no date is the earliest), participant, account."""
 
-    def rank(account: Row) -> tuple[Any, ...]:
+    def rank(account: Row) -> tuple[int, dt.date, bytes, bytes]:
         return (
             account["priority"],
             account["valid_from"] or dt.date.min,
@@ -226,6 +227,7 @@ def admitted(found: list[Answer], lines: list[Row], most: int) -> list[Answer]:
 
 
 def answer_of(reason: Reason, participant: str | None, account: str | None) -> Answer:
+    """The answer of a line by its reason."""
     if reason is Reason.NONE:
         return Answer("ACSC", None, reason, participant, account)
     rule = RULES[reason]
@@ -240,20 +242,17 @@ def by_person(accounts: Iterable[Row]) -> dict[str, list[Row]]:
     return found
 
 
-def screen(
-    lines: Iterable[Row],
+def registers_of(
     population: Iterable[Row],
     accounts: Iterable[Row],
-    paid: Iterable[Row],
     participants: Iterable[Row],
     debtors: Iterable[Row],
     benefits: Collection[str],
-    *,
     value_date: dt.date,
-    clearing_limit: int = 500_000_000,
-) -> list[Answer]:
-    """The same from whole tables. `paid` is all that was cleared or paid before."""
-    registers = Registers(
+    clearing_limit: int = CLEARING_LIMIT,
+) -> Registers:
+    """Registers from whole tables."""
+    return Registers(
         people={citizen_id(person["person_id"]): person for person in population},
         accounts=by_person(accounts),
         participants={p["participant"]: p for p in participants},
@@ -262,4 +261,3 @@ def screen(
         value_date=value_date,
         clearing_limit=clearing_limit,
     )
-    return answers(lines, registers, {entitlement(row) for row in paid})

@@ -8,7 +8,6 @@ invented.
 from __future__ import annotations
 
 import datetime as dt
-import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,6 +39,7 @@ from switch.sim.world.nation import (
     Nation,
     Provinces,
     Rates,
+    World,
     set_participants,
     write_population,
 )
@@ -51,7 +51,7 @@ LINES_MAX = 2**32 - 1
 
 
 class Generated(NamedTuple):
-    """What was written, and what the dossier declares."""
+    """Files of a world, and the declarations of its dossier."""
 
     folder: Path
     participants: Path
@@ -84,7 +84,7 @@ ACCOUNTS = pa.schema(
 )
 _ACCOUNTS_STREAM = 2
 _OPEN, _EXPIRED, _FUTURE, _LATE, _EARLY, _ALWAYS = range(6)
-"""When an account is valid: on the value date; ended before; begins after; and three that are open,
+"""Validity of an account: on the value date; ended before; begins after; and three that are open,
 the first since lately, the next since long ago, the last with no dates at all."""
 _NONE, _SMALLER = -1, -2
 
@@ -165,34 +165,26 @@ def _validity(
     return days(since, open_start), days(until, open_end)
 
 
-def write_accounts(
-    path: Path,
-    nation: Nation,
-    seed: int,
-    value_day: Day,
-    rates: Rates,
-    directory: Directory,
-    fates: Fates,
-    progress: Progress,
-) -> int:
-    """Writes accounts.parquet in register order, tells the nation whose account counts for whom.
+def write_accounts(world: World, nation: Nation, directory: Directory, fates: Fates) -> int:
+    """Write accounts.parquet in register order, and tell the nation whose account counts for whom.
 
     Returns the number of rows.
     """
-    people = len(nation.packed)
+    people, value_day = world.people, world.value_day
+    path, encodings = world.folder / "accounts.parquet", {"account": "DELTA_LENGTH_BYTE_ARRAY"}
     kinds = sorted(set(directory.kinds))
     kind_of = np.array([kinds.index(kind) for kind in directory.kinds])
-    with TableFile(path, ACCOUNTS, {"account": "DELTA_LENGTH_BYTE_ARRAY"}) as file:
+    with TableFile(path, ACCOUNTS, encodings) as file:
         for number, first, end in chunks(people):
-            rng = generator(seed, _ACCOUNTS_STREAM, number)
+            rng = generator(world.seed, _ACCOUNTS_STREAM, number)
             within = Fates(*fates.within(first, end))
-            pattern = _patterns(rng, end - first, rates, within)
+            pattern = _patterns(rng, end - first, world.rates, within)
             held = _ROWS[pattern]
             start = np.cumsum(held) - held
             owner = np.repeat(np.arange(end - first), held)
             at = np.arange(len(owner)) - start[owner]
             entry = pattern[owner] * 3 + at
-            participant = directory.holders(rng, len(owner), rates)
+            participant = directory.holders(rng, len(owner), world.rates)
             plain = start[within.people[within.reasons != 11]]
             fated = within.reasons[within.reasons != 11]
             participant[plain] = np.argmax(directory.shares)
@@ -221,15 +213,15 @@ def write_accounts(
                     valid_to,
                 ]
             )
-            progress("accounts", end, people)
+            world.progress("accounts", end, people)
         return file.rows
 
 
-def _check(people: int, lines: int, seed: int, period: int, date: dt.date, batch: str) -> None:
+def _check(world: World) -> None:
     def refuse(what: str, remedy: str) -> None:
         raise UsageError(f"{what}. Remedy: {remedy}")
 
-    most = BENEFITS_COUNT
+    people, lines, period, most = world.people, world.lines, world.period, BENEFITS_COUNT
     if not 1 <= people <= PEOPLE_MAX:
         refuse(f"people is {people:,}", f"give 1 to {PEOPLE_MAX:,}")
     if not 1 <= lines <= min(most * people, LINES_MAX):
@@ -237,14 +229,16 @@ def _check(people: int, lines: int, seed: int, period: int, date: dt.date, batch
             f"lines is {lines:,} for {people:,} people, who can have {most} benefits each",
             f"give 1 to {min(most * people, LINES_MAX):,} lines, or more people",
         )
-    if seed < 0:
-        refuse(f"seed is {seed}", "give zero or more")
+    if world.seed < 0:
+        refuse(f"seed is {world.seed}", "give zero or more")
     if not (1900 <= period // 100 <= 2999 and 1 <= period % 100 <= 12):
         refuse(f"period is {period}", "give year and month, such as 202611")
-    if not 1920 <= date.year <= 2099:
-        refuse(f"value date is {date}", "give a year from 1920 to 2099, as citizen ids can show it")
-    if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}", batch):
-        refuse(f"batch id is {batch!r}", "use 1 to 64 of A-Z a-z 0-9 . _ - and no dot in front")
+    if not 1920 <= world.value_date.year <= 2099:
+        what = f"value date is {world.value_date}"
+        refuse(what, "give a year from 1920 to 2099, as citizen ids can show it")
+    rates = world.rates
+    if min(rates) < 0 or sum(rates[:RATED]) > 1 or max(rates) > 1:
+        refuse("rates are shares", "give 0 to 1, those of the reasons at most 1")
 
 
 def generate(
@@ -255,12 +249,10 @@ def generate(
     *,
     period: int = 202611,
     value_date: dt.date = dt.date(2026, 11, 25),
-    source: str = "VSS",
-    batch_id: str = "PAYDAY-2026-11",
     rates: Rates = DEFAULT_RATES,
     progress: Progress | None = None,
 ) -> Generated:
-    """Writes a whole world into `folder`, which is new or empty.
+    """Write a whole world into `folder`, which is new or empty.
 
     At most seven lines a person, one of each monthly benefit. From 200 lines on every reason
     whose rate is not zero happens at least once. Same arguments, same bytes. `progress` is told
@@ -268,49 +260,34 @@ def generate(
 
     Raises UsageError for arguments that make no world, EnvironmentFailed when the disk fails.
     """
-    _check(people, lines, seed, period, value_date, batch_id)
-    if min(rates) < 0 or sum(rates[:RATED]) > 1 or max(rates) > 1:
-        raise UsageError("rates are shares. Remedy: give 0 to 1, those of the reasons at most 1")
-    tell: Progress = progress or (lambda table, done, rows: None)
-    value_day = (value_date - dt.date(1970, 1, 1)).days
-    folder = Path(folder)
+    folder, tell = Path(folder), progress or (lambda table, done, rows: None)
+    world = World(folder, people, lines, seed, period, value_date, rates, tell)
+    _check(world)
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UsageError(f"{folder} holds other things. Remedy: give a new folder, or empty it")
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        directory = write_participants(folder / "participants.csv")
-        debtors = write_debtors(folder / "debtors.csv", BENEFITS)
-        names = Names(package_rows("names.csv"))
-        provinces = Provinces.of(package_rows("provinces.csv"))
-        plan = Plan.of(people, lines, seed, rates)
-        nation = write_population(
-            folder / "population.parquet",
-            people,
-            seed,
-            value_day,
-            rates,
-            names,
-            provinces,
-            plan.fates,
-            tell,
-        )
-        account_count = write_accounts(
-            folder / "accounts.parquet",
-            nation,
-            seed,
-            value_day,
-            rates,
-            directory,
-            plan.fates,
-            tell,
-        )
-        order = Order(seed, period, rates, directory, debtors, package_rows("programmes.csv"))
-        written = payday.write_payday(folder, plan, order, nation, tell)
-        payday.write_dossier(folder, written, source, batch_id, value_date)
+        return _written(world)
     except OSError as error:
         raise EnvironmentFailed(
             f"{folder} cannot be written: {error}. Remedy: make room or choose another folder"
         ) from error
+
+
+def _written(world: World) -> Generated:
+    """All files of a world, once they are written."""
+    folder, rates = world.folder, world.rates
+    directory = write_participants(folder / "participants.csv")
+    debtors = write_debtors(folder / "debtors.csv", BENEFITS)
+    names = Names(package_rows("names.csv"))
+    provinces = Provinces.of(package_rows("provinces.csv"))
+    plan = Plan.of(world.people, world.lines, world.seed, rates)
+    nation = write_population(world, names, provinces, plan.fates)
+    account_count = write_accounts(world, nation, directory, plan.fates)
+    programmes = package_rows("programmes.csv")
+    order = Order(world.seed, world.period, rates, directory, debtors, programmes)
+    written = payday.write_payday(folder, plan, order, nation, world.progress)
+    payday.write_dossier(folder, written, world.value_date)
     return Generated(
         folder,
         folder / "participants.csv",
@@ -321,7 +298,7 @@ def generate(
         folder / "payday.parquet",
         folder / "payday.dossier.json",
         folder / "truth.parquet",
-        people,
+        world.people,
         account_count,
         written.paid_count,
         written.declared_count,

@@ -9,6 +9,7 @@ of Decree 137/2015. Serials are counted per (province, sex, year), so ids never 
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -49,7 +50,7 @@ AGE_WEIGHTS = (15, 15, 15, 16, 13, 11, 9, 4, 1.6, 0.4)
 
 
 class Rates(NamedTuple):
-    """How often things go wrong, as shares of the lines (of people where the person is at fault).
+    """Rates of what goes wrong, as shares of the lines (of people where the person is at fault).
 
     The sixteen reasons sum to 2 %. A rate of zero also drops the guaranteed specimen of its kind.
     Amounts above a mobile-money limit occur without planting too, with about 0.15 % of the lines.
@@ -87,6 +88,25 @@ class Rates(NamedTuple):
 
 
 DEFAULT_RATES = Rates()
+
+
+class World(NamedTuple):
+    """A world as it was asked for."""
+
+    folder: Path
+    people: int
+    lines: int
+    seed: int
+    period: int
+    """Of the payday, yyyymm."""
+    value_date: dt.date
+    rates: Rates
+    progress: Progress
+
+    @property
+    def value_day(self) -> Day:
+        """The value date in days since 1970."""
+        return (self.value_date - dt.date(1970, 1, 1)).days
 
 
 class Provinces(NamedTuple):
@@ -165,7 +185,7 @@ _COMMUNE_AT, _PARTICIPANT_AT, _STATUS_AT = (np.uint64(n) for n in (40, 52, 59))
 
 
 class Nation(NamedTuple):
-    """What a payday knows of the people: 12 bytes each.
+    """The people as far as a payday knows them: 12 bytes each.
 
     `packed` holds the id (40 bits), the commune (12), the number of the participant whose account
     counts on the value date (7; NO_PARTICIPANT for none) and the status on that day (2: ALIVE,
@@ -285,18 +305,9 @@ def _statuses(
     return status, since, missing, effective
 
 
-def write_population(
-    path: Path,
-    people: int,
-    seed: int,
-    value_day: Day,
-    rates: Rates,
-    names: Names,
-    provinces: Provinces,
-    fates: Fates,
-    progress: Progress,
-) -> Nation:
-    """Writes population.parquet in register order, households together; participants stay open."""
+def write_population(world: World, names: Names, provinces: Provinces, fates: Fates) -> Nation:
+    """Write population.parquet in register order, households together; participants stay open."""
+    people, value_day = world.people, world.value_day
     nation = Nation(
         np.empty(people, np.uint64),
         np.empty(people, np.uint32),
@@ -309,10 +320,10 @@ def write_population(
     years = np.arange(first_day, value_day + 1).astype("datetime64[D]").astype("datetime64[Y]")
     year_of = (years.astype(np.int64) + 1970).astype(np.int16)
     homes = 1
-    with TableFile(path, POPULATION) as file:
+    with TableFile(world.folder / "population.parquet", POPULATION) as file:
         for number, first, end in chunks(people):
             rows = end - first
-            rng = generator(seed, _POPULATION_STREAM, number)
+            rng = generator(world.seed, _POPULATION_STREAM, number)
             household, commune, family_field = _households(rng, rows)
             sex = (fields(rng, rows) & 1).astype(np.uint8)
             own = fields(rng, rows) < int(_OWN_FAMILY_NAME * 65536)
@@ -324,7 +335,7 @@ def write_population(
             province[away] = rng.integers(0, len(provinces.codes), len(away))
             person_id = nation.cells.people(province, sex, year_of[birth - first_day])
             within = Fates(*fates.within(first, end))
-            status, since, missing, effective = _statuses(rng, rows, value_day, rates, within)
+            status, since, missing, effective = _statuses(rng, rows, value_day, world.rates, within)
             file.write(
                 [
                     pa.array(person_id),
@@ -344,11 +355,11 @@ def write_population(
                 | (effective.astype(np.uint64) << _STATUS_AT)
             )
             nation.name[first:end] = name
-            progress("population", end, people)
+            world.progress("population", end, people)
     return nation
 
 
 def set_participants(nation: Nation, first: int, participant: NDArray[np.integer[Any]]) -> None:
-    """Notes for a run of people whose account counts; they had none noted before."""
+    """Note for a run of people the participant whose account counts; they had none noted."""
     part = nation.packed[first : first + len(participant)]
     part ^= (np.uint64(NO_PARTICIPANT) ^ participant.astype(np.uint64)) << _PARTICIPANT_AT

@@ -40,13 +40,14 @@ PAID = pa.schema(
         ("period", pa.int32()),
     ]
 )
+SOURCE, BATCH_ID = "VSS", "PAYDAY-2026-11"
 _PAID_STREAM = 5
 _STATUSES = ["ACSC", "PDNG", "RJCT"]
 _CODES = sorted({rule.code for rule in RULES.values()})
 
 
 class Written(NamedTuple):
-    """What the dossier declares, and the size of the paid history."""
+    """Declarations of the dossier, and the size of the paid history."""
 
     declared_count: int
     amount_sum: int
@@ -92,7 +93,7 @@ def _truth_columns(reason: NDArray[np.uint8], first: int) -> list[pa.Array]:
 def write_payday(
     folder: Path, plan: Plan, order: Order, nation: Nation, progress: Progress
 ) -> Written:
-    """Writes payday.parquet, truth.parquet and paid.parquet."""
+    """Write payday.parquet, truth.parquet and paid.parquet."""
     maker = Lines(plan, order, nation)
     total = 0
     packing = {"line_no": "DELTA_BINARY_PACKED"}
@@ -135,15 +136,13 @@ def _write_paid(path: Path, maker: Lines, progress: Progress) -> int:
         return file.rows
 
 
-def write_dossier(
-    folder: Path, written: Written, source: str, batch_id: str, value_date: dt.date
-) -> None:
-    """payday.dossier.json: what the agency declares about payday.parquet."""
+def write_dossier(folder: Path, written: Written, value_date: dt.date) -> None:
+    """Write payday.dossier.json: what the agency declares about payday.parquet."""
     with (folder / "payday.parquet").open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     dossier = {
-        "source": source,
-        "batch_id": batch_id,
+        "source": SOURCE,
+        "batch_id": BATCH_ID,
         "currency": "VND",
         "count": written.declared_count,
         "sum": str(written.amount_sum),
