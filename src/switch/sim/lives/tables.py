@@ -8,82 +8,22 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from switch import schema
 from switch.sim.auditor.expected import Record
 from switch.sim.auditor.screening import Row
+from switch.sim.world.draw import arrow_schema
 
-PEOPLE = pa.schema(
-    {
-        "person_id": pa.string(),
-        "name": pa.string(),
-        "birth_date": pa.date32(),
-        "status": pa.string(),
-        "status_since": pa.date32(),
-    }
-)
-ACCOUNTS = pa.schema(
-    {
-        "person_id": pa.string(),
-        "participant": pa.string(),
-        "account": pa.string(),
-        "kind": pa.string(),
-        "priority": pa.uint8(),
-        "valid_from": pa.date32(),
-        "valid_to": pa.date32(),
-    }
-)
-PAID = pa.schema({"person_id": pa.string(), "benefit": pa.string(), "period": pa.int32()})
-PAYMENT = pa.schema(
-    {
-        "line_no": pa.uint32(),
-        "person_id": pa.string(),
-        "person_name": pa.string(),
-        "benefit": pa.string(),
-        "period": pa.int32(),
-        "amount": pa.int64(),
-        "debtor_account": pa.string(),
-        "creditor_agent": pa.string(),
-        "creditor_account": pa.string(),
-        "commune": pa.string(),
-        "end_to_end_id": pa.string(),
-    }
-)
-CONFIRMATIONS = pa.schema(
-    {
-        "participant": pa.string(),
-        "transfer_id": pa.string(),
-        "amount": pa.int64(),
-        "creditor_account": pa.string(),
-        "status": pa.string(),
-        "reason": pa.string(),
-        "booked_at": pa.timestamp("us", "UTC"),
-    }
-)
-RETURNS = pa.schema(
-    {
-        "participant": pa.string(),
-        "return_id": pa.string(),
-        "transfer_id": pa.string(),
-        "amount": pa.int64(),
-        "reason": pa.string(),
-        "booked_at": pa.timestamp("us", "UTC"),
-    }
-)
-STATEMENT = pa.schema(
-    {
-        "account": pa.string(),
-        "entry_id": pa.string(),
-        "transfer_id": pa.string(),
-        "end_to_end_id": pa.string(),
-        "amount": pa.int64(),
-        "side": pa.string(),
-        "booked_on": pa.date32(),
-    }
-)
+PEOPLE = arrow_schema(schema.POPULATION, without={"household_id", "commune"})
+ACCOUNTS = arrow_schema(schema.ACCOUNTS)
+PAID = arrow_schema(schema.PAID)
+PAYMENT = arrow_schema(schema.PAYMENT)
+CONFIRMATIONS = arrow_schema(schema.CONFIRMATIONS)
+RETURNS = arrow_schema(schema.RETURNS)
+STATEMENT = arrow_schema(schema.STATEMENT)
 _ANSWERS = {"confirmations": CONFIRMATIONS, "returns": RETURNS, "statement": STATEMENT}
 
 
@@ -106,15 +46,17 @@ def answers_of(records: Sequence[Record]) -> bytes:
     return sink.getvalue()
 
 
-def rows_table(rows: Iterable[Row], schema: Any = None) -> Any:
-    return pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
+def rows_table(rows: Iterable[Row], columns: pa.Schema | None = None) -> pa.Table:
+    """Rows as an Arrow table. columns: those that rows themselves show, where it is None."""
+    return pa.Table.from_pylist([dict(row) for row in rows], schema=columns)
 
 
-def given(rows: Iterable[Row] | None, schema: Any = None) -> Any:
-    return None if rows is None else rows_table(rows, schema)
+def given(rows: Iterable[Row] | None, columns: pa.Schema | None = None) -> pa.Table | None:
+    """Rows as an Arrow table, or None where there are none given."""
+    return None if rows is None else rows_table(rows, columns)
 
 
-def typed(table: Any) -> Any:
+def typed(table: pa.Table) -> pa.Table:
     """The same rows as numbers and dictionaries."""
     ids = [int(text) for text in table["person_id"].to_pylist()]
     periods = [f"{p // 100}-{p % 100:02d}" for p in table["period"].to_pylist()]
@@ -126,12 +68,14 @@ def typed(table: Any) -> Any:
 
 
 def parquet_of(rows: Iterable[Row]) -> bytes:
+    """A payment table as a Parquet file."""
     sink = io.BytesIO()
     pq.write_table(rows_table(rows, PAYMENT), sink, store_schema=False)
     return sink.getvalue()
 
 
 def csv_of(rows: Iterable[Row]) -> bytes:
+    """A payment table as a CSV file."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow(PAYMENT.names)

@@ -17,45 +17,17 @@ import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet as pq
 
+from switch import schema
 from switch.sim.receivers.behaviour import DAY_US, Behaviour, Draws, Fate, answers, draw, stray_ids
 from switch.sim.receivers.books import Books
-from switch.sim.world.draw import TableFile, dictionary
+from switch.sim.world.draw import TableFile, arrow_schema, dictionary
 
 _TEXT = pa.dictionary(pa.int16(), pa.string())
 _INSTANT = pa.timestamp("us", "UTC")
-CONFIRMATIONS = pa.schema(
-    [
-        ("participant", _TEXT),
-        ("transfer_id", pa.string()),
-        ("amount", pa.int64()),
-        ("creditor_account", pa.string()),
-        ("status", _TEXT),
-        ("reason", _TEXT),
-        ("booked_at", _INSTANT),
-    ]
-)
-RETURNS = pa.schema(
-    [
-        ("participant", _TEXT),
-        ("return_id", pa.string()),
-        ("transfer_id", pa.string()),
-        ("amount", pa.int64()),
-        ("reason", _TEXT),
-        ("booked_at", _INSTANT),
-    ]
-)
+CONFIRMATIONS = arrow_schema(schema.CONFIRMATIONS, codes=_TEXT)
+RETURNS = arrow_schema(schema.RETURNS, codes=_TEXT)
 TRUTH = pa.schema([("participant", _TEXT), ("transfer_id", pa.string()), ("fate", _TEXT)])
-STATEMENT = pa.schema(
-    [
-        ("account", pa.string()),
-        ("entry_id", pa.string()),
-        ("transfer_id", pa.string()),
-        ("end_to_end_id", pa.string()),
-        ("amount", pa.int64()),
-        ("side", pa.string()),
-        ("booked_on", pa.date32()),
-    ]
-)
+STATEMENT = arrow_schema(schema.STATEMENT)
 REASONS = ("AC04", "AC06", "AM02", "MS03")
 """Account closed, account blocked, more than the limit, not said why."""
 RETURN_REASONS = ("AC04", "BE05", "MS03")

@@ -1,4 +1,4 @@
-"""How the tables of the world are drawn: streams of randomness, choices, and files in chunks.
+"""The draw of the tables of the world: streams of randomness, choices, and files in chunks.
 
 Everything follows from the seed: each chunk of each table has a numpy Generator of its own, so no
 table depends on another one's draws.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,6 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+
+from switch.schema import Kind, Table
 
 Progress = Callable[[str, int, int], None]
 """Told (table, rows done, rows in all)."""
@@ -77,6 +79,35 @@ def dictionary(index: NDArray[Any], values: Sequence[str]) -> pa.DictionaryArray
 def days(values: NDArray[np.int32], missing: NDArray[np.bool_]) -> pa.Array:
     """Date column from days since 1970; null where missing."""
     return pa.array(values, pa.int32(), mask=missing).cast(pa.date32())
+
+
+_TEXT = pa.string()
+_TYPES = {
+    Kind.LINE_NO: pa.uint32(),
+    Kind.AMOUNT: pa.int64(),
+    Kind.PERIOD: pa.int32(),
+    Kind.DATE: pa.date32(),
+    Kind.PRIORITY: pa.uint8(),
+    Kind.TEXT: _TEXT,
+    Kind.INSTANT: pa.timestamp("us", "UTC"),
+}
+
+
+def arrow_schema(
+    table: Table,
+    *,
+    codes: pa.DataType = _TEXT,
+    ids: pa.DataType = _TEXT,
+    without: Collection[str] = (),
+) -> pa.Schema:
+    """A table of the doors as Arrow has it. codes, ids: types of these columns."""
+    types = _TYPES | {Kind.CODE: codes, Kind.ID: ids}
+    columns = [column for column in table.columns if column.name not in without]
+    return pa.schema([(column.name, types[column.kind]) for column in columns])
+
+
+CODES = pa.dictionary(pa.int32(), pa.string())
+"""Type of columns with few values in tables of the world."""
 
 
 class Shuffle:

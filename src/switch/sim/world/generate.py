@@ -15,12 +15,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from switch import schema
 from switch.errors import EnvironmentFailed, UsageError
 from switch.sim.world import payday
 from switch.sim.world.draw import (
+    CODES,
     Day,
     Progress,
     TableFile,
+    arrow_schema,
     choice_table,
     chunks,
     days,
@@ -71,17 +74,7 @@ class Generated(NamedTuple):
     """Sum of their amounts, dong."""
 
 
-ACCOUNTS = pa.schema(
-    [
-        ("person_id", pa.uint64()),
-        ("participant", pa.dictionary(pa.int32(), pa.string())),
-        ("account", pa.string()),
-        ("kind", pa.dictionary(pa.int32(), pa.string())),
-        ("priority", pa.uint8()),
-        ("valid_from", pa.date32()),
-        ("valid_to", pa.date32()),
-    ]
-)
+ACCOUNTS = arrow_schema(schema.ACCOUNTS, codes=CODES, ids=pa.uint64())
 _ACCOUNTS_STREAM = 2
 _OPEN, _EXPIRED, _FUTURE, _LATE, _EARLY, _ALWAYS = range(6)
 """Validity of an account: on the value date; ended before; begins after; and three that are open,

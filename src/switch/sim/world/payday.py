@@ -12,34 +12,25 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from switch import schema
 from switch.reason import REASONS_COUNT, RULES
-from switch.sim.world.draw import Progress, Shuffle, TableFile, chunks, dictionary, generator
+from switch.sim.world.draw import (
+    CODES,
+    Progress,
+    Shuffle,
+    TableFile,
+    arrow_schema,
+    chunks,
+    dictionary,
+    generator,
+)
 from switch.sim.world.lines import Columns, Lines
 from switch.sim.world.nation import Nation
 from switch.sim.world.plan import BENEFITS, Order, Plan, months_before
 
-PAYDAY = pa.schema(
-    [
-        ("line_no", pa.uint32()),
-        ("person_id", pa.uint64()),
-        ("person_name", pa.string()),
-        ("benefit", pa.dictionary(pa.int32(), pa.string())),
-        ("period", pa.int32()),
-        ("amount", pa.int64()),
-        ("debtor_account", pa.dictionary(pa.int32(), pa.string())),
-        ("creditor_agent", pa.dictionary(pa.int32(), pa.string())),
-        ("creditor_account", pa.string()),
-        ("commune", pa.dictionary(pa.int32(), pa.string())),
-    ]
-)
+PAYDAY = arrow_schema(schema.PAYMENT, codes=CODES, ids=pa.uint64(), without={"end_to_end_id"})
 TRUTH = pa.schema([("line_no", pa.uint32()), ("status", pa.string()), ("reason", pa.string())])
-PAID = pa.schema(
-    [
-        ("person_id", pa.uint64()),
-        ("benefit", pa.dictionary(pa.int32(), pa.string())),
-        ("period", pa.int32()),
-    ]
-)
+PAID = arrow_schema(schema.PAID, codes=CODES, ids=pa.uint64())
 SOURCE, BATCH_ID = "VSS", "PAYDAY-2026-11"
 _PAID_STREAM = 5
 _STATUSES = ["ACSC", "PDNG", "RJCT"]
