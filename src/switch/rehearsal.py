@@ -40,7 +40,7 @@ class Payment(NamedTuple):
     """Debtor agent: its lines go in their order, by class."""
     payer: str
     payee: str
-    """Whose settlement accounts pay and receive."""
+    """Participants whose settlement accounts pay and receive."""
     priority: int
     amount: int
 
@@ -216,7 +216,7 @@ def _waiting(home: Home, directory: Directory) -> list[Payment]:
 
 
 def _answers(folder: Path, numbers: Any) -> Iterator[dict[str, Any]]:
-    """Of a batch's lines with these numbers those that were held for want of cover, or cleared: a
+    """Lines of a batch, among these numbers, that were held for want of cover, or cleared: a
     cleared line that waits now was taken out of its cycle by a recast."""
     status, lines = Groups(segment_at(folder, "status")), Groups(folder / "lines.parquet")
     for group in range(len(lines)):

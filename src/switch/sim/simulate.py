@@ -33,7 +33,7 @@ VERIFY_EVERY = 16
 SECOND_CHUNK_ROWS = 5
 TRACEBACK_CALLS = 6
 ROOM = "/dev/shm" if Path("/dev/shm").is_dir() else None
-"""Where lives are lived: what is written need not survive this process, so memory will do."""
+"""Folder in which lives are lived: what is written need not survive, so memory will do."""
 ALIKE = 12
 """Two failures are taken for the same one when they begin with the same characters."""
 
@@ -47,7 +47,7 @@ class Script(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """Where a life went other than it must."""
+    """A life that went other than it must."""
 
     seed: int
     number: int

@@ -23,7 +23,7 @@ class Claim(NamedTuple):
     """Its place among all lines of the run, held ones first."""
     agent: str
     payer: str
-    """Whose settlement account pays, for the debtor agent."""
+    """Holder of the settlement account that pays for the debtor agent."""
     payee: str
     priority: int
     amount: int

@@ -14,9 +14,9 @@ from switch.sim.auditor.screening import Row
 from switch.sim.lives.operations import Change, Rules
 
 CHANGED = 0.35
-"""How many lives have changes of every fact."""
+"""Rate of lives in which every fact may change."""
 CHANGES = 0.3
-"""How often one comes there before an operation."""
+"""Rate at which a change comes there before an operation."""
 Cells = dict[str, Any]
 """A row by column that may be changed."""
 KINDS = ("bank", "wallet", "mobile_money", "treasury", "treasury")

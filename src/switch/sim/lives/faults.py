@@ -159,7 +159,7 @@ class Faults:
     # --- a loss of power ------------------------------------------------------------------------
 
     def _paths(self) -> list[Path]:
-        """What the store promises to be durable, in a fixed order."""
+        """Paths that the store promises to be durable, in a fixed order."""
         tops = [self.home / kind for kind in KINDS if (self.home / kind).exists()]
         found = [*tops, *(path for top in tops for path in top.rglob("*"))]
         checkpoint = self.home / CHECKPOINT

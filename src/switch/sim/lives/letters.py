@@ -31,18 +31,18 @@ FATES = {
     "both": 2,
     "never sent": 2,
 }
-"""What becomes of a line that somebody writes about, and how often."""
+"""Fates of a line that somebody writes about, with their weights."""
 STATEMENTS = 0.3
-"""How often the treasury's statement comes with them."""
+"""Rate at which the treasury's statement comes with them."""
 WHOLE_FILES = 0.15
-"""How often one row answers for a whole clearing file but for the lines that it refuses."""
+"""Rate at which one row answers for a whole clearing file but for the lines that it refuses."""
 FILES_AGAIN = 0.3
-"""How often it is given again with another time, and how often a line of it by itself, too."""
+"""Rate at which it is given again with another time, and at which a line of it by itself, too."""
 OPEN = ("CLEARED", "SETTLED", "UNAPPLIED")
 
 
 class Post:
-    """What receivers say on one day."""
+    """Letters of receivers on one day."""
 
     def __init__(
         self,

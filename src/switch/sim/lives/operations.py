@@ -22,7 +22,7 @@ class Fault(NamedTuple):
     """crash: the process dies. power: the machine dies, and what was not synced may be lost. full:
     the disk is full, or does not obey."""
     point: int
-    """How many touches succeed before."""
+    """Count of touches that succeed before."""
     salt: int
     """Decides what is lost."""
 
@@ -50,13 +50,13 @@ class Rules(NamedTuple):
 
     clearing_limit: int = CLEARING_LIMIT
     cutoffs: tuple[str, ...] = ()
-    """Of a calendar; none: every batch settles at once."""
+    """Cut-offs of a calendar; none: every batch settles at once."""
     holidays: tuple[dt.date, ...] = ()
     holidays_only: bool = False
     """No days off and no days worked but these."""
     working_days: tuple[dt.date, ...] = ()
     rule: str = ""
-    """What a cycle does whose payer lacks funds; none: it waits."""
+    """The word for what a cycle does whose payer lacks funds; none: it waits."""
     budgets: bool = False
     """A table beyond the budget of a programme is refused."""
     shared_max: int = 0

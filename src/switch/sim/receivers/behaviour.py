@@ -1,4 +1,4 @@
-"""How a simulated receiver behaves: what becomes of each line that it is sent, from one seed.
+"""Behaviour of a simulated receiver: the fate of each line that it is sent, from one seed.
 
 A line's fate follows from the seed and its transfer id alone, so that neither the order nor the cut
 of files changes it. Rates are those of the simulation and say nothing about real institutions.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +23,7 @@ _STREAM = 6
 
 
 class Fate(IntEnum):
-    """What happens to a line at its receiver; the first eight are drawn by rate."""
+    """Fate of a line at its receiver; the first eight are drawn by rate."""
 
     REFUSED = 0
     """Refused before the cutoff: the money never arrives"""
@@ -64,7 +64,7 @@ class Rates(NamedTuple):
 
 
 class Manner(NamedTuple):
-    """How one receiver behaves."""
+    """Manner of one receiver."""
 
     rates: Rates
     limit: int = 0
@@ -112,8 +112,10 @@ class Draws(NamedTuple):
     luck: NDArray[np.uint64]
 
 
-def draw(manner: Manner, seed: int, transfer_id: Any, amount: NDArray[np.int64]) -> Draws:
-    """Fates of the lines of one receiver. transfer_id: pa.StringArray in the engine's own form.
+def draw(
+    manner: Manner, seed: int, transfer_id: pa.StringArray, amount: NDArray[np.int64]
+) -> Draws:
+    """Fates of the lines of one receiver. transfer_id: in the engine's own form.
     Raises ValueError for an id of another form."""
     mixed = _mix(_numbers(transfer_id), seed)
     uniform = (mixed >> np.uint64(32)).astype(np.float64) / 2.0**32
@@ -130,7 +132,7 @@ def draw(manner: Manner, seed: int, transfer_id: Any, amount: NDArray[np.int64])
     return Draws(fate, mixed & np.uint64(0xFFFF_FFFF))
 
 
-def _numbers(transfer_id: Any) -> NDArray[np.uint64]:
+def _numbers(transfer_id: pa.StringArray) -> NDArray[np.uint64]:
     """Batch and line number of ids YYYYMMDD-NNNNNN-LLLLLLLLLL in one number."""
     rows = len(transfer_id)
     _, offsets, data = transfer_id.buffers()
@@ -159,7 +161,7 @@ HOUR_US = DAY_US // 24
 
 
 class Answers(NamedTuple):
-    """What a receiver says about lines: row of the line (its place in the chunk) and the rest."""
+    """Answers of a receiver, in columns. row: the place of the line in the chunk."""
 
     row: NDArray[np.int64]
     amount: NDArray[np.int64]
@@ -197,7 +199,7 @@ def answers(
     return confirmed, Answers(back, amount[back], np.zeros(len(back), bool), later)
 
 
-def stray_ids(transfer_id: Any, luck: NDArray[np.uint64]) -> Any:
+def stray_ids(transfer_id: pa.StringArray, luck: NDArray[np.uint64]) -> pa.StringArray:
     """Ids that no batch has, made from those of the lines beside which they are sent."""
     dates = [text[:8] for text in transfer_id.to_pylist()]
     numbers = [int(a) for a in luck]

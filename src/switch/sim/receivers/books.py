@@ -8,7 +8,6 @@ W.SAFEGUARD against the e-money that it has issued, W.EMONEY, or has yet to issu
 from __future__ import annotations
 
 import datetime
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -62,7 +61,13 @@ class Books:
         self._by_day(code, "P8", owed, asset, back, np.ones(len(back.row), bool))
 
     def _by_day(
-        self, code: str, step: str, debit: str, credit: str, which: Answers, chosen: Any
+        self,
+        code: str,
+        step: str,
+        debit: str,
+        credit: str,
+        which: Answers,
+        chosen: NDArray[np.bool_],
     ) -> None:
         days = which.at // DAY_US
         for day in np.unique(days[chosen]).tolist():
@@ -86,10 +91,10 @@ class Books:
         return out
 
     def require_balanced(self) -> None:
-        """What is held is owed: all balances sum to zero (I1)."""
+        """Assert that what is held is owed: all balances sum to zero (I1)."""
         assert sum(self.balances().values()) == 0, "the receivers' books do not balance"
 
-    def table(self) -> Any:
+    def table(self) -> pa.Table:
         """The postings as a table of BOOKS, in order."""
         rows = [
             (code, datetime.date(1970, 1, 1) + datetime.timedelta(day), step, *accounts, *sums)

@@ -16,9 +16,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from switch import schema
-from switch.sim.receivers.behaviour import DAY_US, Behaviour, Draws, Fate, answers, draw, stray_ids
+from switch.sim.receivers.behaviour import (
+    DAY_US,
+    Answers,
+    Behaviour,
+    Draws,
+    Fate,
+    Manner,
+    answers,
+    draw,
+    stray_ids,
+)
 from switch.sim.receivers.books import Books
 from switch.sim.world.draw import TableFile, arrow_schema, dictionary
 
@@ -34,7 +45,7 @@ RETURN_REASONS = ("AC04", "BE05", "MS03")
 
 
 class Exchanged(NamedTuple):
-    """What the receivers did, over all of them."""
+    """Counts of what all receivers did."""
 
     lines: int
     confirmations: int
@@ -83,14 +94,14 @@ class _Done(NamedTuple):
     lines: int
     confirmed: int
     returned: int
-    counts: Any
+    counts: NDArray[np.int64]
 
 
 class _Receiver:
     """One receiver and its file."""
 
     def __init__(
-        self, code: str, kind: str, manner: Any, seed: int, booked_on: datetime.date
+        self, code: str, kind: str, manner: Manner, seed: int, booked_on: datetime.date
     ) -> None:
         self.code, self.kind, self.manner = code, kind, manner
         self.seed, self.booked_on = seed, booked_on
@@ -122,10 +133,12 @@ class _Receiver:
             file.write_bytes(content[: len(content) // 2])
         return _Done(lines, confirmations.rows, returns.rows, counts)
 
-    def _one(self, rows: int) -> Any:
+    def _one(self, rows: int) -> pa.DictionaryArray:
         return dictionary(np.zeros(rows, np.int16), [self.code])
 
-    def _confirmations(self, said: Any, draws: Draws, ids: Any, accounts: Any) -> list[Any]:
+    def _confirmations(
+        self, said: Answers, draws: Draws, ids: pa.StringArray, accounts: pa.StringArray
+    ) -> list[pa.Array]:
         rows = len(said.row)
         why = draws.luck[said.row].astype(np.int64) % 2
         why[draws.fate[said.row] == Fate.LIMIT] = REASONS.index("AM02")
@@ -140,7 +153,7 @@ class _Receiver:
             pa.array(said.at).cast(pa.timestamp("us")).cast(_INSTANT),
         ]
 
-    def _strays(self, stray_id: Any, luck: Any) -> list[Any]:
+    def _strays(self, stray_id: pa.StringArray, luck: NDArray[np.uint64]) -> list[pa.Array]:
         rows = len(stray_id)
         begin = (self.booked_on - datetime.date(1970, 1, 1)).days * DAY_US
         number = luck.astype(np.int64)
@@ -156,7 +169,7 @@ class _Receiver:
             pa.array(begin + DAY_US // 2 + number % 1000).cast(pa.timestamp("us")).cast(_INSTANT),
         ]
 
-    def _returns(self, back: Any, draws: Draws, ids: Any) -> list[Any]:
+    def _returns(self, back: Answers, draws: Draws, ids: pa.StringArray) -> list[pa.Array]:
         rows = len(back.row)
         transfer = ids.take(pa.array(back.row))
         names = [f"R-{self.code}-{text}"[:64] for text in transfer.to_pylist()]
@@ -169,8 +182,10 @@ class _Receiver:
             pa.array(back.at).cast(pa.timestamp("us")).cast(_INSTANT),
         ]
 
-    def _tell(self, truth: TableFile, draws: Draws, ids: Any, stray_id: Any) -> None:
-        """What was not simply credited; a stray confirmation by its own id."""
+    def _tell(
+        self, truth: TableFile, draws: Draws, ids: pa.StringArray, stray_id: pa.StringArray
+    ) -> None:
+        """Tell of what was not simply credited; of a stray confirmation by its own id."""
         told = np.flatnonzero((draws.fate != Fate.CREDITED) & (draws.fate != Fate.STRAY))
         names = [fate.name for fate in Fate]
         for transfer, fate in (
@@ -180,7 +195,7 @@ class _Receiver:
             truth.write([self._one(len(fate)), transfer, dictionary(fate, names)])
 
 
-def _groups(path: Path) -> Iterator[Any]:
+def _groups(path: Path) -> Iterator[pa.RecordBatch]:
     """The row groups of a clearing file, each as a table of plain arrays."""
     names = ["transfer_id", "creditor_account", "amount"]
     if path.suffix == ".arrow":

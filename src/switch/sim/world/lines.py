@@ -112,7 +112,7 @@ class Lines:
     def _plan_wrongs(
         self, rng: np.random.Generator, number: int, in_person: NDArray[np.uint8]
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """What to plant in each line, and what besides; zero for nothing."""
+        """Reasons to plant in each line, and others besides; zero for none."""
         rates, rows = self.order.rates, len(in_person)
         shares = [rates[n - 1] if n <= RATED else rates.corrected for n in PLANTED]
         hits, which = sparse(rng, rows, shares)

@@ -98,7 +98,7 @@ class World(NamedTuple):
     lines: int
     seed: int
     period: int
-    """Of the payday, yyyymm."""
+    """Period of the payday, yyyymm."""
     value_date: dt.date
     rates: Rates
     progress: Progress

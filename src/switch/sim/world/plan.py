@@ -1,4 +1,4 @@
-"""What the agency orders: benefits and their amounts, and which line is about which person.
+"""The order of the agency: benefits and their amounts, and the person of each line.
 
 Lines come in random order with respect to the register: a seeded permutation of all (person, turn)
 pairs is cut off after the wanted number, whatever its size, without keeping it.
@@ -24,7 +24,7 @@ CLEARING_LIMIT = 500_000_000
 
 
 class Model(NamedTuple):
-    """How amounts of a programme spread. `text` is that of programmes.csv, which is the source."""
+    """Spread of the amounts of a programme. text: that of programmes.csv, which is the source."""
 
     text: str
     median: float = 0
@@ -87,9 +87,9 @@ _PLAN_STREAM = 3
 CORRECTED = 18
 """Besides the numbers of reasons: a line that repeats a refused one and is good."""
 PLANTED = (1, 2, 3, 4, 5, 6, 7, 10, 14, 15, 16, CORRECTED)
-"""What is planted line by line; 8, 9, 11, 12 and 13 lie in the person."""
+"""Reasons that are planted line by line; 8, 9, 11, 12 and 13 lie in the person."""
 SECOND = (1, 2, 4, 6, 10)
-"""What may be planted besides: it leaves the entitlement (person, benefit, period) as it is."""
+"""Reasons planted besides: they leave the entitlement (person, benefit, period) as it is."""
 _SPECIMENS = (*((n, 0) for n in range(1, 17)), (1, 10), (3, 6), (8, 10))
 SPECIMENS_FROM = 200
 RATED = int(Reason.DUPLICATE_IN_TABLE)
@@ -98,7 +98,7 @@ that cover is never missing."""
 
 
 class Plan(NamedTuple):
-    """Which person each line is about, and the lines and people whose fate is decided."""
+    """The person of each line, and the lines and people whose fate is decided."""
 
     people: int
     lines: int
@@ -138,7 +138,7 @@ class Plan(NamedTuple):
 
 
 class Order:
-    """What the agency orders: tables for benefits, amounts, debtors, and the reasons in people."""
+    """Tables of an order: benefits, amounts, debtors, and the reasons in people."""
 
     def __init__(
         self,
