@@ -99,7 +99,7 @@ def states_of(engine: Engine) -> dict[int, str]:
     from switch.reconcile.line_states import State, Verdicts
 
     known = folders(engine.home)
-    expected = take_in.Expected(engine.home, {1})
+    expected = take_in.SentLines(engine.home, {1})
     heard, booked = take_in.taken_in(engine.home, known, expected)
     heard.close()
     rules = take_in.rules_of(known)

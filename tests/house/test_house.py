@@ -26,7 +26,7 @@ LINES_MAX = 600
 STEPS = (
     {"types", "reason", "account", "pages", "parquet_encode", "parquet_decode"},
     {"names", "people_table", "csv_text", "transfer_id", "alone"},
-    {"screen", "ledger", "outbox", "in_order", "by_value", "branch", "flow", "match"},
+    {"screen", "ledger", "outbox", "in_order", "by_value", "branch", "flow", "match", "sent"},
     {"_core"},
 )
 """Native files from the ground up: a file knows only files of lower steps."""

@@ -25,7 +25,7 @@ from switch.home.store import Home
 from switch.proof import answers as proof_of_answers
 from switch.reconcile.match import passes
 from switch.reconcile.match.rules import Pass
-from switch.reconcile.sent_lines import Expected
+from switch.reconcile.sent_lines import SentLines
 from switch.reconcile.take_in import ROWS_FREE
 
 
@@ -132,7 +132,7 @@ STRANGE = [
 
 def test_verify__names_the_batches_of_ids_as_the_engine_does(tmp_path: Path) -> None:
     with switch.open(home_of(tmp_path / "h", 3)) as engine:
-        expected, proof = Expected(engine.home, {1}), proof_of_answers.Answered(engine.home)
+        expected, proof = SentLines(engine.home, {1}), proof_of_answers.Answered(engine.home)
         for text in STRANGE:
             ids = pa.array([text], pa.string())
             assert proof._named(ids, 1) == expected.named_by(ids), text
@@ -144,7 +144,7 @@ def test_verify__finds_a_batch_that_is_not_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = home_of(tmp_path / "h", 3)
-    monkeypatch.setattr(Expected, "named_by", lambda *_: {0})
+    monkeypatch.setattr(SentLines, "named", lambda *_: {0})
     with switch.open(home) as engine:
         take(engine, home, said(1), at="2026-11-25")
     with pytest.raises(VerificationFailed, match="named batches"):

@@ -15,10 +15,14 @@ from answering import LATER, back, breaks_of, home_of, said, states_of, take, tr
 from scene import tree_digest
 
 import switch
-from switch.errors import InputRefused
+from switch.errors import InputRefused, VerificationFailed
+from switch.files import airlock
+from switch.files.columns import text_buffers
 from switch.home.history import folders, open_breaks
+from switch.home.store import Home
+from switch.native.sent import Sent
 from switch.reconcile import read_rules
-from switch.reconcile.sent_lines import text_keys
+from switch.reconcile.sent_lines import SentLines
 from switch.sim.lives.tables import CONFIRMATIONS, STATEMENT
 
 # --- files --------------------------------
@@ -80,13 +84,72 @@ def test_answers__a_file_of_no_kind_is_refused(tmp_path: Path) -> None:
             engine.reconcile(tmp_path / "a", kind="returns")
 
 
+def test_answers__a_file_is_opened_once_and_its_columns_say_of_what_kind_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, ask = [], airlock.ask
+
+    def counted(file: int, name: str, *more: Any) -> airlock.Answer:
+        asked.append(Path(name).name)
+        return ask(file, name, *more)
+
+    monkeypatch.setattr(airlock, "ask", counted)
+    # Columns of another kind are unknown ones, whatever stands in them.
+    table = pa.Table.from_pylist([said(n) for n in (1, 2)], CONFIRMATIONS)
+    table = table.append_column("entry_id", pa.array(["x" * 1000] * 2))
+    pq.write_table(table, tmp_path / "a")
+    write(tmp_path / "b", [back(3)])
+    pq.write_table(pa.Table.from_pylist([], STATEMENT), tmp_path / "c")
+    with switch.open(home_of(tmp_path / "h")) as engine:
+        asked.clear()
+        answer = engine.reconcile(*(tmp_path / name for name in "abc"), at=LATER)
+        assert asked == ["a", "b", "c"]
+        assert answer["read"] == {"confirmations": 2, "returns": 1, "statement": 0}
+        assert answer["warnings"] == ["a: unknown column entry_id is ignored"]
+        with pytest.raises(InputRefused, match="HEADER_MISMATCH"):
+            engine.reconcile(tmp_path / "a", strict_columns=True)
+
+
+def test_answers__what_was_sent_is_proven_once_and_stays_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = home_of(tmp_path / "h")
+    proven, prove = [], Home.proven
+
+    def counted(self: Home, path: Path) -> Path:
+        proven.append(path)
+        return prove(self, path)
+
+    with switch.open(home) as engine:
+        monkeypatch.setattr(Home, "proven", counted)
+        take(engine, home, *(said(n, amount=1) for n in range(1, 13)))
+        sent = [path for path in proven if path.parent.name == "clearing"]
+        assert len(sent) == len(set(sent)) == 3
+        lines = SentLines(engine.home, {1})
+        chosen = np.ones(len(lines), bool)
+        assert len(lines.records(chosen, pa.array([], pa.string()))) == 12
+        sent[0].touch()
+        with pytest.raises(VerificationFailed, match="is not as it was committed"):
+            lines.records(chosen, pa.array([], pa.string()))
+
+
+def words_of(column: pa.Array, secret: int) -> Any:
+    """Account words of texts."""
+    none = [np.empty(0, kind) for kind in ("u2", "u4", "i8", "u8", "i8", "u2")]
+    words = np.empty(len(column), np.uint64)
+    sent = Sent(np.zeros((1, 3), np.int64), tuple(none), 0, 35, secret)
+    sent.accounts(*text_buffers(column), words)
+    return words
+
+
 def test_answers__texts_have_keys_of_their_own() -> None:
     texts = ["", "a", "a" * 7, "a" * 8, "a" * 9, "b" + "a" * 8, "a" * 40, "0", "00", None]
     column = pa.array(["x", *texts])[1:]
-    keys = text_keys(column, 5)[:9]
+    keys = words_of(column, 5)[:9]
     assert len(np.unique(keys)) == 9
-    assert (text_keys(pa.array(texts), 5)[:9] == keys).all()
-    assert (text_keys(column, 6)[:9] != keys).all()
+    assert (words_of(pa.array(texts), 5)[:9] == keys).all()
+    # Short numbers are their own keys: nobody can make two of them alike.
+    assert ((words_of(column, 6)[:9] != keys) == [t > "9" for t in texts[:9]]).all()
 
 
 # --- statements and rules --------------------------------

@@ -324,7 +324,7 @@ def calls_of(home: Path, rows: int) -> tuple[int, int]:
     with switch.open(home_of(home)) as engine:
         take(engine, home, *many)
         known = folders(engine.home)
-        expected = take_in.Expected(engine.home, {1})
+        expected = take_in.SentLines(engine.home, {1})
         heard, booked = take_in.taken_in(engine.home, known, expected)
         heard.close()
         with _Calls() as judging:

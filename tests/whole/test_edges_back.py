@@ -350,7 +350,7 @@ def returned_as_more(patch: Patch) -> None:
 
 
 def returned_too_early(patch: Patch) -> None:
-    patch.setattr(take_in.Expected, "settled", take_in.Expected.sent)
+    patch.setattr(take_in.SentLines, "settled", take_in.SentLines.sent)
 
 
 def disposed_on_its_way(patch: Patch) -> None:

@@ -326,11 +326,11 @@ def _what_is_decided_may_be_decided_again(patch: pytest.MonkeyPatch) -> None:
 
 
 def _a_late_refusal_is_in_time(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(sent_lines.Expected, "settled", lambda lines: np.zeros(len(lines), bool))
+    patch.setattr(sent_lines.SentLines, "settled", lambda lines: np.zeros(len(lines), bool))
 
 
 def _any_amount_is_clean(patch: pytest.MonkeyPatch) -> None:
-    fits = sent_lines.Expected.fits
+    fits = sent_lines.SentLines.fits
 
     def lenient(lines: Any, table: Any, place: Any) -> Any:
         if len(table) and len(lines):
@@ -339,7 +339,7 @@ def _any_amount_is_clean(patch: pytest.MonkeyPatch) -> None:
             table = table.set_column(at, table.schema.field(at), pa.array(due))
         return fits(lines, table, place)
 
-    patch.setattr(sent_lines.Expected, "fits", lenient)
+    patch.setattr(sent_lines.SentLines, "fits", lenient)
 
 
 def _nothing_is_ever_overdue(patch: pytest.MonkeyPatch) -> None:

@@ -56,6 +56,8 @@ def main() -> None:
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     os.umask(0o077)
+    # No product of matrices here is large, and threads that wait for one spin.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     sys.meta_path.insert(0, cast(Any, NoPandas))
     with kept():
         raise SystemExit(_run())

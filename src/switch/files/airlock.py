@@ -27,8 +27,8 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any, TypedDict
 
 from switch.errors import EnvironmentFailed, InputRefused, SwitchError
 from switch.schema import Kind
@@ -94,6 +94,7 @@ def _memory() -> dict[str, str]:
     return {
         "ARROW_DEFAULT_MEMORY_POOL": "system",  # Its own pools reserve more than a child may have.
         "GLIBC_TUNABLES": f"{TUNABLES}:{theirs}" if theirs else TUNABLES,
+        "OPENBLAS_NUM_THREADS": "1",  # Others would spin for a tenth of a second, and do nothing.
     }
 
 
@@ -119,12 +120,14 @@ def ask(
     wanted: dict[str, Kind],
     group: int | None = None,
     spare: int | None = 0,
+    choices: Sequence[Choice] = (),
 ) -> Answer:
     """Have a child open a file, which `opened` then gives; the caller may do other things first.
 
     file: a handle of the open file; name: what messages call it; group: the row group that is
     wanted, of the form that has them; spare: bytes of texts beyond what their columns take
-    up to which they pass, where these judge them one by one; None: all do.
+    up to which they pass, where these judge them one by one; None: all do. choices: of wanted,
+    where the file's own columns say which are meant (`chosen`).
     """
     request = {
         "form": form,
@@ -132,8 +135,17 @@ def ask(
         "group": group,
         "spare": spare,
         "memory": MEMORY_MAX,
+        "choices": choices,
     }
     return Answer(_send(json.dumps(request).encode().ljust(REQUEST_BYTES), file), name)
+
+
+def chosen(names: Collection[str], choices: Sequence[Choice]) -> int | None:
+    """The number of the first choice of which a file with columns of these names lacks none that it
+    must have; None where there is none."""
+    known = set(names)
+    fitting = (i for i, choice in enumerate(choices) if known.issuperset(choice["needed"]))
+    return next(fitting, None)
 
 
 def opened(answer: Answer) -> tuple[Any, Callable[[], Iterator[Any]], Any]:
@@ -218,6 +230,14 @@ class _Pipe(io.RawIOBase):
         if not self.closed:
             os.close(self._handle)
         super().close()
+
+
+class Choice(TypedDict):
+    """Columns of one kind of tables."""
+
+    wanted: list[str]
+    needed: list[str]
+    """Those of them that a file must have."""
 
 
 class Answer:

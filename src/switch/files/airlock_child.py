@@ -8,6 +8,7 @@ next file does not notice.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import resource
@@ -24,7 +25,7 @@ import pyarrow.parquet as pq
 
 from switch.errors import InputRefused
 from switch.files import formats
-from switch.files.airlock import FILE_BAD, HEAD, REQUEST_BYTES
+from switch.files.airlock import FILE_BAD, HEAD, REQUEST_BYTES, Choice, chosen
 from switch.files.columns import BadValue, first_line, require_short
 from switch.files.parquet_reader import RowGroups
 from switch.schema import Kind
@@ -72,6 +73,9 @@ def serve(handle: int) -> None:
     requests = socket.socket(fileno=handle)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A collection in a child would copy every page that it shares with this process.
+    gc.disable()
+    gc.freeze()
     while True:
         request, files, _, _ = socket.recv_fds(requests, REQUEST_BYTES, 2, socket.MSG_WAITALL)
         if not request:
@@ -98,6 +102,11 @@ def _answer(request: dict[str, Any], file: int, reply: int) -> None:
             form = request["form"]
             more = (request["group"],) if form == "groups" else ()
             schema, batches, rows = _OPENERS[form](path, wanted, *more)
+            meant = _meant(schema.names, wanted, request["choices"])
+            if not set(schema.names).isdisjoint(wanted.keys() - meant.keys()):
+                # What is not meant is not read: whatever it is, it is nobody's matter.
+                schema, batches, rows = _OPENERS[form](path, meant)
+            wanted = meant
         except Exception as error:
             fault = _fault(error)
         packed = b"" if schema is None else schema.serialize().to_pybytes()
@@ -108,6 +117,12 @@ def _answer(request: dict[str, Any], file: int, reply: int) -> None:
         if batches is not None:
             fault = _hand_over(batches(), wanted, request["spare"], sink)
             _say(sink, {"fault": fault})
+
+
+def _meant(names: list[str], wanted: dict[str, Kind], choices: list[Choice]) -> dict[str, Kind]:
+    """The wanted columns of the choice that a file's own columns say; all where none is said."""
+    number = chosen(names, choices)
+    return wanted if number is None else {n: wanted[n] for n in choices[number]["wanted"]}
 
 
 def _leave_with_reader(reply: int) -> None:

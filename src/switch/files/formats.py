@@ -140,7 +140,7 @@ def parquet(path: Path, wanted: dict[str, Kind]) -> tuple[Any, Callable[[], Iter
     def batches() -> Iterator[Any]:
         others = [name for name in columns if name not in as_dictionary]
         words = as_dictionary + long_worded(path, meta, others)
-        reader = pq.ParquetFile(path, read_dictionary=words, pre_buffer=False)
+        reader = pq.ParquetFile(path, metadata=meta, read_dictionary=words, pre_buffer=False)
         with reader:
             yield from reader.iter_batches(
                 batch_size=CHUNK_ROWS, columns=columns, use_threads=False
@@ -188,7 +188,11 @@ def long_worded(path: Path, meta: Any, names: list[str], group: int | None = Non
     found: set[str] = set()
     if coded:
         with pq.ParquetFile(
-            path, read_dictionary=coded, pre_buffer=False, buffer_size=PROBE_BYTES
+            path,
+            metadata=meta,
+            read_dictionary=coded,
+            pre_buffer=False,
+            buffer_size=PROBE_BYTES,
         ) as reader:
             for number in range(meta.num_row_groups) if group is None else (group,):
                 # The first row comes with all of its row group's dictionary.

@@ -235,6 +235,11 @@ class Groups:
         table = pa.Table.from_batches([self._arrow.get_batch(group)])
         return self._as_texts(table if columns is None else table.select(columns))
 
+    @property
+    def names(self) -> list[str]:
+        """Columns of the file."""
+        return list(self.none().column_names)
+
     def none(self) -> Any:
         """A table of no rows: of a file that has none."""
         of = self._parquet.schema_arrow if self._arrow is None else self._arrow.schema

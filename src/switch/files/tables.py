@@ -14,7 +14,7 @@ import hashlib
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -294,7 +294,7 @@ def _nearest(name: str, absent: list[Column]) -> list[str]:
 
 def open_table(
     source: Any,
-    table: Table,
+    table: Table | Sequence[Table],
     *,
     strict_columns: bool = False,
     digest: bool = True,
@@ -313,14 +313,18 @@ def open_table(
     as files of others do (`airlock`). A file of others is hashed and decoded in one
     copy that nobody else can write to (`given.sealed`); room: the folder for a long one. bounded:
     a text beyond what its column takes (`schema.bytes_max`) is refused; not so in what is the
-    home's, or was taken before there was a bound.
-    Raises InputRefused, or EnvironmentFailed where the file cannot be read at all.
+    home's, or was taken before there was a bound. Of several tables a file of others is the first
+    of which it lacks no column that must be there.
+    Raises InputRefused (KIND_UNKNOWN where it is none of several), or EnvironmentFailed where the
+    file cannot be read at all.
     """
+    tables = (table,) if isinstance(table, Table) else tuple(table)
     if isinstance(source, str | os.PathLike):
         bounded = bounded and not own
         return _open_file(
-            Path(source), table, strict_columns, digest, only, sha256, own, room, bounded
+            Path(source), tables, strict_columns, digest, only, sha256, own, room, bounded
         )
+    (table,) = tables
     if isinstance(source, pa.RecordBatch):
         source = pa.Table.from_batches([source])
     if not hasattr(source, "__arrow_c_stream__"):
@@ -369,7 +373,7 @@ def _streamless(source: Any) -> str | None:
 
 def _open_file(
     path: Path,
-    table: Table,
+    tables: tuple[Table, ...],
     strict_columns: bool,
     digest: bool,
     only: tuple[str, ...] | None,
@@ -383,8 +387,16 @@ def _open_file(
     if not own:
         airlock.start()
     hasher = hashlib.sha256()
-    wanted = {c.name: c.kind for c in table.columns if only is None or c.name in only}
-    spare = table.spare if bounded else None
+    columns = {t: [c for c in t.columns if only is None or c.name in only] for t in tables}
+    wanted = {c.name: c.kind for some in columns.values() for c in some}
+    choices = [
+        airlock.Choice(
+            wanted=[c.name for c in some], needed=[c.name for c in t.columns if not c.nullable]
+        )
+        for t, some in columns.items()
+    ]
+    choices = choices if len(tables) > 1 else []
+    (spare,) = {t.spare if bounded else None for t in tables}
     rows: int | None
     with contextlib.ExitStack() as refused:
         with given.opened(path) as (file, before), contextlib.ExitStack() as copied:
@@ -397,7 +409,7 @@ def _open_file(
             is_text, form = formats.form_of(file)
 
             def ask() -> airlock.Answer:
-                answer = airlock.ask(file, name, form, wanted, None, spare)
+                answer = airlock.ask(file, name, form, wanted, None, spare, choices)
                 refused.callback(answer.close)
                 return answer
 
@@ -425,8 +437,16 @@ def _open_file(
                 schema, batches, rows = formats.parquet(path, wanted)
             else:
                 schema, batches, rows = airlock.opened(asked)
+            number = airlock.chosen(schema.names, choices) if choices else 0
+            if number is None:
+                raise InputRefused(
+                    "KIND_UNKNOWN",
+                    f"the columns are those of none of {', '.join(t.name for t in tables)}",
+                    file=name,
+                    remedy="give the columns that docs/contract.md has",
+                )
             reader = TableReader(
-                table,
+                tables[number],
                 name,
                 schema,
                 batches,

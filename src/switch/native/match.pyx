@@ -15,8 +15,8 @@ from libc.string cimport memcmp, memcpy, memset
 from switch.native.account cimport PACKED_DIGITS_MAX, REFERENCE, account_text
 from switch.native.pages cimport Pages
 from switch.native.transfer_id cimport (
-    ID_BYTES, IS_TEXT, Head, Key, account_word, batch_of, fold, key_of, no_head, number_of,
-    write_id,
+    ID_BYTES, IS_TEXT, Head, Key, account_word, batch_of, fits, fold, key_of, no_head,
+    number_of, write_id,
 )
 from switch.native.types cimport NO_ROW, prefetch, uint128
 
@@ -400,8 +400,8 @@ cdef class Lines:
         """Whether an answer leaves nothing to be said about the line. account: NULL for none."""
         cdef int64_t apart = <int64_t> day_of(at) - line.day
         return (
-            plain != 0 and line.amount == amount and -days <= apart <= days
-            and (account == NULL or account_word(account, length, self.secret) == line.account)
+            plain != 0 and -days <= apart <= days
+            and fits(line.amount, line.account, amount, account, length, self.secret)
         )
 
     def tell(self, const uint32_t[::1] claim, uint8_t[::1] state):

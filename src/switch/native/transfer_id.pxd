@@ -4,7 +4,7 @@ An id of the engine's own form (YYYYMMDD-NNNNNN-LLLLLLLLLL) is its digits, any o
 hash; so is an account that is not up to 17 digits.
 """
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from switch.native.account cimport PACKED_DIGITS_MAX, REFERENCE, eight_digits
@@ -155,3 +155,12 @@ cdef inline uint64_t account_word(
     if fine:
         return value | <uint64_t> length << 57
     return REFERENCE | hash_text(text, length, secret)
+
+
+cdef inline bint fits(
+    int64_t due, uint64_t account, int64_t amount, const uint8_t *named, Py_ssize_t length,
+    uint64_t secret,
+) noexcept nogil:
+    """Whether an answer fits a line: in amount and, where it names one, in account. due, account:
+    amount and account word of the line; named: NULL where the answer names no account."""
+    return amount == due and (named == NULL or account_word(named, length, secret) == account)

@@ -48,20 +48,18 @@ def opened(
 ) -> TableReader:
     """A file of the kind that is named, or that its columns say. room: the folder for the copy of
     a long one."""
-    for name in TABLES if kind is None else (kind,):
-        try:
-            return open_table(path, TABLES[name], strict_columns=strict, digest=digest, room=room)
-        except InputRefused as refused:
-            # Of another kind is what lacks a column; one too many is told after that.
-            lacks = refused.column in {column.name for column in TABLES[name].columns}
-            if kind is not None or refused.rule != "HEADER_MISMATCH" or not lacks:
-                raise
-    raise InputRefused(
-        "KIND_UNKNOWN",
-        "the columns are those of neither confirmations, returns nor a statement",
-        file=str(path),
-        remedy="give the columns that docs/contract.md has, or say with --kind what it is",
-    )
+    tables = tuple(TABLES.values()) if kind is None else TABLES[kind]
+    try:
+        return open_table(path, tables, strict_columns=strict, digest=digest, room=room)
+    except InputRefused as refused:
+        if refused.rule != "KIND_UNKNOWN":
+            raise
+        raise InputRefused(
+            "KIND_UNKNOWN",
+            "the columns are those of neither confirmations, returns nor a statement",
+            file=str(path),
+            remedy="give the columns that docs/contract.md has, or say with --kind what it is",
+        ) from None
 
 
 def kind_of(reader: TableReader) -> str:

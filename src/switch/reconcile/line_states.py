@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 
 from switch import reconcile as rec
 from switch.files.layout import BREAK
+from switch.native.sent import ELSEWHERE, FRESH, NOWHERE, REST
 from switch.reconcile import RECORD, Rules
 from switch.reconcile.match.breaks import drifts
 from switch.reconcile.match.records import DAY_US
-from switch.reconcile.sent_lines import ELSEWHERE, GROUPED, NEVER, REFUSED, Expected, text_of
+from switch.reconcile.sent_lines import GROUPED, NEVER, REFUSED, SentLines, text_of
 from switch.schema import NO_CODE
 from switch.settlement.booking import BACK
 
@@ -92,35 +93,39 @@ class Kept:
         self.new = np.asarray(whole["_new"])
 
 
+Place = NDArray[np.int64]
+
+
 class Said:
     """Everything that was said of some lines, record by record as it is read."""
 
-    def __init__(self, expected: Expected) -> None:
-        self.expected = expected
+    def __init__(self, lines: SentLines) -> None:
+        self.lines = lines
         self.kept = {kind: Kept() for kind in (CONFIRMATIONS, RETURNS, STATEMENT)}
 
-    def hear(self, kind: str, table: Any, *, new: bool) -> Any:
+    def hear(self, kind: str, table: pa.Table, *, new: bool) -> tuple[pa.Table, Place]:
         """Take in records (a table of RECORD). Returns those of them that are new for certain and
-        clean; what else is new stands in `kept`."""
+        clean, and their places; what else is new stands in `kept`."""
+        nothing = RECORD.empty_table(), np.empty(0, np.int64)
         if kind == STATEMENT:
-            nowhere = np.full(len(table), -1, np.int64)
+            nowhere = np.full(len(table), NOWHERE, np.int64)
             self.kept[kind].add(table, nowhere, nowhere >= 0, nowhere >= 0, new)
-            return RECORD.empty_table()
-        place = self.expected.places(text_of(table["transfer_id"]))
+            return nothing
+        place = self.lines.places(text_of(table["transfer_id"]))
         elsewhere = place == ELSEWHERE
         if elsewhere.any():
             table, place = table.filter(pa.array(~elsewhere)), place[~elsewhere]
-        own, fit, named = self.expected.fits(table, place)
+        fit = self.lines.fits(table, place)
         if kind == RETURNS:
-            self.kept[kind].add(table, place, own, fit, new)
-            return RECORD.empty_table()
-        fresh, known = self.expected.say(table, place, fit, named)
-        rest = np.ones(len(table), bool)
-        rest[fresh] = rest[known] = False
+            self.kept[kind].add(table, place, fit.own, fit.clean, new)
+            return nothing
+        outcome = self.lines.hear(table, place, fit)
+        rest = outcome == REST
         if rest.any():
-            some = pa.array(rest)
-            self.kept[kind].add(table.filter(some), place[rest], own[rest], fit[rest], new)
-        return table.take(pa.array(fresh))
+            some = table.filter(pa.array(rest))
+            self.kept[kind].add(some, place[rest], fit.own[rest], fit.clean[rest], new)
+        fresh = outcome == FRESH
+        return (table, place) if fresh.all() else (table.filter(pa.array(fresh)), place[fresh])
 
     def close(self) -> None:
         for kept in self.kept.values():
@@ -156,7 +161,7 @@ class Groups(NamedTuple):
 
     def records(self, twice: Any) -> Any:
         """Those answers, and the part of each that is said of a line which has one of its own.
-        twice: `Expected.records` of these lines, in the order of their places."""
+        twice: `SentLines.records` of these lines, in the order of their places."""
         columns = {
             "transfer_id": twice["transfer_id"],
             "record_id": self.by["transfer_id"],
@@ -176,7 +181,7 @@ class Verdicts:
     def __init__(self, said: Said, booked: Booked, rules: Rules, as_of: datetime.date) -> None:
         self.said, self.rules, self.as_of = said, rules, as_of
         self.today = (as_of - datetime.date(1970, 1, 1)).days
-        self.lines = said.expected
+        self.lines = said.lines
         self.confirmations, self.returns = said.kept[CONFIRMATIONS], said.kept[RETURNS]
         self.groups = self._groups()
         self.refused, self.returned = booked.refused.copy(), booked.returned.copy()

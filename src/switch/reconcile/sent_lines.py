@@ -11,7 +11,7 @@ An answer is clean where it fits its line in receiver, amount and, if it names o
 from __future__ import annotations
 
 import datetime
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,17 +20,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from switch.errors import VerificationFailed
 from switch.files.columns import text_buffers
+from switch.files.given import is_changed
 from switch.files.layout import RECORD, WENT_BACK
+from switch.files.parquet_reader import RowGroups, in_one
 from switch.files.segment import Groups, read_table, segment_at
 from switch.home.history import SETTLED, recasts, went_back
 from switch.home.store import Home
+from switch.native.sent import ELSEWHERE, NOWHERE, Sent
 from switch.reconcile.match.records import day_us
 from switch.schema import NO_CODE, TRANSFER_ID_MAX
 
-NOWHERE, ELSEWHERE = -1, -2
-"""Places of records that name no line, and of those that name one of a batch that is not looked
-at."""
 NEVER = np.iinfo(np.int64).min
 """`said_at` of a line that nothing clean was said of."""
 REFUSED, NAMED, GROUPED = 1, 2, 4
@@ -39,9 +40,9 @@ bits above them number its reason."""
 _REASON_SHIFT = 3
 REASONS_MAX = 1 << 13
 """Distinct reasons that clean answers may give, so that `said` has 16 bits."""
-_LINE_DIGITS, _DATE_DIGITS = 10, 8
-_ID_MORE = 6 + _LINE_DIGITS + 2
-_ID_MIN = _DATE_DIGITS + _ID_MORE
+_LINE_DIGITS = 10
+_ID_MIN = 26
+"""Bytes of a transfer id, of which those of old years alone have fewer."""
 _SENT = ["transfer_id", "end_to_end_id", "creditor_account", "amount"]
 
 
@@ -55,6 +56,38 @@ class RunOf(NamedTuple):
     settled: bool
 
 
+class _Proven:
+    """A file of the home: its digest is proven once, and what is read of it later is the same."""
+
+    def __init__(self, home: Home, path: Path) -> None:
+        self._path = home.proven(path)
+        self._was = path.stat()
+        self._groups = Groups(path) if path.suffix == ".arrow" else RowGroups(path)
+        self.names: list[str] = self._groups.names
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    def read(self, number: int, names: list[str]) -> dict[str, pa.Array]:
+        """Columns of a row group by name."""
+        if is_changed(self._was, self._path.stat()):
+            raise VerificationFailed(f"{self._path} is not as it was committed: restore it")
+        if isinstance(self._groups, RowGroups):
+            return self._groups.read(number, names)
+        table = self._groups.read(number, names)
+        return {name: in_one(table[name]) for name in names}
+
+
+class _Part(NamedTuple):
+    """A row group of a clearing file of a run, and the places of its lines."""
+
+    run: RunOf
+    receiver: str
+    file: _Proven
+    number: int
+    place: NDArray[np.signedinteger[Any]]
+
+
 class Fits(NamedTuple):
     """How records fit their lines, bool each."""
 
@@ -66,7 +99,7 @@ class Fits(NamedTuple):
     """It names an account."""
 
 
-class Expected:
+class SentLines:
     """Lines of some batches by place, and what was said of each. Place 0 is the first line of the
     first of the batches; a line that was not sent has no receiver (NO_CODE)."""
 
@@ -78,11 +111,10 @@ class Expected:
             RunOf(row["seq"], row["cycle"], _day(row["cycle"]), row["state"] in SETTLED)
             for row in rows
         ]
-        count = len(rows) + 1
-        self._base = np.full(count, -1, np.int64)
-        self._lines = np.zeros(count, np.int64)
-        self._date = np.zeros(count, np.int64)
         self.batches = sorted(batches)
+        self._table = np.zeros((len(rows) + 1, 3), np.int64)
+        self._date, self._lines, self._base = self._table.T
+        self._base[:] = ELSEWHERE
         done = 0
         for row in rows:
             seq = row["seq"]
@@ -91,20 +123,30 @@ class Expected:
             if seq in batches:
                 self._base[seq] = done
                 done += row["lines"]
-        # Before years began with 1900, one below 1000 was written without its leading zeros.
-        widths = {_DATE_DIGITS, *(len(str(date)) for date in self._date[1:])}
-        self._widths = sorted(widths, reverse=True)
         self.codes: list[str] = []
-        self._secret = int(home.id_hash("accounts of lines"), 16)
         self.participant = np.full(done, NO_CODE, np.uint16)
         self.run = np.zeros(done, np.uint32)
         self.amount = np.zeros(done, np.int64)
         self._account = np.zeros(done, np.uint64)
         self.said_at = np.full(done, NEVER, np.int64)
         self.said = np.zeros(done, np.uint16)
-        self._turn = np.zeros(done, np.uint32)
+        self._held = Sent(
+            self._table,
+            (
+                self.participant,
+                self.run,
+                self.amount,
+                self._account,
+                self.said_at,
+                self.said,
+            ),
+            NEVER,
+            TRANSFER_ID_MAX,
+            int(home.id_hash("accounts of lines"), 16),
+        )
         self._reasons: dict[str | None, int] = {None: 0}
         self._agents: dict[str, dict[str, str]] = {}
+        self._parts: list[_Part] = []
         self._read()
 
     def __len__(self) -> int:
@@ -112,27 +154,12 @@ class Expected:
 
     # --- where lines stand ----------------------------------------------------------------------
 
-    def places(self, transfer_id: Any) -> NDArray[np.int64]:
+    def places(self, transfer_id: pa.Array) -> NDArray[np.int64]:
         """Places of lines by their transfer ids (pa.StringArray without nulls); NOWHERE or
         ELSEWHERE where there is none. The head of a batch that is not looked at is ELSEWHERE, too.
         """
-        offsets, data = text_buffers(transfer_id)
-        rows = len(transfer_id)
-        starts, lengths = offsets[:-1].astype(np.int64), np.diff(offsets)
-        found = np.full(rows, -1, np.int64)
-        for length in np.unique(lengths).tolist() if rows else ():
-            widths = [width for width in self._widths if width + _ID_MORE <= length]
-            if not widths or length > TRANSFER_ID_MAX:
-                continue
-            at = np.flatnonzero(lengths == length)
-            if len(at) == rows:
-                text = data[starts[0] : starts[0] + rows * length].reshape(rows, length)
-            else:
-                text = data[starts[at][:, None] + np.arange(length)]
-            for width in widths:
-                found[at] = np.where(
-                    found[at] == NOWHERE, self._places(text, length, width), found[at]
-                )
+        found = np.empty(len(transfer_id), np.int64)
+        self._held.places(*text_buffers(transfer_id), found)
         strays = np.flatnonzero(found == NOWHERE)
         if len(strays):
             heads = [head for seq, head in self.heads().items() if self._base[seq] < 0]
@@ -140,35 +167,7 @@ class Expected:
             found[strays[np.asarray(named)]] = ELSEWHERE
         return found
 
-    def _places(self, text: Any, length: int, width: int) -> NDArray[np.int64]:
-        """Places of ids of one length: YYYYMMDD-NNNNNN-LLLLLLLLLL, six or more in the middle.
-        width: digits of the date."""
-        dashes = (width, length - _LINE_DIGITS - 1)
-        digits = np.ones(length, bool)
-        digits[list(dashes)] = False
-        sound = (text[:, list(dashes)] == ord("-")).all(axis=1)
-        sound &= ((text[:, digits] - np.uint8(48)) <= 9).all(axis=1)
-        # Numbers of up to 15 digits are exact as floats, and their product has a fast road.
-        number = [
-            ((text[:, first:last] & 15).astype(np.float64) @ _powers(last - first))
-            for first, last in (
-                (0, dashes[0]),
-                (dashes[0] + 1, dashes[1]),
-                (dashes[1] + 1, length),
-            )
-        ]
-        date, batch, line = (part.astype(np.int64) for part in number)
-        sound &= (batch < len(self._base)) & (text[:, 0] != ord("0"))
-        # A batch of more than six digits is written without leading zeros.
-        if dashes[1] - dashes[0] - 1 > 6:
-            sound &= text[:, dashes[0] + 1] != ord("0")
-        batch[~sound] = 0
-        sound &= self._date[batch] == date
-        sound &= (line >= 1) & (line <= self._lines[batch])
-        here = np.where(self._base[batch] >= 0, self._base[batch] + line - 1, ELSEWHERE)
-        return np.where(sound, here, NOWHERE)
-
-    def is_elsewhere(self, transfer_id: Any) -> bool:
+    def is_elsewhere(self, transfer_id: pa.ChunkedArray) -> bool:
         """One of the ids names a batch that is not looked at."""
         return len(self.batches) < len(self.runs) and bool(
             (self.places(text_of(transfer_id)) == ELSEWHERE).any()
@@ -192,16 +191,23 @@ class Expected:
         }
         return {known[head] for head in heads if head in known}
 
-    def named_by(self, transfer_id: Any) -> set[int]:
+    def named_by(self, transfer_id: pa.Array) -> set[int]:
         """The batches that are looked at of these ids, each of a line or of a whole batch; 0 where
         one is of neither."""
-        ids = text_of(transfer_id)
-        place = self.places(ids)
-        known = {head: seq for seq, head in self.heads().items()}
-        others = pc.unique(ids.filter(pa.array(place < 0))).to_pylist()
-        found = {known.get(text, 0) for text in others}
+        return self.named(transfer_id, self.places(text_of(transfer_id)))
+
+    def named(self, transfer_id: pa.Array, place: NDArray[np.int64]) -> set[int]:
+        """The same where the places of the ids are known."""
+        found: set[int] = set()
+        strays = place < 0
+        if strays.any():
+            known = {head: seq for seq, head in self.heads().items()}
+            others = pc.unique(transfer_id.filter(pa.array(strays))).to_pylist()
+            found = {known.get(text, 0) for text in others}
+            place = place[~strays]
         first = self._base[self.batches]
-        at = np.unique(np.searchsorted(first, place[place >= 0], side="right") - 1)
+        some = place[:1] if len(self.batches) == 1 else place
+        at = np.unique(np.searchsorted(first, some, side="right") - 1)
         return found | {self.batches[number] for number in at.tolist()}
 
     def at(self, batch: Any, line_no: Any) -> NDArray[np.int64]:
@@ -245,35 +251,32 @@ class Expected:
         gone = recasts(self.home)
         for run in self.runs:
             if self.batches and run.seq >= self.batches[0]:
-                for code, table, place in self._sent_by(run):
-                    if code not in self.codes:
-                        self.codes.append(code)
-                    self.participant[place] = self.codes.index(code)
-                    self.run[place] = run.seq
-                    self.amount[place] = table["amount"].to_numpy()
-                    self._account[place] = self._keys(table["creditor_account"])
+                self._read_run(run)
             for recast in gone:
                 if recast.after == run.seq:
                     went = went_back(self.home, recast)
                     mine = went.filter(pc.is_in(went["batch"], pa.array(self.batches, pa.uint32())))
                     self.participant[self.at(mine["batch"], mine["line_no"])] = NO_CODE
 
-    def _sent_by(self, run: RunOf) -> Iterator[tuple[str, Any, NDArray[np.int64]]]:
-        """(receiver, columns of its clearing file, places) of what a run sent of the batches that
-        are looked at, a row group at a time."""
+    def _read_run(self, run: RunOf) -> None:
+        """What a run sent of the batches that are looked at. Each file is proven once."""
         folder = self.home.folder("batches", run.seq)
         sent = (Path(n) for n in self.home.digests(folder) if n.startswith("clearing/"))
         names = {path.stem for path in sent}
         if run.seq not in self.batches:
             names = self._presented_again(folder)
+        small = np.int32 if len(self) <= np.iinfo(np.int32).max else np.int64
         for code in sorted(names & {self.receiver} if self.receiver else names):
-            path = segment_at(folder / "clearing", code)
-            groups = Groups(self.home.proven(path))
-            for number in range(len(groups)):
-                table = groups.read(number, _SENT).combine_chunks()
-                place = self.places(text_of(table["transfer_id"]))
-                known = place >= 0
-                yield code, table.filter(pa.array(known)), place[known]
+            file = _Proven(self.home, segment_at(folder / "clearing", code))
+            if code not in self.codes and len(file):
+                self.codes.append(code)
+            for number in range(len(file)):
+                found = file.read(number, ["transfer_id", "creditor_account", "amount"])
+                place = self.places(found["transfer_id"])
+                amount, accounts = found["amount"].to_numpy(), found["creditor_account"]
+                receiver = self.codes.index(code)
+                self._held.keep(place, receiver, run.seq, amount, *text_buffers(accounts))
+                self._parts.append(_Part(run, code, file, number, place.astype(small)))
 
     def _presented_again(self, folder: Path) -> set[str]:
         """Receivers of older lines that a run cleared."""
@@ -285,26 +288,28 @@ class Expected:
         table = table.filter(pc.and_(mine, table["transfer_id"].is_valid()))
         return set(pc.unique(table["participant"]).to_pylist())
 
-    def _keys(self, account: Any) -> NDArray[np.uint64]:
-        return text_keys(text_of(account), self._secret)
-
-    def records(self, chosen: NDArray[np.bool_], accounts: Any) -> Any:
+    def records(self, chosen: NDArray[np.bool_], accounts: pa.Array) -> pa.Table:
         """A table of RECORD: the chosen lines, and lines without any answer yet that share one of
         these accounts."""
-        silent = self.sent() & (self.said_at == NEVER) & ~chosen
+        wanted = chosen
+        if len(accounts):
+            words = np.empty(len(accounts), np.uint64)
+            self._held.accounts(*text_buffers(accounts), words)
+            near = np.asarray(pc.is_in(pa.array(self._account), pa.array(words)))
+            wanted = chosen | (near & (self.said_at == NEVER))
+        wanted = wanted & self.sent()
         parts = [RECORD.empty_table()]
-        for run in self.runs:
-            if not self.batches or run.seq < self.batches[0]:
-                continue
-            for code, table, place in self._sent_by(run):
-                mine = (self.run[place] == run.seq) & self.sent()[place]
-                wanted = chosen[place]
-                if len(accounts) and (silent[place] & mine).any():
-                    near = pc.is_in(text_of(table["creditor_account"]), accounts)
-                    wanted = wanted | (silent[place] & np.asarray(near))
-                some = table.filter(pa.array(wanted & mine))
-                if len(some):
-                    parts.append(_record(some, code, day_us(run.day)))
+        for part in self._parts:
+            known = np.maximum(part.place, 0)
+            mine = wanted.take(known) & (part.place >= 0) & (self.run.take(known) == part.run.seq)
+            rows = np.flatnonzero(mine)
+            if len(rows):
+                found = part.file.read(part.number, _SENT)
+                some = pa.table({n: c.take(pa.array(rows)) for n, c in found.items()})
+                # Words of accounts may be alike where accounts are not.
+                near = np.asarray(pc.is_in(some["creditor_account"], accounts))
+                some = some.filter(pa.array(near | chosen[part.place[rows]]))
+                parts.append(_record(some, part.receiver, day_us(part.run.day)))
         return pa.concat_tables(parts).combine_chunks()
 
     def lines(self, places: NDArray[np.int64]) -> Any:
@@ -314,52 +319,69 @@ class Expected:
         parts = [WENT_BACK.empty_table()]
         for seq in np.unique(self.run[places]).tolist():
             folder = self.home.folder("batches", seq)
-            both = [segment_at(folder, "status"), folder / "lines.parquet"]
             again = folder / "represented.parquet"
-            sources = [both] if seq in self.batches else []
+            sources = [[segment_at(folder, "status"), folder / "lines.parquet"]]
+            sources = sources if seq in self.batches else []
             sources += [[again]] if again.exists() else []
             for paths in sources:
-                files = [Groups(self.home.proven(path)) for path in paths]
+                files = [_Proven(self.home, path) for path in paths]
                 for number in range(len(files[0])):
-                    tables = [file.read(number) for file in files]
-                    columns = {n: t[n] for t in tables for n in t.schema.names}
-                    rows = len(tables[0])
-                    columns.setdefault("batch", pa.array(np.full(rows, seq, np.uint32)))
-                    columns["cleared_in"] = pa.array(np.full(rows, seq, np.uint32))
-                    looked_at = self._base[np.asarray(columns["batch"])] >= 0
-                    place = np.where(looked_at, self.at(columns["batch"], columns["line_no"]), 0)
-                    mine = looked_at & chosen[place] & (self.run[place] == seq)
-                    # Held lines stand in their batch's answer too, without an id.
-                    mine &= np.asarray(columns["transfer_id"].is_valid())
-                    table = pa.table({n: columns[n] for n in WENT_BACK.names})
-                    parts.append(table.filter(pa.array(mine)).cast(WENT_BACK))
+                    parts.append(self._cleared(files, number, seq, chosen))
         order = [("batch", "ascending"), ("line_no", "ascending")]
         found = pa.concat_tables(parts).sort_by(order).combine_chunks()
         assert len(found) == len(places), "a line that was sent stands in no answer"
         return found
 
+    def _cleared(
+        self, files: list[_Proven], number: int, seq: int, chosen: NDArray[np.bool_]
+    ) -> pa.Table:
+        """Those of the chosen lines that stand in a row group of these files, which a run wrote
+        side by side, and that it cleared."""
+        names = [[n for n in file.names if n in ("batch", "line_no")] for file in files]
+        columns: dict[str, pa.Array] = {}
+        for file, keys in zip(files, names, strict=True):
+            columns |= file.read(number, keys)
+        rows = len(columns["line_no"])
+        columns.setdefault("batch", pa.array(np.full(rows, seq, np.uint32)))
+        batch = np.asarray(columns["batch"])
+        looked_at = self._base[batch] >= 0
+        place = np.where(looked_at, self.at(batch, columns["line_no"]), 0)
+        at = np.flatnonzero(looked_at & chosen[place] & (self.run[place] == seq))
+        if not len(at):
+            return WENT_BACK.empty_table()
+        for file in files:
+            columns |= file.read(number, [n for n in WENT_BACK.names if n in file.names])
+        columns["cleared_in"] = pa.array(np.full(rows, seq, np.uint32))
+        table = pa.table({n: columns[n].take(pa.array(at)) for n in WENT_BACK.names})
+        # Held lines stand in their batch's answer too, without an id.
+        return table.filter(table["transfer_id"].is_valid()).cast(WENT_BACK)
+
     # --- what was said --------------------------------------------------------------------------
 
-    def fits(self, table: Any, place: NDArray[np.int64]) -> Fits:
+    def fits(self, table: pa.Table, place: NDArray[np.int64]) -> Fits:
         """How records of a table of RECORD fit their lines."""
         rows = len(table)
         if not len(self):
             return Fits(*(np.zeros(rows, bool) for _ in Fits._fields))
-        known = np.maximum(place, 0)
         own = self._own(table["participant"], place)
-        clean = own & (table["amount"].to_numpy() == self.amount[known])
         account = text_of(table["account"])
         named = np.asarray(account.is_valid())
-        if named.any():
-            clean &= ~named | (self._keys(account) == self._account[known])
+        clean = own.copy()
+        self._held.fit(
+            place,
+            table["amount"].to_numpy(),
+            *text_buffers(account),
+            named.view(np.uint8),
+            clean.view(np.uint8),
+        )
         return Fits(own, clean, named)
 
-    def _own(self, participant: Any, place: NDArray[np.int64]) -> NDArray[np.bool_]:
-        known = np.maximum(place, 0)
+    def _own(self, participant: pa.ChunkedArray, place: NDArray[np.int64]) -> NDArray[np.bool_]:
         code = pc.index_in(participant, pa.array(self.codes, pa.string()))
-        own = np.asarray(code.combine_chunks().fill_null(NO_CODE - 1)) == self.participant[known]
-        own &= place >= 0
-        others = np.flatnonzero((place >= 0) & ~own & self.sent()[known])
+        said_by = np.asarray(code.combine_chunks().fill_null(NO_CODE - 1))
+        sent_to = self.participant.take(place, mode="clip")
+        own: NDArray[np.bool_] = (said_by == sent_to) & (place >= 0)
+        others = np.flatnonzero((place >= 0) & ~own & (sent_to != NO_CODE))
         if len(others):
             lines = place[others]
             pairs = self.run[lines].astype(np.int64) << 16 | self.participant[lines]
@@ -367,10 +389,9 @@ class Expected:
             agents = pa.array(
                 [self._agent(int(p) >> 16, self.codes[int(p) & 0xFFFF]) for p in pairs], pa.string()
             )
-            said_by = participant.take(pa.array(others)).combine_chunks()
-            own[others] = np.asarray(pc.equal(agents.take(pa.array(which)), said_by))
-        found: NDArray[np.bool_] = own
-        return found
+            names = participant.take(pa.array(others)).combine_chunks()
+            own[others] = np.asarray(pc.equal(agents.take(pa.array(which)), names))
+        return own
 
     def _agent(self, run: int, participant: str) -> str:
         """The one who settled for a participant in the cycle of a run, and may answer for it; the
@@ -390,22 +411,18 @@ class Expected:
         """Participants that lines were sent to."""
         return pa.array(self.codes, pa.string()).take(pa.array(self.participant[place]))
 
-    def say(self, table: Any, place: NDArray[np.int64], fit: Any, named: Any) -> Any:
-        """Take in confirmations: (rows that are the first clean one of their line, rows that were
-        said already in every respect). All others contradict, repeat in part, or do not fit."""
-        said_at = table["at"].to_numpy()
+    def hear(self, table: pa.Table, place: NDArray[np.int64], fit: Fits) -> NDArray[np.uint8]:
+        """Take in confirmations. u8: FRESH, the first clean one of its line; KNOWN, it was said
+        already in every respect; REST: all others, which contradict, repeat in part or do not fit.
+        """
         refuses = np.asarray(pc.fill_null(pc.equal(table["status"], "RJCT"), False))
         reason = self._reason_of(table)
-        said = refuses * REFUSED + named * NAMED + (reason << _REASON_SHIFT)
-        clean = np.flatnonzero(fit & (reason < REASONS_MAX))
-        where = place[clean]
-        # Of several rows for one line the first takes the turn.
-        self._turn[where[::-1]] = clean[::-1]
-        first = (self._turn[where] == clean) & (self.said_at[where] == NEVER)
-        fresh = clean[first]
-        self.said_at[place[fresh]], self.said[place[fresh]] = said_at[fresh], said[fresh]
-        like = (self.said_at[where] == said_at[clean]) & (self.said[where] == said[clean])
-        return fresh, clean[like & ~first]
+        said = refuses * REFUSED + fit.named * NAMED + (reason << _REASON_SHIFT)
+        clean = fit.clean & (reason < REASONS_MAX)
+        outcome = np.empty(len(table), np.uint8)
+        at = table["at"].to_numpy()
+        self._held.hear(place, clean.view(np.uint8), at, said.astype(np.uint16), outcome)
+        return outcome
 
     def _reason_of(self, table: Any) -> NDArray[np.int64]:
         """Numbers of the reasons that records give."""
@@ -468,39 +485,6 @@ def together(home: Home, batches: Collection[int]) -> set[int]:
         if more <= whole:
             return whole
         whole |= more
-
-
-def text_keys(column: Any, secret: int) -> NDArray[np.uint64]:
-    """Keyed 64-bit hashes of texts (pa.StringArray), eight bytes a step; those of nulls mean
-    nothing."""
-    offsets, data = text_buffers(column)
-    starts, length = offsets[:-1].astype(np.int64), np.diff(offsets).astype(np.int64)
-    padded = np.zeros(len(data) + 8, np.uint8)
-    padded[: len(data)] = data
-    words: Any = np.ndarray(len(data) + 1, "<u8", padded, strides=(1,))
-    key = _mixed(length.astype(np.uint64) ^ np.uint64(secret))
-    for first in range(0, int(length.max(initial=0)), 8):
-        left = np.clip(length - first, 0, 8)
-        mask = _MASKS[left]
-        word = words[np.minimum(starts + first, len(data))] & mask
-        key = np.where(left > 0, _mixed(key ^ word), key)
-    return key
-
-
-_MASKS = np.array([(1 << 8 * count) - 1 for count in range(9)], np.uint64)
-"""Of the first so many bytes of a word."""
-
-
-def _mixed(key: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """splitmix64."""
-    key = key + np.uint64(0x9E3779B97F4A7C15)
-    key = (key ^ (key >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    key = (key ^ (key >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return key ^ (key >> np.uint64(31))
-
-
-def _powers(digits: int) -> Any:
-    return 10.0 ** np.arange(digits - 1, -1, -1)
 
 
 def _day(cycle: str) -> datetime.date:

@@ -19,10 +19,12 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from switch import reconcile as rec
 from switch.errors import InputRefused, counted
 from switch.files.layout import TAKEN
+from switch.files.parquet_reader import in_one
 from switch.files.parquet_writer import Style
 from switch.files.segment import Segment, write_table
 from switch.home.days import behind, times, word
@@ -42,7 +44,7 @@ from switch.home.times import day_of
 from switch.reconcile import Rules
 from switch.reconcile.answer_files import TABLES, kind_of, opened, records_in
 from switch.reconcile.line_states import STATEMENT, Booked, Said, State, Verdicts
-from switch.reconcile.sent_lines import Expected, together
+from switch.reconcile.sent_lines import SentLines, together
 from switch.registry.directory import Directory, Settings
 from switch.settlement import booking, recasting, returns
 from switch.settlement.booking import Posting
@@ -84,32 +86,31 @@ def rules_of(known: list[Folder]) -> Rules:
 # --- what was said --------------------------------------------------------------------------------
 
 
-def taken_in(home: Home, known: list[Folder], expected: Expected) -> tuple[Said, Booked]:
+def taken_in(home: Home, known: list[Folder], lines: SentLines) -> tuple[Said, Booked]:
     """All that was said and done of some batches before. What commits took in that are about none
     of them is not read, but for statements."""
-    said = Said(expected)
-    moved = {name: np.zeros(len(expected), bool) for name in MOVES}
-    receivers = pa.array(sorted(expected.receivers()), pa.string())
+    said = Said(lines)
+    moved = {name: np.zeros(len(lines), bool) for name in MOVES}
+    receivers = pa.array(sorted(lines.receivers()), pa.string())
     for folder in known:
-        about = folder.is_about(expected.batches)
+        about = folder.is_about(lines.batches)
         for kind in TABLES if about else [STATEMENT]:
             for table in stored(home, folder, kind):
-                if expected.receiver:
+                if lines.receiver:
                     # A line of another receiver has no place here, whoever answers to it.
                     table = table.filter(pc.is_in(table["participant"], receivers))
                 said.hear(kind, table, new=False)
         for name, marks in moved.items() if about else ():
-            lines = moved_lines(home, folder, name)
-            mine = pc.is_in(lines["batch"], pa.array(expected.batches, pa.uint32()))
-            some = lines.filter(mine)
-            marks[expected.at(some["batch"], some["line_no"])] = True
+            back = moved_lines(home, folder, name)
+            some = back.filter(pc.is_in(back["batch"], pa.array(lines.batches, pa.uint32())))
+            marks[lines.at(some["batch"], some["line_no"])] = True
     return said, Booked(**moved)
 
 
 def judged(home: Home, known: list[Folder], batches: set[int], receiver: str = "") -> Verdicts:
     """Where lines of some batches stand by all that was taken in, on the day of the last answers.
     receiver: whose lines alone are looked at, where it is named."""
-    said, booked = taken_in(home, known, Expected(home, together(home, batches), receiver))
+    said, booked = taken_in(home, known, SentLines(home, together(home, batches), receiver))
     said.close()
     last = next(folder for folder in reversed(known) if folder.judges)
     as_of = datetime.date.fromisoformat(last.detail["answer"]["as_of"])
@@ -124,7 +125,7 @@ def looked_at(home: Home, known: list[Folder]) -> set[int]:
     scopes = breaks["participant"].filter(pc.equal(breaks["class"], "TOTAL_DRIFT")).to_pylist()
     files = pa.array([scope.rpartition(" ")[2] for scope in scopes], pa.string())
     ids = pa.chunked_array([*breaks["transfer_id"].chunks, files], pa.string())
-    closed = Expected(home, ()).batches_of(ids)
+    closed = SentLines(home, ()).batches_of(ids)
     return {row["seq"] for row in rows} | closed
 
 
@@ -135,23 +136,23 @@ class _Writer:
     """New records as they are written, a file a kind. named: batches that they name, 0 for none
     that is known."""
 
-    def __init__(self, draft: Path, expected: Expected) -> None:
-        self._draft, self._expected = draft, expected
+    def __init__(self, draft: Path, lines: SentLines) -> None:
+        self._draft, self._lines = draft, lines
         self.named: set[int] = set()
         self._segments: dict[str, Segment] = {}
         self.counts = dict.fromkeys(TABLES, 0)
 
-    def write(self, kind: str, table: Any) -> None:
+    def write(self, kind: str, table: pa.Table, place: NDArray[np.int64]) -> None:
+        """Records with the places of their lines."""
         if not len(table):
             return
         if kind not in self._segments:
             path = self._draft / f"{kind}.parquet"
             self._segments[kind] = Segment(path, STORED, _STYLES)
         self.counts[kind] += len(table)
-        table = table.combine_chunks()
         if kind != STATEMENT:
-            self.named |= self._expected.named_by(table["transfer_id"])
-        self._segments[kind].append({name: table[name].combine_chunks() for name in STORED.names})
+            self.named |= self._lines.named(table["transfer_id"], place)
+        self._segments[kind].append({name: in_one(table[name]) for name in STORED.names})
 
     def close(self) -> dict[str, tuple[str, int]]:
         return {f"{kind}.parquet": part.close() for kind, part in self._segments.items()}
@@ -195,15 +196,15 @@ class TakingIn:
         self.home.require_room(ROOM_TIMES_FILE * (size + again) + ROOM_SPARE)
         named = looked_at(self.home, self.known) | self._named(files, kind)
         batches = together(self.home, named)
-        expected = Expected(self.home, batches)
-        said, booked = taken_in(self.home, self.known, expected)
+        lines = SentLines(self.home, batches)
+        said, booked = taken_in(self.home, self.known, lines)
         with self.home.draft(ANSWERS) as draft:
-            writer = _Writer(draft, expected)
+            writer = _Writer(draft, lines)
             try:
                 sources = [self._read(path, kind, strict, said, writer) for path in files]
                 said.close()
                 for name, kept in said.kept.items():
-                    writer.write(name, kept.table.filter(pa.array(kept.new)))
+                    writer.write(name, kept.table.filter(pa.array(kept.new)), kept.place[kept.new])
                 digests = writer.close()
             except BaseException:
                 writer.abandon()
@@ -217,7 +218,7 @@ class TakingIn:
         if not self.home.rows("SELECT 1 FROM batches WHERE state = 'CLOSED'"):
             return set()
         batches: set[int] = set()
-        nowhere = Expected(self.home, ())
+        nowhere = SentLines(self.home, ())
         for path in files:
             reader = opened(path, kind, False, self.home.path, digest=False)
             for table in records_in(reader, self.rows_most):
@@ -231,7 +232,7 @@ class TakingIn:
         name = kind_of(reader)
         rows = 0
         for table in records_in(reader, self.rows_most - self.rows):
-            if name != "statement" and said.expected.is_elsewhere(table["transfer_id"]):
+            if name != "statement" and said.lines.is_elsewhere(table["transfer_id"]):
                 # What closed batches the files name was read before.
                 raise InputRefused(
                     "CHANGED_DURING_READ",
@@ -239,7 +240,7 @@ class TakingIn:
                     file=reader.name,
                     remedy="send it again when its writer is done",
                 )
-            writer.write(name, said.hear(name, table, new=True))
+            writer.write(name, *said.hear(name, table, new=True))
             rows += len(table)
         self.rows += rows
         self.warnings += [f"{path.name}: {text}" for text in reader.warnings]

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from switch.files.layout import BREAK, EVENT
+from switch.files.parquet_reader import in_one
 from switch.reconcile.match.certify import Comparison, Side
 from switch.reconcile.match.rules import SEVERITIES, Rules, Verdict
 
@@ -296,17 +297,37 @@ def fold(open_breaks: Any, found: Any, as_of: datetime.date) -> Any:
     Both are tables of BREAK with distinct keys. A break whose record has its counterpart by now is
     not found any more, and so it closes by itself.
     """
-    before = {row["key"]: row for row in open_breaks.to_pylist()}
-    after = {row["key"]: row for row in found.to_pylist()}
-    assert len(before) == len(open_breaks), "keys are not distinct"
-    assert len(after) == len(found), "keys are not distinct"
-    events = []
-    for key in sorted(before.keys() | after.keys()):
-        old, new = before.get(key), after.get(key)
-        if old != new:
-            kind = "changed" if old and new else "opened" if new else "closed"
-            events.append({"event": kind, "key": key, "as_of": as_of, "before": old, "after": new})
-    return pa.Table.from_pylist(events, schema=EVENT)
+    tables = [open_breaks, found]
+    rows = pa.concat_tables([table.select(BREAK.names) for table in tables]).combine_chunks()
+    sides = [table["key"].combine_chunks() for table in tables]
+    assert all(len(side.unique()) == len(side) for side in sides), "keys are not distinct"
+    keys = in_one(rows["key"]).unique()
+    keys = keys.take(pc.sort_indices(keys))
+    at = [np.asarray(pc.index_in(keys, side).fill_null(-1)).astype(np.int64) for side in sides]
+    opened, closed = (place < 0 for place in at)
+    at[1] += len(open_breaks)
+    # Where one of the two is absent, the other one stands in its place, under the mask.
+    old, new = np.where(opened, at[1], at[0]), np.where(closed, at[0], at[1])
+    differs = opened | closed
+    for column in rows.columns:
+        code = np.asarray(in_one(column).dictionary_encode().indices.fill_null(-1))
+        differs |= code[old] != code[new]
+    some = np.flatnonzero(differs)
+    words = pa.array(["changed", "opened", "closed"])
+    columns = [
+        words.take(pa.array(opened[some] + 2 * closed[some])),
+        keys.take(pa.array(some)),
+        pa.repeat(pa.scalar(as_of, pa.date32()), len(some)),
+        _structs(rows.take(pa.array(old[some])), opened[some]),
+        _structs(rows.take(pa.array(new[some])), closed[some]),
+    ]
+    return pa.table(columns, schema=EVENT)
+
+
+def _structs(table: pa.Table, absent: NDArray[np.bool_]) -> pa.StructArray:
+    """Rows of BREAK as one column, null where they are absent."""
+    arrays = [in_one(column) for column in table.columns]
+    return pa.StructArray.from_arrays(arrays, fields=list(BREAK), mask=pa.array(absent))
 
 
 def apply(open_breaks: Any, events: Any) -> Any:
