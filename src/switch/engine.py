@@ -419,11 +419,9 @@ class Engine:
             self.home,
             self.directory,
             self.settings,
-            [Path(file) for file in files],
-            kind=kind,
+            take_in.AnswerFiles([Path(file) for file in files], kind, strict_columns),
             rules=rules,
             at=time_text(at) or None,
-            strict_columns=strict_columns,
             far=leap,
         )
         export_requests(self.home, folder)

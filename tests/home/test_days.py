@@ -147,15 +147,15 @@ def test_days__a_slip_of_an_older_engine_does_not_stop_a_home(
 ) -> None:
     """It was closed for 2062, and then for a day before, when nothing was said against it."""
     home = home_of(tmp_path / "h", 4)
-    sign = day_end.DayEnd.sign
+    sign = day_end.sign
 
-    def as_before(self: Any, *values: Any) -> Any:
-        signed, statements = sign(self, *values)
+    def as_before(*values: Any) -> Any:
+        signed, statements = sign(*values)
         del signed["later"]
         return signed, statements
 
     with monkeypatch.context() as patch:
-        patch.setattr(day_end.DayEnd, "sign", as_before)
+        patch.setattr(day_end, "sign", as_before)
         patch.setattr(take_in, "word", lambda *_: {})
         with switch.open(home) as engine:
             engine.close_day("2062-12-01", leap=True)

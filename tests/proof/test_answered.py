@@ -91,7 +91,7 @@ def less_is_posted(patch: pytest.MonkeyPatch) -> None:
         return [Posting(step, "T.RETURNS", "T.EXPENSE[PENS]", 1)]
 
     patch.setattr(returns, "disposed", disposed)
-    patch.setattr(day_end.DayEnd, "_totals", lambda *_: {})
+    patch.setattr(day_end, "_totals", lambda *_: {})
 
 
 def paid_by_another(patch: pytest.MonkeyPatch) -> None:
@@ -112,7 +112,7 @@ def a_break_is_lost(patch: pytest.MonkeyPatch) -> None:
 
 
 def closes_too_much(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(day_end.DayEnd, "_closed", lambda *_: [1])
+    patch.setattr(day_end, "_closed", lambda *_: [1])
 
 
 def disposes_twice(patch: pytest.MonkeyPatch) -> None:
@@ -124,7 +124,7 @@ def disposes_twice(patch: pytest.MonkeyPatch) -> None:
 
     patch.setattr(dispositions, "returned", returned)
     patch.setattr(switch.Engine, "reissue", lambda self, _, at: self.write_back(at=at))
-    patch.setattr(day_end.DayEnd, "_totals", lambda *_: {})
+    patch.setattr(day_end, "_totals", lambda *_: {})
 
 
 @pytest.mark.parametrize(

@@ -166,7 +166,7 @@ def test_close__a_file_that_changes_while_it_is_read_is_refused(
     with switch.open(home_of(tmp_path / "h", 1)) as engine:
         engine.reconcile(write(tmp_path / "a", [said(1)]), at="2026-11-25")
         assert engine.close_day("2026-11-25")["closed"] == [1]
-        monkeypatch.setattr(take_in.TakingIn, "_named", lambda *_: set())
+        monkeypatch.setattr(take_in, "_named", lambda *_: set())
         for row in (back(1), said(1, transfer_id=transfer(1)[:15])):
             with pytest.raises(InputRefused, match="CHANGED_DURING_READ"):
                 engine.reconcile(write(tmp_path / "b", [row]), at="2026-11-26")

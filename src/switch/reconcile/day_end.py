@@ -7,20 +7,29 @@ signed.
 
 from __future__ import annotations
 
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from switch.files.segment import read_table, write_table
 from switch.home.history import moved_lines, queue_of
 from switch.home.store import Home
 from switch.home.times import day_of
 from switch.reconcile.line_states import OPEN, State, Verdicts
-from switch.reconcile.take_in import TakingIn
+from switch.reconcile.take_in import (
+    AnswerFiles,
+    Before,
+    Extra,
+    Judged,
+    carry_out,
+    prepare,
+    requests_at_once,
+)
 from switch.registry.directory import Directory, Settings
 from switch.settlement.booking import BACK
 from switch.settlement.cycle import Statements
@@ -37,144 +46,163 @@ STATEMENT = pa.schema(
 """A statement: lines sent to a receiver by batch (whose run cleared them) and state."""
 STANDING = (State.CLEARED, State.SETTLED, State.UNAPPLIED, State.CREDITED)
 """Lines that the treasury owes, or has paid: they neither left their cycle nor came back."""
+KIND = "day"
+"""Kind of the audit record of a day."""
 _CALENDAR = "SELECT cycle FROM cycles"
 PENDING = "SELECT 1 FROM cycles WHERE cycle = ? AND state != 'SETTLED'"
 
 
-class DayEnd(TakingIn):
-    """The end of a day. It is signed once, and again where something happened since."""
-
-    kind = "day"
-
-    def is_due(self) -> bool:
-        (row,) = self.home.rows("SELECT kind FROM audit ORDER BY seq DESC LIMIT 1")
-        if row["kind"] != self.kind:
-            return True
-        return bool(self.known[-1].detail["answer"]["as_of"] != str(self.as_of))
-
-    def sign(
-        self, draft: Path, verdicts: Verdicts, returned: Any, balances: dict[str, int]
-    ) -> tuple[dict[str, Any], Statements]:
-        states = verdicts.states()
-        self.later, slips = self._later()
-        lines = _by_receiver(verdicts, states)
-        later = pa.array(self.later, pa.uint32())
-        lines = lines.filter(pc.invert(pc.is_in(lines["batch"], later)))
-        (draft / "statements").mkdir(mode=0o700)
-        for code in pc.unique(lines["participant"]).to_pylist():
-            mine = lines.filter(pc.equal(lines["participant"], code)).select(STATEMENT.names)
-            write_table(draft / "statements" / f"{code}.parquet", mine.cast(STATEMENT))
-        totals = self._totals(lines, returned, balances)
-        closed = self._closed(verdicts, states, returned)
-        statements: Statements = [
-            ("UPDATE batches SET state = 'CLOSED' WHERE seq = ?", (seq,)) for seq in closed
-        ]
-        signed = {"closed": closed, "later": self.later, "totals": totals}
-        return signed | ({"slips": slips} if slips else {}), statements
-
-    def _later(self) -> tuple[list[int], list[int]]:
-        """Batches of later days, of which this one signs nothing, and such as it does sign, though
-        they were recorded on later ones: their time does not count."""
-        rows = self.home.rows("SELECT seq, at, value_date FROM batches ORDER BY seq")
-        rows = [row for row in rows if day_of(row["at"]) > self.as_of]
-        later = [row["seq"] for row in rows if self.times.day_of_batch(row) > self.as_of]
-        return later, [row["seq"] for row in rows if row["seq"] not in later]
-
-    def _later_cycles(self) -> set[str]:
-        """Cycles that settled on later days."""
-        ended = self.home.rows("SELECT cycle, at, closes FROM cycles WHERE state = 'SETTLED'")
-        found = {row["cycle"] for row in ended if self.times.day_of_cycle(row) > self.as_of}
-        ours = self.home.rows(f"SELECT * FROM batches WHERE cycle NOT IN ({_CALENDAR})")
-        found |= {row["cycle"] for row in ours if self.times.day_of_batch(row) > self.as_of}
-        alone = [folder for folder in self.known if "request" in folder.detail]
-        alone = [folder for folder in alone if folder.detail["cycle"] not in self.times.slips]
-        return found | {f.detail["cycle"] for f in alone if day_of(f.at) > self.as_of}
-
-    def _totals(self, lines: Any, returned: Any, balances: dict[str, int]) -> dict[str, Any]:
-        """What the treasury, the switch, the State Bank and the receivers have in their books, of
-        batches that are not closed. Raises AssertionError where they do not tie."""
-        runs = [
-            row["seq"]
-            for row in self.home.rows("SELECT seq FROM batches WHERE state != 'CLOSED'")
-            if row["seq"] not in self.later
-        ]
-        after = self._later_cycles()
-        lines = lines.filter(pc.is_in(lines["batch"], pa.array(runs, pa.uint32())))
-        sums = {state.name: 0 for state in State if state is not State.NOT_SENT}
-        for row in lines.group_by("state").aggregate([("amount", "sum")]).to_pylist():
-            sums[row["state"]] = row["amount_sum"]
-        came = [moved_lines(self.home, folder, "returned") for folder in self.known]
-        gone = [moved_lines(self.home, folder, "disposed") for folder in self.known]
-        books = {
-            "payable": sum(balances.get(f"T.PAYABLE[{run:06d}]", 0) for run in runs),
-            "returns": balances.get(BACK, 0),
-            "asked": self._asked(after),
-        }
-        told = {
-            "payable": sum(sums[state.name] for state in STANDING),
-            "returns": _sum(returned) + sum(map(_sum, came)) - sum(map(_sum, gone)),
-            "asked": self._moved(after),
-        }
-        assert books == told, f"totals do not tie: {books} and {told}"
-        return {name: str(sum_) for name, sum_ in {**books, **sums}.items()}
-
-    def _asked(self, after: set[str]) -> int:
-        """Dong that settled cycles were to bring to receivers: by their answers, or requests where
-        there is no calendar. after: cycles of later days."""
-        sum_ = 0
-        for row in self.home.rows("SELECT cycle, answer FROM cycles WHERE state = 'SETTLED'"):
-            if row["cycle"] in after:
-                continue
-            sides = msgspec.json.decode(row["answer"])["participants"]
-            sum_ += sum(int(side["amount"]) for side in sides if side["side"] == "credit")
-        return sum_ + sum(int(request["sum"]) for request in self._at_once(after))
-
-    def _at_once(self, after: set[str]) -> list[dict[str, Any]]:
-        return [asked for asked in self.requests_at_once() if asked["cycle"] not in after]
-
-    def _moved(self, after: set[str]) -> int:
-        """Dong that left clearing accounts. after: cycles of later days."""
-        query = "SELECT cycle, sum(amount) AS sum FROM postings WHERE step = 'P4' AND debit"
-        rows = self.home.rows(query + " LIKE 'S.CLEARING[%' GROUP BY cycle")
-        return sum(row["sum"] for row in rows if row["cycle"] not in after)
-
-    def _closed(self, verdicts: Verdicts, states: Any, returned: Any) -> list[int]:
-        """Batches that are done with: no line waits, is unanswered, or is on its way back; nor is
-        one of those whose runs cleared their lines open."""
-        lines = verdicts.lines
-        open_lines = np.isin(states, OPEN)
-        coming = [
-            moved_lines(self.home, folder, "returned")
-            for folder in self.known
-            if self.home.rows(PENDING, folder.detail.get("cycle"))
-        ]
-        for table in (*coming, *([returned] if self.has_calendar else [])):
-            mine = table.filter(pc.is_in(table["batch"], pa.array(lines.batches, pa.uint32())))
-            open_lines[lines.at(mine["batch"], mine["line_no"])] = True
-        origin = lines.batch()
-        queue = queue_of(self.home)
-        unfinished = set(np.unique(origin[open_lines]).tolist())
-        if queue is not None:
-            held = read_table(self.home.path / queue[0], columns=["batch"])["batch"]
-            unfinished |= set(pc.unique(held).to_pylist())
-        rows = self.home.rows("SELECT seq, state FROM batches")
-        closed = {row["seq"] for row in rows if row["state"] == "CLOSED"}
-        due = {row["seq"] for row in rows if row["state"] in ("SETTLED", "HELD")} - unfinished
-        due -= set(self.later)
-        sent = lines.sent()
-        pairs = np.unique(origin[sent].astype(np.int64) << 32 | lines.run[sent])
-        while True:
-            stays = {int(p) >> 32 for p in pairs if (int(p) & 0xFFFFFFFF) not in due | closed}
-            if not stays & due:
-                return sorted(due)
-            due -= stays
+def is_due(before: Before) -> bool:
+    """A day is signed once, and again where something happened since."""
+    (row,) = before.home.rows("SELECT kind FROM audit ORDER BY seq DESC LIMIT 1")
+    if row["kind"] != KIND:
+        return True
+    return bool(before.known[-1].detail["answer"]["as_of"] != str(before.as_of))
 
 
-def _sum(table: Any) -> int:
+def sign(
+    before: Before, judged: Judged, returned: pa.Table, balances: dict[str, int]
+) -> tuple[dict[str, Any], Statements]:
+    """Statements of receivers, in the draft; what the audit record says of the day; and what closes
+    batches. returned, balances: as `take_in.Extra` has them."""
+    verdicts, draft = judged.verdicts, judged.draft
+    states = verdicts.states()
+    later, slips = _later(before)
+    lines = _by_receiver(verdicts, states)
+    lines = lines.filter(pc.invert(pc.is_in(lines["batch"], pa.array(later, pa.uint32()))))
+    (draft / "statements").mkdir(mode=0o700)
+    for code in pc.unique(lines["participant"]).to_pylist():
+        mine = lines.filter(pc.equal(lines["participant"], code)).select(STATEMENT.names)
+        write_table(draft / "statements" / f"{code}.parquet", mine.cast(STATEMENT))
+    totals = _totals(before, lines, returned, balances, later)
+    closed = _closed(before, verdicts, states, returned, later)
+    statements: Statements = [
+        ("UPDATE batches SET state = 'CLOSED' WHERE seq = ?", (seq,)) for seq in closed
+    ]
+    signed = {"closed": closed, "later": later, "totals": totals}
+    return signed | ({"slips": slips} if slips else {}), statements
+
+
+def _later(before: Before) -> tuple[list[int], list[int]]:
+    """Batches of later days, of which this one signs nothing, and such as it does sign, though they
+    were recorded on later ones: their time does not count."""
+    rows = before.home.rows("SELECT seq, at, value_date FROM batches ORDER BY seq")
+    rows = [row for row in rows if day_of(row["at"]) > before.as_of]
+    later = [row["seq"] for row in rows if before.times.day_of_batch(row) > before.as_of]
+    return later, [row["seq"] for row in rows if row["seq"] not in later]
+
+
+def _later_cycles(before: Before) -> set[str]:
+    """Cycles that settled on later days."""
+    home, times, as_of = before.home, before.times, before.as_of
+    ended = home.rows("SELECT cycle, at, closes FROM cycles WHERE state = 'SETTLED'")
+    found = {row["cycle"] for row in ended if times.day_of_cycle(row) > as_of}
+    ours = home.rows(f"SELECT * FROM batches WHERE cycle NOT IN ({_CALENDAR})")
+    found |= {row["cycle"] for row in ours if times.day_of_batch(row) > as_of}
+    alone = [folder for folder in before.known if "request" in folder.detail]
+    alone = [folder for folder in alone if folder.detail["cycle"] not in times.slips]
+    return found | {f.detail["cycle"] for f in alone if day_of(f.at) > as_of}
+
+
+def _totals(
+    before: Before,
+    lines: pa.Table,
+    returned: pa.Table,
+    balances: dict[str, int],
+    later: list[int],
+) -> dict[str, str]:
+    """What the treasury, the switch, the State Bank and the receivers have in their books, of
+    batches that are not closed. Raises AssertionError where they do not tie."""
+    home = before.home
+    runs = [
+        row["seq"]
+        for row in home.rows("SELECT seq FROM batches WHERE state != 'CLOSED'")
+        if row["seq"] not in later
+    ]
+    after = _later_cycles(before)
+    lines = lines.filter(pc.is_in(lines["batch"], pa.array(runs, pa.uint32())))
+    sums = {state.name: 0 for state in State if state is not State.NOT_SENT}
+    for row in lines.group_by("state").aggregate([("amount", "sum")]).to_pylist():
+        sums[row["state"]] = row["amount_sum"]
+    came = [moved_lines(home, folder, "returned") for folder in before.known]
+    gone = [moved_lines(home, folder, "disposed") for folder in before.known]
+    books = {
+        "payable": sum(balances.get(f"T.PAYABLE[{run:06d}]", 0) for run in runs),
+        "returns": balances.get(BACK, 0),
+        "asked": _asked(before, after),
+    }
+    told = {
+        "payable": sum(sums[state.name] for state in STANDING),
+        "returns": _sum(returned) + sum(map(_sum, came)) - sum(map(_sum, gone)),
+        "asked": _moved(before, after),
+    }
+    assert books == told, f"totals do not tie: {books} and {told}"
+    return {name: str(sum_) for name, sum_ in {**books, **sums}.items()}
+
+
+def _asked(before: Before, after: set[str]) -> int:
+    """Dong that settled cycles were to bring to receivers: by their answers, or requests where
+    there is no calendar. after: cycles of later days."""
+    sum_ = 0
+    for row in before.home.rows("SELECT cycle, answer FROM cycles WHERE state = 'SETTLED'"):
+        if row["cycle"] in after:
+            continue
+        sides = msgspec.json.decode(row["answer"])["participants"]
+        sum_ += sum(int(side["amount"]) for side in sides if side["side"] == "credit")
+    asked = [request for request in requests_at_once(before) if request["cycle"] not in after]
+    return sum_ + sum(int(request["sum"]) for request in asked)
+
+
+def _moved(before: Before, after: set[str]) -> int:
+    """Dong that left clearing accounts. after: cycles of later days."""
+    query = "SELECT cycle, sum(amount) AS sum FROM postings WHERE step = 'P4' AND debit"
+    rows = before.home.rows(query + " LIKE 'S.CLEARING[%' GROUP BY cycle")
+    return sum(row["sum"] for row in rows if row["cycle"] not in after)
+
+
+def _closed(
+    before: Before,
+    verdicts: Verdicts,
+    states: NDArray[np.uint8],
+    returned: pa.Table,
+    later: list[int],
+) -> list[int]:
+    """Batches that are done with: no line waits, is unanswered, or is on its way back; nor is one
+    of those whose runs cleared their lines open."""
+    home, lines = before.home, verdicts.lines
+    open_lines = np.isin(states, OPEN)
+    coming = [
+        moved_lines(home, folder, "returned")
+        for folder in before.known
+        if home.rows(PENDING, folder.detail.get("cycle"))
+    ]
+    for table in (*coming, *([returned] if before.has_calendar else [])):
+        mine = table.filter(pc.is_in(table["batch"], pa.array(lines.batches, pa.uint32())))
+        open_lines[lines.at(mine["batch"], mine["line_no"])] = True
+    origin = lines.batch()
+    queue = queue_of(home)
+    unfinished = set(np.unique(origin[open_lines]).tolist())
+    if queue is not None:
+        held = read_table(home.path / queue[0], columns=["batch"])["batch"]
+        unfinished |= set(pc.unique(held).to_pylist())
+    rows = home.rows("SELECT seq, state FROM batches")
+    closed = {row["seq"] for row in rows if row["state"] == "CLOSED"}
+    due = {row["seq"] for row in rows if row["state"] in ("SETTLED", "HELD")} - unfinished
+    due -= set(later)
+    sent = lines.sent()
+    pairs = np.unique(origin[sent].astype(np.int64) << 32 | lines.run[sent])
+    while True:
+        stays = {int(p) >> 32 for p in pairs if (int(p) & 0xFFFFFFFF) not in due | closed}
+        if not stays & due:
+            return sorted(due)
+        due -= stays
+
+
+def _sum(table: pa.Table) -> int:
     return int(pc.sum(table["amount"]).as_py() or 0)
 
 
-def _by_receiver(verdicts: Verdicts, states: Any) -> Any:
+def _by_receiver(verdicts: Verdicts, states: NDArray[np.uint8]) -> pa.Table:
     """Counts and sums of lines by receiver, run and state, in this order."""
     lines = verdicts.lines
     sent = lines.sent()
@@ -209,11 +237,12 @@ def close(
     """End a day: hold everything against everything at that time, age breaks, write a statement for
     each receiver, tie the totals, close batches that are done with, and sign. Returns the answer; a
     day that was signed, and in which nothing happened since, is answered from what was stored."""
-    task = DayEnd(home, directory, settings, None, at, far)
-    answer = task.carry_out([], None, False)
+    before = prepare(home, directory, settings, at=at, far=far)
+    extra = Extra(KIND, is_due(before), partial(sign, before))
+    answer, _ = carry_out(before, AnswerFiles(), extra)
     if answer["number"]:
         return answer
-    last = task.known[-1]
+    last = before.known[-1]
     detail = last.detail
     # A day that was signed before batches of later days were told apart does not name them.
     names = ("closed", "later", "totals", "slips")

@@ -11,7 +11,8 @@ known by their whole content, so that a file read twice brings nothing new.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from switch.files.layout import TAKEN
 from switch.files.parquet_reader import in_one
 from switch.files.parquet_writer import Style
 from switch.files.segment import Segment, write_table
-from switch.home.days import behind, times, word
+from switch.home.days import Times, behind, times, word
 from switch.home.history import (
     MOVES,
     STORED,
@@ -48,7 +49,6 @@ from switch.reconcile.sent_lines import SentLines, together
 from switch.registry.directory import Directory, Settings
 from switch.settlement import booking, recasting, returns
 from switch.settlement.booking import Posting
-from switch.settlement.calendar import Slot
 from switch.settlement.cycle import (
     OPENING,
     Standing,
@@ -129,20 +129,105 @@ def looked_at(home: Home, known: list[Folder]) -> set[int]:
     return {row["seq"] for row in rows} | closed
 
 
-# --- taking in ---------------------------------------------------------------------------------
+# --- what is known before ------------------------------------------------------------------------
 
 
-class _Writer:
-    """New records as they are written, a file a kind. named: batches that they name, 0 for none
-    that is known."""
+@dataclass(frozen=True)
+class Before:
+    """A home as it is before answers are taken in, or its day ends. at, as_of: the time that is
+    recorded, and its day; known: folders of answers; standing: cycles and balances."""
 
-    def __init__(self, draft: Path, lines: SentLines) -> None:
-        self._draft, self._lines = draft, lines
-        self.named: set[int] = set()
+    home: Home
+    directory: Directory
+    settings: Settings
+    rules: Rules
+    times: Times
+    at: str
+    as_of: datetime.date
+    known: list[Folder]
+    standing: Standing
+
+    @property
+    def number(self) -> int:
+        """The number of the folder that comes next."""
+        return len(self.known) + 1
+
+    @property
+    def has_calendar(self) -> bool:
+        return self.settings.cutoffs is not msgspec.UNSET
+
+
+def prepare(
+    home: Home,
+    directory: Directory,
+    settings: Settings,
+    *,
+    rules: Rules | None = None,
+    at: str | None = None,
+    far: bool = False,
+) -> Before:
+    """Look at a home. rules: in force from now on (default: those given last). at: the time that is
+    recorded (default: that of the home). far: it may lie far after all that is known."""
+    known, said = folders(home), times(home)
+    time = time_of(home, at, said, far)
+    return Before(
+        home,
+        directory,
+        settings,
+        rules or rules_of(known),
+        said,
+        time,
+        day_of(time),
+        known,
+        Standing(home, directory),
+    )
+
+
+@dataclass(frozen=True)
+class AnswerFiles:
+    """Files of answers as they are given. kind: of all, where their columns are not to say it;
+    strict: unknown columns are refused."""
+
+    paths: Sequence[Path] = ()
+    kind: str | None = None
+    strict: bool = False
+
+
+# --- judge: files in, and where lines stand then --------------------------------------------------
+
+
+class _NewRecords:
+    """Files of answers as they are read, and those records of them that are new as they are
+    written, a file a kind. named: batches that these name, 0 for none that is known."""
+
+    def __init__(self, before: Before, draft: Path, said: Said) -> None:
+        self._before, self._draft, self._said = before, draft, said
+        self._left = _rows_max(before.home)
         self._segments: dict[str, Segment] = {}
+        self.named: set[int] = set()
         self.counts = dict.fromkeys(TABLES, 0)
+        self.sources: list[dict[str, object]] = []
+        self.warnings: list[str] = []
 
-    def write(self, kind: str, table: pa.Table, place: NDArray[np.int64]) -> None:
+    def read(self, path: Path, kind: str | None, strict: bool) -> None:
+        reader = opened(path, kind, strict, self._before.home.path)
+        name, rows = kind_of(reader), 0
+        for table in records_in(reader, self._left):
+            if name != STATEMENT and self._said.lines.is_elsewhere(table["transfer_id"]):
+                # What closed batches the files name was read before.
+                raise InputRefused(
+                    "CHANGED_DURING_READ",
+                    "the file changed while it was read",
+                    file=reader.name,
+                    remedy="send it again when its writer is done",
+                )
+            self._write(name, *self._said.hear(name, table, new=True))
+            rows += len(table)
+        self._left -= rows
+        self.warnings += [f"{path.name}: {text}" for text in reader.warnings]
+        self.sources.append({"kind": name, "rows": rows, "sha256": reader.sha256})
+
+    def _write(self, kind: str, table: pa.Table, place: NDArray[np.int64]) -> None:
         """Records with the places of their lines."""
         if not len(table):
             return
@@ -151,10 +236,14 @@ class _Writer:
             self._segments[kind] = Segment(path, STORED, _STYLES)
         self.counts[kind] += len(table)
         if kind != STATEMENT:
-            self.named |= self._lines.named(table["transfer_id"], place)
+            self.named |= self._said.lines.named(table["transfer_id"], place)
         self._segments[kind].append({name: in_one(table[name]) for name in STORED.names})
 
     def close(self) -> dict[str, tuple[str, int]]:
+        """All has been read: (SHA-256, bytes) of the files that were written, by name."""
+        self._said.close()
+        for kind, kept in self._said.kept.items():
+            self._write(kind, kept.table.filter(pa.array(kept.new)), kept.place[kept.new])
         return {f"{kind}.parquet": part.close() for kind, part in self._segments.items()}
 
     def abandon(self) -> None:
@@ -162,316 +251,315 @@ class _Writer:
             part.abandon()
 
 
-class TakingIn:
-    """One reconciliation of a home: files in, one commit out, or none where nothing is new."""
+@dataclass(frozen=True)
+class Judged:
+    """New records, which stand in files of the draft (SHA-256 and bytes by name), and where lines
+    stand with them."""
 
-    kind = "answers"
-
-    def __init__(
-        self,
-        home: Home,
-        directory: Directory,
-        settings: Settings,
-        rules: Rules | None,
-        at: str | None,
-        far: bool = False,
-    ) -> None:
-        self.home, self.directory, self.settings = home, directory, settings
-        self.known = folders(home)
-        self.rules = rules or rules_of(self.known)
-        known = times(home)
-        self.at = time_of(home, at, known, far)
-        self.as_of = day_of(self.at)
-        self.times = known
-        self.number = len(self.known) + 1
-        self.standing = Standing(home, directory)
-        self.warnings: list[str] = [] if at else behind(known)
-        sent = home.rows("SELECT COALESCE(SUM(lines), 0) AS lines FROM batches")[0]["lines"]
-        self.rows_most = ROWS_FREE + ROWS_TIMES_LINES * int(sent)
-        self.rows = 0
-
-    def carry_out(self, files: Sequence[Path], kind: str | None, strict: bool) -> dict[str, Any]:
-        size = sum(path.stat().st_size for path in files if path.is_file())
-        again = bytes_again(self.home)
-        self.home.require_room(ROOM_TIMES_FILE * (size + again) + ROOM_SPARE)
-        named = looked_at(self.home, self.known) | self._named(files, kind)
-        batches = together(self.home, named)
-        lines = SentLines(self.home, batches)
-        said, booked = taken_in(self.home, self.known, lines)
-        with self.home.draft(ANSWERS) as draft:
-            writer = _Writer(draft, lines)
-            try:
-                sources = [self._read(path, kind, strict, said, writer) for path in files]
-                said.close()
-                for name, kept in said.kept.items():
-                    writer.write(name, kept.table.filter(pa.array(kept.new)), kept.place[kept.new])
-                digests = writer.close()
-            except BaseException:
-                writer.abandon()
-                raise
-            verdicts = Verdicts(said, booked, self.rules, self.as_of)
-            moves = self._moves(draft, verdicts)
-            return self._commit(draft, digests, sources, writer, verdicts, moves)
-
-    def _named(self, files: Sequence[Path], kind: str | None) -> set[int]:
-        """Closed batches that the files name; they are read for it only where there are any."""
-        if not self.home.rows("SELECT 1 FROM batches WHERE state = 'CLOSED'"):
-            return set()
-        batches: set[int] = set()
-        nowhere = SentLines(self.home, ())
-        for path in files:
-            reader = opened(path, kind, False, self.home.path, digest=False)
-            for table in records_in(reader, self.rows_most):
-                batches |= nowhere.batches_of(table["transfer_id"])
-        return batches
-
-    def _read(
-        self, path: Path, kind: str | None, strict: bool, said: Said, writer: _Writer
-    ) -> dict[str, Any]:
-        reader = opened(path, kind, strict, self.home.path)
-        name = kind_of(reader)
-        rows = 0
-        for table in records_in(reader, self.rows_most - self.rows):
-            if name != "statement" and said.lines.is_elsewhere(table["transfer_id"]):
-                # What closed batches the files name was read before.
-                raise InputRefused(
-                    "CHANGED_DURING_READ",
-                    "the file changed while it was read",
-                    file=reader.name,
-                    remedy="send it again when its writer is done",
-                )
-            writer.write(name, *said.hear(name, table, new=True))
-            rows += len(table)
-        self.rows += rows
-        self.warnings += [f"{path.name}: {text}" for text in reader.warnings]
-        return {"kind": name, "rows": rows, "sha256": reader.sha256}
-
-    # --- what comes of it -----------------------------------------------------------------------
-
-    def _moves(self, draft: Path, verdicts: Verdicts) -> dict[str, Any]:
-        """Lines that go back now, by file; each in its file of the draft."""
-        lines = verdicts.lines
-        found = {name: TAKEN.empty_table() for name in MOVES}
-        if len(verdicts.newly_refused):
-            found["refused"] = verdicts.taken(lines.lines(verdicts.newly_refused), MOVES["refused"])
-        if len(verdicts.newly_returned):
-            back = verdicts.taken(lines.lines(verdicts.newly_returned), MOVES["returned"])
-            back = returns.known(self.directory, back)
-            if not self.has_calendar:
-                back = returns.affordable(self.directory, self.standing, back)
-            waits = len(verdicts.newly_returned) - len(back)
-            if waits:
-                self.warnings.append(
-                    f"the return of {counted(waits, 'line')} waits: who sends it lacks the funds,"
-                    " or one of the two sides is not in the directory"
-                )
-            found["returned"] = back
-            verdicts.returned[lines.at(back["batch"], back["line_no"])] = True
-        for name, table in found.items():
-            if len(table):
-                write_table(draft / f"{name}.parquet", table.cast(TAKEN))
-        return found
-
-    @property
-    def has_calendar(self) -> bool:
-        return self.settings.cutoffs is not msgspec.UNSET
-
-    def _money(self, moves: dict[str, Any]) -> tuple[list[Moved], Statements, dict[str, Any]]:
-        """What the lines that go back do to cycles: postings and positions by cycle, statements
-        beside them, and what the audit record says."""
-        done: list[Moved] = []
-        statements: Statements = []
-        detail: dict[str, Any] = {}
-        cycle_of = {
-            row["seq"]: row["cycle"] for row in self.home.rows("SELECT seq, cycle FROM batches")
-        }
-        refused = moves["refused"]
-        for cycle in sorted({cycle_of[seq] for seq in refused["cleared_in"].to_pylist()}):
-            seqs = [seq for seq, name in cycle_of.items() if name == cycle]
-            mine = refused.filter(pc.is_in(refused["cleared_in"], pa.array(seqs, pa.uint32())))
-            gone = returns.refused(self.directory, self.standing, cycle, mine)
-            done.append(gone)
-            statements += gone.statements()
-            request = self._asked_anew(cycle, gone)
-            if request:
-                detail.setdefault("requests", {})[cycle] = request
-                text = msgspec.json.encode(request, order="sorted").decode()
-                statements.append(("UPDATE cycles SET request = ? WHERE cycle = ?", (text, cycle)))
-        if len(moves["returned"]):
-            slot = self._slot()
-            cycle = slot.cycle if slot else f"{self.as_of:%Y%m%d}-R{self.number:06d}"
-            back = returns.returned(self.directory, cycle, moves["returned"])
-            if not self.has_calendar:
-                day = str(self.as_of)
-                request = booking.request(self.directory, cycle, day, back.nets(), batches=[])
-                detail["request"] = request
-                back.postings.extend(
-                    booking.settling_postings(self.directory, cycle, back.nets(), [])
-                )
-            done.append(back)
-            if slot is not None:
-                detail["closes"] = slot.closes
-                statements.append((OPENING, slot))
-            statements += back.statements()
-            detail["cycle"] = cycle
-        return done, statements, detail
-
-    def _asked_anew(self, cycle: str, gone: Moved) -> dict[str, Any]:
-        """The request of a cycle that was closed already, without what left it."""
-        if not self.home.rows("SELECT 1 FROM cycles WHERE cycle = ? AND request != ''", cycle):
-            return {}
-        nets = self.standing.nets_of(cycle)
-        for code, net in gone.nets().items():
-            nets[code] += net
-        return request_of(self.home, self.directory, cycle, nets)
-
-    def _slot(self) -> Slot | None:
-        """The cycle through which returns go: the next of the calendar; None: one of their own."""
-        return slot_for(self.home, self.settings, self.at, self.as_of)
-
-    def _commit(
-        self,
-        draft: Path,
-        digests: dict[str, tuple[str, int]],
-        sources: list[dict[str, Any]],
-        writer: _Writer,
-        verdicts: Verdicts,
-        moves: dict[str, Any],
-    ) -> dict[str, Any]:
-        counts = writer.counts
-        went = {seq for table in moves.values() for seq in pc.unique(table["batch"]).to_pylist()}
-        done, statements, detail = self._money(moves)
-        before = open_breaks(self.home, self.known)
-        found = verdicts.breaks(self._requests(detail), self._returned(moves), before)
-        events = rec.fold(before, found, self.as_of)
-        states = np.bincount(verdicts.states(), minlength=len(State))
-        answer = {
-            "at": self.at,
-            "as_of": str(self.as_of),
-            "new": counts,
-            "read": {k: sum(s["rows"] for s in sources if s["kind"] == k) for k in TABLES},
-            "moved": {
-                name: {"count": len(table), "sum": str(pc.sum(table["amount"]).as_py() or 0)}
-                for name, table in moves.items()
-            },
-            "cycle": detail.get("cycle", ""),
-            "states": {s.name: int(states[s]) for s in State if s is not State.NOT_SENT},
-            "breaks": dict(zip(*_counted(found, "class"), strict=True)),
-            "events": dict(zip(*_counted(events, "event"), strict=True)),
-        }
-        ruled = msgspec.to_builtins(self.rules) != msgspec.to_builtins(rules_of(self.known))
-        if not (any(counts.values()) or len(events) or done or ruled or self.is_due()):
-            return {"number": 0, **answer}
-        write_table(draft / "breaks.parquet", events)
-        write_table(draft / "open.parquet", found)
-        postings: dict[str, list[Posting]] = {}
-        for move in done:
-            postings.setdefault(move.cycle, []).extend(move.postings)
-        after = booking.apply(
-            self.standing.balances, [posting for part in postings.values() for posting in part]
-        )
-        for cycle, part in postings.items():
-            booking.require_settled(after, cycle)
-            statements += keep_postings(0, cycle, part)
-        signed, closing = self.sign(draft, verdicts, moves["returned"], after)
-        statements += closing
-        folder = self.home.folder(ANSWERS, self.number)
-        if len(moves["refused"]):
-            names = recasting.free(self.home, draft, moves["refused"])
-            path = f"{ANSWERS}/{folder.name}"
-            statements += [
-                ("INSERT OR REPLACE INTO paid VALUES ('cleared', ?, ?, ?)", (*key, f"{path}/{n}"))
-                for key, n in names.items()
-            ]
-        self.home.commit(
-            at=self.at,
-            kind=self.kind,
-            detail={
-                **detail,
-                **signed,
-                **word(self.times, self.at),
-                "after": self.home.next_batch() - 1,
-                "answer": answer,
-                # 0: of records that name no line that is known.
-                "batches": [0, *verdicts.lines.batches],
-                "judgement": JUDGEMENT,
-                "named": sorted(writer.named | went),
-                "postings": postings,
-                "rules": msgspec.to_builtins(self.rules),
-                "sources": sources,
-            },
-            statements=[*statements, *keep_balances(after)],
-            draft=draft,
-            folder=folder,
-            digests=digests,
-        )
-        return {"number": self.number, **answer, **signed}
-
-    def is_due(self) -> bool:
-        """A commit is made though nothing is new."""
-        return False
-
-    def sign(
-        self, draft: Path, verdicts: Verdicts, returned: Any, balances: dict[str, int]
-    ) -> tuple[dict[str, Any], Statements]:
-        """What the audit record says beside, and what is committed with it. returned: lines that
-        come back by this commit; balances: those after it."""
-        return {}, []
-
-    def _returned(self, moves: dict[str, Any]) -> Any:
-        """All lines whose money came back, now or before."""
-        before = [moved_lines(self.home, folder, "returned") for folder in self.known]
-        return pa.concat_tables([*before, moves["returned"].cast(TAKEN)])
-
-    def requests_at_once(self) -> list[dict[str, Any]]:
-        """What cycles asked for that settled in the commit that made them, as far as they are of
-        before."""
-        asked = [f.detail["request"] for f in self.known if "request" in f.detail]
-        for row in self.home.rows("SELECT seq FROM batches"):
-            path = self.home.folder("batches", row["seq"]) / "settlement.json"
-            if path.exists():
-                asked.append(msgspec.json.decode(self.home.proven(path).read_bytes()))
-        return asked
-
-    def _requests(self, detail: dict[str, Any]) -> rec.Records:
-        """What was asked of the State Bank by all cycles that have settled."""
-        asked = [
-            msgspec.json.decode(row["request"])
-            for row in self.home.rows("SELECT request FROM cycles WHERE state = 'SETTLED'")
-        ]
-        asked += self.requests_at_once()
-        asked += [detail["request"]] if "request" in detail else []
-        whole = rec.Records([])
-        for document in asked:
-            whole += rec.requests(document, datetime.date.fromisoformat(document["value_date"]))
-        return whole
+    draft: Path
+    files: dict[str, tuple[str, int]]
+    new: _NewRecords
+    verdicts: Verdicts
 
 
-def _counted(table: Any, name: str) -> tuple[list[str], list[int]]:
-    counted = table.group_by(name).aggregate([([], "count_all")]).sort_by(name)
-    return counted[name].to_pylist(), counted["count_all"].to_pylist()
+def judge(before: Before, given: AnswerFiles, draft: Path) -> Judged:
+    """Read files of answers, and hold everything against everything."""
+    home = before.home
+    batches = together(home, looked_at(home, before.known) | _named(home, given))
+    said, booked = taken_in(home, before.known, SentLines(home, batches))
+    new = _NewRecords(before, draft, said)
+    try:
+        for path in given.paths:
+            new.read(path, given.kind, given.strict)
+        files = new.close()
+    except BaseException:
+        new.abandon()
+        raise
+    return Judged(draft, files, new, Verdicts(said, booked, before.rules, before.as_of))
+
+
+def _rows_max(home: Home) -> int:
+    """Rows of all files of one reconciliation."""
+    sent = home.rows("SELECT COALESCE(SUM(lines), 0) AS lines FROM batches")[0]["lines"]
+    return ROWS_FREE + ROWS_TIMES_LINES * int(sent)
+
+
+def _named(home: Home, given: AnswerFiles) -> set[int]:
+    """Closed batches that the files name; they are read for it only where there are any."""
+    if not home.rows("SELECT 1 FROM batches WHERE state = 'CLOSED'"):
+        return set()
+    batches: set[int] = set()
+    nowhere = SentLines(home, ())
+    for path in given.paths:
+        reader = opened(path, given.kind, False, home.path, digest=False)
+        for table in records_in(reader, _rows_max(home)):
+            batches |= nowhere.batches_of(table["transfer_id"])
+    return batches
+
+
+# --- move: what goes back, and what it does to cycles ---------------------------------------------
+
+
+def move(before: Before, judged: Judged) -> dict[str, pa.Table]:
+    """Lines that go back now, by file; each in its file of the draft."""
+    verdicts, warnings = judged.verdicts, judged.new.warnings
+    lines = verdicts.lines
+    found = {name: TAKEN.empty_table() for name in MOVES}
+    if len(verdicts.newly_refused):
+        found["refused"] = verdicts.taken(lines.lines(verdicts.newly_refused), MOVES["refused"])
+    if len(verdicts.newly_returned):
+        back = verdicts.taken(lines.lines(verdicts.newly_returned), MOVES["returned"])
+        back = returns.known(before.directory, back)
+        if not before.has_calendar:
+            back = returns.affordable(before.directory, before.standing, back)
+        waits = len(verdicts.newly_returned) - len(back)
+        if waits:
+            warnings.append(
+                f"the return of {counted(waits, 'line')} waits: who sends it lacks the funds,"
+                " or one of the two sides is not in the directory"
+            )
+        found["returned"] = back
+        verdicts.returned[lines.at(back["batch"], back["line_no"])] = True
+    for name, table in found.items():
+        if len(table):
+            write_table(judged.draft / f"{name}.parquet", table.cast(TAKEN))
+    return found
+
+
+@dataclass(frozen=True)
+class Money:
+    """What lines that go back do to cycles: postings and positions by cycle, statements beside
+    them, and what the audit record says."""
+
+    done: list[Moved]
+    statements: Statements
+    detail: dict[str, Any]
+
+
+def _money(before: Before, moves: dict[str, pa.Table]) -> Money:
+    home, directory = before.home, before.directory
+    done: list[Moved] = []
+    statements: Statements = []
+    detail: dict[str, Any] = {}
+    cycle_of = {row["seq"]: row["cycle"] for row in home.rows("SELECT seq, cycle FROM batches")}
+    refused = moves["refused"]
+    for cycle in sorted({cycle_of[seq] for seq in refused["cleared_in"].to_pylist()}):
+        seqs = [seq for seq, name in cycle_of.items() if name == cycle]
+        mine = refused.filter(pc.is_in(refused["cleared_in"], pa.array(seqs, pa.uint32())))
+        gone = returns.refused(directory, before.standing, cycle, mine)
+        done.append(gone)
+        statements += gone.statements()
+        request = _asked_anew(before, cycle, gone)
+        if request:
+            detail.setdefault("requests", {})[cycle] = request
+            text = msgspec.json.encode(request, order="sorted").decode()
+            statements.append(("UPDATE cycles SET request = ? WHERE cycle = ?", (text, cycle)))
+    if len(moves["returned"]):
+        slot = slot_for(home, before.settings, before.at, before.as_of)
+        # Without a calendar returns have a cycle of their own.
+        cycle = slot.cycle if slot else f"{before.as_of:%Y%m%d}-R{before.number:06d}"
+        back = returns.returned(directory, cycle, moves["returned"])
+        if not before.has_calendar:
+            day = str(before.as_of)
+            detail["request"] = booking.request(directory, cycle, day, back.nets(), batches=[])
+            back.postings.extend(booking.settling_postings(directory, cycle, back.nets(), []))
+        done.append(back)
+        if slot is not None:
+            detail["closes"] = slot.closes
+            statements.append((OPENING, slot))
+        statements += back.statements()
+        detail["cycle"] = cycle
+    return Money(done, statements, detail)
+
+
+def _asked_anew(before: Before, cycle: str, gone: Moved) -> dict[str, Any]:
+    """The request of a cycle that was closed already, without what left it."""
+    if not before.home.rows("SELECT 1 FROM cycles WHERE cycle = ? AND request != ''", cycle):
+        return {}
+    nets = before.standing.nets_of(cycle)
+    for code, net in gone.nets().items():
+        nets[code] += net
+    return request_of(before.home, before.directory, cycle, nets)
+
+
+# --- commit: of answers, and of a day -------------------------------------------------------------
+
+
+Signed = tuple[dict[str, Any], Statements]
+"""What an audit record says beside, and what is committed with it."""
+
+
+def _nothing(judged: Judged, returned: pa.Table, balances: dict[str, int]) -> Signed:
+    """Answers alone sign nothing."""
+    return {}, []
+
+
+@dataclass(frozen=True)
+class Extra:
+    """What a commit has beside answers. kind: of the audit record; is_due: it is made though
+    nothing is new; sign: called with lines that come back by it, and the balances after it."""
+
+    kind: str = "answers"
+    is_due: bool = False
+    sign: Callable[[Judged, pa.Table, dict[str, int]], Signed] = _nothing
+
+
+def commit(
+    before: Before, judged: Judged, moves: dict[str, pa.Table], extra: Extra
+) -> dict[str, Any]:
+    """Make what was judged final. Returns the answer; its number is 0, and nothing is done, where
+    nothing is new."""
+    home, draft, new = before.home, judged.draft, judged.new
+    money = _money(before, moves)
+    was_open = open_breaks(home, before.known)
+    back = [moved_lines(home, folder, "returned") for folder in before.known]
+    back.append(moves["returned"].cast(TAKEN))
+    asked = _requests(before, money.detail)
+    found = judged.verdicts.breaks(asked, pa.concat_tables(back), was_open)
+    events = rec.fold(was_open, found, before.as_of)
+    answer = _answer(before, judged, moves) | {
+        "cycle": money.detail.get("cycle", ""),
+        "breaks": dict(zip(*_counted(found, "class"), strict=True)),
+        "events": dict(zip(*_counted(events, "event"), strict=True)),
+    }
+    ruled = msgspec.to_builtins(before.rules) != msgspec.to_builtins(rules_of(before.known))
+    if not (any(new.counts.values()) or len(events) or money.done or ruled or extra.is_due):
+        return {"number": 0, **answer}
+    write_table(draft / "breaks.parquet", events)
+    write_table(draft / "open.parquet", found)
+    postings: dict[str, list[Posting]] = {}
+    for moved in money.done:
+        postings.setdefault(moved.cycle, []).extend(moved.postings)
+    posted = [posting for part in postings.values() for posting in part]
+    after = booking.apply(before.standing.balances, posted)
+    statements = list(money.statements)
+    for cycle, part in postings.items():
+        booking.require_settled(after, cycle)
+        statements += keep_postings(0, cycle, part)
+    signed, closing = extra.sign(judged, moves["returned"], after)
+    folder = home.folder(ANSWERS, before.number)
+    statements += [*closing, *_freed(before, draft, folder, moves["refused"])]
+    went = {seq for table in moves.values() for seq in pc.unique(table["batch"]).to_pylist()}
+    home.commit(
+        at=before.at,
+        kind=extra.kind,
+        detail={
+            **money.detail,
+            **signed,
+            **word(before.times, before.at),
+            "after": home.next_batch() - 1,
+            "answer": answer,
+            # 0: of records that name no line that is known.
+            "batches": [0, *judged.verdicts.lines.batches],
+            "judgement": JUDGEMENT,
+            "named": sorted(new.named | went),
+            "postings": postings,
+            "rules": msgspec.to_builtins(before.rules),
+            "sources": new.sources,
+        },
+        statements=[*statements, *keep_balances(after)],
+        draft=draft,
+        folder=folder,
+        digests=judged.files,
+    )
+    return {"number": before.number, **answer, **signed}
+
+
+def _answer(before: Before, judged: Judged, moves: dict[str, pa.Table]) -> dict[str, Any]:
+    """What is told of records, of lines that moved and of states."""
+    new = judged.new
+    read = dict.fromkeys(TABLES, 0)
+    for source in new.sources:
+        read[str(source["kind"])] += int(str(source["rows"]))
+    states = np.bincount(judged.verdicts.states(), minlength=len(State))
+    return {
+        "at": before.at,
+        "as_of": str(before.as_of),
+        "new": new.counts,
+        "read": read,
+        "moved": {
+            name: {"count": len(table), "sum": str(pc.sum(table["amount"]).as_py() or 0)}
+            for name, table in moves.items()
+        },
+        "cycle": "",
+        "states": {s.name: int(states[s]) for s in State if s is not State.NOT_SENT},
+    }
+
+
+def _freed(before: Before, draft: Path, folder: Path, refused: pa.Table) -> Statements:
+    """Entitlements of lines that were refused are free again: bits of who was paid, written into
+    the draft, and that they count from now on."""
+    if not len(refused):
+        return []
+    names = recasting.free(before.home, draft, refused)
+    path = f"{ANSWERS}/{folder.name}"
+    return [
+        ("INSERT OR REPLACE INTO paid VALUES ('cleared', ?, ?, ?)", (*key, f"{path}/{n}"))
+        for key, n in names.items()
+    ]
+
+
+def _counted(table: pa.Table, name: str) -> tuple[list[str], list[int]]:
+    counts = table.group_by(name).aggregate([([], "count_all")]).sort_by(name)
+    return counts[name].to_pylist(), counts["count_all"].to_pylist()
+
+
+def requests_at_once(before: Before) -> list[dict[str, Any]]:
+    """What cycles asked for that settled in the commit that made them, as far as they are of
+    before."""
+    home = before.home
+    asked = [f.detail["request"] for f in before.known if "request" in f.detail]
+    for row in home.rows("SELECT seq FROM batches"):
+        path = home.folder("batches", row["seq"]) / "settlement.json"
+        if path.exists():
+            asked.append(msgspec.json.decode(home.proven(path).read_bytes()))
+    return asked
+
+
+def _requests(before: Before, detail: dict[str, Any]) -> rec.Records:
+    """What was asked of the State Bank by all cycles that have settled."""
+    asked = [
+        msgspec.json.decode(row["request"])
+        for row in before.home.rows("SELECT request FROM cycles WHERE state = 'SETTLED'")
+    ]
+    asked += requests_at_once(before)
+    asked += [detail["request"]] if "request" in detail else []
+    whole = rec.Records([])
+    for document in asked:
+        whole += rec.requests(document, datetime.date.fromisoformat(document["value_date"]))
+    return whole
+
+
+# --- all of it ------------------------------------------------------------------------------------
+
+
+def carry_out(before: Before, given: AnswerFiles, extra: Extra) -> tuple[dict[str, Any], list[str]]:
+    """Judge, move and commit. Returns the answer, and warnings."""
+    home = before.home
+    size = sum(path.stat().st_size for path in given.paths if path.is_file())
+    home.require_room(ROOM_TIMES_FILE * (size + bytes_again(home)) + ROOM_SPARE)
+    with home.draft(ANSWERS) as draft:
+        judged = judge(before, given, draft)
+        moves = move(before, judged)
+        return commit(before, judged, moves, extra), judged.new.warnings
 
 
 def take_in(
     home: Home,
     directory: Directory,
     settings: Settings,
-    files: Sequence[Path],
+    files: AnswerFiles,
     *,
-    kind: str | None = None,
     rules: Rules | None = None,
     at: str | None = None,
-    strict_columns: bool = False,
     far: bool = False,
 ) -> dict[str, Any]:
     """Take files of answers into a home in one commit; none where they bring nothing new.
 
-    kind: of all files, where their columns are not to say it. rules: in force from now on (default:
-    those given last). at: the time that is recorded, on whose day deadlines are looked at (default:
-    that of the home). far: it may lie far after all that is known. Returns the answer; its number
-    is 0 where nothing changed.
+    rules, at, far: as `prepare` has them; on the day of at deadlines are looked at. Returns the
+    answer; its number is 0 where nothing changed.
     Raises InputRefused for a file that is none of these kinds, or cannot be read.
     """
-    task = TakingIn(home, directory, settings, rules, at, far)
-    answer = task.carry_out(files, kind, strict_columns)
-    return {**answer, "warnings": task.warnings}
+    before = prepare(home, directory, settings, rules=rules, at=at, far=far)
+    answer, warnings = carry_out(before, files, Extra())
+    return {**answer, "warnings": [*([] if at else behind(before.times)), *warnings]}
