@@ -1,8 +1,11 @@
-"""Reconciliation: lines, receivers' answers and statements, each record explained.
+"""Reconcile: what came back is held against what was sent, and the day is ended.
 
-Pure functions over record sets (`records`): `reconcile` gives every record a verdict, and a row to
-every break; `fold` turns the breaks of two days into events; `explain` says which rule decided.
-docs/reconciliation.md has the classes and passes in words.
+For a home, `take_in` takes answers in, `day_end` ends a day, `dispositions` says what becomes of
+money that is back. For any two sets of records, here are pure functions: `reconcile` gives every
+record a verdict, and a row to every break; `fold` turns the breaks of two days into events;
+`explain` says which rule decided. Severity, owner and action of a class of breaks stand in
+data/reconciliation.toml (`match.rules.Treatment`); docs/reconciliation.md has classes and passes in
+words.
 """
 
 from __future__ import annotations
@@ -10,7 +13,6 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -30,7 +32,7 @@ from switch.reconcile.match.breaks import (
     undo,
     with_kept_keys,
 )
-from switch.reconcile.match.certify import SECRET, Comparison, Expected, Side
+from switch.reconcile.match.certify import SECRET, Comparison, ExpectedLines, Side
 from switch.reconcile.match.passes import REFUSED
 from switch.reconcile.match.records import (
     Records,
@@ -78,14 +80,14 @@ class Outcome:
 
     verdict: NDArray[np.uint8]
     sets: Mapping[str, Comparison]
-    breaks: Any
+    breaks: pa.Table
     """A table of BREAK, in order of key"""
     nbytes: int
     """Memory of the native table of lines"""
-    drifts: Any
+    drifts: pa.Table
     """Those of the breaks that are about totals."""
 
-    def kept(self, open_breaks: Any) -> Any:
+    def kept(self, open_breaks: pa.Table) -> pa.Table:
         """The breaks to fold with open ones that were found by an earlier version: whatever is
         open under a key of version 1 is found under it again."""
         return kept([self], open_breaks)
@@ -121,7 +123,7 @@ def reconcile(
     _require_few(sets, len(lines))
     rules = rules or default_rules()
     today = (as_of - datetime.date(1970, 1, 1)).days
-    expected = Expected(lines, rules, secret, threads)
+    expected = ExpectedLines(lines, rules, secret, threads)
     found = {
         name: expected.against(these, today, required=name != RETURNS)
         for name, these in sets.items()
@@ -141,7 +143,7 @@ def reconcile(
     return Outcome(verdict, found, table.sort_by("key"), expected.nbytes, extra)
 
 
-def kept(outcomes: Iterable[Outcome], open_breaks: Any) -> Any:
+def kept(outcomes: Iterable[Outcome], open_breaks: pa.Table) -> pa.Table:
     """The breaks of several outcomes, in order of key, as `Outcome.kept` gives those of one."""
     if not any(map(is_first, open_breaks["key"].to_pylist())):
         return pa.concat_tables([one.breaks for one in outcomes]).combine_chunks().sort_by("key")

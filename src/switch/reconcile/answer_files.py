@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from switch.errors import InputRefused
+from switch.files.columns import Columns
 from switch.files.layout import RECORD
 from switch.files.tables import TableReader, open_table
 from switch.reconcile.match.records import DAY_US
@@ -66,7 +66,7 @@ def kind_of(reader: TableReader) -> str:
     return next(name for name, table in TABLES.items() if table is reader.table)
 
 
-def records_in(reader: TableReader, most: int) -> Iterator[Any]:
+def records_in(reader: TableReader, most: int) -> Iterator[pa.Table]:
     """Tables of RECORD from a file, which may be without rows: then nothing happened that it could
     tell. Raises InputRefused for a word, an amount or a day that none is, and for more than most
     rows, as soon as the file declares or has them."""
@@ -124,7 +124,7 @@ def _require_few(reader: TableReader, rows: int, most: int) -> None:
         )
 
 
-def _chunks(reader: TableReader) -> Iterator[Any]:
+def _chunks(reader: TableReader) -> Iterator[Columns]:
     try:
         yield from reader.chunks()
     except InputRefused as refused:

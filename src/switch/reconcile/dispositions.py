@@ -27,7 +27,7 @@ Line = tuple[int, int]
 """Number of the batch, and of the line in it."""
 
 
-def returned(home: Home, known: list[Folder]) -> tuple[Any, Any]:
+def returned(home: Home, known: list[Folder]) -> tuple[pa.Table, pa.Table]:
     """Lines whose money is back and waits for a disposition, and those on their way: tables of
     TAKEN."""
     pending = {row["cycle"] for row in home.rows(f"SELECT cycle FROM cycles WHERE {cycle.PENDING}")}
@@ -50,7 +50,7 @@ def _cycle_of(home: Home, known: list[Folder], line: Line) -> str:
     )
 
 
-def _lines_of(table: Any) -> list[Line]:
+def _lines_of(table: pa.Table) -> list[Line]:
     return list(zip(table["batch"].to_pylist(), table["line_no"].to_pylist(), strict=True))
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import datetime
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -36,6 +36,10 @@ NEVER_IN_TIME = -1
 """Days of a refusal that is late in any case: what was refused in time has left its cycle."""
 
 
+Place = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+
 class State(IntEnum):
     """Where a line stands once it was sent."""
 
@@ -59,14 +63,14 @@ class Kept:
     """
 
     def __init__(self) -> None:
-        self._parts: list[Any] = []
+        self._parts: list[pa.Table] = []
         self.table = RECORD.empty_table()
         self.place: NDArray[np.int64] = np.empty(0, np.int64)
         self.own: NDArray[np.bool_] = np.empty(0, bool)
         self.fit: NDArray[np.bool_] = np.empty(0, bool)
         self.new: NDArray[np.bool_] = np.empty(0, bool)
 
-    def add(self, table: Any, place: Any, own: Any, fit: Any, new: bool) -> None:
+    def add(self, table: pa.Table, place: Place, own: Flags, fit: Flags, new: bool) -> None:
         extra = {
             "_place": pa.array(place),
             "_own": pa.array(own),
@@ -91,9 +95,6 @@ class Kept:
         self.own = np.asarray(whole["_own"])
         self.fit = np.asarray(whole["_fit"])
         self.new = np.asarray(whole["_new"])
-
-
-Place = NDArray[np.int64]
 
 
 class Said:
@@ -144,22 +145,22 @@ class Groups(NamedTuple):
 
     rows: NDArray[np.bool_]
     """Confirmations that are such answers."""
-    drifts: Any
+    drifts: pa.Table
     """Breaks of those whose sum is another."""
     twice: NDArray[np.int64]
     """Places of lines that were credited by an answer of their own, too, and `by` which of them."""
-    by: Any
-    leads: Any
+    by: pa.Table
+    leads: pa.Table
     """Of files that were answered for several times the answer that counts, and `again` all."""
-    again: Any
+    again: pa.Table
 
-    def lines(self) -> Any:
+    def lines(self) -> pa.Table:
         """Files that were answered for several times, as lines that are expected once."""
         status = RECORD.get_field_index("status")
         nothing = pa.nulls(len(self.leads), pa.string())
         return self.leads.set_column(status, RECORD.field(status), nothing)
 
-    def records(self, twice: Any) -> Any:
+    def records(self, twice: pa.Table) -> pa.Table:
         """Those answers, and the part of each that is said of a line which has one of its own.
         twice: `SentLines.records` of these lines, in the order of their places."""
         columns = {
@@ -285,7 +286,7 @@ class Verdicts:
         state[self.refused] = State.REFUSED
         return state
 
-    def taken(self, table: Any, kind: str) -> Any:
+    def taken(self, table: pa.Table, kind: str) -> pa.Table:
         """The same lines with what was said of them: of several records the lowest. table: lines
         with batch and line_no; kind: whose records."""
         kept = self.said.kept[kind]
@@ -309,7 +310,7 @@ class Verdicts:
 
     # --- breaks ---------------------------------------------------------------------------------
 
-    def breaks(self, requests: rec.Records, returned: Any, open_breaks: Any) -> Any:
+    def breaks(self, requests: rec.Records, returned: pa.Table, open_breaks: pa.Table) -> pa.Table:
         """What does not fit: a table of BREAK. requests: what cycles asked the State Bank to move;
         returned: a table of TAKEN, of which the treasury's statement has to tell; open_breaks:
         those of before, which keep their keys."""
@@ -320,7 +321,7 @@ class Verdicts:
         assert len(pc.unique(found["key"])) == len(found), "a break stands twice"
         return found
 
-    def _due(self, breaks: Any) -> Any:
+    def _due(self, breaks: pa.Table) -> pa.Table:
         """Without what is missing of lines whose cycle has not settled: nobody owes an answer to
         them, though somebody else may have given one."""
         place = self.lines.places(text_of(breaks["transfer_id"]))
@@ -383,7 +384,7 @@ class Verdicts:
         table = self.returns.table.filter(pa.array(self._names_file()))
         return self._compare(rec.records(RECORD.empty_table()), {RETURNS: table}, self.rules)
 
-    def _of_lines(self, kept: Kept) -> Any:
+    def _of_lines(self, kept: Kept) -> pa.Table:
         """Records, those of who settles for a receiver as if the receiver had sent them."""
         at = np.flatnonzero(kept.own)
         names = self.lines.receiver_of(kept.place[at])
@@ -391,7 +392,7 @@ class Verdicts:
         told = pc.replace_with_mask(column, pa.array(kept.own), names)
         return kept.table.set_column(_PARTICIPANT, RECORD.field(_PARTICIPANT), told)
 
-    def _statements(self, requests: rec.Records, returned: Any) -> list[rec.Outcome]:
+    def _statements(self, requests: rec.Records, returned: pa.Table) -> list[rec.Outcome]:
         """Hold entries of statements against requests and returned lines, from the first day that a
         statement covers."""
         table = self.said.kept[STATEMENT].table
@@ -415,10 +416,11 @@ class Verdicts:
                 found.append(self._compare(rec.records(due), {name: entries}, self.rules))
         return found
 
-    def _compare(self, lines: rec.Records, sets: dict[str, Any], rules: Rules) -> rec.Outcome:
+    def _compare(self, lines: rec.Records, sets: dict[str, pa.Table], rules: Rules) -> rec.Outcome:
         held = {name: rec.records(table) for name, table in sets.items()}
         return rec.reconcile(lines, held, self.as_of, rules=rules)
 
 
-def _is(table: Any, status: str) -> Any:
-    return np.asarray(pc.fill_null(pc.equal(table["status"], status), False))
+def _is(table: pa.Table, status: str) -> Flags:
+    found: Flags = np.asarray(pc.fill_null(pc.equal(table["status"], status), False))
+    return found

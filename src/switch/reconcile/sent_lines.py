@@ -13,7 +13,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -85,7 +85,7 @@ class _Part(NamedTuple):
     receiver: str
     file: _Proven
     number: int
-    place: NDArray[np.signedinteger[Any]]
+    place: NDArray[np.int32 | np.int64]
 
 
 class Fits(NamedTuple):
@@ -178,7 +178,7 @@ class SentLines:
         files in an answer to all of one."""
         return {run.seq: f"{self._date[run.seq]}-{run.seq:06d}" for run in self.runs}
 
-    def batches_of(self, transfer_id: Any) -> set[int]:
+    def batches_of(self, transfer_id: pa.ChunkedArray) -> set[int]:
         """Batches that these ids name by a line or as a whole, looked at here or not."""
         known = {head: seq for seq, head in self.heads().items()}
         # What stands before the dash and the line number; the head of a batch stands alone.
@@ -210,7 +210,7 @@ class SentLines:
         at = np.unique(np.searchsorted(first, some, side="right") - 1)
         return found | {self.batches[number] for number in at.tolist()}
 
-    def at(self, batch: Any, line_no: Any) -> NDArray[np.int64]:
+    def at(self, batch: pa.Array, line_no: pa.Array) -> NDArray[np.int64]:
         """Places by numbers of batches that are looked at, and of lines."""
         found: NDArray[np.int64] = self._base[np.asarray(batch)] + np.asarray(line_no) - 1
         return found
@@ -312,7 +312,7 @@ class SentLines:
                 parts.append(_record(some, part.receiver, day_us(part.run.day)))
         return pa.concat_tables(parts).combine_chunks()
 
-    def lines(self, places: NDArray[np.int64]) -> Any:
+    def lines(self, places: NDArray[np.int64]) -> pa.Table:
         """What is known of lines: a table of WENT_BACK, oldest first."""
         chosen = np.zeros(len(self), bool)
         chosen[places] = True
@@ -407,7 +407,7 @@ class SentLines:
         """Who may answer to lines of the named receiver: itself, and whoever settles for it."""
         return {self.receiver, *(self._agent(run.seq, self.receiver) for run in self.runs)}
 
-    def receiver_of(self, place: NDArray[np.int64]) -> Any:
+    def receiver_of(self, place: NDArray[np.int64]) -> pa.Array:
         """Participants that lines were sent to."""
         return pa.array(self.codes, pa.string()).take(pa.array(self.participant[place]))
 
@@ -424,7 +424,7 @@ class SentLines:
         self._held.hear(place, clean.view(np.uint8), at, said.astype(np.uint16), outcome)
         return outcome
 
-    def _reason_of(self, table: Any) -> NDArray[np.int64]:
+    def _reason_of(self, table: pa.Table) -> NDArray[np.int64]:
         """Numbers of the reasons that records give."""
         column = text_of(table["reason"]).dictionary_encode()
         known = self._reasons
@@ -433,7 +433,7 @@ class SentLines:
         numbers: NDArray[np.int64] = np.array([*values, 0], np.int64)[np.asarray(indices)]
         return numbers
 
-    def said_of(self, places: NDArray[np.int64]) -> Any:
+    def said_of(self, places: NDArray[np.int64]) -> pa.Table:
         """place, at, record_id and reason of the clean answers to lines."""
         reasons = pa.array(list(self._reasons), pa.string())
         reason = reasons.take(pa.array(self.said[places].astype(np.int64) >> _REASON_SHIFT))
@@ -446,7 +446,7 @@ class SentLines:
             }
         )
 
-    def spoken(self, places: NDArray[np.int64], lines: Any) -> Any:
+    def spoken(self, places: NDArray[np.int64], lines: pa.Table) -> pa.Table:
         """The clean answers to lines as a table of RECORD. lines: `records` of the same places."""
         said = self.said_of(places)
         named = pa.array(self.said[places] & NAMED > 0)
@@ -495,13 +495,13 @@ def _day(cycle: str) -> datetime.date:
     return datetime.date(int(digits[:-4]), int(digits[-4:-2]), int(digits[-2:]))
 
 
-def text_of(column: Any) -> Any:
+def text_of(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     """A column as one pa.StringArray."""
     whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     return whole if pa.types.is_string(whole.type) else whole.cast(pa.string())
 
 
-def _record(table: Any, code: str, at: int) -> Any:
+def _record(table: pa.Table, code: str, at: int) -> pa.Table:
     """Rows of a clearing file as a table of RECORD."""
     columns = {
         "transfer_id": text_of(table["transfer_id"]),

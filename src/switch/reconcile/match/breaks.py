@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +24,7 @@ LINES = "lines"
 TOTALS = "totals"
 
 
-def breaks_of(name: str, found: Comparison) -> Any:
+def breaks_of(name: str, found: Comparison) -> pa.Table:
     """The breaks of one set: one for a pair or group, one for each record that stands alone."""
     parts = [
         _rows(found, found.left, found.right, LINES, name, _subjects(found.left, found.right)),
@@ -34,7 +33,7 @@ def breaks_of(name: str, found: Comparison) -> Any:
     return pa.concat_tables(parts)
 
 
-def first_keys_of(name: str, found: Comparison) -> Any:
+def first_keys_of(name: str, found: Comparison) -> pa.Array:
     """The keys of version 1 of the same breaks, in the same order."""
     parts = [
         _first_keys(found.left, _subjects(found.left, found.right), LINES, name),
@@ -43,12 +42,12 @@ def first_keys_of(name: str, found: Comparison) -> Any:
     return pa.concat_arrays(parts)
 
 
-def first_keys_of_drifts(found: Any) -> Any:
+def first_keys_of_drifts(found: pa.Table) -> pa.Array:
     """The same of totals that differ."""
     return pc.binary_join_element_wise(TOTALS, found["participant"], "/").combine_chunks()
 
 
-def with_kept_keys(open_breaks: Any, found: Any, first_keys: Any) -> Any:
+def with_kept_keys(open_breaks: pa.Table, found: pa.Table, first_keys: pa.Array) -> pa.Table:
     """Breaks that are found, in order of key: those of them that are open under a key of version 1
     keep it. first_keys: of each. Several may have the same: then the one that is most like the
     open break keeps it, of equal ones that with the lowest key."""
@@ -87,7 +86,7 @@ def _subjects(left: Side, right: Side) -> NDArray[np.int64]:
 
 def _rows(
     found: Comparison, side: Side, other: Side, side_name: str, name: str, at: NDArray[np.int64]
-) -> Any:
+) -> pa.Table:
     rules = found.rules
     pick = pa.array(at)
     table = side.table.select(["transfer_id", "record_id", "participant", "account"]).take(pick)
@@ -142,7 +141,7 @@ def _sums(side: Side, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
     return total[numbers]
 
 
-def _members(side: Side, names: Any, numbers: NDArray[np.int64]) -> Any:
+def _members(side: Side, names: pa.Array, numbers: NDArray[np.int64]) -> pa.Array:
     """The names of the records of each group, in one text."""
     members = np.flatnonzero(side.group >= 0)
     members = members[np.argsort(side.group[members], kind="stable")]
@@ -152,14 +151,16 @@ def _members(side: Side, names: Any, numbers: NDArray[np.int64]) -> Any:
     return pc.binary_join(lists, " ").take(pa.array(np.searchsorted(held, numbers)))
 
 
-def _keys(side: Side, at: NDArray[np.int64], which: str, name: str) -> Any:
+def _keys(side: Side, at: NDArray[np.int64], which: str, name: str) -> pa.Array:
     """Key of each break: set, side and ids; of one without an id, of a repetition, and of one that
     shares its ids with a lower break, all columns. No two records have one key: a part is the
     length of its text, a colon and the text, a null has no length."""
     return _chosen(side, at, [KEY_VERSION, _part(name), which], _parts)
 
 
-def _chosen(side: Side, at: NDArray[np.int64], head: list[str], parts: Callable[[Any], Any]) -> Any:
+def _chosen(
+    side: Side, at: NDArray[np.int64], head: list[str], parts: Callable[[pa.Array], pa.Array]
+) -> pa.Array:
     some = side.table.select(_IDENTITY).take(pa.array(at)).combine_chunks()
     ids = _joined([pa.repeat("/".join(head), len(at)), *map(parts, some.columns)])
     code = np.asarray(ids.dictionary_encode().indices)
@@ -174,13 +175,13 @@ def _chosen(side: Side, at: NDArray[np.int64], head: list[str], parts: Callable[
     return pc.replace_with_mask(ids, where, whole)
 
 
-def _joined(texts: list[Any]) -> Any:
+def _joined(texts: list[pa.Array]) -> pa.Array:
     """Texts of columns, side by side."""
     whole = pa.chunked_array(pc.binary_join_element_wise(*texts, "/"))
     return whole.combine_chunks()
 
 
-def _parts(column: Any) -> Any:
+def _parts(column: pa.Array) -> pa.Array:
     """The part of a key that each value of a column is."""
     text = column.cast(pa.string())
     length = pc.utf8_length(text).cast(pa.string())
@@ -196,12 +197,12 @@ KEY_VERSION = "2"
 """What keys begin with. Those of version 1 begin with the name of their set."""
 
 
-def _first_keys(side: Side, at: NDArray[np.int64], side_name: str, name: str) -> Any:
+def _first_keys(side: Side, at: NDArray[np.int64], side_name: str, name: str) -> pa.Array:
     """Keys of version 1: with neither lengths nor nulls, so that two breaks may have the same."""
     return _chosen(side, at, [name, side_name], _first_parts)
 
 
-def _first_parts(column: Any) -> Any:
+def _first_parts(column: pa.Array) -> pa.Array:
     return pc.fill_null(column.cast(pa.string()), "")
 
 
@@ -209,14 +210,15 @@ _IDENTITY = ("transfer_id", "record_id", "end_to_end_id")
 
 
 def _table(
-    columns: dict[str, Any],
+    columns: dict[str, pa.Array],
     verdict: NDArray[np.uint8],
     value: NDArray[np.int64],
     day: NDArray[np.int64],
     rules: Rules,
     as_of: int,
-) -> Any:
-    """Rows of BREAK: with age, severity, owner and action as the rules say."""
+) -> pa.Table:
+    """Rows of BREAK. Age, severity, owner and action are as the rules have them: the severity of
+    the class (`Rules.treatment`), raised by value and by age (`Rules.severity`)."""
     age = np.maximum(as_of - day, 0)
     firsts = rules.ageing.buckets
     labels = [
@@ -230,7 +232,7 @@ def _table(
     raised = (value >= rules.severity.value).astype(np.int64) + (age >= rules.severity.days)
     severity = np.minimum(base[verdict] + raised, len(SEVERITIES) - 1)
 
-    def words(values: list[str], index: Any) -> Any:
+    def words(values: list[str], index: NDArray[np.integer]) -> pa.Array:
         return pa.array(values, pa.string()).take(pa.array(index))
 
     whole = {
@@ -254,7 +256,7 @@ def drifts(
     as_of: int,
     *,
     always: bool = False,
-) -> Any:
+) -> pa.Table:
     """TOTAL_DRIFT by scope: totals that differ though no item of the scope is broken. A scope that
     only one of the sides knows counts as zero on the other. always: equal ones differ, too."""
     scopes = [
@@ -291,7 +293,7 @@ def drifts(
 # --- from day to day -----------------------------------------------------------------------------
 
 
-def fold(open_breaks: Any, found: Any, as_of: datetime.date) -> Any:
+def fold(open_breaks: pa.Table, found: pa.Table, as_of: datetime.date) -> pa.Table:
     """Events that lead from the open breaks to those found now, in order of key.
 
     Both are tables of BREAK with distinct keys. A break whose record has its counterpart by now is
@@ -330,7 +332,7 @@ def _structs(table: pa.Table, absent: NDArray[np.bool_]) -> pa.StructArray:
     return pa.StructArray.from_arrays(arrays, fields=list(BREAK), mask=pa.array(absent))
 
 
-def apply(open_breaks: Any, events: Any) -> Any:
+def apply(open_breaks: pa.Table, events: pa.Table) -> pa.Table:
     """The open breaks after events, in order of key. Raises AssertionError where an event does not
     fit: its before is not what is open."""
     rows = {row["key"]: row for row in open_breaks.to_pylist()}
@@ -343,7 +345,7 @@ def apply(open_breaks: Any, events: Any) -> Any:
     return pa.Table.from_pylist([rows[key] for key in sorted(rows)], schema=BREAK)
 
 
-def undo(events: Any) -> Any:
+def undo(events: pa.Table) -> pa.Table:
     """Events that take these back, in reverse order: to be appended, never to be erased."""
     turned = {"opened": "closed", "closed": "opened", "changed": "changed"}
     rows = [

@@ -39,7 +39,7 @@ class Side:
     the number of the group, or -1; kin the record of this side that a duplicate repeats, or -1.
     """
 
-    def __init__(self, table: Any, rows: NDArray[np.int64]) -> None:
+    def __init__(self, table: pa.Table, rows: NDArray[np.int64]) -> None:
         order, repeats = _ordered(table)
         self.repeats = rows[order[repeats]]
         order = order[~repeats]
@@ -63,7 +63,7 @@ class Side:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def column(self, name: str) -> Any:
+    def column(self, name: str) -> pa.Array:
         return self.table[name].combine_chunks()
 
     def open(self) -> NDArray[np.int64]:
@@ -83,7 +83,7 @@ class Comparison(NamedTuple):
     as_of: int
 
 
-class Expected:
+class ExpectedLines:
     """Lines that answers are expected for, read once and held against any number of sets."""
 
     def __init__(
@@ -141,14 +141,14 @@ class Expected:
             verdicts[side.repeats] = Verdict.REPEATED
         return Comparison(left, right, left_verdict, right_verdict, self.rules, as_of)
 
-    def _take(self, rows: NDArray[np.int64]) -> Any:
+    def _take(self, rows: NDArray[np.int64]) -> pa.Table:
         """The lines of these rows; those of the last set, which are nearly all, are at hand."""
         known, table = self._at_hand
         if not np.isin(rows, known, assume_unique=True).all():
             known, table = self._at_hand = rows, self._spelled(rows)
         return _picked(table, np.searchsorted(known, rows))
 
-    def _spelled(self, rows: NDArray[np.int64]) -> Any:
+    def _spelled(self, rows: NDArray[np.int64]) -> pa.Table:
         """The lines of these rows, of which nearly all have their texts in the table of lines: the
         rest alone is read again with all columns."""
         count = len(rows)
@@ -168,7 +168,7 @@ class Expected:
 
     def _certify(
         self, answers: Records, verdict: NDArray[np.uint8], state: NDArray[np.uint8]
-    ) -> tuple[NDArray[np.int64], Any]:
+    ) -> tuple[NDArray[np.int64], pa.Table]:
         """Certify what is plain; (rows, records) of the other answers, in order of row."""
         row = 0
         rows, tables, late = [], [RECORD.empty_table()], []
@@ -228,7 +228,7 @@ class Expected:
         found: NDArray[np.int64] = line[other]
         return found
 
-    def _leave_out(self, found: Any, state: NDArray[np.uint8]) -> None:
+    def _leave_out(self, found: pa.Table, state: NDArray[np.uint8]) -> None:
         """Take lines that nobody answered by their id, and that share no account or end-to-end id
         with a record of found, out of state: they can have no counterpart, and are not read again.
         """
@@ -275,7 +275,7 @@ def _with_columns(chunk: Chunk) -> tuple[Chunk, _Kernel]:
     return chunk, _kernel_columns(chunk)
 
 
-def _coded(column: Any, codes: dict[str, int], rows: int) -> NDArray[np.uint8]:
+def _coded(column: pa.Array, codes: dict[str, int], rows: int) -> NDArray[np.uint8]:
     """The codes of the words of a column; 1 for a null or where there is no column, else 0."""
     if column is None:
         return np.ones(rows, np.uint8)
@@ -285,11 +285,11 @@ def _coded(column: Any, codes: dict[str, int], rows: int) -> NDArray[np.uint8]:
     return np.asarray(pc.fill_null(words.take(column.indices), 1))
 
 
-def _strings(offsets: NDArray[np.int32], data: NDArray[np.uint8]) -> Any:
+def _strings(offsets: NDArray[np.int32], data: NDArray[np.uint8]) -> pa.Array:
     return pa.StringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(data))
 
 
-def _texts(column: Any, rows: int) -> tuple[Any, Any]:
+def _texts(column: pa.Array, rows: int) -> tuple[Any, Any]:
     """(offsets, data) of a text column that may be absent; nulls are empty texts."""
     if column is None or pa.types.is_null(column.type):
         return np.zeros(rows + 1, np.int32), np.empty(0, np.uint8)
@@ -300,14 +300,14 @@ def _texts(column: Any, rows: int) -> tuple[Any, Any]:
     return text_buffers(column)
 
 
-def _picked(table: Any, rows: NDArray[np.int64]) -> Any:
+def _picked(table: pa.Table, rows: NDArray[np.int64]) -> pa.Table:
     """These rows of a table in one piece; the table where they are all of it, in order."""
     in_place = len(rows) == len(table) and bool((rows == np.arange(len(rows))).all())
     picked = table if in_place else pc.take(table, pa.array(rows), boundscheck=False)
     return picked.combine_chunks()
 
 
-def _ordered(table: Any) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+def _ordered(table: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """(row numbers in the order of records, and for each whether it equals the one before)."""
     rows = len(table)
     repeats = np.zeros(rows, bool)
@@ -332,7 +332,7 @@ def _ordered(table: Any) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     return order, repeats
 
 
-def _like_before(column: Any) -> NDArray[np.bool_]:
+def _like_before(column: pa.Array) -> NDArray[np.bool_]:
     """Where a value equals the one before it, or both are null; the first never does."""
     like = np.zeros(len(column), bool)
     same = pc.fill_null(pc.equal(column[1:], column[:-1]), False)

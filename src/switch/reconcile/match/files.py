@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
@@ -52,7 +51,7 @@ class File:
         self.rows: list[int] = rows
         self._require_likely()
 
-    def read(self, group: int, columns: Iterable[str]) -> dict[str, Any]:
+    def read(self, group: int, columns: Iterable[str]) -> dict[str, pa.Array]:
         """Columns of a row group by name, each as one Arrow array. Raises InputRefused."""
         wanted = {name: self._kinds[name] for name in columns}
         with given.opened(self._path) as (file, now):
@@ -71,7 +70,9 @@ class File:
         (batch,) = found
         return dict(zip(batch.schema.names, batch.columns, strict=True))
 
-    def _placed(self, batches: Callable[[], Iterator[Any]], group: int) -> list[Any]:
+    def _placed(
+        self, batches: Callable[[], Iterator[pa.RecordBatch]], group: int
+    ) -> list[pa.RecordBatch]:
         """All batches of a row group, whose rows a refusal counts from the file's first one."""
         try:
             return list(batches())

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -32,8 +32,12 @@ PART_ROWS = 1 << 17
 _FEW = ("participant", "status", "reason", "currency", "side")
 """Columns of few distinct values: they are read as the dictionaries that files hold."""
 DAY_US = 86_400_000_000
-Chunk = dict[str, Any]
+Chunk = dict[str, pa.Array]
 """Columns of a part by name, as Arrow arrays; absent where the set has no such column."""
+Source: TypeAlias = str | Path | pa.Table
+"""A Parquet file, or an Arrow table."""
+Fixed = dict[str, str | int]
+"""Values of columns that stand for all rows of a source."""
 Read = Callable[[Iterable[str]], Chunk]
 T = TypeVar("T")
 
@@ -90,7 +94,9 @@ class Records:
         calls = (partial(_formed, read, columns, form) for rows, read in self._parts if rows)
         return in_order(calls, threads)
 
-    def take(self, rows: Any, told: Mapping[str, Any] = MappingProxyType({})) -> Any:
+    def take(
+        self, rows: NDArray[np.int64], told: Mapping[str, pa.Array] = MappingProxyType({})
+    ) -> pa.Table:
         """The records of these row numbers (rising) as a table of RECORD, in that order. told:
         columns that are known, and need not be read."""
         edges = np.searchsorted(rows, self._starts)
@@ -109,7 +115,9 @@ def _formed(read: Read, columns: tuple[str, ...], form: Callable[[Chunk], T]) ->
     return form(read(columns))
 
 
-def records_at(chunk: Chunk, rows: Any, told: Mapping[str, Any] = MappingProxyType({})) -> Any:
+def records_at(
+    chunk: Chunk, rows: NDArray[np.int64], told: Mapping[str, pa.Array] = MappingProxyType({})
+) -> pa.Table:
     """These rows of a chunk as a table of RECORD. told: columns that stand for these rows."""
     at = pa.array(rows)
     columns = []
@@ -124,7 +132,7 @@ def records_at(chunk: Chunk, rows: Any, told: Mapping[str, Any] = MappingProxyTy
     return pa.Table.from_arrays(columns, schema=RECORD)
 
 
-def in_bounds(table: Any) -> Any:
+def in_bounds(table: pa.Table) -> pa.Table:
     """The same table of RECORD. Raises InputRefused for an amount beyond 2^56 dong."""
     bounds = pc.min_max(table["amount"])
     if len(table) and not (
@@ -139,12 +147,12 @@ def in_bounds(table: Any) -> Any:
     return table
 
 
-def records(table: Any) -> Records:
+def records(table: pa.Table) -> Records:
     """A table with columns of RECORD; transfer_id and the like may be absent, at and amount not."""
     return _of(table, {name: name for name in RECORD.names}, {})
 
 
-def clearing_lines(source: Any, participant: str, day: datetime.date) -> Records:
+def clearing_lines(source: Source, participant: str, day: datetime.date) -> Records:
     """The lines of a receiver's clearing file, expected to be answered from day on."""
     names = {
         "transfer_id": "transfer_id",
@@ -155,7 +163,7 @@ def clearing_lines(source: Any, participant: str, day: datetime.date) -> Records
     return _of(source, names, {"participant": participant, "at": day_us(day)})
 
 
-def confirmations(source: Any) -> Records:
+def confirmations(source: Source) -> Records:
     """Receivers' confirmations: a line credited (ACCC) or refused (RJCT)."""
     names = {
         "transfer_id": "transfer_id",
@@ -170,7 +178,7 @@ def confirmations(source: Any) -> Records:
     return _of(source, names, {})
 
 
-def returns(source: Any) -> Records:
+def returns(source: Source) -> Records:
     """Receivers' returns: money that comes back after settlement."""
     names = {
         "transfer_id": "transfer_id",
@@ -184,7 +192,7 @@ def returns(source: Any) -> Records:
     return _of(source, names, {"status": "RTRN"})
 
 
-def statement(source: Any) -> Records:
+def statement(source: Source) -> Records:
     """Entries of a statement of account; debits (side D) count negative."""
     names = {
         "transfer_id": "transfer_id",
@@ -199,9 +207,9 @@ def statement(source: Any) -> Records:
     return _of(source, names, {})
 
 
-def requests(source: Any, day: datetime.date) -> Records:
+def requests(source: Mapping[str, Any], day: datetime.date) -> Records:
     """What a settlement request asks for: its parsed JSON document (settlement.json)."""
-    document: Mapping[str, Any] = source
+    document = source
     rows = document["participants"]
     signs = [1 if row["side"] == "credit" else -1 for row in rows]
     table = pa.table(
@@ -218,14 +226,14 @@ def requests(source: Any, day: datetime.date) -> Records:
     return records(table)
 
 
-def equals(column: Any, value: str) -> Any:
+def equals(column: pa.Array, value: str) -> pa.Array:
     """Where a text column, plain or of a dictionary, is value; null where it is null."""
     if pa.types.is_dictionary(column.type):
         return pc.equal(column.dictionary, value).take(column.indices)
     return pc.equal(column, value)
 
 
-def _of(source: Any, names: dict[str, str], fixed: dict[str, Any]) -> Records:
+def _of(source: Source, names: dict[str, str], fixed: Fixed) -> Records:
     """source: a path (Parquet) or an Arrow table. names: the source's column of each column."""
     if isinstance(source, str | Path):
         few = [names.get(name, name) for name in _FEW]
@@ -253,7 +261,7 @@ def _of(source: Any, names: dict[str, str], fixed: dict[str, Any]) -> Records:
 
 
 def _held(
-    names: dict[str, str], columns: list[str], fixed: dict[str, Any], file: str | None
+    names: dict[str, str], columns: list[str], fixed: Fixed, file: str | None
 ) -> dict[str, str]:
     """The names that a source has. Raises InputRefused where it has no amount or no time."""
     for ours in ("amount", "at"):
@@ -276,7 +284,7 @@ class _Form(NamedTuple):
     """
 
     names: dict[str, str]
-    fixed: dict[str, Any]
+    fixed: Fixed
     file: str | None
 
     def chunk(self, read: Callable[[list[str]], Chunk], rows: int, wanted: Iterable[str]) -> Chunk:
@@ -297,7 +305,7 @@ class _Form(NamedTuple):
             out["amount"] = pc.if_else(debit, pc.negate(out["amount"]), out["amount"])
         return out
 
-    def _whole(self, column: Any, name: str) -> Any:
+    def _whole(self, column: pa.Array, name: str) -> pa.Array:
         """An amount or a time as int64. Raises InputRefused for a null, a fraction as money, or a
         time of a file that is not of 1900 to 2999."""
         if column.null_count:
@@ -322,7 +330,7 @@ class _Form(NamedTuple):
                 raise self._refused("TIME_INVALID", what, name, remedy)
         return column
 
-    def _text(self, column: Any, name: str) -> Any:
+    def _text(self, column: pa.Array, name: str) -> pa.Array:
         """A text, as Arrow has it: plain, or codes of a dictionary."""
         kind = column.type
         if pa.types.is_string(kind.value_type if pa.types.is_dictionary(kind) else kind):
@@ -337,7 +345,7 @@ class _Form(NamedTuple):
         return InputRefused(rule, what, file=self.file, column=self.names[name], remedy=remedy)
 
 
-def _everywhere(value: Any, rows: int) -> Any:
+def _everywhere(value: pa.Scalar, rows: int) -> pa.Array:
     """A column of one value; of a text its one word is held."""
     if not pa.types.is_string(value.type):
         return _repeated(value, PART_ROWS)[:rows] if rows <= PART_ROWS else pa.repeat(value, rows)

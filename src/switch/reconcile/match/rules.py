@@ -10,7 +10,7 @@ import tomllib
 from enum import IntEnum
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -77,15 +77,15 @@ class Ageing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """First day of each bucket, rising from 0; the last has no end."""
 
 
-class Raised(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A value, and an age, from which a break counts one step more."""
+class SeverityRaise(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Value and age from which a break is one severity higher each: [severity] of the rules."""
 
     value: Dong
     days: Days
 
 
 class Treatment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What becomes of a class of breaks."""
+    """Severity, owner and action of a class of breaks: [class.NAME] of the rules."""
 
     severity: Severity
     owner: Name
@@ -101,7 +101,7 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     fees: tuple[Dong, ...]
     passes: Annotated[tuple[Pass, ...], msgspec.Meta(min_length=1)] = msgspec.field(name="pass")
     ageing: Ageing
-    severity: Raised
+    severity: SeverityRaise
     treatment: dict[str, Treatment] = msgspec.field(name="class")
 
     def mirrored(self) -> Rules:
@@ -140,7 +140,7 @@ def read_rules(path: str | Path) -> Rules:
     return _checked(content, str(path))
 
 
-def _checked(content: Any, file: str) -> Rules:
+def _checked(content: object, file: str) -> Rules:
     try:
         rules = msgspec.convert(content, Rules)
     except msgspec.ValidationError as error:
