@@ -347,8 +347,6 @@ class SentLines:
         looked_at = self._base[batch] >= 0
         place = np.where(looked_at, self.at(batch, columns["line_no"]), 0)
         at = np.flatnonzero(looked_at & chosen[place] & (self.run[place] == seq))
-        if not len(at):
-            return WENT_BACK.empty_table()
         for file in files:
             columns |= file.read(number, [n for n in WENT_BACK.names if n in file.names])
         columns["cleared_in"] = pa.array(np.full(rows, seq, np.uint32))
