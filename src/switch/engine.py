@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pyarrow as pa
 
 from switch import status
 from switch._core import Core
@@ -26,7 +27,7 @@ from switch.errors import CopyFailed, InputRefused, UsageError
 from switch.files import segment
 from switch.files.disk import out_folder
 from switch.files.formats import CHUNK_ROWS
-from switch.files.tables import TableReader, open_table
+from switch.files.tables import TableLike, TableReader, open_table
 from switch.files.threads import Progress
 from switch.home import days, signing
 from switch.home.batch import Batch
@@ -38,6 +39,7 @@ from switch.reconcile import Rules, day_end, dispositions, take_in
 from switch.registry.directory import BALANCES, Directory, Settings, read_directory, read_rows
 from switch.registry.load_registers import current, load_registers
 from switch.registry.register import Register
+from switch.results import CycleAnswer, DaySigned, Disposed, LineHistory, StoredSummary, TakenIn
 from switch.schema import CHUNK_ROWS_MAX, PAYMENT
 from switch.settlement import booking, budgets
 from switch.settlement import cycle as settling
@@ -48,10 +50,10 @@ from switch.settlement.calendar import Calendar, Slot
 def init(
     home: str | Path,
     *,
-    participants: Any,
-    debtors: Any,
-    programmes: Any = None,
-    balances: Any = None,
+    participants: TableLike,
+    debtors: TableLike,
+    programmes: TableLike | None = None,
+    balances: TableLike | None = None,
     settings: Settings | None = None,
     key: bytes | None = None,
     signing_key: bytes | None = None,
@@ -82,7 +84,7 @@ def init(
     return Engine(home)
 
 
-def _opening(directory: Directory, balances: Any) -> dict[str, int]:
+def _opening(directory: Directory, balances: TableLike | None) -> dict[str, int]:
     if balances is None:
         return {}
     file = str(balances) if isinstance(balances, str | Path) else BALANCES.name
@@ -137,10 +139,10 @@ class Engine:
     def change_directory(
         self,
         *,
-        participants: Any = None,
-        debtors: Any = None,
-        programmes: Any = None,
-        balances: Any = None,
+        participants: TableLike | None = None,
+        debtors: TableLike | None = None,
+        programmes: TableLike | None = None,
+        balances: TableLike | None = None,
         settings: Settings | None = None,
         at: datetime.date | str = "",
     ) -> None:
@@ -176,9 +178,9 @@ class Engine:
     def register(
         self,
         *,
-        population: Any = None,
-        accounts: Any = None,
-        paid_history: Any = None,
+        population: TableLike | None = None,
+        accounts: TableLike | None = None,
+        paid_history: TableLike | None = None,
         replace: bool = False,
         at: datetime.date | str = "",
         strict_columns: bool = False,
@@ -225,7 +227,7 @@ class Engine:
         close_only: bool = False,
         abort: str | None = None,
         leap: bool = False,
-    ) -> list[dict[str, Any]]:
+    ) -> list[CycleAnswer]:
         """Close and settle a cycle of the calendar, or all whose cut-off is not after `at`.
 
         at: the time that is recorded; without it every cycle that is not settled is taken, each at
@@ -247,7 +249,7 @@ class Engine:
         slots = [Slot(row["cycle"], row["closes"]) for row in rows]
         if cycle is not None and not slots:
             slots = [Calendar(self.settings).slot_named(cycle, settling.slots_of(self.home)[1])]
-        answers = []
+        answers: list[CycleAnswer] = []
         ended = {row["cycle"] for row in rows if row["answer"]}
         for slot in slots:
             time = at or slot.closes
@@ -270,7 +272,7 @@ class Engine:
 
     def run(
         self,
-        table: Any,
+        table: TableLike,
         *,
         source: str | None = None,
         batch_id: str | None = None,
@@ -304,7 +306,9 @@ class Engine:
         declared = declare(table, source, batch_id, value_date, count, sum)
         known = self.home.batch(declared.source, declared.batch_id)
         if is_new := known is None and self.by_rules_now:
-            file = str(dossier_path(Path(table))) if declared.sha256 else PAYMENT.name
+            file = PAYMENT.name
+            if isinstance(table, str | Path):
+                file = str(dossier_path(Path(table)))
             declared.require_new(file)
         reader = open_table(
             table,
@@ -381,14 +385,14 @@ class Engine:
         return self._batch(known, replayed=True)
 
     def _batch(self, row: Any, *, replayed: bool) -> Batch:
-        now = {"state": row["state"], "replayed": replayed}
+        stored: StoredSummary = msgspec.json.decode(row["summary"])
         return Batch(
             seq=row["seq"],
             source=row["source"],
             batch_id=row["batch_id"],
             cycle=row["cycle"],
             replayed=replayed,
-            summary=msgspec.json.decode(row["summary"]) | now,
+            summary={**stored, "state": row["state"], "replayed": replayed},
             folder=self.home.folder("batches", row["seq"]),
         )
 
@@ -408,7 +412,7 @@ class Engine:
         out: str | Path | None = None,
         strict_columns: bool = False,
         leap: bool = False,
-    ) -> dict[str, Any]:
+    ) -> TakenIn:
         """Take files of confirmations, returns and statements into the home, in one commit, and
         hold everything against everything (`take_in.take_in`). files: paths. at: the time that is
         recorded (ISO 8601), else that of the home: the last that was said to it. leap: it is meant,
@@ -427,14 +431,14 @@ class Engine:
         export_requests(self.home, folder)
         return answer
 
-    def line(self, batch_id: str, line_no: int) -> dict[str, Any]:
+    def line(self, batch_id: str, line_no: int) -> LineHistory:
         """A line's states, oldest first, and the breaks that are open about it, as `status --line
         --json` gives them. batch_id: SOURCE:ID where several sources use the id.
         Raises UsageError where there is no such line."""
         return status.line(self.home, batch_id, line_no)
 
-    def shared_accounts(self, batch_id: str) -> Any:
-        """A pyarrow Table of the accounts of more than one person by what a batch cleared and what
+    def shared_accounts(self, batch_id: str) -> pa.Table:
+        """A table of the accounts of more than one person by what a batch cleared and what
         waited after it as they were full, most persons first: participant, creditor_account,
         persons, lines, sum, names (that differ), same_name (persons whose name another person of
         the account has, too), held_persons, held_lines, held_sum. batch_id: SOURCE:ID where several
@@ -443,7 +447,7 @@ class Engine:
 
     def close_day(
         self, at: datetime.date | str, *, out: str | Path | None = None, leap: bool = False
-    ) -> dict[str, Any]:
+    ) -> DaySigned:
         """End a day and sign it (`day_end.close`). at: its date, or a time of it, not before the
         last day that was closed. leap: it is meant, far after all that is known as it may be. out:
         where the statements are copied to, in days/DATE (default HOME/out)."""
@@ -459,7 +463,7 @@ class Engine:
         *,
         at: datetime.date | str | None = None,
         leap: bool = False,
-    ) -> dict[str, Any]:
+    ) -> Disposed:
         """Returned lines, (batch id, line number), to the budget; without any, all that wait. leap:
         the time is meant, far after all that is known as it may be."""
         return self._dispose(WRITE_BACK, lines, at, leap)
@@ -470,7 +474,7 @@ class Engine:
         *,
         at: datetime.date | str | None = None,
         leap: bool = False,
-    ) -> dict[str, Any]:
+    ) -> Disposed:
         """Let each of these returned lines be paid once more, by the next line for the same person,
         benefit and period. leap: as of `write_back`."""
         return self._dispose(REISSUE, lines, at, leap)
@@ -481,7 +485,7 @@ class Engine:
         lines: Sequence[tuple[str, int]] | None,
         at: datetime.date | str | None,
         leap: bool,
-    ) -> dict[str, Any]:
+    ) -> Disposed:
         chosen = None
         if lines is not None:
             chosen = [(int(status.batch_row(self.home, name)["seq"]), line) for name, line in lines]

@@ -8,7 +8,8 @@ command line (contract: 2 usage, 3 input refused, 4 locked, 5 verification faile
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+
+from switch.results import Refusal, Summary
 
 
 def counted(count: int, noun: str) -> str:
@@ -76,6 +77,17 @@ class InputRefused(SwitchError, ValueError):
         place = f" ({', '.join(where)})" if where else ""
         return f"{self.rule}: {self.what}{place}. Remedy: {self.remedy}"
 
+    def told(self) -> Refusal:
+        """The same as data, for answers in JSON."""
+        return {
+            "rule": self.rule,
+            "what": self.what,
+            "file": self.file,
+            "row": self.row,
+            "column": self.column,
+            "remedy": self.remedy,
+        }
+
     def at(self, file: str) -> InputRefused:
         """The same refusal with the file's name, for readers that only know their stream."""
         if self.file is None:
@@ -114,6 +126,6 @@ class CopyFailed(EnvironmentFailed):
 
     def __init__(self, cause: EnvironmentFailed) -> None:
         self.cause = cause
-        self.done: Sequence[dict[str, Any]] = ()
+        self.done: Sequence[Summary] = ()
         remedy = "the same command writes its copies again"
         super().__init__(f"{cause}. What this is a copy of is committed: {remedy}")

@@ -20,16 +20,27 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from switch.engine import Engine
 from switch.errors import CopyFailed, EnvironmentFailed, InputRefused
 from switch.files.disk import CATALOG, environment
 from switch.files.segment import Groups, read_table, segment_at
+from switch.files.tables import TableLike
 from switch.home.batch import Batch
 from switch.home.history import queue_of
 from switch.home.store import KINDS, Home
 from switch.reason import Reason
 from switch.registry.directory import Directory
+from switch.results import (
+    CurvePoint,
+    CycleAnswer,
+    Injection,
+    Rehearsal,
+    RehearsedCycle,
+    RehearsedTable,
+    WaitingTotal,
+)
 from switch.settlement.cycle import PENDING
 
 
@@ -47,13 +58,13 @@ class Payment(NamedTuple):
 
 def rehearse(
     home: str | Path,
-    tables: Sequence[Any],
+    tables: Sequence[TableLike],
     *,
     at: str | None = None,
     threads: int = 2,
     clearing_limit: int | None = None,
     leap: bool = False,
-) -> dict[str, Any]:
+) -> Rehearsal:
     """Run tables (paths with their dossiers) on a copy of a home. Returns what would happen: money
     as integers of minor units; `seconds` are this machine's, all else follows from the input.
 
@@ -65,23 +76,22 @@ def rehearse(
             engine.settings = msgspec.structs.replace(
                 engine.settings, clearing_limit=clearing_limit
             )
-        shown: list[dict[str, Any]] = []
-        curve: list[dict[str, Any]] = []
+        shown: list[RehearsedTable] = []
+        curve: list[CurvePoint] = []
         last: Batch | None = None
         for table in tables:
             began = time.monotonic()
             try:
                 batch = engine.run(table, at=at, threads=threads, leap=leap)
             except InputRefused as error:
-                names = ("rule", "what", "file", "row", "column", "remedy")
-                why = {name: getattr(error, name) for name in names}
-                shown.append({"table": str(table), "error": why})
+                shown.append({"table": str(table), "error": error.told()})
                 continue
             shown.append(_shown(table, batch, time.monotonic() - began))
             if not batch.replayed:
                 last = batch
-                point = {"batch_id": batch.batch_id, "cycle": batch.cycle, "nets": _nets(batch)}
-                curve.append(point)
+                curve.append(
+                    {"batch_id": batch.batch_id, "cycle": batch.cycle, "nets": _nets(batch)}
+                )
         waiting = _waiting(engine.home, engine.directory)
         room = _room_after(last)
         pending = engine.home.rows(f"SELECT 1 FROM cycles WHERE {PENDING}")
@@ -138,15 +148,20 @@ def _put(source: Path, target: Path, is_kept: bool) -> None:
     shutil.copyfile(source, target)
 
 
-def _shown(table: Any, batch: Batch, seconds: float) -> dict[str, Any]:
-    names = ("received", "cleared", "held", "refused", "reasons", "represented")
+def _shown(table: TableLike, batch: Batch, seconds: float) -> RehearsedTable:
+    summary = batch.summary
     return {
         "table": str(table),
         "batch_id": batch.batch_id,
         "cycle": batch.cycle,
         "replayed": batch.replayed,
         "warnings": list(batch.warnings),
-        **{name: batch.summary[name] for name in names},
+        "received": summary["received"],
+        "cleared": summary["cleared"],
+        "held": summary["held"],
+        "refused": summary["refused"],
+        "reasons": summary["reasons"],
+        "represented": summary["represented"],
         "seconds": round(seconds, 3),
     }
 
@@ -158,7 +173,7 @@ def _nets(batch: Batch) -> dict[str, int]:
     return nets
 
 
-def _cycles(curve: list[dict[str, Any]], settled: dict[str, Any]) -> list[dict[str, Any]]:
+def _cycles(curve: list[CurvePoint], settled: dict[str, CycleAnswer]) -> list[RehearsedCycle]:
     """By cycle: what each settlement participant comes to, and what it needs on the way there."""
     found: dict[str, dict[str, list[int]]] = {}
     for point in curve:
@@ -215,7 +230,7 @@ def _waiting(home: Home, directory: Directory) -> list[Payment]:
     return found
 
 
-def _answers(folder: Path, numbers: Any) -> Iterator[dict[str, Any]]:
+def _answers(folder: Path, numbers: NDArray[np.uint32]) -> Iterator[dict[str, Any]]:
     """Lines of a batch, among these numbers, that were held for want of cover, or cleared: a
     cleared line that waits now was taken out of its cycle by a recast."""
     status, lines = Groups(segment_at(folder, "status")), Groups(folder / "lines.parquet")
@@ -229,7 +244,7 @@ def _answers(folder: Path, numbers: Any) -> Iterator[dict[str, Any]]:
             yield one | other
 
 
-def _summed(waiting: list[Payment]) -> dict[str, Any]:
+def _summed(waiting: list[Payment]) -> WaitingTotal:
     payers: dict[str, list[int]] = {}
     for payment in waiting:
         mine = payers.setdefault(payment.payer, [0, 0])
@@ -245,7 +260,7 @@ def _summed(waiting: list[Payment]) -> dict[str, Any]:
     }
 
 
-def injection(waiting: list[Payment], room: dict[str, int]) -> dict[str, Any]:
+def injection(waiting: list[Payment], room: dict[str, int]) -> Injection:
     """Money (or raised caps) by settlement participant with which everything that waits goes, line
     by line and each agent's in its order; and the least that any such money comes to.
 

@@ -19,9 +19,22 @@ from switch.home.history import Folder, folders, moved_lines, open_breaks, recas
 from switch.home.store import Home
 from switch.reason import CLEARED, GIVEN_UP, RULES, Reason, status_of
 from switch.reconcile.line_states import State, Verdicts
+from switch.reconcile.sent_lines import SentLines
 from switch.reconcile.take_in import judged
 from switch.registry.directory import Directory
 from switch.registry.register import Register
+from switch.results import (
+    BatchRow,
+    BatchStatus,
+    LineBreak,
+    LineHistory,
+    LineName,
+    LineState,
+    PersonHistory,
+    ProgrammeBudget,
+    StoredSummary,
+    Total,
+)
 from switch.schema import NO_ROW
 from switch.settlement.booking import REISSUE
 from switch.settlement.budgets import told, told_of_batch
@@ -50,12 +63,11 @@ AFTER = {
 }
 
 
-def batches(home: Home) -> list[dict[str, Any]]:
+def batches(home: Home) -> list[BatchRow]:
     """All batches, oldest first: identity, cycle, counts and money by state."""
-    out = []
+    out: list[BatchRow] = []
     for row in home.rows("SELECT * FROM batches ORDER BY seq"):
-        summary = msgspec.json.decode(row["summary"])
-        states = ("received", "cleared", "held", "refused")
+        summary: StoredSummary = msgspec.json.decode(row["summary"])
         out.append(
             {
                 "seq": row["seq"],
@@ -64,35 +76,39 @@ def batches(home: Home) -> list[dict[str, Any]]:
                 "value_date": row["value_date"],
                 "cycle": row["cycle"],
                 "state": row["state"],
-                **{state: summary[state] for state in states},
+                "received": summary["received"],
+                "cleared": summary["cleared"],
+                "held": summary["held"],
+                "refused": summary["refused"],
             }
         )
     return out
 
 
-def budgets(home: Home) -> list[dict[str, Any]]:
+def budgets(home: Home) -> list[ProgrammeBudget]:
     """Every programme with a budget or with money reserved: what became of it."""
     return told(home, Directory.of_json(home.meta("directory").encode()))
 
 
-def batch(home: Home, batch_id: str, *, answered: bool = False) -> dict[str, Any]:
+def batch(home: Home, batch_id: str, *, answered: bool = False) -> BatchStatus:
     """The stored summary of a batch, and its funding as it is now. answered: and where its lines
     stand by what was answered, once something was. Raises UsageError where there is none."""
     row = batch_row(home, batch_id)
     known = folders(home)
-    now: dict[str, Any] = {"funding": told_of_batch(home, row["seq"])}
+    summary: BatchStatus = msgspec.json.decode(row["summary"])
+    summary["funding"] = told_of_batch(home, row["seq"])
     if answered and any(folder.judges for folder in known):
         verdicts = judged(home, known, {row["seq"]})
         mine = verdicts.lines.batch() == row["seq"]
         states, amount = verdicts.states()[mine], verdicts.lines.amount[mine]
-        lines = {
+        lines: dict[str, Total] = {
             state.name: {"count": int(here.sum()), "sum": int(amount[here].sum())}
             for state in State
             if state is not State.NOT_SENT and (here := states == state).any()
         }
-        now["answered"] = {"as_of": str(verdicts.as_of), "lines": lines}
-    summary = msgspec.json.decode(row["summary"])
-    return {**summary, **now, "state": row["state"], "replayed": False}
+        summary["answered"] = {"as_of": str(verdicts.as_of), "lines": lines}
+    summary["state"], summary["replayed"] = row["state"], False
+    return summary
 
 
 def batch_row(home: Home, name: str) -> Any:
@@ -108,7 +124,7 @@ def batch_row(home: Home, name: str) -> Any:
     return rows[0]
 
 
-def line(home: Home, batch_id: str, line_no: int) -> dict[str, Any]:
+def line(home: Home, batch_id: str, line_no: int) -> LineHistory:
     """One line's states, oldest first. Raises UsageError where there is no such line."""
     row = batch_row(home, batch_id)
     folder = home.folder("batches", row["seq"])
@@ -124,7 +140,7 @@ def line(home: Home, batch_id: str, line_no: int) -> dict[str, Any]:
     raise UsageError(f"batch {batch_id!r} has lines 1 to {done}")
 
 
-def person(home: Home, person_id: str) -> dict[str, Any]:
+def person(home: Home, person_id: str) -> PersonHistory:
     """All lines of one person over all batches. Raises UsageError for what is no citizen id."""
     if len(person_id) != 12 or not (person_id.isascii() and person_id.isdigit()):
         raise UsageError("a citizen id has 12 digits")
@@ -144,9 +160,7 @@ def person(home: Home, person_id: str) -> dict[str, Any]:
     return {"person": home.id_hash(person_id), "lines": found}
 
 
-def _timeline(
-    home: Home, row: Any, answer: dict[str, Any], inner: dict[str, Any]
-) -> dict[str, Any]:
+def _timeline(home: Home, row: Any, answer: dict[str, Any], inner: dict[str, Any]) -> LineHistory:
     line = {"batch": row["seq"], "line_no": answer["line_no"]}
     states = [_state(row, answer)]
     seq = row["seq"]
@@ -158,17 +172,18 @@ def _timeline(
         states.append(state)
     known = folders(home)
     about = [folder for folder in known if folder.is_about({line["batch"]})]
-    refused = {f.number for f in about if _is_among(home, f, "refused", line)}
+    refused = {f.number for f in about if _row_of(home, f, "refused", line)}
     if states[-1]["status"] == CLEARED and not refused:
         settled = "SELECT * FROM cycles WHERE cycle = ? AND state = 'SETTLED'"
         for cycle in home.rows(settled, states[-1]["cycle"]):
             status = status_of(Reason.NONE)
-            said = {"at": cycle["at"], "status": status, "text": SENTENCES[status]}
-            states.append(states[-1] | said | {"state": STATES[status]})
-    breaks: list[Any] = []
+            now: LineState = {**states[-1], "at": cycle["at"], "text": SENTENCES[status]}
+            now["state"], now["status"] = STATES[status], status
+            states.append(now)
+    breaks: list[LineBreak] = []
     why: list[str] = []
     if any(f.judges for f in known) and states[-1]["transfer_id"]:
-        verdicts = judged(home, known, {row["seq"]}, states[-1]["participant"])
+        verdicts = judged(home, known, {row["seq"]}, states[-1]["participant"] or "")
         why = verdicts.explain(states[-1]["transfer_id"])
         states += _answered(home, known, verdicts, line, states[-1], inner)
         open_now = open_breaks(home, known)
@@ -188,7 +203,7 @@ def _timeline(
     }
 
 
-def _is_among(home: Home, folder: Folder, name: str, line: dict[str, int]) -> Any:
+def _row_of(home: Home, folder: Folder, name: str, line: dict[str, int]) -> dict[str, Any] | None:
     """The row of a line in a folder's file of lines; None where it is not there."""
     return next(iter(_with(moved_lines(home, folder, name), **line)), None)
 
@@ -206,24 +221,64 @@ def _answered(
     known: list[Folder],
     verdicts: Verdicts,
     line: dict[str, int],
-    last: dict[str, Any],
+    last: LineState,
     inner: dict[str, Any],
-) -> list[dict[str, Any]]:
-    """What was answered to a line that was sent, oldest first, then what was decided about it. The
-    last of them names the state that the line has now: neither the order in which answers came in
-    nor that of their files shows, and what is booked behind the end of a line does not undo it."""
-    lines = verdicts.lines
-    (place,) = lines.at(*([value] for value in line.values())).tolist()
+) -> list[LineState]:
+    """All that was answered to a line that was sent, oldest first, then what was decided about it.
+    The last of them names the state that the line has now: neither the order in which answers came
+    in nor that of their files shows, and what is booked behind the end of a line does not undo
+    it."""
+    about = [folder for folder in known if folder.is_about({line["batch"]})]
+    (place,) = verdicts.lines.at(*([value] for value in line.values())).tolist()
     final = State(int(verdicts.states()[place]))
+    heard = _heard(home, about, verdicts.lines, line, last["transfer_id"], final)
+    end = next(folder for folder in reversed(known) if folder.judges)
+    if final is State.CREDITED and not any(one.state == "CREDITED" for one in heard):
+        heard.append(_Heard(int(verdicts.lines.said_at[place]), "CREDITED", None, end))
+    found: list[LineState] = []
+    now = last
+    for one in sorted(heard, key=_Heard.rank):
+        text = one.state
+        if now["state"] in _ENDS and one.state not in _ENDS:
+            text = "UNFIT" if one.state == "UNFIT" else "CONTRADICTED"
+        elif one.state in _STATUS:
+            now = {**now, "state": one.state, "status": _STATUS[one.state]}
+        text = AFTER[text].format(cycle=one.folder.detail.get("cycle"))
+        now = {**now, "at": _instant(one.at), "reason": one.reason, "text": text}
+        now["file"] = one.folder.name
+        found.append(now)
+    for folder in about:
+        if _row_of(home, folder, "disposed", line):
+            again = folder.detail["step"] == REISSUE
+            state = "REISSUED" if again else "WRITTEN_BACK"
+            text = AFTER[state].format(line=_reissued_as(home, folder, inner) if again else "")
+            now = {**now, "at": folder.at, "state": state, "text": text, "file": folder.name}
+            now["status"], now["reason"] = RETURN_STATUS, None
+            found.append(now)
+    if final is State.UNAPPLIED:
+        now = {**now, "at": str(verdicts.as_of), "reason": None, "text": AFTER["UNAPPLIED"]}
+        now["state"], now["status"] = "UNAPPLIED", last["status"]
+        now["file"] = end.name
+        found.append(now)
+    return found
+
+
+def _heard(
+    home: Home,
+    about: list[Folder],
+    lines: SentLines,
+    line: dict[str, int],
+    transfer_id: str | None,
+    final: State,
+) -> list[_Heard]:
+    """All that receivers said of a line, by folder. final: the state that the line has now."""
+    (place,) = lines.at(*([value] for value in line.values())).tolist()
     heard: list[_Heard] = []
-    decided: list[dict[str, Any]] = []
-    for folder in known:
-        if not folder.is_about({line["batch"]}):
-            continue
-        if gone := _is_among(home, folder, "refused", line):
+    for folder in about:
+        if gone := _row_of(home, folder, "refused", line):
             heard.append(_Heard(gone["booked_at"], "REFUSED", gone["reason"], folder))
         for table in stored(home, folder, "confirmations"):
-            mine = table.filter(pc.equal(table["transfer_id"], last["transfer_id"]))
+            mine = table.filter(pc.equal(table["transfer_id"], transfer_id))
             fit = lines.fits(mine, np.full(len(mine), place)).clean
             for record, fits in zip(mine.to_pylist(), fit.tolist(), strict=True):
                 refuses = record["status"] == "RJCT"
@@ -231,37 +286,9 @@ def _answered(
                     continue  # It is told by what it did.
                 state = "UNFIT" if not fits else "LATE" if refuses else "CREDITED"
                 heard.append(_Heard(record["at"], state, record["reason"], folder))
-        if back := _is_among(home, folder, "returned", line):
+        if back := _row_of(home, folder, "returned", line):
             heard.append(_Heard(back["booked_at"], "RETURNED", back["reason"], folder))
-        if _is_among(home, folder, "disposed", line):
-            again = folder.detail["step"] == REISSUE
-            state = "REISSUED" if again else "WRITTEN_BACK"
-            link = _reissued_as(home, folder, inner) if again else ""
-            text = AFTER[state].format(line=link)
-            decided.append({"state": state, "at": folder.at, "text": text, "file": folder.name})
-    end = next(folder for folder in reversed(known) if folder.judges)
-    if final is State.CREDITED and not any(one.state == "CREDITED" for one in heard):
-        heard.append(_Heard(int(lines.said_at[place]), "CREDITED", None, end))
-    found: list[dict[str, Any]] = []
-    now = last
-    for one in sorted(heard, key=_Heard.rank):
-        text = one.state
-        if now["state"] in _ENDS and one.state not in _ENDS:
-            text = "UNFIT" if one.state == "UNFIT" else "CONTRADICTED"
-        elif one.state in _STATUS:
-            now = now | {"state": one.state, "status": _STATUS[one.state]}
-        text = AFTER[text].format(cycle=one.folder.detail.get("cycle"))
-        words = {"at": _instant(one.at), "reason": one.reason, "text": text}
-        now = now | words | {"file": one.folder.name}
-        found.append(now)
-    for change in decided:
-        now = now | change | {"status": RETURN_STATUS, "reason": None}
-        found.append(now)
-    if final is State.UNAPPLIED:
-        ended = {"at": str(verdicts.as_of), "reason": None, "text": AFTER["UNAPPLIED"]}
-        ended |= {"state": "UNAPPLIED", "status": last["status"], "file": end.name}
-        found.append(now | ended)
-    return found
+    return heard
 
 
 class _Heard(NamedTuple):
@@ -302,7 +329,7 @@ def _reissued_as(home: Home, folder: Folder, inner: dict[str, Any]) -> str:
 
 def _reissue_of(
     home: Home, known: list[Folder], seq: int, inner: dict[str, Any]
-) -> dict[str, Any] | None:
+) -> LineName | None:
     """The returned line that a line pays again; None where it is no re-issue."""
     names = ("row", "benefit", "period")
     for folder in known:
@@ -337,8 +364,8 @@ def _of_person(home: Home, batch_row: Any, row: int) -> Iterator[tuple[int, dict
 
 
 def _moved(
-    home: Home, line: dict[str, int], seq: int, state: dict[str, Any]
-) -> tuple[int, dict[str, Any]] | None:
+    home: Home, line: dict[str, int], seq: int, state: LineState
+) -> tuple[int, LineState] | None:
     """(batch, state) with which a line that waits since a batch moved on."""
     for batch_row in home.rows("SELECT * FROM batches WHERE seq > ? ORDER BY seq", seq):
         # A line that waits is presented in every batch until it moves.
@@ -349,8 +376,8 @@ def _moved(
 
 
 def _back(
-    home: Home, line: dict[str, int], seq: int, state: dict[str, Any]
-) -> tuple[int, dict[str, Any]] | None:
+    home: Home, line: dict[str, int], seq: int, state: LineState
+) -> tuple[int, LineState] | None:
     """(last batch before, state) with which a cleared line was taken out of its cycle again."""
     for recast in recasts(home):
         if recast.after < seq or recast.cycle != state["cycle"]:
@@ -361,13 +388,12 @@ def _back(
             status, detail = {"status": rule.status, "reason": rule.code}, rule.sentence
             answer = status | {"reason_detail": detail, "transfer_id": None, "cycle": None}
             answer["participant"] = gone["participant"]
-            return recast.after, _state({"at": recast.at, "seq": 0}, answer) | {
-                "file": recast.folder
-            }
+            state = _state({"at": recast.at, "seq": 0}, answer)
+            return recast.after, {**state, "file": recast.folder}
     return None
 
 
-def _state(row: Any, answer: dict[str, Any]) -> dict[str, Any]:
+def _state(row: Any, answer: dict[str, Any]) -> LineState:
     reason = answer["reason"]
     why = answer["reason_detail"] or ""
     return {

@@ -25,6 +25,7 @@ from switch.reason import (
 )
 from switch.registry.directory import Directory
 from switch.registry.register import Masks, mask_text
+from switch.results import LineTotals, ReceiverTotal, Total
 from switch.schema import MONTHS, NO_CODE, period_of
 
 _STATUS_NAMES = sorted({status_of(number) for number in range(REASONS_COUNT)})
@@ -177,10 +178,10 @@ def held_rows(batch: Any, raw: dict[str, Any], chosen: Any) -> dict[str, Any]:
     }
 
 
-def outcome(tally: list[tuple[int, int]]) -> dict[str, Any]:
+def outcome(tally: list[tuple[int, int]]) -> LineTotals:
     """Counts and sums by state and by reason, from a tally by reason number."""
 
-    def add(numbers: list[int]) -> dict[str, int]:
+    def add(numbers: list[int]) -> Total:
         return {
             "count": sum(tally[n][0] for n in numbers),
             "sum": sum(tally[n][1] for n in numbers),
@@ -208,9 +209,9 @@ def outcome(tally: list[tuple[int, int]]) -> dict[str, Any]:
     }
 
 
-def receivers(directory: Directory, pair_sum: Any, pair_count: Any) -> list[dict[str, Any]]:
+def receivers(directory: Directory, pair_sum: Any, pair_count: Any) -> list[ReceiverTotal]:
     """Cleared lines and money by receiver, largest first; on-us lines too."""
-    rows = [
+    rows: list[ReceiverTotal] = [
         {
             "participant": p.participant,
             "short_name": p.short_name,

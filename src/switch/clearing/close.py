@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -23,6 +23,7 @@ from switch.files.tables import TableReader
 from switch.home import days, paid_bits
 from switch.home.store import Home
 from switch.registry.directory import Directory, Settings
+from switch.results import PositionRow, StoredSummary
 from switch.schema import period_of
 from switch.settlement import booking, budgets
 from switch.settlement.calendar import Slot
@@ -135,7 +136,7 @@ class Closing:
             *settling,
         ]
 
-    def _summary(self, cycle: list[Position], nets: dict[str, int]) -> dict[str, Any]:
+    def _summary(self, cycle: list[Position], nets: dict[str, int]) -> StoredSummary:
         core = self.core
         gross = gross_of(core.pair_sum)
         names = {
@@ -156,7 +157,7 @@ class Closing:
             **outcome(self.own),
             "represented": outcome(self.carried) if self.represented is not None else None,
             "receivers": receivers(self.directory, core.pair_sum, core.pair_count),
-            "positions": [position._asdict() for position in cycle],
+            "positions": [cast(PositionRow, position._asdict()) for position in cycle],
             "names": {p.participant: names[p.participant] for p in cycle},
             "settlement": {
                 "gross": gross,
@@ -167,17 +168,17 @@ class Closing:
             },
         }
 
-    def _require_nothing_lost(self, summary: dict[str, Any]) -> None:
+    def _require_nothing_lost(self, summary: StoredSummary) -> None:
         """I4: lines by state add up to the declared count and sum, and cleared money by receiver
         to cleared money by line."""
-        states = [summary[state] for state in ("cleared", "held", "refused")]
+        states = [summary["cleared"], summary["held"], summary["refused"]]
         assert sum(s["count"] for s in states) == self.declared.count, "lines are missing"
         assert sum(s["sum"] for s in states) == self.declared.sum, "money is missing"
         cleared = summary["cleared"]["sum"] + self.carried[0][1]
         assert sum(r["sum"] for r in summary["receivers"]) == cleared, "receivers do not add up"
         assert sum(map(int, self.core.benefit_sum)) == cleared, "programmes do not add up"
 
-    def _manifest(self, summary: dict[str, Any]) -> dict[str, Any]:
+    def _manifest(self, summary: StoredSummary) -> dict[str, Any]:
         return {
             "engine": ENGINE,
             "rule_set": self.rule_set,

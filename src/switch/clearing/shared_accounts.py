@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import numpy as np
@@ -26,6 +26,7 @@ from switch.files.segment import Groups, read_table, segment_at
 from switch.home.store import Home
 from switch.reason import Reason
 from switch.registry.register import accounts_on, name_keys
+from switch.results import SharedTotals
 from switch.schema import NO_ROW
 
 SHARED = pa.schema(
@@ -70,8 +71,8 @@ _WAITING = pa.schema(
 """said: it was answered with ACCOUNT_SHARED when it came in. older: it came with a batch before."""
 
 
-def shared_accounts(home: Home, seq: int) -> Any:
-    """A pyarrow Table of SHARED, most persons first: accounts that receive for more than one person
+def shared_accounts(home: Home, seq: int) -> pa.Table:
+    """The table SHARED, most persons first: accounts that receive for more than one person
     by what batch seq cleared, lines that had waited too, and by what waits as they are full. Raises
     VerificationFailed where a file is not as it was committed."""
     folder = home.folder("batches", seq)
@@ -109,12 +110,12 @@ def most_persons(home: Home, seq: int) -> int:
     return most
 
 
-def told(table: Any) -> dict[str, Any]:
+def told(table: pa.Table) -> SharedTotals:
     """Totals of shared accounts, and the first of them, for people: no account stands there whole.
     table: of SHARED."""
     added = ("lines", "sum", "same_name", "held_persons", "held_lines", "held_sum")
     totals = {name: sum(table[name].to_pylist()) for name in added}
-    return {
+    told = {
         "accounts": len(table),
         **totals,
         "shown": [
@@ -122,6 +123,7 @@ def told(table: Any) -> dict[str, Any]:
             for row in table.slice(0, SHOWN).to_pylist()
         ],
     }
+    return cast(SharedTotals, told)
 
 
 def masked(account: str) -> str:

@@ -11,7 +11,7 @@ import os
 import re
 import resource
 import sys
-from collections.abc import Callable, Iterable, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from switch.errors import (
     plain,
 )
 from switch.files.given import read_small
+from switch.results import Rehearsal, Summary
 
 PERSON_BYTES_MAX = 256
 LOG_FIELDS = frozenset(
@@ -80,10 +81,10 @@ class Context:
         self.json = False
         self.quiet = False
         self.config: Path | None = None
-        self.done: list[dict[str, Any]] = []
+        self.done: list[Summary] = []
         """Summaries of the batches that the command has finished, which stand whatever comes."""
 
-    def say(self, document: dict[str, Any], show: Callable[[], None]) -> None:
+    def say(self, document: Mapping[str, object], show: Callable[[], None]) -> None:
         """The answer: as JSON, or as show prints it."""
         if self.json:
             sys.stdout.write(json_line(document))
@@ -375,7 +376,7 @@ def settings_of_run(context: Context, now: Any) -> Any:
     return msgspec.structs.replace(now, clearing_limit=settings.clearing_limit)
 
 
-def draw(summary: dict[str, Any], out: Path, name: str) -> Path:
+def draw(summary: Summary, out: Path, name: str) -> Path:
     """The picture of a batch, as out/name/payday.svg. Raises EnvironmentFailed where it cannot
     be written."""
     from switch.report.payday_svg import payday_svg
@@ -384,7 +385,7 @@ def draw(summary: dict[str, Any], out: Path, name: str) -> Path:
     return out / name / "payday.svg"
 
 
-def draw_curve(told: dict[str, Any], path: Path) -> None:
+def draw_curve(told: Rehearsal, path: Path) -> None:
     """Positions through a rehearsed day."""
     from switch.report.positions_svg import curve_svg
 
@@ -419,13 +420,12 @@ def generate(context: Context, folder: Path, people: int, lines: int, seed: int)
             raise EnvironmentFailed(f"{error.filename or folder}: {error.strerror}") from error
 
 
-def fail(error: SwitchError, as_json: bool, done: Sequence[dict[str, Any]] = ()) -> int:
+def fail(error: SwitchError, as_json: bool, done: Sequence[Summary] = ()) -> int:
     """Say why a command failed. Returns its exit code."""
     if as_json:
-        document: dict[str, Any] = {"rule": type(error).__name__, "what": str(error)}
+        document: Mapping[str, object] = {"rule": type(error).__name__, "what": str(error)}
         if isinstance(error, InputRefused):
-            names = ("rule", "what", "file", "row", "column", "remedy")
-            document = {name: getattr(error, name) for name in names}
+            document = error.told()
         say_error(document, error.exit_code, done)
     tell(f"error: {error}", err=True)
     return error.exit_code
@@ -492,9 +492,9 @@ def say_traceback() -> None:
     click.echo(f"{kind.__name__}: {what}", err=True)
 
 
-def say_error(document: dict[str, Any], code: int, done: Sequence[dict[str, Any]] = ()) -> None:
+def say_error(document: Mapping[str, object], code: int, done: Sequence[Summary] = ()) -> None:
     """The one document of a command that failed; done: the batches that it had finished."""
-    batches = {"batches": done} if done else {}
+    batches: dict[str, object] = {"batches": done} if done else {}
     sys.stdout.write(json_line(batches | {"error": {**document, "exit_code": code}}))
     sys.stdout.flush()
 

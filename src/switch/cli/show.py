@@ -42,7 +42,7 @@ def status(
             def show_batch() -> None:
                 from switch.cli.tables import print_batch, print_budgets
 
-                print_batch(context.console(), summary)
+                print_batch(context.console(), summary, answered=summary.get("answered"))
                 print_budgets(context.console(), summary["funding"]["budgets"])
 
             context.say(summary, show_batch)

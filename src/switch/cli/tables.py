@@ -7,7 +7,8 @@ exact; where the screen is narrow, words and numbers are folded and never cut.
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 from rich import box
 from rich.console import Console
@@ -18,26 +19,53 @@ from switch.cli.voice import tell
 from switch.errors import counted, plain
 from switch.home.times import local_text
 from switch.reason import HELD, REFUSED, RULES
+from switch.results import (
+    Answered,
+    BatchBudget,
+    BatchRow,
+    CycleAnswer,
+    LineHistory,
+    LineTotals,
+    Outcome,
+    ProgrammeBudget,
+    ReasonTotal,
+    ReceiverTotal,
+    Rehearsal,
+    SharedSheet,
+    Summary,
+)
 
 RECEIVERS_SHOWN = 10
 POSITIONS_SHOWN = 5
 """Net payers, and as many net receivers."""
-STATES = {"received": "", "cleared": "green", "held": "yellow", "refused": "red"}
+STATES: dict[Outcome, str] = {
+    "received": "",
+    "cleared": "green",
+    "held": "yellow",
+    "refused": "red",
+}
 BECAME = {
     "CLEARING": "To be settled with its cycle: ",
     "HELD": "Not settled, for its cycle was aborted: ",
 }
-"""What became of a batch's money, by the state of the batch; of any other it is settled."""
-GROUPS = {
+"""Words for the money of a batch, by the state of the batch; any other state means settled."""
+GROUPS: dict[Outcome, set[str]] = {
     "held": {RULES[reason].status for reason in HELD},
     "refused": {RULES[reason].status for reason in REFUSED},
 }
 
 
-def print_batch(console: Console, summary: dict[str, Any], *, seconds: float | None = None) -> None:
+def print_batch(
+    console: Console,
+    summary: Summary,
+    *,
+    seconds: float | None = None,
+    answered: Answered | None = None,
+) -> None:
     """Print the outcome of a batch for people: totals, reasons, receivers, settlement.
 
-    seconds: how long the run took, shown if given. Nothing is printed but to the console.
+    seconds: how long the run took, shown if given; answered: where sent lines stand. Nothing is
+    printed but to the console.
     """
     _head(console, summary, seconds)
     console.print(_states(summary, summary["currency"]))
@@ -52,18 +80,18 @@ def print_batch(console: Console, summary: dict[str, Any], *, seconds: float | N
         console.print(_receivers(summary["receivers"]))
     if summary["settlement"]["nets"]:
         console.print(_nets(summary))
-    if "answered" in summary:
-        console.print(_answered(summary["answered"]))
+    if answered is not None:
+        console.print(_answered(answered))
     console.print()
     _settled(console, summary)
 
 
-def print_batches(console: Console, rows: list[dict[str, Any]]) -> None:
+def print_batches(console: Console, rows: list[BatchRow]) -> None:
     """Print a row a batch, oldest first."""
     heads = ("#lines", "#cleared", "#held", "#refused", "#cleared dong")
     table = _table("Batches, oldest first", "batch", "value date", "state", *heads, padding=0)
     for row in rows:
-        states = (row[name] for name in ("received", "cleared", "held", "refused"))
+        states = (row["received"], row["cleared"], row["held"], row["refused"])
         table.add_row(
             Text(plain(row["batch_id"])),
             row["value_date"],
@@ -94,27 +122,30 @@ def print_directory(console: Console, content: dict[str, Any]) -> None:
         console.print(Text(f"{name} = {plain(json.dumps(value))}"), soft_wrap=True)
 
 
-def print_budgets(console: Console, budgets: list[dict[str, Any]]) -> None:
+def print_budgets(
+    console: Console, budgets: Sequence[ProgrammeBudget] | Sequence[BatchBudget]
+) -> None:
     """Print what programmes reserved, used up, released and have left; nothing where there is
     none."""
-    if not budgets:
+    rows = [cast(dict[str, int | None], row) for row in budgets]
+    if not rows:
         return
     shown = [
         name
-        for name in budgets[0]
-        if name != "programme" and any(row[name] is not None for row in budgets)
+        for name in rows[0]
+        if name != "programme" and any(row[name] is not None for row in rows)
     ]
     table = _table("Budgets, in dong", "programme", *(f"#{name}" for name in shown))
-    for row in budgets:
+    for budget, row in zip(budgets, rows, strict=True):
         cells = (row[name] for name in shown)
         table.add_row(
-            Text(plain(row["programme"])),
+            Text(plain(budget["programme"])),
             *("no limit" if cell is None else f"{cell:,}" for cell in cells),
         )
     console.print(table)
 
 
-def print_cycles(console: Console, answers: list[dict[str, Any]]) -> None:
+def print_cycles(console: Console, answers: list[CycleAnswer]) -> None:
     """Print what became of cycles that were to settle, a line a fact."""
 
     def say(text: str) -> None:
@@ -136,7 +167,7 @@ def print_cycles(console: Console, answers: list[dict[str, Any]]) -> None:
         say("no cycle waits for settlement")
 
 
-def _head(console: Console, summary: dict[str, Any], seconds: float | None) -> None:
+def _head(console: Console, summary: Summary, seconds: float | None) -> None:
     text = Text.assemble(
         (f"Batch {plain(summary['batch_id'])} of {plain(summary['source'])}", "bold"),
         f", cycle {plain(summary['cycle'])}, value date {summary['value_date']}",
@@ -150,7 +181,7 @@ def _head(console: Console, summary: dict[str, Any], seconds: float | None) -> N
         console.print(Text(f"{counted(count, 'line')} in {seconds:.2f} s{rate}"))
 
 
-def _states(summary: dict[str, Any], currency: str) -> Table:
+def _states(summary: Summary, currency: str) -> Table:
     table = _table("Received = cleared + held + refused", "", "#lines", f"#money, {currency}", "#")
     whole = summary["received"]["count"]
     for state, style in STATES.items():
@@ -161,7 +192,7 @@ def _states(summary: dict[str, Any], currency: str) -> Table:
     return table
 
 
-def _reasons(title: str, reasons: list[dict[str, Any]]) -> Table:
+def _reasons(title: str, reasons: list[ReasonTotal]) -> Table:
     table = _table(title, "", "code", "why", "#lines", "#money")
     for state, statuses in GROUPS.items():
         for row in reasons:
@@ -176,7 +207,7 @@ def _reasons(title: str, reasons: list[dict[str, Any]]) -> Table:
     return table
 
 
-def _again(again: dict[str, Any]) -> Table:
+def _again(again: LineTotals) -> Table:
     """Lines held before, which were presented again together with this batch."""
     table = _table("Held before, presented again", "", "#lines", "#money")
     names = ("presented again", "cleared now", "still held", "refused now")
@@ -186,7 +217,7 @@ def _again(again: dict[str, Any]) -> Table:
     return table
 
 
-def _answered(answered: dict[str, Any]) -> Table:
+def _answered(answered: Answered) -> Table:
     """Where lines stand that were sent."""
     table = _table(f"Sent lines on {answered['as_of']}", "", "#lines", "#money")
     for state, mine in answered["lines"].items():
@@ -194,7 +225,7 @@ def _answered(answered: dict[str, Any]) -> Table:
     return table
 
 
-def _receivers(receivers: list[dict[str, Any]]) -> Table:
+def _receivers(receivers: list[ReceiverTotal]) -> Table:
     table = _table("Cleared, by receiver", "receiver", "kind", "#lines", "#money", "#")
     rows = sorted(receivers, key=lambda row: (-row["sum"], row["participant"]))
     whole = sum(row["sum"] for row in rows)
@@ -214,7 +245,7 @@ def _receivers(receivers: list[dict[str, Any]]) -> Table:
     return table
 
 
-def _nets(summary: dict[str, Any]) -> Table:
+def _nets(summary: Summary) -> Table:
     """Largest net payers first, then largest net receivers, and the rest of each as one row."""
     table = _table("Net positions at settlement", "account", "name", "#pays", "#receives")
     names = summary.get("names", {})
@@ -232,7 +263,7 @@ def _nets(summary: dict[str, Any]) -> Table:
     return table
 
 
-def _settled(console: Console, summary: dict[str, Any]) -> None:
+def _settled(console: Console, summary: Summary) -> None:
     settled, currency = summary["settlement"], summary["currency"]
     gross, net = settled["gross"], settled["settled"]
     if not gross:
@@ -273,7 +304,7 @@ def _share(part: int, whole: int) -> str:
     return f"{tenths // 10}.{tenths % 10} %"
 
 
-def print_shared(console: Console, found: dict[str, Any]) -> None:
+def print_shared(console: Console, found: SharedSheet) -> None:
     """Accounts that receive for several persons, most persons first, and the totals of all."""
     if found["accounts"]:
         heads = ["#persons", "#names", "#same name", "#lines", "#dong"]
@@ -284,8 +315,8 @@ def print_shared(console: Console, found: dict[str, Any]) -> None:
         title = f"Accounts of several persons in batch {plain(found['batch_id'])}"
         table = _table(title, "receiver", "account", *heads)
         for row in found["shown"]:
-            numbers = (row[name] for name in names)
-            words = (Text(plain(row[name])) for name in ("participant", "creditor_account"))
+            numbers = (cast(dict[str, int], row)[name] for name in names)
+            words = (Text(plain(text)) for text in (row["participant"], row["creditor_account"]))
             table.add_row(*words, *(f"{number:,}" for number in numbers))
         console.print(table)
     tell(
@@ -301,7 +332,7 @@ def print_shared(console: Console, found: dict[str, Any]) -> None:
     tell(f"whole list: {found['file']}")
 
 
-def print_lines(lines: list[dict[str, Any]]) -> None:
+def print_lines(lines: list[LineHistory]) -> None:
     """The states of lines, oldest first, and the breaks that are open about them."""
     if not lines:
         tell("no line of this person came in")
@@ -332,7 +363,7 @@ def print_lines(lines: list[dict[str, Any]]) -> None:
             tell(f"    {sentence}")
 
 
-def print_rehearsal(console: Console, told: dict[str, Any]) -> None:
+def print_rehearsal(console: Console, told: Rehearsal) -> None:
     """What a rehearsal says, for people."""
 
     def say(text: str) -> None:
@@ -352,8 +383,8 @@ def print_rehearsal(console: Console, told: dict[str, Any]) -> None:
     for cycle in told["cycles"]:
         title = f"Cycle {cycle['cycle']}: {cycle['state']}"
         nets = _table(title, "participant", "#net", "#needs at most")
-        for row in cycle["participants"]:
-            nets.add_row(Text(plain(row["participant"])), f"{row['net']:,}", f"{row['needs']:,}")
+        for one in cycle["participants"]:
+            nets.add_row(Text(plain(one["participant"])), f"{one['net']:,}", f"{one['needs']:,}")
         console.print(nets)
     console.print()
     waiting, given = told["waiting"], told["injection"]

@@ -27,6 +27,7 @@ from switch.errors import (
     counted,
 )
 from switch.files.given import read_small, reason_of
+from switch.results import SharedSheet
 
 
 @click.command()
@@ -145,7 +146,11 @@ def shared_accounts(context: Context, home: Path, batch_id: str | None, out: Pat
             path = sheet.write_sheet([table], folder, f"{name}/shared.csv")
         except CopyFailed as error:  # Of nothing that is committed.
             raise error.cause from error
-    found = {"batch_id": row["batch_id"], **shared.told(table), "file": str(path)}
+    found: SharedSheet = {
+        "batch_id": str(row["batch_id"]),
+        **shared.told(table),
+        "file": str(path),
+    }
 
     def show() -> None:
         from switch.cli.tables import print_shared

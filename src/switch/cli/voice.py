@@ -104,7 +104,7 @@ def tell(text: str, err: bool = False, **style: Any) -> None:
     click.secho(plain(text), err=err, **style)
 
 
-def json_line(document: Any) -> str:
+def json_line(document: object) -> str:
     """A document as one line of JSON. What does not print is written as its escape, and so is all
     beyond ASCII where stdout has another encoding than UTF-8."""
     import msgspec

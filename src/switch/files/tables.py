@@ -16,7 +16,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -55,6 +55,16 @@ LIKE_CHARACTERS = 64
 """So many of a name are looked at: those of columns are shorter."""
 UNKNOWN_MAX = 1000
 """Unknown columns of a table; each is compared with each column that is absent, and told."""
+
+
+class ArrowStream(Protocol):
+    """A table in memory that hands over its rows: of pyarrow, Polars, DuckDB or pandas."""
+
+    def __arrow_c_stream__(self, requested_schema: None = None, /) -> object: ...
+
+
+TableLike = str | Path | ArrowStream
+"""A table as callers give it: a path, or one in memory."""
 
 
 class TableReader:
@@ -293,7 +303,7 @@ def _nearest(name: str, absent: list[Column]) -> list[str]:
 
 
 def open_table(
-    source: Any,
+    source: TableLike,
     table: Table | Sequence[Table],
     *,
     strict_columns: bool = False,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+import pyarrow as pa
 
 from switch.files import segment
+from switch.results import Summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +21,7 @@ class Batch:
     cycle: str
     replayed: bool
     """The table had been run before: this is the stored answer."""
-    summary: dict[str, Any]
+    summary: Summary
     folder: Path
     """The committed files, which are not to be changed; copies stand in the out folder."""
     warnings: tuple[str, ...] = ()
@@ -30,11 +32,11 @@ class Batch:
         return segment.digest_of(self.folder / "manifest.json")
 
     @property
-    def status(self) -> Any:
-        """One row a line, in table order: a pyarrow Table."""
+    def status(self) -> pa.Table:
+        """One row a line, in table order; `files.layout.STATUS` has the columns."""
         return segment.read_segment(segment.segment_at(self.folder, "status"))
 
     @property
-    def positions(self) -> Any:
-        """The cycle's positions, one row a participant: a pyarrow Table."""
+    def positions(self) -> pa.Table:
+        """One row a participant of the cycle; `files.layout.POSITIONS` has the columns."""
         return segment.read_table(self.folder / "positions.parquet")

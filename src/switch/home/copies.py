@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -18,9 +17,10 @@ from switch.home.batch import Batch
 from switch.home.history import folders, recasts
 from switch.home.store import Home
 from switch.home.times import latest
+from switch.results import CycleAnswer, DaySigned
 
 
-def not_exported(home: Home, out: Path) -> list[dict[str, Any]]:
+def not_exported(home: Home, out: Path) -> list[CycleAnswer]:
     """Answers of cycles that ended whose copy is not there, or older: a crash came between. The
     last that ended are among them in any case, for a power cut may have cut their copies short."""
     rows = home.rows("SELECT * FROM cycles WHERE answer != '' ORDER BY closes")
@@ -34,7 +34,7 @@ def not_exported(home: Home, out: Path) -> list[dict[str, Any]]:
     return found
 
 
-def export_cycle(home: Home, answer: dict[str, Any], out: Path) -> None:
+def export_cycle(home: Home, answer: CycleAnswer, out: Path) -> None:
     """Positions, request and answer of a cycle in out/cycles/<cycle>; each file lands whole."""
     cycle = answer["cycle"]
     folder = f"cycles/{cycle}"
@@ -100,7 +100,7 @@ def export_requests(home: Home, out: Path) -> None:
                 file.write(json_of(request))
 
 
-def export_day(home: Home, answer: dict[str, Any], out: Path) -> None:
+def export_day(home: Home, answer: DaySigned, out: Path) -> None:
     """The statements of the day that was closed last, and its answer, in out/days/DATE."""
     day = f"days/{answer['as_of']}"
     signed = home.path / folders(home)[-1].name / "statements"

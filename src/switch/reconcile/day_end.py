@@ -8,7 +8,7 @@ signed.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import numpy as np
@@ -31,6 +31,7 @@ from switch.reconcile.take_in import (
     requests_at_once,
 )
 from switch.registry.directory import Directory, Settings
+from switch.results import DaySigned
 from switch.settlement.booking import BACK
 from switch.settlement.cycle import Statements
 
@@ -233,7 +234,7 @@ def _by_receiver(verdicts: Verdicts, states: NDArray[np.uint8]) -> pa.Table:
 
 def close(
     home: Home, directory: Directory, settings: Settings, *, at: str, far: bool = False
-) -> dict[str, Any]:
+) -> DaySigned:
     """End a day: hold everything against everything at that time, age breaks, write a statement for
     each receiver, tie the totals, close batches that are done with, and sign. Returns the answer; a
     day that was signed, and in which nothing happened since, is answered from what was stored."""
@@ -241,10 +242,10 @@ def close(
     extra = Extra(KIND, is_due(before), partial(sign, before))
     answer, _ = carry_out(before, AnswerFiles(), extra)
     if answer["number"]:
-        return answer
+        return cast(DaySigned, answer)
     last = before.known[-1]
     detail = last.detail
     # A day that was signed before batches of later days were told apart does not name them.
     names = ("closed", "later", "totals", "slips")
     signed = {name: detail[name] for name in names if name in detail}
-    return {"number": last.number, **detail["answer"], **signed}
+    return cast(DaySigned, {"number": last.number, **detail["answer"], **signed})

@@ -8,7 +8,6 @@ one does. Either is a commit with a folder of HOME/answers.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +18,7 @@ from switch.files.segment import write_table
 from switch.home.days import times, word
 from switch.home.history import Folder, bytes_again, folders, moved_lines, time_of
 from switch.home.store import ANSWERS, ROOM_SPARE, Home
+from switch.results import Disposed
 from switch.settlement import booking, cycle, recasting, returns
 from switch.settlement.booking import REISSUE
 from switch.settlement.cycle import keep_balances, keep_postings
@@ -61,7 +61,7 @@ def dispose(
     *,
     at: str | None = None,
     far: bool = False,
-) -> dict[str, Any]:
+) -> Disposed:
     """Write lines back (returning.WRITE_BACK) or free them for a re-issue (REISSUE); without lines
     all that wait for it. far: the time may lie far after all that is known. Returns count and sum;
     number 0 where none waits. Raises UsageError for a line whose money is not on T.RETURNS."""
@@ -78,9 +78,10 @@ def dispose(
                 (row,) = home.rows("SELECT batch_id FROM batches WHERE seq = ?", line[0])
                 raise UsageError(f"line {line[1]} of batch {row['batch_id']}: its money {why}")
         waiting = waiting.filter(pa.array([line in set(lines) for line in there], pa.bool_()))
-    answer = {"step": step, "count": len(waiting), "sum": str(sum(waiting["amount"].to_pylist()))}
+    sum_ = str(sum(waiting["amount"].to_pylist()))
+    answer: Disposed = {"number": 0, "step": step, "count": len(waiting), "sum": sum_}
     if not len(waiting):
-        return {"number": 0, **answer}
+        return answer
     time = time_of(home, at, said, far)
     number = len(known) + 1
     postings = returns.disposed(waiting, step)
@@ -98,7 +99,9 @@ def dispose(
                 "batches": sorted(set(waiting["batch"].to_pylist())),
                 "postings": {"": postings},
                 **word(said, time),
-                **answer,
+                "step": step,
+                "count": len(waiting),
+                "sum": sum_,
             },
             statements=[
                 *keep_postings(0, "", postings),
@@ -114,4 +117,4 @@ def dispose(
             draft=draft,
             folder=folder,
         )
-    return {"number": number, **answer}
+    return {**answer, "number": number}

@@ -14,7 +14,7 @@ import datetime
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import numpy as np
@@ -47,6 +47,7 @@ from switch.reconcile.answer_files import TABLES, kind_of, opened, records_in
 from switch.reconcile.line_states import STATEMENT, Booked, Said, State, Verdicts
 from switch.reconcile.sent_lines import SentLines, together
 from switch.registry.directory import Directory, Settings
+from switch.results import TakenIn
 from switch.settlement import booking, recasting, returns
 from switch.settlement.booking import Posting
 from switch.settlement.cycle import (
@@ -553,7 +554,7 @@ def take_in(
     rules: Rules | None = None,
     at: str | None = None,
     far: bool = False,
-) -> dict[str, Any]:
+) -> TakenIn:
     """Take files of answers into a home in one commit; none where they bring nothing new.
 
     rules, at, far: as `prepare` has them; on the day of at deadlines are looked at. Returns the
@@ -562,4 +563,5 @@ def take_in(
     """
     before = prepare(home, directory, settings, rules=rules, at=at, far=far)
     answer, warnings = carry_out(before, files, Extra())
-    return {**answer, "warnings": [*([] if at else behind(before.times)), *warnings]}
+    told = [*([] if at else behind(before.times)), *warnings]
+    return cast(TakenIn, {**answer, "warnings": told})

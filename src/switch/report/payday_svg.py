@@ -8,10 +8,11 @@ stand in tooltips and in the footer; floats are pixels only.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from switch.errors import counted
 from switch.report.svg import FONTS, PAPER, RULE, Pen, money, n, safe
+from switch.results import LineTotals, Outcome, ReceiverTotal, Summary, Total
 
 WIDTH, LEFT, RIGHT = 1240, 32, 1208
 FLOW_Y, FLOW_HEIGHT = 146, 284
@@ -40,7 +41,7 @@ SETTLEMENT = {"CLEARING": "to come, with its cycle", "HELD": "its cycle was abor
 """What became of a batch's settlement, by the state of the batch; of any other it is SETTLED."""
 
 
-def payday_svg(summary: dict[str, Any]) -> str:
+def payday_svg(summary: Summary) -> str:
     """The batch as one SVG document, the same text for the same summary.
 
     Shows nothing that does not add up: asserts that received is cleared + held + refused in lines
@@ -81,13 +82,14 @@ class _Receiver(NamedTuple):
 class _Flow:
     """What was cleared, fitted into the picture: who is named, and how many pixels money gets."""
 
-    def __init__(self, summary: dict[str, Any]) -> None:
-        for key in ("count", "sum"):
-            states = sum(summary[state][key] for state in ("cleared", "held", "refused"))
-            assert summary["received"][key] == states, f"{key} of the states do not add up"
+    def __init__(self, summary: Summary) -> None:
+        states = (summary["cleared"], summary["held"], summary["refused"])
+        whole = summary["received"]
+        assert whole["count"] == sum(s["count"] for s in states), "counts of states do not add up"
+        assert whole["sum"] == sum(s["sum"] for s in states), "sums of states do not add up"
         assert sum(summary["settlement"]["nets"].values()) == 0, "positions do not sum to zero"
         again = summary["represented"]
-        self.again: dict[str, Any] | None = again if again and again["received"]["count"] else None
+        self.again: LineTotals | None = again if again and again["received"]["count"] else None
         """Lines held before that were presented again; what cleared of them is in the flow."""
         carried = self.again["cleared"] if self.again else {"count": 0, "sum": 0}
         self.count = summary["cleared"]["count"] + carried["count"]
@@ -108,7 +110,7 @@ class _Flow:
             if self.height >= CLEARED_MIN:
                 break
 
-    def _rows(self, rows: list[dict[str, Any]], rows_count: int) -> list[_Receiver]:
+    def _rows(self, rows: list[ReceiverTotal], rows_count: int) -> list[_Receiver]:
         """The largest receivers, with the largest of each kind among them, and the rest as one."""
         largest: dict[str, str] = {}
         for row in rows:
@@ -126,7 +128,10 @@ class _Flow:
             else:
                 rest.append(row)
         if rest:
-            both = {key: sum(row[key] for row in rest) for key in ("count", "sum")}
+            both: Total = {
+                "count": sum(row["count"] for row in rest),
+                "sum": sum(row["sum"] for row in rest),
+            }
             name = f"{len(rest):,} others"
             out.append(_Receiver(name, "", both["count"], both["sum"], f"{name}: {_exact(both)}"))
         return out
@@ -148,7 +153,7 @@ class _Flow:
 # --- parts of the picture ------------------------------------------------------------------------
 
 
-def _heads(pen: Pen, summary: dict[str, Any], flow: _Flow) -> None:
+def _heads(pen: Pen, summary: Summary, flow: _Flow) -> None:
     pen.text(LEFT, 42, _title(summary), 25, "bold cut", fit=RIGHT - LEFT - 250)
     received, cleared = summary["received"]["count"], summary["cleared"]["count"]
     text = (
@@ -178,7 +183,7 @@ def _heads(pen: Pen, summary: dict[str, Any], flow: _Flow) -> None:
         pen.text(x + 29, 122, note, 11, "muted")
 
 
-def _table(pen: Pen, summary: dict[str, Any], flow: _Flow) -> None:
+def _table(pen: Pen, summary: Summary, flow: _Flow) -> None:
     """The payment table, and below it the lines held before that were presented again."""
     height = FLOW_HEIGHT - (118 if flow.again else 0)
     received, x, end = summary["received"], LEFT + 16, LEFT + CARD_WIDTH
@@ -195,8 +200,12 @@ def _table(pen: Pen, summary: dict[str, Any], flow: _Flow) -> None:
     if flow.again is None:
         return
     x, y = LEFT + 12, FLOW_Y + height + 12
-    states = (("cleared", "cleared now"), ("held", "still held"), ("refused", "refused"))
-    parts = [f"{words} {_exact(flow.again[state])}" for state, words in states]
+    again = (
+        (flow.again["cleared"], "cleared now"),
+        (flow.again["held"], "still held"),
+        (flow.again["refused"], "refused"),
+    )
+    parts = [f"{words} {_exact(total)}" for total, words in again]
     tip = f"Held before, presented again: {_exact(flow.again['received'])}; {'; '.join(parts)}"
     with pen.group(tip):
         pen.band(end, y + 8, 90, SWITCH_X, y + 8, 90, AMBER_BAND)
@@ -204,8 +213,8 @@ def _table(pen: Pen, summary: dict[str, Any], flow: _Flow) -> None:
         pen.text(x, y + 19, "Held before,", 11.5, "bold")
         pen.text(x, y + 33, "presented again:", 11.5, "bold")
         pen.text(x, y + 49, counted(flow.again["received"]["count"], "line"), 11.5, fit=130)
-        for i, (state, words) in enumerate(states):
-            text = f"{flow.again[state]['count']:,} {words}"
+        for i, (total, words) in enumerate(again):
+            text = f"{total['count']:,} {words}"
             pen.text(x, y + 66 + 14 * i, text, 11, "muted", fit=130)
 
 
@@ -258,7 +267,7 @@ def _cleared(pen: Pen, flow: _Flow) -> None:
         y += slot + gap
 
 
-def _settlement(pen: Pen, summary: dict[str, Any], flow: _Flow) -> None:
+def _settlement(pen: Pen, summary: Summary, flow: _Flow) -> None:
     """Gross and net below each other: what is owed, and what has to move at the State Bank."""
     settled, x, width = summary["settlement"], SETTLE_X + 16, RIGHT - SETTLE_X - 32
     if flow.count:
@@ -294,12 +303,12 @@ def _settlement(pen: Pen, summary: dict[str, Any], flow: _Flow) -> None:
     pen.text(x + 17, FLOW_END - 14, "positions add up to 0", 11.5, fit=width - 17)
 
 
-def _panels(pen: Pen, summary: dict[str, Any]) -> float:
+def _panels(pen: Pen, summary: Summary) -> float:
     """Held and refused lines by reason, each with its own small road from the switch. Returns
     where they end."""
     y: float = FLOW_END + 22
     most = max((row["count"] for row in summary["reasons"]), default=1)
-    kinds = (
+    kinds: tuple[tuple[Outcome, str, str, int, str, str], ...] = (
         ("held", "PDNG", "they wait; the next batch tries them again", 350, AMBER, AMBER_BAND),
         ("refused", "RJCT", "final; the sender is told why", 290, RED, RED_BAND),
     )
@@ -353,14 +362,15 @@ def _legend(pen: Pen, flow: _Flow, bottom: float) -> None:
         pen.text(LEFT, y + 46 + 32 * i, meaning, 11, "muted", fit=235)
 
 
-def _footer(pen: Pen, summary: dict[str, Any], y: float) -> float:
+def _footer(pen: Pen, summary: Summary, y: float) -> float:
     """The proof that nothing was lost. Returns the height of the picture."""
     pen.rect(LEFT, y, RIGHT - LEFT, 58, "#e9f4ee", stroke="#c4e0d1", rx=8)
     pen.tick(LEFT + 18, y + 29, GREEN, 1.7)
     pen.text(LEFT + 50, y + 25, "Received = cleared + held + refused", 14, "bold")
     pen.text(LEFT + 50, y + 44, "Nothing was lost.", 12, "muted")
-    for i, (key, unit) in enumerate((("count", "lines"), ("sum", "₫"))):
-        whole, *parts = (summary[s][key] for s in ("received", "cleared", "held", "refused"))
+    states = (summary["received"], summary["cleared"], summary["held"], summary["refused"])
+    sums = (([s["count"] for s in states], "lines"), ([s["sum"] for s in states], "₫"))
+    for i, ((whole, *parts), unit) in enumerate(sums):
         terms = " + ".join(f"{part:,}" if part >= 0 else f"({part:,})" for part in parts)
         text = f"{whole:,} = {terms} {unit}".replace("-", "−")
         pen.text(RIGHT - 18, y + 25 + 19 * i, text, 13, "end", fit=790)
@@ -370,11 +380,11 @@ def _footer(pen: Pen, summary: dict[str, Any], y: float) -> float:
 # --- words and strokes ---------------------------------------------------------------------------
 
 
-def _title(summary: dict[str, Any]) -> str:
+def _title(summary: Summary) -> str:
     return f"Payday: batch {summary['batch_id']} of {summary['source']}"
 
 
-def _description(summary: dict[str, Any], flow: _Flow) -> str:
+def _description(summary: Summary, flow: _Flow) -> str:
     states = "; ".join(f"{s} {_exact(summary[s])}" for s in ("cleared", "held", "refused"))
     again = f" Presented again: {_exact(flow.again['received'])}." if flow.again else ""
     return (
@@ -391,5 +401,5 @@ def _share(part: int, whole: int) -> str:
     return f"{tenths // 10}.{tenths % 10} %"
 
 
-def _exact(both: dict[str, Any]) -> str:
+def _exact(both: Total) -> str:
     return f"{counted(both['count'], 'line')}, {both['sum']:,} ₫"

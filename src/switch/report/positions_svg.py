@@ -6,9 +6,8 @@ participant. OUT: one SVG text, the same for the same points. Each line begins a
 
 from __future__ import annotations
 
-from typing import Any
-
 from switch.report.svg import FONTS, MUTED, PAPER, RULE, Pen, money, n, safe
+from switch.results import CurvePoint
 
 WIDTH, HEIGHT = 1240, 620
 LEFT, RIGHT, TOP, BOTTOM = 130, 1000, 92, 540
@@ -18,7 +17,7 @@ COLOURS = (
 )  # fmt: skip
 
 
-def curve_svg(points: list[dict[str, Any]], needs: dict[str, int]) -> str:
+def curve_svg(points: list[CurvePoint], needs: dict[str, int]) -> str:
     """needs: the most that each settlement participant owes at any time. Names stand in the order
     of how far a line goes from zero, with where it ends; beyond NAMED_MAX lines are grey."""
     pen = Pen()
@@ -71,7 +70,7 @@ def curve_svg(points: list[dict[str, Any]], needs: dict[str, int]) -> str:
     )
 
 
-def _runs(points: list[dict[str, Any]]) -> dict[str, list[tuple[int, int, bool]]]:
+def _runs(points: list[CurvePoint]) -> dict[str, list[tuple[int, int, bool]]]:
     """By participant: (place, net so far, a line begins here); each cycle begins with zero."""
     codes = sorted({code for point in points for code in point["nets"]})
     runs: dict[str, list[tuple[int, int, bool]]] = {code: [] for code in codes}

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from switch.registry.directory import Directory
+from switch.results import CycleSide
 
 
 class Posting(NamedTuple):
@@ -197,7 +198,7 @@ def request(
     }
 
 
-def sides(directory: Directory, nets: dict[str, int]) -> list[dict[str, str]]:
+def sides(directory: Directory, nets: dict[str, int]) -> list[CycleSide]:
     """What each settlement participant pays or receives; nets of zero are left out."""
     return [
         {

@@ -28,6 +28,7 @@ from switch.home.history import SETTLED, folders, moved_lines, recasts, went_bac
 from switch.home.store import Home
 from switch.reason import Reason
 from switch.registry.directory import Directory
+from switch.results import BatchBudget, BudgetUse, Funding, ProgrammeBudget
 
 ByBatch = dict[tuple[int, str], int]
 """Money by (number of the batch a line came in, programme)."""
@@ -45,8 +46,13 @@ class Stand(NamedTuple):
         """Of lines that wait, or whose cycle has not settled."""
         return self.reserved - self.consumed - self.released
 
-    def to_dict(self) -> dict[str, int]:
-        return {**self._asdict(), "remaining": self.remaining}
+    def told(self) -> BudgetUse:
+        return {
+            "reserved": self.reserved,
+            "consumed": self.consumed,
+            "released": self.released,
+            "remaining": self.remaining,
+        }
 
     def plus(self, other: Stand) -> Stand:
         return Stand(*(a + b for a, b in zip(self, other, strict=True)))
@@ -187,23 +193,23 @@ def by_programme(stands: dict[tuple[int, str], Stand]) -> dict[str, Stand]:
     return dict(sorted(found.items()))
 
 
-def told(home: Home, directory: Directory) -> list[dict[str, Any]]:
+def told(home: Home, directory: Directory) -> list[ProgrammeBudget]:
     """For people: every programme with a budget, or with money reserved. available: of the budget,
     None where there is none; below zero where it was lowered since."""
     stands, limits = by_programme(standing(home)), budgets(directory)
-    rows = []
+    rows: list[ProgrammeBudget] = []
     for benefit in sorted(stands.keys() | limits.keys()):
         stand, budget = stands.get(benefit, Stand()), limits.get(benefit)
         left = None if budget is None else budget - stand.reserved + stand.released
-        rows.append({"programme": benefit, "budget": budget, **stand.to_dict(), "available": left})
+        rows.append({"programme": benefit, "budget": budget, **stand.told(), "available": left})
     return rows
 
 
-def told_of_batch(home: Home, seq: int) -> dict[str, Any]:
+def told_of_batch(home: Home, seq: int) -> Funding:
     """For people: what a batch has of budgets by programme, and the money that was set aside for it
     at the State Bank (S.RESERVE)."""
-    stands = [
-        {"programme": benefit, **stand.to_dict()}
+    stands: list[BatchBudget] = [
+        {"programme": benefit, **stand.told()}
         for (batch, benefit), stand in standing(home).items()
         if batch == seq
     ]
@@ -213,7 +219,7 @@ def told_of_batch(home: Home, seq: int) -> dict[str, Any]:
     for row in home.rows(query, account):
         back = "consumed" if row["step"] == "P4" else "released"
         sums[back if row["debit"] == account else "reserved"] += row["amount"]
-    return {"budgets": stands, "reserve": Stand(**sums).to_dict()}
+    return {"budgets": stands, "reserve": Stand(**sums).told()}
 
 
 def require_within(home: Home, limits: dict[str, int], use: Use, file: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import msgspec
 
@@ -19,6 +19,7 @@ from switch.home.history import ABORTED, bytes_again, is_answered, recasts
 from switch.home.store import RECASTS, ROOM_SPARE, Home
 from switch.home.times import is_past
 from switch.registry.directory import RECAST, Directory, Settings
+from switch.results import CycleAnswer, MovedTotal
 from switch.schema import CURRENCY
 from switch.settlement import booking, recasting
 from switch.settlement.booking import Posting, Reserve
@@ -207,14 +208,14 @@ def require_nobody_leaves(home: Home, old: Directory, new: Directory) -> None:
             )
 
 
-def close(home: Home, directory: Directory, cycle: str, closes: str, at: str) -> dict[str, Any]:
+def close(home: Home, directory: Directory, cycle: str, closes: str, at: str) -> CycleAnswer:
     """Let a cycle take no more lines. Returns its answer as it stands: none yet, or the stored one.
 
     closes: the cut-off, kept where no batch has opened the cycle.
     """
     rows = home.rows("SELECT * FROM cycles WHERE cycle = ?", cycle)
     if rows and rows[0]["answer"]:
-        answer: dict[str, Any] = msgspec.json.decode(rows[0]["answer"])
+        answer: CycleAnswer = msgspec.json.decode(rows[0]["answer"])
         return answer
     if not rows or rows[0]["state"] == "OPEN":
         request = request_of(home, directory, cycle, Standing(home, directory).nets_of(cycle))
@@ -247,7 +248,7 @@ def request_of(
 
 def settle(
     home: Home, directory: Directory, settings: Settings, cycle: str, at: str
-) -> dict[str, Any]:
+) -> CycleAnswer:
     """Settle a cycle that is closed. Returns the answer; its state is SETTLED, or CLOSED where
     funds are missing and the rule has no other way: then it is tried again, or aborted."""
     standing = Standing(home, directory)
@@ -283,9 +284,26 @@ def settle(
     return answer
 
 
+class _Why(TypedDict, total=False):
+    """Fields of an answer beyond its state."""
+
+    rule: str
+    short: dict[str, str]
+    shares: dict[str, str]
+    turned_payer: list[str]
+    vanished: dict[str, str]
+    recalled: dict[str, MovedTotal]
+    why: str
+
+
 def _answer(
-    directory: Directory, cycle: str, state: str, at: str, moved: dict[str, int], **why: Any
-) -> dict[str, Any]:
+    directory: Directory,
+    cycle: str,
+    state: str,
+    at: str,
+    moved: dict[str, int],
+    **why: Unpack[_Why],
+) -> CycleAnswer:
     """answer.json: what the settlement bank says of a cycle. moved: nets that were settled."""
     return {
         "cycle": cycle,
@@ -338,7 +356,7 @@ def _recast(
     nets: dict[str, int],
     short: dict[str, int],
     at: str,
-) -> dict[str, Any]:
+) -> CycleAnswer:
     """Settle a cycle without the payments of those who are short: their lines go back to wait, all
     in the one commit by which the others settle. Returns the answer."""
     directory = standing.directory
@@ -371,7 +389,7 @@ def require_abortable(home: Home, cycle: str, why: str) -> None:
         raise UsageError(f"a cycle is aborted for a reason of 1 to {WHY_MAX} printable characters")
 
 
-def abort(home: Home, directory: Directory, cycle: str, why: str, at: str) -> dict[str, Any]:
+def abort(home: Home, directory: Directory, cycle: str, why: str, at: str) -> CycleAnswer:
     """Give up the settlement of a cycle that is closed: everything that was posted for it is taken
     back, and all its lines go back to wait, in one commit. Returns the answer."""
     standing = Standing(home, directory)
@@ -401,7 +419,7 @@ def _commit_without(
     went: Any,
     held: Any,
     nets: dict[str, int],
-    answer: dict[str, Any],
+    answer: CycleAnswer,
     at: str,
 ) -> None:
     """One commit by which lines (went, held: as `recasting.lines_of` gives them) go back to wait,
@@ -450,7 +468,7 @@ def _commit(
     standing: Standing,
     cycle: str,
     nets: dict[str, int],
-    answer: dict[str, Any],
+    answer: CycleAnswer,
     at: str,
     *,
     reversals: Sequence[Posting] = (),

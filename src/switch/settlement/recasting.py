@@ -26,6 +26,7 @@ from switch.home import paid_bits
 from switch.home.history import queue_of
 from switch.home.store import Home
 from switch.registry.directory import Directory
+from switch.results import MovedTotal
 from switch.settlement.booking import Posting
 from switch.settlement.liquidity import loss
 
@@ -215,7 +216,7 @@ def reversals(directory: Directory, went: Any) -> list[Posting]:
     ]
 
 
-def recalled(went: Any) -> dict[str, dict[str, Any]]:
+def recalled(went: Any) -> dict[str, MovedTotal]:
     """Count and sum of what each receiver must not credit."""
     return {
         row["participant"]: {"count": row["count_all"], "sum": str(row["amount_sum"])}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from typing import cast
 
 from switch.home.batch import Batch
 from switch.home.history import queue_of
 from switch.reason import RULES, Reason
+from switch.results import Total
 from switch.sim.auditor.expected import (
     Expected,
     Line,
@@ -89,8 +91,8 @@ class Comparison:
         for row in home.rows("SELECT * FROM postings WHERE batch = ?", expected.seq):
             postings[Posting(row["step"], row["debit"], row["credit"])] += row["amount"]
         require(f"{name}, postings", dict(expected.postings), dict(postings))
-        states = {state: batch.summary[state] for state in expected.states}
-        told = {state: (shown["count"], shown["sum"]) for state, shown in states.items()}
+        shown = cast(Mapping[str, Total], batch.summary)
+        told = {state: (shown[state]["count"], shown[state]["sum"]) for state in expected.states}
         require(f"{name}, states", expected.states, told)
 
     def cycles(self, answers: Iterable[Row], expected: Iterable[Settled]) -> str:

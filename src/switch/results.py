@@ -1,0 +1,423 @@
+"""Results: the documents that methods return and commands print as JSON, field by field.
+
+docs/contract.md fixes these documents as JSON. So each is a plain dict when the program runs, and
+its fields have types for whoever calls the library (`TypedDict`). Other results are pyarrow tables
+or frozen dataclasses. This file imports nothing of the package.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NotRequired, Required, TypedDict
+
+Outcome = Literal["received", "cleared", "held", "refused"]
+"""The keys under which a batch's lines are counted."""
+
+
+class Total(TypedDict):
+    """Lines, and their money in minor units."""
+
+    count: int
+    sum: int
+
+
+class MovedTotal(TypedDict):
+    """Lines, and their money as text: JSON numbers of other programs may lose the last digits."""
+
+    count: int
+    sum: str
+
+
+# --- a batch --------------------------------------------------------------------------------------
+
+
+class ReasonTotal(Total):
+    """Lines that were held or refused for one reason."""
+
+    reason: str
+    """ISO 20022 external code."""
+    status: str
+    sentence: str
+
+
+class LineTotals(TypedDict):
+    """Lines by what became of them."""
+
+    received: Total
+    cleared: Total
+    held: Total
+    refused: Total
+    reasons: list[ReasonTotal]
+
+
+class ReceiverTotal(Total):
+    """Cleared lines of one receiver."""
+
+    participant: str
+    short_name: str
+    kind: str
+
+
+class PositionRow(TypedDict):
+    """A row of positions.parquet."""
+
+    participant: str
+    settled_by: str
+    credit_count: int
+    credit_sum: int
+    debit_count: int
+    debit_sum: int
+    net: int
+
+
+class SettlementTotals(TypedDict):
+    """Money owed between institutions, and what of it moves after netting."""
+
+    gross: int
+    settled: int
+    payers: int
+    receivers: int
+    nets: dict[str, int]
+    """By settlement participant; below zero it pays."""
+
+
+class BudgetUse(TypedDict):
+    """Money of a budget: consumed and released are parts of reserved, remaining is the rest."""
+
+    reserved: int
+    consumed: int
+    released: int
+    remaining: int
+
+
+class BatchBudget(BudgetUse):
+    """Money that a batch has of one programme's budget."""
+
+    programme: str
+
+
+class ProgrammeBudget(BatchBudget):
+    """A programme's budget and all that was reserved of it; None: it has no limit."""
+
+    budget: int | None
+    available: int | None
+
+
+class Funding(TypedDict):
+    """Money that a batch has of budgets, and what is set aside for it at the State Bank."""
+
+    budgets: list[BatchBudget]
+    reserve: BudgetUse
+
+
+class Answered(TypedDict):
+    """Sent lines of a batch by their state on a day."""
+
+    as_of: str
+    lines: dict[str, Total]
+
+
+class StoredSummary(LineTotals):
+    """The outcome of a batch as its commit keeps it."""
+
+    source: str
+    batch_id: str
+    seq: int
+    cycle: str
+    value_date: str
+    at: str
+    currency: str
+    digest: str
+    represented: LineTotals | None
+    """Older lines that were held and were tried again with this batch."""
+    receivers: list[ReceiverTotal]
+    positions: list[PositionRow]
+    names: dict[str, str]
+    """Short names by participant."""
+    settlement: SettlementTotals
+
+
+class Summary(StoredSummary):
+    """The outcome of a batch, and where it stands now."""
+
+    state: str
+    """SETTLED, CLEARING, HELD or CLOSED."""
+    replayed: bool
+    """The table had been run before."""
+
+
+class BatchStatus(Summary):
+    """The outcome of a batch with its funding as it is now."""
+
+    funding: Funding
+    answered: NotRequired[Answered]
+    """Sent lines by state; absent where it was not asked for, or nothing was answered yet."""
+
+
+class BatchRow(TypedDict):
+    """A batch in the list of all batches."""
+
+    seq: int
+    source: str
+    batch_id: str
+    value_date: str
+    cycle: str
+    state: str
+    received: Total
+    cleared: Total
+    held: Total
+    refused: Total
+
+
+# --- a cycle --------------------------------------------------------------------------------------
+
+
+class CycleSide(TypedDict):
+    """One entry of a settlement: who pays (debit) or receives (credit), and how much."""
+
+    participant: str
+    account: str
+    side: str
+    amount: str
+
+
+class CycleAnswer(TypedDict):
+    """answer.json: the end of a cycle, or why it has not come. Money stands as text."""
+
+    cycle: str
+    state: str
+    at: str
+    currency: str
+    participants: list[CycleSide]
+    rule: str
+    """What was done about missing funds: wait, share, recast or abort; '' where none were."""
+    short: dict[str, str]
+    shares: dict[str, str]
+    turned_payer: list[str]
+    vanished: NotRequired[dict[str, str]]
+    recalled: NotRequired[dict[str, MovedTotal]]
+    why: NotRequired[str]
+
+
+# --- answers of receivers and banks, and the end of a day -----------------------------------------
+
+
+class TakenIn(TypedDict):
+    """The outcome of taking answers in; number is 0 where nothing was new."""
+
+    number: int
+    at: str
+    as_of: str
+    new: dict[str, int]
+    read: dict[str, int]
+    moved: dict[str, MovedTotal]
+    cycle: str
+    states: dict[str, int]
+    breaks: dict[str, int]
+    events: dict[str, int]
+    warnings: NotRequired[list[str]]
+
+
+class DaySigned(TakenIn):
+    """The outcome of a day that was closed; closed and later are numbers of batches."""
+
+    closed: list[int]
+    later: NotRequired[list[int]]
+    totals: dict[str, str]
+    slips: NotRequired[list[int]]
+
+
+class Disposed(TypedDict):
+    """Returned lines that were written back or freed for a re-issue; number is 0 where none was."""
+
+    number: int
+    step: str
+    count: int
+    sum: str
+
+
+# --- a line and a person --------------------------------------------------------------------------
+
+
+class LineState(TypedDict):
+    """One state of a line, and the committed file that says so."""
+
+    at: str
+    state: str
+    status: str
+    reason: str | None
+    text: str
+    transfer_id: str | None
+    participant: str | None
+    cycle: str | None
+    file: str
+
+
+LineBreak = TypedDict(
+    "LineBreak",
+    {
+        "class": str,
+        "set": str,
+        "side": str,
+        "expected": int | None,
+        "found": int | None,
+        "age": str,
+        "severity": str,
+        "owner": str,
+        "action": str,
+        "rule": str,
+    },
+)
+"""A break that is open about a line."""
+
+
+class LineName(TypedDict):
+    """A line by the id of its batch and its number there."""
+
+    batch_id: str
+    line_no: int
+
+
+class LineHistory(LineName):
+    """All that is known of a line, oldest state first."""
+
+    benefit: str
+    period: str
+    amount: int
+    states: list[LineState]
+    breaks: list[LineBreak]
+    explained: list[str]
+    """Sentences on every record about the line; empty where all is plain."""
+    reissue_of: LineName | None
+
+
+class PersonHistory(TypedDict):
+    """All lines of one person, who is named by a keyed hash of the id."""
+
+    person: str
+    lines: list[LineHistory]
+
+
+# --- a rehearsal ----------------------------------------------------------------------------------
+
+
+class Refusal(TypedDict):
+    """A refusal as its exception has it (`errors.InputRefused`)."""
+
+    rule: str
+    what: str
+    file: str | None
+    row: int | None
+    column: str | None
+    remedy: str
+
+
+class RehearsedTable(TypedDict, total=False):
+    """A table that was rehearsed; one that would be refused has table and error alone."""
+
+    table: Required[str]
+    error: Refusal
+    batch_id: str
+    cycle: str
+    replayed: bool
+    warnings: list[str]
+    received: Total
+    cleared: Total
+    held: Total
+    refused: Total
+    reasons: list[ReasonTotal]
+    represented: LineTotals | None
+    seconds: float
+
+
+class ParticipantNeed(TypedDict):
+    """Net position of a participant in a cycle, and the most that it owes on the way there."""
+
+    participant: str
+    net: int
+    needs: int
+
+
+class RehearsedCycle(TypedDict):
+    """A cycle as it would settle."""
+
+    cycle: str
+    state: str
+    short: dict[str, str]
+    participants: list[ParticipantNeed]
+
+
+class PayerTotal(Total):
+    """Lines of one payer that would wait."""
+
+    participant: str
+
+
+class WaitingTotal(Total):
+    """Lines that would wait for cover."""
+
+    payers: list[PayerTotal]
+
+
+class Injection(TypedDict):
+    """Money by participant with which all that waits would go, and the least that any comes to."""
+
+    given: dict[str, int]
+    sum: int
+    at_least: int
+
+
+class CurvePoint(TypedDict):
+    """Net positions that one table adds."""
+
+    batch_id: str
+    cycle: str
+    nets: dict[str, int]
+
+
+class Rehearsal(TypedDict):
+    """All that would happen if tables were run now."""
+
+    tables: list[RehearsedTable]
+    cycles: list[RehearsedCycle]
+    waiting: WaitingTotal
+    injection: Injection
+    curve: list[CurvePoint]
+    seconds: float
+
+
+# --- accounts of several persons ------------------------------------------------------------------
+
+
+class SharedAccount(TypedDict):
+    """An account of more than one person in a batch; the account is masked."""
+
+    participant: str
+    creditor_account: str
+    persons: int
+    lines: int
+    sum: int
+    names: int
+    same_name: int
+    held_persons: int
+    held_lines: int
+    held_sum: int
+
+
+class SharedTotals(TypedDict):
+    """Totals over all shared accounts of a batch, and the first of them."""
+
+    accounts: int
+    lines: int
+    sum: int
+    same_name: int
+    held_persons: int
+    held_lines: int
+    held_sum: int
+    shown: list[SharedAccount]
+
+
+class SharedSheet(SharedTotals):
+    """The same, with the batch and the file that has the whole list."""
+
+    batch_id: str
+    file: str
