@@ -14,7 +14,7 @@ DuckDB, pandas.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from switch.engine import Engine, init
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         CopyFailed,
         EnvironmentFailed,
         HomeLocked,
+        HomeMoved,
         InputRefused,
         SwitchError,
         UsageError,
@@ -104,13 +105,15 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-def __getattr__(name: str) -> Any:
-    """Public names are imported when first asked for: `switch --version` needs none of them."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'switch' has no attribute {name!r}")
-    import importlib
+if not TYPE_CHECKING:
 
-    module = importlib.import_module(_HOMES[name])
-    value = module.Engine if name == "open" else getattr(module, name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> object:
+        """A public name, imported when first asked for: `switch --version` needs none of them."""
+        if name not in _HOMES:
+            raise AttributeError(f"module 'switch' has no attribute {name!r}")
+        import importlib
+
+        module = importlib.import_module(_HOMES[name])
+        value = module.Engine if name == "open" else getattr(module, name)
+        globals()[name] = value
+        return value

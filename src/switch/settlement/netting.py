@@ -7,9 +7,10 @@ creditor agent are on-us (domain P12): they need no interbank leg and enter no p
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from switch.errors import UsageError
 from switch.registry.directory import Directory
@@ -32,7 +33,9 @@ def require_balanced(nets: list[int]) -> None:
     assert sum(nets) == 0, "positions do not sum to zero"
 
 
-def positions(directory: Directory, pair_sum: Any, pair_count: Any) -> list[Position]:
+def positions(
+    directory: Directory, pair_sum: NDArray[np.int64], pair_count: NDArray[np.int64]
+) -> list[Position]:
     """Multilateral positions, in order of participant code."""
     between_sum, between_count = pair_sum.copy(), pair_count.copy()
     np.fill_diagonal(between_sum, 0)
@@ -69,7 +72,7 @@ def settlement_nets(cycle: list[Position]) -> dict[str, int]:
     return dict(sorted(nets.items()))
 
 
-def gross_of(pair_sum: Any) -> int:
+def gross_of(pair_sum: NDArray[np.int64]) -> int:
     """Everything that was cleared between different participants, before netting."""
     return sum(map(int, pair_sum.ravel())) - sum(map(int, np.diagonal(pair_sum)))
 
@@ -96,19 +99,19 @@ class Netting(NamedTuple):
         return 1 - self.multilateral / self.gross if self.gross else 0.0
 
 
-def netting_of(pair_sum: Any) -> Netting:
+def netting_of(pair_sum: ArrayLike) -> Netting:
     """The three amounts from a matrix of sums, row pays column; the diagonal is on-us and left out.
 
     pair_sum i64[P, P], from zero up. Sums are Python integers, so that none can leave 64 bits.
     """
-    pair_sum = np.asarray(pair_sum)
-    if pair_sum.ndim != 2 or pair_sum.shape[0] != pair_sum.shape[1]:
+    given = np.asarray(pair_sum)
+    if given.ndim != 2 or given.shape[0] != given.shape[1]:
         raise UsageError("pair sums are no square table")
-    pairs = pair_sum.tolist()
+    pairs = given.tolist()
     n = range(len(pairs))
     bilateral = sum(abs(pairs[i][j] - pairs[j][i]) for i in n for j in range(i))
     nets = [sum(pairs[j][i] for j in n) - sum(pairs[i]) for i in n]
     require_balanced(nets)
-    netting = Netting(gross_of(pair_sum), bilateral, sum(net for net in nets if net > 0))
+    netting = Netting(gross_of(given), bilateral, sum(net for net in nets if net > 0))
     assert netting.multilateral <= netting.bilateral <= netting.gross, netting
     return netting

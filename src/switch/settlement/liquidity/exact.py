@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import importlib
 import math
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,6 +17,9 @@ from numpy.typing import ArrayLike, NDArray
 from switch.errors import UsageError
 from switch.settlement.liquidity.by_value import ByValue, settle_by_value
 from switch.settlement.liquidity.queue import Amounts, PaymentQueue, amounts, floors
+
+if TYPE_CHECKING:
+    from highspy import HighsLp
 
 SECONDS_MAX = 60.0
 TOLERANCE = 1e-6
@@ -36,12 +40,11 @@ def settle_exactly(
 
     seconds_max is given to the solver, which looks at its clock now and then only: an answer that
     ends with it may differ from run to run, and is valid all the same. Its bound, which is tighter
-    than that of the flow, is known as a float; it is rounded up by the
-    solver's tolerance. complete: the
-    solver ended by itself.
+    than that of the flow, is known as a float; it is rounded up by the solver's tolerance.
+    complete: the solver ended by itself.
     """
     try:
-        highspy: Any = importlib.import_module("highspy")
+        highspy = importlib.import_module("highspy")
     except ImportError as error:
         remedy = "pip install 'payment-switch[exact]'"
         raise UsageError(f"the exact model needs highspy: {remedy}") from error
@@ -81,11 +84,13 @@ def settle_exactly(
     return ByValue(kept, left, value, count, bound, gap, start.level, ended)
 
 
-def _model(highspy: Any, queue: PaymentQueue, room: NDArray[np.float64], unit: float) -> Any:
+def _model(
+    highspy: ModuleType, queue: PaymentQueue, room: NDArray[np.float64], unit: float
+) -> HighsLp:
     """Maximise what settles; what each pays less what it gets stays within its room."""
     n = len(queue)
     scaled = queue.amount / unit
-    lp = highspy.HighsLp()
+    lp: HighsLp = highspy.HighsLp()
     lp.num_col_, lp.num_row_ = n, queue.participants
     lp.col_cost_ = -scaled
     lp.col_lower_, lp.col_upper_ = np.zeros(n), np.ones(n)

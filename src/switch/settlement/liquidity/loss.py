@@ -7,12 +7,16 @@ Concepts: Lamfalussy report (BIS 1990), Principles for Financial Market Infrastr
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar, overload
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from switch.errors import UsageError
 from switch.settlement.liquidity.queue import Amounts
+
+Who = TypeVar("Who", str, int)
+"""Participants by code or by number."""
 
 
 class Recast(NamedTuple):
@@ -25,7 +29,9 @@ class Recast(NamedTuple):
     turned: list[int]
 
 
-def recast(pair_sum: Any, defaulters: Collection[int], *, keep_receipts: bool = False) -> Recast:
+def recast(
+    pair_sum: ArrayLike, defaulters: Collection[int], *, keep_receipts: bool = False
+) -> Recast:
     """A cycle without its defaulters: every payment to or from them is taken out, and the others'
     positions are computed again. pair_sum i64[P, P], row pays column. keep_receipts: what others
     pay to a defaulter stays, so that only those go whom nobody can pay."""
@@ -53,13 +59,24 @@ def _net(pairs: Amounts) -> Amounts:
     return np.array(net, np.int64)
 
 
-def share_loss(amount: int, weights: Mapping[Any, int] | Sequence[int]) -> dict[Any, int]:
+@overload
+def share_loss(amount: int, weights: Mapping[Who, int]) -> dict[Who, int]: ...
+@overload
+def share_loss(amount: int, weights: Sequence[int]) -> dict[int, int]: ...
+def share_loss(
+    amount: int, weights: Mapping[Who, int] | Sequence[int]
+) -> dict[Who, int] | dict[int, int]:
     """Split an amount by weights, to the last unit.
 
     Largest remainder: everyone gets the whole part of its share, and those with the largest
     fractions one more, ties to the lower id. weights by id, or in order of participants.
     """
-    given = dict(weights) if isinstance(weights, Mapping) else dict(enumerate(weights))
+    if isinstance(weights, Mapping):
+        return _shared(amount, weights)
+    return _shared(amount, dict(enumerate(weights)))
+
+
+def _shared(amount: int, given: Mapping[Who, int]) -> dict[Who, int]:
     total = sum(given.values())
     if amount < 0:
         raise UsageError("a loss is not negative")

@@ -5,7 +5,11 @@ They share no code with what they judge, and use plain Python integers. Slow and
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from switch.errors import VerificationFailed
 
@@ -13,6 +17,11 @@ if TYPE_CHECKING:
     from switch.settlement.liquidity.by_value import ByValue
     from switch.settlement.liquidity.in_order import InOrder
     from switch.settlement.liquidity.queue import PaymentQueue
+
+Each = int | np.integer | Sequence[int] | NDArray[np.integer]
+"""Amounts by participant, or a single one for all."""
+Square = Sequence[Sequence[int]] | NDArray[np.integer]
+"""Amounts in rows by participant."""
 
 
 def require(holds: bool, what: str) -> None:
@@ -22,12 +31,12 @@ def require(holds: bool, what: str) -> None:
 
 def require_in_order(
     queue: PaymentQueue,
-    balance: Any,
+    balance: Each,
     answer: InOrder,
-    floor: Any = 0,
+    floor: Each = 0,
     *,
-    reserved: Any = None,
-    limit: Any = None,
+    reserved: Square | None = None,
+    limit: Square | None = None,
 ) -> None:
     """The answer settles the largest set that is a prefix of every queue; VerificationFailed else.
 
@@ -56,9 +65,9 @@ def require_in_order(
         if not line[p]:
             return True
         kept_back, spent = 0, 0
-        for c in range(urgency[line[p][-1]] if reserved is not None else 0):
+        for c, kept in enumerate([] if reserved is None else reserved[p][: urgency[line[p][-1]]]):
             spent += paid.get((p, c), 0)
-            kept_back = max(kept_back, int(reserved[p][c]) - spent)
+            kept_back = max(kept_back, int(kept) - spent)
         return left[p] >= min(have[p], _of(floor, p) + kept_back) and (
             limit is None
             or all(owed.get((p, q), 0) - owed.get((q, p), 0) <= limit[p][q] for q in people)
@@ -80,7 +89,7 @@ def require_in_order(
     require(answer.value == sum(rows[k][2] for k in settled), "the value is another")
 
 
-def require_by_value(queue: PaymentQueue, balance: Any, answer: ByValue, floor: Any = 0) -> None:
+def require_by_value(queue: PaymentQueue, balance: Each, answer: ByValue, floor: Each = 0) -> None:
     """Nobody ends too low, no money is lost, and nothing above the bound of the levels can settle.
 
     The bound is weak duality: for any prices y >= 0 of liquidity, what settles is at most
@@ -107,6 +116,6 @@ def _rows(queue: PaymentQueue) -> list[tuple[int, int, int]]:
     return list(zip(*columns, strict=True))
 
 
-def _of(values: Any, p: int) -> int:
+def _of(values: Each, p: int) -> int:
     """The amount of one participant, where a single one counts for all."""
-    return int(values[p] if hasattr(values, "__len__") else values)
+    return int(values if isinstance(values, int | np.integer) else values[p])

@@ -7,7 +7,7 @@ is proven once, here, so that kernels add and subtract without checks.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,9 +21,10 @@ PAYMENTS_MAX = 2**31 - 1
 CLASSES_MAX = 16
 
 Amounts = NDArray[np.int64]
+Whole = TypeVar("Whole", bound=np.integer)
 
 
-def column(values: ArrayLike, dtype: Any, name: str) -> NDArray[Any]:
+def column(values: ArrayLike, dtype: type[Whole], name: str) -> NDArray[Whole]:
     """A contiguous one-dimensional column of whole numbers, each unchanged by the conversion."""
     given = np.asarray(values)
     if given.ndim != 1 or (given.size and given.dtype.kind not in "iu"):
@@ -71,9 +72,9 @@ class PaymentQueue:
         if not 0 < participants <= PARTICIPANTS_MAX:
             raise UsageError(f"{participants} participants, not 1 to {PARTICIPANTS_MAX}")
         self.participants = participants
-        self.sender: NDArray[np.uint16] = column(sender, np.uint16, "sender")
-        self.receiver: NDArray[np.uint16] = column(receiver, np.uint16, "receiver")
-        self.amount: Amounts = column(amount, np.int64, "amount")
+        self.sender = column(sender, np.uint16, "sender")
+        self.receiver = column(receiver, np.uint16, "receiver")
+        self.amount = column(amount, np.int64, "amount")
         self.priority: NDArray[np.uint8] | None = None
         if priority is not None:
             self.priority = column(priority, np.uint8, "priority")
