@@ -10,11 +10,12 @@ import datetime
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from switch.native import csv_text
 from switch.schema import (
@@ -30,6 +31,8 @@ from switch.schema import (
     month_of,
     period_of,
 )
+
+S = TypeVar("S", bound=np.generic)
 
 NO_ID = np.uint64(2**64 - 1)
 """In place of what is no id."""
@@ -47,27 +50,27 @@ class Texts:
     stand row by row (nulls as the array says).
     """
 
-    values: Any
-    index: np.ndarray[Any, np.dtype[np.int32]] | None
+    values: pa.StringArray
+    index: NDArray[np.int32] | None
 
-    def buffers(self) -> tuple[Any, Any]:
+    def buffers(self) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
         """(offsets int32, data uint8) of values, as the kernels take them."""
         return text_buffers(self.values)
 
-    def rows(self) -> Any:
+    def rows(self) -> pa.StringArray:
         """The column as a plain pa.StringArray, row by row."""
         if self.index is None:
             return self.values
         mask = self.index < 0
         return self.values.take(pa.array(np.where(mask, 0, self.index), mask=mask))
 
-    def take(self, chosen: Any) -> Texts:
+    def take(self, chosen: NDArray[np.integer]) -> Texts:
         """The chosen rows (int indices), in that order."""
         if self.index is None:
             return Texts(self.values.take(pa.array(chosen)), None)
         return Texts(self.values, self.index[chosen])
 
-    def null_rows(self) -> Any:
+    def null_rows(self) -> NDArray[np.bool_]:
         """bool[n]"""
         if self.index is not None:
             return self.index < 0
@@ -81,13 +84,13 @@ text is no id), AMOUNT (int64), PERIOD (uint16 months since 1900-01), DATE (int3
 TEXT. A nullable column that the file lacks is absent."""
 
 
-def looked_up(values: Any, index: Any) -> Any:
+def looked_up(values: NDArray[S], index: NDArray[np.int32]) -> NDArray[S]:
     """values[index], several times as quickly; index: int32 in -1 (the last value) .. n - 1, which
     whoever made it has seen to."""
     return values.take(index, mode="wrap")
 
 
-def valid_rows(array: Any) -> Any:
+def valid_rows(array: pa.Array) -> NDArray[np.bool_]:
     """bool[n]: rows of an Arrow array that are not null."""
     if not array.null_count:
         return np.ones(len(array), bool)
@@ -97,7 +100,7 @@ def valid_rows(array: Any) -> Any:
     return np.unpackbits(bits, count=end, bitorder="little")[array.offset :].view(bool)
 
 
-def text_buffers(array: Any) -> tuple[Any, Any]:
+def text_buffers(array: pa.StringArray) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
     """(offsets int32[n + 1], data uint8) of a pa.StringArray; offsets are absolute in data."""
     _, offsets, data = array.buffers()
     if offsets is None or len(array) == 0:
@@ -128,7 +131,7 @@ def first_line(error: Exception) -> str:
     return text.split(":")[0][:80]
 
 
-def validate(array: Any, full: bool = True) -> None:
+def validate(array: pa.Array, full: bool = True) -> None:
     try:
         array.validate(full=full)
     except pa.ArrowException as error:
@@ -140,7 +143,7 @@ def validate(array: Any, full: bool = True) -> None:
         ) from None
 
 
-def require_short(array: Any, column: str, spare: int = 0) -> None:
+def require_short(array: pa.Array, column: str, spare: int = 0) -> None:
     """Refuse a text beyond what its column takes. A dictionary is judged as it is, not row by row;
     what else is no array of texts passes. spare: bytes that all of them may take together, in
     columns that judge them one by one."""
@@ -167,14 +170,14 @@ def require_short(array: Any, column: str, spare: int = 0) -> None:
     )
 
 
-def is_long_worded(array: Any, column: str) -> bool:
+def is_long_worded(array: pa.Array, column: str) -> bool:
     """Whether a dictionary holds a text beyond what its column takes, used or not."""
     if not pa.types.is_dictionary(array.type) or not is_text_type(array.type.value_type):
         return False
     return bool((_lengths(array.dictionary) > bytes_max(column)).any())
 
 
-def _lengths(words: Any) -> Any:
+def _lengths(words: pa.Array) -> NDArray[np.int64]:
     """int64[n] of bytes of each text, 0 for null."""
     validate(words, full=False)
     if not len(words):
@@ -190,19 +193,19 @@ def _lengths(words: Any) -> Any:
     return np.where(valid_rows(words), lengths, 0) if words.null_count else lengths
 
 
-def is_text_type(kind: Any) -> bool:
+def is_text_type(kind: pa.DataType) -> bool:
     """Whether an Arrow type is text, in whatever layout."""
     kinds = pa.types
     return bool(kinds.is_string(kind) or kinds.is_large_string(kind) or kinds.is_string_view(kind))
 
 
-def is_whole_type(kind: Any) -> bool:
+def is_whole_type(kind: pa.DataType) -> bool:
     """Whether an Arrow type holds whole numbers: integers, and decimals without places."""
     return bool(pa.types.is_integer(kind) or (pa.types.is_decimal(kind) and kind.scale == 0))
 
 
-def as_string(array: Any) -> Any:
-    """Any text array as pa.StringArray with int32 offsets."""
+def as_string(array: pa.Array) -> pa.StringArray:
+    """A text array of any layout as pa.StringArray with int32 offsets."""
     if not pa.types.is_string(array.type):
         try:
             array = array.cast(pa.string())
@@ -213,7 +216,7 @@ def as_string(array: Any) -> Any:
     return array
 
 
-def require_bounds(array: Any) -> None:
+def require_bounds(array: pa.DictionaryArray) -> None:
     """Refuse a dictionary array that has indices beyond its dictionary."""
     bounds = pc.min_max(array.indices)
     if len(array.indices) > array.indices.null_count and (
@@ -224,7 +227,7 @@ def require_bounds(array: Any) -> None:
         )
 
 
-def plain(array: Any) -> Any:
+def plain(array: pa.DictionaryArray) -> pa.Array:
     """A dictionary array row by row, so that nulls among its values show."""
     require_bounds(array)
     values = array.dictionary
@@ -232,7 +235,7 @@ def plain(array: Any) -> Any:
     return (as_string(values) if is_text_type(values.type) else values).take(array.indices)
 
 
-def read_texts(array: Any, encode: bool, check: bool) -> Texts:
+def read_texts(array: pa.Array, encode: bool, check: bool) -> Texts:
     """Text as is, or with encode as dictionary. check: validate UTF-8 and bounds in full."""
     if pa.types.is_integer(array.type):
         return Texts(array.cast(pa.string()), None)
@@ -265,7 +268,7 @@ def read_texts(array: Any, encode: bool, check: bool) -> Texts:
     return Texts(values, index)
 
 
-def read_ids(array: Any, from_text: bool) -> Any:
+def read_ids(array: pa.Array, from_text: bool) -> NDArray[np.uint64]:
     if pa.types.is_dictionary(array.type):
         array = plain(array)
     if pa.types.is_decimal(array.type):
@@ -289,7 +292,7 @@ def read_ids(array: Any, from_text: bool) -> Any:
     return values.astype(np.uint64)
 
 
-def _decimal_words(array: Any) -> tuple[Any, Any]:
+def _decimal_words(array: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(low int64[n], rest int64[n, words]) of a decimal column without nulls, as it stands in
     memory: two's complement, lowest word first. Arrow's own casts refuse some that are in bounds.
     """
@@ -304,7 +307,7 @@ def _decimal_words(array: Any) -> tuple[Any, Any]:
     return np.ascontiguousarray(words[:, 0]), words[:, 1:]
 
 
-def _in_64_bits(array: Any) -> tuple[Any, Any]:
+def _in_64_bits(array: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """(values int64, bool: those that do not fit) of a column of whole numbers without nulls."""
     if pa.types.is_decimal(array.type):
         low, rest = _decimal_words(array)
@@ -338,7 +341,7 @@ _MONEY = Words(
 )
 
 
-def read_amounts(array: Any, words: Words = _MONEY) -> Any:
+def read_amounts(array: pa.Array, words: Words = _MONEY) -> NDArray[np.int64]:
     """int64 of whole numbers, or of their texts in plain digits."""
     if pa.types.is_string(array.type):
         amounts = np.empty(len(array), np.int64)
@@ -356,7 +359,9 @@ def read_amounts(array: Any, words: Words = _MONEY) -> Any:
     return values
 
 
-def read_given(array: Any, read: Callable[[Any], Any], absent: int) -> Any:
+def read_given(
+    array: pa.Array, read: Callable[[pa.Array], NDArray[np.int64]], absent: int
+) -> NDArray[np.int64]:
     """int64 as read makes them of the values that are given, absent for the others."""
     given = valid_rows(array)
     out = np.full(len(array), absent, np.int64)
@@ -368,12 +373,12 @@ def read_given(array: Any, read: Callable[[Any], Any], absent: int) -> Any:
     return out
 
 
-def read_limits(array: Any) -> Any:
+def read_limits(array: pa.Array) -> NDArray[np.int64]:
     """Amounts of which some are absent: 2**63-1, no limit."""
     return read_given(array, _read_bounded, 2**63 - 1)
 
 
-def _read_bounded(array: Any) -> Any:
+def _read_bounded(array: pa.Array) -> NDArray[np.int64]:
     """Caps, budgets and balances, between which sums have room: below 2**56 either way."""
     amounts = read_amounts(array)
     beyond = (amounts <= -MONEY_BOUND) | (amounts >= MONEY_BOUND)
@@ -387,7 +392,7 @@ def _read_bounded(array: Any) -> Any:
     return amounts
 
 
-def read_integers(array: Any, low: int, high: int, what: str) -> Any:
+def read_integers(array: pa.Array, low: int, high: int, what: str) -> NDArray[np.int64]:
     """int64 of low to high."""
     remedy = "write a whole number in plain digits, such as 1"
     words = Words("NUMBER_MISSING", "NUMBER_FORMAT", "RANGE", what, remedy)
@@ -406,11 +411,11 @@ def read_integers(array: Any, low: int, high: int, what: str) -> Any:
     return values
 
 
-def read_priorities(array: Any) -> Any:
+def read_priorities(array: pa.Array) -> NDArray[np.int64]:
     return read_integers(array, 0, 255, "priority")
 
 
-def read_months(array: Any) -> Any:
+def read_months(array: pa.Array) -> NDArray[np.uint16]:
     bad = BadValue("PERIOD_INVALID", 0, "the period is no month", "write it as yyyymm or yyyy-mm")
     if pa.types.is_integer(array.type):
         periods = np.asarray(array.cast(pa.int64(), safe=False))
@@ -439,7 +444,7 @@ def _month_of_text(text: str) -> int:
     return -1 if month is None else month
 
 
-def read_days(array: Any, null: int) -> Any:
+def read_days(array: pa.Array, null: int) -> NDArray[np.int32]:
     """Days since 1970, of 1900 to 2999; null where there is none."""
     if pa.types.is_dictionary(array.type) or pa.types.is_string(array.type):
         texts = read_texts(array, True, check=True)
@@ -467,7 +472,7 @@ def read_days(array: Any, null: int) -> Any:
     return np.where(given, days, null).astype(np.int32, copy=False)
 
 
-def read_instants(array: Any) -> Any:
+def read_instants(array: pa.Array) -> NDArray[np.int64]:
     """A time without a zone is UTC. In text the zone may stand behind it."""
     if not pa.types.is_timestamp(array.type):
         array = as_string(array)
@@ -496,7 +501,7 @@ _INSTANT_MIN, _INSTANT_MAX = (
 )
 
 
-def _instant_of(value: Any) -> int:
+def _instant_of(value: pa.Scalar) -> int:
     """One value of a chunk in which one cannot be read; beyond all bounds where it is this one."""
     try:
         return int(value.cast(_INSTANT).cast(pa.int64()).as_py())

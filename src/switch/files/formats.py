@@ -1,7 +1,6 @@
 """File formats: how batches of rows come out of CSV, Parquet and Arrow files.
 
-Each opener takes a path and the wanted columns, and returns (Arrow schema, a function that yields
-record batches, rows the file declares or None).
+Each opener takes a path and the wanted columns (`Opened`).
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 from csv import reader
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.csv as pacsv
@@ -30,11 +29,19 @@ DICTIONARY_BYTES_PER_ROW = 6
 SIGNATURE_BYTES = 28
 """Nonce and tag behind a footer in plain text of a file of which something is encrypted."""
 PROBE_BYTES = 1 << 16
-"""What is read at once of a column of which one row is wanted."""
+"""Bytes that are read at once of a column of which one row is wanted."""
+
+
+class Opened(NamedTuple):
+    """A file that is open: its Arrow schema, its record batches, rows that it declares or None."""
+
+    schema: pa.Schema
+    batches: Callable[[], Iterator[pa.RecordBatch]]
+    rows: int | None
 
 
 def form_of(file: int) -> tuple[bool, str]:
-    """Whether an open file is a text, and the opener for it, by its first bytes."""
+    """(true where an open file is a text, the opener for it), by its first bytes."""
     head = os.pread(file, 8, 0)
     if head[:4] in (b"PAR1", b"PARE"):
         return False, "parquet"
@@ -43,9 +50,9 @@ def form_of(file: int) -> tuple[bool, str]:
     return True, "csv"
 
 
-def judge_csv(scan: Any, file: int, path: Path) -> None:
-    """Refuse what is no CSV in UTF-8, by what the walk over its bytes found. file: the same bytes,
-    open; by the first of them what people send in place of it is told."""
+def judge_csv(scan: csv_text.CsvScan, file: int, path: Path) -> None:
+    """Refuse a file that is no CSV in UTF-8, by the faults that the walk over its bytes found. The
+    first bytes of file, the same open, tell what people send in its place."""
     head = os.pread(file, 8, 0)
     is_wide = head[:2] in (b"\xff\xfe", b"\xfe\xff") or 0 in head[:2]
     for is_such, what, remedy in (
@@ -82,11 +89,11 @@ def _header(path: Path) -> list[str]:
     return next(reader([line]), [])
 
 
-def csv(path: Path, wanted: dict[str, Kind]) -> tuple[Any, Callable[[], Iterator[Any]], None]:
+def csv(path: Path, wanted: dict[str, Kind]) -> Opened:
     names = _header(path)
     schema = pa.schema([(name, pa.string()) for name in names])
 
-    def batches() -> Iterator[Any]:
+    def batches() -> Iterator[pa.RecordBatch]:
         yield from pacsv.open_csv(
             str(path),
             read_options=pacsv.ReadOptions(
@@ -101,10 +108,10 @@ def csv(path: Path, wanted: dict[str, Kind]) -> tuple[Any, Callable[[], Iterator
             ),
         )
 
-    return schema, batches, None
+    return Opened(schema, batches, None)
 
 
-def parquet(path: Path, wanted: dict[str, Kind]) -> tuple[Any, Callable[[], Iterator[Any]], int]:
+def parquet(path: Path, wanted: dict[str, Kind]) -> Opened:
     try:
         parquet = pq.ParquetFile(path, pre_buffer=False, buffer_size=PROBE_BYTES)
         schema = parquet.schema_arrow
@@ -137,7 +144,7 @@ def parquet(path: Path, wanted: dict[str, Kind]) -> tuple[Any, Callable[[], Iter
         and (wanted[name] is Kind.CODE or (wanted[name] is Kind.TEXT and _is_compact(meta, name)))
     ]
 
-    def batches() -> Iterator[Any]:
+    def batches() -> Iterator[pa.RecordBatch]:
         others = [name for name in columns if name not in as_dictionary]
         words = as_dictionary + long_worded(path, meta, others)
         reader = pq.ParquetFile(path, metadata=meta, read_dictionary=words, pre_buffer=False)
@@ -146,7 +153,7 @@ def parquet(path: Path, wanted: dict[str, Kind]) -> tuple[Any, Callable[[], Iter
                 batch_size=CHUNK_ROWS, columns=columns, use_threads=False
             )
 
-    return schema, batches, meta.num_rows
+    return Opened(schema, batches, meta.num_rows)
 
 
 def _footer_bytes(path: Path) -> int:
@@ -155,16 +162,16 @@ def _footer_bytes(path: Path) -> int:
         return int.from_bytes(stream.read(4), "little")
 
 
-def _chunks(meta: Any, name: str) -> Iterator[Any]:
-    """What the footer says of a column, row group by row group."""
+def _chunks(meta: pq.FileMetaData, name: str) -> Iterator[pq.ColumnChunkMetaData]:
+    """Metadata of a column from the footer, row group by row group."""
     names = [meta.schema.column(index).path for index in range(meta.num_columns)]
     if name in names:
         for group in range(meta.num_row_groups):
             yield meta.row_group(group).column(names.index(name))
 
 
-def has_dictionary_form(meta: Any, name: str) -> bool:
-    """Whether pyarrow can read a text column as a dictionary: not where it is delta encoded."""
+def has_dictionary_form(meta: pq.FileMetaData, name: str) -> bool:
+    """True where pyarrow can read a text column as a dictionary: not where it is delta encoded."""
     return not any(
         encoding.startswith("DELTA")
         for chunk in _chunks(meta, name)
@@ -172,7 +179,9 @@ def has_dictionary_form(meta: Any, name: str) -> bool:
     )
 
 
-def long_worded(path: Path, meta: Any, names: list[str], group: int | None = None) -> list[str]:
+def long_worded(
+    path: Path, meta: pq.FileMetaData, names: list[str], group: int | None = None
+) -> list[str]:
     """Those columns of which a dictionary holds a text beyond what the column takes, in all row
     groups or in one. Row by row it would stand as often as there are rows: they are to be read as
     dictionaries, in which it stands once, and refused by it."""
@@ -208,12 +217,12 @@ def long_worded(path: Path, meta: Any, names: list[str], group: int | None = Non
     return [name for name in coded if name in found]
 
 
-def _is_coded(chunk: Any) -> bool:
+def _is_coded(chunk: pq.ColumnChunkMetaData) -> bool:
     return "RLE_DICTIONARY" in chunk.encodings or "PLAIN_DICTIONARY" in chunk.encodings
 
 
-def _is_compact(meta: Any, name: str) -> bool:
-    """Whether a text column stands as a dictionary that is much smaller than its rows."""
+def _is_compact(meta: pq.FileMetaData, name: str) -> bool:
+    """True where a text column stands as a dictionary that is much smaller than its rows."""
     chunk = next(_chunks(meta, name), None)
     return (
         chunk is not None
@@ -223,8 +232,8 @@ def _is_compact(meta: Any, name: str) -> bool:
 
 
 def _no_type(error: Exception, path: Path) -> InputRefused:
-    """The refusal of a sound file with a type that is not known here. Which column has it, its
-    reader does not say."""
+    """The refusal of a sound file with a type that is not known here. Its reader does not say which
+    column has it."""
     return InputRefused(
         "TYPE",
         f"a column is of a type that cannot be read ({first_line(error)})",
@@ -233,9 +242,7 @@ def _no_type(error: Exception, path: Path) -> InputRefused:
     )
 
 
-def arrow(
-    path: Path, wanted: dict[str, Kind]
-) -> tuple[Any, Callable[[], Iterator[Any]], int | None]:
+def arrow(path: Path, wanted: dict[str, Kind]) -> Opened:
     def fail(error: Exception) -> InputRefused:
         if isinstance(error, pa.ArrowNotImplementedError):
             return _no_type(error, path)
@@ -254,7 +261,7 @@ def arrow(
     except (pa.ArrowException, OSError) as error:
         raise fail(error) from error
 
-    def batches() -> Iterator[Any]:
+    def batches() -> Iterator[pa.RecordBatch]:
         try:
             if is_file:
                 for index in range(reader.num_record_batches):
@@ -266,11 +273,11 @@ def arrow(
         except (pa.ArrowException, OSError) as error:
             raise fail(error) from error
 
-    return schema, batches, None
+    return Opened(schema, batches, None)
 
 
-def _valid(batch: Any) -> Any:
-    """One altered offset crashes a reader on access: everything is judged before it is touched."""
+def _valid(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """A batch that was judged as a whole: one altered offset would crash a reader on access."""
     batch.validate(full=True)
     return batch
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -51,7 +51,7 @@ class RowGroups:
     def rows(self, group: int) -> int:
         return int(self._metadata.row_group(group).num_rows)
 
-    def read(self, group: int, columns: Iterable[str]) -> dict[str, Any]:
+    def read(self, group: int, columns: Iterable[str]) -> dict[str, pa.Array]:
         """Columns of a row group by name, each as one Arrow array."""
         found, others = {}, []
         about = self._metadata.row_group(group)
@@ -69,7 +69,7 @@ class RowGroups:
             found.update({name: in_one(table[name]) for name in others})
         return found
 
-    def _by_pyarrow(self, group: int, columns: list[str]) -> Any:
+    def _by_pyarrow(self, group: int, columns: list[str]) -> pa.Table:
         # Several threads read, each with a reader of its own.
         try:
             file = self._idle.pop()
@@ -84,7 +84,7 @@ class RowGroups:
         self._idle.append(file)
         return table
 
-    def _column(self, handle: int, about: Any, name: str) -> Any:
+    def _column(self, handle: int, about: pq.RowGroupMetaData, name: str) -> pa.Array:
         """One column. Raises ValueError where it is not of those that are decoded here."""
         if name not in self._forms:
             raise ValueError("not decoded here")
@@ -115,14 +115,16 @@ class RowGroups:
         return column.array()
 
 
-def in_one(column: Any) -> Any:
+def in_one(column: pa.ChunkedArray) -> pa.Array:
     """A chunked column as one array."""
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
-def _forms(schema: Any, arrow: Any) -> dict[str, tuple[int, Any, bool]]:
-    """The columns that can be decoded here, by name: (place, Arrow type of numbers or None for
-    texts, whether there may be nulls)."""
+def _forms(
+    schema: pq.ParquetSchema, arrow: pa.Schema
+) -> dict[str, tuple[int, pa.DataType | None, bool]]:
+    """Columns that can be decoded here, by name: (place, Arrow type of numbers or None for texts,
+    true where there may be nulls)."""
     forms = {}
     if len(schema) != len(arrow):
         # Some column is no flat one.
@@ -137,16 +139,25 @@ def _forms(schema: Any, arrow: Any) -> dict[str, tuple[int, Any, bool]]:
     return forms
 
 
-def _is_whole(kind: Any, logical: Any) -> bool:
-    """Whether the numbers of the file are those of the Arrow type."""
+def _is_whole(kind: pa.DataType, logical: pq.ParquetLogicalType) -> bool:
+    """True where the numbers of the file are those of the Arrow type."""
     if pa.types.is_timestamp(kind):
         return kind.unit == "us" and "timeUnit=microseconds" in str(logical)
     return bool(pa.types.is_int64(kind))
 
 
-def _pages(data: Any, codec: str | None, room: int) -> Iterator[tuple[int, Any, int, int, int]]:
-    """The pages of a column chunk, of at most room bytes: (type, content, values, encoding of the
-    values, encoding of the levels)."""
+class _Page(NamedTuple):
+    """A page of a column chunk: its type, how many values it holds, and their encodings."""
+
+    kind: int
+    content: NDArray[np.uint8]
+    values: int
+    encoding: int
+    levels: int
+
+
+def _pages(data: NDArray[np.uint8], codec: str | None, room: int) -> Iterator[_Page]:
+    """The pages of a column chunk, of at most room bytes."""
     at = 0
     while True:
         at, kind, plain_size, size, count, encoding, levels = parquet_decode.page_header(data, at)
@@ -156,10 +167,10 @@ def _pages(data: Any, codec: str | None, room: int) -> Iterator[tuple[int, Any, 
             if plain_size > room:
                 raise ValueError("a page is larger than its column")
             page = np.frombuffer(pa.decompress(page, plain_size, codec), np.uint8)
-        yield kind, page, count, encoding, levels
+        yield _Page(kind, page, count, encoding, levels)
 
 
-def _levels(page: Any, count: int) -> tuple[int, Any]:
+def _levels(page: NDArray[np.uint8], count: int) -> tuple[int, NDArray[np.bool_] | None]:
     """(where values begin, bool[count]: which are there; None: all)."""
     if len(page) < 4:
         raise ValueError("levels are missing")
@@ -182,7 +193,7 @@ class _Column:
         self.filled = 0
         self._valid: NDArray[np.bool_] | None = None
 
-    def _note(self, count: int, valid: Any) -> int:
+    def _note(self, count: int, valid: NDArray[np.bool_] | None) -> int:
         """Take note of the nulls among the next rows; how many values there are."""
         if valid is None:
             return count
@@ -191,7 +202,7 @@ class _Column:
         self._valid[self.filled : self.filled + count] = valid
         return int(np.count_nonzero(valid))
 
-    def _bitmap(self) -> tuple[Any, int]:
+    def _bitmap(self) -> tuple[pa.Buffer | None, int]:
         if self._valid is None:
             return None, 0
         bits = np.packbits(self._valid, bitorder="little")
@@ -201,16 +212,23 @@ class _Column:
 class _Numbers(_Column):
     """int64, or microseconds."""
 
-    def __init__(self, rows: int, kind: Any) -> None:
+    def __init__(self, rows: int, kind: pa.DataType) -> None:
         super().__init__(rows)
         self._kind = kind
         self._out = np.empty(rows, np.int64)
         self._words = np.empty(0, np.int64)
 
-    def learn(self, page: Any, count: int) -> None:
+    def learn(self, page: NDArray[np.uint8], count: int) -> None:
         self._words = np.frombuffer(page, "<i8", count)
 
-    def take(self, page: Any, at: int, encoding: int, count: int, valid: Any) -> None:
+    def take(
+        self,
+        page: NDArray[np.uint8],
+        at: int,
+        encoding: int,
+        count: int,
+        valid: NDArray[np.bool_] | None,
+    ) -> None:
         there = self._note(count, valid)
         out = self._out[self.filled : self.filled + count]
         values = out if valid is None else np.empty(there, np.int64)
@@ -227,7 +245,7 @@ class _Numbers(_Column):
             out[valid] = values
         self.filled += count
 
-    def array(self) -> Any:
+    def array(self) -> pa.Array:
         bits, nulls = self._bitmap()
         buffers = [bits, pa.py_buffer(self._out)]
         return pa.Array.from_buffers(self._kind, self.rows, buffers, null_count=nulls)
@@ -246,14 +264,21 @@ class _Texts(_Column):
         self._word_ends = np.zeros(1, np.int32)
         self._words = np.empty(0, np.uint8)
 
-    def learn(self, page: Any, count: int) -> None:
+    def learn(self, page: NDArray[np.uint8], count: int) -> None:
         if 4 * count > len(page):
             raise ValueError("words are missing")
         self._word_ends = np.zeros(count + 1, np.int32)
         self._words = np.empty(len(page) + _SLACK, np.uint8)
         parquet_decode.plain_texts(page, 0, self._word_ends, self._words)
 
-    def take(self, page: Any, at: int, encoding: int, count: int, valid: Any) -> None:
+    def take(
+        self,
+        page: NDArray[np.uint8],
+        at: int,
+        encoding: int,
+        count: int,
+        valid: NDArray[np.bool_] | None,
+    ) -> None:
         there = self._note(count, valid)
         coded = encoding in (_CODED, _PLAIN_DICTIONARY)
         if self._few:
@@ -301,7 +326,7 @@ class _Texts(_Column):
             wider[:used] = self._data[:used]
             self._data = wider
 
-    def _behind_lengths(self, page: Any, at: int, ends: Any) -> None:
+    def _behind_lengths(self, page: NDArray[np.uint8], at: int, ends: NDArray[np.int32]) -> None:
         lengths = np.empty(len(ends) - 1, np.int32)
         at = parquet_decode.delta(page, at, lengths)
         size = parquet_decode.summed(lengths)
@@ -312,14 +337,14 @@ class _Texts(_Column):
         parquet_decode.laid(lengths, ends)
         self._data[begin : begin + size] = page[at : at + size]
 
-    def _behind_shares(self, page: Any, at: int, ends: Any) -> None:
+    def _behind_shares(self, page: NDArray[np.uint8], at: int, ends: NDArray[np.int32]) -> None:
         prefix, suffix = np.empty(len(ends) - 1, np.int32), np.empty(len(ends) - 1, np.int32)
         at = parquet_decode.delta(page, at, prefix)
         at = parquet_decode.delta(page, at, suffix)
         self._make_room(ends[0], parquet_decode.summed(prefix) + parquet_decode.summed(suffix))
         parquet_decode.shared_texts(prefix, suffix, page, at, ends, self._data)
 
-    def array(self) -> Any:
+    def array(self) -> pa.Array:
         bits, nulls = self._bitmap()
         if self._few:
             codes = pa.Array.from_buffers(
@@ -330,13 +355,15 @@ class _Texts(_Column):
         return _string_array(self._ends, self._data, bits, nulls)
 
 
-def _string_array(ends: Any, data: Any, bits: Any = None, nulls: int = 0) -> Any:
+def _string_array(
+    ends: NDArray[np.int32], data: NDArray[np.uint8], bits: pa.Buffer | None = None, nulls: int = 0
+) -> pa.StringArray:
     return pa.StringArray.from_buffers(
         len(ends) - 1, pa.py_buffer(ends), pa.py_buffer(data), bits, nulls
     )
 
 
-def _codes(page: Any, at: int, count: int, limit: int) -> Any:
+def _codes(page: NDArray[np.uint8], at: int, count: int, limit: int) -> NDArray[np.int32]:
     """int32[count] below limit, behind the byte that says their width."""
     codes = np.empty(count, np.int32)
     if count:
@@ -347,7 +374,9 @@ def _codes(page: Any, at: int, count: int, limit: int) -> Any:
     return codes
 
 
-def _spread(values: Any, valid: Any, out: Any) -> None:
+def _spread(
+    values: NDArray[np.int32], valid: NDArray[np.bool_] | None, out: NDArray[np.int32]
+) -> None:
     if valid is None:
         out[:] = values
     else:

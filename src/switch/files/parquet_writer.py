@@ -20,10 +20,11 @@ import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from switch.files.columns import valid_rows
 from switch.native import parquet_encode
@@ -55,13 +56,16 @@ class Style(Enum):
 class Writer:
     """Writes one Parquet file, row group by row group.
 
-    write: takes bytes, which are its own no longer than the call. schema: flat, of
+    write: is handed bytes, which it may use until it returns. schema: flat, of
     dictionary<int32, string>, string, and integers, these without nulls. styles: of the columns of
     texts that have one.
     """
 
     def __init__(
-        self, write: Callable[[bytes], object], schema: Any, styles: Mapping[str, Style]
+        self,
+        write: Callable[[bytes | NDArray[np.uint8]], object],
+        schema: pa.Schema,
+        styles: Mapping[str, Style],
     ) -> None:
         self._write = write
         self._columns = [_column(field, styles.get(field.name)) for field in schema]
@@ -71,7 +75,7 @@ class Writer:
         self._head = _MAGIC
         self._at = len(_MAGIC)
 
-    def write_group(self, arrays: Iterable[Any]) -> None:
+    def write_group(self, arrays: Iterable[pa.Array]) -> None:
         """One row group: an Arrow array of equal length for each column of the schema."""
         parts = [column.part(array) for column, array in zip(self._columns, arrays, strict=True)]
         start, rows = self._at, parts[0].rows
@@ -93,7 +97,7 @@ class Writer:
         )
 
     def close(self) -> None:
-        """The footer: without it the file is none."""
+        """Write the footer: without it this is no valid Parquet file."""
         schema = [
             _struct((4, b"schema"), (5, _i32(len(self._columns)))),
             *(column.element for column in self._columns),
@@ -113,9 +117,9 @@ class _Part(NamedTuple):
 
     kind: parquet_encode.Kind
     rows: int
-    values: Any = None
-    data: Any = None
-    valid: Any = None
+    values: NDArray[np.integer] | None = None
+    data: NDArray[np.uint8] | None = None
+    valid: NDArray[np.uint8] | None = None
     optional: bool = False
     width: int = 0
     before: bytes = b""
@@ -129,10 +133,12 @@ class _Rooms:
     new each time has to be cleared by the system first, which takes longer than the pages."""
 
     def __init__(self) -> None:
-        self._free: list[tuple[Any, Any]] = []
+        self._free: list[tuple[NDArray[np.uint8], NDArray[np.int32]]] = []
 
     @contextlib.contextmanager
-    def taken(self, parts: list[_Part], *, headers: bool = True) -> Iterator[tuple[Any, list[int]]]:
+    def taken(
+        self, parts: list[_Part], *, headers: bool = True
+    ) -> Iterator[tuple[NDArray[np.uint8], list[int]]]:
         """(the pages of the parts in a row, where each of them ends)."""
         head = _PAGE if headers else b""
         try:
@@ -156,7 +162,7 @@ class _Column(ABC):
     encodings = (_RLE, _DELTA_LENGTH)
     coded = False
 
-    def __init__(self, field: Any) -> None:
+    def __init__(self, field: pa.Field) -> None:
         self.name = field.name.encode()
         self.nullable = field.nullable
         self.element = _struct(
@@ -176,11 +182,11 @@ class _Column(ABC):
             (4, _i32(self.codec)),
         )
 
-    def logical(self, _kind: Any) -> Iterable[tuple[int, Any]]:
+    def logical(self, _kind: pa.DataType) -> Iterable[tuple[int, _Tagged]]:
         return (6, _i32(_UTF8)), (10, _Tagged(_STRUCT, _struct((1, _Tagged(_STRUCT, b"\0")))))
 
     @abstractmethod
-    def part(self, array: Any) -> _Part:
+    def part(self, array: pa.Array) -> _Part:
         """The page of a column chunk, to be made."""
 
     def entry(self, part: _Part, at: int, size: int) -> bytes:
@@ -190,7 +196,7 @@ class _Column(ABC):
         metadata = self._head + _fields(4, *sizes, *where) + _END
         return _struct((2, 0), (3, _Tagged(_STRUCT, metadata)))
 
-    def valid(self, array: Any) -> Any:
+    def valid(self, array: pa.Array) -> NDArray[np.uint8] | None:
         """u8[n]: 1 where a row is not null; None where no row is."""
         if not self.nullable or not array.null_count:
             return None
@@ -200,7 +206,7 @@ class _Column(ABC):
 class _Numbers(_Column):
     encodings = (_RLE, _DELTA)
 
-    def __init__(self, field: Any) -> None:
+    def __init__(self, field: pa.Field) -> None:
         assert not field.nullable, "a number may not be null"
         self.width = 64 if field.type.bit_width == 64 else 32
         self.physical = _INT64 if self.width == 64 else _INT32
@@ -208,14 +214,14 @@ class _Numbers(_Column):
         self.dtype = np.dtype(f"{sign}{field.type.bit_width // 8}")
         super().__init__(field)
 
-    def logical(self, kind: Any) -> Iterable[tuple[int, Any]]:
+    def logical(self, kind: pa.DataType) -> Iterable[tuple[int, _Tagged]]:
         if pa.types.is_signed_integer(kind):
             return ()
         whole = _struct((1, _Tagged(_BYTE, bytes([kind.bit_width]))), (2, _Tagged(_FALSE, b"")))
         kinds = _struct((10, _Tagged(_STRUCT, whole)))
         return (6, _i32(_UNSIGNED[kind.bit_width])), (10, _Tagged(_STRUCT, kinds))
 
-    def part(self, array: Any) -> _Part:
+    def part(self, array: pa.Array) -> _Part:
         numbers = np.frombuffer(array.buffers()[1], self.dtype)
         numbers = numbers[array.offset : array.offset + len(array)]
         if numbers.itemsize < 4:
@@ -228,7 +234,7 @@ class _Numbers(_Column):
 class _Texts(_Column):
     kind = parquet_encode.Kind.TEXTS
 
-    def part(self, array: Any) -> _Part:
+    def part(self, array: pa.Array) -> _Part:
         _, offsets, data = array.buffers()
         starts = np.frombuffer(offsets, np.int32)[array.offset : array.offset + len(array) + 1]
         starts = starts if len(array) else np.zeros(1, np.int32)
@@ -246,7 +252,7 @@ class _Shared(_Texts):
 class _Squeezed(_Texts):
     codec = _COMPRESSED_ZSTD
 
-    def part(self, array: Any) -> _Part:
+    def part(self, array: pa.Array) -> _Part:
         plain = super().part(array)._replace(tail=b"")
         with _rooms.taken([plain], headers=False) as (body, ends):
             squeezed = _ZSTD.compress(body, asbytes=True)
@@ -261,7 +267,7 @@ class _Coded(_Column):
     coded = True
     encodings = (_PLAIN, _RLE_DICTIONARY)
 
-    def part(self, array: Any) -> _Part:
+    def part(self, array: pa.Array) -> _Part:
         texts = tuple(array.dictionary.to_pylist())
         codes = np.frombuffer(array.indices.buffers()[1], np.int32)
         codes = codes[array.offset : array.offset + len(array)]
@@ -278,7 +284,7 @@ class _Coded(_Column):
 
 
 @functools.cache
-def _column(field: Any, style: Style | None) -> _Column:
+def _column(field: pa.Field, style: Style | None) -> _Column:
     if pa.types.is_dictionary(field.type):
         return _Coded(field)
     if pa.types.is_integer(field.type):
@@ -320,12 +326,12 @@ class _Tagged:
         self.kind, self.body = kind, body
 
 
-def _struct(*fields: tuple[int, Any]) -> bytes:
+def _struct(*fields: tuple[int, int | bytes | _Tagged]) -> bytes:
     """Fields (number, value): int as i64, bytes as binary, else `_Tagged`."""
     return _fields(0, *fields) + _END
 
 
-def _fields(last: int, *fields: tuple[int, Any]) -> bytes:
+def _fields(last: int, *fields: tuple[int, int | bytes | _Tagged]) -> bytes:
     """Some fields of a struct, behind field number last."""
     out = bytearray()
     for number, value in fields:

@@ -12,13 +12,14 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO, Literal, TypeAlias
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from switch.files import parquet_writer
 from switch.files.parquet_writer import Style
@@ -31,7 +32,12 @@ BEGIN_BYTES = 1 << 16
 """A write of so many bytes is worth telling the disk of."""
 
 
-def new_file(path: Path, mode: str = "wb", buffering: int = -1) -> Any:
+Content: TypeAlias = bytes | memoryview | NDArray[np.uint8] | pa.Buffer
+Validity = tuple[pa.Buffer | None, int]
+"""Bitmap of the rows that are not null (None: all), and how many are null."""
+
+
+def new_file(path: Path, mode: Literal["wb", "xb", "ab"] = "wb", buffering: int = -1) -> BinaryIO:
     """A new file that only its owner may read: most of what is written names people or money."""
     return open(path, mode, buffering=buffering, opener=_owner_only)
 
@@ -40,30 +46,30 @@ def _owner_only(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def write_new(path: Path, content: Any) -> None:
+def write_new(path: Path, content: Content) -> None:
     """A whole file for its owner alone; not yet on the disk."""
     with new_file(path) as file:
         file.write(content)
 
 
-def json_of(content: Any) -> bytes:
+def json_of(content: object) -> bytes:
     """A document for people and machines: the same bytes for the same content."""
     text: bytes = msgspec.json.format(msgspec.json.encode(content, order="sorted"), indent=1)
     return text
 
 
-def write_json(path: Path, content: Any) -> None:
+def write_json(path: Path, content: object) -> None:
     write_new(path, json_of(content))
 
 
-_sync_file_range: Any = getattr(ctypes.CDLL(None), "sync_file_range", None)
+_sync_file_range: Callable[..., object] | None = getattr(ctypes.CDLL(None), "sync_file_range", None)
 """Linux alone has it."""
 _RANGE_WRITE = 2
 """SYNC_FILE_RANGE_WRITE of sync_file_range(2): start, and do not wait."""
 
 
 def _begin_writing(handle: int, start: int, size: int) -> None:
-    """A hint: the disk begins with these bytes now, so that the sync of the commit, which alone
+    """Hint that the disk begins with these bytes now, so that the sync of the commit, which alone
     makes them durable, has little to wait for. What becomes of the hint does not matter."""
     if _sync_file_range is not None:
         _sync_file_range(handle, ctypes.c_int64(start), ctypes.c_int64(size), _RANGE_WRITE)
@@ -80,7 +86,7 @@ class HashingFile:
         self.closed = False
         self.abandoned = False
 
-    def write(self, data: Any) -> int:
+    def write(self, data: Content) -> int:
         view = memoryview(data).cast("B")
         if self.abandoned:
             return len(view)
@@ -135,7 +141,7 @@ class Segment:
     def __init__(
         self,
         path: Path,
-        schema: Any,
+        schema: pa.Schema,
         styles: Mapping[str, Style],
         *,
         group_rows: int = GROUP_ROWS,
@@ -144,10 +150,10 @@ class Segment:
         self.schema = schema
         self.rows = 0
         self._group_rows = group_rows
-        self._pending: list[list[Any]] = []
+        self._pending: list[list[pa.Array]] = []
         self._pending_rows = 0
         self._file = HashingFile(path)
-        self._write: Callable[[list[Any]], None]
+        self._write: Callable[[list[pa.Array]], None]
         self._ends: list[Callable[[], object]]
         if path.suffix == ".arrow":
             # Messages are small; the buffer spares a call into Python for each.
@@ -163,7 +169,7 @@ class Segment:
             self._write = writer.write_group
             self._ends = [writer.close, self._file.close]
 
-    def append(self, columns: Mapping[str, Any]) -> None:
+    def append(self, columns: Mapping[str, pa.Array]) -> None:
         """Columns by name: arrow arrays of equal length."""
         arrays = [columns[name] for name in self.schema.names]
         rows = len(arrays[0])
@@ -206,7 +212,7 @@ class Segment:
                 end()
 
 
-def read_table(path: Path, columns: list[str] | None = None) -> Any:
+def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
     """A Parquet file of this home as one table. Most have a few rows, for which `pq.read_table`
     takes nine times as long: it prepares for data sets of many files."""
     with pq.ParquetFile(path, pre_buffer=False) as file:
@@ -228,7 +234,7 @@ class Groups:
     def __len__(self) -> int:
         return int(self._count)
 
-    def read(self, group: int, columns: list[str] | None = None) -> Any:
+    def read(self, group: int, columns: list[str] | None = None) -> pa.Table:
         if self._arrow is None:
             many = self._parquet.metadata.num_rows > FEW_ROWS
             return self._parquet.read_row_group(group, columns=columns, use_threads=many)
@@ -240,13 +246,13 @@ class Groups:
         """Columns of the file."""
         return list(self.none().column_names)
 
-    def none(self) -> Any:
-        """A table of no rows: of a file that has none."""
+    def none(self) -> pa.Table:
+        """The table of a file that has no rows."""
         of = self._parquet.schema_arrow if self._arrow is None else self._arrow.schema
         return self._as_texts(of.empty_table())
 
     @staticmethod
-    def _as_texts(table: Any) -> Any:
+    def _as_texts(table: pa.Table) -> pa.Table:
         """Parquet gives texts; the same table looks the same in either form."""
         kinds = [
             pa.field(f.name, f.type.value_type if pa.types.is_dictionary(f.type) else f.type)
@@ -261,7 +267,7 @@ def segment_at(folder: Path, name: str) -> Path:
     return next((path for path in paths if path.exists()), paths[0])
 
 
-def read_segment(path: Path) -> Any:
+def read_segment(path: Path) -> pa.Table:
     """A whole segment as a table."""
     groups = Groups(path)
     parts = [groups.read(group) for group in range(len(groups))]
@@ -269,7 +275,7 @@ def read_segment(path: Path) -> Any:
 
 
 def sync_file(path: Path) -> None:
-    """The file's bytes are on the disk when this returns. After a failure nothing may be said of
+    """Put the file's bytes on the disk before this returns. After a failure nothing may be said of
     them: the caller stops, and recovers from disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
@@ -288,7 +294,9 @@ def digest_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def text_array(offsets: Any, data: Any, valid: tuple[Any, int] = (None, 0)) -> Any:
+def text_array(
+    offsets: NDArray[np.int32], data: NDArray[np.uint8], valid: Validity = (None, 0)
+) -> pa.StringArray:
     """A pa.StringArray over kernel output: offsets int32[n + 1], data uint8, null as valid says.
 
     Data ends with the last text: Arrow IPC writes whole buffers, and what stood in the memory
@@ -299,14 +307,16 @@ def text_array(offsets: Any, data: Any, valid: tuple[Any, int] = (None, 0)) -> A
     return pa.StringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), texts, bits, nulls)
 
 
-def validity(nulls: Any) -> tuple[Any, int]:
+def validity(nulls: NDArray[np.bool_]) -> Validity:
     """(validity bitmap or None, count of nulls) of bool[n], for several columns at once."""
     count = int(np.count_nonzero(nulls))
     bits = pa.py_buffer(np.packbits(~nulls, bitorder="little")) if count else None
     return bits, count
 
 
-def coded(values: Any, index: Any, valid: tuple[Any, int] = (None, 0)) -> Any:
+def coded(
+    values: pa.StringArray, index: NDArray[np.int32], valid: Validity = (None, 0)
+) -> pa.DictionaryArray:
     """A dictionary array: values (pa.StringArray) by index (int32[n]), null as valid says."""
     bits, nulls = valid
     indices = pa.Array.from_buffers(
@@ -315,7 +325,7 @@ def coded(values: Any, index: Any, valid: tuple[Any, int] = (None, 0)) -> Any:
     return pa.DictionaryArray.from_arrays(indices, values, safe=False)
 
 
-def write_table(target: Path | BinaryIO, table: Any) -> None:
+def write_table(target: Path | BinaryIO, table: pa.Table) -> None:
     """A small table as Parquet, into a new file or an open one: the same bytes for equal rows."""
     if isinstance(target, Path):
         with new_file(target) as file:
