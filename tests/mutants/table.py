@@ -73,7 +73,8 @@ BACK_IN = [
 
 GIVEN_FILES = [
     ("files/tables.py", "the file itself is decoded, not its copy",
-     "file = copied.enter_context(given.sealed(path, file, before.st_size, room))", "pass",
+     "file = copied.enter_context(given.sealed(path, file, before.st_size, proof.room))",
+     "pass",
      GIVEN + "the_digest_is_that_of_what_was_decoded_while_another_writes"),
     ("files/given.py", "a copy that can still be written to", "seals | fcntl.F_SEAL_WRITE", "seals",
      GIVEN + "every_door_hands_over_a_sealed_copy"),

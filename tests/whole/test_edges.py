@@ -48,7 +48,7 @@ from switch.errors import (
     VerificationFailed,
 )
 from switch.files import airlock, segment, tables
-from switch.files.tables import TableReader, open_table
+from switch.files.tables import Source, TableReader, open_table
 from switch.home import paid_bits, signing, store
 from switch.home.store import Home
 from switch.schema import PAID, PAYMENT, Column, Kind, Table
@@ -81,7 +81,7 @@ def test_batch__what_the_machine_fails_at_is_no_bad_file() -> None:
         raise OSError(errno.EIO, "Input/output error")
         yield
 
-    reader = TableReader(PAYMENT, "t", payment_table(LINES).schema, batches)
+    reader = TableReader(PAYMENT, Source("t", payment_table(LINES).schema, batches))
     with pytest.raises(OSError, match="Input/output error") as caught:
         list(reader.chunks())
     assert not isinstance(caught.value, SwitchError)

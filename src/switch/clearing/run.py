@@ -36,7 +36,7 @@ from switch.files.layout import (
     STYLES,
     is_held,
 )
-from switch.files.tables import TableReader, open_table
+from switch.files.tables import TableReader, open_own
 from switch.files.threads import Behind, Progress, ahead, in_order
 from switch.home import paid_bits
 from switch.home.history import bytes_again, queue_of
@@ -365,7 +365,7 @@ class Run(Closing):
         sha256: what the file was written with, proven before it is decoded.
         """
         intake = Intake(self.directory, rule_set=self.rule_set, fold=self.register.fold)
-        reader = open_table(path, HELD, digest=False, sha256=sha256, own=True)
+        reader = open_own(path, HELD, sha256)
         for raw in reader.chunks(self.chunk_rows):
             lines = intake.take(raw, reader.name)
             yield raw["batch"], lines, self._screen(lines)

@@ -27,11 +27,17 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Any, TypedDict
+from collections.abc import Collection, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from switch.errors import EnvironmentFailed, InputRefused, SwitchError
 from switch.schema import Kind
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from typing_extensions import Buffer
+
+    from switch.files.columns import Opened
 
 MEMORY_MAX = 4 << 30
 """Bytes that a child may take beyond its libraries."""
@@ -148,21 +154,16 @@ def chosen(names: Collection[str], choices: Sequence[Choice]) -> int | None:
     return next(fitting, None)
 
 
-def opened(answer: Answer) -> tuple[Any, Callable[[], Iterator[Any]], Any]:
-    """What the opener of a form gives (`formats`), from a child: (Arrow schema of the file, a
-    function that yields record batches of the wanted columns, rows it declares or None; those of
-    each row group where one of them is to be asked for). Raises InputRefused."""
+def opened(answer: Answer) -> Opened:
+    """Open a file as the opener of its form does (`formats`), but in a child: the record batches
+    have the wanted columns. Raises InputRefused."""
     import pyarrow as pa
 
-    head = answer.said()
-    answer.pid = head["pid"]
-    answer.require_sound(head["fault"])
-    try:
-        schema = pa.ipc.read_schema(pa.py_buffer(answer.take(head["schema"])))
-    except pa.ArrowException as error:
-        raise answer.died() from error
+    from switch.files.columns import Opened
 
-    def batches() -> Iterator[Any]:
+    schema, rows = _head(answer)
+
+    def batches() -> Iterator[pa.RecordBatch]:
         with answer:
             try:
                 rows = pa.ipc.open_stream(answer.stream)
@@ -174,7 +175,26 @@ def opened(answer: Answer) -> tuple[Any, Callable[[], Iterator[Any]], Any]:
                 raise pa.ArrowInvalid(fault["what"])
             answer.require_sound(fault)
 
-    return schema, batches, head["rows"]
+    return Opened(schema, batches, rows)
+
+
+def groups(answer: Answer) -> tuple[pa.Schema, list[int]]:
+    """(Arrow schema of the wanted columns, rows of each row group) of a Parquet file that was asked
+    for by groups. Raises InputRefused."""
+    return _head(answer)
+
+
+def _head(answer: Answer) -> tuple[pa.Schema, Any]:
+    """(Arrow schema, rows that the file declares) from a child."""
+    import pyarrow as pa
+
+    head = answer.said()
+    answer.pid = head["pid"]
+    answer.require_sound(head["fault"])
+    try:
+        return pa.ipc.read_schema(pa.py_buffer(answer.take(head["schema"]))), head["rows"]
+    except pa.ArrowException as error:
+        raise answer.died() from error
 
 
 def _send(request: bytes, file: int) -> int:
@@ -220,7 +240,7 @@ class _Pipe(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any) -> int:
+    def readinto(self, buffer: Buffer) -> int:
         if not self._poll.poll(SILENCE_SECONDS_MAX * 1000):
             self.silent = True
             raise TimeoutError
@@ -230,6 +250,17 @@ class _Pipe(io.RawIOBase):
         if not self.closed:
             os.close(self._handle)
         super().close()
+
+
+class Fault(TypedDict, total=False):
+    """Refusal by a child, or an error of the machine, which has a number."""
+
+    rule: str
+    what: str
+    remedy: str
+    row: int | None
+    column: str | None
+    errno: int
 
 
 class Choice(TypedDict):
@@ -299,7 +330,7 @@ class Answer:
             remedy="ask for the file again; it is damaged",
         )
 
-    def require_sound(self, fault: dict[str, Any] | None) -> None:
+    def require_sound(self, fault: Fault | None) -> None:
         """Raise what the child could not get over."""
         if fault is None:
             return

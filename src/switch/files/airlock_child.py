@@ -18,22 +18,37 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO, TypedDict
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from switch.errors import InputRefused
 from switch.files import formats
-from switch.files.airlock import FILE_BAD, HEAD, REQUEST_BYTES, Choice, chosen
+from switch.files.airlock import FILE_BAD, HEAD, REQUEST_BYTES, Choice, Fault, chosen
 from switch.files.columns import BadValue, first_line, require_short
 from switch.files.parquet_reader import RowGroups
 from switch.schema import Kind
 
+Batches = Callable[[], Iterator[pa.RecordBatch]]
 
-def _groups(path: Path, wanted: dict[str, Kind], group: int | None) -> tuple[Any, Any, Any]:
-    """Of a Parquet file the schema and the rows of each row group; then one row group alone, as one
-    record batch. Columns of Kind.CODE come as dictionaries where the file has them so."""
+
+class _Request(TypedDict):
+    """Request as `airlock.ask` makes it."""
+
+    form: str
+    wanted: dict[str, str]
+    group: int | None
+    spare: int | None
+    memory: int
+    choices: list[Choice]
+
+
+def _groups(
+    path: Path, wanted: dict[str, Kind], group: int | None
+) -> tuple[pa.Schema, Batches | None, list[int] | None]:
+    """The schema and the rows of each row group of a Parquet file; with group that row group alone,
+    as one record batch. Columns of Kind.CODE come as dictionaries where the file has them so."""
     if group is None:
         schema, _, _ = formats.parquet(path, wanted)
         names = [name for name in wanted if name in schema.names]
@@ -49,7 +64,7 @@ def _groups(path: Path, wanted: dict[str, Kind], group: int | None) -> tuple[Any
         rows = [found.rows(number) for number in range(len(found))]
         return pa.schema([schema.field(name) for name in names]), None, rows
 
-    def batches() -> Iterator[Any]:
+    def batches() -> Iterator[pa.RecordBatch]:
         meta = pq.read_metadata(path)
         codes = [name for name, kind in wanted.items() if kind is Kind.CODE]
         few = [name for name in codes if formats.has_dictionary_form(meta, name)]
@@ -60,7 +75,7 @@ def _groups(path: Path, wanted: dict[str, Kind], group: int | None) -> tuple[Any
     return pa.schema([]), batches, None
 
 
-_OPENERS: dict[str, Callable[..., Any]] = {
+_OPENERS: dict[str, Callable[..., tuple[pa.Schema, Batches | None, object]]] = {
     "csv": formats.csv,
     "parquet": formats.parquet,
     "arrow": formats.arrow,
@@ -92,12 +107,13 @@ def serve(handle: int) -> None:
             os.close(file)
 
 
-def _answer(request: dict[str, Any], file: int, reply: int) -> None:
+def _answer(request: _Request, file: int, reply: int) -> None:
     _limit(request["memory"])
     path = Path(f"/dev/fd/{file}")
     wanted = {name: Kind[kind] for name, kind in request["wanted"].items()}
     with open(reply, "wb") as sink:
-        schema, batches, rows, fault = None, None, None, None
+        schema, batches, rows = None, None, None
+        fault: Fault | None = None
         try:
             form = request["form"]
             more = (request["group"],) if form == "groups" else ()
@@ -133,12 +149,14 @@ def _leave_with_reader(reply: int) -> None:
     os._exit(0)
 
 
-def _hand_over(batches: Iterator[Any], wanted: Any, spare: int | None, sink: BinaryIO) -> Any:
+def _hand_over(
+    batches: Iterator[pa.RecordBatch], wanted: dict[str, Kind], spare: int | None, sink: BinaryIO
+) -> Fault | None:
     """All wanted columns as one IPC stream; what cut it short, or None: a text that is too long
     does, before the engine makes room for it."""
     writer = None
     done = 0
-    fault = None
+    fault: Fault | None = None
     try:
         for batch in batches:
             names = [name for name in wanted if name in batch.schema.names]
@@ -159,7 +177,7 @@ def _hand_over(batches: Iterator[Any], wanted: Any, spare: int | None, sink: Bin
     return fault
 
 
-def _require_short(part: Any, done: int, spare: int) -> None:
+def _require_short(part: pa.RecordBatch, done: int, spare: int) -> None:
     """Refuse a text that is too long; rows are counted from those that are done."""
     for name, column in zip(part.schema.names, part.columns, strict=True):
         try:
@@ -170,17 +188,22 @@ def _require_short(part: Any, done: int, spare: int) -> None:
             ) from None
 
 
-def _say(sink: BinaryIO, content: dict[str, Any]) -> None:
+def _say(sink: BinaryIO, content: dict[str, object]) -> None:
     text = json.dumps(content).encode()
     sink.write(HEAD.pack(len(text)) + text)
     sink.flush()
 
 
-def _fault(error: Exception) -> dict[str, Any]:
-    """An exception as data: a refusal, or what the machine or Arrow said, without values."""
+def _fault(error: Exception) -> Fault:
+    """An exception as data: a refusal, or the words of the machine or of Arrow, without values."""
     if isinstance(error, InputRefused):
-        names = ("rule", "what", "remedy", "row", "column")
-        return {name: getattr(error, name) for name in names}
+        return {
+            "rule": error.rule,
+            "what": error.what,
+            "remedy": error.remedy,
+            "row": error.row,
+            "column": error.column,
+        }
     if isinstance(error, MemoryError):
         return {
             "rule": "READER_MEMORY",

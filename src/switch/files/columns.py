@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
@@ -82,6 +82,14 @@ Columns = dict[str, Any]
 text is no id), AMOUNT (int64), PERIOD (uint16 months since 1900-01), DATE (int32 days), PRIORITY
 (uint8), INSTANT (int64 microseconds since 1970, UTC); `Texts` for CODE and
 TEXT. A nullable column that the file lacks is absent."""
+
+
+class Opened(NamedTuple):
+    """A file that is open: its Arrow schema, its record batches, rows that it declares or None."""
+
+    schema: pa.Schema
+    batches: Callable[[], Iterator[pa.RecordBatch]]
+    rows: int | None
 
 
 def looked_up(values: NDArray[S], index: NDArray[np.int32]) -> NDArray[S]:

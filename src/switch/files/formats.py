@@ -6,17 +6,16 @@ Each opener takes a path and the wanted columns (`Opened`).
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from csv import reader
 from pathlib import Path
-from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from switch.errors import InputRefused
-from switch.files.columns import first_line, is_long_worded, shown
+from switch.files.columns import Opened, first_line, is_long_worded, shown
 from switch.native import csv_text
 from switch.schema import Kind
 
@@ -30,14 +29,6 @@ SIGNATURE_BYTES = 28
 """Nonce and tag behind a footer in plain text of a file of which something is encrypted."""
 PROBE_BYTES = 1 << 16
 """Bytes that are read at once of a column of which one row is wanted."""
-
-
-class Opened(NamedTuple):
-    """A file that is open: its Arrow schema, its record batches, rows that it declares or None."""
-
-    schema: pa.Schema
-    batches: Callable[[], Iterator[pa.RecordBatch]]
-    rows: int | None
 
 
 def form_of(file: int) -> tuple[bool, str]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from switch.files.parquet_writer import Style
 from switch.reason import REASONS_COUNT, status_of
@@ -80,8 +80,8 @@ CLEARED_SCHEMA = pa.schema(
 _IS_HELD = np.array([status_of(n) == "PDNG" for n in range(REASONS_COUNT)])
 
 
-def is_held(reason: Any) -> Any:
-    """bool: lines that wait."""
+def is_held(reason: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """bool array of lines that wait."""
     return _IS_HELD.take(reason)
 
 
@@ -98,7 +98,7 @@ POSITIONS = pa.schema(
 )
 
 
-def positions_table(cycle: Sequence[tuple[Any, ...]]) -> Any:
+def positions_table(cycle: Sequence[tuple[object, ...]]) -> pa.Table:
     """positions.parquet of a cycle: rows as POSITIONS has them."""
     columns = list(zip(*cycle, strict=True)) or [()] * len(POSITIONS)
     return pa.table(

@@ -63,7 +63,7 @@ class Writer:
 
     def __init__(
         self,
-        write: Callable[[bytes | NDArray[np.uint8]], object],
+        write: Callable[[bytes | memoryview], object],
         schema: pa.Schema,
         styles: Mapping[str, Style],
     ) -> None:
@@ -81,7 +81,7 @@ class Writer:
         start, rows = self._at, parts[0].rows
         head = _Part(parquet_encode.Kind.READY, rows, before=self._head)
         with _rooms.taken([head, *parts]) as (out, ends):
-            self._write(out)
+            self._write(out.data)
         self._at += ends[-1] - ends[0]
         chunks = [
             column.entry(part, start + begin - ends[0], end - begin)

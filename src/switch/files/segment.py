@@ -12,7 +12,7 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import BinaryIO, Literal, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 import msgspec
 import numpy as np
@@ -24,6 +24,9 @@ from numpy.typing import NDArray
 from switch.files import parquet_writer
 from switch.files.parquet_writer import Style
 
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
 GROUP_ROWS = 1 << 17
 BUFFER_BYTES = 1 << 20
 FEW_ROWS = 1 << 14
@@ -32,7 +35,6 @@ BEGIN_BYTES = 1 << 16
 """A write of so many bytes is worth telling the disk of."""
 
 
-Content: TypeAlias = bytes | memoryview | NDArray[np.uint8] | pa.Buffer
 Validity = tuple[pa.Buffer | None, int]
 """Bitmap of the rows that are not null (None: all), and how many are null."""
 
@@ -46,7 +48,7 @@ def _owner_only(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def write_new(path: Path, content: Content) -> None:
+def write_new(path: Path, content: Buffer) -> None:
     """A whole file for its owner alone; not yet on the disk."""
     with new_file(path) as file:
         file.write(content)
@@ -86,7 +88,7 @@ class HashingFile:
         self.closed = False
         self.abandoned = False
 
-    def write(self, data: Content) -> int:
+    def write(self, data: Buffer) -> int:
         view = memoryview(data).cast("B")
         if self.abandoned:
             return len(view)

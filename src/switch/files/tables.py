@@ -9,24 +9,26 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import functools
 import hashlib
 import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from switch.errors import EnvironmentFailed, InputRefused, SwitchError, VerificationFailed
 from switch.files import airlock, formats, given
 from switch.files.columns import (
     BadValue,
     Columns,
+    Texts,
     first_line,
     is_text_type,
     is_whole_type,
@@ -67,55 +69,71 @@ TableLike = str | Path | ArrowStream
 """A table as callers give it: a path, or one in memory."""
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Terms on which a table is read.
+
+    strict_columns: unknown columns are refused. only: the columns that the caller wants (None:
+    all). bounded: a text beyond what its column takes (`schema.bytes_max`) is refused; not so in
+    files of the home, or in a table that was taken before there was a bound.
+    """
+
+    strict_columns: bool = False
+    only: tuple[str, ...] | None = None
+    bounded: bool = True
+
+    def wanted(self, table: Table) -> dict[str, Kind]:
+        """Kinds of the wanted columns by name."""
+        return {c.name: c.kind for c in table.columns if self.only is None or c.name in self.only}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A table that is open: its name for messages, its Arrow schema, and its record batches.
+
+    rows: as many as the file declares, where its format says so before reading. sha256: digest of
+    the file's bytes, where it was computed. close: lets go of a table that is not read to its end.
+    """
+
+    name: str
+    schema: pa.Schema
+    batches: Callable[[], Iterator[pa.RecordBatch]]
+    rows: int | None = None
+    sha256: str | None = None
+    from_text: bool = False
+    require_unchanged: Callable[[], None] = lambda: None
+    close: Callable[[], None] = lambda: None
+
+
 class TableReader:
     """One table, opened once. Iterate `chunks()` once; `sha256` is that of the file's bytes."""
 
-    def __init__(
-        self,
-        table: Table,
-        name: str,
-        schema: Any,
-        batches: Callable[[], Iterator[Any]],
-        *,
-        rows: int | None = None,
-        sha256: str | None = None,
-        from_text: bool = False,
-        strict_columns: bool = False,
-        unchanged: Callable[[], None] | None = None,
-        only: tuple[str, ...] | None = None,
-        bounded: bool = True,
-        close: Callable[[], None] | None = None,
-    ) -> None:
+    def __init__(self, table: Table, source: Source, terms: Terms | None = None) -> None:
         self.table = table
-        self.name = name
-        self.rows = rows
-        """Rows that the file declares, where its format says so before reading."""
-        self.sha256 = sha256
-        self.from_text = from_text
-        self._batches = batches
-        self._unchanged = unchanged
-        self._only = only
-        self._bounded = bounded
-        self.close = close or (lambda: None)
+        self.name, self.rows, self.sha256 = source.name, source.rows, source.sha256
+        self.close = source.close
         """Let go of a table that is not read to its end."""
-        self.extra = self._check_columns(list(schema.names), strict_columns)
+        self._source, self._terms = source, terms or Terms()
+        schema = source.schema
+        self.extra = self._check_columns(list(schema.names))
         for column in table.columns:
-            if column.name in schema.names and not from_text:
+            if column.name in schema.names and not source.from_text:
                 self._check_type(column, schema.field(column.name).type)
 
-    def _check_columns(self, names: list[str], strict: bool) -> list[str]:
-        seen: dict[str, str] = {}
+    def _check_columns(self, names: list[str]) -> list[str]:
+        """Refuse a header that is not the table's. Returns the names of unknown columns."""
+        seen: set[str] = set()
         for name in names:
             key = unicodedata.normalize("NFC", name).casefold()
             if key in seen:
-                raise InputRefused(
-                    "HEADER_DUPLICATE",
+                raise self._refuse_column(
+                    shown(name),
                     f"column {shown(name)} stands twice",
-                    file=self.name,
-                    column=shown(name),
-                    remedy="keep one column of each name",
+                    "keep one column of each name",
+                    "HEADER_DUPLICATE",
                 )
-            seen[key] = name
+            seen.add(key)
+        every = f"give the columns {', '.join(c.name for c in self.table.columns)}"
         known = {column.name for column in self.table.columns}
         missing = [c.name for c in self.table.columns if not c.nullable and c.name not in names]
         if missing:
@@ -123,48 +141,45 @@ class TableReader:
             for mark, word in ((";", "semicolons"), ("\t", "tabs")):
                 if len(names) == 1 and mark in names[0]:
                     hint = f"; the file seems to be separated by {word}, use commas"
-            raise InputRefused(
-                "HEADER_MISMATCH",
-                f"column {missing[0]!r} of the {self.table.name} is missing",
-                file=self.name,
-                column=missing[0],
-                remedy=f"give the columns {', '.join(c.name for c in self.table.columns)}{hint}",
-            )
+            what = f"column {missing[0]!r} of the {self.table.name} is missing"
+            raise self._refuse_column(missing[0], what, every + hint)
         extra = [name for name in names if name not in known and name not in self.table.beside]
-        absent = [c for c in self.table.columns if c.nullable and c.name not in names]
         if len(extra) > UNKNOWN_MAX:
-            raise InputRefused(
-                "HEADER_MISMATCH",
-                f"{len(extra)} unknown columns, more than {UNKNOWN_MAX}",
-                file=self.name,
-                column=shown(extra[0]),
-                remedy=f"give the columns {', '.join(c.name for c in self.table.columns)}",
-            )
+            what = f"{len(extra)} unknown columns, more than {UNKNOWN_MAX}"
+            raise self._refuse_column(shown(extra[0]), what, every)
+        absent = [c for c in self.table.columns if c.nullable and c.name not in names]
         for name in extra:
-            like = _nearest(name, absent)
-            if not (like or strict or self.table.is_closed):
-                continue
-            quoted = " or ".join(map(repr, like))
-            raise InputRefused(
-                "HEADER_MISMATCH",
-                f"unknown column {shown(name)}" + (f", which looks like {quoted}" if like else ""),
-                file=self.name,
-                column=shown(name),
-                remedy=f"call it {' or '.join(like)}, if it is that; else remove it or give it"
-                " another name"
-                if like
-                else "remove it"
-                if self.table.is_closed
-                else "remove it, or read without --strict-columns",
-            )
+            self._check_unknown(name, absent)
         return extra
+
+    def _check_unknown(self, name: str, absent: list[Column]) -> None:
+        """Refuse an unknown column that looks like an absent one, or that may not be there."""
+        like = _nearest(name, absent)
+        strict = self._terms.strict_columns
+        if not (like or strict or self.table.is_closed):
+            return
+        quoted = " or ".join(map(repr, like))
+        raise self._refuse_column(
+            shown(name),
+            f"unknown column {shown(name)}" + (f", which looks like {quoted}" if like else ""),
+            f"call it {' or '.join(like)}, if it is that; else remove it or give it another name"
+            if like
+            else "remove it"
+            if self.table.is_closed
+            else "remove it, or read without --strict-columns",
+        )
+
+    def _refuse_column(
+        self, column: str, what: str, remedy: str, rule: str = "HEADER_MISMATCH"
+    ) -> InputRefused:
+        return InputRefused(rule, what, file=self.name, column=column, remedy=remedy)
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Columns that are not read, for whoever reads the table."""
+        """Sentences about columns that are not read."""
         return tuple(f"unknown column {shown(name)} is ignored" for name in self.extra)
 
-    def _check_type(self, column: Column, kind: Any) -> None:
+    def _check_type(self, column: Column, kind: pa.DataType) -> None:
         value = kind.value_type if pa.types.is_dictionary(kind) else kind
         types = pa.types
         text, whole = is_text_type(value), is_whole_type(kind)
@@ -194,7 +209,7 @@ class TableReader:
         """The table as chunks of at most rows rows, in order."""
         done = 0
         try:
-            for batch in self._batches():
+            for batch in self._source.batches():
                 for start in range(0, batch.num_rows, rows):
                     part = batch.slice(start, rows)
                     yield self._columns(part, done)
@@ -212,8 +227,7 @@ class TableReader:
                 row=done + 1,
                 remedy="ask for the file again; it is damaged or cut off",
             ) from error
-        if self._unchanged is not None:
-            self._unchanged()
+        self._source.require_unchanged()
         if done == 0:
             raise self._refuse("NO_LINES", "the table has no rows", "send a table with rows")
 
@@ -222,15 +236,15 @@ class TableReader:
     ) -> InputRefused:
         return InputRefused(rule, what, remedy=remedy, file=self.name, row=row, column=column)
 
-    def _columns(self, batch: Any, done: int) -> Columns:
+    def _columns(self, batch: pa.RecordBatch, done: int) -> Columns:
         out: Columns = {}
-        names = batch.schema.names
+        names, wanted = batch.schema.names, self._terms.wanted(self.table)
         for column in self.table.columns:
-            if column.name not in names or (self._only and column.name not in self._only):
+            if column.name not in names or column.name not in wanted:
                 continue
             array = batch.column(names.index(column.name))
             try:
-                if self._bounded and column.kind not in _NUMBERS:
+                if self._terms.bounded and column.kind not in _NUMBERS:
                     require_short(array, column.name, self.table.spare)
                 if pa.types.is_dictionary(array.type) and array.dictionary.null_count:
                     array = plain(array)
@@ -238,7 +252,7 @@ class TableReader:
                 raise self._refuse(
                     bad.rule, bad.what, bad.remedy, done + bad.row + 1, column.name
                 ) from None
-            if self.from_text and column.nullable:
+            if self._source.from_text and column.nullable:
                 array = pc.replace_with_mask(
                     array, pc.equal(array, ""), pa.scalar(None, pa.string())
                 )
@@ -261,14 +275,14 @@ class TableReader:
                 ) from None
         return out
 
-    def _read(self, column: Column, array: Any) -> Any:
+    def _read(self, column: Column, array: pa.Array) -> NDArray[np.generic] | Texts:
         kind = column.kind
         if kind is Kind.AMOUNT:
             # What is lent, capped or held is bounded; a line's amount has a reason of its own.
             bounded = column.nullable or column.name == "balance"
             return read_limits(array) if bounded else read_amounts(array)
         if kind is Kind.ID:
-            return read_ids(array, self.from_text)
+            return read_ids(array, self._source.from_text)
         if kind is Kind.CODE or (kind is Kind.TEXT and column.name == "person_name"):
             return read_texts(array, kind is Kind.CODE, check=kind is Kind.CODE)
         if kind is Kind.TEXT:
@@ -310,30 +324,23 @@ def open_table(
     digest: bool = True,
     only: tuple[str, ...] | None = None,
     sha256: str = "",
-    own: bool = False,
     room: Path | None = None,
     bounded: bool = True,
 ) -> TableReader:
     """Open a file (path) or an Arrow C stream (any object with `__arrow_c_stream__`).
 
-    The format of a file is known by its content. digest: compute `sha256` of a file before any of
-    it is used. sha256: the digest that a file must have ('' for any); another is refused, whatever
-    a decoder makes of it. only: the columns that the caller wants. own: the file is this home's,
-    with the digest of its commit, which is proven before decoding: it needs no process of its own,
-    as files of others do (`airlock`). A file of others is hashed and decoded in one
-    copy that nobody else can write to (`given.sealed`); room: the folder for a long one. bounded:
-    a text beyond what its column takes (`schema.bytes_max`) is refused; not so in what is the
-    home's, or was taken before there was a bound. Of several tables a file of others is the first
-    of which it lacks no column that must be there.
+    The format of a file is known by its content. It is hashed and decoded in one copy that nobody
+    else can write to (`given.sealed`); room: the folder for a long one. digest: compute `sha256`
+    before any of it is used. sha256: the digest that a file must have ('' for any); another is
+    refused, whatever a decoder makes of it. strict_columns, only, bounded: as `Terms` has them. Of
+    several tables a file is the first of which it lacks no column that must be there.
     Raises InputRefused (KIND_UNKNOWN where it is none of several), or EnvironmentFailed where the
     file cannot be read at all.
     """
     tables = (table,) if isinstance(table, Table) else tuple(table)
+    terms = Terms(strict_columns, only, bounded)
     if isinstance(source, str | os.PathLike):
-        bounded = bounded and not own
-        return _open_file(
-            Path(source), tables, strict_columns, digest, only, sha256, own, room, bounded
-        )
+        return _open_file(Path(source), tables, terms, _Proof(digest, sha256, room=room))
     (table,) = tables
     if isinstance(source, pa.RecordBatch):
         source = pa.Table.from_batches([source])
@@ -353,69 +360,84 @@ def open_table(
             column=_streamless(source),
             remedy="leave that column out, or write it as a type that docs/contract.md has",
         ) from error
-
-    def batches() -> Iterator[Any]:
-        yield from reader
-
     rows = getattr(source, "num_rows", None)
-    return TableReader(
-        table,
-        table.name,
-        reader.schema,
-        batches,
-        rows=rows if isinstance(rows, int) else None,
-        strict_columns=strict_columns,
-        only=only,
-        bounded=bounded,
-    )
+    declared = rows if isinstance(rows, int) else None
+    return TableReader(table, Source(table.name, reader.schema, reader.__iter__, declared), terms)
 
 
-def _streamless(source: Any) -> str | None:
+def open_own(path: Path, table: Table, sha256: str) -> TableReader:
+    """Open a Parquet file of this home, which has the digest of its commit. That is proven before
+    decoding: it needs no process of its own, as files of others do (`airlock`). Raises
+    VerificationFailed where the file is another."""
+    return _open_file(path, (table,), Terms(bounded=False), _Proof(False, sha256, own=True))
+
+
+def _streamless(source: object) -> str | None:
     """The column for which a frame cannot be handed over; None where it does not say which."""
     with contextlib.suppress(AttributeError, KeyError, TypeError):
-        for name in source.columns:
+        frame: Any = source
+        for name in frame.columns:
             try:
-                pa.RecordBatchReader.from_stream(source[[name]])
+                pa.RecordBatchReader.from_stream(frame[[name]])
             except pa.ArrowException:
                 return shown(str(name))
     return None
 
 
-def _open_file(
-    path: Path,
-    tables: tuple[Table, ...],
-    strict_columns: bool,
-    digest: bool,
-    only: tuple[str, ...] | None,
-    sha256: str,
-    own: bool,
-    room: Path | None,
-    bounded: bool,
-) -> TableReader:
+@dataclass(frozen=True, slots=True)
+class _Proof:
+    """Proof of a file before it is used, as arguments of `open_table` and `open_own` have it."""
+
+    digest: bool
+    sha256: str
+    own: bool = False
+    room: Path | None = None
+
+    def carry_out(self, file: int, path: Path, is_text: bool) -> str | None:
+        """Read an open file once, and judge it where it is a text. Returns its digest, where that
+        is wanted. Raises what `open_table` raises."""
+        hasher, scan = hashlib.sha256(), csv_text.CsvScan(ROW_BYTES_MAX)
+        try:
+            if self.digest or is_text or self.sha256:
+                for block in given.blocks(file):
+                    hasher.update(block)
+                    if is_text and not scan.feed(block):
+                        break
+            if is_text:
+                formats.judge_csv(scan, file, path)
+        except EnvironmentFailed:
+            raise
+        except OSError as error:
+            raise EnvironmentFailed(f"{path} cannot be read: {error.strerror}") from error
+        found = hasher.hexdigest()
+        if self.sha256 and found != self.sha256:
+            raise _other_content(str(path), self.own)
+        return found if self.digest else None
+
+
+def _open_file(path: Path, tables: tuple[Table, ...], terms: Terms, proof: _Proof) -> TableReader:
     name = str(path)
-    assert sha256 or not own
-    if not own:
+    if not proof.own:
         airlock.start()
-    hasher = hashlib.sha256()
-    columns = {t: [c for c in t.columns if only is None or c.name in only] for t in tables}
-    wanted = {c.name: c.kind for some in columns.values() for c in some}
-    choices = [
-        airlock.Choice(
-            wanted=[c.name for c in some], needed=[c.name for c in t.columns if not c.nullable]
-        )
-        for t, some in columns.items()
-    ]
-    choices = choices if len(tables) > 1 else []
-    (spare,) = {t.spare if bounded else None for t in tables}
-    rows: int | None
+    wanted = {column: kind for t in tables for column, kind in terms.wanted(t).items()}
+    choices: list[airlock.Choice] = []
+    if len(tables) > 1:
+        choices = [
+            {
+                "wanted": list(terms.wanted(t)),
+                "needed": [c.name for c in t.columns if not c.nullable],
+            }
+            for t in tables
+        ]
+    (spare,) = {t.spare if terms.bounded else None for t in tables}
     with contextlib.ExitStack() as refused:
         with given.opened(path) as (file, before), contextlib.ExitStack() as copied:
             if before.st_size == 0:
                 raise InputRefused(
                     "FILE_EMPTY", "the file is empty", file=name, remedy="send it again"
                 )
-            if not own:
-                file = copied.enter_context(given.sealed(path, file, before.st_size, room))
+            if not proof.own:
+                file = copied.enter_context(given.sealed(path, file, before.st_size, proof.room))
             is_text, form = formats.form_of(file)
 
             def ask() -> airlock.Answer:
@@ -424,57 +446,42 @@ def _open_file(
                 return answer
 
             # The child begins while the copy is hashed here; with a text, when that is judged.
-            asked = None if own or is_text else ask()
-            try:
-                scan = csv_text.CsvScan(ROW_BYTES_MAX)
-                if digest or is_text or sha256:
-                    for block in given.blocks(file):
-                        hasher.update(block)
-                        if is_text and not scan.feed(block):
-                            break
-                if is_text:
-                    formats.judge_csv(scan, file, path)
-            except EnvironmentFailed:
-                raise
-            except OSError as error:
-                raise EnvironmentFailed(f"{name} cannot be read: {error.strerror}") from error
-            if sha256 and hasher.hexdigest() != sha256:
-                raise _other_content(name, own)
-            if is_text and not own:
+            asked = None if proof.own or is_text else ask()
+            sha256 = proof.carry_out(file, path, is_text)
+            if is_text and not proof.own:
                 asked = ask()
         try:
-            if asked is None:
-                schema, batches, rows = formats.parquet(path, wanted)
-            else:
-                schema, batches, rows = airlock.opened(asked)
-            number = airlock.chosen(schema.names, choices) if choices else 0
-            if number is None:
-                raise InputRefused(
-                    "KIND_UNKNOWN",
-                    f"the columns are those of none of {', '.join(t.name for t in tables)}",
-                    file=name,
-                    remedy="give the columns that docs/contract.md has",
-                )
-            reader = TableReader(
-                tables[number],
+            opened = formats.parquet(path, wanted) if asked is None else airlock.opened(asked)
+            source = Source(
                 name,
-                schema,
-                batches,
-                rows=rows,
-                sha256=hasher.hexdigest() if digest else None,
-                from_text=is_text,
-                strict_columns=strict_columns,
-                unchanged=functools.partial(given.require_unchanged, path, before),
-                only=only,
-                bounded=bounded,
-                close=None if asked is None else asked.close,
+                opened.schema,
+                opened.batches,
+                opened.rows,
+                sha256,
+                is_text,
+                lambda: given.require_unchanged(path, before),
+                (lambda: None) if asked is None else asked.close,
             )
+            reader = TableReader(_meant(tables, choices, source), source, terms)
         except UnicodeDecodeError as error:
             raise InputRefused(
                 "ENCODING", "a column's name is not UTF-8", file=name, remedy="send the file again"
             ) from error
         refused.pop_all()
         return reader
+
+
+def _meant(tables: tuple[Table, ...], choices: Sequence[airlock.Choice], source: Source) -> Table:
+    """The table of several that the columns of a file say."""
+    number = airlock.chosen(source.schema.names, choices) if choices else 0
+    if number is None:
+        raise InputRefused(
+            "KIND_UNKNOWN",
+            f"the columns are those of none of {', '.join(t.name for t in tables)}",
+            file=source.name,
+            remedy="give the columns that docs/contract.md has",
+        )
+    return tables[number]
 
 
 def _other_content(name: str, own: bool) -> SwitchError:

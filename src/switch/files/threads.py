@@ -10,9 +10,11 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from functools import partial
+from typing import NoReturn, ParamSpec, TypeVar
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 
 def ahead(items: Iterator[T], depth: int) -> Iterator[T]:
@@ -20,13 +22,14 @@ def ahead(items: Iterator[T], depth: int) -> Iterator[T]:
     if depth == 0:
         yield from items
         return
-    slots: queue.Queue[tuple[str, Any]] = queue.Queue(depth)
+    slots: queue.Queue[Callable[[], T] | None] = queue.Queue(depth)
     stop = threading.Event()
 
-    def put(kind: str, value: Any) -> bool:
+    def put(step: Callable[[], T] | None) -> bool:
+        """Hand a step over; False where nobody takes it any more."""
         while not stop.is_set():
             try:
-                slots.put((kind, value), timeout=0.1)
+                slots.put(step, timeout=0.1)
             except queue.Full:
                 continue
             return True
@@ -35,31 +38,33 @@ def ahead(items: Iterator[T], depth: int) -> Iterator[T]:
     def produce() -> None:
         try:
             for item in items:
-                if not put("item", item):
+                if not put(partial(_given, item)):
                     return
-            put("end", None)
+            put(None)
         except BaseException as error:
-            put("error", error)
+            put(partial(_raised, error))
 
     thread = threading.Thread(target=produce, name="switch-read", daemon=True)
     thread.start()
     try:
-        while True:
-            kind, value = slots.get()
-            if kind == "item":
-                yield value
-            elif kind == "error":
-                raise value
-            else:
-                return
+        while (step := slots.get()) is not None:
+            yield step()
     finally:
         stop.set()
         thread.join()
 
 
+def _given(item: T) -> T:
+    return item
+
+
+def _raised(error: BaseException) -> NoReturn:
+    raise error
+
+
 def in_order(calls: Iterable[Callable[[], T]], threads: int) -> Iterator[T]:
-    """What each call gives, in order; more than one thread: so many are made at a time, and at most
-    twice as many before what they give is asked for."""
+    """Results of calls, in order. Several threads make as many calls at a time, and at most twice
+    as many before their results are asked for."""
     if threads == 1:
         for call in calls:
             yield call()
@@ -85,13 +90,13 @@ class Behind:
         self._pool = ThreadPoolExecutor(1, "switch-write") if depth else None
         self._waiting: deque[Future[None]] = deque()
 
-    def __call__(self, call: Callable[..., None], *values: Any) -> None:
+    def __call__(self, call: Callable[P, None], *values: P.args, **named: P.kwargs) -> None:
         if self._pool is None:
-            call(*values)
+            call(*values, **named)
             return
         while len(self._waiting) >= self._depth:
             self._waiting.popleft().result()
-        self._waiting.append(self._pool.submit(call, *values))
+        self._waiting.append(self._pool.submit(call, *values, **named))
 
     def finish(self) -> None:
         """All calls are done, or the first that failed raises."""

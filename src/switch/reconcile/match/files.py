@@ -37,7 +37,7 @@ class File:
         with given.opened(path) as (file, self._was):
             answer = airlock.ask(file, str(path), "groups", self._kinds)
         with answer:
-            schema, _, rows = airlock.opened(answer)
+            schema, rows = airlock.groups(answer)
         for field in schema:
             if pa.types.is_nested(field.type):
                 raise InputRefused(
