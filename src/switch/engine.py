@@ -41,10 +41,11 @@ from switch.registry.load_registers import current, load_registers
 from switch.registry.register import Register
 from switch.results import CycleAnswer, DaySigned, Disposed, LineHistory, StoredSummary, TakenIn
 from switch.schema import CHUNK_ROWS_MAX, PAYMENT
-from switch.settlement import booking, budgets
+from switch.settlement import budgets, standing
 from switch.settlement import cycle as settling
-from switch.settlement.booking import REISSUE, WRITE_BACK
+from switch.settlement.accounts import REISSUE, WRITE_BACK
 from switch.settlement.calendar import Calendar, Slot
+from switch.settlement.postings import settlement_account
 
 
 def init(
@@ -106,7 +107,7 @@ def _opening(directory: Directory, balances: TableLike | None) -> dict[str, int]
             what = "an opening balance that binds is below zero"
             raise refuse(i, "balance", what, "give what the account holds, or leave it out")
         out[account] = row["balance"]
-    return {booking.settlement_account(directory, code): sum_ for code, sum_ in out.items()}
+    return {settlement_account(directory, code): sum_ for code, sum_ in out.items()}
 
 
 class Engine:
@@ -152,11 +153,11 @@ class Engine:
         if balances is not None:
             if any(part is not None for part in (participants, debtors, programmes, settings)):
                 raise UsageError("balances are given alone: they are a commit of their own")
-            settling.set_balances(self.home, self.directory, _opening(self.directory, balances), at)
+            standing.set_balances(self.home, self.directory, _opening(self.directory, balances), at)
             return
 
         new = read_directory(participants, debtors, programmes, self.directory)
-        settling.require_nobody_leaves(self.home, self.directory, new)
+        standing.require_nobody_leaves(self.home, self.directory, new)
         chosen = self.settings if settings is None else settings.check()
         if chosen.enforce_budgets is True:
             budgets.require_programmes(new)

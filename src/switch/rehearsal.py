@@ -41,7 +41,7 @@ from switch.results import (
     RehearsedTable,
     WaitingTotal,
 )
-from switch.settlement.cycle import PENDING
+from switch.settlement.standing import PENDING
 
 
 class Payment(NamedTuple):

@@ -36,7 +36,7 @@ from switch.results import (
     Total,
 )
 from switch.schema import NO_ROW
-from switch.settlement.booking import REISSUE
+from switch.settlement.accounts import REISSUE
 from switch.settlement.budgets import told, told_of_batch
 
 SENTENCES = {

@@ -35,7 +35,7 @@ import switch
 from switch.clearing import run as road
 from switch.errors import UsageError
 from switch.home import store
-from switch.settlement import booking
+from switch.settlement import postings
 
 
 def test_catalog__is_opened_with_a_journal_on_disk(village: Path) -> None:
@@ -156,7 +156,7 @@ def test_run__a_lost_line_stops_it(
 def test_run__money_left_on_the_clearing_account_stops_it(
     village: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = booking.apply
+    real = postings.apply
 
     def leave_a_dong(*args: Any) -> dict[str, int]:
         after = real(*args)
@@ -165,7 +165,7 @@ def test_run__money_left_on_the_clearing_account_stops_it(
 
     before = tree_digest(village)
     with monkeypatch.context() as patch:
-        patch.setattr(booking, "apply", leave_a_dong)
+        patch.setattr(postings, "apply", leave_a_dong)
         with pytest.raises(AssertionError, match="is not zero"):
             pay(village, [line(1)])
     assert tree_digest(village) == before

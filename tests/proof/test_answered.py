@@ -21,8 +21,8 @@ from switch.proof.replay import replay
 from switch.reconcile import day_end, dispositions, line_states, take_in
 from switch.reconcile.line_states import State, Verdicts
 from switch.registry.directory import Settings
-from switch.settlement import recasting, returns
-from switch.settlement.booking import Posting
+from switch.settlement import returns, reversal
+from switch.settlement.postings import Posting
 
 
 def everything(tmp_path: Path) -> Path:
@@ -83,7 +83,7 @@ def credits_too_much(patch: pytest.MonkeyPatch) -> None:
 
 
 def entitlements_stay(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(recasting, "free", lambda *_: {})
+    patch.setattr(reversal, "free", lambda *_: {})
 
 
 def less_is_posted(patch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,7 @@ from switch import status
 from switch.engine import Engine
 from switch.errors import UsageError
 from switch.registry.directory import Settings
-from switch.settlement import cycle, recasting
+from switch.settlement import cycle, recast, reversal
 
 
 @pytest.mark.parametrize("settings", [CUTOFFS, WAIT, RECAST])
@@ -203,14 +203,14 @@ def test_abort__the_command_says_what_went_back(tmp_path: Path) -> None:
 
 
 def _a_posting_stays(patch: pytest.MonkeyPatch) -> None:
-    reversals = recasting.reversals
-    patch.setattr(recasting, "reversals", lambda *a: reversals(*a)[:-1])
+    reversals = reversal.reversals
+    patch.setattr(reversal, "reversals", lambda *a: reversals(*a)[:-1])
 
 
 def _an_on_us_line_stays_posted(patch: pytest.MonkeyPatch) -> None:
-    reversals = recasting.reversals
+    reversals = reversal.reversals
     patch.setattr(
-        recasting,
+        reversal,
         "reversals",
         lambda *a: [posting for posting in reversals(*a) if "B." not in posting.debit],
     )
@@ -218,8 +218,8 @@ def _an_on_us_line_stays_posted(patch: pytest.MonkeyPatch) -> None:
 
 def _a_line_stays(patch: pytest.MonkeyPatch) -> None:
     """The on-us line, whose absence no position tells."""
-    lines_of = recasting.lines_of
-    patch.setattr(recasting, "lines_of", lambda *a: tuple(t.slice(0, 2) for t in lines_of(*a)))
+    lines_of = recast.lines_of
+    patch.setattr(recast, "lines_of", lambda *a: tuple(t.slice(0, 2) for t in lines_of(*a)))
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,8 @@ from switch.engine import Engine
 from switch.proof.replay import replay
 from switch.rehearsal import rehearse
 from switch.settlement import cycle as settling
-from switch.settlement import recasting
+from switch.settlement import recast as recasting
+from switch.settlement import reversal
 from switch.settlement.liquidity.loss import recast
 
 
@@ -300,21 +301,21 @@ def test_recast__a_lost_folder_stops_everything(tmp_path: Path) -> None:
 
 
 def _entitlements_stay_taken(patch: pytest.MonkeyPatch) -> None:
-    free = recasting.free
+    free = reversal.free
 
     def taken(home: Any, draft: Path, went: Any) -> Any:
         names = free(home, draft, went)
         for name in names.values():
-            words = recasting.paid_bits.read(draft / name)
+            words = reversal.paid_bits.read(draft / name)
             (draft / name).unlink()
-            recasting.paid_bits.write(draft / name, np.full_like(words, 14))
+            reversal.paid_bits.write(draft / name, np.full_like(words, 14))
         return names
 
-    patch.setattr(recasting, "free", taken)
+    patch.setattr(reversal, "free", taken)
 
 
 def _postings_stay(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(recasting, "reversals", lambda *_: [])
+    patch.setattr(reversal, "reversals", lambda *_: [])
 
 
 def _the_queue_is_left_out(patch: pytest.MonkeyPatch) -> None:

@@ -54,7 +54,7 @@ from switch.proof.verify import Verifier
 from switch.reconcile import dispositions, explain, line_states, take_in
 from switch.reconcile.match import passes
 from switch.reconcile.match.rules import Pass
-from switch.settlement import recasting
+from switch.settlement import reversal
 
 # --- answers and claims ---------------------------------------------------------------------------
 
@@ -369,7 +369,7 @@ def freed_twice(patch: Patch) -> None:
         "returned",
         lambda home, known: right(home, [f for f in known if f.kind != "disposition"]),
     )
-    patch.setattr(recasting, "free", lambda *_: {})
+    patch.setattr(reversal, "free", lambda *_: {})
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ import switch
 from switch.engine import Engine
 from switch.errors import InputRefused, UsageError
 from switch.schema import MONEY_BOUND
-from switch.settlement.cycle import keep_balances
+from switch.settlement.standing import keep_balances
 
 TEXTS = (
     *("", ".", "..", "/", "-", "--", ":", "a:b", "B:", ":1", "B:1", "B:0", "B:-1", "B:1.5"),

@@ -36,8 +36,8 @@ from switch.home import paid_bits, store
 from switch.proof import verify
 from switch.reason import Reason
 from switch.reconcile import day_end, dispositions, line_states, sent_lines
-from switch.settlement import booking, calendar, netting, recasting, returns
-from switch.settlement.booking import WRITE_BACK
+from switch.settlement import calendar, netting, postings, recast, returns, reversal
+from switch.settlement.accounts import WRITE_BACK
 from switch.sim import simulate
 from switch.sim.auditor.auditor import Auditor
 from switch.sim.auditor.expected import Table
@@ -170,7 +170,7 @@ def _on_us_lines_enter_positions(patch: pytest.MonkeyPatch) -> None:
 
 
 def _cover_is_not_asked_for(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(booking, "rooms", lambda *_: {})
+    patch.setattr(postings, "rooms", lambda *_: {})
 
 
 def _what_waits_is_not_released(patch: pytest.MonkeyPatch) -> None:
@@ -185,29 +185,29 @@ def _a_closed_cycle_takes_lines(patch: pytest.MonkeyPatch) -> None:
 
 
 def _reserves_are_forgotten(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(booking, "net_reserves", lambda *_: [])
+    patch.setattr(postings, "net_reserves", lambda *_: [])
 
 
 def _recasts_leave_entitlements_taken(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(recasting, "free", lambda *_: {})
+    patch.setattr(reversal, "free", lambda *_: {})
 
 
 def _recasts_leave_positions_open(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(recasting, "reversals", lambda *_: [])
+    patch.setattr(reversal, "reversals", lambda *_: [])
 
 
 def _recast_lines_are_retried_last(patch: pytest.MonkeyPatch) -> None:
     """In the order of their line numbers alone."""
-    patch.setattr(recasting, "IDENTITY", [("line_no", "ascending"), ("batch", "ascending")])
+    patch.setattr(recast, "IDENTITY", [("line_no", "ascending"), ("batch", "ascending")])
 
 
 def _only_the_first_defaulter_is_taken_out(patch: pytest.MonkeyPatch) -> None:
-    unwind = recasting.unwind_cycle
+    unwind = recast.unwind_cycle
 
     def one(home: Any, cycle: str, nets: Any, short: dict[str, int], _: Any) -> Any:
         return unwind(home, cycle, nets, short, lambda after: {})
 
-    patch.setattr(recasting, "unwind_cycle", one)
+    patch.setattr(recast, "unwind_cycle", one)
 
 
 def _other_content_is_answered(patch: pytest.MonkeyPatch) -> None:

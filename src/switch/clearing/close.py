@@ -25,10 +25,12 @@ from switch.home.store import Home
 from switch.registry.directory import Directory, Settings
 from switch.results import PositionRow, StoredSummary
 from switch.schema import period_of
-from switch.settlement import booking, budgets
+from switch.settlement import budgets
+from switch.settlement import postings as booking
 from switch.settlement.calendar import Slot
-from switch.settlement.cycle import OPENING, Standing, keep_balances, keep_positions, keep_postings
+from switch.settlement.cycle import OPENING
 from switch.settlement.netting import Position, gross_of, positions, settlement_nets
+from switch.settlement.standing import Standing, keep_balances, keep_positions, keep_postings
 
 ENGINE = "switch 0.1"
 
@@ -65,7 +67,7 @@ class Closing:
         nets = settlement_nets(cycle)
         booking.require_room(nets, self.rooms)
         name = f"{self.seq:06d}"
-        postings = self._postings(name, nets)
+        postings = self._postings(self.seq, nets)
         after = booking.apply(self.standing.balances, postings)
         booking.require_settled(after, self.cycle)
         summary = self._summary(cycle, nets)
@@ -118,7 +120,7 @@ class Closing:
             digests=self.digests,
         )
 
-    def _postings(self, name: str, nets: dict[str, int]) -> list[booking.Posting]:
+    def _postings(self, name: int, nets: dict[str, int]) -> list[booking.Posting]:
         """All postings of the batch; those of its cycle's settlement too where it settles now."""
         core, directory = self.core, self.directory
         if self.slot is None:
@@ -209,7 +211,10 @@ class Closing:
         use = self.use.to_dict()
         if self.settings.enforce_budgets is True:
             limits = budgets.budgets(self.directory)
-            use["budgets"] = {name: limits[name] for name in use["reserved"] if name in limits}
+            reserved = self.use.reserved.items()
+            use["budgets"] = {
+                name: limits[name] for name, sum_ in reserved if sum_ and name in limits
+            }
         return use
 
     def _statements(

@@ -48,7 +48,7 @@ from switch.registry.register import Masks, Register, name_keys
 from switch.schema import HELD, TRANSFER_ID_MAX, period_of
 from switch.settlement import budgets
 from switch.settlement.calendar import Slot
-from switch.settlement.cycle import Standing
+from switch.settlement.standing import Standing
 
 EPOCH = datetime.date(1970, 1, 1)
 ROOM_A_LINE, ROOM_TIMES_FILE = 80, 4

@@ -36,7 +36,7 @@ from switch.home.store import Home
 from switch.home.times import day_of
 from switch.proof import line_sums
 from switch.proof.chains import Check, compare
-from switch.settlement.booking import BACK, REISSUE
+from switch.settlement import accounts
 
 LINE = ["batch", "line_no"]
 Bits = Callable[[tuple[str, int], int], Any]
@@ -117,10 +117,10 @@ class Answered:
         if len(disposed):
             yield Check("disposed lines", subject, self._disposed(folder, disposed))
             step = folder.detail["step"]
-            if step == REISSUE:
+            if step == accounts.REISSUE:
                 yield Check("I6 entitlements are free", subject, free(disposed, bits))
             due[""] = {
-                (step, BACK, f"T.EXPENSE[{row['benefit']}]"): row["amount_sum"]
+                (step, accounts.RETURNED, accounts.expense(row["benefit"])): row["amount_sum"]
                 for row in _summed(disposed, ["benefit"])
             }
         told = folder.detail.get("named", sorted(named))
@@ -252,13 +252,13 @@ class Answered:
         for row in _summed(lines, ["debtor_agent", "participant"]):
             payer, payee = row["debtor_agent"], row["participant"]
             if payer == payee:
-                post(f"B.CUSTOMER[{payee}]", f"B.TREASURY[{payee}]", row["amount_sum"])
+                post(accounts.customers_at(payee), accounts.treasury_at(payee), row["amount_sum"])
             elif settled_by[payer] != settled_by[payee]:
-                pair = f"N.POSITION[{settled_by[payee]}]", f"N.POSITION[{settled_by[payer]}]"
-                post(*pair, row["amount_sum"])
+                sides = accounts.position(settled_by[payee]), accounts.position(settled_by[payer])
+                post(*sides, row["amount_sum"])
         for row in _summed(lines, ["cleared_in", "benefit"]):
-            to = BACK if name == "returned" else f"T.EXPENSE[{row['benefit']}]"
-            post(f"T.PAYABLE[{row['cleared_in']:06d}]", to, row["amount_sum"])
+            to = accounts.RETURNED if name == "returned" else accounts.expense(row["benefit"])
+            post(accounts.payable(row["cleared_in"]), to, row["amount_sum"])
 
     def _fault(self, folder: Folder, name: str, lines: Any) -> str:
         """The fault of lines sent back that do not equal what went out or were not answered so; ''
@@ -342,10 +342,10 @@ class Answered:
             for folder in self.known
             for part in folder.detail["postings"].values()
             for posting in part
-            if posting[1] == BACK
+            if posting[1] == accounts.RETURNED
         )
-        balance = self.home.balances().get(BACK, 0)
-        yield compare("I5 returned", BACK, returned - disposed, balance)
+        balance = self.home.balances().get(accounts.RETURNED, 0)
+        yield compare("I5 returned", accounts.RETURNED, returned - disposed, balance)
 
     def _judged(self, folder: Folder) -> Iterator[Check]:
         """States as they were told, and of a day its statements and what it closed."""
@@ -584,7 +584,7 @@ def _posted(folder: Folder) -> Due:
     for cycle, part in folder.detail["postings"].items():
         sums_ = found.setdefault(cycle, {})
         for step, debit, credit, amount in part:
-            if step not in ("P2", "P4") and not debit.startswith("S.RESERVE"):
+            if step not in ("P2", "P4") and accounts.kind_of(debit) != accounts.RESERVE:
                 key = (step, debit, credit)
                 sums_[key] = sums_.get(key, 0) + amount
     return found

@@ -17,6 +17,8 @@ import pyarrow as pa
 from switch.errors import VerificationFailed
 from switch.files.segment import Groups, read_table
 from switch.reason import REASONS_COUNT, status_of
+from switch.settlement import accounts
+from switch.settlement.accounts import CUSTOMER, PAYABLE, SETTLEMENT, kind_of
 
 
 def row_groups(status_file: Path, lines_file: Path | None) -> Iterator[tuple[Any, Any]]:
@@ -160,13 +162,13 @@ def expected(
     on_us: dict[str, int] = {}
     for (debtor, creditor), (_, sum_) in pairs.items():
         if debtor == creditor:
-            on_us[f"B.CUSTOMER[{debtor}]"] = sum_
+            on_us[accounts.customers_at(debtor)] = sum_
         else:
             for code, amount in ((settled_by[debtor], -sum_), (settled_by[creditor], sum_)):
-                key = f"N.POSITION[{code}]"
+                key = accounts.position(code)
                 between[key] = between.get(key, 0) + amount
     return {
-        "P1": {f"T.PAYABLE[{name}]": sum(benefits.values())} if benefits else {},
+        "P1": {accounts.payable(int(name)): sum(benefits.values())} if benefits else {},
         "P3": {key: sum_ for key, sum_ in sorted(between.items()) if sum_},
         "P4": {code: net for code, net in sorted(nets.items()) if net and settles},
         "P12": dict(sorted(on_us.items())),
@@ -181,10 +183,10 @@ def moved(postings: list[Any], settles: bool) -> dict[str, Any]:
             if step in by_step:
                 by_step[step][account] = by_step[step].get(account, 0) + sign
     return {
-        "P1": {k: v for k, v in by_step["P1"].items() if k.startswith("T.PAYABLE")},
+        "P1": {k: v for k, v in by_step["P1"].items() if kind_of(k) == PAYABLE},
         "P3": {k: v for k, v in sorted(by_step["P3"].items()) if v},
         "P4": settled(postings, ("P2", "P4") if settles else ("P4",)),
-        "P12": {k: v for k, v in sorted(by_step["P12"].items()) if k.startswith("B.CUSTOMER")},
+        "P12": {k: v for k, v in sorted(by_step["P12"].items()) if kind_of(k) == CUSTOMER},
     }
 
 
@@ -194,7 +196,7 @@ def settled(postings: Iterable[Any], steps: Collection[str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for step, debit, credit, amount in postings:
         for account, sign in ((debit, -amount), (credit, amount)):
-            if step in steps and account.startswith(("S.BANK[", "S.TREASURY[")):
-                code = account.partition("[")[2][:-1]
+            if step in steps and kind_of(account) in SETTLEMENT:
+                code = accounts.owner_of(account)
                 found[code] = found.get(code, 0) + sign
     return {code: sum_ for code, sum_ in sorted(found.items()) if sum_}

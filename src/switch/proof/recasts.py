@@ -21,7 +21,8 @@ from switch.home.history import Recast
 from switch.home.store import Home
 from switch.proof import line_sums
 from switch.proof.chains import Check, compare
-from switch.settlement.recasting import REVERSAL
+from switch.settlement import accounts
+from switch.settlement.accounts import REVERSAL
 
 _ANSWERED = ("line_no", "transfer_id", "participant")
 _INNER = ("debtor_agent", "row", "benefit", "period", "amount")
@@ -152,13 +153,13 @@ def _reversed(lines: Any, settled_by: dict[str, str]) -> dict[tuple[str, str], i
     """What must have been posted: by pair (P3), on-us (P12), and by batch and programme (P1)."""
     found: dict[tuple[str, str], int] = {}
     for payer, payee, amount in _by_settlement(lines, settled_by):
-        pair = f"N.POSITION[{payee}]", f"N.POSITION[{payer}]"
+        pair = accounts.position(payee), accounts.position(payer)
         found[pair] = found.get(pair, 0) + amount
     for row in _sums(lines, ["debtor_agent", "participant"]):
         if (code := row["debtor_agent"]) == row["participant"]:
-            found[f"B.CUSTOMER[{code}]", f"B.TREASURY[{code}]"] = row["amount_sum"]
+            found[accounts.customers_at(code), accounts.treasury_at(code)] = row["amount_sum"]
     for row in _sums(lines, ["cleared_in", "benefit"]):
-        pair = f"T.PAYABLE[{row['cleared_in']:06d}]", f"T.EXPENSE[{row['benefit']}]"
+        pair = accounts.payable(row["cleared_in"]), accounts.expense(row["benefit"])
         found[pair] = row["amount_sum"]
     return found
 

@@ -40,9 +40,10 @@ from switch.home.store import Home
 from switch.reason import RULE_SET, RULE_SET_BEFORE
 from switch.registry.directory import Settings
 from switch.schema import PAYMENT
-from switch.settlement import booking
 from switch.settlement.calendar import Slot
-from switch.settlement.cycle import Statements, keep_balances, keep_positions, keep_postings
+from switch.settlement.netting import Position
+from switch.settlement.postings import Posting, apply
+from switch.settlement.standing import Statements, keep_balances, keep_positions, keep_postings
 from switch.status import batch_row
 
 
@@ -196,7 +197,7 @@ def _rows_before(
     balances: dict[str, int] = msgspec.json.decode(audited["opening"])
     for record, detail in _audited_before(home, seq):
         number, postings = _postings_of(home, record["kind"], detail)
-        balances = booking.apply(balances, postings)
+        balances = apply(balances, postings)
         yield from keep_postings(number, detail.get("cycle", ""), postings)
         yield from _cycle_rows(home, record, detail)
     yield from keep_balances(balances)
@@ -218,14 +219,12 @@ def _rows_before(
         yield "INSERT INTO paid VALUES ('cleared', ?, ?, ?)", (*key, bits.name)
 
 
-def _postings_of(
-    home: Home, kind: str, detail: dict[str, Any]
-) -> tuple[int, list[booking.Posting]]:
+def _postings_of(home: Home, kind: str, detail: dict[str, Any]) -> tuple[int, list[Posting]]:
     """(batch or 0, postings) of an audit record. Those of a batch stand in the catalog alone."""
     if kind != "batch":
-        return 0, [booking.Posting(*posting) for posting in detail.get("postings", [])]
+        return 0, [Posting(*posting) for posting in detail.get("postings", [])]
     query = "SELECT step, debit, credit, amount FROM postings WHERE batch = ? ORDER BY seq"
-    return detail["seq"], [booking.Posting(*row) for row in home.rows(query, detail["seq"])]
+    return detail["seq"], [Posting(*row) for row in home.rows(query, detail["seq"])]
 
 
 def _cycle_rows(home: Home, record: Any, detail: dict[str, Any]) -> Statements:
@@ -242,7 +241,7 @@ def _cycle_rows(home: Home, record: Any, detail: dict[str, Any]) -> Statements:
     statements: Statements = [(statement, (cycle, rows[0]["closes"], state, record["at"]))]
     if record["kind"] == "batch":
         path = home.folder("batches", detail["seq"]) / "positions.parquet"
-        positions = [tuple(row.values()) for row in read_segment(path).to_pylist()]
+        positions = [Position(**row) for row in read_segment(path).to_pylist()]
         statements += keep_positions(cycle, positions)
     return statements
 

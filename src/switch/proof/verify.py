@@ -42,6 +42,7 @@ from switch.proof.answers import Answered, carry, free
 from switch.proof.budgets import Funded
 from switch.proof.chains import Check, Cutoffs, Records, compare, file_faults, files
 from switch.reason import CLEARED, REASONS_COUNT, RULES, Reason, status_of
+from switch.settlement.accounts import clearing, reserve
 
 SHOWN_MAX = 20
 STATES = {"OPEN": "CLEARING", "CLOSED": "CLEARING", "SETTLED": "SETTLED", "ABORTED": "HELD"}
@@ -379,8 +380,8 @@ class Verifier:
         yield Check("I2 positions sum to zero", f"cycle {cycle}", f"{total}" if total else fault)
 
     def _nothing_left(self, cycle: str, batches: list[str]) -> Check:
-        accounts = [f"S.CLEARING[{cycle}]", *(f"S.RESERVE[{name}]" for name in batches)]
-        left = [account for account in accounts if self.balances.get(account, 0)]
+        names = [clearing(cycle), *(reserve(int(name)) for name in batches)]
+        left = [account for account in names if self.balances.get(account, 0)]
         fault = f"{left[0]} holds {self.balances[left[0]]}" if left else ""
         return Check("I3 clearing account is zero", f"cycle {cycle}", fault)
 

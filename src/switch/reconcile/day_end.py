@@ -32,8 +32,9 @@ from switch.reconcile.take_in import (
 )
 from switch.registry.directory import Directory, Settings
 from switch.results import DaySigned
-from switch.settlement.booking import BACK
-from switch.settlement.cycle import Statements
+from switch.settlement import accounts
+from switch.settlement.accounts import RETURNED
+from switch.settlement.standing import Statements
 
 STATEMENT = pa.schema(
     [
@@ -128,8 +129,8 @@ def _totals(
     came = [moved_lines(home, folder, "returned") for folder in before.known]
     gone = [moved_lines(home, folder, "disposed") for folder in before.known]
     books = {
-        "payable": sum(balances.get(f"T.PAYABLE[{run:06d}]", 0) for run in runs),
-        "returns": balances.get(BACK, 0),
+        "payable": sum(balances.get(accounts.payable(run), 0) for run in runs),
+        "returns": balances.get(RETURNED, 0),
         "asked": _asked(before, after),
     }
     told = {

@@ -19,9 +19,10 @@ from switch.home.days import times, word
 from switch.home.history import Folder, bytes_again, folders, moved_lines, time_of
 from switch.home.store import ANSWERS, ROOM_SPARE, Home
 from switch.results import Disposed
-from switch.settlement import booking, cycle, recasting, returns
-from switch.settlement.booking import REISSUE
-from switch.settlement.cycle import keep_balances, keep_postings
+from switch.settlement import returns, reversal
+from switch.settlement.accounts import REISSUE
+from switch.settlement.postings import apply
+from switch.settlement.standing import PENDING, keep_balances, keep_postings
 
 Line = tuple[int, int]
 """Number of the batch, and of the line in it."""
@@ -30,7 +31,7 @@ Line = tuple[int, int]
 def returned(home: Home, known: list[Folder]) -> tuple[pa.Table, pa.Table]:
     """Lines whose money is back and waits for a disposition, and those on their way: tables of
     TAKEN."""
-    pending = {row["cycle"] for row in home.rows(f"SELECT cycle FROM cycles WHERE {cycle.PENDING}")}
+    pending = {row["cycle"] for row in home.rows(f"SELECT cycle FROM cycles WHERE {PENDING}")}
     there, coming = [TAKEN.empty_table()], [TAKEN.empty_table()]
     for folder in known:
         on_its_way = folder.detail.get("cycle") in pending
@@ -85,12 +86,12 @@ def dispose(
     time = time_of(home, at, said, far)
     number = len(known) + 1
     postings = returns.disposed(waiting, step)
-    after = booking.apply(home.balances(), postings)
+    after = apply(home.balances(), postings)
     home.require_room(bytes_again(home) + 2 * waiting.nbytes + ROOM_SPARE)
     with home.draft(ANSWERS) as draft:
         folder = home.folder(ANSWERS, number)
         write_table(draft / "disposed.parquet", waiting.cast(TAKEN))
-        names = recasting.free(home, draft, waiting) if step == REISSUE else {}
+        names = reversal.free(home, draft, waiting) if step == REISSUE else {}
         home.commit(
             at=time,
             kind="disposition",

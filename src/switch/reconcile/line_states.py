@@ -26,7 +26,7 @@ from switch.reconcile.match.breaks import drifts
 from switch.reconcile.match.records import DAY_US
 from switch.reconcile.sent_lines import GROUPED, NEVER, REFUSED, SentLines, text_of
 from switch.schema import NO_CODE
-from switch.settlement.booking import BACK
+from switch.settlement.accounts import RETURNED
 
 CONFIRMATIONS, RETURNS, STATEMENT = "confirmations", "returns", "statement"
 SETTLEMENT, TREASURY = "settlement", "treasury"
@@ -396,13 +396,13 @@ class Verdicts:
         """Hold entries of statements against requests and returned lines, from the first day that a
         statement covers."""
         table = self.said.kept[STATEMENT].table
-        own = np.asarray(pc.equal(table["account"], BACK))
+        own = np.asarray(pc.equal(table["account"], RETURNED))
         back = pa.table(
             {
                 "transfer_id": returned["transfer_id"],
                 "at": returned["booked_at"],
                 "amount": returned["amount"],
-                "account": pa.repeat(BACK, len(returned)),
+                "account": pa.repeat(RETURNED, len(returned)),
             }
         )
         found = []

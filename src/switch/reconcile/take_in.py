@@ -48,18 +48,18 @@ from switch.reconcile.line_states import STATEMENT, Booked, Said, State, Verdict
 from switch.reconcile.sent_lines import SentLines, together
 from switch.registry.directory import Directory, Settings
 from switch.results import TakenIn
-from switch.settlement import booking, recasting, returns
-from switch.settlement.booking import Posting
-from switch.settlement.cycle import (
-    OPENING,
+from switch.settlement import postings as books
+from switch.settlement import returns, reversal
+from switch.settlement.cycle import OPENING, request_of, slot_for
+from switch.settlement.postings import Posting
+from switch.settlement.returns import MoneyBack
+from switch.settlement.standing import (
     Standing,
     Statements,
     keep_balances,
     keep_postings,
-    request_of,
-    slot_for,
+    nets_without,
 )
-from switch.settlement.returns import Moved
 
 _STYLES = {
     field.name: Style.SHARED if field.name == "transfer_id" else Style.SQUEEZED
@@ -332,14 +332,14 @@ class Money:
     """What lines that go back do to cycles: postings and positions by cycle, statements beside
     them, and what the audit record says."""
 
-    done: list[Moved]
+    done: list[MoneyBack]
     statements: Statements
     detail: dict[str, Any]
 
 
 def _money(before: Before, moves: dict[str, pa.Table]) -> Money:
     home, directory = before.home, before.directory
-    done: list[Moved] = []
+    done: list[MoneyBack] = []
     statements: Statements = []
     detail: dict[str, Any] = {}
     cycle_of = {row["seq"]: row["cycle"] for row in home.rows("SELECT seq, cycle FROM batches")}
@@ -362,8 +362,8 @@ def _money(before: Before, moves: dict[str, pa.Table]) -> Money:
         back = returns.returned(directory, cycle, moves["returned"])
         if not before.has_calendar:
             day = str(before.as_of)
-            detail["request"] = booking.request(directory, cycle, day, back.nets(), batches=[])
-            back.postings.extend(booking.settling_postings(directory, cycle, back.nets(), []))
+            detail["request"] = books.request(directory, cycle, day, back.nets(), batches=[])
+            back.postings.extend(books.settling_postings(directory, cycle, back.nets(), []))
         done.append(back)
         if slot is not None:
             detail["closes"] = slot.closes
@@ -373,13 +373,11 @@ def _money(before: Before, moves: dict[str, pa.Table]) -> Money:
     return Money(done, statements, detail)
 
 
-def _asked_anew(before: Before, cycle: str, gone: Moved) -> dict[str, Any]:
+def _asked_anew(before: Before, cycle: str, gone: MoneyBack) -> dict[str, Any]:
     """The request of a cycle that was closed already, without what left it."""
     if not before.home.rows("SELECT 1 FROM cycles WHERE cycle = ? AND request != ''", cycle):
         return {}
-    nets = before.standing.nets_of(cycle)
-    for code, net in gone.nets().items():
-        nets[code] += net
+    nets = nets_without(before.standing, cycle, gone.positions)
     return request_of(before.home, before.directory, cycle, nets)
 
 
@@ -432,10 +430,10 @@ def commit(
     for moved in money.done:
         postings.setdefault(moved.cycle, []).extend(moved.postings)
     posted = [posting for part in postings.values() for posting in part]
-    after = booking.apply(before.standing.balances, posted)
+    after = books.apply(before.standing.balances, posted)
     statements = list(money.statements)
     for cycle, part in postings.items():
-        booking.require_settled(after, cycle)
+        books.require_settled(after, cycle)
         statements += keep_postings(0, cycle, part)
     signed, closing = extra.sign(judged, moves["returned"], after)
     folder = home.folder(ANSWERS, before.number)
@@ -492,7 +490,7 @@ def _freed(before: Before, draft: Path, folder: Path, refused: pa.Table) -> Stat
     the draft, and that they count from now on."""
     if not len(refused):
         return []
-    names = recasting.free(before.home, draft, refused)
+    names = reversal.free(before.home, draft, refused)
     path = f"{ANSWERS}/{folder.name}"
     return [
         ("INSERT OR REPLACE INTO paid VALUES ('cleared', ?, ?, ?)", (*key, f"{path}/{n}"))

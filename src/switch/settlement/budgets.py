@@ -15,21 +15,25 @@ came back and was disposed of: its re-issue reserves anew.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from switch.errors import InputRefused
+from switch.files.columns import Columns
 from switch.files.layout import is_held
 from switch.home.history import SETTLED, folders, moved_lines, recasts, went_back
 from switch.home.store import Home
 from switch.reason import Reason
 from switch.registry.directory import Directory
 from switch.results import BatchBudget, BudgetUse, Funding, ProgrammeBudget
+from switch.settlement import accounts
 
+K = TypeVar("K")
 ByBatch = dict[tuple[int, str], int]
 """Money by (number of the batch a line came in, programme)."""
 
@@ -74,13 +78,13 @@ class Use:
                 add(self.reserved, benefit, amount)
                 add(self.cleared, (self.seq, benefit), amount)
 
-    def wait(self, raw: dict[str, Any], reason: Any) -> None:
+    def wait(self, raw: Columns, reason: NDArray[np.uint8]) -> None:
         """A chunk of the table's own lines, of which some wait."""
         batch = np.full(len(reason), self.seq)
         for (_, benefit), amount in _sums(batch, raw, is_held(reason)).items():
             add(self.reserved, benefit, amount)
 
-    def move(self, batch: Any, raw: dict[str, Any], reason: Any) -> None:
+    def move(self, batch: NDArray[np.int64], raw: Columns, reason: NDArray[np.uint8]) -> None:
         """A chunk of lines that waited, and what became of them."""
         cleared = reason == Reason.NONE
         for key, amount in _sums(batch, raw, cleared).items():
@@ -91,7 +95,7 @@ class Use:
             else:
                 add(self.released, key, amount)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """As the manifest has it; nothing that is zero."""
         return {
             "reserved": {name: sum_ for name, sum_ in sorted(self.reserved.items()) if sum_},
@@ -100,18 +104,18 @@ class Use:
         }
 
 
-def add(sums: dict[Any, int], key: Any, amount: int) -> None:
+def add(sums: dict[K, int], key: K, amount: int) -> None:
     sums[key] = sums.get(key, 0) + amount
 
 
-def _sums(batch: Any, raw: dict[str, Any], mine: Any) -> ByBatch:
+def _sums(batch: NDArray[np.int64], raw: Columns, mine: NDArray[np.bool_]) -> ByBatch:
     """Amounts of the chosen lines of a chunk; none of theirs passes AMOUNT_MAX, so that the sum of
     a chunk fits in 64 bits."""
     chosen = np.flatnonzero(mine)
     if not len(chosen):
         return {}
     columns = {
-        "batch": pa.array(np.asarray(batch)[chosen].astype(np.int64)),
+        "batch": pa.array(batch[chosen].astype(np.int64)),
         # As the table has it: the programme may be gone by now.
         "benefit": raw["benefit"].take(chosen).rows().cast(pa.string()),
         "amount": pa.array(raw["amount"][chosen]),
@@ -119,7 +123,7 @@ def _sums(batch: Any, raw: dict[str, Any], mine: Any) -> ByBatch:
     return summed(pa.table(columns))
 
 
-def summed(lines: Any) -> ByBatch:
+def summed(lines: pa.Table) -> ByBatch:
     """Amounts of a table of lines by batch and benefit."""
     grouped = lines.group_by(["batch", "benefit"]).aggregate([("amount", "sum")])
     return {(row["batch"], row["benefit"]): row["amount_sum"] for row in grouped.to_pylist()}
@@ -213,11 +217,11 @@ def told_of_batch(home: Home, seq: int) -> Funding:
         for (batch, benefit), stand in standing(home).items()
         if batch == seq
     ]
-    account = f"S.RESERVE[{seq:06d}]"
+    account = accounts.reserve(seq)
     sums = {"reserved": 0, "consumed": 0, "released": 0}
     query = "SELECT step, debit, amount FROM postings WHERE ? IN (debit, credit)"
     for row in home.rows(query, account):
-        back = "consumed" if row["step"] == "P4" else "released"
+        back = "consumed" if row["step"] == accounts.SETTLE else "released"
         sums[back if row["debit"] == account else "reserved"] += row["amount"]
     return {"budgets": stands, "reserve": Stand(**sums).told()}
 

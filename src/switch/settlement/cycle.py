@@ -1,4 +1,4 @@
-"""Cycle: where money stands, and how a cycle of the calendar is closed and comes to its end.
+"""Cycle: how a cycle of the calendar is closed and comes to its end.
 
 A cycle settles, or is aborted, in one transaction of the catalog: all of it, or nothing. Everything
 here is tens of rows.
@@ -7,13 +7,16 @@ here is tens of rows.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Sequence
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import TypedDict, Unpack
 
 import msgspec
+import pyarrow as pa
 
-from switch.errors import InputRefused, UsageError
+from switch.errors import UsageError
 from switch.home import days
 from switch.home.history import ABORTED, bytes_again, is_answered, recasts
 from switch.home.store import RECASTS, ROOM_SPARE, Home
@@ -21,85 +24,26 @@ from switch.home.times import is_past
 from switch.registry.directory import RECAST, Directory, Settings
 from switch.results import CycleAnswer, MovedTotal
 from switch.schema import CURRENCY
-from switch.settlement import booking, recasting
-from switch.settlement.booking import Posting, Reserve
+from switch.settlement import accounts, postings, recast, reversal
+from switch.settlement.accounts import owner_of
 from switch.settlement.calendar import Calendar, Slot
 from switch.settlement.liquidity.loss import share_loss
+from switch.settlement.postings import Posting
+from switch.settlement.standing import (
+    PENDING,
+    Standing,
+    Statements,
+    keep_balances,
+    keep_positions,
+    keep_postings,
+    nets_without,
+)
 
-LIQUIDITY = "P14"
-"""Step of the domain's table: money comes to a settlement account, or leaves it."""
-PENDING = "state IN ('OPEN', 'CLOSED')"
-"""Of cycles that are neither settled nor aborted: both are for good."""
 OPENING = "INSERT INTO cycles VALUES (?, ?, 'OPEN', '', '', '') ON CONFLICT DO NOTHING"
 """Opens a cycle (a Slot), where it is not there: then its cut-off stays what it is."""
 WHY_MAX = 140
 """Characters of the reason for which a cycle is aborted."""
-Statements = list[tuple[str, tuple[Any, ...]]]
-
-
-class Standing:
-    """Balances, and what unsettled cycles will do to them."""
-
-    def __init__(self, home: Home, directory: Directory) -> None:
-        self.directory = directory
-        opening = msgspec.json.decode(home.meta("opening"))
-        self.balances: dict[str, int] = home.balances() or opening
-        moved = home.rows("SELECT DISTINCT debit, credit FROM postings WHERE step = ?", LIQUIDITY)
-        accounts = {*opening, *(row[side] for row in moved for side in ("debit", "credit"))}
-        self.bound = {booking.holder(account) for account in accounts}
-        for row in home.rows("SELECT detail FROM audit WHERE kind = 'liquidity'"):
-            self.bound.update(msgspec.json.decode(row["detail"]).get("bound", ()))
-        """Participants that may not owe more than they hold, whatever their kind became since."""
-        unsettled = f"(SELECT cycle FROM cycles WHERE {PENDING})"
-        self.nets: dict[str, dict[str, int]] = {}
-        """By unsettled cycle and settlement participant."""
-        for row in home.rows(f"SELECT * FROM positions WHERE cycle IN {unsettled}"):
-            nets = self.nets.setdefault(row["cycle"], {})
-            nets[row["settled_by"]] = nets.get(row["settled_by"], 0) + row["net"]
-        self.reserves: dict[str, list[Reserve]] = {}
-        query = (
-            f"SELECT * FROM postings WHERE cycle IN {unsettled} AND"
-            " (step = 'P2' OR step = 'P7' AND debit LIKE 'S.RESERVE[%') ORDER BY seq"
-        )
-        for row in home.rows(query):
-            reserves = self.reserves.setdefault(row["cycle"], [])
-            if row["step"] == "P7":  # It was released: its lines were refused.
-                pair = booking.holder(row["credit"]), row["debit"]
-                at = [kept[:2] for kept in reserves].index(pair)
-                reserves[at] = reserves[at]._replace(amount=reserves[at].amount - row["amount"])
-                continue
-            owner = booking.holder(row["debit"])
-            reserves.append(Reserve(owner, row["credit"], row["amount"]))
-
-    def nets_of(self, cycle: str) -> dict[str, int]:
-        """In order of code; of no lines, nothing."""
-        return dict(sorted(self.nets.get(cycle, {}).items()))
-
-    def reserved(self, cycle: str) -> dict[str, int]:
-        found: dict[str, int] = {}
-        for reserve in self.reserves.get(cycle, []):
-            found[reserve.participant] = found.get(reserve.participant, 0) + reserve.amount
-        return found
-
-    def holds(self, code: str, cycle: str) -> int:
-        """What a participant has for a cycle: its balance and what is set aside."""
-        return booking.held(self.balances, code) + self.reserved(cycle).get(code, 0)
-
-    def rooms(self, cycle: str) -> dict[str, int]:
-        """How much more each may be debited in a cycle. What other unsettled cycles will take is
-        taken already; what they will bring has not come."""
-        nets = self.nets_of(cycle)
-        funds = {}
-        for p in self.directory.participants:
-            code = p.participant
-            if code in self.bound:
-                others = sum(
-                    min(self.nets[other].get(code, 0) + self.reserved(other).get(code, 0), 0)
-                    for other in self.nets
-                    if other != cycle
-                )
-                funds[code] = self.holds(code, cycle) + nets.get(code, 0) + others
-        return booking.rooms(self.directory, funds, nets)
+"""answer.json of a cycle: what the settlement bank says of it."""
 
 
 def slots_of(home: Home) -> tuple[set[str], list[Slot]]:
@@ -116,7 +60,7 @@ def slot_for(home: Home, settings: Settings, at: str, value_date: datetime.date)
     return Calendar(settings).slot_of(at, value_date, *slots_of(home))
 
 
-def require_calendar(home: Home, settings: Settings, named: list[Any] | None) -> None:
+def require_calendar(home: Home, settings: Settings, named: list[sqlite3.Row] | None) -> None:
     """There are cycles to be settled, now or since a calendar that the home had before: those come
     to their end as well. named: rows of the one that is asked for, if one is."""
     there = home.rows("SELECT 1 FROM cycles") if named is None else named
@@ -125,87 +69,6 @@ def require_calendar(home: Home, settings: Settings, named: list[Any] | None) ->
             f"{home.path} has no calendar: every batch settles at once; give cut-offs"
             " with `switch directory --config`"
         )
-
-
-def keep_positions(cycle: str, positions: Iterable[tuple[Any, ...]]) -> Statements:
-    """Positions of one batch, added to those that its cycle has already."""
-    return [
-        (
-            "INSERT INTO positions VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-            " ON CONFLICT DO UPDATE SET credit_count = credit_count + excluded.credit_count,"
-            " credit_sum = credit_sum + excluded.credit_sum,"
-            " debit_count = debit_count + excluded.debit_count,"
-            " debit_sum = debit_sum + excluded.debit_sum, net = net + excluded.net",
-            (cycle, *position),
-        )
-        for position in positions
-    ]
-
-
-def keep_postings(batch: int, cycle: str, postings: list[Posting]) -> Statements:
-    return [
-        (
-            "INSERT INTO postings (batch, cycle, step, debit, credit, amount)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            (batch, cycle, *posting),
-        )
-        for posting in postings
-    ]
-
-
-def keep_balances(balances: dict[str, int]) -> Statements:
-    """Raises InputRefused where books would leave 64 bits: nothing is committed then."""
-    for account, balance in sorted(balances.items()):
-        if not -(2**63) < balance < 2**63:
-            raise InputRefused(
-                "TOTAL_RANGE",
-                f"what {account} holds would leave 64 bits",
-                remedy="split the table; or begin a new home for what comes",
-            )
-    return [
-        ("INSERT OR REPLACE INTO balances VALUES (?, ?)", row) for row in sorted(balances.items())
-    ]
-
-
-def set_balances(home: Home, directory: Directory, given: dict[str, int], at: str) -> None:
-    """Settlement accounts hold what is given, by account, and are bound from now on."""
-    balances = Standing(home, directory).balances
-    postings = []
-    for account, amount in sorted(given.items()):
-        outside = "S.RTGS" + account[account.index("[") :]
-        change = amount - booking.held(balances, booking.holder(account))
-        sides = (outside, account) if change > 0 else (account, outside)
-        if change:
-            postings.append(Posting(LIQUIDITY, *sides, abs(change)))
-    home.commit(
-        at=at,
-        kind="liquidity",
-        detail={
-            "postings": postings,
-            # Also who holds what is given already, so that nothing is posted.
-            "bound": sorted(map(booking.holder, given)),
-        },
-        statements=[
-            *keep_postings(0, "", postings),
-            *keep_balances(booking.apply(balances, postings)),
-        ],
-    )
-
-
-def require_nobody_leaves(home: Home, old: Directory, new: Directory) -> None:
-    """Who has a position in a cycle that is not settled keeps the account it settles by."""
-    before, after = ({p.participant: p for p in d.participants} for d in (old, new))
-    due = "SELECT DISTINCT participant, settled_by FROM positions WHERE cycle IN"
-    for row in home.rows(f"{due} (SELECT cycle FROM cycles WHERE {PENDING})"):
-        code, agent = row["participant"], row["settled_by"]
-        stays = code in after and after[code].settled_by == agent
-        if not stays or after[agent].kind != before[agent].kind:
-            raise InputRefused(
-                "DIRECTORY_INVALID",
-                f"participant {code} stands in a cycle that is not settled",
-                column="participant",
-                remedy="settle the cycle first, or leave the participant as it is",
-            )
 
 
 def close(home: Home, directory: Directory, cycle: str, closes: str, at: str) -> CycleAnswer:
@@ -238,12 +101,12 @@ def close(home: Home, directory: Directory, cycle: str, closes: str, at: str) ->
 
 def request_of(
     home: Home, directory: Directory, cycle: str, nets: dict[str, int]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """settlement.json of a cycle. It is kept as it was asked: who stands in it may leave later."""
     batches = home.rows("SELECT batch_id FROM batches WHERE cycle = ? ORDER BY seq", cycle)
     day = f"{cycle[:4]}-{cycle[4:6]}-{cycle[6:8]}"
     named = [row["batch_id"] for row in batches]
-    return booking.request(directory, cycle, day, nets, batches=named)
+    return postings.request(directory, cycle, day, nets, batches=named)
 
 
 def settle(
@@ -254,10 +117,9 @@ def settle(
     standing = Standing(home, directory)
     nets = standing.nets_of(cycle)
     assert sum(nets.values()) == 0, "positions do not sum to zero"
-    short = _short(standing, cycle, nets)
-    may_recast = settings.insufficient_funds == RECAST and not is_answered(home, cycle)
-    if short and may_recast:
-        return _recast(home, standing, cycle, nets, short, at)
+    short = standing.short(cycle, nets)
+    if short and settings.insufficient_funds == RECAST and not is_answered(home, cycle):
+        return _settle_without(standing, cycle, nets, short, at)
     paid, parts = dict(nets), {}
     if short and settings.insufficient_funds == "share":
         parts = _loss_shares(home, cycle, short)
@@ -266,21 +128,20 @@ def settle(
             paid[code] += missing
         for code, part in parts.items():
             paid[code] -= part
-    rule = "" if not short else "share" if parts else "wait"
-    lacking = _short(standing, cycle, paid)
+    lacking = standing.short(cycle, paid)
     answer = _answer(
         directory,
         cycle,
         "CLOSED" if lacking else "SETTLED",
         at,
         {} if lacking else paid,
-        rule=rule,
-        short={code: str(missing) for code, missing in (lacking or short).items()},
-        shares={code: str(part) for code, part in parts.items()},
+        rule="" if not short else "share" if parts else "wait",
+        short=_texts(lacking or short),
+        shares=_texts(parts),
         turned_payer=[code for code in parts if nets[code] >= 0 > paid[code]],
     )
     if not lacking:
-        _commit(home, standing, cycle, paid, answer, at)
+        _commit(Ending(standing, cycle, paid, answer, at))
     return answer
 
 
@@ -310,7 +171,7 @@ def _answer(
         "state": state,
         "at": at,
         "currency": CURRENCY,
-        "participants": booking.sides(directory, moved),
+        "participants": postings.sides(directory, moved),
         "rule": "",
         "short": {},
         "shares": {},
@@ -319,14 +180,8 @@ def _answer(
     }
 
 
-def _short(standing: Standing, cycle: str, nets: dict[str, int]) -> dict[str, int]:
-    """What bound payers lack."""
-    found = {}
-    for code, net in nets.items():
-        missing = -net - max(standing.holds(code, cycle), 0)
-        if code in standing.bound and net < 0 and missing > 0:
-            found[code] = missing
-    return found
+def _texts(sums: dict[str, int]) -> dict[str, str]:
+    return {code: str(sum_) for code, sum_ in sums.items()}
 
 
 def _loss_shares(home: Home, cycle: str, short: dict[str, int]) -> dict[str, int]:
@@ -338,9 +193,9 @@ def _loss_shares(home: Home, cycle: str, short: dict[str, int]) -> dict[str, int
             "SELECT credit, sum(amount) AS amount FROM postings"
             " WHERE cycle = ? AND step = 'P3' AND debit = ? GROUP BY credit",
             cycle,
-            f"N.POSITION[{defaulter}]",
+            accounts.position(defaulter),
         )
-        weights = {row["credit"].partition("[")[2][:-1]: row["amount"] for row in rows}
+        weights = {owner_of(row["credit"]): row["amount"] for row in rows}
         weights = {code: weight for code, weight in weights.items() if code not in short}
         if not weights:
             return {}
@@ -349,21 +204,16 @@ def _loss_shares(home: Home, cycle: str, short: dict[str, int]) -> dict[str, int
     return dict(sorted(found.items()))
 
 
-def _recast(
-    home: Home,
-    standing: Standing,
-    cycle: str,
-    nets: dict[str, int],
-    short: dict[str, int],
-    at: str,
+def _settle_without(
+    standing: Standing, cycle: str, nets: dict[str, int], short: dict[str, int], at: str
 ) -> CycleAnswer:
     """Settle a cycle without the payments of those who are short: their lines go back to wait, all
     in the one commit by which the others settle. Returns the answer."""
-    directory = standing.directory
-    unwound = recasting.unwind_cycle(
-        home, cycle, nets, short, lambda after: _short(standing, cycle, after)
+    home, directory = standing.home, standing.directory
+    unwound = recast.unwind_cycle(
+        home, cycle, nets, short, lambda after: standing.short(cycle, after)
     )
-    went, held = recasting.lines_of(home, directory, cycle, unwound.defaulters)
+    went, held = recast.lines_of(home, directory, cycle, unwound.defaulters)
     answer = _answer(
         directory,
         cycle,
@@ -371,12 +221,12 @@ def _recast(
         at,
         unwound.nets,
         rule=RECAST,
-        short={code: str(missing) for code, missing in unwound.defaulters.items()},
+        short=_texts(unwound.defaulters),
         turned_payer=unwound.turned,
-        vanished={code: str(sum_) for code, sum_ in unwound.vanished.items()},
-        recalled=recasting.recalled(went),
+        vanished=_texts(unwound.vanished),
+        recalled=reversal.recalled(went),
     )
-    _commit_without(home, standing, cycle, went, held, unwound.nets, answer, at)
+    _send_back(Ending(standing, cycle, unwound.nets, answer, at), went, held)
     return answer
 
 
@@ -394,97 +244,81 @@ def abort(home: Home, directory: Directory, cycle: str, why: str, at: str) -> Cy
     back, and all its lines go back to wait, in one commit. Returns the answer."""
     standing = Standing(home, directory)
     nets = dict.fromkeys(standing.nets_of(cycle), 0)
-    went, held = recasting.lines_of(home, directory, cycle, None)
-    answer = _answer(
-        directory,
-        cycle,
-        ABORTED,
-        at,
-        {},
-        rule="abort",
-        why=why,
-        recalled=recasting.recalled(went),
-    )
+    went, held = recast.lines_of(home, directory, cycle, None)
+    recalled = reversal.recalled(went)
+    answer = _answer(directory, cycle, ABORTED, at, {}, rule="abort", why=why, recalled=recalled)
+    ending = Ending(standing, cycle, nets, answer, at)
     if len(went):
-        _commit_without(home, standing, cycle, went, held, nets, answer, at)
+        _send_back(ending, went, held)
     else:
-        _commit(home, standing, cycle, nets, answer, at)
+        _commit(ending)
     return answer
 
 
-def _commit_without(
-    home: Home,
-    standing: Standing,
-    cycle: str,
-    went: Any,
-    held: Any,
-    nets: dict[str, int],
-    answer: CycleAnswer,
-    at: str,
-) -> None:
-    """One commit by which lines (went, held: as `recasting.lines_of` gives them) go back to wait,
-    and what is left of the cycle, nets, is settled."""
-    directory = standing.directory
-    gone = recasting.positions_gone(directory, went)
-    left = standing.nets_of(cycle)
-    for _, settled_by, *_, net in gone:
-        left[settled_by] += net
-    assert left == nets, "lines and positions differ"
-    request = request_of(home, directory, cycle, nets)
+@dataclass(frozen=True)
+class Ending:
+    """The end of a cycle, as it is committed. nets: what is settled, by settlement participant."""
+
+    standing: Standing
+    cycle: str
+    nets: dict[str, int]
+    answer: CycleAnswer
+    at: str
+
+
+@dataclass(frozen=True)
+class SentBack:
+    """Lines that go back to wait in the commit by which their cycle ends: its draft and the folder
+    that it becomes, the postings that take the lines out, and what else the catalog and the audit
+    record say."""
+
+    draft: Path
+    folder: Path
+    reversals: Sequence[Posting]
+    statements: Statements
+    detail: dict[str, object]
+
+
+def _send_back(ending: Ending, went: pa.Table, held: pa.Table) -> None:
+    """One commit by which lines (went, held: as `recast.lines_of` gives them) go back to wait, and
+    what is left of the cycle is settled."""
+    standing, cycle = ending.standing, ending.cycle
+    home, directory = standing.home, standing.directory
+    gone = reversal.positions_gone(directory, went)
+    assert nets_without(standing, cycle, gone) == ending.nets, "lines and positions differ"
+    request = request_of(home, directory, cycle, ending.nets)
     text = msgspec.json.encode(request, order="sorted").decode()
     number, after = len(recasts(home)) + 1, home.next_batch() - 1
     home.require_room(2 * (went.nbytes + held.nbytes + bytes_again(home)) + ROOM_SPARE)
     with home.draft(RECASTS) as draft:
-        names = recasting.write(home, draft, went, held)
+        names = recast.write(home, draft, went, held)
         folder = home.folder(RECASTS, number)
-        bits = [
-            (
-                "INSERT OR REPLACE INTO paid VALUES ('cleared', ?, ?, ?)",
-                (*key, f"{RECASTS}/{folder.name}/{name}"),
-            )
-            for key, name in names.items()
+        statements: Statements = [
+            *keep_positions(cycle, gone),
+            *(
+                (
+                    "INSERT OR REPLACE INTO paid VALUES ('cleared', ?, ?, ?)",
+                    (*key, f"{RECASTS}/{folder.name}/{name}"),
+                )
+                for key, name in names.items()
+            ),
+            ("UPDATE cycles SET request = ? WHERE cycle = ?", (text, cycle)),
         ]
-        _commit(
-            home,
-            standing,
-            cycle,
-            nets,
-            answer,
-            at,
-            reversals=recasting.reversals(directory, went),
-            statements=[
-                *keep_positions(cycle, gone),
-                *bits,
-                ("UPDATE cycles SET request = ? WHERE cycle = ?", (text, cycle)),
-            ],
-            detail={"after": after, "request": request},
-            draft=draft,
-            folder=folder,
-        )
+        taken_back = reversal.reversals(directory, went)
+        detail = {"after": after, "request": request}
+        _commit(ending, SentBack(draft, folder, taken_back, statements, detail))
 
 
-def _commit(
-    home: Home,
-    standing: Standing,
-    cycle: str,
-    nets: dict[str, int],
-    answer: CycleAnswer,
-    at: str,
-    *,
-    reversals: Sequence[Posting] = (),
-    statements: Statements | None = None,
-    detail: dict[str, Any] | None = None,
-    draft: Path | None = None,
-    folder: Path | None = None,
-) -> None:
-    """One transaction, by which a cycle comes to its end. reversals: postings that take lines out
-    before; statements, detail, draft, folder: what else is committed where lines go back."""
+def _commit(ending: Ending, back: SentBack | None = None) -> None:
+    """One transaction, by which a cycle comes to its end."""
+    standing, cycle, at = ending.standing, ending.cycle, ending.at
+    home, nets, answer = standing.home, ending.nets, ending.answer
     assert sum(nets.values()) == 0, "what is settled does not sum to zero"
     reserves = standing.reserves.get(cycle, [])
-    settling = booking.settling_postings(standing.directory, cycle, nets, reserves)
-    postings = [*reversals, *settling]
-    after = booking.apply(standing.balances, postings)
-    booking.require_settled(after, cycle)
+    settling = postings.settling_postings(standing.directory, cycle, nets, reserves)
+    moved = [*back.reversals, *settling] if back else settling
+    after = postings.apply(standing.balances, moved)
+    postings.require_settled(after, cycle)
     text = msgspec.json.encode(answer, order="sorted").decode()
     (closes,) = home.rows("SELECT closes FROM cycles WHERE cycle = ?", cycle)[0]
     of_batches = "HELD" if answer["state"] == ABORTED else "SETTLED"
@@ -494,9 +328,9 @@ def _commit(
         detail={
             "cycle": cycle,
             "answer": answer,
-            "postings": postings,
+            "postings": moved,
             **days.word(days.times(home), at, closes),
-            **(detail or {}),
+            **(back.detail if back else {}),
         },
         statements=[
             (
@@ -504,16 +338,16 @@ def _commit(
                 (answer["state"], at, text, cycle),
             ),
             ("UPDATE batches SET state = ? WHERE cycle = ?", (of_batches, cycle)),
-            *keep_postings(0, cycle, postings),
+            *keep_postings(0, cycle, moved),
             *keep_balances(after),
-            *(statements or []),
+            *(back.statements if back else ()),
         ],
-        draft=draft,
-        folder=folder,
+        draft=back.draft if back else None,
+        folder=back.folder if back else None,
     )
 
 
-def cycle_rows(home: Home, cycle: str | None, at: str | None) -> list[Any]:
+def cycle_rows(home: Home, cycle: str | None, at: str | None) -> list[sqlite3.Row]:
     """Cycles that are not settled, oldest first: those past their cut-off; or the one of a name,
     whatever its state."""
     if cycle is not None:

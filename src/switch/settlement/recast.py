@@ -1,4 +1,4 @@
-"""Recasting: a cycle settles without the payments of those who lack the funds for it; a cycle that
+"""Recast: a cycle settles without the payments of those who lack the funds for it; a cycle that
 is aborted does without any.
 
 Columns IN: cleared.parquet of the cycle's batches and the queue of lines that wait. OUT: a draft
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -22,16 +22,13 @@ import pyarrow.compute as pc
 
 from switch.files.layout import CLEARED_SCHEMA, HELD_SCHEMA, IDENTITY, STYLES, WENT_BACK
 from switch.files.segment import Groups, Segment, write_table
-from switch.home import paid_bits
 from switch.home.history import queue_of
 from switch.home.store import Home
 from switch.registry.directory import Directory
-from switch.results import MovedTotal
-from switch.settlement.booking import Posting
+from switch.settlement import reversal
+from switch.settlement.accounts import owner_of
 from switch.settlement.liquidity import loss
 
-REVERSAL = "P7"
-"""Step of the domain's table: a clearing is taken back before its cycle settles."""
 RECALL = ("transfer_id", "amount")
 """Columns of a receiver's list."""
 
@@ -67,7 +64,7 @@ def unwind_cycle(
         " WHERE cycle = ? AND step = 'P3' GROUP BY debit, credit"
     )
     for row in home.rows(query, cycle):
-        payer, payee = (row[side].partition("[")[2][:-1] for side in ("debit", "credit"))
+        payer, payee = owner_of(row["debit"]), owner_of(row["credit"])
         pairs[at[payer], at[payee]] = row["amount"]
     defaulters: dict[str, int] = {}
     while short:
@@ -89,14 +86,14 @@ def unwind_cycle(
 
 def lines_of(
     home: Home, directory: Directory, cycle: str, defaulters: Collection[str] | None
-) -> tuple[Any, Any]:
+) -> tuple[pa.Table, pa.Table]:
     """The defaulters' lines of a cycle that move something between settlement accounts, or, where
     None is given, all of its lines; oldest first: tables of WENT_BACK and of HELD_SCHEMA."""
     settled_by = {p.participant: p.settled_by for p in directory.participants}
     codes = pa.array(list(settled_by), pa.string())
     settlers = pa.array(list(settled_by.values()), pa.string())
 
-    def settler(column: Any) -> Any:
+    def settler(column: pa.ChunkedArray) -> pa.Array:
         return settlers.take(pc.index_in(column, value_set=codes).combine_chunks())
 
     parts = [CLEARED_SCHEMA.append(WENT_BACK.field("cleared_in")).empty_table()]
@@ -113,7 +110,7 @@ def lines_of(
     return lines.select(WENT_BACK.names).cast(WENT_BACK), lines.select(HELD_SCHEMA.names)
 
 
-def _groups(home: Home, path: str) -> Iterator[Any]:
+def _groups(home: Home, path: str) -> Iterator[pa.Table]:
     """Row groups of a committed file that is proven first; none where it was not written."""
     if home.digest(path) is None:
         return
@@ -123,7 +120,7 @@ def _groups(home: Home, path: str) -> Iterator[Any]:
         yield groups.read(number, CLEARED_SCHEMA.names if file.stem == "cleared" else None)
 
 
-def write(home: Home, draft: Path, went: Any, held: Any) -> dict[tuple[str, int], str]:
+def write(home: Home, draft: Path, went: pa.Table, held: pa.Table) -> dict[tuple[str, int], str]:
     """Files of a recast: lines that went back (a table of WENT_BACK), and the same as they were in
     their payment tables. Returns names of paid bits by (benefit, period)."""
     write_table(draft / "lines.parquet", went)
@@ -138,94 +135,4 @@ def write(home: Home, draft: Path, went: Any, held: Any) -> dict[tuple[str, int]
     for code in pc.unique(went["participant"]).to_pylist():
         mine = went.filter(pc.equal(went["participant"], code)).select(RECALL)
         write_table(draft / "recall" / f"{code}.parquet", mine)
-    return free(home, draft, went)
-
-
-def free(home: Home, draft: Path, went: Any) -> dict[tuple[str, int], str]:
-    """Paid bits without those of lines that went back: their entitlements are free again."""
-    names = {}
-    keys = went.group_by(["benefit", "period"]).aggregate([])
-    keys = keys.sort_by([("benefit", "ascending"), ("period", "ascending")])
-    for number, key in enumerate(keys.to_pylist()):
-        benefit, period = key["benefit"], key["period"]
-        (row,) = home.rows(
-            "SELECT * FROM paid JOIN files USING (path)"
-            " WHERE origin = 'cleared' AND benefit = ? AND period = ?",
-            benefit,
-            period,
-        )
-        words = paid_bits.read(home.path / row["path"], row["sha256"])
-        bits = np.unpackbits(words.view(np.uint8), bitorder="little")
-        mine = pc.and_(pc.equal(went["benefit"], benefit), pc.equal(went["period"], period))
-        rows = np.asarray(went["row"].filter(mine))
-        assert bits[rows].all(), "an entitlement is not taken"
-        assert len(np.unique(rows)) == len(rows), "an entitlement was taken twice"
-        bits[rows] = 0
-        name = names[benefit, period] = f"paid-{number:04d}.bits"
-        paid_bits.write(draft / name, np.packbits(bits, bitorder="little").view("<u8"))
-    return names
-
-
-def positions_gone(directory: Directory, went: Any) -> list[tuple[Any, ...]]:
-    """Rows of POSITIONS that take the lines out again, by participant."""
-    settled_by = {p.participant: p.settled_by for p in directory.participants}
-    sums: dict[str, list[int]] = {}
-    for row in summed(went, ["debtor_agent", "participant"]):
-        if row["participant"] == row["debtor_agent"]:
-            continue  # An on-us line enters no position.
-        for code, first in ((row["participant"], 0), (row["debtor_agent"], 2)):
-            mine = sums.setdefault(code, [0, 0, 0, 0])
-            mine[first] -= row["count_all"]
-            mine[first + 1] -= row["amount_sum"]
-    return [
-        (code, settled_by[code], *mine, mine[1] - mine[3]) for code, mine in sorted(sums.items())
-    ]
-
-
-def reversals(directory: Directory, went: Any) -> list[Posting]:
-    """Postings that take back what the lines' clearing posted: P3 by pair, P12, then P1 by
-    batch."""
-    settled_by = {p.participant: p.settled_by for p in directory.participants}
-    pairs: dict[tuple[str, str], int] = {}
-    on_us: list[Posting] = []
-    for row in summed(went, ["debtor_agent", "participant"]):
-        agent, participant, sum_ = row["debtor_agent"], row["participant"], row["amount_sum"]
-        if agent == participant:
-            # Its lines enter no position, so that it may have left the directory since.
-            sides = f"B.CUSTOMER[{agent}]", f"B.TREASURY[{agent}]"
-            on_us.append(Posting(REVERSAL, *sides, sum_))
-            continue
-        pair = settled_by[agent], settled_by[participant]
-        if pair[0] != pair[1]:
-            pairs[pair] = pairs.get(pair, 0) + sum_
-    return [
-        *(
-            Posting(REVERSAL, f"N.POSITION[{payee}]", f"N.POSITION[{payer}]", sum_)
-            for (payer, payee), sum_ in sorted(pairs.items())
-        ),
-        *on_us,
-        *(
-            Posting(
-                REVERSAL,
-                f"T.PAYABLE[{row['cleared_in']:06d}]",
-                f"T.EXPENSE[{row['benefit']}]",
-                row["amount_sum"],
-            )
-            for row in summed(went, ["cleared_in", "benefit"])
-        ),
-    ]
-
-
-def recalled(went: Any) -> dict[str, MovedTotal]:
-    """Count and sum of what each receiver must not credit."""
-    return {
-        row["participant"]: {"count": row["count_all"], "sum": str(row["amount_sum"])}
-        for row in summed(went, ["participant"])
-    }
-
-
-def summed(went: Any, keys: list[str]) -> list[dict[str, Any]]:
-    """Counts and sums by keys, in their order."""
-    grouped = went.group_by(keys).aggregate([("amount", "sum"), ([], "count_all")])
-    rows: list[dict[str, Any]] = grouped.sort_by([(k, "ascending") for k in keys]).to_pylist()
-    return rows
+    return reversal.free(home, draft, went)

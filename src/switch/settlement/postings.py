@@ -1,45 +1,38 @@
-"""Booking: a cycle's nets move on settlement accounts, all or nothing, in double entry.
+"""Postings: a cycle's nets move on settlement accounts, all or nothing, in double entry.
 
-The steps and their accounts are those of the domain's table (docs/domain.md): P1 certify, P2 fund,
-P3 clear, P4 settle, P12 on-us. Amounts are minor units, always positive; a posting moves one amount
-from its debit account to its credit account, so that each balances in itself (I1).
+The steps and their accounts are those of the domain's table (docs/domain.md). Amounts are minor
+units, always positive; a posting moves one amount from its debit account to its credit account, so
+that each balances in itself (I1).
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from switch.registry.directory import Directory
 from switch.results import CycleSide
+from switch.schema import CURRENCY
+from switch.settlement import accounts
+from switch.settlement.accounts import CERTIFY, CLEAR, FUND, ON_US, SETTLE, TREASURY
 
 
 class Posting(NamedTuple):
+    """One amount on its way, by a step of the domain's table (`accounts`)."""
+
     step: str
     debit: str
     credit: str
     amount: int
 
 
-TREASURY = "treasury"
-"""The kind of participant that sets money aside before it pays."""
-KEPT_BOOKS = ("T.", "S.", "B.")
-"""Books with balances. Positions (N.) are not money: they live and end with their cycle."""
-
-
 def settlement_account(directory: Directory, code: str) -> str:
+    """The account at the State Bank of a participant of the directory."""
     kind = next(p.kind for p in directory.participants if p.participant == code)
-    return f"S.TREASURY[{code}]" if kind == TREASURY else f"S.BANK[{code}]"
-
-
-def holder(account: str) -> str:
-    """Whose account it is: the code in its brackets."""
-    return account.partition("[")[2][:-1]
-
-
-def held(balances: dict[str, int], code: str) -> int:
-    """The balance of a participant at the State Bank, minor units. Its account is named by its
-    kind. Where the kind was changed, money on the account of the former kind counts too."""
-    return sum(balances.get(f"{name}[{code}]", 0) for name in ("S.TREASURY", "S.BANK"))
+    return accounts.settlement(kind, code)
 
 
 class Reserve(NamedTuple):
@@ -50,7 +43,7 @@ class Reserve(NamedTuple):
     amount: int
 
 
-def gross_reserves(directory: Directory, batch: str, pair_sum: Any) -> list[Reserve]:
+def gross_reserves(directory: Directory, batch: int, pair_sum: NDArray[np.int64]) -> list[Reserve]:
     """All that treasuries pay to others by one batch, in order of code."""
     kinds = {p.participant: p.kind for p in directory.participants}
     found: dict[str, int] = {}
@@ -62,7 +55,7 @@ def gross_reserves(directory: Directory, batch: str, pair_sum: Any) -> list[Rese
 
 
 def net_reserves(
-    directory: Directory, batch: str, nets: dict[str, int], reserved: dict[str, int]
+    directory: Directory, batch: int, nets: dict[str, int], reserved: dict[str, int]
 ) -> list[Reserve]:
     """What treasuries owe in a cycle that stays open beyond what is set aside already. nets: of
     the cycle with this batch."""
@@ -77,16 +70,17 @@ def net_reserves(
     )
 
 
-def reserves_of(batch: str, amounts: dict[str, int]) -> list[Reserve]:
-    account = f"S.RESERVE[{batch}]"
+def reserves_of(batch: int, amounts: dict[str, int]) -> list[Reserve]:
+    """Reserves of a batch by participant, in order of code; none of zero."""
+    account = accounts.reserve(batch)
     return [Reserve(code, account, sum_) for code, sum_ in sorted(amounts.items()) if sum_]
 
 
 def clearing_postings(
     directory: Directory,
-    batch: str,
-    benefit_sum: Any,
-    pair_sum: Any,
+    batch: int,
+    benefit_sum: NDArray[np.int64],
+    pair_sum: NDArray[np.int64],
     reserves: list[Reserve],
 ) -> list[Posting]:
     """Postings of one batch up to its cycle's settlement, in the order in which they take effect.
@@ -96,22 +90,22 @@ def clearing_postings(
     out = []
     for programme, amount in zip(directory.programmes, benefit_sum, strict=True):
         if amount:
-            out.append(
-                Posting("P1", f"T.EXPENSE[{programme.benefit}]", f"T.PAYABLE[{batch}]", int(amount))
-            )
+            expense, payable = accounts.expense(programme.benefit), accounts.payable(batch)
+            out.append(Posting(CERTIFY, expense, payable, int(amount)))
     codes = [p.participant for p in directory.participants]
     settles = [p.settled_by for p in directory.participants]
     for reserve in reserves:
         account = settlement_account(directory, reserve.participant)
-        out.append(Posting("P2", account, reserve.account, reserve.amount))
+        out.append(Posting(FUND, account, reserve.account, reserve.amount))
     for i, debtor in enumerate(codes):
         for j in range(len(codes)):
             amount = int(pair_sum[i, j])
             if amount and i == j:
-                out.append(Posting("P12", f"B.TREASURY[{debtor}]", f"B.CUSTOMER[{debtor}]", amount))
+                at = accounts.treasury_at(debtor), accounts.customers_at(debtor)
+                out.append(Posting(ON_US, *at, amount))
             elif amount and settles[i] != settles[j]:
-                position = f"N.POSITION[{settles[i]}]"
-                out.append(Posting("P3", position, f"N.POSITION[{settles[j]}]", amount))
+                between = accounts.position(settles[i]), accounts.position(settles[j])
+                out.append(Posting(CLEAR, *between, amount))
     return out
 
 
@@ -121,33 +115,33 @@ def settling_postings(
     """Postings by which a cycle settles: payers to the clearing account, first out of what was set
     aside; from it to receivers; and back what was set aside and not needed."""
     out, left = [], list(reserves)
-    clearing = f"S.CLEARING[{cycle}]"
+    clearing = accounts.clearing(cycle)
     for code, net in nets.items():
         owed = max(-net, 0)
         for i, reserve in enumerate(left):
             used = min(owed, reserve.amount) if reserve.participant == code else 0
             if used:
-                out.append(Posting("P4", reserve.account, clearing, used))
+                out.append(Posting(SETTLE, reserve.account, clearing, used))
                 left[i] = reserve._replace(amount=reserve.amount - used)
                 owed -= used
         if owed:
-            out.append(Posting("P4", settlement_account(directory, code), clearing, owed))
+            out.append(Posting(SETTLE, settlement_account(directory, code), clearing, owed))
     for code, net in nets.items():
         if net > 0:
-            out.append(Posting("P4", clearing, settlement_account(directory, code), net))
+            out.append(Posting(SETTLE, clearing, settlement_account(directory, code), net))
     for reserve in left:
         if reserve.amount:
             account = settlement_account(directory, reserve.participant)
-            out.append(Posting("P2", reserve.account, account, reserve.amount))
+            out.append(Posting(FUND, reserve.account, account, reserve.amount))
     return out
 
 
-def apply(balances: dict[str, int], postings: list[Posting]) -> dict[str, int]:
+def apply(balances: dict[str, int], postings: Iterable[Posting]) -> dict[str, int]:
     """Balances after postings: credit adds, debit takes. Accounts may go below zero."""
     after = dict(balances)
     for posting in postings:
         assert posting.amount > 0, posting
-        if posting.debit.startswith(KEPT_BOOKS):
+        if posting.debit.startswith(accounts.KEPT_BOOKS):
             after[posting.debit] = after.get(posting.debit, 0) - posting.amount
             after[posting.credit] = after.get(posting.credit, 0) + posting.amount
     return after
@@ -155,7 +149,8 @@ def apply(balances: dict[str, int], postings: list[Posting]) -> dict[str, int]:
 
 def require_settled(balances: dict[str, int], cycle: str) -> None:
     """I3: nothing is left on the cycle's clearing account."""
-    assert balances.get(f"S.CLEARING[{cycle}]", 0) == 0, f"S.CLEARING[{cycle}] is not zero"
+    account = accounts.clearing(cycle)
+    assert balances.get(account, 0) == 0, f"{account} is not zero"
 
 
 def rooms(directory: Directory, funds: dict[str, int], nets: dict[str, int]) -> dict[str, int]:
@@ -184,14 +179,14 @@ def require_room(nets: dict[str, int], room: dict[str, int]) -> None:
 
 
 def request(
-    directory: Directory, cycle: str, value_date: str, nets: dict[str, int], **of: Any
-) -> dict[str, Any]:
+    directory: Directory, cycle: str, value_date: str, nets: dict[str, int], **of: object
+) -> dict[str, object]:
     """settlement.json: what the settlement bank is asked to move, by settlement participant. of:
     the batch, or the batches of the cycle."""
     return {
         "cycle": cycle,
         **of,
-        "currency": "VND",
+        "currency": CURRENCY,
         "value_date": value_date,
         "sum": str(sum(net for net in nets.values() if net > 0)),
         "participants": sides(directory, nets),
@@ -210,10 +205,3 @@ def sides(directory: Directory, nets: dict[str, int]) -> list[CycleSide]:
         for code, net in nets.items()
         if net
     ]
-
-
-BACK = "T.RETURNS"
-"""The treasury's account of what came back and has no disposition yet."""
-
-
-RETURN, REISSUE, WRITE_BACK = "P8", "P9", "P10"

@@ -1,0 +1,201 @@
+"""Standing: balances, what unsettled cycles will do to them, and how the catalog keeps them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+
+import msgspec
+
+from switch.errors import InputRefused
+from switch.home.store import Home
+from switch.registry.directory import Directory
+from switch.settlement import accounts, postings
+from switch.settlement.accounts import LIQUIDITY
+from switch.settlement.netting import Position, settlement_nets
+from switch.settlement.postings import Posting, Reserve
+
+PENDING = "state IN ('OPEN', 'CLOSED')"
+"""Of cycles that are neither settled nor aborted: both states are final."""
+Statements = list[tuple[str, tuple[object, ...]]]
+"""Changes of the catalog, in order: SQL and its values."""
+
+
+class Standing:
+    """Balances, and what unsettled cycles will do to them."""
+
+    def __init__(self, home: Home, directory: Directory) -> None:
+        self.home, self.directory = home, directory
+        opening = msgspec.json.decode(home.meta("opening"))
+        self.balances: dict[str, int] = home.balances() or opening
+        self.bound = _bound(home, opening)
+        """Participants that may not owe more than they hold, whatever their kind became since."""
+        unsettled = f"(SELECT cycle FROM cycles WHERE {PENDING})"
+        self.nets: dict[str, dict[str, int]] = {}
+        """By unsettled cycle and settlement participant."""
+        for row in home.rows(f"SELECT * FROM positions WHERE cycle IN {unsettled}"):
+            nets = self.nets.setdefault(row["cycle"], {})
+            nets[row["settled_by"]] = nets.get(row["settled_by"], 0) + row["net"]
+        query = (
+            f"SELECT * FROM postings WHERE cycle IN {unsettled} AND"
+            " (step = 'P2' OR step = 'P7' AND debit LIKE 'S.RESERVE[%') ORDER BY seq"
+        )
+        self.reserves = _reserves(home.rows(query))
+        """By unsettled cycle, in order of posting."""
+
+    def nets_of(self, cycle: str) -> dict[str, int]:
+        """In order of code; of no lines, nothing."""
+        return dict(sorted(self.nets.get(cycle, {}).items()))
+
+    def reserved(self, cycle: str) -> dict[str, int]:
+        """What is set aside for a cycle, by treasury."""
+        found: dict[str, int] = {}
+        for reserve in self.reserves.get(cycle, []):
+            found[reserve.participant] = found.get(reserve.participant, 0) + reserve.amount
+        return found
+
+    def holds(self, code: str, cycle: str) -> int:
+        """What a participant has for a cycle: its balance and what is set aside."""
+        return accounts.held(self.balances, code) + self.reserved(cycle).get(code, 0)
+
+    def rooms(self, cycle: str) -> dict[str, int]:
+        """How much more each may be debited in a cycle. What other unsettled cycles will take is
+        taken already; what they will bring has not come."""
+        nets = self.nets_of(cycle)
+        funds = {}
+        for p in self.directory.participants:
+            code = p.participant
+            if code in self.bound:
+                others = sum(
+                    min(self.nets[other].get(code, 0) + self.reserved(other).get(code, 0), 0)
+                    for other in self.nets
+                    if other != cycle
+                )
+                funds[code] = self.holds(code, cycle) + nets.get(code, 0) + others
+        return postings.rooms(self.directory, funds, nets)
+
+    def short(self, cycle: str, nets: dict[str, int]) -> dict[str, int]:
+        """What bound payers lack for the nets of a cycle."""
+        found = {}
+        for code, net in nets.items():
+            missing = -net - max(self.holds(code, cycle), 0)
+            if code in self.bound and net < 0 and missing > 0:
+                found[code] = missing
+        return found
+
+
+def _bound(home: Home, opening: dict[str, int]) -> set[str]:
+    """Participants whose settlement account was given a balance."""
+    moved = home.rows("SELECT DISTINCT debit, credit FROM postings WHERE step = ?", LIQUIDITY)
+    names = {*opening, *(row[side] for row in moved for side in ("debit", "credit"))}
+    bound = {accounts.owner_of(account) for account in names}
+    for row in home.rows("SELECT detail FROM audit WHERE kind = 'liquidity'"):
+        bound.update(msgspec.json.decode(row["detail"]).get("bound", ()))
+    return bound
+
+
+def _reserves(rows: list[sqlite3.Row]) -> dict[str, list[Reserve]]:
+    """Reserves by cycle, from the postings that made or released them."""
+    found: dict[str, list[Reserve]] = {}
+    for row in rows:
+        reserves = found.setdefault(row["cycle"], [])
+        if row["step"] == accounts.REVERSAL:  # It was released: its lines were refused.
+            pair = accounts.owner_of(row["credit"]), row["debit"]
+            at = [kept[:2] for kept in reserves].index(pair)
+            reserves[at] = reserves[at]._replace(amount=reserves[at].amount - row["amount"])
+            continue
+        owner = accounts.owner_of(row["debit"])
+        reserves.append(Reserve(owner, row["credit"], row["amount"]))
+    return found
+
+
+def nets_without(standing: Standing, cycle: str, gone: list[Position]) -> dict[str, int]:
+    """Nets of a cycle after positions were taken out of it."""
+    nets = standing.nets_of(cycle)
+    for code, net in settlement_nets(gone).items():
+        nets[code] += net
+    return nets
+
+
+def keep_positions(cycle: str, positions: Iterable[Position]) -> Statements:
+    """Positions of one batch, added to those that its cycle has already."""
+    return [
+        (
+            "INSERT INTO positions VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT DO UPDATE SET credit_count = credit_count + excluded.credit_count,"
+            " credit_sum = credit_sum + excluded.credit_sum,"
+            " debit_count = debit_count + excluded.debit_count,"
+            " debit_sum = debit_sum + excluded.debit_sum, net = net + excluded.net",
+            (cycle, *position),
+        )
+        for position in positions
+    ]
+
+
+def keep_postings(batch: int, cycle: str, postings: Iterable[Posting]) -> Statements:
+    """Postings of a batch, 0 where they are of none."""
+    return [
+        (
+            "INSERT INTO postings (batch, cycle, step, debit, credit, amount)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            (batch, cycle, *posting),
+        )
+        for posting in postings
+    ]
+
+
+def keep_balances(balances: dict[str, int]) -> Statements:
+    """Raises InputRefused where books would leave 64 bits: nothing is committed then."""
+    for account, balance in sorted(balances.items()):
+        if not -(2**63) < balance < 2**63:
+            raise InputRefused(
+                "TOTAL_RANGE",
+                f"what {account} holds would leave 64 bits",
+                remedy="split the table; or begin a new home for what comes",
+            )
+    return [
+        ("INSERT OR REPLACE INTO balances VALUES (?, ?)", row) for row in sorted(balances.items())
+    ]
+
+
+def set_balances(home: Home, directory: Directory, given: dict[str, int], at: str) -> None:
+    """Settlement accounts hold what is given, by account, and are bound from now on."""
+    balances = Standing(home, directory).balances
+    moved = []
+    for account, amount in sorted(given.items()):
+        code = accounts.owner_of(account)
+        change = amount - accounts.held(balances, code)
+        debit, credit = accounts.outside(code), account
+        if change < 0:
+            debit, credit = credit, debit
+        if change:
+            moved.append(Posting(LIQUIDITY, debit, credit, abs(change)))
+    home.commit(
+        at=at,
+        kind="liquidity",
+        detail={
+            "postings": moved,
+            # Also who holds what is given already, so that nothing is posted.
+            "bound": sorted(map(accounts.owner_of, given)),
+        },
+        statements=[
+            *keep_postings(0, "", moved),
+            *keep_balances(postings.apply(balances, moved)),
+        ],
+    )
+
+
+def require_nobody_leaves(home: Home, old: Directory, new: Directory) -> None:
+    """Who has a position in a cycle that is not settled keeps the account it settles by."""
+    before, after = ({p.participant: p for p in d.participants} for d in (old, new))
+    due = "SELECT DISTINCT participant, settled_by FROM positions WHERE cycle IN"
+    for row in home.rows(f"{due} (SELECT cycle FROM cycles WHERE {PENDING})"):
+        code, agent = row["participant"], row["settled_by"]
+        stays = code in after and after[code].settled_by == agent
+        if not stays or after[agent].kind != before[agent].kind:
+            raise InputRefused(
+                "DIRECTORY_INVALID",
+                f"participant {code} stands in a cycle that is not settled",
+                column="participant",
+                remedy="settle the cycle first, or leave the participant as it is",
+            )
