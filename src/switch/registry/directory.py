@@ -10,14 +10,17 @@ import csv
 import datetime
 import io
 import re
+from functools import partial
 from importlib import resources
 from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from switch.errors import InputRefused, UsageError
-from switch.files.tables import open_table
+from switch.files.columns import Texts
+from switch.files.tables import TableLike, open_table
 from switch.schema import (
     AMOUNT_MAX,
     CLEARING_LIMIT,
@@ -44,6 +47,9 @@ FUNDS_RULES = ("wait", "share", RECAST)
 _CUTOFF = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 PRIORITY_LAST = 9
 """Classes of priority are 1 to this one, which is that of a programme without."""
+
+Row = dict[str, Any]
+"""A row of a small table: text, or amounts that may be None."""
 
 _KINDS = dict.fromkeys(("net_debit_cap", "amount_max", "budget", "balance"), Kind.AMOUNT)
 _KINDS["priority"] = Kind.PRIORITY
@@ -159,7 +165,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
         return msgspec.structs.replace(self, holidays_only=False)
 
     @staticmethod
-    def stored(kept: dict[str, Any]) -> Settings:
+    def stored(kept: dict[str, object]) -> Settings:
         """Settings as a commit kept them. Days off without a word of whether they add were kept
         before they could: they are all there are."""
         if "holidays" in kept:
@@ -170,16 +176,15 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
 class Lookups(NamedTuple):
     """The directory as the core takes it, all by index."""
 
-    suspended: Any
-    """uint8[participants]"""
-    amount_max: Any
-    """int64[participants], NO_LIMIT where there is none"""
-    debtor_agent: Any
-    """uint16[debtors + 1], participant index; the last is NO_CODE, for unknown debtors"""
-    settle: Any
-    """uint16[participants], index of the one that settles for it"""
-    priority: Any
-    """uint8[programmes], class of priority"""
+    suspended: NDArray[np.uint8]
+    amount_max: NDArray[np.int64]
+    """By participant; NO_LIMIT where there is none."""
+    debtor_agent: NDArray[np.uint16]
+    """Index of a participant by debtor; one more is NO_CODE, for unknown debtors."""
+    settle: NDArray[np.uint16]
+    """Index of the participant that settles for each."""
+    priority: NDArray[np.uint8]
+    """Class of priority by programme."""
 
 
 class Directory(msgspec.Struct, frozen=True):
@@ -218,37 +223,23 @@ class Directory(msgspec.Struct, frozen=True):
         return msgspec.json.decode(text, type=Directory)
 
 
-def read_rows(source: Any, table: Table) -> list[dict[str, Any]]:
+def read_rows(source: TableLike, table: Table) -> list[Row]:
     """A small table as dicts: text str ('' where absent), amounts int or None."""
-    reader = open_table(source, table, digest=False)
-    rows: list[dict[str, Any]] = []
-    for columns in reader.chunks():
-        lists: dict[str, list[Any]] = {}
-        for column in table.columns:
-            values = columns.get(column.name)
-            if values is None:
-                continue
-            if column.kind is not Kind.TEXT:
-                lists[column.name] = [None if v == NO_LIMIT else int(v) for v in values]
+    rows: list[Row] = []
+    absent = {c.name: "" if c.kind is Kind.TEXT else None for c in table.columns}
+    for columns in open_table(source, table, digest=False).chunks():
+        lists: list[list[str | int | None]] = []
+        for values in columns.values():
+            if isinstance(values, Texts):
+                lists.append([text or "" for text in values.rows().to_pylist()])
             else:
-                lists[column.name] = values.rows().to_pylist()
-        count = len(next(iter(lists.values())))
-        for i in range(count):
-            rows.append(
-                {
-                    c.name: (
-                        (lists[c.name][i] if c.name in lists else None)
-                        if c.kind is not Kind.TEXT
-                        else ((lists[c.name][i] if c.name in lists else None) or "")
-                    )
-                    for c in table.columns
-                }
-            )
+                lists.append([None if v == NO_LIMIT else int(v) for v in values])
+        rows += [absent | dict(zip(columns, row, strict=True)) for row in zip(*lists, strict=True)]
     return rows
 
 
 def _refuse(
-    what: str, table: Table, source: Any, row: int, column: str, remedy: str
+    table: Table, source: object, row: int, column: str, what: str, remedy: str
 ) -> InputRefused:
     file = str(source) if isinstance(source, str) or hasattr(source, "__fspath__") else table.name
     return InputRefused(
@@ -257,173 +248,103 @@ def _refuse(
 
 
 def read_directory(
-    participants: Any, debtors: Any, programmes: Any = None, old: Directory | None = None
+    participants: TableLike | None,
+    debtors: TableLike | None,
+    programmes: TableLike | None = None,
+    old: Directory | None = None,
 ) -> Directory:
     """The directory from its tables. None: the table stays as old has it, which may have been taken
     when less was refused; without old the packaged programmes."""
-    if old is not None and participants is None:
-        known = old.participants
-    else:
+    if participants is not None:
         known = tuple(sorted(_participants(participants), key=lambda p: p.participant))
-    if old is not None and debtors is None:
-        debtors = old.debtors
+    else:
+        assert old is not None, "a first directory has participants"
+        known = old.participants
+    kept = () if old is None else old.debtors
     if programmes is None:
         found = packaged_programmes() if old is None else old.programmes
     else:
         found = _programmes(programmes)
-    return Directory(known, tuple(_debtors(debtors, known)), found)
+    return Directory(known, tuple(_debtors(debtors, kept, known)), found)
 
 
-def _participants(source: Any) -> list[Participant]:
+def _participants(source: TableLike) -> list[Participant]:
     rows = read_rows(source, PARTICIPANTS)
+    refuse = partial(_refuse, PARTICIPANTS, source)
     codes: set[str] = set()
     for i, row in enumerate(rows):
         code = row["participant"]
         if code in codes or not code:
-            raise _refuse(
-                f"participant {code!r} stands twice or is empty",
-                PARTICIPANTS,
-                source,
-                i,
-                "participant",
-                "give each participant one row",
-            )
+            what = f"participant {code!r} stands twice or is empty"
+            raise refuse(i, "participant", what, "give each participant one row")
         if "/" in code or "\\" in code or code.startswith(".") or not code.isprintable():
-            raise _refuse(
-                f"participant {code!r} cannot name a file",
-                PARTICIPANTS,
-                source,
-                i,
-                "participant",
-                "use letters, digits, '-' and '_'",
-            )
+            what = f"participant {code!r} cannot name a file"
+            raise refuse(i, "participant", what, "use letters, digits, '-' and '_'")
         codes.add(code)
         if row["status"] not in PARTICIPANT_STATUS:
-            raise _refuse(
-                f"status {row['status']!r} is not known",
-                PARTICIPANTS,
-                source,
-                i,
-                "status",
-                f"use {' or '.join(PARTICIPANT_STATUS)}",
-            )
+            remedy = f"use {' or '.join(PARTICIPANT_STATUS)}"
+            raise refuse(i, "status", f"status {row['status']!r} is not known", remedy)
         if row["kind"] not in ("", *PARTICIPANT_KINDS):
-            raise _refuse(
-                f"kind {row['kind']!r} is not known",
-                PARTICIPANTS,
-                source,
-                i,
-                "kind",
-                f"use one of {', '.join(PARTICIPANT_KINDS)}, or leave it empty",
-            )
+            remedy = f"use one of {', '.join(PARTICIPANT_KINDS)}, or leave it empty"
+            raise refuse(i, "kind", f"kind {row['kind']!r} is not known", remedy)
         for column in ("net_debit_cap", "amount_max"):
             if row[column] is not None and row[column] < 0:
-                raise _refuse(
-                    f"{column} is negative",
-                    PARTICIPANTS,
-                    source,
-                    i,
-                    column,
-                    "leave it empty for no limit",
-                )
+                raise refuse(i, column, f"{column} is negative", "leave it empty for no limit")
     if len(rows) > PARTICIPANTS_MAX:
-        raise _refuse(
-            f"more than {PARTICIPANTS_MAX} participants",
-            PARTICIPANTS,
-            source,
-            PARTICIPANTS_MAX,
-            "participant",
-            "split the scheme",
-        )
+        what = f"more than {PARTICIPANTS_MAX} participants"
+        raise refuse(PARTICIPANTS_MAX, "participant", what, "split the scheme")
     own = {r["participant"]: r["settled_by"] or r["participant"] for r in rows}
     for i, row in enumerate(rows):
         agent = own[row["participant"]]
         if own.get(agent) != agent:
-            raise _refuse(
-                f"settled_by {agent!r} is no participant that settles for itself",
-                PARTICIPANTS,
-                source,
-                i,
-                "settled_by",
-                "name a participant with an own settlement account, or leave it empty",
-            )
+            what = f"settled_by {agent!r} is no participant that settles for itself"
+            remedy = "name a participant with an own settlement account, or leave it empty"
+            raise refuse(i, "settled_by", what, remedy)
         row["settled_by"] = agent
     return [Participant(**row) for row in rows]
 
 
-def _debtors(source: Any, participants: tuple[Participant, ...]) -> list[Debtor]:
+def _debtors(
+    source: TableLike | None, kept: tuple[Debtor, ...], participants: tuple[Participant, ...]
+) -> list[Debtor]:
     codes = {p.participant for p in participants}
     debtors: dict[str, Debtor] = {}
-    is_kept = isinstance(source, tuple)
-    rows = map(msgspec.structs.asdict, source) if is_kept else read_rows(source, DEBTORS)
+    refuse = partial(_refuse, DEBTORS, source)
+    rows = map(msgspec.structs.asdict, kept) if source is None else read_rows(source, DEBTORS)
     for i, row in enumerate(rows):
         account = row["debtor_account"]
         if account in debtors or not account:
-            raise _refuse(
-                "the debtor account stands twice or is empty",
-                DEBTORS,
-                source,
-                i,
-                "debtor_account",
-                "give each debtor account one row",
-            )
+            what = "the debtor account stands twice or is empty"
+            raise refuse(i, "debtor_account", what, "give each debtor account one row")
         if row["debtor_agent"] not in codes:
-            raise _refuse(
-                f"debtor agent {row['debtor_agent']!r} is no participant",
-                DEBTORS,
-                source,
-                i,
-                "debtor_agent",
-                "add it to the participants first",
-            )
+            what = f"debtor agent {row['debtor_agent']!r} is no participant"
+            raise refuse(i, "debtor_agent", what, "add it to the participants first")
         if row["budget"] is not None and row["budget"] < 0:
-            raise _refuse(
-                "budget is negative",
-                DEBTORS,
-                source,
-                i,
-                "budget",
-                "leave it empty for no limit",
-            )
+            raise refuse(i, "budget", "budget is negative", "leave it empty for no limit")
         debtors[account] = Debtor(**row)
     if len(debtors) > DEBTORS_MAX:
-        raise _refuse(
-            f"more than {DEBTORS_MAX} debtor accounts",
-            DEBTORS,
-            source,
-            DEBTORS_MAX,
-            "debtor_account",
-            "split the scheme",
-        )
+        what = f"more than {DEBTORS_MAX} debtor accounts"
+        raise refuse(DEBTORS_MAX, "debtor_account", what, "split the scheme")
     return sorted(debtors.values(), key=lambda d: d.debtor_account)
 
 
-def _programmes(source: Any) -> tuple[Programme, ...]:
+def _programmes(source: TableLike) -> tuple[Programme, ...]:
     rows = read_rows(source, PROGRAMMES)
+    refuse = partial(_refuse, PROGRAMMES, source)
     codes: set[str] = set()
     for i, row in enumerate(rows):
         code = row["benefit"]
         if code in codes or not code or i >= BENEFITS_MAX:
-            raise _refuse(
-                f"benefit {code!r} stands twice, is empty or one too many",
-                PROGRAMMES,
-                source,
-                i,
-                "benefit",
-                f"give each of at most {BENEFITS_MAX} benefits one row",
-            )
+            what = f"benefit {code!r} stands twice, is empty or one too many"
+            remedy = f"give each of at most {BENEFITS_MAX} benefits one row"
+            raise refuse(i, "benefit", what, remedy)
         codes.add(code)
         if row["priority"] is None:
             row["priority"] = PRIORITY_LAST
         if not 1 <= row["priority"] <= PRIORITY_LAST:
-            raise _refuse(
-                f"priority {row['priority']} is no class",
-                PROGRAMMES,
-                source,
-                i,
-                "priority",
-                f"use 1 to {PRIORITY_LAST}, or leave it empty for the last class",
-            )
+            what = f"priority {row['priority']} is no class"
+            remedy = f"use 1 to {PRIORITY_LAST}, or leave it empty for the last class"
+            raise refuse(i, "priority", what, remedy)
     return tuple(Programme(**row) for row in rows)
 
 

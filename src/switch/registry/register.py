@@ -20,14 +20,14 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from switch.errors import EnvironmentFailed, InputRefused, VerificationFailed
-from switch.files.columns import Texts, looked_up, text_buffers
+from switch.files.columns import S, Texts, looked_up, text_buffers
 from switch.files.segment import HashingFile, write_new
 from switch.files.tables import TableReader
 from switch.native import csv_text, people_table
@@ -178,7 +178,9 @@ class Register:
         self._place_accounts()
         return count
 
-    def _participant_codes(self, texts: Texts, code: dict[str, int], file: str) -> Any:
+    def _participant_codes(
+        self, texts: Texts, code: dict[str, int], file: str
+    ) -> NDArray[np.uint16]:
         assert texts.index is not None
         lookup = []
         for name in texts.values.to_pylist():
@@ -238,19 +240,17 @@ class Register:
             self.masks = np.concatenate(
                 [self.masks, np.zeros(self.rows - len(self.masks), np.uint64)]
             )
-        contents: dict[str, Any] = {
-            "people.slots": self.table.memory(),
+        parts: dict[str, NDArray[np.generic]] = {
             "since.bin": self.since,
             "accounts.bin": self.accounts,
             "lists.bin": self.lists,
             "heap.bin": self.heap,
             "masks.bin": self.masks[: self.rows],
         }
+        views = {name: part.view(np.uint8).data for name, part in parts.items()}
         digests = {}
-        for name, content in contents.items():
+        for name, view in {"people.slots": self.table.memory(), **views}.items():
             file = HashingFile(folder / name)
-            view = memoryview(content)
-            view = view if view.format == "B" else memoryview(content.view(np.uint8))
             for start in range(0, len(view), WRITE_BYTES):
                 file.write(view[start : start + WRITE_BYTES])
             file.close()
@@ -278,23 +278,23 @@ class Register:
         PROVEN_BYTES_MAX is proven where it is to be changed, and by `verify`."""
         register = Register()
 
-        def require(name: str, found: Any) -> None:
-            if digests is not None and found.hexdigest() != digests.get(name):
+        def require(name: str, found: str) -> None:
+            if digests is not None and found != digests.get(name):
                 raise VerificationFailed(
                     f"{folder / name} is not as it was committed: restore it from a copy"
                 )
 
-        def array(name: str, kind: Any) -> Any:
+        def array(name: str, kind: np.dtype[S]) -> NDArray[S]:
             content = np.fromfile(folder / name, kind)
             size = (folder / name).stat().st_size
             if size != content.nbytes:
                 raise VerificationFailed(f"{folder / name} is cut off")
-            require(name, hashlib.sha256(content.data))
+            require(name, hashlib.sha256(content.data).hexdigest())
             return content
 
         try:
             text = (folder / "register.json").read_bytes()
-            require("register.json", hashlib.sha256(text))
+            require("register.json", hashlib.sha256(text).hexdigest())
             info = msgspec.json.decode(text, type=RegisterInfo)
             pages = Pages(info.slots * 32)
             view = memoryview(pages)
@@ -310,14 +310,14 @@ class Register:
                         slots.update(view[done : done + got])
                     done += got
             if proven:
-                require("people.slots", slots)
+                require("people.slots", slots.hexdigest())
             register.table = people_table.PeopleTable.of_memory(pages, info.rows)
             register.since = array("since.bin", SINCE)
             register.lists = array("lists.bin", ACCOUNT)
-            register.heap = array("heap.bin", np.uint8)
+            register.heap = array("heap.bin", np.dtype(np.uint8))
             if whole:
                 register.accounts = array("accounts.bin", ACCOUNT)
-                register.masks = array("masks.bin", np.uint64)
+                register.masks = array("masks.bin", np.dtype(np.uint64))
         except OSError as error:
             raise EnvironmentFailed(f"the register in {folder} cannot be read: {error}") from error
         except msgspec.DecodeError as error:
@@ -326,28 +326,28 @@ class Register:
         register.info = info
         return register
 
-    def rows_of(self, ids: Any) -> Any:
-        """uint32 row numbers of ids (uint64); NO_ROW for strangers."""
+    def rows_of(self, ids: NDArray[np.integer]) -> NDArray[np.uint32]:
+        """Row numbers of ids; NO_ROW for strangers."""
         rows = np.empty(len(ids), np.uint32)
         self.table.rows(np.ascontiguousarray(ids, np.uint64), rows, False)
         return rows
 
-    def give_rows(self, ids: Any) -> Any:
-        """uint32 row numbers of ids, new ones for strangers."""
+    def give_rows(self, ids: NDArray[np.integer]) -> NDArray[np.uint32]:
+        """Row numbers of ids, new ones for strangers."""
         rows = np.empty(len(ids), np.uint32)
         self.table.rows(np.ascontiguousarray(ids, np.uint64), rows, True)
         return rows
 
-    def participant_lookup(self, index: dict[str, int]) -> Any:
-        """uint16: directory index of each of the register's participant codes, or NO_CODE."""
+    def participant_lookup(self, index: dict[str, int]) -> NDArray[np.uint16]:
+        """Directory index of each of the register's participant codes, or NO_CODE."""
         return np.array([index.get(p, NO_CODE) for p in self.participants] or [NO_CODE], np.uint16)
 
 
 def accounts_on(
-    folder: Path, rows: Any, day: int, proven: Callable[[Path], Path]
-) -> tuple[Any, Any]:
-    """(participants, accounts) by which a version pays people on a day: texts, null where there is
-    none. rows: uint32; day: since 1970. proven: called with each file before it is read."""
+    folder: Path, rows: NDArray[np.uint32], day: int, proven: Callable[[Path], Path]
+) -> tuple[pa.StringArray, pa.StringArray]:
+    """(participants, accounts) by which a version pays people on a day, null where there is none.
+    day: since 1970. proven: called with each file before it is read."""
     path, wanted = proven(folder / "accounts.bin"), np.unique(rows)
     each = WRITE_BYTES // ACCOUNT.itemsize
     parts = [np.empty(0, ACCOUNT)]
@@ -371,7 +371,7 @@ def accounts_on(
     return codes.take(at), texts.take(pa.array(which)).take(at)
 
 
-def _account_text(word: int, heap: Any) -> str:
+def _account_text(word: int, heap: NDArray[np.uint8]) -> str:
     """The text of an account word of the register (native/account.pxd)."""
     if word >> 63:
         start = word - (1 << 63)
@@ -385,8 +385,8 @@ class Masks:
     def __init__(self, folder: Path) -> None:
         self._path = folder / "masks.bin"
 
-    def of_rows(self, rows: Any) -> Any:
-        """uint64 of initials for rows (few of them: those whose names differ)."""
+    def of_rows(self, rows: NDArray[np.integer]) -> NDArray[np.uint64]:
+        """Initials by rows (few of them: those whose names differ)."""
         out = np.zeros(len(rows), np.uint64)
         with self._path.open("rb", buffering=0) as stream:
             handle = stream.fileno()
@@ -402,7 +402,7 @@ def mask_text(mask: int) -> str:
     return " ".join(f"{c}*" for c in initials)
 
 
-def require_ids(ids: Any, file: str, done: int) -> None:
+def require_ids(ids: NDArray[np.uint64], file: str, done: int) -> None:
     """Refuse ids (uint64[n]) of more than 12 digits. done: rows of the file before these."""
     wrong = ids >= ID_LIMIT
     if wrong.any():
@@ -416,7 +416,9 @@ def require_ids(ids: Any, file: str, done: int) -> None:
         )
 
 
-def _require_accounts(offsets: Any, data: Any, rows: int, file: str, done: int) -> None:
+def _require_accounts(
+    offsets: NDArray[np.int32], data: NDArray[np.uint8], rows: int, file: str, done: int
+) -> None:
     bad = csv_text.odd_accounts(offsets, data, np.empty(rows, np.uint8))
     if bad >= 0:
         fits = 1 <= offsets[bad + 1] - offsets[bad] <= 34
@@ -433,7 +435,9 @@ def _require_accounts(offsets: Any, data: Any, rows: int, file: str, done: int) 
         )
 
 
-def _keys(names: Texts, fold: int, file: str, done: int) -> tuple[Any, Any]:
+def _keys(
+    names: Texts, fold: int, file: str, done: int
+) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     keys, masks, bad = name_keys(names, with_masks=True, fold=fold)
     if bad >= 0:
         raise InputRefused(
@@ -449,13 +453,13 @@ def _keys(names: Texts, fold: int, file: str, done: int) -> tuple[Any, Any]:
 
 def name_keys(
     names: Texts, with_masks: bool = False, fold: int = name_kernel.NOW
-) -> tuple[Any, Any, int]:
-    """(keys uint64, masks uint64 or None, index of the first row that is not UTF-8 or -1)."""
+) -> tuple[NDArray[np.uint64], NDArray[np.uint64], int]:
+    """(keys, masks or none of them, index of the first row that is not UTF-8 or -1)."""
     offsets, data = names.buffers()
     count = len(names.values)
     keys = np.empty(count, np.uint64)
-    masks = np.empty(count, np.uint64) if with_masks else None
-    bad = name_kernel.name_keys(offsets, data, keys, masks, fold)
+    masks = np.empty(count if with_masks else 0, np.uint64)
+    bad = name_kernel.name_keys(offsets, data, keys, masks if with_masks else None, fold)
     if names.index is None:
         return keys, masks, bad
     if bad >= 0:
@@ -463,10 +467,12 @@ def name_keys(
     if count == 0:
         keys, masks = np.zeros(1, np.uint64), np.zeros(1, np.uint64)
     known = looked_up(keys, names.index)
-    return known, None if masks is None else looked_up(masks, names.index), bad
+    return known, looked_up(masks, names.index) if with_masks else masks, bad
 
 
-def _codes(texts: Texts, known: tuple[str, ...], file: str, done: int, column: str) -> Any:
+def _codes(
+    texts: Texts, known: tuple[str, ...], file: str, done: int, column: str
+) -> NDArray[np.uint8]:
     assert texts.index is not None
     values = texts.values.to_pylist()
     lookup = np.array([known.index(v) if v in known else 255 for v in values] or [0], np.uint8)
