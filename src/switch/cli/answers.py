@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -141,7 +140,7 @@ def close(context: Context, home: Path, at: str, out: Path | None, leap: bool) -
     context.say(answer, show)
 
 
-def _list(counts: dict[str, Any]) -> str:
+def _list(counts: dict[str, int]) -> str:
     return ", ".join(f"{count:,} {name}" for name, count in sorted(counts.items()) if count)
 
 

@@ -11,7 +11,7 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from switch.clearing.intake import Intake, read_dossier
 from switch.cli.context import Context, generate
@@ -23,7 +23,24 @@ from switch.schema import PAYMENT
 SEED = 11
 
 
-def run_bench(context: Context, lines: int, threads: int, repeat: int) -> dict[str, Any]:
+class Figure(TypedDict):
+    """A pace, and a digest that runs of the same lines share."""
+
+    lines_per_second: int
+    digest: str
+
+
+class Pace(TypedDict):
+    """The pace of a machine."""
+
+    lines: int
+    threads: int
+    repeat: int
+    core: Figure
+    files_to_files: Figure
+
+
+def run_bench(context: Context, lines: int, threads: int, repeat: int) -> Pace:
     """Lines per second (median of repeat runs) and digests: of the core alone, with its columns in
     memory, and of a run from files to files with the register open."""
     with tempfile.TemporaryDirectory(prefix="switch-bench-") as name:
@@ -47,7 +64,7 @@ def run_bench(context: Context, lines: int, threads: int, repeat: int) -> dict[s
         }
 
 
-def _core(engine: Engine, table: Path, threads: int, repeat: int) -> dict[str, Any]:
+def _core(engine: Engine, table: Path, threads: int, repeat: int) -> Figure:
     declared = read_dossier(table)
     intake = Intake(engine.directory)
     chunks = list(intake.lines(open_table(table, PAYMENT), declared, CHUNK_ROWS))
@@ -67,7 +84,7 @@ def _core(engine: Engine, table: Path, threads: int, repeat: int) -> dict[str, A
     return _figure(declared.count, seconds, digest.hexdigest())
 
 
-def _files(home: Path, table: Path, threads: int, repeat: int, folder: Path) -> dict[str, Any]:
+def _files(home: Path, table: Path, threads: int, repeat: int, folder: Path) -> Figure:
     seconds = []
     count, digest = 0, ""
     for _ in range(repeat):
@@ -83,5 +100,5 @@ def _files(home: Path, table: Path, threads: int, repeat: int, folder: Path) -> 
     return _figure(count, seconds, digest)
 
 
-def _figure(lines: int, seconds: list[float], digest: str) -> dict[str, Any]:
+def _figure(lines: int, seconds: list[float], digest: str) -> Figure:
     return {"lines_per_second": round(lines / statistics.median(seconds)), "digest": digest[:16]}

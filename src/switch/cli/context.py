@@ -13,7 +13,7 @@ import resource
 import sys
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -28,6 +28,20 @@ from switch.errors import (
 )
 from switch.files.given import read_small
 from switch.results import Rehearsal, Summary
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress as Bars
+    from rich.progress import Task, TaskID
+    from rich.text import Text
+    from structlog.typing import FilteringBoundLogger, Processor
+
+    from switch.engine import Engine
+    from switch.registry.directory import Settings
+    from switch.sim.world.generate import Generated
+
+Command = Callable[..., object]
+"""A function that is a command, or becomes one."""
 
 PERSON_BYTES_MAX = 256
 LOG_FIELDS = frozenset(
@@ -51,15 +65,15 @@ CONFIGURATION = {
     "enforce_budgets": bool,
     "accounts_shared_max": int,
 }
-"""What a configuration may say, and how."""
+"""Names of a configuration, and the types of their values."""
 
 
-def allowed_fields(_: Any, __: str, event: MutableMapping[str, Any]) -> dict[str, Any]:
+def allowed_fields(_: object, __: str, event: MutableMapping[str, object]) -> dict[str, object]:
     """A structlog processor: only the fields of LOG_FIELDS."""
     return {name: value for name, value in event.items() if name in LOG_FIELDS}
 
 
-def plain_fields(_: Any, __: str, event: MutableMapping[str, Any]) -> dict[str, Any]:
+def plain_fields(_: object, __: str, event: MutableMapping[str, object]) -> dict[str, object]:
     """A structlog processor: no text of others steers a terminal. JSON has its own escapes."""
     return {n: plain(value) if isinstance(value, str) else value for n, value in event.items()}
 
@@ -69,13 +83,13 @@ class NoPandas:
     of a second for nothing, as no command uses it. This finder says that it is not there."""
 
     @staticmethod
-    def find_spec(name: str, *_: Any) -> None:
+    def find_spec(name: str, *_: object) -> None:
         if name == "pandas":
             raise ModuleNotFoundError("commands do without pandas", name=name)
 
 
 class Context:
-    """What every command shares: how to speak, and the configuration."""
+    """Everything that commands share: how to speak, and the configuration."""
 
     def __init__(self) -> None:
         self.json = False
@@ -96,14 +110,14 @@ class Context:
             self.log.warning(warning, **where)
 
     @functools.cached_property
-    def log(self) -> Any:
+    def log(self) -> FilteringBoundLogger:
         """structlog on stderr: for people on a terminal, JSON elsewhere."""
         import logging
 
         import structlog
 
-        renderer: Any = structlog.processors.JSONRenderer()
-        shown: list[Any] = []
+        renderer: Processor = structlog.processors.JSONRenderer()
+        shown: list[Processor] = []
         if sys.stderr.isatty():
             shown = [plain_fields]
             plain = "NO_COLOR" in os.environ or os.environ.get("TERM") in ("dumb", "unknown")
@@ -121,15 +135,16 @@ class Context:
             ),
             logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         )
-        return structlog.get_logger()
+        log: FilteringBoundLogger = structlog.get_logger()
+        return log
 
-    def console(self) -> Any:
+    def console(self) -> Console:
         from rich.console import Console
 
         return Console(highlight=False)
 
     def settings(self) -> dict[str, Any]:
-        """What --config says. Raises UsageError for a file that is no such configuration."""
+        """Values of --config. Raises UsageError for a file that is no such configuration."""
         if self.config is None:
             return {}
         import tomllib
@@ -157,8 +172,8 @@ class Progress:
 
     def __init__(self, context: Context) -> None:
         self._shown = sys.stderr.isatty() and not (context.json or context.quiet)
-        self._bar: Any = None
-        self._tasks: dict[str, Any] = {}
+        self._bar: Bars | None = None
+        self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> Progress:
         if self._shown:
@@ -174,7 +189,7 @@ class Progress:
             from rich.text import Text
 
             class Rate(ProgressColumn):
-                def render(self, task: Any) -> Text:
+                def render(self, task: Task) -> Text:
                     return Text(f"{task.finished_speed or task.speed or 0:,.0f} lines/s")
 
             self._bar = Bars(
@@ -200,7 +215,7 @@ class Progress:
         self._bar.update(self._tasks[phase], completed=done, total=total or None)
 
 
-def shared(command: Callable[..., Any]) -> Callable[..., Any]:
+def shared(command: Command) -> Command:
     """Options that stand before or after the command's name."""
 
     @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
@@ -214,8 +229,8 @@ def shared(command: Callable[..., Any]) -> Callable[..., Any]:
         as_json: bool,
         quiet: bool,
         config: Path | None,
-        **rest: Any,
-    ) -> Any:
+        **rest: object,
+    ) -> object:
         context = click_context.ensure_object(Context)
         context.json |= as_json
         context.quiet |= quiet
@@ -232,7 +247,7 @@ def shared(command: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-def _require_text(command: click.Command, options: dict[str, Any]) -> None:
+def _require_text(command: click.Command, options: dict[str, object]) -> None:
     """Options that are no paths are texts of UTF-8: nothing in a home has another name."""
     for option in command.params:
         value = options.get(option.name or "")
@@ -246,7 +261,7 @@ def _require_text(command: click.Command, options: dict[str, Any]) -> None:
 
 def file_option(
     *names: str, required: bool = False, text: str = ""
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+) -> Callable[[Command], Command]:
     return click.option(
         *names, type=click.Path(path_type=Path), required=required, metavar="FILE", help=text
     )
@@ -268,10 +283,15 @@ class GivenPath(click.Path):
     """A place to write to that was said: an empty text, such as that of a variable that was never
     set, is no name for the current folder."""
 
-    def convert(self, value: Any, param: Any, context: Any) -> Any:
-        if value == "":
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> str | bytes | os.PathLike[str]:
+        if value == "" and param is not None:
             raise UsageError(f"{param.opts[0]} is empty: name a place, or leave it out")
-        return super().convert(value, param, context)
+        return super().convert(value, param, ctx)
 
 
 GIVEN_PATH = GivenPath(path_type=Path)
@@ -281,7 +301,7 @@ leap_option = click.option(
 )
 
 
-def said_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def said_options(command: Command) -> Command:
     """A time, and the word that it is meant."""
     return leap_option(at_option(command))
 
@@ -324,7 +344,7 @@ def parse_time(at: str | None) -> str | None:
         raise UsageError(f"--at {error}") from None
 
 
-def new_settings(context: Context, now: Any = None) -> Any:
+def new_settings(context: Context, now: Settings | None = None) -> Settings | None:
     """The home's settings with what the configuration changes of them; None where it says nothing.
     now: those of a home that is there."""
     import msgspec
@@ -344,7 +364,7 @@ def new_settings(context: Context, now: Any = None) -> Any:
     ).check()
 
 
-def kept_settings(home: Path) -> Any:
+def kept_settings(home: Path) -> Settings:
     """The settings that a home keeps, which is only read."""
     import msgspec
 
@@ -358,7 +378,7 @@ def kept_settings(home: Path) -> Any:
 OF_A_RUN = ("clearing_limit", "threads", "out")
 
 
-def settings_of_run(context: Context, now: Any) -> Any:
+def settings_of_run(context: Context, now: Settings) -> Settings:
     """The home's settings with the limit that the configuration gives a run. Raises UsageError for
     any other that it would change: those are the home's own, and change with its directory."""
     import msgspec
@@ -406,7 +426,7 @@ def _write_picture(out: Path, name: str, svg: str) -> None:
         raise error.cause from error
 
 
-def generate(context: Context, folder: Path, people: int, lines: int, seed: int) -> Any:
+def generate(context: Context, folder: Path, people: int, lines: int, seed: int) -> Generated:
     from switch.files.disk import require_outside
     from switch.sim.world.generate import generate as make
 
@@ -499,7 +519,7 @@ def say_error(document: Mapping[str, object], code: int, done: Sequence[Summary]
     sys.stdout.flush()
 
 
-def opened(context: Context, home: Path, engine: Any) -> Any:
+def opened(context: Context, home: Path, engine: type[Engine]) -> Engine:
     """The engine of a home, which is closed again where a configuration does not fit it."""
     from switch.files import airlock
 

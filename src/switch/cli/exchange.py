@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import msgspec
 
@@ -21,7 +21,19 @@ from switch.sim.receivers.behaviour import varied
 from switch.sim.receivers.exchange import exchange, statements
 
 
-def run_exchange(home: Path, batch_id: str | None, out: Path | None, seed: int) -> dict[str, Any]:
+class Answers(TypedDict):
+    """Answers that receivers wrote: how many, and where."""
+
+    batch_id: str
+    folder: str
+    seed: int
+    lines: int
+    confirmations: int
+    returns: int
+    fates: dict[str, int]
+
+
+def run_exchange(home: Path, batch_id: str | None, out: Path | None, seed: int) -> Answers:
     """Answers of all receivers to a batch (default: the last), in DIR/ID/answers. Raises UsageError
     where there is no such batch, or its clearing files were taken away."""
     with Home(home, writing=False) as opened:
@@ -58,4 +70,12 @@ def run_exchange(home: Path, batch_id: str | None, out: Path | None, seed: int) 
         raise UsageError(f"{folder}: {error}") from error
     except OSError as error:
         raise EnvironmentFailed(f"{error.filename or answers}: {error.strerror}") from error
-    return {"batch_id": batch_id, "folder": str(answers), "seed": seed, **done._asdict()}
+    return {
+        "batch_id": batch_id,
+        "folder": str(answers),
+        "seed": seed,
+        "lines": done.lines,
+        "confirmations": done.confirmations,
+        "returns": done.returns,
+        "fates": done.fates,
+    }

@@ -12,7 +12,7 @@ import contextlib
 import os
 import resource
 import sys
-from typing import Any, cast
+from typing import TYPE_CHECKING, cast
 
 import click
 
@@ -33,6 +33,10 @@ from switch.errors import SwitchError
 
 SOFTWARE_FAULT, INTERRUPTED = 70, 130
 """Exit codes where we are wrong ourselves (sysexits' EX_SOFTWARE), and of a signal to stop."""
+
+
+if TYPE_CHECKING:
+    from _typeshed.importlib import MetaPathFinderProtocol
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -58,7 +62,7 @@ def main() -> None:
     os.umask(0o077)
     # No product of matrices here is large, and threads that wait for one spin.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    sys.meta_path.insert(0, cast(Any, NoPandas))
+    sys.meta_path.insert(0, cast("MetaPathFinderProtocol", NoPandas))
     with kept():
         raise SystemExit(_run())
 

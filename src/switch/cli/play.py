@@ -102,9 +102,7 @@ def bench(context: Context, lines: int, threads: int, repeat: int) -> None:
     found = run_bench(context, lines, threads, repeat)
 
     def show() -> None:
-        for name in ("core", "files_to_files"):
-            figure = found[name]
-            text = name.replace("_", " ")
+        for text, figure in (("core", found["core"]), ("files to files", found["files_to_files"])):
             tell(f"{text:15} {figure['lines_per_second']:>13,} lines/s   digest {figure['digest']}")
 
     context.say(found, show)

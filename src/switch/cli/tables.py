@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from rich import box
 from rich.console import Console
@@ -293,7 +293,7 @@ def _table(title: str, *heads: str, padding: int = 1) -> Table:
         padding=(0, padding),
     )
     for head in heads:
-        justify: Any = "right" if head.startswith("#") else "left"
+        justify: Literal["right", "left"] = "right" if head.startswith("#") else "left"
         table.add_column(head.removeprefix("#"), justify=justify, overflow="fold")
     return table
 

@@ -15,11 +15,14 @@ import re
 import select
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
 from switch.errors import plain
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 STANDARD = (("stdout", 1), ("stderr", 2))
 
@@ -41,7 +44,7 @@ class Sink(io.RawIOBase):
     def isatty(self) -> bool:
         return os.isatty(self._handle)
 
-    def write(self, data: Any) -> int:
+    def write(self, data: Buffer) -> int:
         left = memoryview(data).cast("B")
         size = len(left)
         while left and not self.lost:
@@ -92,16 +95,16 @@ def _fill_handles() -> None:
     os.close(handle)
 
 
-def _is_at(stream: Any, handle: int) -> bool:
+def _is_at(stream: TextIO, handle: int) -> bool:
     try:
         return bool(stream.fileno() == handle)
     except (AttributeError, OSError, ValueError):
         return False
 
 
-def tell(text: str, err: bool = False, **style: Any) -> None:
+def tell(text: str, err: bool = False, bold: bool | None = None) -> None:
     """A line for people. Names that others gave do not steer a terminal."""
-    click.secho(plain(text), err=err, **style)
+    click.secho(plain(text), err=err, bold=bold)
 
 
 def json_line(document: object) -> str:

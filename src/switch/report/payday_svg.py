@@ -233,7 +233,7 @@ def _switch(pen: Pen) -> None:
 def _cleared(pen: Pen, flow: _Flow) -> None:
     """The green band and its branches, to scale, and the receivers' names."""
     if not flow.count:
-        box = {"stroke": GREY, "rx": 8, "stroke_dasharray": "5 5"}
+        box: dict[str, str | float] = {"stroke": GREY, "rx": 8, "stroke_dasharray": "5 5"}
         pen.rect(OUT_X + 14, MIDDLE - 32, MONEY_X - OUT_X - 14, 64, "none", **box)
         pen.text(OUT_X + 36, MIDDLE + 5, "Nothing was cleared, so no money moves.", 15, "muted")
         return

@@ -11,17 +11,19 @@ import csv
 import io
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+
+import pyarrow as pa
 
 from switch.files.disk import landing
 from switch.files.segment import Groups, segment_at
 from switch.home.store import Home
 
 FORMULA_BEGINS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""What makes a cell a formula, full-width forms too: some spreadsheets take them for the same."""
+"""Signs that make a cell a formula, full-width forms too: some spreadsheets take them for the
+same."""
 
 
-def defused(cell: Any) -> str:
+def defused(cell: object) -> str:
     """A cell that no spreadsheet runs."""
     text = "" if cell is None else str(cell)
     return f"'{text}" if text.startswith(FORMULA_BEGINS) else text
@@ -33,7 +35,7 @@ def write_status(home: Home, seq: int, out: Path, name: str) -> Path:
     return write_sheet((groups.read(group) for group in range(len(groups))), out, name)
 
 
-def write_sheet(tables: Iterable[Any], out: Path, name: str) -> Path:
+def write_sheet(tables: Iterable[pa.Table], out: Path, name: str) -> Path:
     """Tables of the same columns as one CSV with a header (UTF-8 with the mark that Excel needs),
     as out/name, for its owner alone."""
     with landing(out, name) as raw:

@@ -9,7 +9,6 @@ import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html import escape
-from typing import Any
 
 INK, MUTED, RULE, PAPER = "#1b2733", "#526070", "#d5dde6", "#fbfcfd"
 FONTS = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif"
@@ -58,7 +57,7 @@ class Pen:
         yield
         self.parts.append("</g>")
 
-    def _put(self, tag: str, inner: str = "", **more: str | float) -> None:
+    def _put(self, tag: str, inner: str = "", /, **more: str | float) -> None:
         """An element; attributes that are "" are left out."""
         texts = (
             f' {name.replace("_", "-")}="{value if isinstance(value, str) else n(value)}"'
@@ -101,7 +100,9 @@ class Pen:
             text_anchor="end" if "end" in words else "middle" if "middle" in words else "",
         )
 
-    def rect(self, x: float, y: float, width: float, height: float, fill: str, **more: Any) -> None:
+    def rect(
+        self, x: float, y: float, width: float, height: float, fill: str, **more: str | float
+    ) -> None:
         self._put("rect", x=x, y=y, width=width, height=height, fill=fill, **more)
 
     def path(self, d: str, fill: str) -> None:
