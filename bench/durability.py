@@ -24,7 +24,8 @@ from unittest import mock
 
 import switch
 from switch.files import segment
-from switch.home import store
+from switch.home import commit
+from switch.home.catalog import Catalog
 
 SEED = 7
 
@@ -49,27 +50,27 @@ def watched(spent: dict[str, float]) -> Iterator[None]:
 
         return call
 
-    real_transaction = store._transaction
+    real_transaction = Catalog.transaction
 
     @contextlib.contextmanager
-    def transaction(db: Any) -> Iterator[None]:
+    def transaction(catalog: Catalog) -> Iterator[None]:
         # The sync of HOME's entries is inside: it is counted here alone.
         with (
-            mock.patch.object(store, "sync_folder", folder),
+            mock.patch.object(segment, "sync_folder", folder),
             timed(spent, "SQLite"),
-            real_transaction(db),
+            real_transaction(catalog),
         ):
             yield
 
-    folder = store.sync_folder
+    folder = segment.sync_folder
     # Files of a batch are synced side by side: what counts is how long the run waits for all.
     with (
-        mock.patch.object(store, "_sync_files", watch("files", store._sync_files)),
-        mock.patch.object(store, "_write_checkpoint", watch("checkpoint", store._write_checkpoint)),
+        mock.patch.object(commit, "sync_files", watch("files", commit.sync_files)),
+        mock.patch.object(commit, "write_checkpoint", watch("checkpoint", commit.write_checkpoint)),
         mock.patch.object(segment, "_begin_writing", watch("hints", segment._begin_writing)),
-        mock.patch.object(store, "sync_folder", watch("folders", store.sync_folder)),
+        mock.patch.object(segment, "sync_folder", watch("folders", folder)),
         mock.patch.object(Path, "rename", watch("renames", Path.rename)),
-        mock.patch.object(store, "_transaction", transaction),
+        mock.patch.object(Catalog, "transaction", transaction),
     ):
         yield
 

@@ -113,7 +113,7 @@ def breaks_of(engine: Engine) -> list[tuple[str, str | None]]:
 
 
 def books(engine: Engine) -> dict[str, int]:
-    return {name: sum_ for name, sum_ in engine.home.balances().items() if sum_}
+    return {name: sum_ for name, sum_ in engine.home.catalog.balances().items() if sum_}
 
 
 def switch_verify(engine: Engine) -> bool:

@@ -60,7 +60,9 @@ def lines(text: str, first: int = 1) -> list[dict[str, Any]]:
 
 def balances_of(engine: Engine) -> dict[str, int]:
     return {
-        name: sum_ for name, sum_ in engine.home.balances().items() if name[:2] == "S." and sum_
+        name: sum_
+        for name, sum_ in engine.home.catalog.balances().items()
+        if name[:2] == "S." and sum_
     }
 
 

@@ -28,6 +28,8 @@ import switch
 from switch.cli import main
 from switch.engine import Engine
 from switch.home.batch import Batch
+from switch.home.catalog import Catalog
+from switch.home.checkpoint import write_checkpoint
 from switch.sim.lives.tables import ACCOUNTS, PAID, PAYMENT, PEOPLE
 
 VALUE_DATE = dt.date(2026, 11, 25)
@@ -306,3 +308,9 @@ def process(*args: object, cwd: Path | None = None) -> Said:
         timeout=120,
     )
     return Said(done.returncode, done.stdout, done.stderr)
+
+
+def new_checkpoint(home: Path) -> None:
+    """A checkpoint that names the catalog as it is, by whoever changed it."""
+    with contextlib.closing(Catalog(home / "catalog.sqlite")) as catalog:
+        write_checkpoint(home, catalog)

@@ -12,7 +12,6 @@ import datetime
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -32,6 +31,8 @@ from switch.files.threads import Progress
 from switch.home import days, signing
 from switch.home.batch import Batch
 from switch.home.copies import export_batch, export_cycle, export_day, export_requests, not_exported
+from switch.home.create import create_home
+from switch.home.rows import BatchRow
 from switch.home.store import Home
 from switch.home.times import time_text
 from switch.reason import RULE_SET
@@ -71,7 +72,7 @@ def init(
     if settings is not None and settings.enforce_budgets is True:
         budgets.require_programmes(directory)
     opening = _opening(directory, balances)
-    Home.create(
+    create_home(
         Path(home),
         {
             "directory": directory.to_json().decode(),
@@ -115,8 +116,8 @@ class Engine:
 
     def __init__(self, home: str | Path) -> None:
         self.home = Home(Path(home), writing=True)
-        self.directory = Directory.of_json(self.home.meta("directory").encode())
-        self.settings = Settings.stored(msgspec.json.decode(self.home.meta("settings")))
+        self.directory = Directory.of_json(self.home.catalog.meta("directory").encode())
+        self.settings = Settings.stored(msgspec.json.decode(self.home.catalog.meta("settings")))
         self.rule_set = RULE_SET
         """What lines are judged by; `replay` sets what judged them when they came."""
         self.by_rules_now = True
@@ -209,7 +210,7 @@ class Engine:
     def open_register(self) -> Register:
         """The current register, opened once."""
         if self._register is None:
-            version = self.home.register_seq()
+            version = self.home.catalog.register_seq()
             if version == 0:
                 raise UsageError(
                     f"{self.home.path} has no register: load one with `switch register`"
@@ -305,7 +306,7 @@ class Engine:
             raise UsageError(f"chunk_rows is not in 1..{CHUNK_ROWS_MAX}, or threads below 1")
         folder, at = out_folder(self.home.path, out), time_text(at)
         declared = declare(table, source, batch_id, value_date, count, sum)
-        known = self.home.batch(declared.source, declared.batch_id)
+        known = self.home.catalog.batch_of(declared.source, declared.batch_id)
         if is_new := known is None and self.by_rules_now:
             file = PAYMENT.name
             if isinstance(table, str | Path):
@@ -341,7 +342,7 @@ class Engine:
                     self.rule_set,
                     self._slot(at, declared.value_date),
                 ).carry_out()
-                row = self.home.batch(declared.source, declared.batch_id)
+                row = self.home.catalog.batch_of(declared.source, declared.batch_id)
                 assert row is not None
                 batch = self._batch(row, replayed=False)
         try:
@@ -365,7 +366,7 @@ class Engine:
     def _slot(self, at: str, value_date: datetime.date) -> Slot | None:
         return settling.slot_for(self.home, self.settings, at, value_date)
 
-    def _answer(self, known: Any, reader: TableReader, declared: Declared) -> Batch:
+    def _answer(self, known: BatchRow, reader: TableReader, declared: Declared) -> Batch:
         """The stored answer to a table that was run before. Raises InputRefused where the table, or
         anything that is declared of it, is other than it was then."""
         declared.require_as_stored(known, reader.name)
@@ -375,7 +376,7 @@ class Engine:
             for _ in intake.lines(reader, declared, CHUNK_ROWS):
                 pass
             digest = f"logical:{intake.logical_digest}"
-        if digest != known["digest"]:
+        if digest != known.digest:
             raise InputRefused(
                 "REFERENCE_REUSED",
                 f"batch {declared.batch_id!r} of {declared.source!r} was run with other content",
@@ -385,16 +386,16 @@ class Engine:
             )
         return self._batch(known, replayed=True)
 
-    def _batch(self, row: Any, *, replayed: bool) -> Batch:
-        stored: StoredSummary = msgspec.json.decode(row["summary"])
+    def _batch(self, row: BatchRow, *, replayed: bool) -> Batch:
+        stored: StoredSummary = msgspec.json.decode(self.home.catalog.summary(row.seq))
         return Batch(
-            seq=row["seq"],
-            source=row["source"],
-            batch_id=row["batch_id"],
-            cycle=row["cycle"],
+            seq=row.seq,
+            source=row.source,
+            batch_id=row.batch_id,
+            cycle=row.cycle,
             replayed=replayed,
-            summary={**stored, "state": row["state"], "replayed": replayed},
-            folder=self.home.folder("batches", row["seq"]),
+            summary={**stored, "state": row.state, "replayed": replayed},
+            folder=self.home.folder("batches", row.seq),
         )
 
     def export(self, batch: Batch, out: Path, threads: int = 1) -> Path:

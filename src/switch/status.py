@@ -87,7 +87,7 @@ def batches(home: Home) -> list[BatchRow]:
 
 def budgets(home: Home) -> list[ProgrammeBudget]:
     """Every programme with a budget or with money reserved: what became of it."""
-    return told(home, Directory.of_json(home.meta("directory").encode()))
+    return told(home, Directory.of_json(home.catalog.meta("directory").encode()))
 
 
 def batch(home: Home, batch_id: str, *, answered: bool = False) -> BatchStatus:
@@ -144,7 +144,7 @@ def person(home: Home, person_id: str) -> PersonHistory:
     """All lines of one person over all batches. Raises UsageError for what is no citizen id."""
     if len(person_id) != 12 or not (person_id.isascii() and person_id.isdigit()):
         raise UsageError("a citizen id has 12 digits")
-    version = home.register_seq()
+    version = home.catalog.register_seq()
     row = NO_ROW
     if version:
         folder = home.folder("registers", version)

@@ -185,7 +185,7 @@ def test_cover__a_bound_account_pays_to_its_last_dong(tmp_path: Path) -> None:
         assert told(run(engine, rows, "A")) == expected
         rows, expected = scene("2 C > A 1 ACSC", first=5)
         assert told(run(engine, rows, "B")) == expected
-        assert engine.home.balances()["S.BANK[A]"] == 0
+        assert engine.home.catalog.balances()["S.BANK[A]"] == 0
     assert switch.verify(tmp_path / "h")
 
 

@@ -178,7 +178,7 @@ def _register(version: int, **tables: Any) -> Step:
         with switch.open(home) as engine:
             engine.register(**tables)
 
-    return Step(f"register {version}", do, lambda home: home.register_seq() >= version)
+    return Step(f"register {version}", do, lambda home: home.catalog.register_seq() >= version)
 
 
 def _pay(batch_id: str, lines: list[Any]) -> Step:
@@ -268,7 +268,7 @@ def small_steps(folder: Path) -> list[Step]:
     ]
 
     def has_calendar(home: Home) -> bool:
-        return "cutoffs" in home.meta("settings")
+        return "cutoffs" in home.catalog.meta("settings")
 
     return [
         Step("init", _init(*directory)),
@@ -288,7 +288,7 @@ def small_steps(folder: Path) -> list[Step]:
         _pay("D", [scene.line(n, period=202701) for n in range(1, 8)]),
         _command("close", "settle", "--close"),
         _command("settle", "settle"),
-        Step("rule", rule, lambda home: "recast" in home.meta("settings")),
+        Step("rule", rule, lambda home: "recast" in home.catalog.meta("settings")),
         _pay("E", owed),
         funding("fund", 1, 1),
         _command("close E", "settle", "--close"),

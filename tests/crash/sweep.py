@@ -25,7 +25,7 @@ from harness import (
 from powercut import PowerCuts, power_cuts
 from reorder import reorderings
 
-from switch.home import store
+from switch.files import segment
 
 
 def main() -> None:
@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--forget", choices=["sync_file", "sync_folder"], help="break the store")
     options = parser.parse_args()
     if options.forget:
-        setattr(store, options.forget, lambda path: None)
+        setattr(segment, options.forget, lambda path: None)
     with work_folder() as name:
         found = {"what": options.what} | run(options, Path(name))
     print(json.dumps(found))

@@ -30,6 +30,7 @@ from scene import (
     command,
     line,
     make_home,
+    new_checkpoint,
     payment_table,
     person,
     tree_digest,
@@ -37,7 +38,9 @@ from scene import (
 )
 
 import switch
+from switch.files import segment
 from switch.home import store
+from switch.home.chain import Chain
 
 WHOLE = bool(os.environ.get("CRASH"))
 AROUND = ("0", "1", "2", "3", "5", "6", "7", "9", "10", "11", "16", "18", "22", "23", "26")
@@ -235,7 +238,7 @@ def test_run__a_wrong_count_is_refused_and_no_matter_of_space(
     assert "CONTROL_COUNT" in said.err
 
 
-@pytest.mark.parametrize("struck", ["sync_folder", "_append_audit", "COMMIT"])
+@pytest.mark.parametrize("struck", ["sync_folder", "append", "COMMIT"])
 def test_commit__broken_off_stops_the_engine(
     village: Path, monkeypatch: pytest.MonkeyPatch, struck: str
 ) -> None:
@@ -251,9 +254,10 @@ def test_commit__broken_off_stops_the_engine(
                 other = sqlite3.connect(village / "catalog.sqlite")
                 other.execute("BEGIN")
                 other.execute("SELECT * FROM meta").fetchall()
-                engine.home.rows("PRAGMA busy_timeout = 10")
+                engine.home.catalog._db.execute("PRAGMA busy_timeout = 10")
             else:
-                patch.setattr(store, struck, fail)
+                owner = Chain if struck == "append" else segment
+                patch.setattr(owner, struck, fail)
             with pytest.raises(switch.EnvironmentFailed, match="run the same again"):
                 harness.scene.run(engine, [line(1)])
             if struck == "COMMIT":
@@ -288,12 +292,11 @@ def test_open__takes_well_under_a_second_after_many_batches(tmp_path: Path) -> N
         )
         (home / "batches" / f"{seq:06d}").mkdir()
     db.commit()
-    db.row_factory = sqlite3.Row
-    store._write_checkpoint(home, db)
     db.close()
+    new_checkpoint(home)
     (home / "batches" / ".draft-1").mkdir()
     began = time.monotonic()
     with switch.open(home) as engine:
-        assert engine.home.next_batch() == 3001
+        assert engine.home.catalog.next_batch() == 3001
         assert len(engine.home.quarantined) == 1
     assert time.monotonic() - began < 1

@@ -34,7 +34,8 @@ from scene import (
 import switch
 from switch.clearing import run as road
 from switch.errors import UsageError
-from switch.home import store
+from switch.files import segment
+from switch.home import commit
 from switch.settlement import postings
 
 
@@ -42,7 +43,7 @@ def test_catalog__is_opened_with_a_journal_on_disk(village: Path) -> None:
     """Rollback journal as a file, everything synced, nothing in the catalog before COMMIT."""
     with switch.open(village) as engine:
         settings = {
-            name: engine.home.rows(f"PRAGMA {name}")[0][0]
+            name: engine.home.catalog._db.execute(f"PRAGMA {name}").fetchone()[0]
             for name in ("journal_mode", "synchronous", "cache_spill", "foreign_keys")
         }
     assert settings == {
@@ -74,17 +75,17 @@ def test_transaction__the_journals_name_is_synced_before_the_commit(
         journal.unlink()
     assert journal.exists() is named
     said: list[str] = []
-    real = store.sync_folder
+    real = segment.sync_folder
 
     def sync_folder(path: Path) -> None:
         said.append(f"sync {path.name}")
         real(path)
 
-    monkeypatch.setattr(store, "sync_folder", sync_folder)
+    monkeypatch.setattr(segment, "sync_folder", sync_folder)
     with switch.open(village) as engine:
-        engine.home._db.set_trace_callback(said.append)
+        engine.home.catalog._db.set_trace_callback(said.append)
         run(engine, [line(1)])
-        engine.home._db.set_trace_callback(None)
+        engine.home.catalog._db.set_trace_callback(None)
     end = said.index("COMMIT")
     assert (said[end - 1] == f"sync {village.name}") is not named
     assert journal.stat().st_size == 0
@@ -186,24 +187,24 @@ def test_settlement__a_cap_may_be_reached_and_not_passed(
     assert batch.summary["settlement"]["nets"] == moved
 
 
-@pytest.mark.parametrize("count", [1, store.SYNC_TOGETHER_MIN - 1, store.SYNC_TOGETHER_MIN, 40])
+@pytest.mark.parametrize("count", [1, commit.SYNC_TOGETHER_MIN - 1, commit.SYNC_TOGETHER_MIN, 40])
 def test_sync__every_file_is_synced_and_a_failure_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
     """However many files there are, and whether they are synced one by one or side by side."""
     paths = [tmp_path / str(i) for i in range(count)]
     synced: list[Path] = []
-    monkeypatch.setattr(store, "sync_file", synced.append)
-    store._sync_files(paths)
+    monkeypatch.setattr(segment, "sync_file", synced.append)
+    commit.sync_files(paths)
     assert sorted(synced) == sorted(paths)
 
     def fail(path: Path) -> None:
         if path == paths[-1]:
             raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(store, "sync_file", fail)
+    monkeypatch.setattr(segment, "sync_file", fail)
     with pytest.raises(OSError, match="Input/output"):
-        store._sync_files(paths)
+        commit.sync_files(paths)
 
 
 # --- where a home stands --------------------------------------------------------------------------

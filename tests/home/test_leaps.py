@@ -67,8 +67,8 @@ def before(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     patch.setattr(days, "word", lambda *_: {})
     patch.setattr(take_in, "word", lambda *_: {})
     patch.setattr(dispositions, "word", lambda *_: {})
-    patch.setattr(days.Times, "day_of_batch", lambda _, row: days.day_of(row["at"]))
-    patch.setattr(days.Times, "day_of_cycle", lambda _, row: days.day_of(row["at"]))
+    patch.setattr(days.Times, "day_of_batch", lambda _, row: days.day_of(row.at))
+    patch.setattr(days.Times, "day_of_cycle", lambda _, row: days.day_of(row.at))
     return patch.undo
 
 

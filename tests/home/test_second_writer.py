@@ -38,7 +38,7 @@ from scene import (
 import switch
 from switch.engine import Engine
 from switch.errors import EnvironmentFailed, HomeLocked, HomeMoved, UsageError
-from switch.home import store
+from switch.home import checkpoint, store
 from switch.proof.repair import scrub
 
 
@@ -203,17 +203,17 @@ def test_checkpoint__tells_of_one_catalog_whoever_writes_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = home_of(tmp_path / "h", 4)
-    first, real = switch.open(home), store.digest_of
+    first, real = switch.open(home), checkpoint.digest_of
 
     def digest_of(path: Path) -> str:
         found = real(path)
         if path.name == store.CATALOG:
-            monkeypatch.setattr(store, "digest_of", real)
+            monkeypatch.setattr(checkpoint, "digest_of", real)
             with switch.open(home) as second:
                 run(second, [line(4, period=202612)], "SECOND")
         return found
 
-    monkeypatch.setattr(store, "digest_of", digest_of)
+    monkeypatch.setattr(checkpoint, "digest_of", digest_of)
     run(first, [line(3, period=202612)], "FIRST")
     first.close()
     assert len(switch.verify(home)) > 10
@@ -370,7 +370,7 @@ def test_run__a_child_forked_in_the_middle_takes_no_draft_away(tmp_path: Path) -
 def test_open__the_usage_error_names_the_home(tmp_path: Path) -> None:
     home = home_of(tmp_path / "h", 4)
     with store.Home(home, writing=False) as reader:
-        told = forked(lambda: reader.rows("SELECT 1"))
+        told = forked(lambda: reader.catalog)
     assert told.startswith(UsageError.__name__)
     assert str(home) in told
 
@@ -385,7 +385,7 @@ def test_home__of_another_process_is_left_alone(tmp_path: Path) -> None:
     assert draft.exists()
     draft.rmdir()
     with pytest.raises(UsageError, match="in another process"):
-        engine.home.heads()
+        engine.home.catalog.heads()
     engine.close()
     assert is_locked(home)
     engine.home._process = own

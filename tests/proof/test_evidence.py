@@ -24,6 +24,7 @@ from scene import (
     entitlement,
     line,
     make_home,
+    new_checkpoint,
     pay,
     payment_table,
     person,
@@ -34,9 +35,10 @@ from scene import (
 
 import switch
 from switch.errors import EnvironmentFailed, InputRefused, UsageError, VerificationFailed
-from switch.home import signing, store
-from switch.home.catalog import connect
-from switch.home.chain import GENESIS, link_of, read_checkpoint
+from switch.home import signing
+from switch.home.catalog import Catalog, connect
+from switch.home.chain import GENESIS, link_of
+from switch.home.checkpoint import read_checkpoint, sign
 from switch.home.store import Home
 from switch.proof.repair import scrub
 from switch.sim.lives.faults import Crash, Faults
@@ -216,9 +218,7 @@ def test_verify__a_changed_catalog_is_found(case: str, mended: bool, home: Path)
         db.execute(CHANGES[case])
     db.close()
     if mended:
-        db = connect(home / "catalog.sqlite")
-        store._write_checkpoint(home, db)
-        db.close()
+        new_checkpoint(home)
     if (case, mended) != ("slack", True):
         assert fault_of(home)
 
@@ -286,9 +286,10 @@ def forged(home: Path, seq: int) -> None:
             (at, previous, link, row["seq"]),
         )
         previous = link
-    store._write_checkpoint(home, db)
+    new_checkpoint(home)
     (home / "checkpoints.signed").unlink()
-    store._sign(home, db)
+    with contextlib.closing(Catalog(home / "catalog.sqlite")) as catalog:
+        sign(home, catalog)
     db.close()
 
 

@@ -17,6 +17,7 @@ from scene import (
     entitlement,
     line,
     make_home,
+    new_checkpoint,
     payment_table,
     person,
     tree_digest,
@@ -26,7 +27,6 @@ from scene import (
 import switch
 from switch.errors import InputRefused, UsageError, VerificationFailed
 from switch.files.segment import digest_of
-from switch.home import store
 from switch.home.catalog import connect
 from switch.home.store import Home
 from switch.proof.replay import logical_digest, replay
@@ -119,7 +119,7 @@ def test_replay__a_forged_answer_is_found(
     db = connect(home / "catalog.sqlite")
     forged = (digest_of(path), f"batches/000001/{name}.parquet")
     db.execute("UPDATE files SET sha256 = ? WHERE path = ?", forged)
-    store._write_checkpoint(home, db)
+    new_checkpoint(home)
     db.close()
     with pytest.raises(VerificationFailed, match=f"derived again is not .*{name}"):
         replay(home, "B1", lived[1][0])
@@ -165,4 +165,4 @@ def test_replay__leaves_no_files_behind(
     replay(lived[0], "B3", lived[1][2])
     assert list(tmp_path.iterdir()) == []
     with Home(lived[0], writing=False) as home:
-        assert home.next_batch() == 5
+        assert home.catalog.next_batch() == 5

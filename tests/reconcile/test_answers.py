@@ -154,7 +154,7 @@ def test_answers__a_refusal_in_time_leaves_the_cycle(tmp_path: Path) -> None:
         assert batch.status["reason"].to_pylist() == [None, None, "AM05"]
         [settled] = engine.settle()
         assert settled["state"] == "SETTLED"
-        assert engine.home.balances()["S.RESERVE[000001]"] == 0
+        assert engine.home.catalog.balances()["S.RESERVE[000001]"] == 0
     assert switch.verify(tmp_path / "h")
 
 

@@ -79,7 +79,7 @@ def test_return__of_who_has_left_waits_until_it_is_back(tmp_path: Path) -> None:
         now_there(engine)
         told = engine.reconcile(at=LATER)
         assert (told["moved"]["returned"]["count"], told["warnings"]) == (1, [])
-        assert engine.home.balances()["T.RETURNS"] == 2_000_003
+        assert engine.home.catalog.balances()["T.RETURNS"] == 2_000_003
         changes_nothing(engine)
     assert switch.verify(tmp_path / "h")
 
@@ -131,10 +131,10 @@ def test_statement__of_a_day_that_is_none_is_refused(tmp_path: Path, day: int) -
     at = table.schema.get_field_index("booked_on")
     pq.write_table(table.set_column(at, "booked_on", days), tmp_path / "s")
     with switch.open(home_of(tmp_path / "h", 1)) as engine:
-        link = engine.home.last_link()
+        link = engine.home.catalog.heads().link
         with pytest.raises(InputRefused, match=r"DATE_INVALID.*row 2"):
             engine.reconcile(tmp_path / "s", at=LATER)
-        assert engine.home.last_link() == link
+        assert engine.home.catalog.heads().link == link
 
 
 def test_group__of_two_wrong_answers_the_order_does_not_show(tmp_path: Path) -> None:

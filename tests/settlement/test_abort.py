@@ -42,7 +42,7 @@ from switch.settlement import cycle, recast, reversal
 def test_abort__everything_is_undone_and_all_lines_wait(tmp_path: Path, settings: Settings) -> None:
     with aborted(tmp_path / "h", settings) as engine:
         assert states(engine) == {CYCLE: "ABORTED"}
-        left = {name: sum_ for name, sum_ in engine.home.balances().items() if sum_}
+        left = {name: sum_ for name, sum_ in engine.home.catalog.balances().items() if sum_}
         assert left == {"S.TREASURY[KBNN]": 100, "S.BANK[A]": 50}, "as before the first table"
         rows = engine.home.rows("SELECT * FROM positions")
         assert {row["participant"]: tuple(row)[3:] for row in rows} == dict.fromkeys(
@@ -139,7 +139,7 @@ def test_abort__within_one_settlement_account_nothing_was_posted(tmp_path: Path)
         run(engine, lines("A > W 20\nW > W 3\nW > B 30"), "X")
         [answer] = engine.settle(CYCLE, abort=WHY)
         assert answer["recalled"]["W"] == {"count": 2, "sum": "23"}
-        assert not any(engine.home.balances().values())
+        assert not any(engine.home.catalog.balances().values())
         assert held_of(engine) == [(1, 1), (1, 2), (1, 3)]
     assert switch.verify(tmp_path / "h")
 
@@ -156,7 +156,7 @@ def test_abort__a_cycle_with_nothing_in_it_is_aborted_as_nothing(tmp_path: Path)
 def test_abort__bad_requests_change_nothing(tmp_path: Path) -> None:
     with make(tmp_path / "h") as engine:
         run(engine, lines("A > B 50"))
-        link = engine.home.last_link()
+        link = engine.home.catalog.heads().link
         for why in ("", "  ", "x" * 141, "two\nlines"):
             with pytest.raises(UsageError, match="printable"):
                 engine.settle(CYCLE, abort=why)
@@ -166,12 +166,12 @@ def test_abort__bad_requests_change_nothing(tmp_path: Path) -> None:
             engine.settle(CYCLE, abort=WHY, close_only=True)
         with pytest.raises(UsageError, match="no cycle"):
             engine.settle("20261129-1", abort=WHY)
-        assert engine.home.last_link() == link
+        assert engine.home.catalog.heads().link == link
         engine.settle()
-        link = engine.home.last_link()
+        link = engine.home.catalog.heads().link
         with pytest.raises(UsageError, match="final"):
             engine.settle(CYCLE, abort=WHY)
-        assert engine.home.last_link() == link
+        assert engine.home.catalog.heads().link == link
 
 
 def test_abort__happens_whole_or_not_at_all(
@@ -254,5 +254,5 @@ def test_abort__the_same_bytes_for_any_threads_and_chunks(tmp_path: Path) -> Non
             run(engine, lines(text), "X", threads=threads, chunk_rows=chunk_rows)
             engine.settle(CYCLE, abort=WHY)
             run(engine, lines("C > A 30", 9), "Y", threads=threads, chunk_rows=chunk_rows)
-            links.append(engine.home.last_link())
+            links.append(engine.home.catalog.heads().link)
     assert links[0] == links[1]

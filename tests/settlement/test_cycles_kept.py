@@ -8,7 +8,16 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from scene import line, participant, payment_table, people_table, person, tree_digest, write_table
+from scene import (
+    line,
+    new_checkpoint,
+    participant,
+    payment_table,
+    people_table,
+    person,
+    tree_digest,
+    write_table,
+)
 
 import switch
 from switch.errors import VerificationFailed
@@ -137,7 +146,7 @@ def test_verify__a_changed_cycle_is_found(case: str, home: Path) -> None:
     before = [tuple(map(tuple, db.execute(f"SELECT * FROM {t}"))) for t in ("cycles", "postings")]
     changed = db.execute(CHANGES[case]).rowcount
     assert changed > 0, before
-    store._write_checkpoint(home, db)
+    new_checkpoint(home)
     db.close()
     with pytest.raises(VerificationFailed):
         switch.verify(home)

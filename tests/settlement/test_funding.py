@@ -76,10 +76,10 @@ def told(engine: Engine, programme: str = "PENS") -> tuple[Any, ...]:
 
 
 def refused(engine: Engine, lines: list[Any], batch: str, **options: Any) -> str:
-    before = engine.home.last_link(), sorted(engine.home.path.rglob("*"))
+    before = engine.home.catalog.heads().link, sorted(engine.home.path.rglob("*"))
     with pytest.raises(InputRefused) as error:
         run(engine, lines, batch, **options)
-    assert (engine.home.last_link(), sorted(engine.home.path.rglob("*"))) == before
+    assert (engine.home.catalog.heads().link, sorted(engine.home.path.rglob("*"))) == before
     assert error.value.rule == "BUDGET_EXCEEDED"
     return str(error.value)
 
@@ -214,11 +214,11 @@ def test_budget__binds_where_the_home_says_so_alone(tmp_path: Path) -> None:
 )
 def test_budget__of_nothing_is_refused(row: Any, column: str, tmp_path: Path) -> None:
     with make(tmp_path / "h") as engine:
-        link = engine.home.last_link()
+        link = engine.home.catalog.heads().link
         with pytest.raises(InputRefused, match="DIRECTORY_INVALID") as error:
             engine.change_directory(debtors=debtors(row))
         assert (error.value.column, error.value.row) == (column, 1)
-        assert engine.home.last_link() == link
+        assert engine.home.catalog.heads().link == link
     with pytest.raises(InputRefused, match="DIRECTORY_INVALID"):
         switch.init(
             tmp_path / "other",
@@ -336,5 +336,5 @@ def test_funding__the_same_for_any_threads_and_chunks(tmp_path: Path) -> None:
             run(engine, lines, "A", threads=threads, chunk_rows=chunk_rows)
             engine.register(accounts=accounts_table([account(12), account(13)]))
             run(engine, [line(12), line(14)], "B", threads=threads, chunk_rows=chunk_rows)
-            links.append(engine.home.last_link())
+            links.append(engine.home.catalog.heads().link)
     assert links[0] == links[1]

@@ -50,6 +50,7 @@ from switch.errors import (
 from switch.files import airlock, segment, tables
 from switch.files.tables import Source, TableReader, open_table
 from switch.home import paid_bits, signing, store
+from switch.home.chain import Chain
 from switch.home.store import Home
 from switch.schema import PAID, PAYMENT, Column, Kind, Table
 
@@ -391,11 +392,11 @@ def test_store__a_checkpoint_that_cannot_be_mended(
         raise OSError(errno.EROFS, "Read-only file system")
 
     with monkeypatch.context() as patch:
-        patch.setattr(store, "_write_checkpoint", fail)
+        patch.setattr(store, "write_checkpoint", fail)
         with pytest.raises(EnvironmentFailed, match="Read-only"):
             switch.open(village)
     with switch.open(village) as engine:
-        assert engine.home.next_batch() == 2
+        assert engine.home.catalog.next_batch() == 2
     assert (village / "checkpoint").read_bytes() != old
 
 
@@ -437,7 +438,7 @@ def test_store__after_a_commit_that_was_broken_off(
         raise OSError(errno.EIO, "Input/output error")
 
     with switch.open(village) as engine:
-        monkeypatch.setattr(store, "_append_audit", fail)
+        monkeypatch.setattr(Chain, "append", fail)
         for words in ("Input/output error", "stands on the disk alone"):
             with pytest.raises(EnvironmentFailed, match=words):
                 run(engine, [line(1)])

@@ -39,6 +39,7 @@ from scene import (
     command,
     line,
     make_home,
+    new_checkpoint,
     person,
     run,
     tree_digest,
@@ -48,7 +49,6 @@ import switch
 from switch import reconcile as rec
 from switch import status
 from switch.errors import InputRefused, UsageError, VerificationFailed
-from switch.home import store
 from switch.home.catalog import connect
 from switch.proof.verify import Verifier
 from switch.reconcile import dispositions, explain, line_states, take_in
@@ -205,7 +205,7 @@ def test_verify__finds_an_abort_of_a_cycle_that_no_batch_is_of(tmp_path: Path) -
     aborted(tmp_path / "h").close()
     db = connect(tmp_path / "h" / "catalog.sqlite")
     assert db.execute("UPDATE batches SET cycle = '20261126-1'").rowcount == 2
-    store._write_checkpoint(tmp_path / "h", db)
+    new_checkpoint(tmp_path / "h")
     db.close()
     with pytest.raises(
         VerificationFailed, match="recast lines, recast 1: no batch is of its cycle"

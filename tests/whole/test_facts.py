@@ -217,7 +217,7 @@ def test_verify__two_treasuries_that_pay_in_one_batch_are_sound(
         run(engine, lines("A > B 100\nKBNN > B 200\nB > A 30\nA > KBNN 5"), "1")
         if settings is OLD:
             engine.settle()
-        balances = engine.home.balances()
+        balances = engine.home.catalog.balances()
         assert balances["S.TREASURY[A]"] == 30 - 105
         assert balances["S.TREASURY[KBNN]"] == 5 - 200
         assert balances["S.BANK[B]"] == 270
@@ -243,7 +243,9 @@ def test_cover__a_bound_account_stays_bound_when_its_kind_changes(
         assert [code for _, code in answers(second)] == ["AM23", None]
         if settings is OLD:
             engine.settle()
-        held = {k: v for k, v in engine.home.balances().items() if "[A]" in k and k[:2] == "S."}
+        held = {
+            k: v for k, v in engine.home.catalog.balances().items() if "[A]" in k and k[:2] == "S."
+        }
         assert sum(v for k, v in held.items() if "RTGS" not in k) == 1000 - 100 + 50
         engine.change_directory(balances=funds({"A": 6000}))
         third = run(engine, lines("B > C 1", 5), "3")
@@ -251,7 +253,9 @@ def test_cover__a_bound_account_stays_bound_when_its_kind_changes(
         if settings is OLD:
             engine.settle()
         held = {
-            k: v for k, v in engine.home.balances().items() if k in ("S.BANK[A]", "S.TREASURY[A]")
+            k: v
+            for k, v in engine.home.catalog.balances().items()
+            if k in ("S.BANK[A]", "S.TREASURY[A]")
         }
         assert sum(held.values()) == 6000 - 5001
         assert is_sound(engine)

@@ -38,7 +38,7 @@ def test_run__a_time_is_recorded_as_text(village: Path, at: Any, recorded: str) 
 def test_engine__a_time_that_is_none_is_recorded_nowhere(village: Path, at: Any) -> None:
     """It could never be mended, and every later question about times would fail on it."""
     with switch.open(village) as engine:
-        before = engine.home.last_link()
+        before = engine.home.catalog.heads().link
         for call in (
             lambda: run(engine, [line(1)], at=at),
             lambda: engine.register(accounts=accounts_table([]), at=at),
@@ -50,7 +50,7 @@ def test_engine__a_time_that_is_none_is_recorded_nowhere(village: Path, at: Any)
         ):
             with pytest.raises(UsageError, match="ISO 8601"):
                 call()
-        assert engine.home.last_link() == before
+        assert engine.home.catalog.heads().link == before
     with pytest.raises(UsageError, match="ISO 8601"):
         make_home(village.parent / "new", at=at)
     assert not (village.parent / "new").exists()

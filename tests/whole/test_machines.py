@@ -32,6 +32,7 @@ from scene import (
 
 from switch.errors import EnvironmentFailed, VerificationFailed
 from switch.home.chain import GENESIS, link_of
+from switch.home.create import create_home
 from switch.home.store import Home
 from switch.sim.auditor.expected import Table
 from switch.sim.lives.faults import Crash, Faults
@@ -66,7 +67,7 @@ class StoreMachine(RuleBasedStateMachine):
         """Files by path."""
         self.batches = 0
         self.commits = 1
-        Home.create(self.path, {"opening": "{}"}, "", b"0" * 32)
+        create_home(self.path, {"opening": "{}"}, "", b"0" * 32)
         self.home = Home(self.path, writing=True)
         self.catalogs = [(1, (self.path / "catalog.sqlite").read_bytes())]
 
@@ -152,7 +153,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert present == self.committed
         named = {row["path"]: row["sha256"] for row in self.home.rows("SELECT * FROM files")}
         assert named == {p: hashlib.sha256(data).hexdigest() for p, data in present.items()}
-        assert self.home.next_batch() == self.batches + 1
+        assert self.home.catalog.next_batch() == self.batches + 1
 
     @invariant()
     def the_audit_chain_holds(self) -> None:

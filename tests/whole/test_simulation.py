@@ -32,7 +32,7 @@ from switch._core import Core
 from switch.clearing import close as closing
 from switch.clearing import run as road
 from switch.files import segment
-from switch.home import paid_bits, store
+from switch.home import commit, paid_bits, store
 from switch.proof import verify
 from switch.reason import Reason
 from switch.reconcile import day_end, dispositions, line_states, sent_lines
@@ -224,35 +224,35 @@ def _a_replay_is_run_again_on_paper(patch: pytest.MonkeyPatch) -> None:
 
 
 def _files_are_not_synced(patch: pytest.MonkeyPatch) -> None:
-    durable = store.Home._durable
+    durable = commit.durable
 
-    def careless(home: Any, *values: Any) -> Any:
-        synced = store.sync_file
-        store.sync_file = lambda path: None
+    def careless(*values: Any) -> Any:
+        synced = segment.sync_file
+        segment.sync_file = lambda path: None
         try:
-            return durable(home, *values)
+            return durable(*values)
         finally:
-            store.sync_file = synced
+            segment.sync_file = synced
 
-    patch.setattr(store.Home, "_durable", careless)
+    patch.setattr(commit, "durable", careless)
 
 
 def _the_parent_folder_is_not_synced(patch: pytest.MonkeyPatch) -> None:
-    commit = store.Home.commit
+    whole = store.Home.commit
 
     def careless(home: Any, **values: Any) -> Any:
-        synced = store.sync_folder
-        store.sync_folder = lambda path: path.name in ("batches", "registers") or synced(path)
+        synced = segment.sync_folder
+        segment.sync_folder = lambda path: path.name in ("batches", "registers") or synced(path)
         try:
-            return commit(home, **values)
+            return whole(home, **values)
         finally:
-            store.sync_folder = synced
+            segment.sync_folder = synced
 
     patch.setattr(store.Home, "commit", careless)
 
 
 def _an_old_catalog_is_taken(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(store.Home, "_require_checkpoint", lambda home: None)
+    patch.setattr(store, "is_behind", lambda *_, **__: False)
 
 
 def _a_full_disk_is_ignored(patch: pytest.MonkeyPatch) -> None:

@@ -200,8 +200,8 @@ class Closing:
             "seq": self.seq,
             "cycle": self.cycle,
             "at": self.at,
-            "register": self.home.register_seq(),
-            "previous": self.home.last_link(),
+            "register": self.home.catalog.register_seq(),
+            "previous": self.home.catalog.heads().link,
             "outcome": {key: summary[key] for key in ("received", "cleared", "held", "refused")},
             "files": {name: digest for name, (digest, _) in sorted(self.digests.items())},
         }

@@ -25,6 +25,7 @@ from switch.errors import InputRefused, UsageError
 from switch.files.columns import Columns, Texts, day_of_text, looked_up, text_buffers
 from switch.files.given import read_small, regular_file
 from switch.files.tables import TableReader
+from switch.home.rows import BatchRow
 from switch.native import csv_text, ledger
 from switch.native.names import NOW
 from switch.reason import RULE_SET
@@ -109,15 +110,16 @@ class Declared:
                 remedy="correct it",
             )
 
-    def require_as_stored(self, batch: Any, file: str) -> None:
+    def require_as_stored(self, batch: BatchRow, file: str) -> None:
         """A table that was run before is declared as it was then: nothing of it changes by being
         sent again. batch: its row of the catalog."""
         for name, column in STORED.items():
-            if str(getattr(self, name)) != str(batch[column]):
+            stored = str(getattr(batch, column))
+            if str(getattr(self, name)) != stored:
                 raise InputRefused(
                     "REFERENCE_REUSED",
                     f"batch {self.batch_id!r} of {self.source!r} was run with {name}"
-                    f" {batch[column]}, which another dossier does not change",
+                    f" {stored}, which another dossier does not change",
                     file=file,
                     column=name,
                     remedy="declare it as it was, or give a new table a new batch id",

@@ -123,7 +123,7 @@ class Run(Closing):
         self.threads, self.chunk_rows = threads, chunk_rows
         self.form, self.rule_set = form, rule_set
         self.progress = progress or (lambda *_: None)
-        self.seq = self.home.next_batch()
+        self.seq = self.home.catalog.next_batch()
         self.slot = slot
         own_cycle = f"{declared.value_date:%Y%m%d}-{self.seq:06d}"
         self.cycle = self.slot.cycle if self.slot else own_cycle
@@ -132,7 +132,7 @@ class Run(Closing):
             for row in home.rows("SELECT seq, value_date FROM batches")
         }
         self.prefix = self.prefixes[self.seq] = _prefix(declared.value_date, self.seq)
-        self.masks = Masks(self.home.folder("registers", self.home.register_seq()))
+        self.masks = Masks(self.home.folder("registers", self.home.catalog.register_seq()))
         self.standing = Standing(home, directory)
         self.rooms = self.standing.rooms(self.cycle)
         is_open = self.slot is not None

@@ -201,7 +201,7 @@ def _waiting(home: Home, folder: Path, seq: int) -> tuple[int, Any]:
             row[place[waits]] = np.asarray(inner["row"])[waits]
             reason = np.asarray(inner["reason_number"])[waits]
             said[place[waits]] = reason == Reason.ACCOUNT_SHARED
-    register = home.folder("registers", home.register_seq())
+    register = home.folder("registers", home.catalog.register_seq())
     day = int(np.datetime64(batch["value_date"], "D").astype(np.int64))
     agent, account = accounts_on(register, row, day, home.proven)
     columns = {

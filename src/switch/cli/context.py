@@ -372,7 +372,7 @@ def kept_settings(home: Path) -> Settings:
     from switch.registry.directory import Settings
 
     with Home(home, writing=False) as opened:
-        return Settings.stored(msgspec.json.decode(opened.meta("settings")))
+        return Settings.stored(msgspec.json.decode(opened.catalog.meta("settings")))
 
 
 OF_A_RUN = ("clearing_limit", "threads", "out")

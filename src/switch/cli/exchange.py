@@ -43,9 +43,9 @@ def run_exchange(home: Path, batch_id: str | None, out: Path | None, seed: int) 
                 raise UsageError(f"{home} has no batch yet")
             batch_id = str(rows[-1]["batch_id"])
         summary = status.batch(opened, batch_id)
-        directory = Directory.of_json(opened.meta("directory").encode())
+        directory = Directory.of_json(opened.catalog.meta("directory").encode())
         root = out_folder(home, out)
-        folder = root / opened.out_name(summary["batch_id"], summary["seq"])
+        folder = root / opened.catalog.out_name(summary["batch_id"], summary["seq"])
     request = root / "cycles" / summary["cycle"] / "settlement.json"
     if not (folder / "clearing").is_dir() or not request.is_file():
         raise UsageError(f"{folder}: no clearing files; run the table again to have them written")

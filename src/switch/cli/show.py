@@ -88,7 +88,7 @@ def report(
             batch_id = str(rows[-1]["batch_id"])
         summary = ask.batch(opened, batch_id)
         folder = out_folder(home, out)
-        name = opened.out_name(summary["batch_id"], summary["seq"])
+        name = opened.catalog.out_name(summary["batch_id"], summary["seq"])
         made = {"picture": str(draw(summary, folder, name))}
         if as_csv:
             path = sheet.write_status(opened, summary["seq"], folder, f"{name}/status.csv")

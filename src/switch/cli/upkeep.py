@@ -141,7 +141,7 @@ def shared_accounts(context: Context, home: Path, batch_id: str | None, out: Pat
         row = status.batch_row(opened, batch_id)
         folder = out_folder(home, out)
         table = shared.shared_accounts(opened, row["seq"])
-        name = opened.out_name(row["batch_id"], row["seq"])
+        name = opened.catalog.out_name(row["batch_id"], row["seq"])
         try:
             path = sheet.write_sheet([table], folder, f"{name}/shared.csv")
         except CopyFailed as error:  # Of nothing that is committed.

@@ -1,9 +1,30 @@
-"""The catalog: its tables, and how it is opened."""
+"""The catalog of a home: named reads that return typed rows, and one transaction of typed changes.
+
+Catalog.sqlite is the only mutable file of a home. All SQL stands here, in `changes` and in `chain`;
+no one else knows which database it is.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
+
+from switch.files import segment
+from switch.files.disk import machine
+from switch.home.chain import Chain, Heads
+from switch.home.changes import STATEMENTS, Change
+from switch.home.rows import (
+    BatchRow,
+    CycleRow,
+    FileRow,
+    PaidRow,
+    PositionRow,
+    PostingRow,
+    RegisterRow,
+)
 
 SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -36,6 +57,274 @@ CREATE TABLE events (
     seq INTEGER PRIMARY KEY, at TEXT NOT NULL, kind TEXT NOT NULL, detail TEXT NOT NULL,
     previous TEXT NOT NULL, link TEXT NOT NULL) STRICT;
 """
+PENDING = ("OPEN", "CLOSED")
+"""States of a cycle that has not ended; SETTLED and ABORTED are final."""
+CatalogError = sqlite3.Error
+"""Raised where a catalog's content is damaged; failures of the machine are EnvironmentFailed."""
+
+
+_BATCH = ", ".join(BatchRow._fields)
+_POSTING = ", ".join(PostingRow._fields)
+_PENDING = f"(SELECT cycle FROM cycles WHERE state IN {PENDING})"
+
+
+Statement = tuple[str, tuple[Any, ...]]
+
+
+class Catalog:
+    """An open catalog. needed: about how many bytes the work at hand takes, told on a full disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.needed = 0
+        self._db = connect(path)
+        self.audit = Chain("audit", self._query)
+        self.events = Chain("events", self._query)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def query(self, query: str, *values: Any) -> list[Any]:
+        return self._query(query, *values)
+
+    def _query(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        with machine(self.path.parent, self.needed):
+            return list(self._db.execute(query, values))
+
+    # --- what is kept once ----------------------------------------------------------------------
+
+    def meta(self, name: str) -> str:
+        """A setting, such as `directory`; '' where there is none of the name."""
+        rows = self._query("SELECT value FROM meta WHERE name = ?", name)
+        return str(rows[0][0]) if rows else ""
+
+    def metas(self) -> dict[str, str]:
+        return dict(self._query("SELECT name, value FROM meta"))
+
+    def tables(self) -> dict[str, str]:
+        """Statements that the catalog is made of, by name: a trigger would change what later
+        commits write."""
+        return _tables(self._db)
+
+    def heads(self) -> Heads:
+        return Heads(*self.audit.head(), *self.events.head())
+
+    def balances(self) -> dict[str, int]:
+        return dict(self._query("SELECT account, balance FROM balances"))
+
+    def register_seq(self) -> int:
+        """The current version of the register; 0 where there is none."""
+        return int(self._query("SELECT coalesce(max(seq), 0) FROM registers")[0][0])
+
+    def registers(self) -> list[RegisterRow]:
+        rows = self._query("SELECT seq, manifest FROM registers ORDER BY seq")
+        return [RegisterRow._make(row) for row in rows]
+
+    # --- batches --------------------------------------------------------------------------------
+
+    def batches(self, *, cycle: str | None = None, after: int = 0) -> list[BatchRow]:
+        """Batches behind a number, oldest first. cycle: those of it alone."""
+        query = f"SELECT {_BATCH} FROM batches WHERE seq > ?"
+        if cycle is None:
+            return [BatchRow._make(row) for row in self._query(f"{query} ORDER BY seq", after)]
+        rows = self._query(f"{query} AND cycle = ? ORDER BY seq", after, cycle)
+        return [BatchRow._make(row) for row in rows]
+
+    def batch(self, seq: int) -> BatchRow:
+        """The batch of a number, which is there."""
+        (row,) = self._query(f"SELECT {_BATCH} FROM batches WHERE seq = ?", seq)
+        return BatchRow._make(row)
+
+    def batch_of(self, source: str, batch_id: str) -> BatchRow | None:
+        """The batch of a source's id; None where it was not run."""
+        query = f"SELECT {_BATCH} FROM batches WHERE source = ? AND batch_id = ?"
+        rows = self._query(query, source, batch_id)
+        return BatchRow._make(rows[0]) if rows else None
+
+    def manifest(self, seq: int) -> str:
+        """The manifest of a batch without its postings: JSON text."""
+        return str(self._query("SELECT manifest FROM batches WHERE seq = ?", seq)[0][0])
+
+    def summary(self, seq: int) -> str:
+        """The summary of a batch as people and machines are shown it: JSON text."""
+        return str(self._query("SELECT summary FROM batches WHERE seq = ?", seq)[0][0])
+
+    def fundings(self) -> dict[int, str]:
+        """Of each batch what it reserved, cleared and released of budgets: JSON text."""
+        query = "SELECT seq, json_extract(manifest, '$.funding') FROM batches ORDER BY seq"
+        return dict(self._query(query))
+
+    def next_batch(self) -> int:
+        return int(self._query("SELECT coalesce(max(seq), 0) + 1 FROM batches")[0][0])
+
+    def out_name(self, batch_id: str, seq: int) -> str:
+        """Folder of a batch's answer. Two sources may use one batch id; the later one's folder
+        says which it is (no batch id has an @)."""
+        first = self._query("SELECT min(seq) FROM batches WHERE batch_id = ?", batch_id)[0][0]
+        return batch_id if first == seq else f"{batch_id}@{seq:06d}"
+
+    # --- cycles and positions -------------------------------------------------------------------
+
+    def cycles(self, *states: str) -> list[CycleRow]:
+        """Cycles of the calendar in some states (default: all), in the order of their opening."""
+        where = f" WHERE state IN ({', '.join('?' * len(states))})" if states else ""
+        rows = self._query(f"SELECT * FROM cycles{where} ORDER BY rowid", *states)
+        return [CycleRow._make(row) for row in rows]
+
+    def cycle(self, name: str) -> CycleRow | None:
+        """A cycle of the calendar; None where there is none of the name."""
+        rows = self._query("SELECT * FROM cycles WHERE cycle = ?", name)
+        return CycleRow._make(rows[0]) if rows else None
+
+    def slots(self) -> list[tuple[str, str, str]]:
+        """(cycle, cut-off, state) of all cycles of the calendar, in the order of their opening."""
+        return [
+            (cycle, closes, state)
+            for cycle, closes, state in self._query(
+                "SELECT cycle, closes, state FROM cycles ORDER BY rowid"
+            )
+        ]
+
+    def positions(self, cycle: str) -> list[PositionRow]:
+        """Positions of a cycle, in the order of their participants."""
+        query = "SELECT * FROM positions WHERE cycle = ? ORDER BY participant"
+        return [PositionRow._make(row) for row in self._query(query, cycle)]
+
+    def positions_pending(self) -> list[PositionRow]:
+        """Positions of all cycles of the calendar that have not ended."""
+        query = f"SELECT * FROM positions WHERE cycle IN {_PENDING} ORDER BY cycle, participant"
+        return [PositionRow._make(row) for row in self._query(query)]
+
+    # --- postings -------------------------------------------------------------------------------
+
+    def postings(self, batch: int) -> list[PostingRow]:
+        """Postings of a batch in their order; of 0 those that are of no batch."""
+        return self._postings("WHERE batch = ?", batch)
+
+    def postings_of_cycle(self, cycle: str) -> list[PostingRow]:
+        """All postings of a cycle, in their order."""
+        return self._postings("WHERE cycle = ?", cycle)
+
+    def postings_on(self, account: str) -> list[PostingRow]:
+        """Postings that debit or credit an account, in their order."""
+        return self._postings("WHERE ? IN (debit, credit)", account)
+
+    def reserves_pending(self) -> list[PostingRow]:
+        """Postings of cycles that have not ended by which money was set aside (P2), or released
+        again (P7), in their order."""
+        where = f"WHERE cycle IN {_PENDING}"
+        return self._postings(
+            f"{where} AND (step = 'P2' OR step = 'P7' AND debit LIKE 'S.RESERVE[%')"
+        )
+
+    def _postings(self, where: str, *values: Any) -> list[PostingRow]:
+        rows = self._query(f"SELECT {_POSTING} FROM postings {where} ORDER BY seq", *values)
+        return [PostingRow._make(row) for row in rows]
+
+    def accounts_of(self, step: str) -> set[str]:
+        """Accounts that postings of a step debit or credit."""
+        rows = self._query("SELECT DISTINCT debit, credit FROM postings WHERE step = ?", step)
+        return {account for pair in rows for account in pair}
+
+    def pair_sums(self, cycle: str, step: str | None = None) -> dict[tuple[str, str], int]:
+        """Amounts of a cycle by (debit, credit). step: of its postings alone."""
+        query = "SELECT debit, credit, sum(amount) FROM postings WHERE cycle = ?"
+        end = "GROUP BY debit, credit"
+        if step is None:
+            rows = self._query(f"{query} {end}", cycle)
+        else:
+            rows = self._query(f"{query} AND step = ? {end}", cycle, step)
+        return {(debit, credit): amount for debit, credit, amount in rows}
+
+    def cleared_by_cycle(self) -> dict[str, int]:
+        """Amounts that left clearing accounts in settlement (P4), by cycle."""
+        query = "SELECT cycle, sum(amount) FROM postings WHERE step = 'P4' AND debit"
+        return dict(self._query(f"{query} LIKE 'S.CLEARING[%' GROUP BY cycle"))
+
+    def is_answered(self, cycle: str) -> bool:
+        """Lines were refused out of a cycle, or come back through it, so that what was cleared in
+        it is not all that stands in it."""
+        query = "SELECT 1 FROM postings WHERE cycle = ? AND batch = 0 AND step IN ('P7', 'P8')"
+        return bool(self._query(f"{query} LIMIT 1", cycle))
+
+    # --- files ----------------------------------------------------------------------------------
+
+    def file(self, path: str) -> FileRow | None:
+        """A committed file; None where no commit named the path."""
+        rows = self._query("SELECT path, sha256, bytes FROM files WHERE path = ?", path)
+        return FileRow._make(rows[0]) if rows else None
+
+    def files(self, start: str = "") -> list[FileRow]:
+        """Committed files whose path begins so, in the order of their paths."""
+        query = "SELECT path, sha256, bytes FROM files WHERE substr(path, 1, ?) = ? ORDER BY path"
+        return [FileRow._make(row) for row in self._query(query, len(start), start)]
+
+    def folders(self, kind: str) -> set[str]:
+        """Names of the folders of a kind that commits made."""
+        if kind in ("batches", "registers"):
+            return {f"{seq:06d}" for (seq,) in self._query(f"SELECT seq FROM {kind}")}
+        query = "SELECT DISTINCT substr(path, ?, 6) FROM files WHERE path LIKE ?"
+        return {name for (name,) in self._query(query, len(kind) + 2, f"{kind}/%")}
+
+    def paid(self, origin: str | None = None) -> list[PaidRow]:
+        """Files of paid bits (default: of both origins)."""
+        query = "SELECT origin, benefit, period, path, coalesce(sha256, '') FROM paid"
+        rows = self._query(f"{query} LEFT JOIN files USING (path) ORDER BY paid.rowid")
+        return [PaidRow._make(row) for row in rows if origin in (None, row[0])]
+
+    def bytes_again(self, path: str) -> int:
+        """Bytes of a file, and of all paid bits of who was cleared."""
+        query = "SELECT coalesce(sum(bytes), 0) FROM files WHERE path = ?"
+        cleared = "SELECT path FROM paid WHERE origin = 'cleared'"
+        return int(self._query(f"{query} OR path IN ({cleared})", path)[0][0])
+
+    # --- changes --------------------------------------------------------------------------------
+
+    def apply(self, changes: Iterable[Change | Statement]) -> None:
+        """Make changes in their order; inside a transaction."""
+        for change in changes:
+            # Rooms that have no change of a kind yet hand a statement and its values on.
+            known: Any = dict(STATEMENTS).get(type(change))  # type: ignore[arg-type]
+            self._db.execute(*((known, change) if known else change))
+
+    def make(self) -> None:
+        """Make the tables of a new catalog; inside a transaction."""
+        for statement in _statements():
+            self._db.execute(statement)
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All changes of the block, or none; they are final when it ends."""
+        named = self.path.with_name(f"{self.path.name}-journal").exists()
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            # The journal must be found after a power cut. SQLite syncs its name too, but goes on
+            # where that fails.
+            if not named:
+                segment.sync_folder(self.path.parent)
+            self._db.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
+            raise
+
+
+def tables_as_made() -> dict[str, str]:
+    """Statements that a catalog is made of, by name, where nobody changed them."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as db:
+        for statement in _statements():
+            db.execute(statement)
+        return _tables(db)
+
+
+def _statements() -> list[str]:
+    return [statement for statement in SCHEMA.split(";") if statement.strip()]
+
+
+def _tables(db: sqlite3.Connection) -> dict[str, str]:
+    query = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"
+    return {name: " ".join(sql.split()) for name, sql in db.execute(query)}
 
 
 def connect(path: Path) -> sqlite3.Connection:

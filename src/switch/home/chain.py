@@ -1,57 +1,102 @@
-"""The two chains of a home's records, and the checkpoint by which their ends are known.
+"""The two chains of a home's records: `audit`, its history, and `events` beside it.
 
-Each record holds the hash of the one before it; HOME/checkpoint holds the last of both chains, so
-that an older catalog, or another one, is recognised.
+Each record holds the hash of the one before it. The audit chain records what changed answers or
+money; quarantine, repair and keys are events, so that a crash changes no link of the history.
 """
 
 from __future__ import annotations
 
 import hashlib
-import sqlite3
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import msgspec
 
-from switch.errors import VerificationFailed
-
 GENESIS = "0" * 64
-"""Previous link of the first audit record."""
+"""Previous link of the first record."""
 
 
-class Checkpoint(msgspec.Struct, forbid_unknown_fields=True):
-    """The heads of both chains after the last commit, and the catalog that holds them."""
+class Record(NamedTuple):
+    """One record of a chain; detail is JSON text."""
+
+    seq: int
+    at: str
+    kind: str
+    detail: str
+    previous: str
+    link: str
+
+
+class Stamp(NamedTuple):
+    """A record without what it says, which may be long."""
+
+    seq: int
+    at: str
+    kind: str
+
+
+class Heads(NamedTuple):
+    """Number and link of the last record of either chain; 0 and GENESIS where it has none."""
 
     seq: int
     link: str
     events: int
     events_link: str
-    catalog: str
-    """SHA-256 of catalog.sqlite: bits that no query reads may change unseen otherwise."""
 
 
-def read_checkpoint(home: Path) -> Checkpoint:
-    """What HOME/checkpoint says. Raises VerificationFailed where it says nothing."""
-    path = home / "checkpoint"
-    try:
-        content = path.read_bytes()
-        said = msgspec.json.decode(content, type=Checkpoint)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise VerificationFailed(f"{path} cannot be read: restore it ({error})") from error
-    if msgspec.json.encode(said) != content:
-        raise VerificationFailed(f"{path} is not as it was written: restore it")
-    return said
+class Chain:
+    """One chain of a catalog. query: runs a statement and returns its rows."""
+
+    def __init__(self, name: str, query: Callable[..., list[tuple[Any, ...]]]) -> None:
+        self._name, self._query = name, query
+
+    def append(self, at: str, kind: str, detail: Mapping[str, object]) -> None:
+        """Add a record behind the last one; inside a transaction."""
+        last, previous = self.head()
+        seq = last + 1
+        text = msgspec.json.encode(detail, order="sorted").decode()
+        link = link_of(previous, seq, at, kind, text)
+        self._query(
+            f"INSERT INTO {self._name} VALUES (?, ?, ?, ?, ?, ?)",
+            *(seq, at, kind, text, previous, link),
+        )
+
+    def head(self) -> tuple[int, str]:
+        """(seq, link) of the last record; 0 and GENESIS where there is none."""
+        rows = self._query(f"SELECT seq, link FROM {self._name} ORDER BY seq DESC LIMIT 1")
+        return (rows[0][0], rows[0][1]) if rows else (0, GENESIS)
+
+    def link(self, seq: int) -> str | None:
+        """The link of a record; None where there is no such record."""
+        rows = self._query(f"SELECT link FROM {self._name} WHERE seq = ?", seq)
+        return rows[0][0] if rows else None
+
+    def links(self, after: int = 0) -> list[tuple[int, str]]:
+        """(seq, link) of all records behind one, in order."""
+        query = f"SELECT seq, link FROM {self._name} WHERE seq > ? ORDER BY seq"
+        return [(seq, link) for seq, link in self._query(query, after)]
+
+    def record(self, seq: int) -> Record:
+        """The record of a number, which is there."""
+        (row,) = self._query(f"SELECT * FROM {self._name} WHERE seq = ?", seq)
+        return Record._make(row)
+
+    def records(self, *kinds: str) -> list[Record]:
+        """Records of some kinds (default: of all), in order."""
+        query = f"SELECT * FROM {self._name}{_of(kinds)} ORDER BY seq"
+        return [Record._make(row) for row in self._query(query, *kinds)]
+
+    def stamps(self, *kinds: str) -> list[Stamp]:
+        """Stamps of the records of some kinds (default: of all), in order."""
+        query = f"SELECT seq, at, kind FROM {self._name}{_of(kinds)} ORDER BY seq"
+        return [Stamp._make(row) for row in self._query(query, *kinds)]
 
 
-def heads(db: sqlite3.Connection) -> tuple[int, str, int, str]:
-    found: list[Any] = []
-    for chain in ("audit", "events"):
-        row = db.execute(f"SELECT seq, link FROM {chain} ORDER BY seq DESC LIMIT 1").fetchone()
-        found += [row["seq"], row["link"]] if row else [0, GENESIS]
-    return tuple(found)
+def _of(kinds: tuple[str, ...]) -> str:
+    return f" WHERE kind IN ({', '.join('?' * len(kinds))})" if kinds else ""
 
 
 def link_of(previous: str, seq: int, at: str, kind: str, detail: str) -> str:
-    """The hash that chains one audit record to the one before it."""
+    """The hash that chains one record to the one before it."""
     record = msgspec.json.encode([previous, seq, at, kind, detail])
     return hashlib.sha256(record).hexdigest()

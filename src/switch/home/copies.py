@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -23,13 +24,13 @@ from switch.results import CycleAnswer, DaySigned
 def not_exported(home: Home, out: Path) -> list[CycleAnswer]:
     """Answers of cycles that ended whose copy is not there, or older: a crash came between. The
     last that ended are among them in any case, for a power cut may have cut their copies short."""
-    rows = home.rows("SELECT * FROM cycles WHERE answer != '' ORDER BY closes")
-    last = latest(row["at"] for row in rows)
+    ended = [cycle for cycle in home.catalog.cycles() if cycle.answer]
+    last = latest(cycle.at for cycle in ended)
     found = []
-    for row in rows:
-        answer = msgspec.json.decode(row["answer"])
-        copy = out / "cycles" / row["cycle"] / "answer.json"
-        if row["at"] == last or not copy.exists() or copy.read_bytes() != json_of(answer):
+    for cycle in sorted(ended, key=lambda cycle: cycle.closes):
+        answer = msgspec.json.decode(cycle.answer)
+        copy = out / "cycles" / cycle.cycle / "answer.json"
+        if cycle.at == last or not copy.exists() or copy.read_bytes() != json_of(answer):
             found.append(answer)
     return found
 
@@ -38,25 +39,30 @@ def export_cycle(home: Home, answer: CycleAnswer, out: Path) -> None:
     """Positions, request and answer of a cycle in out/cycles/<cycle>; each file lands whole."""
     cycle = answer["cycle"]
     folder = f"cycles/{cycle}"
-    rows = home.rows("SELECT * FROM positions WHERE cycle = ? ORDER BY participant", cycle)
-    (kept,) = home.rows("SELECT request FROM cycles WHERE cycle = ?", cycle)
     for recast in recasts(home):
         if recast.cycle == cycle:
             for path in sorted((home.path / recast.folder / "recall").iterdir()):
                 with landing(out, f"{folder}/recall/{path.name}") as file:
                     copy_into(file, home.proven(path))
-    with landing(out, f"{folder}/positions.parquet") as file:
-        write_table(file, positions_table([tuple(row)[1:] for row in rows]))
-    documents = {"settlement": msgspec.json.decode(kept["request"]), "answer": answer}
-    for name, content in documents.items():
-        with landing(out, f"{folder}/{name}.json") as file:
-            file.write(json_of(content))
+    kept = home.catalog.cycle(cycle)
+    assert kept is not None
+    _export_request(home, cycle, msgspec.json.decode(kept.request), out)
+    with landing(out, f"{folder}/answer.json") as file:
+        file.write(json_of(answer))
+
+
+def _export_request(home: Home, cycle: str, request: Any, out: Path) -> None:
+    """Positions of a cycle as they are, and what the State Bank is asked for in it."""
+    with landing(out, f"cycles/{cycle}/positions.parquet") as file:
+        write_table(file, positions_table([row[1:] for row in home.catalog.positions(cycle)]))
+    with landing(out, f"cycles/{cycle}/settlement.json") as file:
+        file.write(json_of(request))
 
 
 def export_batch(home: Home, batch: Batch, out: Path, threads: int = 1) -> Path:
     """Copy a batch's answer to out/<batch_id> and out/cycles/<cycle>; each file lands whole.
     threads: how many files are copied at a time."""
-    name = Path(home.out_name(batch.batch_id, batch.seq))
+    name = Path(home.catalog.out_name(batch.batch_id, batch.seq))
     copies = {
         path.relative_to(batch.folder): name / path.relative_to(batch.folder)
         for path in [
@@ -82,22 +88,17 @@ def export_batch(home: Home, batch: Batch, out: Path, threads: int = 1) -> Path:
 def export_requests(home: Home, out: Path) -> None:
     """Copies of what the State Bank is asked for anew by answers, where no settlement has
     written others since."""
-    asked = "SELECT request FROM cycles WHERE cycle = ? AND state = 'CLOSED'"
+    asked = {cycle.cycle: cycle.request for cycle in home.catalog.cycles("CLOSED")}
     for folder in folders(home):
         requests = {
-            cycle: msgspec.json.decode(home.rows(asked, cycle)[0]["request"])
+            cycle: msgspec.json.decode(asked[cycle])
             for cycle in folder.detail.get("requests", {})
-            if home.rows(asked, cycle)
+            if cycle in asked
         }
         if "request" in folder.detail:
             requests[folder.detail["cycle"]] = folder.detail["request"]
         for cycle, request in requests.items():
-            query = "SELECT * FROM positions WHERE cycle = ? ORDER BY participant"
-            rows = [tuple(row)[1:] for row in home.rows(query, cycle)]
-            with landing(out, f"cycles/{cycle}/positions.parquet") as file:
-                write_table(file, positions_table(rows))
-            with landing(out, f"cycles/{cycle}/settlement.json") as file:
-                file.write(json_of(request))
+            _export_request(home, cycle, request, out)
 
 
 def export_day(home: Home, answer: DaySigned, out: Path) -> None:

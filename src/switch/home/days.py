@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Collection, Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from switch.errors import UsageError
+from switch.home.rows import BatchRow, CycleRow
 from switch.home.store import Home
 from switch.home.times import day_of, latest
 
@@ -39,45 +40,42 @@ class Times(NamedTuple):
     beyond: str
     """The latest behind now that was recorded and does not count, as it leaps; '' where none."""
 
-    def day_of_batch(self, batch: Any) -> datetime.date:
-        """A batch (seq, at, value_date) is of the day of its run."""
-        day = day_of(batch["at"])
-        return min(day, day_of(batch["value_date"])) if batch["seq"] in self.slips else day
+    def day_of_batch(self, batch: BatchRow) -> datetime.date:
+        """A batch is of the day of its run."""
+        day = day_of(batch.at)
+        return min(day, day_of(batch.value_date)) if batch.seq in self.slips else day
 
-    def day_of_cycle(self, cycle: Any) -> datetime.date:
-        """A settled cycle of the calendar (cycle, at, closes) is of the day of its settlement."""
-        return day_of(cycle["closes" if cycle["cycle"] in self.slips else "at"])
+    def day_of_cycle(self, cycle: CycleRow) -> datetime.date:
+        """A settled cycle of the calendar is of the day of its settlement."""
+        return day_of(cycle.closes if cycle.cycle in self.slips else cycle.at)
 
 
 def times(home: Home) -> Times:
-    marks = ", ".join("?" * len(DEEDS))
-    due = {row["at"] for row in home.rows("SELECT value_date AS at FROM batches")}
-    due |= {row["at"] for row in home.rows("SELECT closes AS at FROM cycles")}
+    batches = {batch.seq: batch.value_date for batch in home.catalog.batches()}
+    cycles = {cycle.cycle: cycle.closes for cycle in home.catalog.cycles()}
+    due = {*batches.values(), *cycles.values()}
     days: set[datetime.date] = set()
     slips: set[int | str] = set()
     dated: list[str] = []
     slipped: list[str] = []
     said, closed = "", ""
-    query = f"SELECT seq, at, kind FROM audit WHERE kind IN ({marks}) ORDER BY seq"
-    for row in home.rows(query, *DEEDS):
-        at = row["at"]
+    for seq, at, kind in home.catalog.audit.stamps(*DEEDS):
         day = day_of(at)
         deed = _Deed("", False, "")
         if not days or (day not in days and leap(days, day) > LEAP_DAYS):
-            deed = _deed(home, row["seq"], row["kind"])
+            deed = _deed(home, seq, kind, batches, cycles)
             if not deed.word and _is_far(days, at, deed.due):
                 slips |= {deed.name} if deed.name else set()
                 slipped.append(at)
                 if deed.due:
-                    at = min(at, deed.due, key=day_of)
-                    dated.append(at)
-                    days.add(day_of(at))
+                    dated.append(min(at, deed.due, key=day_of))
+                    days.add(day_of(dated[-1]))
                 continue
-        if row["kind"] != "day" and at in due and not deed.word:
+        if kind != "day" and at in due and not deed.word:
             dated.append(at)
         else:
             said = latest([said, at])
-            closed = latest([closed, at]) if row["kind"] == "day" else closed
+            closed = latest([closed, at]) if kind == "day" else closed
         days.add(day)
     now = said or _reached(dated)
     far = latest(slipped if said else [*slipped, *dated])
@@ -96,15 +94,15 @@ class _Deed(NamedTuple):
     """The value date of its batch, or the cut-off of its cycle; '' where it has none."""
 
 
-def _deed(home: Home, seq: int, kind: str) -> _Deed:
-    detail = msgspec.json.decode(home.rows("SELECT detail FROM audit WHERE seq = ?", seq)[0][0])
+def _deed(
+    home: Home, seq: int, kind: str, batches: dict[int, str], cycles: dict[str, str]
+) -> _Deed:
+    detail = msgspec.json.decode(home.catalog.audit.record(seq).detail)
     word = bool(detail.get("leap"))
     if kind == "batch":
-        query, name = "SELECT value_date AS due FROM batches WHERE seq = ?", detail["seq"]
-    else:
-        query, name = "SELECT closes AS due FROM cycles WHERE cycle = ?", detail.get("cycle", "")
-    rows = home.rows(query, name) if kind in ("batch", "settlement") else []
-    return _Deed(name, word, rows[0]["due"] if rows else "")
+        return _Deed(detail["seq"], word, batches.get(detail["seq"], ""))
+    name = detail.get("cycle", "")
+    return _Deed(name, word, cycles.get(name, "") if kind == "settlement" else "")
 
 
 def leap(days: Iterable[datetime.date], day: datetime.date) -> int:

@@ -58,11 +58,9 @@ class Folder(NamedTuple):
 
 def folders(home: Home) -> list[Folder]:
     """All of a home, oldest first."""
-    marks = ", ".join("?" * len(KINDS))
-    query = f"SELECT kind, at, detail FROM audit WHERE kind IN ({marks}) ORDER BY seq"
     return [
-        Folder(number, row["kind"], row["at"], msgspec.json.decode(row["detail"]))
-        for number, row in enumerate(home.rows(query, *KINDS), start=1)
+        Folder(number, record.kind, record.at, msgspec.json.decode(record.detail))
+        for number, record in enumerate(home.catalog.audit.records(*KINDS), start=1)
     ]
 
 
@@ -128,12 +126,12 @@ class Recast(NamedTuple):
 def recasts(home: Home) -> list[Recast]:
     """All of a home, oldest first."""
     found: list[Recast] = []
-    for row in home.rows("SELECT at, detail FROM audit WHERE kind = 'settlement' ORDER BY seq"):
-        detail = msgspec.json.decode(row["detail"])
+    for record in home.catalog.audit.records("settlement"):
+        detail = msgspec.json.decode(record.detail)
         if "after" in detail:
             aborted = detail["answer"]["state"] == ABORTED
             found.append(
-                Recast(len(found) + 1, detail["after"], detail["cycle"], row["at"], aborted)
+                Recast(len(found) + 1, detail["after"], detail["cycle"], record.at, aborted)
             )
     return found
 
@@ -141,29 +139,17 @@ def recasts(home: Home) -> list[Recast]:
 def queue_of(home: Home) -> tuple[str, str] | None:
     """(path below the home, SHA-256) of the lines that wait, oldest first: those of the last batch,
     or of a recast after it. None where nothing waits."""
-    last = home.next_batch() - 1
+    last = home.catalog.next_batch() - 1
     folders = [recast.folder for recast in recasts(home) if recast.after == last]
     path = f"{folders[-1] if folders else f'batches/{last:06d}'}/held.parquet"
-    digest = home.digest(path)
-    return None if digest is None else (path, digest)
+    file = home.catalog.file(path)
+    return None if file is None else (path, file.sha256)
 
 
 def bytes_again(home: Home) -> int:
     """Bytes of what is written anew whenever lines move: the queue, and who was cleared."""
     path, _ = queue_of(home) or ("", "")
-    rows = home.rows(
-        "SELECT coalesce(sum(bytes), 0) AS bytes FROM files"
-        " WHERE path = ? OR path IN (SELECT path FROM paid WHERE origin = 'cleared')",
-        path,
-    )
-    return int(rows[0]["bytes"])
-
-
-def is_answered(home: Home, cycle: str) -> bool:
-    """Lines were refused out of a cycle, or come back through it, so that what was cleared in it is
-    not all that stands in it."""
-    moved = "SELECT 1 FROM postings WHERE cycle = ? AND batch = 0 AND step IN ('P7', 'P8') LIMIT 1"
-    return bool(home.rows(moved, cycle))
+    return home.catalog.bytes_again(path)
 
 
 def went_back(home: Home, recast: Recast) -> Any:

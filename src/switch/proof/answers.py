@@ -344,7 +344,7 @@ class Answered:
             for posting in part
             if posting[1] == accounts.RETURNED
         )
-        balance = self.home.balances().get(accounts.RETURNED, 0)
+        balance = self.home.catalog.balances().get(accounts.RETURNED, 0)
         yield compare("I5 returned", accounts.RETURNED, returned - disposed, balance)
 
     def _judged(self, folder: Folder) -> Iterator[Check]:

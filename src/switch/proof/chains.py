@@ -7,10 +7,8 @@ that close and settle. The chain of events records what was done beside that: qu
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,11 +18,12 @@ from switch.errors import UsageError
 from switch.files.disk import CATALOG
 from switch.files.segment import digest_of, json_of
 from switch.home import signing
-from switch.home.catalog import SCHEMA
-from switch.home.chain import GENESIS, link_of, read_checkpoint
+from switch.home.catalog import tables_as_made
+from switch.home.chain import GENESIS, Record, link_of
+from switch.home.checkpoint import SIGNED, SIGNING_KEY, SIGNING_PUB, read_checkpoint
 from switch.home.history import KINDS as ANSWERS
 from switch.home.history import folders, recasts
-from switch.home.store import KINDS, SIGNED, SIGNING_KEY, SIGNING_PUB, Home
+from switch.home.store import KINDS, Home
 
 SHOWN_TEXT = 80
 WAITED = b'"state": "CLOSED"'
@@ -58,23 +57,23 @@ class Records:
 
     def __init__(self, home: Home) -> None:
         self.home = home
-        self.audit = home.rows("SELECT * FROM audit ORDER BY seq")
-        self.events = home.rows("SELECT * FROM events ORDER BY seq")
-        self.links = [str(row["link"]) for row in self.audit]
+        self.audit = home.catalog.audit.records()
+        self.events = home.catalog.events.records()
+        self.links = [record.link for record in self.audit]
 
     def details(self, *kinds: str) -> list[tuple[str, dict[str, Any]]]:
         """(kind, detail) of the audit records of some kinds, in order."""
         return [
-            (row["kind"], msgspec.json.decode(row["detail"]))
-            for row in self.audit
-            if row["kind"] in kinds
+            (record.kind, msgspec.json.decode(record.detail))
+            for record in self.audit
+            if record.kind in kinds
         ]
 
     def checks(self) -> Iterator[Check]:
         """The chains hold, and so does what they say of catalog, keys and copies."""
         yield from self.chains()
         yield Check("checkpoint", CATALOG, catalog_fault(self.home))
-        yield compare("catalog", "tables", _made(), _tables(self.home.rows))
+        yield compare("catalog", "tables", tables_as_made(), self.home.catalog.tables())
         yield from self._meta()
         yield from self._batches()
         yield from self._registers()
@@ -94,8 +93,8 @@ class Records:
         audited: dict[str, str] = {}
         for _, detail in self.details("init", "directory"):
             audited |= {name: value for name, value in detail.items() if name != "files"}
-        rows = self.home.rows("SELECT * FROM meta WHERE name != 'format'")
-        live = {row["name"]: row["value"] for row in rows}
+        live = self.home.catalog.metas()
+        del live["format"]
         yield compare("audit chain", "covers directory and settings", audited, live)
 
     def _batches(self) -> Iterator[Check]:
@@ -104,27 +103,30 @@ class Records:
             for _, detail in self.details("batch")
         }
         live = {
-            row["seq"]: [*(row[name] for name in _IDENTITY), _sha256(row["summary"])]
-            for row in self.home.rows("SELECT * FROM batches")
+            batch.seq: [
+                *(getattr(batch, name) for name in _IDENTITY),
+                _sha256(self.home.catalog.summary(batch.seq)),
+            ]
+            for batch in self.home.catalog.batches()
         }
         yield compare("audit chain", "covers every batch", audited, live)
 
     def _registers(self) -> Iterator[Check]:
         audited = {d["version"]: d["manifest"] for _, d in self.details("register")}
-        rows = self.home.rows("SELECT * FROM registers ORDER BY seq")
-        live = {row["seq"]: _sha256(row["manifest"]) for row in rows}
+        rows = self.home.catalog.registers()
+        live = {row.seq: _sha256(row.manifest) for row in rows}
         yield compare("audit chain", "covers every register", audited, live)
-        told = msgspec.json.decode(rows[-1]["manifest"])["history"] if rows else []
+        told = msgspec.json.decode(rows[-1].manifest)["history"] if rows else []
         stored = {
-            (row["benefit"], row["period"]): Path(row["path"]).name
-            for row in self.home.rows("SELECT * FROM paid WHERE origin = 'history'")
+            (paid.benefit, paid.period): Path(paid.path).name
+            for paid in self.home.catalog.paid("history")
         }
         found = {(benefit, period): name for benefit, period, name in told}
         yield compare("I6 paid bits", "history", found, stored)
 
     def key_faults(self, root: Path) -> dict[str, str]:
         """Keys and signatures of a folder (a home or a copy) that are gone or changed, by name."""
-        marks = msgspec.json.decode(self.events[0]["detail"])
+        marks = msgspec.json.decode(self.events[0].detail)
         content = {
             name: (root / name).read_bytes() if (root / name).is_file() else b""
             for name in ("key", SIGNING_KEY, SIGNING_PUB, SIGNED)
@@ -174,10 +176,10 @@ class Cutoffs:
         self._in_force: dict[int, list[str]] = {}
         """Cut-offs of the settings by number of the batch that came under them."""
         manifests = {
-            row["seq"]: msgspec.json.decode(row["manifest"])
-            for row in records.home.rows("SELECT seq, manifest FROM batches")
+            batch.seq: msgspec.json.decode(records.home.catalog.manifest(batch.seq))
+            for batch in records.home.catalog.batches()
         }
-        opened = {row["cycle"] for row in records.home.rows("SELECT cycle FROM cycles")}
+        opened = {row.cycle for row in records.home.catalog.cycles()}
         in_force: list[str] = []
         for kind, detail in records.details("init", "directory", "batch", "cycle", *ANSWERS):
             cycle = detail.get("cycle", "")
@@ -208,33 +210,21 @@ def _closing(cycle: str, cutoffs: list[str]) -> str:
     return f"{day[:4]}-{day[4:6]}-{day[6:]}T{cutoffs[at - 1]}:00+07:00"
 
 
-def _tables(rows: Callable[[str], Iterable[Any]]) -> dict[str, str]:
-    """What a catalog is made of, by name: a trigger would change what later commits write."""
-    query = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"
-    return {name: " ".join(sql.split()) for name, sql in rows(query)}
-
-
-def _made() -> dict[str, str]:
-    with contextlib.closing(sqlite3.connect(":memory:")) as db:
-        db.executescript(SCHEMA)
-        return _tables(db.execute)
-
-
-def _chain(name: str, rows: list[Any]) -> Check:
+def _chain(name: str, records: list[Record]) -> Check:
     previous, fault = GENESIS, ""
-    for count, row in enumerate(rows, start=1):
-        link = link_of(previous, row["seq"], row["at"], row["kind"], row["detail"])
-        if row["seq"] != count or row["previous"] != previous or row["link"] != link:
-            fault = fault or f"record {row['seq']} does not follow from the one before it"
-        previous = row["link"]
-    return Check(name, f"{len(rows)} records", fault)
+    for count, record in enumerate(records, start=1):
+        link = link_of(previous, record.seq, record.at, record.kind, record.detail)
+        if (record.seq, record.previous, record.link) != (count, previous, link):
+            fault = fault or f"record {record.seq} does not follow from the one before it"
+        previous = record.link
+    return Check(name, f"{len(records)} records", fault)
 
 
 def catalog_fault(home: Home) -> str:
     """Whether the catalog's bytes are those of the last commit. One that is ahead of its checkpoint
     was left by a crash, and only its chain can speak for it."""
     said = read_checkpoint(home.path)
-    if home.heads() != (said.seq, said.link, said.events, said.events_link):
+    if home.catalog.heads() != said.heads:
         return ""
     same = digest_of(home.path / CATALOG) == said.catalog
     return "" if same else f"{CATALOG} was changed"
@@ -243,19 +233,19 @@ def catalog_fault(home: Home) -> str:
 def file_faults(home: Home, root: Path) -> dict[str, str]:
     """Committed files that are gone or changed below a folder (a home or a copy), by path."""
     faults = {}
-    for row in home.rows("SELECT * FROM files ORDER BY path"):
-        file = root / row["path"]
+    for path, sha256, size in home.catalog.files():
+        file = root / path
         if not file.is_file():
-            faults[row["path"]] = "is gone"
-        elif file.stat().st_size != row["bytes"] or digest_of(file) != row["sha256"]:
-            faults[row["path"]] = "was changed"
+            faults[path] = "is gone"
+        elif file.stat().st_size != size or digest_of(file) != sha256:
+            faults[path] = "was changed"
     return faults
 
 
 def strangers(home: Home) -> list[str]:
     """Files in committed folders that no commit names. A whole folder that no commit names is what
     a crash left behind: it was never read, and the next writer puts it into quarantine."""
-    named = {row["path"] for row in home.rows("SELECT path FROM files")}
+    named = {file.path for file in home.catalog.files()}
     folders = {"/".join(path.split("/")[:2]) for path in named}
     return sorted(
         path
@@ -269,7 +259,7 @@ def strangers(home: Home) -> list[str]:
 
 def files(home: Home, records: Records, faults: dict[str, str]) -> Iterator[Check]:
     """The files are those of the catalog, and the catalog's are those of the chain."""
-    rows = home.rows("SELECT * FROM files")
+    rows = home.catalog.files()
     for path, fault in faults.items():
         yield Check("files", path, f"{path} {fault}")
     if not faults:
@@ -281,7 +271,7 @@ def files(home: Home, records: Records, faults: dict[str, str]) -> Iterator[Chec
         if kind == "register":  # The versions before are dropped.
             audited = {path: d for path, d in audited.items() if not path.startswith("registers/")}
         audited |= detail["files"]
-    stored = {row["path"]: row["sha256"] for row in rows}
+    stored = {file.path: file.sha256 for file in rows}
     differ = sorted(path for path, _ in audited.items() ^ stored.items())
     yield Check(
         "audit chain", "covers every file", f"{differ[0]} is not as audited" if differ else ""
@@ -291,35 +281,35 @@ def files(home: Home, records: Records, faults: dict[str, str]) -> Iterator[Chec
 
 def _copies_fault(home: Home) -> str:
     """Copies that still stand in HOME/out are what was committed: they are what is handed out."""
-    of_calendar = {row["cycle"]: row for row in home.rows("SELECT * FROM cycles")}
-    for row in home.rows("SELECT seq, batch_id, cycle FROM batches"):
-        folder = home.folder("batches", row["seq"])
-        own = home.path / "out" / home.out_name(row["batch_id"], row["seq"])
-        cycle = home.path / "out" / "cycles" / row["cycle"]
+    of_calendar = {row.cycle: row for row in home.catalog.cycles()}
+    for batch in home.catalog.batches():
+        folder = home.folder("batches", batch.seq)
+        own = home.path / "out" / home.catalog.out_name(batch.batch_id, batch.seq)
+        cycle = home.path / "out" / "cycles" / batch.cycle
         for name, sha256 in home.digests(folder).items():
-            if name == "positions.parquet" and row["cycle"] in of_calendar:
+            if name == "positions.parquet" and batch.cycle in of_calendar:
                 continue  # The copy is of the whole cycle.
             root = cycle if name in ("positions.parquet", "settlement.json") else own
             if (root / name).is_file() and digest_of(root / name) != sha256:
                 shown = (root / name).relative_to(home.path).as_posix()
                 return f"{shown} is no copy of the committed file: run the table again"
-    closed = home.rows("SELECT detail FROM audit WHERE kind = 'cycle'")
-    requests = [msgspec.json.decode(row["detail"]) for row in closed]
+    closed = home.catalog.audit.records("cycle")
+    requests = [msgspec.json.decode(record.detail) for record in closed]
     asked = {said["cycle"]: [json_of(said["request"])] for said in requests}
-    for row in home.rows("SELECT detail FROM audit WHERE kind IN ('answers', 'day')"):
-        for cycle, request in msgspec.json.decode(row["detail"]).get("requests", {}).items():
-            asked[cycle].append(json_of(request))
+    for record in home.catalog.audit.records("answers", "day"):
+        for name, request in msgspec.json.decode(record.detail).get("requests", {}).items():
+            asked[name].append(json_of(request))
     for row in of_calendar.values():
-        for name, column in (("settlement.json", "request"), ("answer.json", "answer")):
-            copy = home.path / "out" / "cycles" / row["cycle"] / name
-            if not row[column] or not copy.is_file():
+        for name, kept in (("settlement.json", row.request), ("answer.json", row.answer)):
+            copy = home.path / "out" / "cycles" / row.cycle / name
+            if not kept or not copy.is_file():
                 continue
             content = copy.read_bytes()
             if name == "answer.json" and WAITED in content:
                 continue  # An older answer: a crash came before the copy of the last one.
-            if name == "settlement.json" and content in asked.get(row["cycle"], ()):
+            if name == "settlement.json" and content in asked.get(row.cycle, ()):
                 continue  # Asked before a recast or refusal: a crash came before the next copy.
-            if content != json_of(msgspec.json.decode(row[column])):
+            if content != json_of(msgspec.json.decode(kept)):
                 shown = copy.relative_to(home.path).as_posix()
                 return f"{shown} is no copy of what was committed: settle the cycle again"
     return _recall_fault(home) or _day_fault(home)

@@ -16,8 +16,8 @@ from typing import NamedTuple
 from switch.errors import EnvironmentFailed, SwitchError, UsageError, VerificationFailed
 from switch.files.disk import CATALOG, machine
 from switch.files.segment import digest_of, new_file, sync_file, sync_folder
-from switch.home.chain import read_checkpoint
-from switch.home.store import KINDS, SIGNED, SIGNING_KEY, Home, write_durably
+from switch.home.checkpoint import SIGNED, SIGNING_KEY, read_checkpoint, write_durably
+from switch.home.store import KINDS, Home
 from switch.proof.chains import Records, file_faults
 
 COPY_BYTES = 1 << 20
@@ -91,7 +91,7 @@ def _belong(catalog: Path, checkpoint: Path) -> bool:
     try:
         with Home(catalog, writing=False) as opened:
             said = read_checkpoint(checkpoint)
-            ahead = opened.heads() != (said.seq, said.link, said.events, said.events_link)
+            ahead = opened.catalog.heads() != said.heads
             return ahead and not any(check.fault for check in Records(opened).chains())
     except (SwitchError, sqlite3.Error, ValueError):
         return False
@@ -99,9 +99,10 @@ def _belong(catalog: Path, checkpoint: Path) -> bool:
 
 def _files(home: Home, copy: Path, dry_run: bool) -> Iterator[Finding]:
     there = file_faults(home, copy)
+    digests = {file.path: file.sha256 for file in home.catalog.files()}
     for path, fault in file_faults(home, home.path).items():
         if path not in there and not dry_run:
-            _take(copy / path, home.path / path, home.digest(path))
+            _take(copy / path, home.path / path, digests[path])
         yield Finding("home", path, fault, path not in there)
     for path, fault in there.items():
         yield Finding("copy", path, fault, False)

@@ -35,6 +35,7 @@ from switch.errors import InputRefused, UsageError, VerificationFailed
 from switch.files import given
 from switch.files.segment import FORMS, Groups, digest_of, read_segment
 from switch.home import paid_bits
+from switch.home.create import create_home
 from switch.home.history import folders, recasts, went_back
 from switch.home.store import Home
 from switch.reason import RULE_SET, RULE_SET_BEFORE
@@ -143,7 +144,7 @@ def _register_folder(home: Home, version: int, given: str | Path | None) -> Path
         if detail["version"] == version:
             digests = {Path(name).name: sha256 for name, sha256 in detail["files"].items()}
     folder = home.folder("registers", version) if given is None else Path(given)
-    if given is None and version != home.register_seq():
+    if given is None and version != home.catalog.register_seq():
         raise UsageError(
             f"the batch was judged with version {version} of the register, which was dropped when"
             f" version {version + 1} was committed: give the folder registers/{version:06d} of a"
@@ -162,7 +163,7 @@ def _state_before(home: Home, scratch: Path, row: Any, folder: Path) -> None:
     for record, detail in _audited_before(home, seq):
         if record["kind"] in ("init", "directory"):
             audited |= {name: text for name, text in detail.items() if name != "files"}
-    Home.create(scratch, audited, "")
+    create_home(scratch, audited, "")
     (scratch / "registers" / f"{version:06d}").symlink_to(folder.resolve())
     kept = [home.folder("batches", number) for number in range(1, seq)]
     kept += [home.path / recast.folder for recast in recasts(home) if recast.after < seq]

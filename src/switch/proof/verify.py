@@ -32,7 +32,7 @@ from switch.files.disk import CATALOG
 from switch.files.given import CHECKPOINTS_BYTES_MAX, read_small, reason_of
 from switch.files.segment import digest_of, read_segment, read_table, segment_at
 from switch.home import history, paid_bits
-from switch.home.chain import read_checkpoint
+from switch.home.checkpoint import read_checkpoint
 from switch.home.history import Folder, Recast
 from switch.home.signing import Signed, departure, read_checkpoints, require_signed
 from switch.home.store import Home
@@ -90,7 +90,7 @@ class Verifier:
         self.cutoffs = Cutoffs(records)
         faults = file_faults(self.home, self.home.path)
         yield from files(self.home, records, faults)
-        self.balances = msgspec.json.decode(self.home.meta("opening"))
+        self.balances = msgspec.json.decode(self.home.catalog.meta("opening"))
         # What has another digest is not decoded: damage may take the decoder down.
         broken = {"/".join(path.split("/")[:2]) for path in faults}
         for row in self.home.rows("SELECT * FROM paid WHERE origin = 'history'"):
@@ -127,7 +127,7 @@ class Verifier:
         yield from self._cycles()
         yield from self.answered.lines_add_up()
         yield from self.funded.checks(self.home, self.states)
-        live = self.home.balances()
+        live = self.home.catalog.balances()
         if live or self.home.rows("SELECT 1 FROM batches"):
             yield compare("I8 balances", "catalog", self.balances, live)
 

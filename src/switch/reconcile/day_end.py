@@ -50,14 +50,12 @@ STANDING = (State.CLEARED, State.SETTLED, State.UNAPPLIED, State.CREDITED)
 """Lines that the treasury owes, or has paid: they neither left their cycle nor came back."""
 KIND = "day"
 """Kind of the audit record of a day."""
-_CALENDAR = "SELECT cycle FROM cycles"
-PENDING = "SELECT 1 FROM cycles WHERE cycle = ? AND state != 'SETTLED'"
 
 
 def is_due(before: Before) -> bool:
     """A day is signed once, and again where something happened since."""
-    (row,) = before.home.rows("SELECT kind FROM audit ORDER BY seq DESC LIMIT 1")
-    if row["kind"] != KIND:
+    audit = before.home.catalog.audit
+    if audit.record(audit.head()[0]).kind != KIND:
         return True
     return bool(before.known[-1].detail["answer"]["as_of"] != str(before.as_of))
 
@@ -88,19 +86,20 @@ def sign(
 def _later(before: Before) -> tuple[list[int], list[int]]:
     """Batches of later days, of which this one signs nothing, and such as it does sign, though they
     were recorded on later ones: their time does not count."""
-    rows = before.home.rows("SELECT seq, at, value_date FROM batches ORDER BY seq")
-    rows = [row for row in rows if day_of(row["at"]) > before.as_of]
-    later = [row["seq"] for row in rows if before.times.day_of_batch(row) > before.as_of]
-    return later, [row["seq"] for row in rows if row["seq"] not in later]
+    rows = [run for run in before.home.catalog.batches() if day_of(run.at) > before.as_of]
+    later = [run.seq for run in rows if before.times.day_of_batch(run) > before.as_of]
+    return later, [run.seq for run in rows if run.seq not in later]
 
 
 def _later_cycles(before: Before) -> set[str]:
     """Cycles that settled on later days."""
     home, times, as_of = before.home, before.times, before.as_of
-    ended = home.rows("SELECT cycle, at, closes FROM cycles WHERE state = 'SETTLED'")
-    found = {row["cycle"] for row in ended if times.day_of_cycle(row) > as_of}
-    ours = home.rows(f"SELECT * FROM batches WHERE cycle NOT IN ({_CALENDAR})")
-    found |= {row["cycle"] for row in ours if times.day_of_batch(row) > as_of}
+    cycles = home.catalog.cycles()
+    ended = [cycle for cycle in cycles if cycle.state == "SETTLED"]
+    found = {cycle.cycle for cycle in ended if times.day_of_cycle(cycle) > as_of}
+    of_calendar = {cycle.cycle for cycle in cycles}
+    ours = [run for run in home.catalog.batches() if run.cycle not in of_calendar]
+    found |= {run.cycle for run in ours if times.day_of_batch(run) > as_of}
     alone = [folder for folder in before.known if "request" in folder.detail]
     alone = [folder for folder in alone if folder.detail["cycle"] not in times.slips]
     return found | {f.detail["cycle"] for f in alone if day_of(f.at) > as_of}
@@ -117,9 +116,7 @@ def _totals(
     batches that are not closed. Raises AssertionError where they do not tie."""
     home = before.home
     runs = [
-        row["seq"]
-        for row in home.rows("SELECT seq FROM batches WHERE state != 'CLOSED'")
-        if row["seq"] not in later
+        run.seq for run in home.catalog.batches() if run.state != "CLOSED" and run.seq not in later
     ]
     after = _later_cycles(before)
     lines = lines.filter(pc.is_in(lines["batch"], pa.array(runs, pa.uint32())))
@@ -146,10 +143,10 @@ def _asked(before: Before, after: set[str]) -> int:
     """Dong that settled cycles were to bring to receivers: by their answers, or requests where
     there is no calendar. after: cycles of later days."""
     sum_ = 0
-    for row in before.home.rows("SELECT cycle, answer FROM cycles WHERE state = 'SETTLED'"):
-        if row["cycle"] in after:
+    for settled in before.home.catalog.cycles("SETTLED"):
+        if settled.cycle in after:
             continue
-        sides = msgspec.json.decode(row["answer"])["participants"]
+        sides = msgspec.json.decode(settled.answer)["participants"]
         sum_ += sum(int(side["amount"]) for side in sides if side["side"] == "credit")
     asked = [request for request in requests_at_once(before) if request["cycle"] not in after]
     return sum_ + sum(int(request["sum"]) for request in asked)
@@ -157,9 +154,8 @@ def _asked(before: Before, after: set[str]) -> int:
 
 def _moved(before: Before, after: set[str]) -> int:
     """Dong that left clearing accounts. after: cycles of later days."""
-    query = "SELECT cycle, sum(amount) AS sum FROM postings WHERE step = 'P4' AND debit"
-    rows = before.home.rows(query + " LIKE 'S.CLEARING[%' GROUP BY cycle")
-    return sum(row["sum"] for row in rows if row["cycle"] not in after)
+    cleared = before.home.catalog.cleared_by_cycle()
+    return sum(sum_ for cycle, sum_ in cleared.items() if cycle not in after)
 
 
 def _closed(
@@ -173,10 +169,11 @@ def _closed(
     of those whose runs cleared their lines open."""
     home, lines = before.home, verdicts.lines
     open_lines = np.isin(states, OPEN)
+    pending = {row.cycle for row in home.catalog.cycles() if row.state != "SETTLED"}
     coming = [
         moved_lines(home, folder, "returned")
         for folder in before.known
-        if home.rows(PENDING, folder.detail.get("cycle"))
+        if folder.detail.get("cycle") in pending
     ]
     for table in (*coming, *([returned] if before.has_calendar else [])):
         mine = table.filter(pc.is_in(table["batch"], pa.array(lines.batches, pa.uint32())))
@@ -187,9 +184,9 @@ def _closed(
     if queue is not None:
         held = read_table(home.path / queue[0], columns=["batch"])["batch"]
         unfinished |= set(pc.unique(held).to_pylist())
-    rows = home.rows("SELECT seq, state FROM batches")
-    closed = {row["seq"] for row in rows if row["state"] == "CLOSED"}
-    due = {row["seq"] for row in rows if row["state"] in ("SETTLED", "HELD")} - unfinished
+    rows = home.catalog.batches()
+    closed = {run.seq for run in rows if run.state == "CLOSED"}
+    due = {run.seq for run in rows if run.state in ("SETTLED", "HELD")} - unfinished
     due -= set(later)
     sent = lines.sent()
     pairs = np.unique(origin[sent].astype(np.int64) << 32 | lines.run[sent])

@@ -86,7 +86,7 @@ def dispose(
     time = time_of(home, at, said, far)
     number = len(known) + 1
     postings = returns.disposed(waiting, step)
-    after = apply(home.balances(), postings)
+    after = apply(home.catalog.balances(), postings)
     home.require_room(bytes_again(home) + 2 * waiting.nbytes + ROOM_SPARE)
     with home.draft(ANSWERS) as draft:
         folder = home.folder(ANSWERS, number)
@@ -96,7 +96,7 @@ def dispose(
             at=time,
             kind="disposition",
             detail={
-                "after": home.next_batch() - 1,
+                "after": home.catalog.next_batch() - 1,
                 "batches": sorted(set(waiting["batch"].to_pylist())),
                 "postings": {"": postings},
                 **word(said, time),

@@ -446,7 +446,7 @@ def commit(
             **money.detail,
             **signed,
             **word(before.times, before.at),
-            "after": home.next_batch() - 1,
+            "after": home.catalog.next_batch() - 1,
             "answer": answer,
             # 0: of records that name no line that is known.
             "batches": [0, *judged.verdicts.lines.batches],

@@ -64,7 +64,7 @@ def _read_history(
 
 def current(home: Home, *, whole: bool = False) -> Register:
     """The register of the last commit. whole: with the names, which are needed to change it."""
-    folder = home.folder("registers", home.register_seq())
+    folder = home.folder("registers", home.catalog.register_seq())
     return Register.load(folder, whole=whole, digests=home.digests(folder))
 
 
@@ -81,7 +81,7 @@ def load_registers(
     warn: Callable[[str], None],
 ) -> dict[str, int]:
     """Take registers into a home in one commit (`Engine.register`). Returns rows read by table."""
-    register = current(home, whole=True) if home.register_seq() else Register()
+    register = current(home, whole=True) if home.catalog.register_seq() else Register()
     counts: dict[str, int] = {}
 
     def opened(table: Any, kind: Table, only: tuple[str, ...] | None = None) -> TableReader:
@@ -117,7 +117,7 @@ def _commit(
     counts: dict[str, int],
     at: str,
 ) -> None:
-    version = home.register_seq() + 1
+    version = home.catalog.register_seq() + 1
     folder = home.folder("registers", version)
     old = {
         (row["benefit"], row["period"]): (home.path / row["path"], row["sha256"])

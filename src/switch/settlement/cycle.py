@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from switch.errors import UsageError
 from switch.home import days
-from switch.home.history import ABORTED, bytes_again, is_answered, recasts
+from switch.home.history import ABORTED, bytes_again, recasts
 from switch.home.store import RECASTS, ROOM_SPARE, Home
 from switch.home.times import is_past
 from switch.registry.directory import RECAST, Directory, Settings
@@ -118,7 +118,7 @@ def settle(
     nets = standing.nets_of(cycle)
     assert sum(nets.values()) == 0, "positions do not sum to zero"
     short = standing.short(cycle, nets)
-    if short and settings.insufficient_funds == RECAST and not is_answered(home, cycle):
+    if short and settings.insufficient_funds == RECAST and not home.catalog.is_answered(cycle):
         return _settle_without(standing, cycle, nets, short, at)
     paid, parts = dict(nets), {}
     if short and settings.insufficient_funds == "share":
@@ -233,7 +233,7 @@ def _settle_without(
 def require_abortable(home: Home, cycle: str, why: str) -> None:
     """There is a reason, and nothing but cleared lines stands in the cycle, if it has not ended."""
     is_pending = home.rows(f"SELECT 1 FROM cycles WHERE cycle = ? AND {PENDING}", cycle)
-    if is_pending and is_answered(home, cycle):
+    if is_pending and home.catalog.is_answered(cycle):
         raise UsageError(f"cycle {cycle} has refusals or returns: it can settle alone")
     if not why.strip() or len(why) > WHY_MAX or not why.isprintable():
         raise UsageError(f"a cycle is aborted for a reason of 1 to {WHY_MAX} printable characters")
@@ -288,7 +288,7 @@ def _send_back(ending: Ending, went: pa.Table, held: pa.Table) -> None:
     assert nets_without(standing, cycle, gone) == ending.nets, "lines and positions differ"
     request = request_of(home, directory, cycle, ending.nets)
     text = msgspec.json.encode(request, order="sorted").decode()
-    number, after = len(recasts(home)) + 1, home.next_batch() - 1
+    number, after = len(recasts(home)) + 1, home.catalog.next_batch() - 1
     home.require_room(2 * (went.nbytes + held.nbytes + bytes_again(home)) + ROOM_SPARE)
     with home.draft(RECASTS) as draft:
         names = recast.write(home, draft, went, held)

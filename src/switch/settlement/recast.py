@@ -112,7 +112,7 @@ def lines_of(
 
 def _groups(home: Home, path: str) -> Iterator[pa.Table]:
     """Row groups of a committed file that is proven first; none where it was not written."""
-    if home.digest(path) is None:
+    if home.catalog.file(path) is None:
         return
     file = home.proven(home.path / path)
     groups = Groups(file)

@@ -26,8 +26,8 @@ class Standing:
 
     def __init__(self, home: Home, directory: Directory) -> None:
         self.home, self.directory = home, directory
-        opening = msgspec.json.decode(home.meta("opening"))
-        self.balances: dict[str, int] = home.balances() or opening
+        opening = msgspec.json.decode(home.catalog.meta("opening"))
+        self.balances: dict[str, int] = home.catalog.balances() or opening
         self.bound = _bound(home, opening)
         """Participants that may not owe more than they hold, whatever their kind became since."""
         unsettled = f"(SELECT cycle FROM cycles WHERE {PENDING})"

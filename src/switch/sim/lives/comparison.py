@@ -39,10 +39,10 @@ class Comparison:
     def home(self) -> None:
         """Compare the sums of the catalog."""
         home, auditor = self.sides.engine.home, self.sides.auditor
-        count = home.rows("SELECT count(*) AS n FROM audit")[0]["n"]
-        require("audit records", auditor.commits, count)
-        require("number of the next batch", len(auditor.payments.batches) + 1, home.next_batch())
-        live = home.balances()
+        require("audit records", auditor.commits, home.catalog.heads().seq)
+        following = home.catalog.next_batch()
+        require("number of the next batch", len(auditor.payments.batches) + 1, following)
+        live = home.catalog.balances()
         if live:
             require("balances", nonzero(auditor.books.balances), nonzero(live))
 
@@ -59,7 +59,7 @@ class Comparison:
         require("number of the stored batch", seq, batch.seq)
         require("content of the stored batch", self._content[batch.seq], batch.content_digest)
         out = self.sides.home / "out"
-        out /= self.sides.engine.home.out_name(batch.batch_id, batch.seq)
+        out /= self.sides.engine.home.catalog.out_name(batch.batch_id, batch.seq)
         for path in [batch.folder / "status.parquet", *(batch.folder / "clearing").iterdir()]:
             copy = out / path.relative_to(batch.folder)
             require(f"copy {copy.name}", path.read_bytes(), copy.read_bytes())
@@ -128,7 +128,7 @@ class Comparison:
         home, payments = self.sides.engine.home, self.sides.auditor.payments
         waiting = {line: s for line, s in payments.status.items() if s in ("PDNG", "ACSP")}
         require("lines that wait in the end", {}, waiting)
-        held = home.folder("batches", home.next_batch() - 1) / "held.parquet"
+        held = home.folder("batches", home.catalog.next_batch() - 1) / "held.parquet"
         require("held.parquet in the end", False, held.exists())
         told = budgets(home)
         require("remaining in the end", [], [row for row in told if row["remaining"]])

@@ -1,6 +1,6 @@
 """Faults of the machine, injected where the engine touches the disk.
 
-The places are the few operations through which the store and its segments reach the disk; while a
+The places are the few operations through which a home and its segments reach the disk; while a
 fault is armed, they are wrapped. A crash is told from what stands on the disk at that moment: the
 home is copied before anything can tidy up behind it, and life goes on with the copy. A loss of
 power also takes from the copy what was not synced: contents of files, entries of folders.
@@ -20,6 +20,8 @@ from typing import Any
 
 from switch.files import segment
 from switch.home import store
+from switch.home.catalog import Catalog
+from switch.home.chain import Chain
 from switch.sim.lives.operations import Fault
 
 KINDS = store.KINDS
@@ -33,12 +35,12 @@ class Crash(BaseException):
 @contextlib.contextmanager
 def unlocked() -> Iterator[None]:
     """Homes open in here though another writer has them: the file system obeys no lock."""
-    locked = store._lock
-    store._lock = lambda path, _: (path / "lock").open("rb")  # type: ignore[assignment]
+    locked = store.lock
+    store.lock = lambda path, writing: (path / "lock").open("rb")
     try:
         yield
     finally:
-        store._lock = locked
+        store.lock = locked
 
 
 class Faults:
@@ -66,7 +68,7 @@ class Faults:
             for path in self._paths():
                 self._synced(path)
         write, sync = segment.HashingFile.write, segment.sync_file
-        append, transaction = store._append_audit, store._transaction
+        append, transaction = Chain.append, Catalog.transaction
         copy, drop = shutil.copyfile, store.Home.drop_old_registers
 
         def hashing_write(file: Any, data: Any) -> int:
@@ -101,10 +103,10 @@ class Faults:
             drop(home)
 
         self._patch(segment.HashingFile, "write", hashing_write)
-        self._patch(store, "sync_file", sync_path)
-        self._patch(store, "sync_folder", sync_path)
-        self._patch(store, "_append_audit", append_audit)
-        self._patch(store, "_transaction", whole_transaction)
+        self._patch(segment, "sync_file", sync_path)
+        self._patch(segment, "sync_folder", sync_path)
+        self._patch(Chain, "append", append_audit)
+        self._patch(Catalog, "transaction", whole_transaction)
         self._patch(shutil, "copyfile", copyfile)
         self._patch(store.Home, "drop_old_registers", drop_old)
         return self

@@ -119,7 +119,7 @@ class Lockstep:
     @property
     def link(self) -> str:
         """The last link of the audit chain: it stands for everything that was ever committed."""
-        return self.sides.engine.home.last_link()
+        return self.sides.engine.home.catalog.heads().link
 
     # --- operations -----------------------------------------------------------------------------
 

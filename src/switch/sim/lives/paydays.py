@@ -131,7 +131,7 @@ class Paydays:
 
     def _committed(self, table: Table) -> Batch:
         """The stored batch of a table whose run did not live to answer."""
-        row = self.sides.engine.home.batch(table.source, table.batch_id)
+        row = self.sides.engine.home.catalog.batch_of(table.source, table.batch_id)
         if row is None:
             raise Difference("batch after a crash behind its commit", table.batch_id, None)
         return self.sides.engine._batch(row, replayed=False)

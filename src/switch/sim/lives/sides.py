@@ -92,7 +92,7 @@ class Sides:
         refusals: rules of which one must be named, none if empty; replay: it may also be answered
         from what is stored, which commits nothing; None: nobody says whether it commits.
         """
-        link = self.engine.home.last_link()
+        link = self.engine.home.catalog.heads().link
         result = None
         with Faults(self.home, fault) as faults:
             try:
@@ -119,7 +119,9 @@ class Sides:
                 self.auditor = after
             return f"{said} at {faults.fired}", None
         if said == "done":
-            commits = self.engine.home.last_link() != link if replay is None else not replay
+            commits = (
+                self.engine.home.catalog.heads().link != link if replay is None else not replay
+            )
             if commits:
                 require("refused by one of", NOTHING, refusals)
                 self.auditor = after

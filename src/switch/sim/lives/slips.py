@@ -66,14 +66,14 @@ class Slips:
     def odd_date(self, operation: OddDate) -> str:
         """Hand in a date that is none: it is refused where it comes in, and nothing moves."""
         door, text = operation
-        before = self.sides.engine.home.last_link()
+        before = self.sides.engine.home.catalog.heads().link
         try:
             self._say(door, text)
             said = "taken"
         except (InputRefused, UsageError, msgspec.ValidationError):
             said = "refused"
         require(f"an odd date by {door}", "refused", said)
-        require("history after an odd date", before, self.sides.engine.home.last_link())
+        require("history after an odd date", before, self.sides.engine.home.catalog.heads().link)
         return f"{door} {text}"
 
     def _say(self, door: str, text: str) -> None:
@@ -102,7 +102,7 @@ class Slips:
         """Do something at a time that leaps: nothing is done without the word; with it a cycle
         settles."""
         sides = self.sides
-        auditor, before = sides.auditor, sides.engine.home.last_link()
+        auditor, before = sides.auditor, sides.engine.home.catalog.heads().link
         if not auditor.days.known:
             return "nothing"
         day = auditor.beyond(operation.days)
@@ -110,7 +110,7 @@ class Slips:
         if operation.door not in doors:
             return "nothing"
         word = sides.refused(lambda: doors[operation.door](at))
-        require("history after a leap", before, sides.engine.home.last_link())
+        require("history after a leap", before, sides.engine.home.catalog.heads().link)
         if operation.door == "settle" and operation.meant:
             auditor.days.furthest = day
             answers = sides.engine.settle(at=at, leap=True)
