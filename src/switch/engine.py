@@ -119,9 +119,9 @@ class Engine:
         self.directory = Directory.of_json(self.home.catalog.meta("directory").encode())
         self.settings = Settings.stored(msgspec.json.decode(self.home.catalog.meta("settings")))
         self.rule_set = RULE_SET
-        """What lines are judged by; `replay` sets what judged them when they came."""
+        """Rules by which lines are judged; `replay` sets those that judged them when they came."""
         self.by_rules_now = True
-        """Whether tables are held to the rules for new batches; `replay` sets False, for batches
+        """True where tables are held to the rules for new batches; `replay` sets False, for batches
         that it derives again were taken by the rules of their time."""
         self._register: Register | None = None
 

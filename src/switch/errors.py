@@ -1,4 +1,4 @@
-"""What can go wrong with a file, a peer or the machine, as a handful of exceptions.
+"""Errors of a file, a peer or the machine, as a handful of exceptions.
 
 A wrong *line* is never an exception: it is a reason code in its row (`switch.reason`). Each child
 also inherits the builtin that a caller would expect to catch, and knows the exit code of the
@@ -107,7 +107,7 @@ class HomeMoved(HomeLocked):
 
 
 class VerificationFailed(SwitchError, AssertionError):
-    """What the files say and what the catalog says differ."""
+    """Files and catalog that differ."""
 
     exit_code = 5
 

@@ -174,7 +174,8 @@ def _nets(batch: Batch) -> dict[str, int]:
 
 
 def _cycles(curve: list[CurvePoint], settled: dict[str, CycleAnswer]) -> list[RehearsedCycle]:
-    """By cycle: what each settlement participant comes to, and what it needs on the way there."""
+    """Net position of each settlement participant by cycle, and the most that it needs on the
+    way."""
     found: dict[str, dict[str, list[int]]] = {}
     for point in curve:
         cycle = found.setdefault(point["cycle"], {})

@@ -77,7 +77,7 @@ class SettlementTotals(TypedDict):
     payers: int
     receivers: int
     nets: dict[str, int]
-    """By settlement participant; below zero it pays."""
+    """Net position by settlement participant; below zero it pays."""
 
 
 class BudgetUse(TypedDict):
@@ -189,7 +189,7 @@ class CycleAnswer(TypedDict):
     currency: str
     participants: list[CycleSide]
     rule: str
-    """What was done about missing funds: wait, share, recast or abort; '' where none were."""
+    """Rule that was applied to missing funds: wait, share, recast or abort; '' where none were."""
     short: dict[str, str]
     shares: dict[str, str]
     turned_payer: list[str]

@@ -79,8 +79,8 @@ def plain_fields(_: object, __: str, event: MutableMapping[str, object]) -> dict
 
 
 class NoPandas:
-    """Where pandas is installed, pyarrow imports it for the first value that it converts: a third
-    of a second for nothing, as no command uses it. This finder says that it is not there."""
+    """A finder that says that pandas is not there: pyarrow imports it for the first value that it
+    converts, a third of a second for nothing, as no command uses it."""
 
     @staticmethod
     def find_spec(name: str, *_: object) -> None:
@@ -89,7 +89,7 @@ class NoPandas:
 
 
 class Context:
-    """Everything that commands share: how to speak, and the configuration."""
+    """State that all commands share: how to speak, and the configuration."""
 
     def __init__(self) -> None:
         self.json = False
@@ -452,8 +452,8 @@ def fail(error: SwitchError, as_json: bool, done: Sequence[Summary] = ()) -> int
 
 
 def of_the_machine(error: Exception) -> EnvironmentFailed | None:
-    """What the machine failed at, where it did: memory, disks, and threads, for which Python has no
-    error of its own."""
+    """The failure of the machine that an error is, or None: memory, disks, and threads, for which
+    Python has no error of its own."""
     if isinstance(error, MemoryError):
         return EnvironmentFailed("not enough memory")
     if isinstance(error, RuntimeError) and "start new thread" in str(error):
@@ -464,8 +464,8 @@ def of_the_machine(error: Exception) -> EnvironmentFailed | None:
 
 
 def _is_arrow_at_its_limits(error: Exception) -> bool:
-    """Whether Arrow got no thread or no memory, or its libraries were not to be loaded for that:
-    of these it tells by its base class alone."""
+    """True where Arrow got no thread or no memory, of which it tells by its base class alone, or
+    its libraries could not be loaded for that."""
     arrow = sys.modules.get("pyarrow")
     if arrow is not None and type(error) is arrow.ArrowException:
         return any(word in str(error) for word in ("Resource temporarily", "memory", "thread"))
@@ -500,8 +500,8 @@ def say_usage(error: click.ClickException) -> None:
 
 
 def say_traceback() -> None:
-    """Where the engine failed, without what the exception says: it may quote what was read. Our own
-    assertions quote nothing of a line."""
+    """Print where the engine failed, without the words of the exception: they may quote a file. Our
+    own assertions quote nothing of a line."""
     import traceback
 
     kind, error, place = sys.exc_info()

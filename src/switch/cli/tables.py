@@ -218,7 +218,7 @@ def _again(again: LineTotals) -> Table:
 
 
 def _answered(answered: Answered) -> Table:
-    """Where lines stand that were sent."""
+    """Print the states of lines that were sent."""
     table = _table(f"Sent lines on {answered['as_of']}", "", "#lines", "#money")
     for state, mine in answered["lines"].items():
         table.add_row(state, f"{mine['count']:,}", f"{mine['sum']:,}")
@@ -364,7 +364,7 @@ def print_lines(lines: list[LineHistory]) -> None:
 
 
 def print_rehearsal(console: Console, told: Rehearsal) -> None:
-    """What a rehearsal says, for people."""
+    """Print a rehearsal for people."""
 
     def say(text: str) -> None:
         console.print(Text(plain(text)), soft_wrap=True)

@@ -161,7 +161,7 @@ def shared_accounts(context: Context, home: Path, batch_id: str | None, out: Pat
 
 
 def read_secret(option: str, path: Path) -> bytes:
-    """What a file given for a key holds."""
+    """The content of a file that was given for a key."""
     try:
         return read_small(path)
     except (InputRefused, EnvironmentFailed) as error:

@@ -33,7 +33,7 @@ class Sink(io.RawIOBase):
     def __init__(self, handle: int) -> None:
         self._handle = handle
         self.lost = ""
-        """Why something was dropped; "" where nothing was."""
+        """Reason why words were dropped; "" where none were."""
 
     def writable(self) -> bool:
         return True
@@ -60,7 +60,8 @@ class Sink(io.RawIOBase):
 
 @contextlib.contextmanager
 def kept() -> Iterator[None]:
-    """In here nothing that is said fails. Where the answer is lost, stderr is told."""
+    """Keep commands from failing where their words cannot be written; a lost answer is told on
+    stderr."""
     _fill_handles()
     were, sinks = {}, {}
     for name, handle in STANDARD:
@@ -88,8 +89,8 @@ def kept() -> Iterator[None]:
 
 
 def _fill_handles() -> None:
-    """Nothing that is opened from here on gets the number of a closed stdin, stdout or stderr: what
-    a library prints there would land in it."""
+    """Take the numbers of a closed stdin, stdout or stderr, so that no file that is opened later
+    gets one: words that a library prints there would land in it."""
     while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(handle, True)
     os.close(handle)

@@ -42,9 +42,9 @@ if TYPE_CHECKING:
 MEMORY_MAX = 4 << 30
 """Bytes that a child may take beyond its libraries."""
 SILENCE_SECONDS_MAX = 60
-"""How long a child may give no sign while the engine waits for it."""
+"""Seconds for which a child may give no sign while the engine waits for it."""
 GONE_SECONDS = 0.2
-"""How long a process may take to be gone after its last handle is."""
+"""Seconds that a process may take to be gone after its last handle is."""
 REQUEST_BYTES = 2048
 """Every request is padded to this, so that each is one message."""
 PIPE_BYTES = 1 << 20
@@ -55,12 +55,12 @@ TUNABLES = (
     "glibc.malloc.hugetlb=1:glibc.malloc.top_pad=33554432"
     ":glibc.malloc.mmap_threshold=33554432:glibc.malloc.trim_threshold=1073741824"
 )
-"""How a child takes memory: in large pages where the system has them, and it keeps what it has. A
-sixth of its time went into pages that were new each time."""
+"""Settings of a child's memory: large pages where the system has them, and it keeps those that it
+has. A sixth of its time went into pages that were new each time."""
 FILE_BAD = "FILE_BAD"
 
 PROGRAM = "from switch.files.airlock_child import serve; serve(HANDLE)"
-"""What the waiting process runs, with the engine's way of finding modules."""
+"""The program of the waiting process, which finds modules as the engine does."""
 
 _waiting: tuple[socket.socket, subprocess.Popen[bytes], int] | None = None
 """The engine's end of the socket, the process, and who started it. It is no state of an engine: it
@@ -95,7 +95,8 @@ def start() -> socket.socket:
 
 
 def _memory() -> dict[str, str]:
-    """What a child is told of memory. What the machine's owner asks of glibc stays, and wins."""
+    """Variables that tell a child of memory. Settings of the machine's owner for glibc stay, and
+    win."""
     theirs = os.environ.get("GLIBC_TUNABLES")
     return {
         "ARROW_DEFAULT_MEMORY_POOL": "system",  # Its own pools reserve more than a child may have.
@@ -218,7 +219,7 @@ def _send(request: bytes, file: int) -> int:
 
 
 def _is_gone() -> bool:
-    """Whether the waiting process itself has ended, so that no file is to blame."""
+    """True where the waiting process itself has ended, so that no file is to blame."""
     if _waiting is None or _waiting[2] != os.getpid():
         return False
     try:
@@ -268,11 +269,11 @@ class Choice(TypedDict):
 
     wanted: list[str]
     needed: list[str]
-    """Those of them that a file must have."""
+    """Columns among them that a file must have."""
 
 
 class Answer:
-    """What a child says. Leaving it, closing it, or forgetting it ends the child."""
+    """The answer of a child. Leaving it, closing it, or forgetting it ends the child."""
 
     def __init__(self, handle: int, name: str) -> None:
         self._pipe = _Pipe(handle)

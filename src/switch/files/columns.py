@@ -35,7 +35,7 @@ from switch.schema import (
 S = TypeVar("S", bound=np.generic)
 
 NO_ID = np.uint64(2**64 - 1)
-"""In place of what is no id."""
+"""Stands in place of a text that is no id."""
 PERIOD_MIN, PERIOD_MAX = YEAR_MIN * 100 + 1, YEAR_MAX * 100 + 12
 _MONTH_OF = np.full(PERIOD_MAX - PERIOD_MIN + 1, NO_CODE, np.uint16)
 for _month in range((YEAR_MAX - YEAR_MIN + 1) * 12):
@@ -179,7 +179,7 @@ def require_short(array: pa.Array, column: str, spare: int = 0) -> None:
 
 
 def is_long_worded(array: pa.Array, column: str) -> bool:
-    """Whether a dictionary holds a text beyond what its column takes, used or not."""
+    """True where a dictionary holds a text beyond what its column takes, used or not."""
     if not pa.types.is_dictionary(array.type) or not is_text_type(array.type.value_type):
         return False
     return bool((_lengths(array.dictionary) > bytes_max(column)).any())
@@ -202,13 +202,13 @@ def _lengths(words: pa.Array) -> NDArray[np.int64]:
 
 
 def is_text_type(kind: pa.DataType) -> bool:
-    """Whether an Arrow type is text, in whatever layout."""
+    """True where an Arrow type is text, in any layout."""
     kinds = pa.types
     return bool(kinds.is_string(kind) or kinds.is_large_string(kind) or kinds.is_string_view(kind))
 
 
 def is_whole_type(kind: pa.DataType) -> bool:
-    """Whether an Arrow type holds whole numbers: integers, and decimals without places."""
+    """True where an Arrow type holds whole numbers: integers, and decimals without places."""
     return bool(pa.types.is_integer(kind) or (pa.types.is_decimal(kind) and kind.scale == 0))
 
 

@@ -18,13 +18,13 @@ from typing import BinaryIO
 from switch.errors import CopyFailed, EnvironmentFailed, SwitchError, UsageError
 
 CATALOG = "catalog.sqlite"
-"""What makes a home of a folder."""
+"""The file that makes a home of a folder."""
 
 
 @contextlib.contextmanager
 def machine(path: Path, needed: int = 0) -> Iterator[None]:
-    """What the machine fails at in here is an EnvironmentFailed. needed: about how many bytes the
-    work takes, where known."""
+    """Turn failures of the machine into EnvironmentFailed. needed: bytes that the work takes,
+    about, where known."""
     try:
         yield
     except SwitchError:
@@ -134,8 +134,8 @@ def copy_into(file: BinaryIO, source: Path) -> None:
 
 
 def out_folder(home: Path, out: str | Path | None) -> Path:
-    """Where copies for people go: HOME/out, or the folder that is given. Raises UsageError for one
-    inside a home, where a copy could take the place of what was committed."""
+    """The folder for copies for people: HOME/out, or the one that is given. Raises UsageError for
+    one inside a home, where a copy could take the place of what was committed."""
     if out == "":
         raise UsageError("the place for copies is empty: name one, or leave it out")
     return require_outside(home / "out" if out is None else Path(out), home)
@@ -160,8 +160,8 @@ def require_outside(path: Path, home: Path | None = None) -> Path:
 
 
 def require_new(path: Path, folders: Sequence[str], files: Sequence[str], aside: Path) -> None:
-    """Nothing says that the folder was a home, or is in one: folders that commits fill are empty,
-    and files that tell of a commit stand only beside the catalog that an `init` made aside, and
+    """Refuse a folder that was a home, or is in one: folders that commits fill have to be empty,
+    and files that tell of a commit may stand only beside the catalog that an `init` made aside, and
     died. Raises UsageError."""
     require_outside(path.absolute().parent)
     if (path / CATALOG).exists():

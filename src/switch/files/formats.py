@@ -173,7 +173,7 @@ def has_dictionary_form(meta: pq.FileMetaData, name: str) -> bool:
 def long_worded(
     path: Path, meta: pq.FileMetaData, names: list[str], group: int | None = None
 ) -> list[str]:
-    """Those columns of which a dictionary holds a text beyond what the column takes, in all row
+    """Columns of which a dictionary holds a text beyond what the column takes, in all row
     groups or in one. Row by row it would stand as often as there are rows: they are to be read as
     dictionaries, in which it stands once, and refused by it."""
     coded = [

@@ -25,11 +25,11 @@ CHECKPOINTS_BYTES_MAX = 1 << 26
 IN_MEMORY_BYTES_MAX = 1 << 28
 """Bytes of a copy that is held in memory; a longer one is a file without a name."""
 COPY_BYTES = 1 << 30
-"""What one call may copy."""
+"""Bytes that one call may copy."""
 CANNOT_SEND = (errno.EINVAL, errno.ENOSYS, errno.ENOTSOCK, errno.EOPNOTSUPP)
 """Some systems send to sockets alone, and some file systems do not send."""
 BLOCK_BYTES = 1 << 20
-"""What is read of a copy at once: little enough to stay in the processor's cache."""
+"""Bytes that are read of a copy at once: little enough to stay in the processor's cache."""
 
 
 def regular_file(path: Path) -> os.stat_result:
@@ -100,7 +100,7 @@ def read_small(path: Path, most: int = SMALL_BYTES_MAX) -> bytes:
 
 
 def reason_of(error: Exception) -> str:
-    """Of a refusal by `read_small`: what the system said, where it said something."""
+    """Words of the system in a refusal by `read_small`, or else those of the refusal."""
     return getattr(error.__cause__, "strerror", None) or str(error)
 
 
@@ -144,14 +144,14 @@ def blocks(copy: int) -> Iterator[memoryview]:
 
 
 def require_unchanged(path: Path, before: os.stat_result) -> None:
-    """Whoever writes into a file can set its time of writing back, but not that of its change.
-    Raises InputRefused where it is not the file that it was."""
+    """Raise InputRefused where a file is not the one that it was. A writer can set the time of
+    writing back, but not that of the change."""
     if is_changed(before, path.stat()):
         raise changed(path)
 
 
 def is_changed(before: os.stat_result, after: os.stat_result) -> bool:
-    """Whether a file is no longer the one that it was, by its status then and now."""
+    """True where a file is no longer the one that it was, by its status then and now."""
     same = ("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
     return any(getattr(before, field) != getattr(after, field) for field in same)
 

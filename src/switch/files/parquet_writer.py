@@ -47,7 +47,7 @@ ROOM_BYTES_MAX = 1 << 26
 
 
 class Style(Enum):
-    """How a column of texts is encoded, where it is not as its type has it."""
+    """Encoding of a column of texts, where it is not that of its type."""
 
     SHARED = "texts that begin like the one before"
     SQUEEZED = "long texts, or seldom ones"
@@ -190,7 +190,7 @@ class _Column(ABC):
         """The page of a column chunk, to be made."""
 
     def entry(self, part: _Part, at: int, size: int) -> bytes:
-        """What the footer says of a column chunk of so many bytes at this place of the file."""
+        """Metadata of a column chunk of so many bytes at this place of the file, for the footer."""
         where = ((9, at + len(part.before)), (11, at)) if self.coded else ((9, at),)
         sizes = (5, part.rows), (6, size + part.saved), (7, size)
         metadata = self._head + _fields(4, *sizes, *where) + _END

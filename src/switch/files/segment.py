@@ -107,7 +107,7 @@ class HashingFile:
         return done
 
     def flush(self) -> None:
-        """Nothing is held back in this process; `sync` makes it durable."""
+        """Do nothing: this process holds nothing back, and `sync` makes it durable."""
 
     def tell(self) -> int:
         return self.bytes

@@ -52,7 +52,7 @@ from switch.schema import DAY_MAX, DAY_MIN, LINES_MAX, Column, Kind, Table
 
 _NUMBERS = (Kind.LINE_NO, Kind.AMOUNT, Kind.PRIORITY)
 LIKE_RATIO = 0.82
-"""From which on two names are alike: one letter of six is another, or missing."""
+"""Ratio from which on two names are alike: one letter of six is another, or missing."""
 LIKE_CHARACTERS = 64
 """So many of a name are looked at: those of columns are shorter."""
 UNKNOWN_MAX = 1000

@@ -85,7 +85,7 @@ class Participant(msgspec.Struct, frozen=True):
     bic: str
     kind: str
     settled_by: str
-    """Whose settlement account pays for it; its own code where that is its own."""
+    """Participant whose settlement account pays for it; its own code where that is its own."""
     net_debit_cap: int | None
     amount_max: int | None
     status: str
@@ -105,11 +105,11 @@ class Programme(msgspec.Struct, frozen=True, omit_defaults=True):
     name: str
     purpose: str
     priority: int = PRIORITY_LAST
-    """Whose lines go first where cover is missing: 1 before all others."""
+    """Class of priority where cover is missing: lines of class 1 go before all others."""
 
 
 class Settings(msgspec.Struct, forbid_unknown_fields=True):
-    """What a home's owner decides; kept in the catalog with an audit record; a run may be given
+    """Decisions of a home's owner, kept in the catalog with an audit record. A run may be given
     others, which its manifest records."""
 
     clearing_limit: int = CLEARING_LIMIT
@@ -119,18 +119,20 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
     holidays: tuple[datetime.date, ...] | msgspec.UnsetType = msgspec.UNSET
     """Days off beside the packaged ones."""
     holidays_only: bool | msgspec.UnsetType = msgspec.UNSET
-    """Whether those of `holidays` and `working_days` are all there are; unset: they add."""
+    """True where `holidays` and `working_days` are all there are; unset: they add."""
     working_days: tuple[datetime.date, ...] | msgspec.UnsetType = msgspec.UNSET
     """Days that count though they are weekends, or packaged as off: Saturdays that are worked."""
     insufficient_funds: str | msgspec.UnsetType = msgspec.UNSET
-    """What a cycle does whose payer lacks funds, one of FUNDS_RULES; unset: wait."""
+    """Rule for a cycle whose payer lacks funds, one of FUNDS_RULES; unset: wait."""
     enforce_budgets: bool | msgspec.UnsetType = msgspec.UNSET
-    """Whether a table beyond the budget of one of its programmes is refused; unset: it is not."""
+    """True where a table beyond the budget of one of its programmes is refused; unset: it is
+    not."""
     accounts_shared_max: int | msgspec.UnsetType = msgspec.UNSET
-    """For how many persons an account may receive in a batch; lines of more wait. Unset: any."""
+    """Number of persons for whom an account may receive in a batch; lines of more wait. Unset:
+    any."""
 
     def check(self) -> Settings:
-        """These settings with values of their types. Raises UsageError where they are none."""
+        """Settings as these, with values of their types. Raises UsageError where they are none."""
         try:
             return msgspec.convert(msgspec.to_builtins(self), Settings)._check()._said_in_full()
         except msgspec.ValidationError as error:
@@ -178,7 +180,7 @@ class Lookups(NamedTuple):
 
     suspended: NDArray[np.uint8]
     amount_max: NDArray[np.int64]
-    """By participant; NO_LIMIT where there is none."""
+    """Limit of each participant; NO_LIMIT where there is none."""
     debtor_agent: NDArray[np.uint16]
     """Index of a participant by debtor; one more is NO_CODE, for unknown debtors."""
     settle: NDArray[np.uint16]
@@ -198,7 +200,7 @@ class Directory(msgspec.Struct, frozen=True):
         return {p.participant: i for i, p in enumerate(self.participants)}
 
     def settlement_index(self) -> list[int]:
-        """For each participant, the index of the one that settles for it."""
+        """Index of the one that settles, for each participant."""
         index = self.index()
         return [index[p.settled_by] for p in self.participants]
 

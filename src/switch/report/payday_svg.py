@@ -38,7 +38,7 @@ WORDS = (
 )
 SETTLED = "at the State Bank, final"
 SETTLEMENT = {"CLEARING": "to come, with its cycle", "HELD": "its cycle was aborted"}
-"""What became of a batch's settlement, by the state of the batch; of any other it is SETTLED."""
+"""State of a batch's settlement by the state of the batch; any other state means SETTLED."""
 
 
 def payday_svg(summary: Summary) -> str:
@@ -80,7 +80,7 @@ class _Receiver(NamedTuple):
 
 
 class _Flow:
-    """What was cleared, fitted into the picture: who is named, and how many pixels money gets."""
+    """Cleared money fitted into the picture: the receivers that are named, and pixels for money."""
 
     def __init__(self, summary: Summary) -> None:
         states = (summary["cleared"], summary["held"], summary["refused"])
@@ -103,7 +103,7 @@ class _Flow:
         self.kinds = sorted({row["kind"] for row in rows}, key=lambda k: ([*KINDS, k].index(k), k))
         self.rows: list[_Receiver] = []
         self.height = 0
-        """Of the cleared band, in pixels."""
+        """Height of the cleared band, in pixels."""
         for rows_count in range(ROWS_MAX, 1, -1):
             self.rows = self._rows(rows, rows_count)
             self.height = self._fit()
@@ -341,7 +341,7 @@ def _panels(pen: Pen, summary: Summary) -> float:
 
 
 def _legend(pen: Pen, flow: _Flow, bottom: float) -> None:
-    """How to read the picture, and the trade's words where there is room for them."""
+    """Write how to read the picture, with the trade's words where there is room for them."""
     y = FLOW_END + 36
     pen.text(LEFT, y, "How to read it", 12, "bold")
     kinds = [KINDS.get(kind, (kind.replace("_", " "), GREY)) for kind in flow.kinds[:4]]

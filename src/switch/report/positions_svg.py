@@ -71,7 +71,8 @@ def curve_svg(points: list[CurvePoint], needs: dict[str, int]) -> str:
 
 
 def _runs(points: list[CurvePoint]) -> dict[str, list[tuple[int, int, bool]]]:
-    """By participant: (place, net so far, a line begins here); each cycle begins with zero."""
+    """Points by participant: (place, net so far, a line begins here); each cycle begins with
+    zero."""
     codes = sorted({code for point in points for code in point["nets"]})
     runs: dict[str, list[tuple[int, int, bool]]] = {code: [] for code in codes}
     cycle, so_far = "", dict.fromkeys(codes, 0)

@@ -32,20 +32,21 @@ BRANCHED_FULLY_MAX = 256
 BRANCHED_SHARE = 64
 """where more than this part of the bound may be missing."""
 FLOWS_MAX = 32
-"""How often the flow is asked again before payments are cancelled without it."""
+"""Times that the flow is asked again before payments are cancelled without it."""
 LARGEST_MAX = 8
 LARGEST_SHARE = 1000
-"""Of the payments that a flow cancels in part, so many at most are tried both ways: those of which
-more than a thousandth of the queue's value depends on that."""
+"""Payments among those that a flow cancels in part which are tried both ways, at most: those on
+which more than a thousandth of the queue's value depends."""
 MANY_A_PAIR = 16
-"""From so many payments a pair on, whole payments fit into what a flow cancels without more ado; so
+"""Payments a pair from which on whole payments fit into what a flow cancels without more ado; so
 the search begins both ways, with half of the steps each."""
 LARGE_FLOWS_MAX = 96
-"""How often it is asked, at most, while payments are decided that it would cancel in part."""
+"""Times that the flow is asked, at most, while payments are decided that it would cancel in
+part."""
 
 
 class ByValue(NamedTuple):
-    """What settles together, and how far it can be from the best.
+    """Payments that settle together, and how far they can be from the best.
 
     kept bool[N]; balance i64[P] afterwards; value and payments_count: of what settles. bound:
     nothing above it can settle; gap: (bound - value) / bound. level i64[P] proves the bound: what
@@ -174,7 +175,7 @@ def _branched(
 
 
 def _net_of(queue: PaymentQueue, kept: NDArray[np.bool_]) -> Amounts:
-    """What each gets less what it pays in a set."""
+    """Net position i64[P] of each in a set: receipts less payments."""
     p = queue.participants
     sums = _sums(queue, kept).reshape(p, p)
     net: Amounts = sums.sum(axis=0) - sums.sum(axis=1)
@@ -227,8 +228,9 @@ def _search(
 
 
 class _Large(NamedTuple):
-    """What is not decided yet while large payments are. free i64[P*P]: sums by pair; head i32[P*P],
-    after i32[N]: its payments by pair, the largest first; fixed u8[N]: decided to settle."""
+    """Payments that are not decided yet while large ones are. free i64[P*P]: sums by pair; head
+    i32[P*P], after i32[N]: its payments by pair, the largest first; fixed u8[N]: decided to
+    settle."""
 
     free: Amounts
     head: NDArray[np.int32]

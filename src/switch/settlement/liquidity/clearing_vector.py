@@ -16,7 +16,7 @@ import numpy as np
 from switch.errors import UsageError
 
 TOLERANCE = 1e-12
-"""In floats: who has less than it owes by no more than this part of it pays in full."""
+"""Part of a debt that may be missing in floats, and it is paid in full all the same."""
 Given = float | str | Fraction | Decimal
 N = TypeVar("N", float, Fraction)
 
@@ -34,7 +34,7 @@ class Clearing(NamedTuple, Generic[N]):
 
 
 class _System(NamedTuple, Generic[N]):
-    """Who owes what to whom, to others outside, and has what; shares that failing ones pay."""
+    """Debts between participants and to others outside, cash, and shares that failing ones pay."""
 
     owes: list[list[N]]
     outside: list[N]

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 SECONDS_MAX = 60.0
 TOLERANCE = 1e-6
-"""Of the solver, for rows and for its bound."""
+"""Tolerance of the solver, for rows and for its bound."""
 GAP_MIN = 1e-4
-"""Where the solver may stop: a ten-thousandth from its own bound."""
+"""Gap at which the solver may stop: a ten-thousandth from its own bound."""
 
 
 def settle_exactly(
@@ -36,7 +36,8 @@ def settle_exactly(
     seconds_max: float = SECONDS_MAX,
     gap_min: float = GAP_MIN,
 ) -> ByValue:
-    """As `settle_by_value`, which it starts from and never falls below, but searched exhaustively.
+    """Settle as `settle_by_value` does, from which it starts and below which it never falls, but by
+    an exhaustive search.
 
     seconds_max is given to the solver, which looks at its clock now and then only: an answer that
     ends with it may differ from run to run, and is valid all the same. Its bound, which is tighter

@@ -102,7 +102,7 @@ def _pairs(rest: dict[int, int]) -> list[Transfer]:
 
 
 def _groups(rest: dict[int, int]) -> list[list[int]]:
-    """As many groups as possible that sum to zero each."""
+    """Groups that sum to zero each, as many as possible."""
     movers = sorted(rest)
     if not movers:
         return []

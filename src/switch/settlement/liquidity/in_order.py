@@ -15,7 +15,7 @@ NO_LIMIT = 2**63 - 1
 
 
 class InOrder(NamedTuple):
-    """What settles together in order, with the proof that nothing more can.
+    """Payments that settle together in order, with the proof that nothing more can.
 
     kept bool[N]; balance i64[P] afterwards; value and payments_count: of what settles. dropped i32:
     payments in the order in which they had to go, each the last of its sender's at a moment when

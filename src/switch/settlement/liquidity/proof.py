@@ -90,7 +90,8 @@ def require_in_order(
 
 
 def require_by_value(queue: PaymentQueue, balance: Each, answer: ByValue, floor: Each = 0) -> None:
-    """Nobody ends too low, no money is lost, and nothing above the bound of the levels can settle.
+    """Prove that nobody ends too low, no money is lost, and nothing above the bound of the levels
+    can settle.
 
     The bound is weak duality: for any prices y >= 0 of liquidity, what settles is at most
     sum(room * y) + sum(pair * max(0, 1 - y[sender] + y[receiver])). An answer of the exact model

@@ -129,7 +129,7 @@ class PaymentQueue:
 
 
 def floors(balance: Amounts, floor: Amounts) -> Amounts:
-    """Nobody may end below the smaller of its balance before and its floor."""
+    """Levels below which nobody may end: the smaller of the balance before and the floor."""
     return np.minimum(balance, floor)
 
 
