@@ -38,7 +38,7 @@ from switch.home.times import time_text
 from switch.reason import RULE_SET
 from switch.reconcile import Rules, day_end, dispositions, take_in
 from switch.registry.directory import BALANCES, Directory, Settings, read_directory, read_rows
-from switch.registry.load_registers import current, load_registers
+from switch.registry.load_registers import Tables, current, load_registers
 from switch.registry.register import Register
 from switch.results import CycleAnswer, DaySigned, Disposed, LineHistory, StoredSummary, TakenIn
 from switch.schema import CHUNK_ROWS_MAX, PAYMENT
@@ -195,9 +195,7 @@ class Engine:
         """
         counts = load_registers(
             self.home,
-            population=population,
-            accounts=accounts,
-            paid_history=paid_history,
+            Tables(population, accounts, paid_history),
             replace=replace,
             at=time_text(at),
             strict_columns=strict_columns,

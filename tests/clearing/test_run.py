@@ -1344,7 +1344,7 @@ def test_open__lost_batch_folder_stops(rich_home: Path, tmp_path: Path) -> None:
 def test_run__failing_disk_leaves_the_home_as_it_was(
     village: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from switch.home import store
+    from switch.files import segment
 
     before = tree_digest(village)
 
@@ -1352,7 +1352,7 @@ def test_run__failing_disk_leaves_the_home_as_it_was(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(store, "sync_file", fail)
+        patch.setattr(segment, "sync_file", fail)
         with pytest.raises(switch.EnvironmentFailed, match="full"):
             pay(village, [line(1)])
     assert tree_digest(village) == before

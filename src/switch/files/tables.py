@@ -47,6 +47,7 @@ from switch.files.columns import (
     shown,
 )
 from switch.files.formats import CHUNK_ROWS, ROW_BYTES_MAX
+from switch.files.threads import Progress
 from switch.native import csv_text
 from switch.schema import DAY_MAX, DAY_MIN, LINES_MAX, Column, Kind, Table
 
@@ -113,6 +114,8 @@ class TableReader:
         self.name, self.rows, self.sha256 = source.name, source.rows, source.sha256
         self.close = source.close
         """Let go of a table that is not read to its end."""
+        self.progress: Progress | None = None
+        """Is told of rows as chunks are taken."""
         self._source, self._terms = source, terms or Terms()
         schema = source.schema
         self.extra = self._check_columns(list(schema.names))
@@ -214,6 +217,8 @@ class TableReader:
                     part = batch.slice(start, rows)
                     yield self._columns(part, done)
                     done += part.num_rows
+                    if self.progress is not None:
+                        self.progress(self.table.name, done, self.rows or 0)
                     if done > LINES_MAX:
                         raise self._refuse("ROW_LIMIT", f"more than {LINES_MAX} rows", "split it")
         except (pa.ArrowException, OSError) as error:

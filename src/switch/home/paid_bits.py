@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import struct
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from switch.errors import VerificationFailed
 from switch.files.segment import write_new
@@ -28,8 +28,8 @@ def words_of(rows: int) -> int:
     return (rows + 63) // 64
 
 
-def pairs(rows: int, *words: Any) -> Any:
-    """uint64[2 * words_of(rows)] in big pages: in front of each pair the union of words (each may
+def pairs(rows: int, *words: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Words [2 * words_of(rows)] in big pages: in front of each pair the union of words (each may
     be shorter), behind it nothing yet."""
     out = np.frombuffer(memoryview(Pages(16 * words_of(rows))), np.uint64)
     before = out[0::2]
@@ -38,21 +38,21 @@ def pairs(rows: int, *words: Any) -> Any:
     return out
 
 
-def mark(bits: Any, rows: Any) -> None:
-    """Set the bits of rows (uint32) as paid before."""
+def mark(bits: NDArray[np.uint64], rows: NDArray[np.uint32]) -> None:
+    """Set the bits of rows as paid before."""
     if len(rows):
         assert int(rows.max()) < 32 * len(bits)
         ledger.set_bits(bits, np.ascontiguousarray(rows, np.uint32))
 
 
-def write(path: Path, words: Any) -> None:
-    """Write words (uint64) to a new file."""
+def write(path: Path, words: NDArray[np.uint64]) -> None:
+    """Write words to a new file."""
     content = np.ascontiguousarray(words, "<u8")
     packed = pa.compress(content.view(np.uint8), codec="zstd", asbytes=True)
     write_new(path, _HEADER.pack(MAGIC, len(content)) + packed)
 
 
-def read(path: Path, sha256: str | None = None) -> Any:
+def read(path: Path, sha256: str | None = None) -> NDArray[np.uint64]:
     """The words of a file. sha256: that of its commit. Raises VerificationFailed for another."""
     content = path.read_bytes()
     if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:

@@ -309,7 +309,7 @@ def logical_digests(folder: Path) -> dict[str, str]:
         if path.suffix in (".parquet", ".arrow"):
             found[name] = logical_digest(read_segment(path))
         elif path.suffix == ".bits":
-            found[name] = hashlib.sha256(np.trim_zeros(paid_bits.read(path), "b")).hexdigest()
+            found[name] = hashlib.sha256(np.trim_zeros(paid_bits.read(path), "b").data).hexdigest()
         else:
             document = msgspec.json.decode(path.read_bytes())
             if name == "manifest":

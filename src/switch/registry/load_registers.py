@@ -3,44 +3,38 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from switch.files.formats import CHUNK_ROWS
-from switch.files.tables import TableReader, open_table
+from switch.files.tables import TableLike, TableReader, open_table
 from switch.files.threads import Progress
 from switch.home import paid_bits
 from switch.home.store import ROOM_SPARE, Home
 from switch.registry.register import Register, require_ids
 from switch.schema import ACCOUNTS, PAID, POPULATION, Table, period_of
 
-
-def _counted(reader: TableReader, progress: Progress | None) -> TableReader:
-    """The reader, telling progress as its chunks are taken."""
-    if progress is None:
-        return reader
-    chunks = reader.chunks
-
-    def counted(rows: int = CHUNK_ROWS) -> Iterator[Any]:
-        done = 0
-        for chunk in chunks(rows):
-            yield chunk
-            done += len(chunk["person_id"])
-            progress(reader.table.name, done, reader.rows or 0)
-
-    reader.chunks = counted  # type: ignore[method-assign]
-    return reader
+Words = dict[tuple[str, int], NDArray[np.uint64]]
+"""Words of paid bits by (benefit, period)."""
 
 
-def _read_history(
-    reader: TableReader, register: Register
-) -> tuple[int, dict[tuple[str, int], Any]]:
-    """Rows of a paid history as words by (benefit, period)."""
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """Tables of registers, as far as they are given."""
+
+    population: TableLike | None = None
+    accounts: TableLike | None = None
+    paid_history: TableLike | None = None
+
+
+def _read_history(reader: TableReader, register: Register) -> tuple[int, Words]:
+    """(rows of a paid history, their paid bits)."""
     count = 0
-    bits: dict[tuple[str, int], Any] = {}
+    bits: Words = {}
     for chunk in reader.chunks():
         ids = chunk["person_id"]
         require_ids(ids, reader.name, count)
@@ -70,10 +64,8 @@ def current(home: Home, *, whole: bool = False) -> Register:
 
 def load_registers(
     home: Home,
+    tables: Tables,
     *,
-    population: Any,
-    accounts: Any,
-    paid_history: Any,
     replace: bool,
     at: str,
     strict_columns: bool,
@@ -84,35 +76,36 @@ def load_registers(
     register = current(home, whole=True) if home.catalog.register_seq() else Register()
     counts: dict[str, int] = {}
 
-    def opened(table: Any, kind: Table, only: tuple[str, ...] | None = None) -> TableReader:
+    def opened(table: TableLike, kind: Table, only: tuple[str, ...] | None = None) -> TableReader:
         """A table of the register, whose digest nothing records."""
         reader = open_table(
             table, kind, strict_columns=strict_columns, digest=False, only=only, room=home.path
         )
         for text in reader.warnings:
             warn(f"{reader.name}: {text}")
-        return _counted(reader, progress)
+        reader.progress = progress
+        return reader
 
-    if population is not None:
+    if tables.population is not None:
         if replace:
             register.forget_people()
         only = ("person_id", "name", "status", "status_since")
-        counts["population"] = register.put_people(opened(population, POPULATION, only))
-    if accounts is not None:
+        counts["population"] = register.put_people(opened(tables.population, POPULATION, only))
+    if tables.accounts is not None:
         if replace:
             register.forget_accounts()
-        counts["accounts"] = register.put_accounts(opened(accounts, ACCOUNTS))
-    history: dict[tuple[str, int], Any] = {}
-    if paid_history is not None:
-        counts["paid"], history = _read_history(opened(paid_history, PAID), register)
-    _commit(home, register, history, replace and paid_history is not None, counts, at)
+        counts["accounts"] = register.put_accounts(opened(tables.accounts, ACCOUNTS))
+    history: Words = {}
+    if tables.paid_history is not None:
+        counts["paid"], history = _read_history(opened(tables.paid_history, PAID), register)
+    _commit(home, register, history, replace and tables.paid_history is not None, counts, at)
     return counts
 
 
 def _commit(
     home: Home,
     register: Register,
-    history: dict[tuple[str, int], Any],
+    history: Words,
     replace_history: bool,
     counts: dict[str, int],
     at: str,

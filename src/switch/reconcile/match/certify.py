@@ -8,7 +8,7 @@ places mirror the result.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -57,7 +57,7 @@ class Side:
         self.decided = np.full(count, -1, np.int64)
         self.group = np.full(count, -1, np.int64)
         self.kin = np.full(count, -1, np.int64)
-        self.codes: dict[str, Any] = {}
+        self.codes: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
         """Codes of columns over this side and the other, as far as they have been asked for"""
 
     def __len__(self) -> int:
@@ -202,7 +202,7 @@ class ExpectedLines:
         table = _picked(pa.concat_tables([answers.take(again), *tables]), order)
         return whole[order], in_bounds(table)
 
-    def _coded(self, chunk: Chunk) -> Any:
+    def _coded(self, chunk: Chunk) -> int | NDArray[np.uint16]:
         """Codes of the participants of a chunk; 0 for none."""
         column = chunk.get("participant")
         if column is None or pa.types.is_null(column.type):
@@ -216,7 +216,10 @@ class ExpectedLines:
         ]
         if len(code) == 1 and column.null_count == 0:
             return code[0]
-        return np.array([*code, 0], np.uint16)[np.asarray(column.indices.fill_null(len(code)))]
+        found: NDArray[np.uint16] = np.array([*code, 0], np.uint16)[
+            np.asarray(column.indices.fill_null(len(code)))
+        ]
+        return found
 
     def _of_others(self, claim: NDArray[np.uint32], who: NDArray[np.uint16]) -> NDArray[np.int64]:
         """Lines that are claimed by an answer of another participant, as far as both are known."""
@@ -254,7 +257,8 @@ _SHARED = ("end_to_end_id", "account")
 """Columns by which passes beside that of the transfer id find each other."""
 
 
-_Kernel = tuple[tuple[Any, Any, Any, Any, Any, Any], NDArray[np.uint8]]
+_Texts = tuple[NDArray[np.int32], NDArray[np.uint8]]
+_Kernel = tuple[tuple[*_Texts, *_Texts, NDArray[np.int64], NDArray[np.int64]], NDArray[np.uint8]]
 
 
 def _kernel_columns(chunk: Chunk) -> _Kernel:
@@ -289,7 +293,7 @@ def _strings(offsets: NDArray[np.int32], data: NDArray[np.uint8]) -> pa.Array:
     return pa.StringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(data))
 
 
-def _texts(column: pa.Array, rows: int) -> tuple[Any, Any]:
+def _texts(column: pa.Array, rows: int) -> _Texts:
     """(offsets, data) of a text column that may be absent; nulls are empty texts."""
     if column is None or pa.types.is_null(column.type):
         return np.zeros(rows + 1, np.int32), np.empty(0, np.uint8)

@@ -53,8 +53,7 @@ def codes(left: Side, right: Side, name: str) -> tuple[Index, Index]:
         both = pa.concat_arrays([left.column(name), right.column(name)]).dictionary_encode()
         code = np.asarray(both.indices.fill_null(-1)).astype(np.int64)
         left.codes[name] = code[: len(left)], code[len(left) :]
-    found: tuple[Index, Index] = left.codes[name]
-    return found
+    return left.codes[name]
 
 
 def _between(left: Side, right: Side, name: str) -> tuple[Index, Index]:
@@ -75,8 +74,7 @@ def _between(left: Side, right: Side, name: str) -> tuple[Index, Index]:
         _, code = np.unique(np.concatenate(joint), return_inverse=True)
         code[np.concatenate(texts) < 0] = -1
         left.codes[key] = code[: len(left)], code[len(left) :]
-    found: tuple[Index, Index] = left.codes[key]
-    return found
+    return left.codes[key]
 
 
 def _pair(left: Side, right: Side, i: Index, j: Index, number: int) -> None:

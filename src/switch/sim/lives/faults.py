@@ -14,7 +14,7 @@ import os
 import random
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,7 @@ class Faults:
         append, transaction = Chain.append, Catalog.transaction
         copy, drop = shutil.copyfile, store.Home.drop_old_registers
 
-        def hashing_write(file: Any, data: Any) -> int:
+        def hashing_write(file: segment.HashingFile, data: bytes) -> int:
             if not file.abandoned:
                 self._touch("write")
             return write(file, data)
@@ -94,11 +94,11 @@ class Faults:
             self.committed = True
             self._touch("committed")
 
-        def copyfile(source: Any, target: Any, **options: Any) -> Any:
+        def copyfile(source: Path, target: Path, *, follow_symlinks: bool = True) -> Path:
             self._touch("copy")
-            return copy(source, target, **options)
+            return copy(source, target, follow_symlinks=follow_symlinks)
 
-        def drop_old(home: Any) -> None:
+        def drop_old(home: store.Home) -> None:
             self._touch("drop")
             drop(home)
 
@@ -128,7 +128,7 @@ class Faults:
         shutil.rmtree(self.home)
         self.aside.rename(self.home)
 
-    def _patch(self, owner: Any, name: str, wrapped: Any) -> None:
+    def _patch(self, owner: object, name: str, wrapped: Callable[..., object]) -> None:
         self._undo.callback(setattr, owner, name, getattr(owner, name))
         setattr(owner, name, wrapped)
 

@@ -10,7 +10,7 @@ import base64
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -68,7 +68,7 @@ def chunks(rows: int) -> list[tuple[int, int, int]]:
     ]
 
 
-def dictionary(index: NDArray[Any], values: Sequence[str]) -> pa.DictionaryArray:
+def dictionary(index: NDArray[np.integer], values: Sequence[str]) -> pa.DictionaryArray:
     """Dictionary array of these values; an index outside them is null."""
     narrow = index.astype(np.int16)
     missing = narrow >= len(values)

@@ -10,7 +10,7 @@ import csv
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -45,7 +45,7 @@ class Directory(NamedTuple):
     digits: NDArray[np.int64]
     """Digits of an account number."""
 
-    def wrong(self, kind: NDArray[Any], at: NDArray[Any]) -> NDArray[np.uint16]:
+    def wrong(self, kind: NDArray[np.integer], at: NDArray[np.integer]) -> NDArray[np.uint16]:
         """Unlisted (kind 0) or suspended (kind 1) participants, picked by any number."""
         unlisted, suspended = np.flatnonzero(~self.listed), np.flatnonzero(self.suspended)
         picked = np.where(kind == 0, unlisted[at % len(unlisted)], suspended[at % len(suspended)])
@@ -61,7 +61,7 @@ class Directory(NamedTuple):
         return participant
 
     def account_numbers(
-        self, number: NDArray[np.uint64], participant: NDArray[Any]
+        self, number: NDArray[np.uint64], participant: NDArray[np.integer]
     ) -> pa.StringArray:
         """Account numbers of the bank's length; they differ for numbers below 7 * 10**8.
 

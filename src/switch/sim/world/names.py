@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -141,7 +141,9 @@ class Names:
         step = style.astype(np.int32)
         return prefix + step * self.prefix_count, given + step * (2 * self.width)
 
-    def other_given(self, rng: np.random.Generator, given_at: NDArray[np.int32]) -> NDArray[Any]:
+    def other_given(
+        self, rng: np.random.Generator, given_at: NDArray[np.int32]
+    ) -> NDArray[np.integer]:
         """Positions of given names, in the same style, whose key differs."""
         block = 2 * self.width
         base, word = np.divmod(given_at, block)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
@@ -150,7 +150,7 @@ class Cells:
         self._base = (provinces.codes[:, None, None] * 10**9 + tail).ravel().astype(np.uint64)
         self._given = np.zeros(len(self._base), np.int64)
 
-    def _ids(self, cell: NDArray[Any], count: NDArray[np.int64]) -> NDArray[np.uint64]:
+    def _ids(self, cell: NDArray[np.integer], count: NDArray[np.int64]) -> NDArray[np.uint64]:
         # 387,421 has no factor 2 or 5, so serials of one cell are a permutation of its counts.
         serial = (count.astype(np.uint64) * np.uint64(387_421) + cell * np.uint64(7_919)) % (
             np.uint64(self.SERIALS)
@@ -359,7 +359,7 @@ def write_population(world: World, names: Names, provinces: Provinces, fates: Fa
     return nation
 
 
-def set_participants(nation: Nation, first: int, participant: NDArray[np.integer[Any]]) -> None:
+def set_participants(nation: Nation, first: int, participant: NDArray[np.integer]) -> None:
     """Note for a run of people the participant whose account counts; they had none noted."""
     part = nation.packed[first : first + len(participant)]
     part ^= (np.uint64(NO_PARTICIPANT) ^ participant.astype(np.uint64)) << _PARTICIPANT_AT
