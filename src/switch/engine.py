@@ -18,12 +18,12 @@ import pyarrow as pa
 
 from switch import status
 from switch._core import Core
-from switch.clearing import run as road
+from switch.clearing import kernel
 from switch.clearing import shared_accounts as shared
 from switch.clearing.intake import Declared, Intake, declare, dossier_path
-from switch.clearing.run import Run, room_for
+from switch.clearing.job import Job, Options
+from switch.clearing.run import clear, room_for
 from switch.errors import CopyFailed, InputRefused, UsageError
-from switch.files import segment
 from switch.files.disk import out_folder
 from switch.files.formats import CHUNK_ROWS
 from switch.files.tables import TableLike, TableReader, open_table
@@ -41,7 +41,7 @@ from switch.registry.directory import BALANCES, Directory, Settings, read_direct
 from switch.registry.load_registers import Tables, current, load_registers
 from switch.registry.register import Register
 from switch.results import CycleAnswer, DaySigned, Disposed, LineHistory, StoredSummary, TakenIn
-from switch.schema import CHUNK_ROWS_MAX, PAYMENT
+from switch.schema import PAYMENT
 from switch.settlement import budgets, standing
 from switch.settlement import cycle as settling
 from switch.settlement.accounts import REISSUE, WRITE_BACK
@@ -118,11 +118,6 @@ class Engine:
         self.home = Home(Path(home), writing=True)
         self.directory = Directory.of_json(self.home.catalog.meta("directory").encode())
         self.settings = Settings.stored(msgspec.json.decode(self.home.catalog.meta("settings")))
-        self.rule_set = RULE_SET
-        """Rules by which lines are judged; `replay` sets those that judged them when they came."""
-        self.by_rules_now = True
-        """True where tables are held to the rules for new batches; `replay` sets False, for batches
-        that it derives again were taken by the rules of their time."""
         self._register: Register | None = None
 
     def __enter__(self) -> Engine:
@@ -298,18 +293,12 @@ class Engine:
         InputRefused where the table is not what it declares: nothing of it is paid, the home is as
         before.
         """
-        if form not in segment.FORMS:
-            raise UsageError(f"form {form!r} is none of {', '.join(segment.FORMS)}")
-        if not 1 <= chunk_rows <= CHUNK_ROWS_MAX or threads < 1:
-            raise UsageError(f"chunk_rows is not in 1..{CHUNK_ROWS_MAX}, or threads below 1")
+        options = Options(form, threads, chunk_rows, progress)
         folder, at = out_folder(self.home.path, out), time_text(at)
         declared = declare(table, source, batch_id, value_date, count, sum)
         known = self.home.catalog.batch_of(declared.source, declared.batch_id)
-        if is_new := known is None and self.by_rules_now:
-            file = PAYMENT.name
-            if isinstance(table, str | Path):
-                file = str(dossier_path(Path(table)))
-            declared.require_new(file)
+        if is_new := known is None:
+            declared.require_new(_declared_in(table))
         reader = open_table(
             table,
             PAYMENT,
@@ -322,24 +311,9 @@ class Engine:
             if known is not None:
                 batch = self._answer(known, reader, declared)
             else:
-                register = self.open_register()
                 at = self._time(at, declared.value_date.isoformat(), leap)
                 self.home.require_room(room_for(self.home, self.settings, table, declared))
-                Run(
-                    self.home,
-                    self.directory,
-                    register,
-                    self.settings,
-                    declared,
-                    reader,
-                    threads,
-                    chunk_rows,
-                    at,
-                    progress,
-                    form,
-                    self.rule_set,
-                    self._slot(at, declared.value_date),
-                ).carry_out()
+                clear(self._job(declared, reader, at, options))
                 row = self.home.catalog.batch_of(declared.source, declared.batch_id)
                 assert row is not None
                 batch = self._batch(row, replayed=False)
@@ -349,6 +323,21 @@ class Engine:
             error.done = (batch.summary,)
             raise
         return dataclasses.replace(batch, warnings=reader.warnings)
+
+    def _job(self, declared: Declared, reader: TableReader, at: str, options: Options) -> Job:
+        return Job(
+            home=self.home,
+            directory=self.directory,
+            register=self.open_register(),
+            settings=self.settings,
+            declared=declared,
+            reader=reader,
+            seq=self.home.catalog.next_batch(),
+            at=at,
+            slot=settling.slot_for(self.home, self.settings, at, declared.value_date),
+            rule_set=RULE_SET,
+            options=options,
+        )
 
     def _time(self, said: str, due: str, leap: bool) -> str:
         """The time of a commit: what was said, else when it is due; not in a day that is closed,
@@ -360,9 +349,6 @@ class Engine:
         if not leap:
             days.require_likely(known, said, due)
         return said
-
-    def _slot(self, at: str, value_date: datetime.date) -> Slot | None:
-        return settling.slot_for(self.home, self.settings, at, value_date)
 
     def _answer(self, known: BatchRow, reader: TableReader, declared: Declared) -> Batch:
         """The stored answer to a table that was run before. Raises InputRefused where the table, or
@@ -493,9 +479,14 @@ class Engine:
         return dispositions.dispose(self.home, step, chosen, at=time, far=leap)
 
 
+def _declared_in(table: TableLike) -> str:
+    """Name of the file that declares a table, for messages."""
+    return str(dossier_path(Path(table))) if isinstance(table, str | Path) else PAYMENT.name
+
+
 def core_of(engine: Engine, value_date: datetime.date, threads: int = 1) -> Core:
     """A native core for one batch on an open engine: for benchmarks of the core alone."""
-    return road.core_of(
+    return kernel.core_of(
         engine.home,
         engine.directory,
         engine.open_register(),

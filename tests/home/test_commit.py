@@ -32,7 +32,7 @@ from scene import (
 )
 
 import switch
-from switch.clearing import run as road
+from switch.clearing import kernel
 from switch.errors import UsageError
 from switch.files import segment
 from switch.home import commit
@@ -139,7 +139,7 @@ def test_run__a_lost_line_stops_it(
 ) -> None:
     """A core that forgets a line, or a dong, is found out before anything is committed."""
 
-    class Forgetful(road.Core):  # type: ignore[misc]
+    class Forgetful(kernel.Core):  # type: ignore[misc]
         def tally(self) -> Any:
             (count, money), *others = super().tally()
             forgotten = (int(lost == "count"), int(lost == "sum")) if count else (0, 0)
@@ -147,7 +147,7 @@ def test_run__a_lost_line_stops_it(
 
     before = tree_digest(village)
     with monkeypatch.context() as patch:
-        patch.setattr(road, "Core", Forgetful)
+        patch.setattr(kernel, "Core", Forgetful)
         with pytest.raises(AssertionError, match=r"missing|add up"):
             pay(village, [line(1), line(2)])
     assert tree_digest(village) == before

@@ -192,12 +192,13 @@ def bad_tables(folder: Path) -> list[Path]:
 
 
 TRACEBACK = """
-import sys, switch.clearing.run, switch.cli.main
-def fail(self, lines, *rest):
+import sys, switch.clearing.batch_writer, switch.cli.main
+def fail(self, chunk):
+    lines = chunk.lines
     names = lines.name.rows().to_pylist()
     accounts = lines.person_id.tolist()
     raise RuntimeError(f"{names} {accounts}")
-switch.clearing.run.Run._dispatch = fail
+switch.clearing.batch_writer.BatchWriter.own = fail
 sys.argv = ["switch", *sys.argv[1:]]
 switch.cli.main.main()
 """

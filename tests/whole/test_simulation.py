@@ -29,8 +29,8 @@ from scene import (
 import switch
 from switch import engine
 from switch._core import Core
+from switch.clearing import batch_writer, held_queue, kernel
 from switch.clearing import close as closing
-from switch.clearing import run as road
 from switch.files import segment
 from switch.home import commit, paid_bits, store
 from switch.proof import verify
@@ -132,12 +132,13 @@ def _some_of_the_history_is_forgotten(patch: pytest.MonkeyPatch) -> None:
 
 
 def _the_newest_line_is_retried_first(patch: pytest.MonkeyPatch) -> None:
-    rows = road.held_rows
-    patch.setattr(road, "held_rows", lambda b, raw, chosen: rows(b, raw, chosen[::-1]))
+    rows = batch_writer.held_rows
+    patch.setattr(batch_writer, "held_rows", lambda b, raw, chosen: rows(b, raw, chosen[::-1]))
 
 
 def _held_lines_are_dropped(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(road.Run, "_represent", lambda run: None)
+    queue = held_queue.HeldQueue
+    patch.setattr(queue, "represent", lambda queue: queue._kernel.core.tally())
 
 
 def _held_lines_clear_in_their_old_cycle(patch: pytest.MonkeyPatch) -> None:
@@ -145,17 +146,17 @@ def _held_lines_clear_in_their_old_cycle(patch: pytest.MonkeyPatch) -> None:
         heads = [heads[0]] * len(heads)
         return original(heads, line_no, reason)
 
-    original = road._transfer_ids_each
-    patch.setattr(road, "_transfer_ids_each", each)
+    original = held_queue.ids_of_each
+    patch.setattr(held_queue, "ids_of_each", each)
 
 
 def _the_value_date_is_a_day_late(patch: pytest.MonkeyPatch) -> None:
-    core_of = road.core_of
+    core_of = kernel.core_of
 
     def late(home: Any, directory: Any, register: Any, settings: Any, day: Any, n: int) -> Any:
         return core_of(home, directory, register, settings, day + dt.timedelta(days=1), n)
 
-    patch.setattr(road, "core_of", late)
+    patch.setattr(kernel, "core_of", late)
 
 
 def _wallets_settle_for_themselves(patch: pytest.MonkeyPatch) -> None:
@@ -174,7 +175,7 @@ def _cover_is_not_asked_for(patch: pytest.MonkeyPatch) -> None:
 
 
 def _what_waits_is_not_released(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(road.Run, "_release", lambda run: None)
+    patch.setattr(held_queue.HeldQueue, "release", lambda queue: None)
 
 
 def _a_closed_cycle_takes_lines(patch: pytest.MonkeyPatch) -> None:

@@ -17,8 +17,9 @@ which neither Parquet nor its writer's version shows. State before:
 
 from __future__ import annotations
 
-import datetime
+import contextlib
 import hashlib
+import sqlite3
 import tempfile
 from collections.abc import Iterator
 from itertools import takewhile
@@ -30,13 +31,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from switch.clearing.intake import declare
+from switch.clearing.job import Job, Options
+from switch.clearing.run import clear
 from switch.engine import Engine
 from switch.errors import InputRefused, UsageError, VerificationFailed
 from switch.files import given
 from switch.files.segment import FORMS, Groups, digest_of, read_segment
+from switch.files.tables import TableLike, open_table
 from switch.home import paid_bits
 from switch.home.create import create_home
 from switch.home.history import folders, recasts, went_back
+from switch.home.rows import BatchRow
 from switch.home.store import Home
 from switch.reason import RULE_SET, RULE_SET_BEFORE
 from switch.registry.directory import Settings
@@ -77,42 +83,47 @@ def replay(
             scratch = Path(name) / "home"
             _state_before(home, scratch, row, folder)
             stored = home.folder("batches", row["seq"])
-            declared = manifest["declared"]
-            with _Again(scratch, manifest) as engine:
-                derived = engine.run(
-                    table,
-                    source=row["source"],
-                    batch_id=row["batch_id"],
-                    value_date=row["value_date"],
-                    count=declared["count"],
-                    sum=int(declared["sum"]),
-                    at=row["at"],
-                    leap=True,
-                    form=next(f for f in FORMS if (stored / f"status.{f}").exists()),
-                    threads=1,
-                )
-                if derived.summary["digest"] != row["digest"]:
+            with Engine(scratch) as engine:
+                derived = _derived(engine, table, row, manifest, stored)
+                if derived.digest != row["digest"]:
                     file = str(table) if isinstance(table, str | Path) else PAYMENT.name
                     raise _other_table(batch, file)
                 for name in home.digests(stored):
                     home.proven(stored / name)
-                return _compared(stored, derived.folder, batch)
+                return _compared(stored, engine.home.folder("batches", derived.seq), batch)
 
 
-class _Again(Engine):
-    """An engine that runs a batch by its own settings into its own cycle: which one took it was
-    decided by the calendar as it was then, packaged days off too, and by what had come by then."""
-
-    def __init__(self, home: Path, manifest: dict[str, Any]) -> None:
-        super().__init__(home)
-        self.settings = Settings.stored(manifest["settings"])
-        self.rule_set = manifest["rule_set"]
-        self.by_rules_now = False
-        self._manifest = manifest
-
-    def _slot(self, at: str, value_date: datetime.date) -> Slot | None:
-        closes = self._manifest.get("closes")
-        return None if closes is None else Slot(self._manifest["cycle"], closes)
+def _derived(
+    engine: Engine, table: TableLike, row: sqlite3.Row, manifest: dict[str, Any], stored: Path
+) -> BatchRow:
+    """The row of a batch that was run again, by its own settings into its own cycle: which one took
+    it was decided by the calendar as it was then, packaged days off too, and by what had come by
+    then."""
+    said, closes = manifest["declared"], manifest.get("closes")
+    declared = declare(
+        table, row["source"], row["batch_id"], row["value_date"], said["count"], int(said["sum"])
+    )
+    # Bounds for new tables are not those of its time.
+    place = engine.home.path
+    reader = open_table(table, PAYMENT, sha256=declared.sha256, room=place, bounded=False)
+    with contextlib.closing(reader):
+        job = Job(
+            home=engine.home,
+            directory=engine.directory,
+            register=engine.open_register(),
+            settings=Settings.stored(manifest["settings"]),
+            declared=declared,
+            reader=reader,
+            seq=engine.home.catalog.next_batch(),
+            at=row["at"],
+            slot=None if closes is None else Slot(manifest["cycle"], closes),
+            rule_set=manifest["rule_set"],
+            options=Options(next(f for f in FORMS if (stored / f"status.{f}").exists()), 1),
+        )
+        clear(job)
+    made = engine.home.catalog.batch_of(declared.source, declared.batch_id)
+    assert made is not None
+    return made
 
 
 def _require_its_table(table: Any, row: Any, batch: str) -> None:

@@ -84,7 +84,7 @@ class Use:
         for (_, benefit), amount in _sums(batch, raw, is_held(reason)).items():
             add(self.reserved, benefit, amount)
 
-    def move(self, batch: NDArray[np.int64], raw: Columns, reason: NDArray[np.uint8]) -> None:
+    def move(self, batch: NDArray[np.integer], raw: Columns, reason: NDArray[np.uint8]) -> None:
         """A chunk of lines that waited, and what became of them."""
         cleared = reason == Reason.NONE
         for key, amount in _sums(batch, raw, cleared).items():
@@ -108,7 +108,7 @@ def add(sums: dict[K, int], key: K, amount: int) -> None:
     sums[key] = sums.get(key, 0) + amount
 
 
-def _sums(batch: NDArray[np.int64], raw: Columns, mine: NDArray[np.bool_]) -> ByBatch:
+def _sums(batch: NDArray[np.integer], raw: Columns, mine: NDArray[np.bool_]) -> ByBatch:
     """Amounts of the chosen lines of a chunk; none of theirs passes AMOUNT_MAX, so that the sum of
     a chunk fits in 64 bits."""
     chosen = np.flatnonzero(mine)

@@ -1,0 +1,200 @@
+"""Batch writer: the files of one batch, written into its draft while its chunks go by.
+
+Two threads work behind the loop over chunks, each in order: one hands cleared lines to the outboxes
+of their receivers, the other answers every line.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import pyarrow as pa
+
+from switch.clearing.answer_columns import Columns, held_rows
+from switch.clearing.chunk import Chunk
+from switch.clearing.clearing_files import Cleared, Dispatch
+from switch.clearing.job import Job
+from switch.files.columns import Texts
+from switch.files.layout import (
+    CLEARED_SCHEMA,
+    HELD_SCHEMA,
+    LINES,
+    REPRESENTED,
+    STATUS,
+    STYLES,
+    is_held,
+)
+from switch.files.segment import Segment
+from switch.files.threads import Behind, in_order
+from switch.reason import Reason
+from switch.registry.register import name_keys
+from switch.settlement import budgets
+
+SCHEMAS = {
+    "lines.parquet": LINES,
+    "held.parquet": HELD_SCHEMA,
+    "represented.parquet": REPRESENTED,
+    "cleared.parquet": CLEARED_SCHEMA,
+}
+"""Files of lines beside the status file, in the order in which they are ended."""
+
+Digests = dict[str, tuple[str, int]]
+"""SHA-256 and size of files, by their name in the draft."""
+
+
+class BatchWriter:
+    """Writes a batch's files; as a context it abandons them where the run fails.
+
+    columns: builds the columns of answers. use: what the lines take of budgets, counted as they are
+    answered.
+    """
+
+    def __init__(self, job: Job, draft: Path, columns: Columns, use: budgets.Use) -> None:
+        self.draft, self.status = draft, f"status.{job.options.form}"
+        self._columns, self._use = columns, use
+        self._seq, self._threads, self._fold = job.seq, job.options.threads, job.register.fold
+        self._is_open = job.slot is not None
+        depth = 2 if job.options.threads > 1 else 0
+        self._answers, self._outboxes = Behind(depth), Behind(depth)
+        self._dispatch = Dispatch(
+            draft / "clearing", job.directory, job.register.heap, job.options.form
+        )
+        self._schemas = {self.status: STATUS, **SCHEMAS}
+        self._segments: dict[str, Segment] = {}
+        self.begin(self.status)
+        self.begin("lines.parquet")
+
+    def __enter__(self) -> BatchWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._answers.close()
+        self._outboxes.close()
+        if kind is not None:
+            self._dispatch.abandon()
+            for part in self._segments.values():
+                part.abandon()
+
+    def begin(self, name: str) -> Segment:
+        """The file of a name, begun where it is not there yet."""
+        if name not in self._segments:
+            self._segments[name] = Segment(self.draft / name, self._schemas[name], STYLES)
+        return self._segments[name]
+
+    def own(self, chunk: Chunk) -> None:
+        """Write a chunk of the table's own lines."""
+        self._outboxes(self._send, chunk)
+        self._answers(self._answer, chunk)
+
+    def waited(self, chunk: Chunk) -> None:
+        """Write a chunk of lines that had waited, of this batch or earlier ones."""
+        self._outboxes(self._send, chunk)
+        self._answers(self._answer_again, chunk)
+
+    def set_queue_aside(self) -> tuple[Path, str]:
+        """End the file of lines that wait, so that they are read again and a new one can begin:
+        where it stands now, and its SHA-256."""
+        self._answers.finish()
+        queue = self._segments.pop("held.parquet")
+        digest, _ = queue.close()
+        aside = self.draft / ".held.parquet"
+        queue.path.rename(aside)
+        return aside, digest
+
+    def finish(self) -> None:
+        """All that was given is written, or the first failure raises."""
+        self._answers.finish()
+        self._outboxes.finish()
+
+    def end(self) -> Digests:
+        """End every file, as many at a time as the run has threads."""
+        ends = {name: self._segments[name].close for name in self._schemas
+                if name in self._segments}  # fmt: skip
+        ends |= {f"clearing/{name}": end for name, end in self._dispatch.ends().items()}
+        return dict(zip(ends, in_order(ends.values(), self._threads), strict=True))
+
+    # --- on the two threads ---------------------------------------------------------------------
+
+    def _send(self, chunk: Chunk) -> None:
+        lines = chunk.lines
+        self._dispatch.append(
+            Cleared(
+                reason=chunk.reason,
+                participant=chunk.participant,
+                transfer=chunk.transfer,
+                account=chunk.account,
+                accounts=lines.account,
+                name=lines.name,
+                end_to_end_id=lines.end_to_end_id,
+                amount=lines.amount,
+                month=lines.month,
+                benefit=lines.benefit,
+                debtor=lines.debtor,
+            )
+        )
+
+    def _answer(self, chunk: Chunk) -> None:
+        status, inner = self._status_columns(chunk), self._line_columns(chunk)
+        self._segments[self.status].append(status)
+        self._segments["lines.parquet"].append(inner)
+        self._hold(chunk)
+        self._use.wait(chunk.lines.raw, chunk.reason)
+        self._keep(chunk, status | inner)
+
+    def _answer_again(self, chunk: Chunk) -> None:
+        batch, reason = np.asarray(chunk.batch), chunk.reason
+        self._use.move(batch, chunk.lines.raw, reason)
+        gone = ~is_held(reason)
+        if gone.any():
+            columns = {
+                "batch": pa.array(batch),
+                **self._status_columns(chunk),
+                **self._line_columns(chunk),
+            }
+            self._keep(chunk, columns)
+            older = np.flatnonzero(gone & (batch != self._seq))
+            if len(older):
+                chosen = pa.array(older)
+                taken = {name: column.take(chosen) for name, column in columns.items()}
+                self._segments["represented.parquet"].append(taken)
+        self._hold(chunk)
+
+    def _line_columns(self, chunk: Chunk) -> dict[str, pa.Array]:
+        lines = chunk.lines
+        return self._columns.lines(
+            chunk.row, lines.amount, lines.benefit, lines.month, lines.debtor, chunk.reason
+        )
+
+    def _status_columns(self, chunk: Chunk) -> dict[str, pa.Array]:
+        masks = {}
+        differs = np.flatnonzero(chunk.reason == Reason.NAME_DIFFERS)
+        if len(differs):
+            names = Texts(chunk.lines.name.take(differs).rows(), None)
+            masks = dict(zip(differs, name_keys(names, True, self._fold)[1], strict=True))
+        return self._columns.status(
+            chunk.lines.line_no, chunk.reason, chunk.participant, chunk.transfer, chunk.row, masks
+        )
+
+    def _hold(self, chunk: Chunk) -> None:
+        """Write lines that wait, as they came."""
+        held = np.flatnonzero(is_held(chunk.reason))
+        if len(held):
+            self.begin("held.parquet").append(held_rows(chunk.batch, chunk.lines.raw, held))
+
+    def _keep(self, chunk: Chunk, answer: dict[str, pa.Array]) -> None:
+        """Write lines that clear, as they came: an open cycle may still send them back to wait."""
+        alive = np.flatnonzero(chunk.reason == Reason.NONE)
+        if not self._is_open or not len(alive):
+            return
+        chosen, kept = pa.array(alive), held_rows(chunk.batch, chunk.lines.raw, alive)
+        for field in CLEARED_SCHEMA:
+            if field.name not in kept:
+                kept[field.name] = answer[field.name].take(chosen).cast(field.type)
+        self.begin("cleared.parquet").append(kept)

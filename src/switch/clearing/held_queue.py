@@ -1,0 +1,101 @@
+"""Held queue: lines that wait are tried again, before the table's own lines and after them."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from switch.clearing import held
+from switch.clearing.batch_writer import BatchWriter
+from switch.clearing.chunk import Chunk, ids_of_each, prefix_of
+from switch.clearing.held import Moved, Tally
+from switch.clearing.intake import Intake
+from switch.clearing.job import Job
+from switch.clearing.kernel import Kernel
+from switch.files.tables import open_own
+from switch.home.history import queue_of
+from switch.reason import Reason
+from switch.schema import HELD
+
+
+class HeldQueue:
+    """Lines that wait, oldest first. moved: lines that waited for cover and went when the table was
+    through, in that order."""
+
+    def __init__(self, job: Job, kernel: Kernel, writer: BatchWriter, is_limited: bool) -> None:
+        """is_limited: lines may wait for cover."""
+        self._job, self._kernel, self._writer = job, kernel, writer
+        self._is_limited = is_limited
+        self._prefixes = {
+            row["seq"]: prefix_of(datetime.date.fromisoformat(row["value_date"]), row["seq"])
+            for row in job.home.rows("SELECT seq, value_date FROM batches")
+        }
+        self._prefixes[job.seq] = prefix_of(job.declared.value_date, job.seq)
+        self.moved: list[Moved] = []
+
+    def represent(self) -> Tally:
+        """Try the lines that wait since earlier batches; their tally."""
+        core, queue = self._kernel.core, queue_of(self._job.home)
+        if queue is None:
+            return core.tally()
+        path, digest = self._job.home.path / queue[0], queue[1]
+        self._writer.begin("represented.parquet")
+        if not self._is_limited:
+            for chunk in self._chunks(path, digest):
+                self._kernel.post(chunk)
+                self._present(chunk)
+            return core.tally()
+        for chunk in self._chunks(path, digest):
+            self._kernel.queue(chunk)
+        verdict = self._kernel.release()
+        tally: Tally = core.tally()
+        for chunk in self._chunks(path, digest):
+            verdict = chunk.take(verdict)
+            tally = held.add(tally, held.tally_of(chunk.reason, chunk.lines.amount))
+            self._present(chunk)
+        return tally
+
+    def release(self) -> None:
+        """Let lines that wait for cover go, as far as the table's receipts have made room."""
+        if not self._is_limited:
+            return
+        verdict = self._kernel.release()
+        if (verdict == Reason.COVER_MISSING).all():
+            return
+        path, digest = self._writer.set_queue_aside()
+        for chunk in self._chunks(path, digest):
+            waited = np.flatnonzero(chunk.reason == Reason.NONE)
+            verdict = chunk.take(verdict)
+            self._present(chunk)
+            went = waited[chunk.reason[waited] != Reason.COVER_MISSING]
+            self.moved.extend(_moved(chunk, went))
+        self._writer.finish()
+        path.unlink()
+
+    def _chunks(self, path: Path, sha256: str) -> Iterator[Chunk]:
+        """Held lines, screened. sha256: what the file was written with, proven before it is
+        decoded."""
+        job = self._job
+        intake = Intake(job.directory, rule_set=job.rule_set, fold=job.register.fold)
+        reader = open_own(path, HELD, sha256)
+        for raw in reader.chunks(job.options.chunk_rows):
+            lines = intake.take(raw, reader.name)
+            yield self._kernel.screen(lines, raw["batch"].astype(np.uint32))
+
+    def _present(self, chunk: Chunk) -> None:
+        heads = [self._prefixes[number] for number in np.asarray(chunk.batch).tolist()]
+        chunk.transfer = ids_of_each(heads, chunk.lines.line_no, chunk.reason)
+        self._writer.waited(chunk)
+
+
+def _moved(chunk: Chunk, went: np.typing.NDArray[np.intp]) -> Iterator[Moved]:
+    """The chosen lines (int indices), each with its reason and, where it clears, transfer id."""
+    offsets, data = chunk.transfer
+    batch = np.asarray(chunk.batch)
+    for i in went.tolist():
+        name = data[offsets[i] : offsets[i + 1]].tobytes().decode()
+        number, line_no = int(batch[i]), int(chunk.lines.line_no[i])
+        yield Moved(number, line_no, int(chunk.reason[i]), name, int(chunk.lines.amount[i]))
