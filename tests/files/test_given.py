@@ -170,10 +170,11 @@ def test_given__a_replay_is_of_the_bytes_that_were_run(
 
     def blocks(file: int) -> Iterator[memoryview]:
         yield from once(file)
-        path.write_bytes(content.replace(OURS, THEIRS))
+        if path.read_bytes() == content:
+            path.write_bytes(content.replace(OURS, THEIRS))
 
     monkeypatch.setattr("switch.proof.replay.given.blocks", blocks)
-    with pytest.raises(InputRefused, match=r"FILE_HASH|CHANGED_DURING_READ"):
+    with pytest.raises(InputRefused, match="FILE_HASH"):
         replay(village, "B", path)
 
 

@@ -123,7 +123,7 @@ TABLE = [
      "while k > kept + 1 and",
      RUN + "account_that_counts_on_the_value_date"),
     ("an account of 255 bytes is refused", "length > 255:", "length > 254:",
-     RUN + "account_that_counts_on_the_value_date"),
+     KERNELS + "register__a_text_has_its_length_in_one_byte"),
     ("an account's text by the wrong place", "REFERENCE | (heap_start + used)", "REFERENCE | used",
      KERNELS + "register__texts_of_accounts_stay_when_others_come"),
 ]  # fmt: skip

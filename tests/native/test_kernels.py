@@ -36,7 +36,7 @@ from switch.files.columns import Texts, text_buffers
 from switch.native import csv_text, outbox
 from switch.native import ledger as kernel
 from switch.native.pages import Pages
-from switch.native.people_table import PeopleTable
+from switch.native.people_table import PeopleTable, pack_accounts
 from switch.reason import RULES, Reason
 from switch.registry.register import ACCOUNT, name_keys
 from switch.schema import DAY_MAX, DAY_MIN, MONTHS, NO_CODE
@@ -261,6 +261,18 @@ def test_register__texts_of_accounts_stay_when_others_come(village: Path) -> Non
         batch = run(engine, [line(1), line(2), line(3)])
     sent = pq.read_table(batch.folder / "clearing" / f"{BANK}.parquet")
     assert sent["creditor_account"].to_pylist() == ["VNfirst", "VN-second", "1000000003"]
+
+
+@pytest.mark.parametrize(("length", "fault"), [(0, 1), (1, -1), (255, -1), (256, 1)])
+def test_register__a_text_has_its_length_in_one_byte(length: int, fault: int) -> None:
+    text = b"V" * 20 + b"W" * length
+    words, heap = np.zeros(2, np.uint64), np.zeros(len(text) + 2, np.uint8)
+    offsets = np.array([0, 20, len(text)], np.int32)
+    used, at = pack_accounts(offsets, np.frombuffer(text, np.uint8), words, heap, 0)
+    assert at == fault
+    assert heap[:used].tobytes().startswith(b"\x14" + b"V" * 20)
+    if length == 255:
+        assert heap[:used].tobytes() == b"\x14" + b"V" * 20 + b"\xff" + b"W" * 255
 
 
 def test_register__people_of_many_slots_are_all_found(village: Path) -> None:

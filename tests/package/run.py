@@ -106,6 +106,17 @@ def proven(python: str, what: Path, versions: str, scratch: Path, short: bool) -
     shutil.rmtree(place)
 
 
+def found(version: str) -> str | None:
+    """The interpreter of a version, where there is one that starts: a version manager's stand-in
+    has the name of one also where that version is not in use."""
+    name = shutil.which(f"python{version}")
+    if name is None:
+        return None
+    asked = [name, "-c", "import sys; print(sys.executable)"]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
 def call(*words: object, cwd: Path | None = None, **more: str) -> None:
     subprocess.run([str(w) for w in words], cwd=cwd, env=os.environ | more, check=True)
 
@@ -121,7 +132,7 @@ def main() -> None:
             proven(sys.executable, wheel, "lowest", scratch, short)
             return
         for version in PYTHONS:
-            python = shutil.which(f"python{version}")
+            python = found(version)
             if python is None:
                 print(f"no python{version} here", flush=True)
                 continue

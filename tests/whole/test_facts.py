@@ -161,6 +161,8 @@ def test_cutoffs__a_home_that_failed_verify_by_them_is_sound_and_goes_on(
     if first == "a batch":
         assert [m["closes"][11:16] for m in manifests] == ["11:00", "08:00", "16:00"]
         assert closes(engine)["20261125-1"] == "11:00"
+    assert is_sound(engine)  # before the closings say once more when their cycles closed
+    engine = switch.open(engine.home.path)
     more = run(engine, lines("A > B 10", 4), "4", at="2026-11-25T10:30:00")
     engine.settle()
     engine.close_day("2026-11-25")
