@@ -382,11 +382,6 @@ class Engine:
             folder=self.home.folder("batches", row.seq),
         )
 
-    def export(self, batch: Batch, out: Path, threads: int = 1) -> Path:
-        """Copy a batch's answer to out/<batch_id> and out/cycles/<cycle>; each file lands whole.
-        threads: how many files are copied at a time."""
-        return export_batch(self.home, batch, out, threads)
-
     # --- what came back -------------------------------------------------------------------------
 
     def reconcile(

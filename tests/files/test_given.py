@@ -178,6 +178,22 @@ def test_given__a_replay_is_of_the_bytes_that_were_run(
         replay(village, "B", path)
 
 
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), "no room left"])
+def test_given__a_disk_that_fails_while_it_is_read_is_said(
+    error: OSError | str, village: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = one_line(tmp_path / "t", "parquet")
+
+    def blocks(_: int) -> Iterator[memoryview]:
+        raise EnvironmentFailed(error) if isinstance(error, str) else error
+        yield
+
+    with switch.open(village) as engine:
+        monkeypatch.setattr(tables_in.given, "blocks", blocks)
+        with pytest.raises(EnvironmentFailed, match=str(getattr(error, "strerror", error))):
+            engine.run(path)
+
+
 # --- small files, and many rows -------------------------------------------------------------------
 
 

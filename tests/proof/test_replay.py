@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from answering import back, home_of, take
 from scene import (
     CLOSED_BANK,
     PARTICIPANTS,
@@ -20,6 +21,7 @@ from scene import (
     new_checkpoint,
     payment_table,
     person,
+    run,
     tree_digest,
     write_table,
 )
@@ -95,6 +97,16 @@ def test_replay__a_table_in_memory_derives_its_batch(village: Path) -> None:
     assert replay(village, "M", table)
     with pytest.raises(InputRefused, match="not the one"):
         replay(village, "M", payment_table([line(1), line(2, person_name="Another")]))
+
+
+def test_replay__goes_back_before_no_answer_that_moved_money(tmp_path: Path) -> None:
+    path = home_of(tmp_path / "home")
+    with switch.open(path) as engine:
+        take(engine, path, back(1))
+        again = payment_table([line(1)])
+        run(engine, again, "AGAIN")
+    with pytest.raises(UsageError, match="answers moved money before batch 'AGAIN'"):
+        replay(path, "AGAIN", again)
 
 
 def test_replay__another_table_is_refused(lived: tuple[Path, list[Path]]) -> None:

@@ -395,3 +395,11 @@ def test_command__takes_answers_in_and_disposes_of_returns(tmp_path: Path) -> No
     assert "1 line, " in command("dispose", home, "A:2", "--write-back").out
     assert command("dispose", home, "--reissue", "--json").document["count"] == 1
     assert command("verify", home).code == 0
+
+
+def test_reconcile__of_a_home_that_never_ran_a_table_names_what_it_does_not_know(
+    village: Path,
+) -> None:
+    with switch.open(village) as engine:
+        take(engine, village, said(1))
+        assert [kind for kind, _ in breaks_of(engine)] == ["MISSING"]

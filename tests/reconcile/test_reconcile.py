@@ -510,3 +510,16 @@ def test_rules__json_and_toml_say_the_same(tmp_path: Path) -> None:
     path = tmp_path / "rules.json"
     path.write_bytes(msgspec.json.encode(RULES))
     assert read_rules(path) == RULES
+
+
+def test_groups__of_more_records_than_a_pass_looks_at_stay_apart() -> None:
+    """A subset is looked for among `items` records at most: more of them are left to people."""
+    left = [{"record_id": "a", "account": "1", "amount": 3, "day": 0}]
+    right = [
+        {"record_id": str(n), "account": "1", "amount": amount, "day": 0}
+        for n, amount in enumerate((1, 2, 4))
+    ]
+    for items, taken in ((3, 2), (2, 0)):
+        group = Pass(name="g", by="group", size_min=1, items=items, subset_on="right")
+        comparison = compare(left, right, rules_of(group)).sets["confirmations"]
+        assert (comparison.right.group >= 0).sum() == taken

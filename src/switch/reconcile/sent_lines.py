@@ -226,12 +226,6 @@ class SentLines:
         found: NDArray[np.bool_] = self.participant != NO_CODE
         return found
 
-    def sent_to(self, receiver: str) -> NDArray[np.bool_]:
-        if receiver not in self.codes:
-            return np.zeros(len(self), bool)
-        found: NDArray[np.bool_] = self.participant == self.codes.index(receiver)
-        return found
-
     def settled(self) -> NDArray[np.bool_]:
         """Lines whose cycle has settled."""
         table = np.array([False, *(run.settled for run in self.runs)])
