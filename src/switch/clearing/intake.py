@@ -16,15 +16,16 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from switch.errors import InputRefused, UsageError
 from switch.files.columns import Columns, Texts, day_of_text, looked_up, text_buffers
 from switch.files.given import read_small, regular_file
-from switch.files.tables import TableReader
+from switch.files.tables import TableLike, TableReader
 from switch.home.rows import BatchRow
 from switch.native import csv_text, ledger
 from switch.native.names import NOW
@@ -199,7 +200,7 @@ def _require_single(text: bytes, path: Path) -> None:
     """No name stands twice in a JSON text, at any depth: readers differ in which of two they take,
     so that a dossier could declare one thing to its maker and another one here."""
 
-    def pairs(found: list[tuple[str, Any]]) -> None:
+    def pairs(found: list[tuple[str, object]]) -> None:
         known: set[str] = set()
         for twice, _ in found:
             if twice not in known:
@@ -231,7 +232,7 @@ def _whole(value: int | str, column: str, path: Path) -> int:
 
 
 def declare(
-    table: Any,
+    table: TableLike,
     source: str | None,
     batch_id: str | None,
     value_date: datetime.date | str | None,
@@ -241,13 +242,13 @@ def declare(
     """What a table declares: its dossier, or what is given in place of one, all of it. Raises
     UsageError for what is none of that, InputRefused for what no batch can be named by."""
     given = (source, batch_id, value_date, count, sum_)
-    is_file = isinstance(table, str | Path)
-    if is_file and all(value is None for value in given):
-        return read_dossier(Path(table))
+    path = Path(table) if isinstance(table, str | Path) else None
+    if path is not None and all(value is None for value in given):
+        return read_dossier(path)
     if source is None or batch_id is None or value_date is None or count is None or sum_ is None:
         raise UsageError(
             "a table without a dossier needs source, batch_id, value_date, count and sum"
-            + (f"; or put {dossier_path(Path(table)).name} beside it" if is_file else "")
+            + (f"; or put {dossier_path(path).name} beside it" if path is not None else "")
         )
     for name, text in (("source", source), ("batch_id", batch_id)):
         if not isinstance(text, str):
@@ -256,7 +257,7 @@ def declare(
     return Declared(source, batch_id, as_date(value_date), count, sum_).check(PAYMENT.name)
 
 
-def _number(name: str, value: Any) -> int:
+def _number(name: str, value: SupportsIndex) -> int:
     """A whole number of Python, numpy or whatever calls itself one."""
     try:
         return operator.index(value)
@@ -280,23 +281,23 @@ def as_date(value: datetime.date | str) -> datetime.date:
 class Lines:
     """A chunk of lines on their way in: columns of equal length, in table order."""
 
-    line_no: Any
-    """uint32, unique in the table"""
-    person_id: Any
-    """uint64, 2**64-1 where the text was no id"""
+    line_no: NDArray[np.uint32]
+    """Unique in the table."""
+    person_id: NDArray[np.uint64]
+    """2**64-1 where the text was no id."""
     name: Texts
-    name_key: Any
-    """uint64, 0 where the name is unusable"""
-    benefit: Any
-    """uint16 index of the programme, NO_CODE"""
-    month: Any
-    """uint16 months since 1900-01"""
-    amount: Any
-    """int64 minor units"""
-    debtor: Any
-    """uint16 index of the debtor account, NO_CODE"""
-    agent: Any
-    """uint16 directory index, NO_CODE, MALFORMED or NOT_GIVEN; None where no line names one"""
+    name_key: NDArray[np.uint64]
+    """0 where the name is unusable."""
+    benefit: NDArray[np.uint16]
+    """Index of the programme, NO_CODE."""
+    month: NDArray[np.uint16]
+    """Months since 1900-01."""
+    amount: NDArray[np.int64]
+    """Minor units."""
+    debtor: NDArray[np.uint16]
+    """Index of the debtor account, NO_CODE."""
+    agent: NDArray[np.uint16] | None
+    """Directory index, NO_CODE, MALFORMED or NOT_GIVEN; None where no line names one."""
     account: Texts | None
     end_to_end_id: Texts | None
     raw: Columns
@@ -326,7 +327,7 @@ class Intake:
         self._debtor = {d.debtor_account: i for i, d in enumerate(directory.debtors)}
         self._agent = directory.index()
         self._fold = fold
-        self._seen: Any = None
+        self._seen: NDArray[np.bool_] | None = None
         self._key_cache: tuple[Any, Any, int] = (None, None, -1)
         self._digest = LogicalDigest() if digest else None
         self._known = None if rule_set == RULE_SET else _province_codes()
@@ -392,14 +393,14 @@ class Intake:
             raw=columns,
         )
 
-    def _person_ids(self, ids: Any) -> Any:
+    def _person_ids(self, ids: NDArray[np.uint64]) -> NDArray[np.uint64]:
         """The ids; where the rules before judge, those without a province code are none."""
         if self._known is not None:
             province = np.minimum(ids // _IDS_A_PROVINCE, np.uint64(len(self._known) - 1))
             ids = np.where(self._known.take(province.astype(np.int64)), ids, NO_ID)
         return np.ascontiguousarray(ids)
 
-    def _check_line_numbers(self, line_no: Any, file: str) -> None:
+    def _check_line_numbers(self, line_no: NDArray[np.uint32], file: str) -> None:
         done, count = self.count, len(line_no)
         in_order = np.arange(done + 1, done + count + 1, dtype=np.uint32)
         if self._seen is None:
@@ -437,7 +438,7 @@ class Intake:
         """As many distinct numbers as lines, none above their count: they are 1 to n."""
         assert self._seen is None or self._seen.all(), file
 
-    def _name_keys(self, names: Texts, file: str, done: int) -> Any:
+    def _name_keys(self, names: Texts, file: str, done: int) -> NDArray[np.uint64]:
         if names.index is None:
             keys, _, bad = name_keys(names, fold=self._fold)
         else:
@@ -462,7 +463,9 @@ class Intake:
             )
         return keys
 
-    def _given_accounts(self, columns: Columns, file: str, done: int) -> tuple[Any, Texts | None]:
+    def _given_accounts(
+        self, columns: Columns, file: str, done: int
+    ) -> tuple[NDArray[np.uint16] | None, Texts | None]:
         agents: Texts | None = columns.get("creditor_agent")
         accounts: Texts | None = columns.get("creditor_account")
         if agents is None and accounts is None:
@@ -504,7 +507,7 @@ def _count_differs(file: str, count: int, declared: int, more: bool = False) -> 
     )
 
 
-def _exact_sum(amount: Any) -> int:
+def _exact_sum(amount: NDArray[np.int64]) -> int:
     """The sum of a chunk, also where it leaves 64 bits: what counts is the table's, not that of
     the chunks in which it comes."""
     try:
@@ -513,34 +516,34 @@ def _exact_sum(amount: Any) -> int:
         return sum(map(int, amount))
 
 
-def _province_codes() -> Any:
-    """bool: whether the first three digits of an id are a province code; the last entry stands
-    for all that is longer."""
+def _province_codes() -> NDArray[np.bool_]:
+    """True where the first three digits of an id are a province code; the last entry stands for
+    all that is longer."""
     known = np.zeros(1001, bool)
     for row in packaged_rows("provinces.csv"):
         known[int(row["cccd_province_code"])] = True
     return known
 
 
-def code_lookup(texts: Texts, index: dict[str, int]) -> Any:
-    """uint16 index of every row's text, NO_CODE where it is not known."""
+def code_lookup(texts: Texts, index: dict[str, int]) -> NDArray[np.uint16]:
+    """Index of every row's text, NO_CODE where it is not known."""
     assert texts.index is not None
     values = [index.get(value, NO_CODE) for value in texts.values.to_pylist()]
     return looked_up(np.array([*values, NO_CODE], np.uint16), texts.index)
 
 
-def empty_rows(texts: Texts) -> Any:
-    """bool: rows without a text (null or of no characters)."""
+def empty_rows(texts: Texts) -> NDArray[np.bool_]:
+    """True in rows without a text (null or of no characters)."""
     offsets, _ = texts.buffers()
     count = len(texts.values)
-    empty = offsets[1 : count + 1] == offsets[:count]
+    empty: NDArray[np.bool_] = offsets[1 : count + 1] == offsets[:count]
     if texts.index is None:
         return empty | texts.null_rows()
     return looked_up(np.append(empty, True), texts.index)
 
 
-def _odd_rows(accounts: Texts) -> Any:
-    """bool: rows whose text is no account."""
+def _odd_rows(accounts: Texts) -> NDArray[np.bool_]:
+    """True in rows whose text is no account."""
     offsets, data = accounts.buffers()
     odd = np.empty(len(accounts.values), np.uint8)
     csv_text.odd_accounts(offsets, data, odd)
