@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from scene import (
     answers,
+    asked,
     line,
     participant,
     people_table,
@@ -67,7 +68,7 @@ def balances_of(engine: Engine) -> dict[str, int]:
 
 
 def states(engine: Engine) -> dict[str, str]:
-    return {row["cycle"]: row["state"] for row in engine.home.rows("SELECT * FROM cycles")}
+    return {row["cycle"]: row["state"] for row in asked(engine.home, "SELECT * FROM cycles")}
 
 
 def short(path: Path, rule: str | None = None) -> Engine:

@@ -30,6 +30,7 @@ from switch.engine import Engine
 from switch.home.batch import Batch
 from switch.home.catalog import Catalog
 from switch.home.checkpoint import write_checkpoint
+from switch.home.store import Home
 from switch.sim.lives.tables import ACCOUNTS, PAID, PAYMENT, PEOPLE
 
 VALUE_DATE = dt.date(2026, 11, 25)
@@ -308,6 +309,13 @@ def process(*args: object, cwd: Path | None = None) -> Said:
         timeout=120,
     )
     return Said(done.returncode, done.stdout, done.stderr)
+
+
+def asked(home: Home, query: str, *values: Any) -> list[sqlite3.Row]:
+    """Rows of the catalog of an open home."""
+    with contextlib.closing(sqlite3.connect(home.path / "catalog.sqlite")) as db:
+        db.row_factory = sqlite3.Row
+        return db.execute(query, values).fetchall()
 
 
 def new_checkpoint(home: Path) -> None:

@@ -30,6 +30,7 @@ from switch.files.tables import TableLike, TableReader, open_table
 from switch.files.threads import Progress
 from switch.home import days, signing
 from switch.home.batch import Batch
+from switch.home.changes import SetMeta
 from switch.home.copies import export_batch, export_cycle, export_day, export_requests, not_exported
 from switch.home.create import create_home
 from switch.home.rows import BatchRow
@@ -165,10 +166,7 @@ class Engine:
             at=at,
             kind="directory",
             detail=changed,
-            statements=[
-                ("UPDATE meta SET value = ? WHERE name = ?", (value, name))
-                for name, value in changed.items()
-            ],
+            changes=[SetMeta(value, name) for name, value in changed.items()],
         )
         self.directory, self.settings = new, chosen
 
@@ -241,11 +239,11 @@ class Engine:
                 raise UsageError("name the one cycle that is to be aborted, with --cycle alone")
             settling.require_abortable(self.home, cycle, abort)
         folder = out_folder(self.home.path, out)
-        slots = [Slot(row["cycle"], row["closes"]) for row in rows]
+        slots = [Slot(row.cycle, row.closes) for row in rows]
         if cycle is not None and not slots:
             slots = [Calendar(self.settings).slot_named(cycle, settling.slots_of(self.home)[1])]
         answers: list[CycleAnswer] = []
-        ended = {row["cycle"] for row in rows if row["answer"]}
+        ended = {row.cycle for row in rows if row.answer}
         for slot in slots:
             time = at or slot.closes
             if slot.cycle not in ended:
@@ -424,7 +422,7 @@ class Engine:
         persons, lines, sum, names (that differ), same_name (persons whose name another person of
         the account has, too), held_persons, held_lines, held_sum. batch_id: SOURCE:ID where several
         sources use the id. Raises UsageError where there is none."""
-        return shared.shared_accounts(self.home, int(status.batch_row(self.home, batch_id)["seq"]))
+        return shared.shared_accounts(self.home, status.batch_row(self.home, batch_id).seq)
 
     def close_day(
         self, at: datetime.date | str, *, out: str | Path | None = None, leap: bool = False
@@ -469,7 +467,7 @@ class Engine:
     ) -> Disposed:
         chosen = None
         if lines is not None:
-            chosen = [(int(status.batch_row(self.home, name)["seq"]), line) for name, line in lines]
+            chosen = [(status.batch_row(self.home, name).seq, line) for name, line in lines]
         time = time_text(at) or None
         return dispositions.dispose(self.home, step, chosen, at=time, far=leap)
 

@@ -28,6 +28,7 @@ from switch.files.disk import CATALOG, environment
 from switch.files.segment import Groups, read_table, segment_at
 from switch.files.tables import TableLike
 from switch.home.batch import Batch
+from switch.home.catalog import PENDING
 from switch.home.history import queue_of
 from switch.home.store import KINDS, Home
 from switch.reason import Reason
@@ -41,7 +42,6 @@ from switch.results import (
     RehearsedTable,
     WaitingTotal,
 )
-from switch.settlement.standing import PENDING
 
 
 class Payment(NamedTuple):
@@ -94,7 +94,7 @@ def rehearse(
                 )
         waiting = _waiting(engine.home, engine.directory)
         room = _room_after(last)
-        pending = engine.home.rows(f"SELECT 1 FROM cycles WHERE {PENDING}")
+        pending = engine.home.catalog.cycles(*PENDING)
         settled = engine.settle() if pending else []
         return {
             "tables": shown,

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from switch.errors import UsageError
 from switch.files.segment import Groups, read_table, segment_at
 from switch.home.history import Folder, folders, moved_lines, open_breaks, recasts, stored
+from switch.home.rows import BatchRow as CatalogRow
 from switch.home.store import Home
 from switch.reason import CLEARED, GIVEN_UP, RULES, Reason, status_of
 from switch.reconcile.line_states import State, Verdicts
@@ -66,16 +67,16 @@ AFTER = {
 def batches(home: Home) -> list[BatchRow]:
     """All batches, oldest first: identity, cycle, counts and money by state."""
     out: list[BatchRow] = []
-    for row in home.rows("SELECT * FROM batches ORDER BY seq"):
-        summary: StoredSummary = msgspec.json.decode(row["summary"])
+    for row in home.catalog.batches():
+        summary: StoredSummary = msgspec.json.decode(home.catalog.summary(row.seq))
         out.append(
             {
-                "seq": row["seq"],
-                "source": row["source"],
-                "batch_id": row["batch_id"],
-                "value_date": row["value_date"],
-                "cycle": row["cycle"],
-                "state": row["state"],
+                "seq": row.seq,
+                "source": row.source,
+                "batch_id": row.batch_id,
+                "value_date": row.value_date,
+                "cycle": row.cycle,
+                "state": row.state,
                 "received": summary["received"],
                 "cleared": summary["cleared"],
                 "held": summary["held"],
@@ -95,11 +96,11 @@ def batch(home: Home, batch_id: str, *, answered: bool = False) -> BatchStatus:
     stand by what was answered, once something was. Raises UsageError where there is none."""
     row = batch_row(home, batch_id)
     known = folders(home)
-    summary: BatchStatus = msgspec.json.decode(row["summary"])
-    summary["funding"] = told_of_batch(home, row["seq"])
+    summary: BatchStatus = msgspec.json.decode(home.catalog.summary(row.seq))
+    summary["funding"] = told_of_batch(home, row.seq)
     if answered and any(folder.judges for folder in known):
-        verdicts = judged(home, known, {row["seq"]})
-        mine = verdicts.lines.batch() == row["seq"]
+        verdicts = judged(home, known, {row.seq})
+        mine = verdicts.lines.batch() == row.seq
         states, amount = verdicts.states()[mine], verdicts.lines.amount[mine]
         lines: dict[str, Total] = {
             state.name: {"count": int(here.sum()), "sum": int(amount[here].sum())}
@@ -107,19 +108,19 @@ def batch(home: Home, batch_id: str, *, answered: bool = False) -> BatchStatus:
             if state is not State.NOT_SENT and (here := states == state).any()
         }
         summary["answered"] = {"as_of": str(verdicts.as_of), "lines": lines}
-    summary["state"], summary["replayed"] = row["state"], False
+    summary["state"], summary["replayed"] = row.state, False
     return summary
 
 
-def batch_row(home: Home, name: str) -> Any:
+def batch_row(home: Home, name: str) -> CatalogRow:
     """The batch of a name: its id, or SOURCE:ID where several sources use the id."""
     source, _, batch_id = name.rpartition(":")
-    rows = home.rows("SELECT * FROM batches WHERE batch_id = ? ORDER BY seq", batch_id)
-    rows = [row for row in rows if source in ("", row["source"])]
+    rows = [row for row in home.catalog.batches() if row.batch_id == batch_id]
+    rows = [row for row in rows if source in ("", row.source)]
     if not rows:
         raise UsageError(f"no batch {name!r} here; `switch status HOME` lists them")
     if len(rows) > 1:
-        sources = ", ".join(row["source"] for row in rows)
+        sources = ", ".join(row.source for row in rows)
         raise UsageError(f"batch {batch_id!r} came from {sources}: ask for SOURCE:{batch_id}")
     return rows[0]
 
@@ -127,7 +128,7 @@ def batch_row(home: Home, name: str) -> Any:
 def line(home: Home, batch_id: str, line_no: int) -> LineHistory:
     """One line's states, oldest first. Raises UsageError where there is no such line."""
     row = batch_row(home, batch_id)
-    folder = home.folder("batches", row["seq"])
+    folder = home.folder("batches", row.seq)
     status, lines = (Groups(segment_at(folder, name)) for name in ("status", "lines"))
     done = 0
     for group in range(len(status)):
@@ -153,17 +154,19 @@ def person(home: Home, person_id: str) -> PersonHistory:
     if row == NO_ROW:
         raise UsageError("the person is in no register of this home")
     found = []
-    for batch_row in home.rows("SELECT * FROM batches ORDER BY seq"):
+    for batch_row in home.catalog.batches():
         for batch, answer in _of_person(home, batch_row, row):
-            if batch == batch_row["seq"]:
+            if batch == batch_row.seq:
                 found.append(_timeline(home, batch_row, answer, answer))
     return {"person": home.id_hash(person_id), "lines": found}
 
 
-def _timeline(home: Home, row: Any, answer: dict[str, Any], inner: dict[str, Any]) -> LineHistory:
-    line = {"batch": row["seq"], "line_no": answer["line_no"]}
-    states = [_state(row, answer)]
-    seq = row["seq"]
+def _timeline(
+    home: Home, row: CatalogRow, answer: dict[str, Any], inner: dict[str, Any]
+) -> LineHistory:
+    line = {"batch": row.seq, "line_no": answer["line_no"]}
+    states = [_of_batch(row, answer)]
+    seq = row.seq
     while True:
         found = (_moved if states[-1]["status"] == "PDNG" else _back)(home, line, seq, states[-1])
         if found is None:
@@ -174,16 +177,16 @@ def _timeline(home: Home, row: Any, answer: dict[str, Any], inner: dict[str, Any
     about = [folder for folder in known if folder.is_about({line["batch"]})]
     refused = {f.number for f in about if _row_of(home, f, "refused", line)}
     if states[-1]["status"] == CLEARED and not refused:
-        settled = "SELECT * FROM cycles WHERE cycle = ? AND state = 'SETTLED'"
-        for cycle in home.rows(settled, states[-1]["cycle"]):
+        cycle = home.catalog.cycle(states[-1]["cycle"] or "")
+        if cycle is not None and cycle.state == "SETTLED":
             status = status_of(Reason.NONE)
-            now: LineState = {**states[-1], "at": cycle["at"], "text": SENTENCES[status]}
+            now: LineState = {**states[-1], "at": cycle.at, "text": SENTENCES[status]}
             now["state"], now["status"] = STATES[status], status
             states.append(now)
     breaks: list[LineBreak] = []
     why: list[str] = []
     if any(f.judges for f in known) and states[-1]["transfer_id"]:
-        verdicts = judged(home, known, {row["seq"]}, states[-1]["participant"] or "")
+        verdicts = judged(home, known, {row.seq}, states[-1]["participant"] or "")
         why = verdicts.explain(states[-1]["transfer_id"])
         states += _answered(home, known, verdicts, line, states[-1], inner)
         open_now = open_breaks(home, known)
@@ -191,7 +194,7 @@ def _timeline(home: Home, row: Any, answer: dict[str, Any], inner: dict[str, Any
         names = ["class", "set", "side", "expected", "found", "age", "severity", "owner", "action"]
         breaks = mine.select([*names, "rule"]).to_pylist()
     return {
-        "batch_id": row["batch_id"],
+        "batch_id": row.batch_id,
         "line_no": answer["line_no"],
         "benefit": inner["benefit"],
         "period": f"{inner['period'] // 100}-{inner['period'] % 100:02d}",
@@ -199,7 +202,7 @@ def _timeline(home: Home, row: Any, answer: dict[str, Any], inner: dict[str, Any
         "states": states,
         "breaks": breaks,
         "explained": why,
-        "reissue_of": _reissue_of(home, known, row["seq"], inner),
+        "reissue_of": _reissue_of(home, known, row.seq, inner),
     }
 
 
@@ -318,12 +321,11 @@ def _instant(microseconds: int) -> str:
 
 def _reissued_as(home: Home, folder: Folder, inner: dict[str, Any]) -> str:
     """The line that took an entitlement which was freed, in words; '' where none did yet."""
-    for row in home.rows("SELECT * FROM batches WHERE seq > ? ORDER BY seq", folder.after):
+    for row in home.catalog.batches(after=folder.after):
         for batch, answer in _of_person(home, row, inner["row"]):
             same = all(answer[name] == inner[name] for name in ("benefit", "period"))
             if same and answer["reason_number"] == Reason.NONE:
-                (named,) = _rows(home, batch)
-                return f": it is {named['batch_id']}:{answer['line_no']}"
+                return f": it is {home.catalog.batch(batch).batch_id}:{answer['line_no']}"
     return ""
 
 
@@ -336,25 +338,21 @@ def _reissue_of(
         if folder.detail.get("step") == REISSUE and folder.after < seq:
             for old in moved_lines(home, folder, "disposed").to_pylist():
                 if all(old[name] == inner[name] for name in names):
-                    (row,) = _rows(home, old["batch"])
-                    return {"batch_id": row["batch_id"], "line_no": old["line_no"]}
+                    row = home.catalog.batch(old["batch"])
+                    return {"batch_id": row.batch_id, "line_no": old["line_no"]}
     return None
 
 
-def _rows(home: Home, seq: int) -> list[Any]:
-    return home.rows("SELECT * FROM batches WHERE seq = ?", seq)
-
-
-def _of_person(home: Home, batch_row: Any, row: int) -> Iterator[tuple[int, dict[str, Any]]]:
+def _of_person(home: Home, batch_row: CatalogRow, row: int) -> Iterator[tuple[int, dict[str, Any]]]:
     """(batch of the line, answer) of a person's lines that a batch answered, own ones first."""
-    folder = home.folder("batches", batch_row["seq"])
+    folder = home.folder("batches", batch_row.seq)
     lines, status = (Groups(segment_at(folder, name)) for name in ("lines", "status"))
     for group in range(len(lines)):
         rows = np.asarray(lines.read(group, ["row"])["row"])
         for at in np.flatnonzero(rows == row):
             parts = (status.read(group), lines.read(group))
             yield (
-                batch_row["seq"],
+                batch_row.seq,
                 {k: v for p in parts for k, v in p.slice(at, 1).to_pylist()[0].items()},
             )
     again = folder / "represented.parquet"
@@ -367,11 +365,11 @@ def _moved(
     home: Home, line: dict[str, int], seq: int, state: LineState
 ) -> tuple[int, LineState] | None:
     """(batch, state) with which a line that waits since a batch moved on."""
-    for batch_row in home.rows("SELECT * FROM batches WHERE seq > ? ORDER BY seq", seq):
+    for batch_row in home.catalog.batches(after=seq):
         # A line that waits is presented in every batch until it moves.
-        path = home.folder("batches", batch_row["seq"]) / "represented.parquet"
+        path = home.folder("batches", batch_row.seq) / "represented.parquet"
         for moved in _with(read_table(path), **line):
-            return batch_row["seq"], _state(batch_row, moved)
+            return batch_row.seq, _of_batch(batch_row, moved)
     return None
 
 
@@ -388,16 +386,19 @@ def _back(
             status, detail = {"status": rule.status, "reason": rule.code}, rule.sentence
             answer = status | {"reason_detail": detail, "transfer_id": None, "cycle": None}
             answer["participant"] = gone["participant"]
-            state = _state({"at": recast.at, "seq": 0}, answer)
-            return recast.after, {**state, "file": recast.folder}
+            return recast.after, _state(recast.at, recast.folder, answer)
     return None
 
 
-def _state(row: Any, answer: dict[str, Any]) -> LineState:
+def _of_batch(row: CatalogRow, answer: dict[str, Any]) -> LineState:
+    return _state(row.at, f"batches/{row.seq:06d}", answer)
+
+
+def _state(at: str, file: str, answer: dict[str, Any]) -> LineState:
     reason = answer["reason"]
     why = answer["reason_detail"] or ""
     return {
-        "at": row["at"],
+        "at": at,
         "state": STATES[answer["status"]],
         "status": answer["status"],
         "reason": reason,
@@ -405,5 +406,5 @@ def _state(row: Any, answer: dict[str, Any]) -> LineState:
         "transfer_id": answer["transfer_id"],
         "participant": answer["participant"],
         "cycle": answer["cycle"],
-        "file": f"batches/{row['seq']:06d}",
+        "file": file,
     }

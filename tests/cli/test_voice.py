@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from scene import command, line, payment_table, tree_digest, write_table
+from scene import asked, command, line, payment_table, tree_digest, write_table
 
 import switch
 from switch.cli import voice
@@ -93,7 +93,7 @@ def test_run__does_all_tables_whatever_can_be_said(
     codes, said = spoken([("run", village, *tables[:2])], tmp_path, stream)
     assert codes == [0]
     with switch.Engine(village) as engine:
-        rows = engine.home.rows("SELECT batch_id FROM batches ORDER BY seq")
+        rows = asked(engine.home, "SELECT batch_id FROM batches ORDER BY seq")
     assert [row["batch_id"] for row in rows] == ["B1", "B2"]
     told = stream.endswith(",") and stream != "closed,"
     assert (b"stdout could not be written" in said) is told

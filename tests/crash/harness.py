@@ -234,7 +234,7 @@ def small_steps(folder: Path) -> list[Step]:
             engine.change_directory(participants=opened)
 
     def is_changed(home: Home) -> bool:
-        return bool(home.rows("SELECT 1 FROM audit WHERE kind = 'directory'"))
+        return bool(scene.asked(home, "SELECT 1 FROM audit WHERE kind = 'directory'"))
 
     def calendar(home: Path) -> None:
         with switch.open(home) as engine:
@@ -252,7 +252,7 @@ def small_steps(folder: Path) -> list[Step]:
                 engine.change_directory(balances=pa.table(given))
 
         def is_funded(home: Home) -> bool:
-            return len(home.rows("SELECT 1 FROM audit WHERE kind = 'liquidity'")) == times
+            return len(scene.asked(home, "SELECT 1 FROM audit WHERE kind = 'liquidity'")) == times
 
         return Step(name, fund, is_funded)
 

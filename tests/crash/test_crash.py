@@ -27,6 +27,7 @@ import pytest
 from scene import (
     account,
     answers,
+    asked,
     command,
     line,
     make_home,
@@ -266,7 +267,7 @@ def test_commit__broken_off_stops_the_engine(
             harness.scene.run(engine, [line(1)])
     with switch.open(village) as engine:
         assert answers(harness.scene.run(engine, [line(1)])) == [("ACSC", None)]
-        assert len(engine.home.rows("SELECT * FROM batches")) == 1
+        assert len(asked(engine.home, "SELECT * FROM batches")) == 1
     switch.verify(village)
 
 

@@ -39,6 +39,10 @@ def rows_of(path: Path) -> list[Any]:
     )
 
 
+def rows_of_table(engine: Any, name: str) -> list[Any]:
+    return engine.home.catalog._db.execute(f"SELECT * FROM {name}").fetchall()
+
+
 def two_paydays(nation: Path, home: Path, threads: int, chunk_rows: int) -> dict[str, str]:
     how: dict[str, Any] = {"threads": threads, "chunk_rows": chunk_rows}
     with switch.init(
@@ -56,7 +60,7 @@ def two_paydays(nation: Path, home: Path, threads: int, chunk_rows: int) -> dict
         engine.register(accounts=nation / "late.parquet")
         batches.append(engine.run(nation / "second.parquet", form="arrow", **how))
         tables = ("audit", "files", "positions", "postings", "balances", "paid")
-        catalog = [[tuple(r) for r in engine.home.rows(f"SELECT * FROM {t}")] for t in tables]
+        catalog = [rows_of_table(engine, name) for name in tables]
     assert all(batch.summary["cleared"]["count"] for batch in batches)
     assert batches[1].summary["represented"]["cleared"]["count"]
     switch.verify(home)

@@ -11,7 +11,7 @@ import pytest
 from answering import CALENDAR, back, home_of, said, write
 from hypothesis import given
 from hypothesis import strategies as st
-from scene import command, line, make_home, payment_table, run, tree_digest, write_table
+from scene import asked, command, line, make_home, payment_table, run, tree_digest, write_table
 
 import switch
 from switch.engine import Engine
@@ -56,7 +56,7 @@ def home_for(door: str, path: Path) -> Path:
 
 def words(engine: Engine) -> list[str]:
     """Kinds of the audit records that have the word."""
-    rows = engine.home.rows("SELECT kind, detail FROM audit ORDER BY seq")
+    rows = asked(engine.home, "SELECT kind, detail FROM audit ORDER BY seq")
     return [row["kind"] for row in rows if '"leap":true' in row["detail"]]
 
 

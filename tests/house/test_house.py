@@ -141,6 +141,13 @@ def test_files__have_at_most_600_lines(path: Path) -> None:
     assert lines_count <= LINES_MAX
 
 
+def test_sql__stands_in_the_catalog_alone() -> None:
+    """A room asks the catalog by name, and says what changes: no one else knows the database."""
+    words = r"\b(?:SELECT [\w*(].* FROM|INSERT (?:OR \w+ )?INTO|UPDATE \w+ SET|DELETE FROM|PRAGMA) "
+    found = {path for path in CODE if re.search(words, path.read_text("utf-8"))}
+    assert found == {PACKAGE / "home" / f"{name}.py" for name in ("catalog", "changes", "chain")}
+
+
 def test_tests__stand_in_a_room_and_import_no_other_test() -> None:
     """What two test files share stands in a module beside scene.py."""
     rooms = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}

@@ -86,7 +86,7 @@ GIVEN_FILES = [
     ("reconcile/take_in.py", "rows of one file alone are counted", "self._left -= rows", "pass",
      GIVEN + "answers_are_no_more_than_what_was_sent_leaves_room_for"),
     ("proof/replay.py", "another table is replayed",
-     'if derived.digest != row["digest"]:', "if False:",
+     'if derived.digest != row.digest:', "if False:",
      GIVEN + "a_replay_is_of_the_bytes_that_were_run"),
 ]  # fmt: skip
 
@@ -107,7 +107,8 @@ ROAD = [
 CLOSING = [
     ("earlier paid bits are forgotten", "words[: len(before)] |= before", "pass",
      COMMIT + "paid__of_every_earlier_batch_is_remembered"),
-    ("paid bits are not named", 'paid_rows.append((*key, f"batches/{name}/{file}"))', "pass",
+    ("paid bits are not named",
+     'found.append(SetPaid("cleared", *key, f"batches/{name}/{file}"))', "pass",
      RUN + "same_bytes_under_another_id_pay_nothing_twice"),
     ("lost lines are not noticed", "    _require_nothing_lost(job, through, summary)\n", "",
      COMMIT + "run__a_lost_line_stops_it"),
@@ -263,10 +264,10 @@ AT_REST = [
      RUN + "guarded_account_pays_to_its_last_dong_and_no_further"),
     ("settlement/cycle.py", "what is short is settled", "if not lacking:", "if True:",
      CYCLES + "waits_for_funds_and_is_tried_again"),
-    ("settlement/standing.py", "positions of a cycle are those of one batch",
+    ("home/changes.py", "positions of a cycle are those of one batch",
      "net = net + excluded.net", "net = excluded.net", CYCLES + "two_batches_settle_as_one_cycle"),
-    ("settlement/standing.py", "an aborted cycle is settled again", "state IN ('OPEN', 'CLOSED')",
-     "state != 'SETTLED'", ABORT + "says_why_and_tells_every_receiver"),
+    ("home/catalog.py", "an aborted cycle is settled again", 'PENDING = ("OPEN", "CLOSED")',
+     'PENDING = ("OPEN", "CLOSED", "ABORTED")', ABORT + "says_why_and_tells_every_receiver"),
     ("settlement/cycle.py", "batches of an aborted cycle are settled", '"HELD" if answer',
      '"SETTLED" if answer', ABORT + "everything_is_undone_and_all_lines_wait"),
     ("settlement/reversal.py", "on-us lines stay posted", "        *on_us,\n", "",
@@ -287,7 +288,7 @@ AT_REST = [
     ("settlement/budgets.py", "what this run releases is not free", " + freed.get(benefit, 0)", "",
      BUDGET + "what_a_waiting_line_releases_is_free_in_the_same_run"),
     ("settlement/budgets.py", "a cycle that has not settled uses up",
-     'if row["state"] in SETTLED and row["cycle"] not in aborted:', "if True:",
+     'if run.state in SETTLED and run.cycle not in aborted:', "if True:",
      BUDGET + "is_used_up_when_the_cycle_settles_and_kept_when_it_is_aborted"),
     ("settlement/budgets.py", "what a recast sends back is used up",
      "if recast.aborted else summed(went_back",
@@ -497,8 +498,8 @@ SHARED = [
     ("clearing/admitting.py", "a table's account is another than the register's",
      "return int(text) | len(text) << _LENGTH_SHIFT", "return text.encode()",
      HOLD + "an_account_of_the_register_is_the_same_in_a_table"),
-    ("proof/verify.py", "an account may receive for one more", 'batch.row["seq"]) > most:',
-     'batch.row["seq"]) > most + 1:',
+    ("proof/verify.py", "an account may receive for one more", 'batch.row.seq) > most:',
+     'batch.row.seq) > most + 1:',
      "clearing/test_shared_hold.py::test_verify__finds_an_account_that_received_for_too_many"),
 ]  # fmt: skip
 

@@ -20,6 +20,7 @@ from scene import (
     PARTICIPANTS,
     account,
     accounts_table,
+    asked,
     command,
     entitlement,
     line,
@@ -36,7 +37,7 @@ from scene import (
 import switch
 from switch.errors import EnvironmentFailed, InputRefused, UsageError, VerificationFailed
 from switch.home import signing
-from switch.home.catalog import Catalog, connect
+from switch.home.catalog import Catalog
 from switch.home.chain import GENESIS, link_of
 from switch.home.checkpoint import read_checkpoint, sign
 from switch.home.store import Home
@@ -142,7 +143,7 @@ def test_run__a_damaged_register_screens_nothing(name: str, home: Path) -> None:
 def test_run__damaged_paid_bits_pay_nothing_twice(home: Path) -> None:
     with switch.open(home) as engine:
         query = "SELECT path FROM paid WHERE origin = 'cleared' AND period = 202611"
-        (row,) = engine.home.rows(query)
+        (row,) = asked(engine.home, query)
         damage(home / row["path"])
         with pytest.raises(VerificationFailed, match=r"\.bits is not as it was committed"):
             run(engine, [line(1)], "C")
@@ -160,7 +161,7 @@ def test_run__damaged_held_lines_are_not_decoded(home: Path) -> None:
 
 def records(home: Path, chain: str = "audit") -> list[tuple[str, Any]]:
     with Home(home, writing=False) as opened:
-        rows = opened.rows(f"SELECT kind, detail FROM {chain} ORDER BY seq")
+        rows = asked(opened, f"SELECT kind, detail FROM {chain} ORDER BY seq")
         return [(row["kind"], msgspec.json.decode(row["detail"])) for row in rows]
 
 
@@ -275,7 +276,8 @@ def test_verify__changed_copies_that_are_handed_out_are_found(home: Path) -> Non
 
 def forged(home: Path, seq: int) -> None:
     """History rewritten from a record on, with all links made anew, as the owner could."""
-    db = connect(home / "catalog.sqlite")
+    db = sqlite3.connect(home / "catalog.sqlite", isolation_level=None)
+    db.row_factory = sqlite3.Row
     rows = db.execute("SELECT * FROM audit ORDER BY seq").fetchall()
     previous = GENESIS
     for row in rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pyarrow as pa
@@ -29,7 +30,6 @@ from scene import (
 import switch
 from switch.errors import InputRefused, UsageError, VerificationFailed
 from switch.files.segment import digest_of
-from switch.home.catalog import connect
 from switch.home.store import Home
 from switch.proof.replay import logical_digest, replay
 from switch.sim.world.generate import Generated
@@ -128,7 +128,7 @@ def test_replay__a_forged_answer_is_found(
     pq.write_table(table.set_column(table.schema.get_field_index(column), column, other), path)
     with pytest.raises(VerificationFailed, match="not as it was committed"):
         replay(home, "B1", lived[1][0])
-    db = connect(home / "catalog.sqlite")
+    db = sqlite3.connect(home / "catalog.sqlite", isolation_level=None)
     forged = (digest_of(path), f"batches/000001/{name}.parquet")
     db.execute("UPDATE files SET sha256 = ? WHERE path = ?", forged)
     new_checkpoint(home)

@@ -30,6 +30,7 @@ from scene import (
     BANK_ACCOUNT,
     SMALL_BANK,
     TREASURY,
+    asked,
     command,
     line,
     run,
@@ -334,9 +335,9 @@ def feed(path: Path, settings: Settings | None, seed: int | None) -> Any:
             (r["benefit"], r["period"]): switch.home.paid_bits.read(
                 engine.home.path / r["path"]
             ).tobytes()
-            for r in engine.home.rows("SELECT * FROM paid WHERE origin = 'cleared'")
+            for r in asked(engine.home, "SELECT * FROM paid WHERE origin = 'cleared'")
         }
-        positions = [tuple(r) for r in engine.home.rows("SELECT * FROM positions WHERE net != 0")]
+        positions = [tuple(r) for r in asked(engine.home, "SELECT * FROM positions WHERE net != 0")]
         kept = [p[1:] if "-R" in p[0] else p for p in positions]
         balances = {n: s for n, s in books(engine).items() if "CLEARING" not in n}
         result = states_of(engine), table.to_pylist(), balances, bits, sorted(map(str, kept))

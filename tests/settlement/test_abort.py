@@ -28,12 +28,13 @@ from cycles import (
     table_of,
     told,
 )
-from scene import answers, command, line, participant, people_table, person, run
+from scene import answers, asked, command, line, participant, people_table, person, run
 
 import switch
 from switch import status
 from switch.engine import Engine
 from switch.errors import UsageError
+from switch.home.changes import AddMeta
 from switch.registry.directory import Settings
 from switch.settlement import cycle, recast, reversal
 
@@ -44,12 +45,12 @@ def test_abort__everything_is_undone_and_all_lines_wait(tmp_path: Path, settings
         assert states(engine) == {CYCLE: "ABORTED"}
         left = {name: sum_ for name, sum_ in engine.home.catalog.balances().items() if sum_}
         assert left == {"S.TREASURY[KBNN]": 100, "S.BANK[A]": 50}, "as before the first table"
-        rows = engine.home.rows("SELECT * FROM positions")
+        rows = asked(engine.home, "SELECT * FROM positions")
         assert {row["participant"]: tuple(row)[3:] for row in rows} == dict.fromkeys(
             ("A", "B", "C", "KBNN"), (0, 0, 0, 0, 0)
         )
         assert held_of(engine) == [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2)]
-        assert {row["state"] for row in engine.home.rows("SELECT state FROM batches")} == {"HELD"}
+        assert {row["state"] for row in asked(engine.home, "SELECT state FROM batches")} == {"HELD"}
         back = status.line(engine.home, "X", 3)["states"][-1]
         assert (back["status"], back["reason"], back["file"]) == ("PDNG", "ED05", "recasts/000001")
         assert "given up" in back["text"]
@@ -67,7 +68,7 @@ def test_abort__says_why_and_tells_every_receiver(tmp_path: Path) -> None:
         recall = pq.read_table(folder / "recall" / "A.parquet")["amount"].to_pylist()
         assert recall == [60, 7]
         assert json.loads((folder / "settlement.json").read_text())["participants"] == []
-        (record,) = engine.home.rows("SELECT detail FROM audit WHERE kind = 'settlement'")
+        (record,) = asked(engine.home, "SELECT detail FROM audit WHERE kind = 'settlement'")
         assert json.loads(record["detail"])["answer"]["why"] == WHY
         assert engine.settle() == [], "it is done with"
         [again] = engine.settle(CYCLE, abort="another reason")
@@ -181,8 +182,8 @@ def test_abort__happens_whole_or_not_at_all(
         run(engine, lines("A > B 50"))
         before = balances_of(engine)
         with monkeypatch.context() as patch:
-            patch.setattr(cycle, "keep_balances", lambda _: [("DELETE FROM nowhere", ())])
-            with pytest.raises(sqlite3.OperationalError):
+            patch.setattr(cycle, "keep_balances", lambda _: [AddMeta("opening", "")])
+            with pytest.raises(sqlite3.IntegrityError):
                 engine.settle(CYCLE, abort=WHY)
     with Engine(tmp_path / "h") as engine:
         assert (balances_of(engine), states(engine)) == (before, {CYCLE: "CLOSED"})

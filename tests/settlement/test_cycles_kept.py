@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from scene import (
+    asked,
     line,
     new_checkpoint,
     participant,
@@ -22,7 +24,6 @@ from scene import (
 import switch
 from switch.errors import VerificationFailed
 from switch.home import signing, store
-from switch.home.catalog import connect
 from switch.proof.repair import scrub
 from switch.proof.replay import replay
 from switch.registry.directory import Settings
@@ -88,8 +89,8 @@ def test_home__lived_through_what_its_tests_are_about(home: Path) -> None:
     assert sorted(row["batch"] for rows in released for row in rows) == [1, 3]
     assert (home / "batches" / "000003" / "held.parquet").exists()
     with store.Home(home, writing=False) as opened:
-        states = {row["cycle"]: row["state"] for row in opened.rows("SELECT * FROM cycles")}
-        kinds = {row["kind"] for row in opened.rows("SELECT kind FROM audit")}
+        states = {row["cycle"]: row["state"] for row in asked(opened, "SELECT * FROM cycles")}
+        kinds = {row["kind"] for row in asked(opened, "SELECT kind FROM audit")}
     assert states == {"20261125-1": "SETTLED", "20261125-2": "CLOSED"}
     assert kinds == {"init", "register", "batch", "cycle", "settlement", "liquidity"}
 
@@ -142,7 +143,7 @@ CHANGES = {
 @pytest.mark.parametrize("case", CHANGES)
 def test_verify__a_changed_cycle_is_found(case: str, home: Path) -> None:
     """Also where the checkpoint was made anew for it."""
-    db = connect(home / "catalog.sqlite")
+    db = sqlite3.connect(home / "catalog.sqlite", isolation_level=None)
     before = [tuple(map(tuple, db.execute(f"SELECT * FROM {t}"))) for t in ("cycles", "postings")]
     changed = db.execute(CHANGES[case]).rowcount
     assert changed > 0, before

@@ -18,6 +18,7 @@ from scene import (
     account,
     accounts_table,
     answers,
+    asked,
     command,
     line,
     payment_table,
@@ -235,7 +236,7 @@ def test_funding__the_treasury_pays_by_the_state_bank_or_by_a_bank(tmp_path: Pat
         engine.register(accounts=accounts_table([account(11, participant=BANK)]))
         by_bank = {"debtor_account": BANK_ACCOUNT, "amount": 50}
         run(engine, [line(1, amount=100), line(2, **by_bank), line(11, **by_bank)], "A")
-        rows = engine.home.rows("SELECT step, debit, credit, amount FROM postings ORDER BY seq")
+        rows = asked(engine.home, "SELECT step, debit, credit, amount FROM postings ORDER BY seq")
         assert [tuple(row) for row in rows] == [
             ("P1", "T.EXPENSE[PENS]", "T.PAYABLE[000001]", 200),
             ("P2", f"S.TREASURY[{TREASURY}]", "S.RESERVE[000001]", 100),
@@ -244,7 +245,7 @@ def test_funding__the_treasury_pays_by_the_state_bank_or_by_a_bank(tmp_path: Pat
             ("P3", f"N.POSITION[{TREASURY}]", f"N.POSITION[{SMALL_BANK}]", 100),
         ]
         engine.settle()
-        paid = {r["participant"]: r["net"] for r in engine.home.rows("SELECT * FROM positions")}
+        paid = {r["participant"]: r["net"] for r in asked(engine.home, "SELECT * FROM positions")}
         assert paid == {TREASURY: -100, BANK: -50, SMALL_BANK: 150}
         assert told(engine) == (200, 200, 0, 0, 800)
     assert switch.verify(tmp_path / "h")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from answering import CALENDAR, LATER, back, home_of, said, switch_verify, take, transfer
-from scene import answers, line, run
+from scene import answers, asked, line, run
 
 import switch
 from switch import status
@@ -58,14 +58,14 @@ def test_budget__what_comes_back_is_released_once_it_is_decided(tmp_path: Path, 
 def test_abort__what_is_paid_later_closes_with_the_day(tmp_path: Path) -> None:
     with switch.open(home_of(tmp_path / "h", 3, CALENDAR)) as engine:
         whole = told(engine)[0]
-        (row,) = engine.home.rows("SELECT cycle FROM cycles")
+        (row,) = asked(engine.home, "SELECT cycle FROM cycles")
         engine.settle(row["cycle"], abort="a mistake")
         run(engine, [line(4)], "B", at="2026-11-25T12:00:00")
         engine.settle(at=LATER)
         sent = [*(said(n) for n in (1, 2, 3)), said(4, transfer_id=transfer(1, 2))]
         take(engine, tmp_path / "h", *sent)
         assert engine.close_day(LATER)["closed"] == [1, 2]
-        states = [row["state"] for row in engine.home.rows("SELECT state FROM batches")]
+        states = [row["state"] for row in asked(engine.home, "SELECT state FROM batches")]
         assert states == ["CLOSED", "CLOSED"]
         assert told(engine) == (whole + AMOUNT + 4, whole + AMOUNT + 4, 0, 0)
     assert switch.verify(tmp_path / "h")
@@ -74,9 +74,9 @@ def test_abort__what_is_paid_later_closes_with_the_day(tmp_path: Path) -> None:
 def test_abort__leaves_a_cycle_with_refusals_as_it_is(tmp_path: Path) -> None:
     with switch.open(home_of(tmp_path / "h", 3, CALENDAR)) as engine:
         take(engine, tmp_path / "h", said(1, "RJCT"), at="2026-11-25")
-        (cycle,) = engine.home.rows("SELECT cycle, state FROM cycles")
+        (cycle,) = asked(engine.home, "SELECT cycle, state FROM cycles")
         with pytest.raises(UsageError, match="has refusals or returns"):
             engine.settle(cycle["cycle"], abort="a mistake")
-        assert engine.home.rows("SELECT cycle, state FROM cycles")[0]["state"] == "OPEN"
+        assert asked(engine.home, "SELECT cycle, state FROM cycles")[0]["state"] == "OPEN"
         engine.settle(at=LATER)
     assert switch.verify(tmp_path / "h")

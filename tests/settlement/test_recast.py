@@ -40,6 +40,7 @@ from scene import (
 import switch
 from switch import status
 from switch.engine import Engine
+from switch.home.changes import AddMeta
 from switch.proof.replay import replay
 from switch.rehearsal import rehearse
 from switch.settlement import cycle as settling
@@ -276,8 +277,8 @@ def test_recast__is_settled_whole_or_not_at_all(
     with short(tmp_path / "h", "recast") as engine:
         before = balances_of(engine)
         with monkeypatch.context() as patch:
-            patch.setattr(settling, "keep_balances", lambda _: [("DELETE FROM nowhere", ())])
-            with pytest.raises(sqlite3.OperationalError):
+            patch.setattr(settling, "keep_balances", lambda _: [AddMeta("opening", "")])
+            with pytest.raises(sqlite3.IntegrityError):
                 engine.settle()
     with Engine(tmp_path / "h") as engine:
         assert balances_of(engine) == before

@@ -447,7 +447,7 @@ def test_store__after_a_commit_that_was_broken_off(
 
 def test_store__a_wrong_question_to_the_catalog_is_our_mistake(village: Path) -> None:
     with Home(village, writing=False) as home, pytest.raises(sqlite3.OperationalError):
-        home.rows("SELECT nothing FROM nowhere")
+        home.catalog._query("SELECT nothing FROM nowhere")
 
 
 def test_store__a_failure_with_its_remedy_stays_as_it_is(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ here, by module, as that of the way out does in test_edges.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,6 @@ import switch
 from switch import reconcile as rec
 from switch import status
 from switch.errors import InputRefused, UsageError, VerificationFailed
-from switch.home.catalog import connect
 from switch.proof.verify import Verifier
 from switch.reconcile import dispositions, explain, line_states, take_in
 from switch.reconcile.match import passes
@@ -203,7 +203,7 @@ def test_abort__of_a_cycle_with_a_batch_that_cleared_nothing(tmp_path: Path) -> 
 def test_verify__finds_an_abort_of_a_cycle_that_no_batch_is_of(tmp_path: Path) -> None:
     """Also where the checkpoint was made anew for it."""
     aborted(tmp_path / "h").close()
-    db = connect(tmp_path / "h" / "catalog.sqlite")
+    db = sqlite3.connect(tmp_path / "h" / "catalog.sqlite", isolation_level=None)
     assert db.execute("UPDATE batches SET cycle = '20261126-1'").rowcount == 2
     new_checkpoint(tmp_path / "h")
     db.close()

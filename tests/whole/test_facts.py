@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,13 +13,23 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 import pytest
-from scene import answers, line, participant, payment_table, people_table, person, run
+from scene import (
+    answers,
+    asked,
+    line,
+    new_checkpoint,
+    participant,
+    payment_table,
+    people_table,
+    person,
+    run,
+)
 
 import switch
 from switch import rehearsal
 from switch.engine import Engine
 from switch.errors import InputRefused, UsageError, VerificationFailed
-from switch.home import store
+from switch.home.changes import SetMeta
 from switch.proof.replay import replay
 from switch.proof.verify import verify
 from switch.registry.directory import Settings
@@ -82,7 +94,7 @@ def is_sound(engine: Engine) -> bool:
 
 
 def closes(engine: Engine) -> dict[str, str]:
-    rows = engine.home.rows("SELECT cycle, closes FROM cycles ORDER BY closes")
+    rows = asked(engine.home, "SELECT cycle, closes FROM cycles ORDER BY closes")
     return {row["cycle"]: row["closes"][11:16] for row in rows}
 
 
@@ -156,7 +168,7 @@ def test_cutoffs__a_home_that_failed_verify_by_them_is_sound_and_goes_on(
         run(engine, lines("A > B 10", 3), "3", at="2026-11-25T15:30:00")
         manifests = [
             msgspec.json.decode(row["manifest"])
-            for row in engine.home.rows("SELECT * FROM batches")
+            for row in asked(engine.home, "SELECT * FROM batches")
         ]
     if first == "a batch":
         assert [m["closes"][11:16] for m in manifests] == ["11:00", "08:00", "16:00"]
@@ -178,9 +190,9 @@ def test_verify__a_cut_off_that_nobody_gave_a_cycle_is_found(at: str, tmp_path: 
     with made(tmp_path / "home", OLD) as engine:
         run(engine, lines("A > B 100"), "1", at="2026-11-25T10:00:00")
         engine.change_directory(settings=NEW)
-    with store.Home(tmp_path / "home", writing=True) as home:
-        change = ("UPDATE cycles SET closes = ? WHERE cycle = '20261125-1'", (at,))
-        home.commit(at="", kind="note", detail={}, statements=[change])
+    with contextlib.closing(sqlite3.connect(tmp_path / "home" / "catalog.sqlite")) as db, db:
+        db.execute("UPDATE cycles SET closes = ? WHERE cycle = '20261125-1'", (at,))
+    new_checkpoint(tmp_path / "home")
     with pytest.raises(VerificationFailed, match="cut-offs of cycles"):
         verify(tmp_path / "home")
 
@@ -347,7 +359,7 @@ def test_directory__every_column_may_change_between_any_two_commands(
         change = {"settings": msgspec.structs.replace(engine.settings, **change["settings"])}
     engine.change_directory(**change)
     run(engine, tables["2"], "2", at="2026-11-25T10:00:00")
-    if engine.home.rows("SELECT 1 FROM cycles"):
+    if asked(engine.home, "SELECT 1 FROM cycles"):
         moves += engine.settle()
     back = tmp_path / "returns.csv"
     back.write_text(
@@ -355,7 +367,7 @@ def test_directory__every_column_may_change_between_any_two_commands(
         "C,1,20261125-000001-0000000003,7,AC04,2026-11-25T10:00:00Z\n"
     )
     assert engine.reconcile(back, at="2026-11-26")["moved"]["returned"]["count"] == 1
-    if engine.home.rows("SELECT 1 FROM cycles"):
+    if asked(engine.home, "SELECT 1 FROM cycles"):
         moves += engine.settle()
     engine.write_back()
     engine.close_day("2026-11-26")
@@ -446,8 +458,8 @@ def test_settings__days_off_that_were_kept_before_are_all_there_are(tmp_path: Pa
     kept = {"clearing_limit": 500_000_000, "cutoffs": ["11:00"], "holidays": ["2026-11-26"]}
     with made(tmp_path / "home", OLD) as engine:
         text = json.dumps(kept)
-        change = ("UPDATE meta SET value = ? WHERE name = 'settings'", (text,))
-        engine.home.commit(at="", kind="directory", detail={"settings": text}, statements=[change])
+        change = SetMeta(text, "settings")
+        engine.home.commit(at="", kind="directory", detail={"settings": text}, changes=[change])
     with switch.open(tmp_path / "home") as engine:
         assert engine.settings.holidays_only is True
         # The day of culture is packaged as off.

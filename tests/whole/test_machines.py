@@ -25,6 +25,7 @@ from scene import (
     VALUE_DATE,
     WALLET,
     account,
+    asked,
     entitlement,
     line,
     person,
@@ -32,6 +33,7 @@ from scene import (
 
 from switch.errors import EnvironmentFailed, VerificationFailed
 from switch.home.chain import GENESIS, link_of
+from switch.home.changes import AddBatch
 from switch.home.create import create_home
 from switch.home.store import Home
 from switch.sim.auditor.expected import Table
@@ -80,7 +82,6 @@ class StoreMachine(RuleBasedStateMachine):
         number = self.batches + 1
         contents = {f"part/{i}" if i else "first": data for i, data in enumerate(files)}
         columns = ("VSS", f"B{number}", "", "", "", f"C{number}", 0, "0", "SETTLED", "{}", "{}")
-        statement = f"INSERT INTO batches VALUES (?{', ?' * len(columns)})"
         said = "done"
         with Faults(self.path, fault) as faults:
             try:
@@ -92,7 +93,7 @@ class StoreMachine(RuleBasedStateMachine):
                         at="",
                         kind="batch",
                         detail={"seq": number},
-                        statements=[(statement, (number, *columns))],
+                        changes=[AddBatch(number, *columns)],
                         draft=draft,
                         folder=self.home.folder("batches", number),
                     )
@@ -121,7 +122,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule()
     def note(self) -> None:
         """A commit without files."""
-        self.home.commit(at="", kind="directory", detail={}, statements=[])
+        self.home.commit(at="", kind="directory", detail={}, changes=[])
         self.commits += 1
         self.catalogs.append((self.commits, (self.path / "catalog.sqlite").read_bytes()))
 
@@ -151,14 +152,14 @@ class StoreMachine(RuleBasedStateMachine):
             if path.is_file()
         }
         assert present == self.committed
-        named = {row["path"]: row["sha256"] for row in self.home.rows("SELECT * FROM files")}
+        named = {row["path"]: row["sha256"] for row in asked(self.home, "SELECT * FROM files")}
         assert named == {p: hashlib.sha256(data).hexdigest() for p, data in present.items()}
         assert self.home.catalog.next_batch() == self.batches + 1
 
     @invariant()
     def the_audit_chain_holds(self) -> None:
         previous = GENESIS
-        rows = self.home.rows("SELECT * FROM audit ORDER BY seq")
+        rows = asked(self.home, "SELECT * FROM audit ORDER BY seq")
         assert len(rows) == self.commits
         for seq, row in enumerate(rows, start=1):
             assert (row["seq"], row["previous"]) == (seq, previous)

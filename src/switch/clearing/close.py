@@ -22,20 +22,17 @@ from switch.files import segment
 from switch.files.layout import positions_table
 from switch.files.segment import write_table
 from switch.home import days, paid_bits
+from switch.home.changes import AddBatch, Change, OpenCycle, SetPaid
 from switch.registry.directory import Directory
 from switch.results import PositionRow, StoredSummary
 from switch.schema import period_of
 from switch.settlement import budgets
 from switch.settlement import postings as books
-from switch.settlement.cycle import OPENING
 from switch.settlement.netting import Position, gross_of, positions, settlement_nets
 from switch.settlement.postings import Posting
 from switch.settlement.standing import Standing, keep_balances, keep_positions, keep_postings
 
 ENGINE = "switch 0.1"
-
-PaidBits = list[tuple[str, int, str]]
-"""Benefit, period and, below the home, the file of who was paid for them."""
 
 
 @dataclass(frozen=True)
@@ -101,12 +98,12 @@ def settle(job: Job, through: Through, draft: Path) -> None:
             "summary": hashlib.sha256(text.encode()).hexdigest(),
             **days.word(days.times(job.home), job.at, job.declared.value_date.isoformat()),
         },
-        statements=[
+        changes=[
             *_batch_row(job, through.digest, manifest, text),
             *keep_positions(job.cycle, cycle),
             *keep_postings(job.seq, job.cycle, postings),
             *keep_balances(after),
-            *(("INSERT OR REPLACE INTO paid VALUES ('cleared', ?, ?, ?)", row) for row in paid),
+            *paid,
         ],
         draft=draft,
         folder=job.home.folder("batches", job.seq),
@@ -132,15 +129,11 @@ def _postings(job: Job, through: Through, nets: dict[str, int]) -> list[Posting]
     return [*clearing, *settling]
 
 
-def _write_paid_bits(job: Job, core: Core, draft: Path) -> PaidBits:
+def _write_paid_bits(job: Job, core: Core, draft: Path) -> list[SetPaid]:
     """Write who was cleared, now or in earlier batches, for each programme and period that the
     table touched."""
-    home, paid_rows, name = job.home, [], f"{job.seq:06d}"
-    query = "SELECT * FROM paid JOIN files USING (path) WHERE origin = 'cleared'"
-    earlier = {
-        (row["benefit"], row["period"]): (home.path / row["path"], row["sha256"])
-        for row in home.rows(query)
-    }
+    home, found, name = job.home, [], f"{job.seq:06d}"
+    earlier = home.paid_files("cleared")
     for number, ((benefit, month), words) in enumerate(core.cleared().items()):
         key = (job.directory.programmes[benefit].benefit, period_of(month))
         if key in earlier:
@@ -148,8 +141,8 @@ def _write_paid_bits(job: Job, core: Core, draft: Path) -> PaidBits:
             words[: len(before)] |= before
         file = f"paid-{number:04d}.bits"
         paid_bits.write(draft / file, words)
-        paid_rows.append((*key, f"batches/{name}/{file}"))
-    return paid_rows
+        found.append(SetPaid("cleared", *key, f"batches/{name}/{file}"))
+    return found
 
 
 def _names(directory: Directory) -> dict[str, str]:
@@ -250,25 +243,22 @@ def _funding(job: Job, use: budgets.Use) -> dict[str, object]:
 
 def _batch_row(
     job: Job, digest: str, manifest: dict[str, object], summary: str
-) -> Iterator[tuple[str, tuple[object, ...]]]:
-    """Statements that note the batch, and open its cycle where nobody has."""
+) -> Iterator[Change]:
+    """Changes that note the batch, and open its cycle where nobody has."""
     declared = job.declared
-    yield (
-        "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            job.seq,
-            declared.source,
-            declared.batch_id,
-            digest,
-            declared.value_date.isoformat(),
-            job.at,
-            job.cycle,
-            declared.count,
-            str(declared.sum),
-            "CLEARING" if job.slot else "SETTLED",
-            msgspec.json.encode(manifest, order="sorted").decode(),
-            summary,
-        ),
+    yield AddBatch(
+        job.seq,
+        declared.source,
+        declared.batch_id,
+        digest,
+        declared.value_date.isoformat(),
+        job.at,
+        job.cycle,
+        declared.count,
+        str(declared.sum),
+        "CLEARING" if job.slot else "SETTLED",
+        msgspec.json.encode(manifest, order="sorted").decode(),
+        summary,
     )
     if job.slot is not None:
-        yield OPENING, job.slot
+        yield OpenCycle(*job.slot)

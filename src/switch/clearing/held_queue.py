@@ -30,8 +30,8 @@ class HeldQueue:
         self._job, self._kernel, self._writer = job, kernel, writer
         self._is_limited = is_limited
         self._prefixes = {
-            row["seq"]: prefix_of(datetime.date.fromisoformat(row["value_date"]), row["seq"])
-            for row in job.home.rows("SELECT seq, value_date FROM batches")
+            batch.seq: prefix_of(datetime.date.fromisoformat(batch.value_date), batch.seq)
+            for batch in job.home.catalog.batches()
         }
         self._prefixes[job.seq] = prefix_of(job.declared.value_date, job.seq)
         self.moved: list[Moved] = []

@@ -40,14 +40,11 @@ def core_of(
 ) -> Core:
     """A native core for one batch: registers, directory and who was paid before, as of a day."""
     lookups = directory.lookups()
-    before = {
-        (row["origin"], row["benefit"], row["period"]): (home.path / row["path"], row["sha256"])
-        for row in home.rows("SELECT * FROM paid JOIN files USING (path)")
-    }
+    before = [home.paid_files(origin) for origin in ("history", "cleared")]
 
     def bits_of(benefit: int, month: int) -> NDArray[np.uint64]:
         key = (directory.programmes[benefit].benefit, period_of(month))
-        files = [before.get((origin, *key)) for origin in ("history", "cleared")]
+        files = [known.get(key) for known in before]
         words = (paid_bits.read(*file) for file in files if file is not None)
         pairs: NDArray[np.uint64] = paid_bits.pairs(register.rows, *words)
         return pairs

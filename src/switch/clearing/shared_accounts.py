@@ -183,8 +183,7 @@ def _answers(
 def _waiting(home: Home, folder: Path, seq: int) -> tuple[int, Any]:
     """Persons that an account of batch seq receives for at most, and the lines that waited after
     it and have an account (_WAITING); none where it had no such setting."""
-    (batch,) = home.rows("SELECT value_date, manifest FROM batches WHERE seq = ?", seq)
-    most = msgspec.json.decode(batch["manifest"])["settings"].get("accounts_shared_max")
+    most = msgspec.json.decode(home.catalog.manifest(seq))["settings"].get("accounts_shared_max")
     if most is None or "held.parquet" not in home.digests(folder):
         return 0, _WAITING.empty_table()
     names = ["batch", "line_no", "amount", "creditor_agent", "creditor_account"]
@@ -202,7 +201,7 @@ def _waiting(home: Home, folder: Path, seq: int) -> tuple[int, Any]:
             reason = np.asarray(inner["reason_number"])[waits]
             said[place[waits]] = reason == Reason.ACCOUNT_SHARED
     register = home.folder("registers", home.catalog.register_seq())
-    day = int(np.datetime64(batch["value_date"], "D").astype(np.int64))
+    day = int(np.datetime64(home.catalog.batch(seq).value_date, "D").astype(np.int64))
     agent, account = accounts_on(register, row, day, home.proven)
     columns = {
         "participant": pc.coalesce(held["creditor_agent"], agent),

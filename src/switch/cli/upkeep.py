@@ -140,14 +140,14 @@ def shared_accounts(context: Context, home: Path, batch_id: str | None, out: Pat
             batch_id = f"{rows[-1]['source']}:{rows[-1]['batch_id']}"
         row = status.batch_row(opened, batch_id)
         folder = out_folder(home, out)
-        table = shared.shared_accounts(opened, row["seq"])
-        name = opened.catalog.out_name(row["batch_id"], row["seq"])
+        table = shared.shared_accounts(opened, row.seq)
+        name = opened.catalog.out_name(row.batch_id, row.seq)
         try:
             path = sheet.write_sheet([table], folder, f"{name}/shared.csv")
         except CopyFailed as error:  # Of nothing that is committed.
             raise error.cause from error
     found: SharedSheet = {
-        "batch_id": str(row["batch_id"]),
+        "batch_id": str(row.batch_id),
         **shared.told(table),
         "file": str(path),
     }

@@ -68,24 +68,18 @@ _POSTING = ", ".join(PostingRow._fields)
 _PENDING = f"(SELECT cycle FROM cycles WHERE state IN {PENDING})"
 
 
-Statement = tuple[str, tuple[Any, ...]]
-
-
 class Catalog:
     """An open catalog. needed: about how many bytes the work at hand takes, told on a full disk."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.needed = 0
-        self._db = connect(path)
+        self._db = _connect(path)
         self.audit = Chain("audit", self._query)
         self.events = Chain("events", self._query)
 
     def close(self) -> None:
         self._db.close()
-
-    def query(self, query: str, *values: Any) -> list[Any]:
-        return self._query(query, *values)
 
     def _query(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         with machine(self.path.parent, self.needed):
@@ -176,19 +170,14 @@ class Catalog:
         rows = self._query("SELECT * FROM cycles WHERE cycle = ?", name)
         return CycleRow._make(rows[0]) if rows else None
 
-    def slots(self) -> list[tuple[str, str, str]]:
-        """(cycle, cut-off, state) of all cycles of the calendar, in the order of their opening."""
-        return [
-            (cycle, closes, state)
-            for cycle, closes, state in self._query(
-                "SELECT cycle, closes, state FROM cycles ORDER BY rowid"
-            )
-        ]
-
     def positions(self, cycle: str) -> list[PositionRow]:
         """Positions of a cycle, in the order of their participants."""
         query = "SELECT * FROM positions WHERE cycle = ? ORDER BY participant"
         return [PositionRow._make(row) for row in self._query(query, cycle)]
+
+    def agents(self, cycle: str) -> dict[str, str]:
+        """Who settles for each participant of a cycle."""
+        return {row.participant: row.settled_by for row in self.positions(cycle)}
 
     def positions_pending(self) -> list[PositionRow]:
         """Positions of all cycles of the calendar that have not ended."""
@@ -269,7 +258,7 @@ class Catalog:
     def paid(self, origin: str | None = None) -> list[PaidRow]:
         """Files of paid bits (default: of both origins)."""
         query = "SELECT origin, benefit, period, path, coalesce(sha256, '') FROM paid"
-        rows = self._query(f"{query} LEFT JOIN files USING (path) ORDER BY paid.rowid")
+        rows = self._query(f"{query} LEFT JOIN files USING (path) ORDER BY origin, benefit, period")
         return [PaidRow._make(row) for row in rows if origin in (None, row[0])]
 
     def bytes_again(self, path: str) -> int:
@@ -280,12 +269,10 @@ class Catalog:
 
     # --- changes --------------------------------------------------------------------------------
 
-    def apply(self, changes: Iterable[Change | Statement]) -> None:
+    def apply(self, changes: Iterable[Change]) -> None:
         """Make changes in their order; inside a transaction."""
         for change in changes:
-            # Rooms that have no change of a kind yet hand a statement and its values on.
-            known: Any = dict(STATEMENTS).get(type(change))  # type: ignore[arg-type]
-            self._db.execute(*((known, change) if known else change))
+            self._db.execute(STATEMENTS[type(change)], change)
 
     def make(self) -> None:
         """Make the tables of a new catalog; inside a transaction."""
@@ -327,11 +314,10 @@ def _tables(db: sqlite3.Connection) -> dict[str, str]:
     return {name: " ".join(sql.split()) for name, sql in db.execute(query)}
 
 
-def connect(path: Path) -> sqlite3.Connection:
+def _connect(path: Path) -> sqlite3.Connection:
     """One connection, rollback journal, synchronous=EXTRA: SQLite's write-ahead log is not used
     (its reset can lose a commit before 3.51.3)."""
     db = sqlite3.connect(path, isolation_level=None)
-    db.row_factory = sqlite3.Row
     # The journal keeps its name, which is then synced once in the life of a home.
     db.execute("PRAGMA journal_mode = TRUNCATE")
     db.execute("PRAGMA synchronous = EXTRA")

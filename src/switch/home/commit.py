@@ -21,7 +21,7 @@ from pathlib import Path
 from switch.errors import HomeMoved
 from switch.files import segment
 from switch.files.segment import digest_of
-from switch.home.catalog import Catalog, Statement
+from switch.home.catalog import Catalog
 from switch.home.changes import AddFile, Change
 from switch.home.checkpoint import sign, write_checkpoint
 from switch.home.rows import FileRow
@@ -36,7 +36,7 @@ class Commit:
     at: str
     kind: str
     detail: Mapping[str, object]
-    changes: Iterable[Change | Statement]
+    changes: Iterable[Change]
     draft: Path | None = None
     folder: Path | None = None
     """The name that the draft gets."""

@@ -27,14 +27,14 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from switch.errors import EnvironmentFailed, HomeLocked, HomeMoved, UsageError, VerificationFailed
 from switch.files import segment
 from switch.files.disk import CATALOG, environment, machine, no_room, sizes
 from switch.files.segment import digest_of, new_file
 from switch.home import signing
-from switch.home.catalog import Catalog, CatalogError, Statement
+from switch.home.catalog import Catalog, CatalogError
 from switch.home.changes import Change
 from switch.home.checkpoint import SIGNING_KEY, is_behind, sign, write_checkpoint
 from switch.home.commit import Commit, Writer
@@ -116,10 +116,6 @@ class Home:
         self._require_known()
         return self._catalog
 
-    def rows(self, query: str, *values: Any) -> list[Any]:
-        """Rows of a statement, for rooms that the catalog has no named read for yet."""
-        return self.catalog.query(query, *values)
-
     def folder(self, kind: str, seq: int) -> Path:
         return self.path / kind / f"{seq:06d}"
 
@@ -127,6 +123,14 @@ class Home:
         """SHA-256 of the files of a committed folder by their names in it."""
         start = folder.relative_to(self.path).as_posix() + "/"
         return {file.path[len(start) :]: file.sha256 for file in self.catalog.files(start)}
+
+    def paid_files(self, origin: str) -> dict[tuple[str, int], tuple[Path, str]]:
+        """Files of paid bits of one origin, with their digests, by (benefit, period)."""
+        return {
+            (paid.benefit, paid.period): (self.path / paid.path, paid.sha256)
+            for paid in self.catalog.paid(origin)
+            if paid.sha256
+        }
 
     def proven(self, path: Path) -> Path:
         """A committed file, with the digest of its commit."""
@@ -182,8 +186,7 @@ class Home:
         at: str,
         kind: str,
         detail: Mapping[str, object],
-        changes: Iterable[Change] = (),
-        statements: Iterable[Statement] = (),
+        changes: Iterable[Change],
         draft: Path | None = None,
         folder: Path | None = None,
         digests: dict[str, tuple[str, int]] | None = None,
@@ -200,9 +203,7 @@ class Home:
         )
         try:
             with machine(self.path, self._catalog.needed):
-                self._writer.commit(
-                    Commit(at, kind, detail, [*changes, *statements], draft, folder, digests or {})
-                )
+                self._writer.commit(Commit(at, kind, detail, changes, draft, folder, digests or {}))
         except HomeMoved:
             self.stopped = ""
             raise

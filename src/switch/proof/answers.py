@@ -62,8 +62,8 @@ class Answered:
         self.open = BREAK.empty_table()
         self.latest = ""
         """The latest day that was closed, as far as days were looked at."""
-        self.rows = home.rows("SELECT seq, cycle, value_date, lines FROM batches ORDER BY seq")
-        self.cycle_of = {row["seq"]: row["cycle"] for row in self.rows}
+        self.rows = home.catalog.batches()
+        self.cycle_of = {row.seq: row.cycle for row in self.rows}
         self.ends: dict[str, int] = {}
         """Seq of the audit record with which a cycle settled; without a calendar that of its
         batch."""
@@ -81,16 +81,16 @@ class Answered:
         self._closed = {seq for f in known for seq in f.detail.get("closed", ())}
         kinds = {folder.kind for folder in known}
         gone = iter(recasts(home))
-        for row in home.rows("SELECT seq, kind, detail FROM audit ORDER BY seq"):
-            detail = msgspec.json.decode(row["detail"])
-            if row["kind"] == "settlement" or row["kind"] == "batch":
-                self.ends[detail["cycle"]] = row["seq"]
-                if row["kind"] == "settlement" and "after" in detail:
-                    self.recasts.append((row["seq"], next(gone)))
-            elif row["kind"] in kinds:
-                self.seqs.append(row["seq"])
-        for row in home.rows("SELECT cycle, state FROM cycles WHERE state != 'SETTLED'"):
-            self.ends.pop(row["cycle"], None)
+        for record in home.catalog.audit.records():
+            detail = msgspec.json.decode(record.detail)
+            if record.kind in ("settlement", "batch"):
+                self.ends[detail["cycle"]] = record.seq
+                if record.kind == "settlement" and "after" in detail:
+                    self.recasts.append((record.seq, next(gone)))
+            elif record.kind in kinds:
+                self.seqs.append(record.seq)
+        for cycle in home.catalog.cycles("OPEN", "CLOSED", "ABORTED"):
+            self.ends.pop(cycle.cycle, None)
 
     def checks(
         self,
@@ -166,7 +166,7 @@ class Answered:
         """Whether a cycle had settled before an audit record. One that was made for returns alone
         settles with them."""
         if cycle not in self.ends:
-            return not self.home.rows("SELECT 1 FROM cycles WHERE cycle = ?", cycle)
+            return self.home.catalog.cycle(cycle) is None
         return self.ends[cycle] < seq
 
     @cached_property
@@ -216,8 +216,8 @@ class Answered:
     def _named(self, ids: Any, after: int) -> set[int]:
         """Batches up to a number that ids name, by a line or as a whole; 0 where one names none."""
         heads = self._heads["transfer_id"].combine_chunks()
-        last = np.array([row["lines"] for row in self.rows] or [0], np.int64)
-        seqs = np.array([row["seq"] for row in self.rows] or [0], np.int64)
+        last = np.array([row.lines for row in self.rows] or [0], np.int64)
+        seqs = np.array([row.seq for row in self.rows] or [0], np.int64)
         begin = pc.index_in(pc.utf8_slice_codeunits(ids, 0, -_LINE_DIGITS - 1), heads)
         at = np.asarray(begin.fill_null(-1))
         shaped = pc.match_substring_regex(ids, f"-[0-9]{{{_LINE_DIGITS}}}\\z")
@@ -243,8 +243,7 @@ class Answered:
         """What must have been posted for lines that went back, by the agents of that cycle: those
         of another may be others."""
         step = "P7" if name == "refused" else "P8"
-        query = "SELECT participant, settled_by FROM positions WHERE cycle = ?"
-        settled_by = {row["participant"]: row["settled_by"] for row in self.home.rows(query, cycle)}
+        settled_by = self.home.catalog.agents(cycle)
 
         def post(debit: str, credit: str, amount: int) -> None:
             due[step, debit, credit] = due.get((step, debit, credit), 0) + amount
@@ -399,12 +398,11 @@ class Answered:
     def _days(self) -> dict[int, tuple[str, str]]:
         """(recorded day, day that it counts by) of each batch; a leap that nobody said to be meant
         counts by a day no later than the value date."""
-        query = "SELECT at, kind, detail FROM audit WHERE kind IN (?, ?, ?, ?, ?) ORDER BY seq"
-        closes = dict(map(tuple, self.home.rows("SELECT cycle, closes FROM cycles")))
-        value_date = {row["seq"]: row["value_date"] for row in self.rows}
+        closes = {cycle.cycle: cycle.closes for cycle in self.home.catalog.cycles()}
+        value_date = {row.seq: row.value_date for row in self.rows}
         found: dict[int, tuple[str, str]] = {}
         known: list[int] = []
-        for at, kind, text in self.home.rows(query, "batch", "settlement", *KINDS):
+        for _, at, kind, text, *_ in self.home.catalog.audit.records("batch", "settlement", *KINDS):
             detail, due, day = msgspec.json.decode(text), "", day_of(at)
             if kind in ("batch", "settlement"):
                 due = value_date[detail["seq"]] if kind == "batch" else closes[detail["cycle"]]
@@ -510,10 +508,9 @@ class Answered:
     def _heads(self) -> Any:
         """Heads by which an answer names the files of a batch: transfer_id and cleared_in."""
         heads = [
-            f"{row['value_date'].replace('-', '').lstrip('0')}-{row['seq']:06d}"
-            for row in self.rows
+            f"{row.value_date.replace('-', '').lstrip('0')}-{row.seq:06d}" for row in self.rows
         ]
-        numbers = pa.array([row["seq"] for row in self.rows], pa.uint32())
+        numbers = pa.array([row.seq for row in self.rows], pa.uint32())
         return pa.table({"transfer_id": pa.array(heads, pa.string()), "cleared_in": numbers})
 
     def _answerable(self, lines: Any, judgement: int) -> Any:
@@ -521,12 +518,11 @@ class Answered:
         the cycle of the run that cleared them."""
         if judgement == 1:
             return lines
-        query = "SELECT participant, settled_by FROM positions WHERE cycle = ?"
-        query += " AND participant != settled_by"
         rows = [
-            (seq, row["participant"], row["settled_by"])
+            (seq, code, agent)
             for seq in pc.unique(lines["cleared_in"]).to_pylist()
-            for row in self.home.rows(query, self.cycle_of[seq])
+            for code, agent in self.home.catalog.agents(self.cycle_of[seq]).items()
+            if code != agent
         ]
         known = pa.table(
             {

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from switch.home.history import Folder, moved_lines
+from switch.home.rows import BatchRow
 from switch.home.store import Home
 from switch.proof import line_sums
 from switch.proof.chains import Check, compare
@@ -35,12 +36,12 @@ class Funded:
         """By cycle: money of lines that cleared in it, by batch and programme."""
         self.fault = ""
 
-    def take(self, batch: Any, status: Any, lines: Any, reason: Any, amount: Any) -> None:
+    def take(self, batch: BatchRow, status: Any, lines: Any, reason: Any, amount: Any) -> None:
         """A row group of a batch's answers: of its own lines, or of older ones that moved."""
-        seq = batch["seq"]
+        seq = batch.seq
         own = "batch" not in status.schema.names
         cleared, held = reason == Reason.NONE, line_sums.held_numbers(reason)
-        in_cycle = self.in_cycles.setdefault(batch["cycle"], {})
+        in_cycle = self.in_cycles.setdefault(batch.cycle, {})
         if own:
             taken: dict[str, int] = {}
             line_sums.by_text(taken, lines["benefit"], amount, cleared)
@@ -73,7 +74,7 @@ class Funded:
 
     def release(self, home: Home, folder: Folder) -> None:
         """Lines that receivers refused, and those that came back and were disposed of."""
-        cycle_of = {row["seq"]: row["cycle"] for row in home.rows("SELECT seq, cycle FROM batches")}
+        cycle_of = {batch.seq: batch.cycle for batch in home.catalog.batches()}
         for name in ("refused", "disposed"):
             lines = moved_lines(home, folder, name)
             names = ("cleared_in", "batch", "benefit", "amount")

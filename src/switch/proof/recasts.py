@@ -33,12 +33,11 @@ def checks(home: Home, recast: Recast) -> Iterator[Check]:
     subject = f"recast {recast.number}"
     (detail,) = (
         found
-        for row in home.rows("SELECT detail FROM audit WHERE kind = 'settlement'")
-        if (found := msgspec.json.decode(row["detail"]))["cycle"] == recast.cycle
+        for record in home.catalog.audit.records("settlement")
+        if (found := msgspec.json.decode(record.detail))["cycle"] == recast.cycle
     )
     answer = detail["answer"]
-    query = "SELECT * FROM positions WHERE cycle = ?"
-    settled_by = {r["participant"]: r["settled_by"] for r in home.rows(query, recast.cycle)}
+    settled_by = home.catalog.agents(recast.cycle)
     told = read_table(home.path / recast.folder / "lines.parquet")
     gone = _gone(home, recast.cycle, settled_by, None if recast.aborted else answer["short"])
     if gone is None:
@@ -73,10 +72,9 @@ def checks(home: Home, recast: Recast) -> Iterator[Check]:
 def _left(home: Home, cycle: str) -> dict[str, int]:
     """What all postings of a cycle, taken together, have left on any account of any book."""
     found: dict[str, int] = {}
-    query = "SELECT debit, credit, sum(amount) AS amount FROM postings WHERE cycle = ?"
-    for row in home.rows(query + " GROUP BY debit, credit", cycle):
-        for side, sign in (("debit", -1), ("credit", 1)):
-            found[row[side]] = found.get(row[side], 0) + sign * row["amount"]
+    for (debit, credit), amount in home.catalog.pair_sums(cycle).items():
+        found[debit] = found.get(debit, 0) - amount
+        found[credit] = found.get(credit, 0) + amount
     return {account: amount for account, amount in found.items() if amount}
 
 
@@ -91,8 +89,8 @@ def _gone(
     settlers = pa.array(list(settled_by.values()), pa.string())
     codes = pa.array(list(settled_by), pa.string())
     parts = []
-    for batch in home.rows("SELECT seq FROM batches WHERE cycle = ? ORDER BY seq", cycle):
-        folder = home.folder("batches", batch["seq"])
+    for batch in home.catalog.batches(cycle=cycle):
+        folder = home.folder("batches", batch.seq)
         files: list[tuple[Path, Path | None]] = [
             (segment_at(folder, "status"), folder / "lines.parquet")
         ]
@@ -104,7 +102,7 @@ def _gone(
                 columns |= {name: lines[name] for name in _INNER}
                 for name in ("participant", "debtor_agent", "benefit"):
                     columns[name] = columns[name].cast(pa.string())
-                seq = pa.array(np.full(len(status), batch["seq"], np.uint32))
+                seq = pa.array(np.full(len(status), batch.seq, np.uint32))
                 columns["cleared_in"] = seq
                 columns["batch"] = seq if lines_file else status["batch"]
                 cleared = pa.array(np.asarray(lines["reason_number"]) == 0)
@@ -128,8 +126,8 @@ def _gone(
 def _nets(home: Home, cycle: str) -> dict[str, int]:
     """Nets of the cycle as its batches left it, by settlement participant."""
     nets: dict[str, int] = {}
-    for batch in home.rows("SELECT seq FROM batches WHERE cycle = ?", cycle):
-        path = home.folder("batches", batch["seq"]) / "positions.parquet"
+    for batch in home.catalog.batches(cycle=cycle):
+        path = home.folder("batches", batch.seq) / "positions.parquet"
         for row in read_table(path).to_pylist():
             nets[row["settled_by"]] = nets.get(row["settled_by"], 0) + row["net"]
     return nets

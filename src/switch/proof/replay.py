@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import sqlite3
 import tempfile
 from collections.abc import Iterator
 from itertools import takewhile
@@ -40,6 +39,8 @@ from switch.files import given
 from switch.files.segment import FORMS, Groups, digest_of, read_segment
 from switch.files.tables import TableLike, open_table
 from switch.home import paid_bits
+from switch.home.chain import Record
+from switch.home.changes import AddBatch, AddFile, AddRegister, Change, PutCycle, PutRecord, SetPaid
 from switch.home.create import create_home
 from switch.home.history import folders, recasts, went_back
 from switch.home.rows import BatchRow
@@ -50,7 +51,7 @@ from switch.schema import PAYMENT
 from switch.settlement.calendar import Slot
 from switch.settlement.netting import Position
 from switch.settlement.postings import Posting, apply
-from switch.settlement.standing import Statements, keep_balances, keep_positions, keep_postings
+from switch.settlement.standing import keep_balances, keep_positions, keep_postings
 from switch.status import batch_row
 
 
@@ -66,12 +67,12 @@ def replay(
     """
     with Home(Path(path), writing=False) as home:
         row = batch_row(home, batch)
-        if any(f.after < row["seq"] and f.detail["postings"] for f in folders(home)):
+        if any(f.after < row.seq and f.detail["postings"] for f in folders(home)):
             raise UsageError(
                 f"answers moved money before batch {batch!r} was run; replay derives batches from"
                 " before the first refusal, return or disposition alone"
             )
-        manifest = msgspec.json.decode(row["manifest"])
+        manifest = msgspec.json.decode(home.catalog.manifest(row.seq))
         if manifest["rule_set"] not in (RULE_SET, RULE_SET_BEFORE):
             raise UsageError(
                 f"batch {batch!r} was judged by {manifest['rule_set']!r}, which this version does"
@@ -82,10 +83,10 @@ def replay(
         with tempfile.TemporaryDirectory(prefix="switch-replay-") as name:
             scratch = Path(name) / "home"
             _state_before(home, scratch, row, folder)
-            stored = home.folder("batches", row["seq"])
+            stored = home.folder("batches", row.seq)
             with Engine(scratch) as engine:
                 derived = _derived(engine, table, row, manifest, stored)
-                if derived.digest != row["digest"]:
+                if derived.digest != row.digest:
                     file = str(table) if isinstance(table, str | Path) else PAYMENT.name
                     raise _other_table(batch, file)
                 for name in home.digests(stored):
@@ -94,14 +95,14 @@ def replay(
 
 
 def _derived(
-    engine: Engine, table: TableLike, row: sqlite3.Row, manifest: dict[str, Any], stored: Path
+    engine: Engine, table: TableLike, row: BatchRow, manifest: dict[str, Any], stored: Path
 ) -> BatchRow:
     """The row of a batch that was run again, by its own settings into its own cycle: which one took
     it was decided by the calendar as it was then, packaged days off too, and by what had come by
     then."""
     said, closes = manifest["declared"], manifest.get("closes")
     declared = declare(
-        table, row["source"], row["batch_id"], row["value_date"], said["count"], int(said["sum"])
+        table, row.source, row.batch_id, row.value_date, said["count"], int(said["sum"])
     )
     # Bounds for new tables are not those of its time.
     place = engine.home.path
@@ -115,7 +116,7 @@ def _derived(
             declared=declared,
             reader=reader,
             seq=engine.home.catalog.next_batch(),
-            at=row["at"],
+            at=row.at,
             slot=None if closes is None else Slot(manifest["cycle"], closes),
             rule_set=manifest["rule_set"],
             options=Options(next(f for f in FORMS if (stored / f"status.{f}").exists()), 1),
@@ -126,7 +127,7 @@ def _derived(
     return made
 
 
-def _require_its_table(table: Any, row: Any, batch: str) -> None:
+def _require_its_table(table: Any, row: BatchRow, batch: str) -> None:
     """A file that is not the batch's cannot derive it."""
     if not isinstance(table, str | Path):
         return
@@ -134,7 +135,7 @@ def _require_its_table(table: Any, row: Any, batch: str) -> None:
     with given.opened(Path(table)) as (file, _):
         for block in given.blocks(file):
             hasher.update(block)
-    if row["digest"] != f"sha256:{hasher.hexdigest()}":
+    if row.digest != f"sha256:{hasher.hexdigest()}":
         raise _other_table(batch, str(table))
 
 
@@ -150,8 +151,8 @@ def _other_table(batch: str, file: str) -> InputRefused:
 def _register_folder(home: Home, version: int, given: str | Path | None) -> Path:
     """The folder of a register's version, with every file as the audit chain has it."""
     digests: dict[str, str] = {}
-    for row in home.rows("SELECT detail FROM audit WHERE kind = 'register'"):
-        detail = msgspec.json.decode(row["detail"])
+    for record in home.catalog.audit.records("register"):
+        detail = msgspec.json.decode(record.detail)
         if detail["version"] == version:
             digests = {Path(name).name: sha256 for name, sha256 in detail["files"].items()}
     folder = home.folder("registers", version) if given is None else Path(given)
@@ -167,12 +168,12 @@ def _register_folder(home: Home, version: int, given: str | Path | None) -> Path
     return folder
 
 
-def _state_before(home: Home, scratch: Path, row: Any, folder: Path) -> None:
+def _state_before(home: Home, scratch: Path, row: BatchRow, folder: Path) -> None:
     """A home as it was before a batch: folders are links, the catalog is made anew."""
-    seq, version = row["seq"], msgspec.json.decode(row["manifest"])["register"]
+    seq, version = row.seq, msgspec.json.decode(home.catalog.manifest(row.seq))["register"]
     audited: dict[str, str] = {}
     for record, detail in _audited_before(home, seq):
-        if record["kind"] in ("init", "directory"):
+        if record.kind in ("init", "directory"):
             audited |= {name: text for name, text in detail.items() if name != "files"}
     create_home(scratch, audited, "")
     (scratch / "registers" / f"{version:06d}").symlink_to(folder.resolve())
@@ -184,78 +185,76 @@ def _state_before(home: Home, scratch: Path, row: Any, folder: Path) -> None:
         link.symlink_to(committed.resolve())
     with Home(scratch, writing=False, mending=True) as made:
         rows = _rows_before(home, scratch, seq, version, folder, audited)
-        made.commit(at="", kind="state", detail={"before": seq}, statements=rows)
+        made.commit(at="", kind="state", detail={"before": seq}, changes=rows)
 
 
-def _audited_before(home: Home, seq: int) -> Iterator[tuple[Any, dict[str, Any]]]:
+def _audited_before(home: Home, seq: int) -> Iterator[tuple[Record, dict[str, Any]]]:
     """Audit records before that of a batch, with what they say."""
-    rows = home.rows("SELECT * FROM audit ORDER BY seq")
-    records = ((row, msgspec.json.decode(row["detail"])) for row in rows)
-    return takewhile(lambda r: (r[0]["kind"], r[1].get("seq")) != ("batch", seq), records)
+    records = ((row, msgspec.json.decode(row.detail)) for row in home.catalog.audit.records())
+    return takewhile(lambda r: (r[0].kind, r[1].get("seq")) != ("batch", seq), records)
 
 
 def _rows_before(
     home: Home, scratch: Path, seq: int, version: int, folder: Path, audited: dict[str, str]
-) -> Iterator[tuple[str, tuple[Any, ...]]]:
-    """Statements that fill the catalog of a home as it was before batch seq."""
-    (made,) = home.rows("SELECT manifest FROM registers WHERE seq = ?", version)
-    yield "INSERT INTO registers VALUES (?, ?)", (version, made["manifest"])
+) -> Iterator[Change]:
+    """Changes that fill the catalog of a home as it was before batch seq."""
+    (made,) = (row for row in home.catalog.registers() if row.seq == version)
+    yield AddRegister(*made)
     for path in sorted(folder.iterdir()):
         name = f"registers/{version:06d}/{path.name}"
-        yield "INSERT INTO files VALUES (?, ?, ?)", (name, digest_of(path), path.stat().st_size)
-    for benefit, period, name in msgspec.json.decode(made["manifest"])["history"]:
-        place = f"registers/{version:06d}/{name}"
-        yield "INSERT INTO paid VALUES ('history', ?, ?, ?)", (benefit, period, place)
+        yield AddFile(name, digest_of(path), path.stat().st_size)
+    for benefit, period, name in msgspec.json.decode(made.manifest)["history"]:
+        yield SetPaid("history", benefit, period, f"registers/{version:06d}/{name}")
     balances: dict[str, int] = msgspec.json.decode(audited["opening"])
     for record, detail in _audited_before(home, seq):
-        number, postings = _postings_of(home, record["kind"], detail)
+        number, postings = _postings_of(home, record.kind, detail)
         balances = apply(balances, postings)
         yield from keep_postings(number, detail.get("cycle", ""), postings)
         yield from _cycle_rows(home, record, detail)
     yield from keep_balances(balances)
-    for batch in home.rows("SELECT * FROM batches WHERE seq < ?", seq):
-        yield f"INSERT INTO batches VALUES ({', '.join('?' * len(batch))})", tuple(batch)
+    for batch in home.catalog.batches():
+        if batch.seq < seq:
+            summary = home.catalog.summary(batch.seq)
+            yield AddBatch(*batch, home.catalog.manifest(batch.seq), summary)
     # Where the queue stands is told by the records of recasts, and who is bound by those of funds.
     for record, detail in _audited_before(home, seq):
-        is_recast = record["kind"] == "settlement" and "after" in detail
-        if is_recast or record["kind"] == "liquidity":
-            yield "INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?)", tuple(record)
-    for file in home.rows("SELECT * FROM files WHERE path LIKE '%/held.parquet'"):
-        if (scratch / file["path"]).exists():
-            yield "INSERT INTO files VALUES (?, ?, ?)", tuple(file)
+        is_recast = record.kind == "settlement" and "after" in detail
+        if is_recast or record.kind == "liquidity":
+            yield PutRecord(*record)
+    for file in home.catalog.files():
+        if file.path.endswith("/held.parquet") and (scratch / file.path).exists():
+            yield AddFile(*file)
     for number, (key, cleared) in enumerate(sorted(_paid_before(home, seq).items())):
         bits = scratch / f"paid-{number:04d}.bits"
         paid_bits.write(bits, _words(cleared))
-        size = bits.stat().st_size
-        yield "INSERT INTO files VALUES (?, ?, ?)", (bits.name, digest_of(bits), size)
-        yield "INSERT INTO paid VALUES ('cleared', ?, ?, ?)", (*key, bits.name)
+        yield AddFile(bits.name, digest_of(bits), bits.stat().st_size)
+        yield SetPaid("cleared", *key, bits.name)
 
 
 def _postings_of(home: Home, kind: str, detail: dict[str, Any]) -> tuple[int, list[Posting]]:
     """(batch or 0, postings) of an audit record. Those of a batch stand in the catalog alone."""
     if kind != "batch":
         return 0, [Posting(*posting) for posting in detail.get("postings", [])]
-    query = "SELECT step, debit, credit, amount FROM postings WHERE batch = ? ORDER BY seq"
-    return detail["seq"], [Posting(*row) for row in home.rows(query, detail["seq"])]
+    posted = home.catalog.postings(detail["seq"])
+    return detail["seq"], [Posting(*row[2:]) for row in posted]
 
 
-def _cycle_rows(home: Home, record: Any, detail: dict[str, Any]) -> Statements:
+def _cycle_rows(home: Home, record: Record, detail: dict[str, Any]) -> list[Change]:
     """What an audit record did to a cycle of the calendar: its state, and positions of a batch."""
-    if record["kind"] not in ("batch", "cycle", "settlement"):
+    if record.kind not in ("batch", "cycle", "settlement"):
         return []
     cycle = detail["cycle"]
-    rows = home.rows("SELECT closes FROM cycles WHERE cycle = ?", cycle)
-    if not rows:
+    kept = home.catalog.cycle(cycle)
+    if kept is None:
         return []  # The batch has settled at once.
-    ended = detail["answer"]["state"] if record["kind"] == "settlement" else ""
-    state = ended or {"batch": "OPEN", "cycle": "CLOSED"}[record["kind"]]
-    statement = "INSERT OR REPLACE INTO cycles VALUES (?, ?, ?, ?, '', '')"
-    statements: Statements = [(statement, (cycle, rows[0]["closes"], state, record["at"]))]
-    if record["kind"] == "batch":
+    ended = detail["answer"]["state"] if record.kind == "settlement" else ""
+    state = ended or {"batch": "OPEN", "cycle": "CLOSED"}[record.kind]
+    changes: list[Change] = [PutCycle(cycle, kept.closes, state, record.at)]
+    if record.kind == "batch":
         path = home.folder("batches", detail["seq"]) / "positions.parquet"
         positions = [Position(**row) for row in read_segment(path).to_pylist()]
-        statements += keep_positions(cycle, positions)
-    return statements
+        changes += keep_positions(cycle, positions)
+    return changes
 
 
 def _paid_before(home: Home, seq: int) -> dict[tuple[str, int], Any]:

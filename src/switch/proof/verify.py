@@ -34,6 +34,7 @@ from switch.files.segment import digest_of, read_segment, read_table, segment_at
 from switch.home import history, paid_bits
 from switch.home.checkpoint import read_checkpoint
 from switch.home.history import Folder, Recast
+from switch.home.rows import BatchRow
 from switch.home.signing import Signed, departure, read_checkpoints, require_signed
 from switch.home.store import Home
 from switch.proof import line_sums
@@ -53,11 +54,11 @@ POSITION_SUMS = ("credit_count", "credit_sum", "debit_count", "debit_sum")
 class _Batch:
     """One committed batch as its files tell it."""
 
-    def __init__(self, home: Home, row: Any) -> None:
+    def __init__(self, home: Home, row: BatchRow) -> None:
         self.row = row
-        self.name = f"{row['seq']:06d}"
-        self.folder = home.folder("batches", row["seq"])
-        self.manifest = msgspec.json.decode(row["manifest"])
+        self.name = f"{row.seq:06d}"
+        self.folder = home.folder("batches", row.seq)
+        self.manifest = msgspec.json.decode(home.catalog.manifest(row.seq))
         self.postings: list[list[Any]] = []
 
 
@@ -80,9 +81,9 @@ class Verifier:
         """By cycle of the calendar and participant: counts and sums of its batches' lines."""
         self.settled_by: dict[str, dict[str, str]] = {}
         """Who settles for a participant, as the first batch of a cycle that names it says."""
-        cycles = home.rows("SELECT * FROM cycles")
-        self.states = {row["cycle"]: row["state"] for row in cycles}
-        self.closes = {row["cycle"]: row["closes"] for row in cycles}
+        cycles = home.catalog.cycles()
+        self.states = {row.cycle: row.state for row in cycles}
+        self.closes = {row.cycle: row.closes for row in cycles}
 
     def checks(self) -> Iterator[Check]:
         records = Records(self.home)
@@ -93,31 +94,31 @@ class Verifier:
         self.balances = msgspec.json.decode(self.home.catalog.meta("opening"))
         # What has another digest is not decoded: damage may take the decoder down.
         broken = {"/".join(path.split("/")[:2]) for path in faults}
-        for row in self.home.rows("SELECT * FROM paid WHERE origin = 'history'"):
-            if row["path"] in faults:
+        for paid in self.home.catalog.paid("history"):
+            if paid.path in faults:
                 continue
-            words = _words(self.home.path / row["path"])
+            words = _words(self.home.path / paid.path)
             bits = np.unpackbits(words.view(np.uint8), bitorder="little").astype(bool)
-            self.history[row["benefit"], row["period"]] = bits
-        for row in self.home.rows("SELECT * FROM registers ORDER BY seq"):
-            if "paid" in msgspec.json.decode(row["manifest"])["counts"]:
-                self.history_since = row["seq"]
+            self.history[paid.benefit, paid.period] = bits
+        for version in self.home.catalog.registers():
+            if "paid" in msgspec.json.decode(version.manifest)["counts"]:
+                self.history_since = version.seq
         recasts = history.recasts(self.home)
         self.answered = Answered(self.home)
         behind: dict[int, list[Folder]] = {}
         for folder in self.answered.known:
             behind.setdefault(folder.after, []).append(folder)
-        for row in self.home.rows("SELECT * FROM batches ORDER BY seq"):
-            if f"batches/{row['seq']:06d}" in broken:
+        for row in self.home.catalog.batches():
+            if f"batches/{row.seq:06d}" in broken:
                 continue
             try:
                 yield from self._batch(_Batch(self.home, row))
             except (OSError, pa.ArrowException, KeyError, IndexError, ValueError) as error:
-                yield Check("files", f"batch {row['seq']}", f"cannot be read: {error}")
+                yield Check("files", f"batch {row.seq}", f"cannot be read: {error}")
             for recast in recasts:
-                if recast.after == row["seq"] and not broken:
+                if recast.after == row.seq and not broken:
                     yield from self._recast(recast)
-            for folder in behind.get(row["seq"], ()) if not broken else ():
+            for folder in behind.get(row.seq, ()) if not broken else ():
                 carried = self.positions, self._bits, self.waiting
                 yield from self.answered.checks(folder, *carried)
                 self.funded.release(self.home, folder)
@@ -128,11 +129,11 @@ class Verifier:
         yield from self.answered.lines_add_up()
         yield from self.funded.checks(self.home, self.states)
         live = self.home.catalog.balances()
-        if live or self.home.rows("SELECT 1 FROM batches"):
+        if live or self.home.catalog.batches():
             yield compare("I8 balances", "catalog", self.balances, live)
 
     def _batch(self, batch: _Batch) -> Iterator[Check]:
-        subject = f"batch {batch.row['seq']}"
+        subject = f"batch {batch.row.seq}"
         tally = [[0, 0] for _ in range(REASONS_COUNT)]
         pairs: dict[tuple[str, str], list[int]] = {}
         benefits: dict[str, int] = {}
@@ -155,14 +156,14 @@ class Verifier:
                     line_sums.count(tally, reason, amount)
                     held = line_sums.held_numbers(reason)
                     numbers = np.asarray(status["line_no"])[held]
-                    waiting += [(batch.row["seq"], int(n)) for n in numbers]
+                    waiting += [(batch.row.seq, int(n)) for n in numbers]
                 else:
                     batches = np.asarray(status["batch"])
                     moved += list(
                         zip(map(int, batches), map(int, np.asarray(status["line_no"])), strict=True)
                     )
                 alive = reason == Reason.NONE
-                gone_late = line_sums.note_late(late, batch.row["seq"], status, amount)
+                gone_late = line_sums.note_late(late, batch.row.seq, status, amount)
                 line_sums.send(sent, status, amount, alive & ~gone_late)
                 line_sums.pair(pairs, status, lines, amount, alive)
                 line_sums.by_text(benefits, lines["benefit"], amount, alive)
@@ -185,7 +186,7 @@ class Verifier:
     def _admitted(self, batch: _Batch, subject: str, held: int) -> Iterator[Check]:
         """No account receives for more persons than the batch's settings let it."""
         most, fault = batch.manifest["settings"].get("accounts_shared_max"), ""
-        if most is not None and shared_accounts.most_persons(self.home, batch.row["seq"]) > most:
+        if most is not None and shared_accounts.most_persons(self.home, batch.row.seq) > most:
             fault = f"an account receives for more than {most} persons"
         if most is None and held:
             fault = "lines wait by a setting that the batch did not have"
@@ -248,16 +249,16 @@ class Verifier:
         row, declared = batch.row, manifest["declared"]
         found = {name: declared[name] for name in ("source", "batch_id", "value_date")}
         found |= {name: manifest[name] for name in ("seq", "cycle", "at", "digest")}
-        stored = {name: row[name] for name in found}
+        stored = {name: getattr(row, name) for name in found}
         found |= {"lines": declared["count"], "amount": declared["sum"]}
         ended = STATES[self.states.get(manifest["cycle"], "SETTLED")]
-        found["state"] = "CLOSED" if self.answered.is_closed(row["seq"]) else ended
-        stored |= {name: row[name] for name in ("lines", "amount", "state")}
+        found["state"] = "CLOSED" if self.answered.is_closed(row.seq) else ended
+        stored |= {name: getattr(row, name) for name in ("lines", "amount", "state")}
         found["closes"] = manifest.get("closes")
         kept = self.cutoffs.kept(manifest, self.closes.get(manifest["cycle"]))
         stored["closes"] = found["closes"] if kept else self.closes.get(manifest["cycle"])
         yield compare("catalog", f"{subject}, row", found, stored)
-        summary = msgspec.json.decode(row["summary"])
+        summary = msgspec.json.decode(self.home.catalog.summary(row.seq))
         positions = read_table(batch.folder / "positions.parquet").to_pylist()
         receivers = {}
         for path in (batch.folder / "clearing").iterdir():
@@ -303,7 +304,7 @@ class Verifier:
             {name: batch.manifest["outcome"][name] for name in states},
         )
         executed = batch.manifest["digest"]
-        wrong = executed != batch.row["digest"] or (
+        wrong = executed != batch.row.digest or (
             declared["sha256"] and executed != f"sha256:{declared['sha256']}"
         )
         yield Check("I7 executed is declared", subject, "the digests differ" if wrong else "")
@@ -324,7 +325,7 @@ class Verifier:
             debit = found.setdefault(debtor, [0, 0, 0, 0])
             debit[2] += count
             debit[3] += sum_
-        cycle = batch.row["cycle"]
+        cycle = batch.row.cycle
         table = read_table(batch.folder / "positions.parquet").to_pylist()
         yield compare(
             "positions",
@@ -347,15 +348,8 @@ class Verifier:
         over = [code for code, room in rooms.items() if nets.get(code, 0) < min(-room, 0)]
         yield Check("caps", f"cycle {cycle}", f"{over[0]} owes more than it may" if over else "")
         postings = batch.postings
-        live = self.home.rows(
-            "SELECT * FROM postings WHERE batch = ? ORDER BY seq", batch.row["seq"]
-        )
-        yield compare(
-            "I1 postings",
-            subject,
-            postings,
-            [[r["step"], r["debit"], r["credit"], r["amount"]] for r in live],
-        )
+        live = [list(posted[2:]) for posted in self.home.catalog.postings(batch.row.seq)]
+        yield compare("I1 postings", subject, postings, live)
         self._post(postings)
         if cycle not in self.states:
             yield self._nothing_left(cycle, [batch.name])
@@ -368,14 +362,14 @@ class Verifier:
 
     def _positions(self, cycle: str) -> Iterator[Check]:
         """What the catalog says of a cycle is the sum of its batches."""
-        catalog = self.home.rows("SELECT * FROM positions WHERE cycle = ?", cycle)
-        stored = {row["participant"]: [row[c] for c in POSITION_SUMS] for row in catalog}
+        catalog = self.home.catalog.positions(cycle)
+        stored = {row.participant: [getattr(row, c) for c in POSITION_SUMS] for row in catalog}
         yield compare("positions", f"cycle {cycle}", self.positions.get(cycle, {}), stored)
         told = self.settled_by.get(cycle, {})
-        settlers = {r["participant"]: r["settled_by"] for r in catalog if r["participant"] in told}
+        settlers = {r.participant: r.settled_by for r in catalog if r.participant in told}
         yield compare("positions", f"cycle {cycle}, settled by", told, settlers)
-        wrong = [r["participant"] for r in catalog if r["credit_sum"] - r["debit_sum"] != r["net"]]
-        total = sum(row["net"] for row in catalog)
+        wrong = [r.participant for r in catalog if r.credit_sum - r.debit_sum != r.net]
+        total = sum(row.net for row in catalog)
         fault = f"the net of {wrong[0]} is not credit less debit" if wrong else ""
         yield Check("I2 positions sum to zero", f"cycle {cycle}", f"{total}" if total else fault)
 
@@ -387,20 +381,19 @@ class Verifier:
 
     def _cycles(self) -> Iterator[Check]:
         """Cycles of the calendar: what was audited of them happened, whole or not at all."""
-        kinds = "'cycle', 'settlement', 'liquidity', 'answers', 'disposition', 'day'"
-        query = f"SELECT * FROM audit WHERE kind IN ({kinds})"
+        kinds = ("cycle", "settlement", "liquidity", *history.KINDS)
         audited: dict[str, dict[str, Any]] = {cycle: {"state": "OPEN"} for cycle in self.positions}
         audited = {cycle: said for cycle, said in audited.items() if cycle in self.states}
         postings: dict[str, list[Any]] = {}
-        for row in self.home.rows(query + " ORDER BY seq"):
-            detail = msgspec.json.decode(row["detail"])
+        for record in self.home.catalog.audit.records(*kinds):
+            detail = msgspec.json.decode(record.detail)
             cycle = detail.get("cycle", "")
-            if row["kind"] == "cycle":
+            if record.kind == "cycle":
                 audited[cycle] = {name: detail[name] for name in ("state", "closes", "request")}
-                audited[cycle]["at"] = row["at"]
-            elif row["kind"] == "settlement":
+                audited[cycle]["at"] = record.at
+            elif record.kind == "settlement":
                 answer = detail["answer"]
-                settled = {"state": answer["state"], "at": row["at"], "answer": answer}
+                settled = {"state": answer["state"], "at": record.at, "answer": answer}
                 again = {"request": detail["request"]} if "request" in detail else {}
                 audited[cycle] = audited.get(cycle, {}) | settled | again
             for asked, request in detail.get("requests", {}).items():
@@ -409,19 +402,19 @@ class Verifier:
             for name, part in (parts if isinstance(parts, dict) else {cycle: parts}).items():
                 postings.setdefault(name, []).extend(part)
         stored: dict[str, dict[str, Any]] = {}
-        for row in self.home.rows("SELECT * FROM cycles"):
-            said = {name: row[name] for name in ("state", "closes", "at", "request", "answer")}
-            if row["state"] == "OPEN":
+        for row in self.home.catalog.cycles():
+            said: dict[str, Any] = row._asdict()
+            del said["cycle"]
+            if row.state == "OPEN":
                 del said["closes"]  # It is compared with that of its batches.
-            stored[row["cycle"]] = {name: value for name, value in said.items() if value}
-            for name in stored[row["cycle"]].keys() & {"request", "answer"}:
-                stored[row["cycle"]][name] = msgspec.json.decode(row[name])
+            stored[row.cycle] = said = {name: value for name, value in said.items() if value}
+            for name in said.keys() & {"request", "answer"}:
+                said[name] = msgspec.json.decode(said[name])
         yield compare("audit chain", "covers every cycle", audited, stored)
         yield compare("catalog", "cut-offs of cycles", self.cutoffs.opened, self.closes)
         live: dict[str, list[Any]] = {cycle: [] for cycle in postings}
-        for row in self.home.rows("SELECT * FROM postings WHERE batch = 0 ORDER BY seq"):
-            found = [row["step"], row["debit"], row["credit"], row["amount"]]
-            live.setdefault(row["cycle"], []).append(found)
+        for posted in self.home.catalog.postings(0):
+            live.setdefault(posted.cycle, []).append(list(posted[2:]))
         yield compare("I1 postings", "of cycles and accounts", postings, live)
         self._post([posting for part in postings.values() for posting in part])
         for cycle in self.answered.cycles - self.states.keys():
@@ -434,14 +427,14 @@ class Verifier:
                 asked = _told(stored[cycle]["request"])
                 yield compare("request is the positions", f"cycle {cycle}", owed, asked)
             if state in ("SETTLED", "ABORTED") and "answer" in audited.get(cycle, {}):
-                rows = self.home.rows("SELECT seq FROM batches WHERE cycle = ?", cycle)
-                yield self._nothing_left(cycle, [f"{row['seq']:06d}" for row in rows])
+                batches = self.home.catalog.batches(cycle=cycle)
+                yield self._nothing_left(cycle, [f"{batch.seq:06d}" for batch in batches])
                 yield self._settled(cycle, audited[cycle]["answer"])
 
     def _nets(self, cycle: str) -> dict[str, int]:
         nets: dict[str, int] = {}
-        for row in self.home.rows("SELECT * FROM positions WHERE cycle = ?", cycle):
-            nets[row["settled_by"]] = nets.get(row["settled_by"], 0) + row["net"]
+        for row in self.home.catalog.positions(cycle):
+            nets[row.settled_by] = nets.get(row.settled_by, 0) + row.net
         return nets
 
     def _settled(self, cycle: str, answer: dict[str, Any]) -> Check:
@@ -453,8 +446,8 @@ class Verifier:
             for code, amount in part:
                 nets[code] += sign * int(amount)
         told = _told(answer)
-        query = "SELECT step, debit, credit, amount FROM postings WHERE cycle = ?"
-        moved = line_sums.settled(map(tuple, self.home.rows(query, cycle)), ("P2", "P4", "P7"))
+        posted = [row[2:] for row in self.home.catalog.postings_of_cycle(cycle)]
+        moved = line_sums.settled(posted, ("P2", "P4", "P7"))
         owed = {code: net for code, net in nets.items() if net}
         return compare("settled", f"cycle {cycle}", [owed, told], [told, moved])
 
@@ -504,18 +497,18 @@ class Verifier:
         yield Check("held lines", f"recast {recast.number}", fault)
 
     def _paid_bits(self) -> Iterator[Check]:
-        named = {row["path"] for row in self.home.rows("SELECT path FROM paid")}
-        query = "SELECT path FROM files WHERE path LIKE 'registers/%.bits'"
-        lost = {row["path"] for row in self.home.rows(query)} - named
-        rows = self.home.rows("SELECT * FROM paid WHERE origin = 'cleared'")
-        missing = self.cleared - {(row["benefit"], row["period"]) for row in rows}
+        kept = {file.path for file in self.home.catalog.files("registers/")}
+        named = {paid.path for paid in self.home.catalog.paid()}
+        lost = {path for path in kept if path.endswith(".bits")} - named
+        rows = self.home.catalog.paid("cleared")
+        missing = self.cleared - {(paid.benefit, paid.period) for paid in rows}
         fault = f"{min(lost)} is not in use" if lost else ""
         if missing:
             fault = "no paid bits for {} {}".format(*min(missing))
         yield Check("I6 paid bits", "every entitlement has them", fault)
-        for row in rows:
-            key = (row["benefit"], row["period"])
-            words = _words(self.home.path / row["path"])
+        for paid in rows:
+            key = (paid.benefit, paid.period)
+            words = _words(self.home.path / paid.path)
             stored = np.unpackbits(words.view(np.uint8), bitorder="little").astype(bool)
             known = self._bits(key, len(stored))
             same = np.array_equal(known[: len(stored)], stored) and not known[len(stored) :].any()
@@ -555,7 +548,7 @@ def verify(
             for check in Verifier(home).checks():
                 checks.append(check)
             if checkpoint is not None:
-                links = [row["link"] for row in home.rows("SELECT link FROM audit ORDER BY seq")]
+                links = [link for _, link in home.catalog.audit.links()]
                 about = f"{len(signed)} checkpoints"
                 checks.append(Check("signed history", about, departure(links, signed)))
     except HomeLocked:

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from switch.files.segment import read_table, write_table
+from switch.home.changes import Change, CloseBatch
 from switch.home.history import moved_lines, queue_of
 from switch.home.store import Home
 from switch.home.times import day_of
@@ -34,7 +35,6 @@ from switch.registry.directory import Directory, Settings
 from switch.results import DaySigned
 from switch.settlement import accounts
 from switch.settlement.accounts import RETURNED
-from switch.settlement.standing import Statements
 
 STATEMENT = pa.schema(
     [
@@ -62,7 +62,7 @@ def is_due(before: Before) -> bool:
 
 def sign(
     before: Before, judged: Judged, returned: pa.Table, balances: dict[str, int]
-) -> tuple[dict[str, Any], Statements]:
+) -> tuple[dict[str, Any], list[Change]]:
     """Statements of receivers, in the draft; what the audit record says of the day; and what closes
     batches. returned, balances: as `take_in.Extra` has them."""
     verdicts, draft = judged.verdicts, judged.draft
@@ -76,11 +76,8 @@ def sign(
         write_table(draft / "statements" / f"{code}.parquet", mine.cast(STATEMENT))
     totals = _totals(before, lines, returned, balances, later)
     closed = _closed(before, verdicts, states, returned, later)
-    statements: Statements = [
-        ("UPDATE batches SET state = 'CLOSED' WHERE seq = ?", (seq,)) for seq in closed
-    ]
     signed = {"closed": closed, "later": later, "totals": totals}
-    return signed | ({"slips": slips} if slips else {}), statements
+    return signed | ({"slips": slips} if slips else {}), [CloseBatch(seq) for seq in closed]
 
 
 def _later(before: Before) -> tuple[list[int], list[int]]:

@@ -15,6 +15,8 @@ import pyarrow as pa
 from switch.errors import UsageError
 from switch.files.layout import TAKEN
 from switch.files.segment import write_table
+from switch.home.catalog import PENDING
+from switch.home.changes import SetPaid
 from switch.home.days import times, word
 from switch.home.history import Folder, bytes_again, folders, moved_lines, time_of
 from switch.home.store import ANSWERS, ROOM_SPARE, Home
@@ -22,7 +24,7 @@ from switch.results import Disposed
 from switch.settlement import returns, reversal
 from switch.settlement.accounts import REISSUE
 from switch.settlement.postings import apply
-from switch.settlement.standing import PENDING, keep_balances, keep_postings
+from switch.settlement.standing import keep_balances, keep_postings
 
 Line = tuple[int, int]
 """Number of the batch, and of the line in it."""
@@ -31,7 +33,7 @@ Line = tuple[int, int]
 def returned(home: Home, known: list[Folder]) -> tuple[pa.Table, pa.Table]:
     """Lines whose money is back and waits for a disposition, and those on their way: tables of
     TAKEN."""
-    pending = {row["cycle"] for row in home.rows(f"SELECT cycle FROM cycles WHERE {PENDING}")}
+    pending = {cycle.cycle for cycle in home.catalog.cycles(*PENDING)}
     there, coming = [TAKEN.empty_table()], [TAKEN.empty_table()]
     for folder in known:
         on_its_way = folder.detail.get("cycle") in pending
@@ -76,8 +78,8 @@ def dispose(
                 if line in _lines_of(coming):
                     name = _cycle_of(home, known, line)
                     why = f"is on its way back through cycle {name}: settle that first"
-                (row,) = home.rows("SELECT batch_id FROM batches WHERE seq = ?", line[0])
-                raise UsageError(f"line {line[1]} of batch {row['batch_id']}: its money {why}")
+                batch_id = home.catalog.batch(line[0]).batch_id
+                raise UsageError(f"line {line[1]} of batch {batch_id}: its money {why}")
         waiting = waiting.filter(pa.array([line in set(lines) for line in there], pa.bool_()))
     sum_ = str(sum(waiting["amount"].to_pylist()))
     answer: Disposed = {"number": 0, "step": step, "count": len(waiting), "sum": sum_}
@@ -104,14 +106,11 @@ def dispose(
                 "count": len(waiting),
                 "sum": sum_,
             },
-            statements=[
+            changes=[
                 *keep_postings(0, "", postings),
                 *keep_balances(after),
                 *(
-                    (
-                        "INSERT OR REPLACE INTO paid VALUES ('cleared', ?, ?, ?)",
-                        (*key, f"{ANSWERS}/{folder.name}/{name}"),
-                    )
+                    SetPaid("cleared", *key, f"{ANSWERS}/{folder.name}/{name}")
                     for key, name in names.items()
                 ),
             ],

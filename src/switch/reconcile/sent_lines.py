@@ -106,10 +106,9 @@ class SentLines:
     def __init__(self, home: Home, batches: Collection[int], receiver: str = "") -> None:
         """receiver: whose lines alone are looked at, where it is named."""
         self.home, self.receiver = home, receiver
-        rows = home.rows("SELECT seq, value_date, lines, cycle, state FROM batches ORDER BY seq")
+        rows = home.catalog.batches()
         self.runs = [
-            RunOf(row["seq"], row["cycle"], _day(row["cycle"]), row["state"] in SETTLED)
-            for row in rows
+            RunOf(row.seq, row.cycle, _day(row.cycle), row.state in SETTLED) for row in rows
         ]
         self.batches = sorted(batches)
         self._table = np.zeros((len(rows) + 1, 3), np.int64)
@@ -117,12 +116,12 @@ class SentLines:
         self._base[:] = ELSEWHERE
         done = 0
         for row in rows:
-            seq = row["seq"]
-            self._date[seq] = int(row["value_date"].replace("-", ""))
-            self._lines[seq] = row["lines"]
+            seq = row.seq
+            self._date[seq] = int(row.value_date.replace("-", ""))
+            self._lines[seq] = row.lines
             if seq in batches:
                 self._base[seq] = done
-                done += row["lines"]
+                done += row.lines
         self.codes: list[str] = []
         self.participant = np.full(done, NO_CODE, np.uint16)
         self.run = np.zeros(done, np.uint32)
@@ -390,9 +389,7 @@ class SentLines:
         participant itself where nobody did."""
         cycle = self.runs[run - 1].cycle
         if cycle not in self._agents:
-            query = "SELECT participant, settled_by FROM positions WHERE cycle = ?"
-            rows = self.home.rows(query, cycle)
-            self._agents[cycle] = {row["participant"]: row["settled_by"] for row in rows}
+            self._agents[cycle] = self.home.catalog.agents(cycle)
         return self._agents[cycle].get(participant, participant)
 
     def receivers(self) -> set[str]:
@@ -461,12 +458,12 @@ def together(home: Home, batches: Collection[int]) -> set[int]:
     of, and so on: what an answer to a whole clearing file may speak of."""
     whole = set(batches)
     cleared_by: dict[int, set[int]] = {}
-    for row in home.rows("SELECT seq FROM batches"):
-        path = home.folder("batches", row["seq"]) / "represented.parquet"
+    for batch in home.catalog.batches():
+        path = home.folder("batches", batch.seq) / "represented.parquet"
         if path.exists():
             table = read_table(path, columns=["batch", "transfer_id"])
             cleared = table["batch"].filter(table["transfer_id"].is_valid())
-            cleared_by[row["seq"]] = set(pc.unique(cleared).to_pylist())
+            cleared_by[batch.seq] = set(pc.unique(cleared).to_pylist())
     while True:
         more = {
             seq

@@ -28,6 +28,7 @@ from switch.files.layout import TAKEN
 from switch.files.parquet_reader import in_one
 from switch.files.parquet_writer import Style
 from switch.files.segment import Segment, write_table
+from switch.home.changes import Change, OpenCycle, SetPaid, SetRequest
 from switch.home.days import Times, behind, times, word
 from switch.home.history import (
     MOVES,
@@ -50,12 +51,11 @@ from switch.registry.directory import Directory, Settings
 from switch.results import TakenIn
 from switch.settlement import postings as books
 from switch.settlement import returns, reversal
-from switch.settlement.cycle import OPENING, request_of, slot_for
+from switch.settlement.cycle import request_of, slot_for
 from switch.settlement.postings import Posting
 from switch.settlement.returns import MoneyBack
 from switch.settlement.standing import (
     Standing,
-    Statements,
     keep_balances,
     keep_postings,
     nets_without,
@@ -120,14 +120,13 @@ def judged(home: Home, known: list[Folder], batches: set[int], receiver: str = "
 
 def looked_at(home: Home, known: list[Folder]) -> set[int]:
     """Batches that are not closed, or about which a break is open."""
-    rows = home.rows("SELECT seq FROM batches WHERE state != 'CLOSED'")
     breaks = open_breaks(home, known)
     # The sum of a whole clearing file is named by its receiver, a space and its head.
     scopes = breaks["participant"].filter(pc.equal(breaks["class"], "TOTAL_DRIFT")).to_pylist()
     files = pa.array([scope.rpartition(" ")[2] for scope in scopes], pa.string())
     ids = pa.chunked_array([*breaks["transfer_id"].chunks, files], pa.string())
     closed = SentLines(home, ()).batches_of(ids)
-    return {row["seq"] for row in rows} | closed
+    return {run.seq for run in home.catalog.batches() if run.state != "CLOSED"} | closed
 
 
 # --- what is known before ------------------------------------------------------------------------
@@ -281,13 +280,12 @@ def judge(before: Before, given: AnswerFiles, draft: Path) -> Judged:
 
 def _rows_max(home: Home) -> int:
     """Rows of all files of one reconciliation."""
-    sent = home.rows("SELECT COALESCE(SUM(lines), 0) AS lines FROM batches")[0]["lines"]
-    return ROWS_FREE + ROWS_TIMES_LINES * int(sent)
+    return ROWS_FREE + ROWS_TIMES_LINES * sum(run.lines for run in home.catalog.batches())
 
 
 def _named(home: Home, given: AnswerFiles) -> set[int]:
     """Closed batches that the files name; they are read for it only where there are any."""
-    if not home.rows("SELECT 1 FROM batches WHERE state = 'CLOSED'"):
+    if all(run.state != "CLOSED" for run in home.catalog.batches()):
         return set()
     batches: set[int] = set()
     nowhere = SentLines(home, ())
@@ -329,32 +327,32 @@ def move(before: Before, judged: Judged) -> dict[str, pa.Table]:
 
 @dataclass(frozen=True)
 class Money:
-    """What lines that go back do to cycles: postings and positions by cycle, statements beside
+    """What lines that go back do to cycles: postings and positions by cycle, changes beside
     them, and what the audit record says."""
 
     done: list[MoneyBack]
-    statements: Statements
+    changes: list[Change]
     detail: dict[str, Any]
 
 
 def _money(before: Before, moves: dict[str, pa.Table]) -> Money:
     home, directory = before.home, before.directory
     done: list[MoneyBack] = []
-    statements: Statements = []
+    changes: list[Change] = []
     detail: dict[str, Any] = {}
-    cycle_of = {row["seq"]: row["cycle"] for row in home.rows("SELECT seq, cycle FROM batches")}
+    cycle_of = {run.seq: run.cycle for run in home.catalog.batches()}
     refused = moves["refused"]
     for cycle in sorted({cycle_of[seq] for seq in refused["cleared_in"].to_pylist()}):
         seqs = [seq for seq, name in cycle_of.items() if name == cycle]
         mine = refused.filter(pc.is_in(refused["cleared_in"], pa.array(seqs, pa.uint32())))
         gone = returns.refused(directory, before.standing, cycle, mine)
         done.append(gone)
-        statements += gone.statements()
+        changes += gone.changes()
         request = _asked_anew(before, cycle, gone)
         if request:
             detail.setdefault("requests", {})[cycle] = request
             text = msgspec.json.encode(request, order="sorted").decode()
-            statements.append(("UPDATE cycles SET request = ? WHERE cycle = ?", (text, cycle)))
+            changes.append(SetRequest(text, cycle))
     if len(moves["returned"]):
         slot = slot_for(home, before.settings, before.at, before.as_of)
         # Without a calendar returns have a cycle of their own.
@@ -367,15 +365,16 @@ def _money(before: Before, moves: dict[str, pa.Table]) -> Money:
         done.append(back)
         if slot is not None:
             detail["closes"] = slot.closes
-            statements.append((OPENING, slot))
-        statements += back.statements()
+            changes.append(OpenCycle(*slot))
+        changes += back.changes()
         detail["cycle"] = cycle
-    return Money(done, statements, detail)
+    return Money(done, changes, detail)
 
 
 def _asked_anew(before: Before, cycle: str, gone: MoneyBack) -> dict[str, Any]:
     """The request of a cycle that was closed already, without what left it."""
-    if not before.home.rows("SELECT 1 FROM cycles WHERE cycle = ? AND request != ''", cycle):
+    kept = before.home.catalog.cycle(cycle)
+    if kept is None or not kept.request:
         return {}
     nets = nets_without(before.standing, cycle, gone.positions)
     return request_of(before.home, before.directory, cycle, nets)
@@ -384,7 +383,7 @@ def _asked_anew(before: Before, cycle: str, gone: MoneyBack) -> dict[str, Any]:
 # --- commit: of answers, and of a day -------------------------------------------------------------
 
 
-Signed = tuple[dict[str, Any], Statements]
+Signed = tuple[dict[str, Any], list[Change]]
 """What an audit record says beside, and what is committed with it."""
 
 
@@ -431,13 +430,13 @@ def commit(
         postings.setdefault(moved.cycle, []).extend(moved.postings)
     posted = [posting for part in postings.values() for posting in part]
     after = books.apply(before.standing.balances, posted)
-    statements = list(money.statements)
+    changes = list(money.changes)
     for cycle, part in postings.items():
         books.require_settled(after, cycle)
-        statements += keep_postings(0, cycle, part)
+        changes += keep_postings(0, cycle, part)
     signed, closing = extra.sign(judged, moves["returned"], after)
     folder = home.folder(ANSWERS, before.number)
-    statements += [*closing, *_freed(before, draft, folder, moves["refused"])]
+    changes += [*closing, *_freed(before, draft, folder, moves["refused"])]
     went = {seq for table in moves.values() for seq in pc.unique(table["batch"]).to_pylist()}
     home.commit(
         at=before.at,
@@ -456,7 +455,7 @@ def commit(
             "rules": msgspec.to_builtins(before.rules),
             "sources": new.sources,
         },
-        statements=[*statements, *keep_balances(after)],
+        changes=[*changes, *keep_balances(after)],
         draft=draft,
         folder=folder,
         digests=judged.files,
@@ -485,17 +484,14 @@ def _answer(before: Before, judged: Judged, moves: dict[str, pa.Table]) -> dict[
     }
 
 
-def _freed(before: Before, draft: Path, folder: Path, refused: pa.Table) -> Statements:
+def _freed(before: Before, draft: Path, folder: Path, refused: pa.Table) -> list[Change]:
     """Entitlements of lines that were refused are free again: bits of who was paid, written into
     the draft, and that they count from now on."""
     if not len(refused):
         return []
     names = reversal.free(before.home, draft, refused)
     path = f"{ANSWERS}/{folder.name}"
-    return [
-        ("INSERT OR REPLACE INTO paid VALUES ('cleared', ?, ?, ?)", (*key, f"{path}/{n}"))
-        for key, n in names.items()
-    ]
+    return [SetPaid("cleared", *key, f"{path}/{name}") for key, name in names.items()]
 
 
 def _counted(table: pa.Table, name: str) -> tuple[list[str], list[int]]:
@@ -508,8 +504,8 @@ def requests_at_once(before: Before) -> list[dict[str, Any]]:
     before."""
     home = before.home
     asked = [f.detail["request"] for f in before.known if "request" in f.detail]
-    for row in home.rows("SELECT seq FROM batches"):
-        path = home.folder("batches", row["seq"]) / "settlement.json"
+    for run in home.catalog.batches():
+        path = home.folder("batches", run.seq) / "settlement.json"
         if path.exists():
             asked.append(msgspec.json.decode(home.proven(path).read_bytes()))
     return asked
@@ -517,10 +513,8 @@ def requests_at_once(before: Before) -> list[dict[str, Any]]:
 
 def _requests(before: Before, detail: dict[str, Any]) -> rec.Records:
     """What was asked of the State Bank by all cycles that have settled."""
-    asked = [
-        msgspec.json.decode(row["request"])
-        for row in before.home.rows("SELECT request FROM cycles WHERE state = 'SETTLED'")
-    ]
+    settled = before.home.catalog.cycles("SETTLED")
+    asked = [msgspec.json.decode(cycle.request) for cycle in settled]
     asked += requests_at_once(before)
     asked += [detail["request"]] if "request" in detail else []
     whole = rec.Records([])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from switch.files.tables import TableLike, TableReader, open_table
 from switch.files.threads import Progress
 from switch.home import paid_bits
+from switch.home.changes import AddRegister, Change, ForgetHistory, ForgetRegisterFiles, SetPaid
 from switch.home.store import ROOM_SPARE, Home
 from switch.registry.register import Register, require_ids
 from switch.schema import ACCOUNTS, PAID, POPULATION, Table, period_of
@@ -112,16 +112,10 @@ def _commit(
 ) -> None:
     version = home.catalog.register_seq() + 1
     folder = home.folder("registers", version)
-    old = {
-        (row["benefit"], row["period"]): (home.path / row["path"], row["sha256"])
-        for row in home.rows("SELECT * FROM paid JOIN files USING (path) WHERE origin = 'history'")
-    }
+    old = home.paid_files("history")
     bits = 8 * paid_bits.words_of(register.rows) * (len(old) + len(history))
     home.require_room(register.nbytes + bits + ROOM_SPARE)
-    statements: list[tuple[str, tuple[Any, ...]]] = [
-        ("DELETE FROM paid WHERE origin = 'history'", ()),
-        ("DELETE FROM files WHERE path LIKE 'registers/%'", ()),
-    ]
+    changes: list[Change] = [ForgetHistory(), ForgetRegisterFiles()]
     with home.draft("registers") as draft:
         info = register.save(draft)
         named = []
@@ -133,7 +127,7 @@ def _commit(
                 words.append(paid_bits.pairs(register.rows, history[key])[0::2])
             paid_bits.write(draft / name, paid_bits.pairs(register.rows, *words)[0::2])
             path = f"{folder.relative_to(home.path).as_posix()}/{name}"
-            statements.append(("INSERT INTO paid VALUES ('history', ?, ?, ?)", (*key, path)))
+            changes.append(SetPaid("history", *key, path))
             named.append([*key, name])
         content = {
             "counts": counts,
@@ -142,7 +136,7 @@ def _commit(
             "replaced": replace_history,
         }
         manifest = msgspec.json.encode(content, order="sorted").decode()
-        statements.append(("INSERT INTO registers VALUES (?, ?)", (version, manifest)))
+        changes.append(AddRegister(version, manifest))
         home.commit(
             at=at,
             kind="register",
@@ -151,7 +145,7 @@ def _commit(
                 **counts,
                 "manifest": hashlib.sha256(manifest.encode()).hexdigest(),
             },
-            statements=statements,
+            changes=changes,
             draft=draft,
             folder=folder,
         )

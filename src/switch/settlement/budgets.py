@@ -164,13 +164,13 @@ def standing(home: Home) -> dict[tuple[int, str], Stand]:
 
     sent_back = recasts(home)
     aborted = {recast.cycle for recast in sent_back if recast.aborted}
-    query = "SELECT seq, state, cycle, json_extract(manifest, '$.funding') AS funding FROM batches"
-    for row in home.rows(query):
-        use = msgspec.json.decode(row["funding"])
+    fundings = home.catalog.fundings()
+    for run in home.catalog.batches():
+        use = msgspec.json.decode(fundings[run.seq])
         for benefit, amount in use["reserved"].items():
-            enter((row["seq"], benefit), reserved=amount)
-        if row["state"] in SETTLED and row["cycle"] not in aborted:
-            settled.add(row["seq"])
+            enter((run.seq, benefit), reserved=amount)
+        if run.state in SETTLED and run.cycle not in aborted:
+            settled.add(run.seq)
             for batch, benefit, amount in use["cleared"]:
                 enter((batch, benefit), consumed=amount)
         for batch, benefit, amount in use["released"]:
@@ -219,10 +219,9 @@ def told_of_batch(home: Home, seq: int) -> Funding:
     ]
     account = accounts.reserve(seq)
     sums = {"reserved": 0, "consumed": 0, "released": 0}
-    query = "SELECT step, debit, amount FROM postings WHERE ? IN (debit, credit)"
-    for row in home.rows(query, account):
-        back = "consumed" if row["step"] == accounts.SETTLE else "released"
-        sums[back if row["debit"] == account else "reserved"] += row["amount"]
+    for row in home.catalog.postings_on(account):
+        back = "consumed" if row.step == accounts.SETTLE else "released"
+        sums[back if row.debit == account else "reserved"] += row.amount
     return {"budgets": stands, "reserve": Stand(**sums).told()}
 
 

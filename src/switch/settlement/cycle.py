@@ -7,7 +7,6 @@ here is tens of rows.
 from __future__ import annotations
 
 import datetime
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,10 @@ import pyarrow as pa
 
 from switch.errors import UsageError
 from switch.home import days
+from switch.home.catalog import PENDING
+from switch.home.changes import Change, CloseCycle, EndCycle, SetBatches, SetPaid, SetRequest
 from switch.home.history import ABORTED, bytes_again, recasts
+from switch.home.rows import CycleRow
 from switch.home.store import RECASTS, ROOM_SPARE, Home
 from switch.home.times import is_past
 from switch.registry.directory import RECAST, Directory, Settings
@@ -30,17 +32,13 @@ from switch.settlement.calendar import Calendar, Slot
 from switch.settlement.liquidity.loss import share_loss
 from switch.settlement.postings import Posting
 from switch.settlement.standing import (
-    PENDING,
     Standing,
-    Statements,
     keep_balances,
     keep_positions,
     keep_postings,
     nets_without,
 )
 
-OPENING = "INSERT INTO cycles VALUES (?, ?, 'OPEN', '', '', '') ON CONFLICT DO NOTHING"
-"""Opens a cycle (a Slot), where it is not there: then its cut-off stays what it is."""
 WHY_MAX = 140
 """Characters of the reason for which a cycle is aborted."""
 """answer.json of a cycle: what the settlement bank says of it."""
@@ -48,9 +46,9 @@ WHY_MAX = 140
 
 def slots_of(home: Home) -> tuple[set[str], list[Slot]]:
     """(names of the calendar's cycles that take nothing more, all that were opened)."""
-    rows = home.rows("SELECT cycle, closes, state FROM cycles")
-    closed = {row["cycle"] for row in rows if row["state"] != "OPEN"}
-    return closed, [Slot(row["cycle"], row["closes"]) for row in rows]
+    rows = home.catalog.cycles()
+    closed = {row.cycle for row in rows if row.state != "OPEN"}
+    return closed, [Slot(row.cycle, row.closes) for row in rows]
 
 
 def slot_for(home: Home, settings: Settings, at: str, value_date: datetime.date) -> Slot | None:
@@ -60,10 +58,10 @@ def slot_for(home: Home, settings: Settings, at: str, value_date: datetime.date)
     return Calendar(settings).slot_of(at, value_date, *slots_of(home))
 
 
-def require_calendar(home: Home, settings: Settings, named: list[sqlite3.Row] | None) -> None:
+def require_calendar(home: Home, settings: Settings, named: list[CycleRow] | None) -> None:
     """There are cycles to be settled, now or since a calendar that the home had before: those come
     to their end as well. named: rows of the one that is asked for, if one is."""
-    there = home.rows("SELECT 1 FROM cycles") if named is None else named
+    there = home.catalog.cycles() if named is None else named
     if settings.cutoffs is msgspec.UNSET and not there:
         raise UsageError(
             f"{home.path} has no calendar: every batch settles at once; give cut-offs"
@@ -76,25 +74,18 @@ def close(home: Home, directory: Directory, cycle: str, closes: str, at: str) ->
 
     closes: the cut-off, kept where no batch has opened the cycle.
     """
-    rows = home.rows("SELECT * FROM cycles WHERE cycle = ?", cycle)
-    if rows and rows[0]["answer"]:
-        answer: CycleAnswer = msgspec.json.decode(rows[0]["answer"])
+    row = home.catalog.cycle(cycle)
+    if row is not None and row.answer:
+        answer: CycleAnswer = msgspec.json.decode(row.answer)
         return answer
-    if not rows or rows[0]["state"] == "OPEN":
+    if row is None or row.state == "OPEN":
         request = request_of(home, directory, cycle, Standing(home, directory).nets_of(cycle))
         text = msgspec.json.encode(request, order="sorted").decode()
         home.commit(
             at=at,
             kind="cycle",
             detail={"cycle": cycle, "state": "CLOSED", "closes": closes, "request": request},
-            statements=[
-                (
-                    "INSERT INTO cycles VALUES (?, ?, 'CLOSED', ?, ?, '')"
-                    " ON CONFLICT (cycle) DO UPDATE"
-                    " SET state = 'CLOSED', at = excluded.at, request = excluded.request",
-                    (cycle, closes, at, text),
-                )
-            ],
+            changes=[CloseCycle(cycle, closes, at, text)],
         )
     return _answer(directory, cycle, "CLOSED", at, {})
 
@@ -103,9 +94,8 @@ def request_of(
     home: Home, directory: Directory, cycle: str, nets: dict[str, int]
 ) -> dict[str, object]:
     """settlement.json of a cycle. It is kept as it was asked: who stands in it may leave later."""
-    batches = home.rows("SELECT batch_id FROM batches WHERE cycle = ? ORDER BY seq", cycle)
     day = f"{cycle[:4]}-{cycle[4:6]}-{cycle[6:8]}"
-    named = [row["batch_id"] for row in batches]
+    named = [batch.batch_id for batch in home.catalog.batches(cycle=cycle)]
     return postings.request(directory, cycle, day, nets, batches=named)
 
 
@@ -188,14 +178,10 @@ def _loss_shares(home: Home, cycle: str, short: dict[str, int]) -> dict[str, int
     """Who bears what defaulters lack: those whom they had to pay in the cycle, by how much that
     was. Empty where they had to pay one another alone."""
     found: dict[str, int] = {}
+    owed = home.catalog.pair_sums(cycle, "P3")
     for defaulter, missing in short.items():
-        rows = home.rows(
-            "SELECT credit, sum(amount) AS amount FROM postings"
-            " WHERE cycle = ? AND step = 'P3' AND debit = ? GROUP BY credit",
-            cycle,
-            accounts.position(defaulter),
-        )
-        weights = {owner_of(row["credit"]): row["amount"] for row in rows}
+        own = accounts.position(defaulter)
+        weights = {owner_of(credit): sum_ for (debit, credit), sum_ in owed.items() if debit == own}
         weights = {code: weight for code, weight in weights.items() if code not in short}
         if not weights:
             return {}
@@ -232,8 +218,8 @@ def _settle_without(
 
 def require_abortable(home: Home, cycle: str, why: str) -> None:
     """There is a reason, and nothing but cleared lines stands in the cycle, if it has not ended."""
-    is_pending = home.rows(f"SELECT 1 FROM cycles WHERE cycle = ? AND {PENDING}", cycle)
-    if is_pending and home.catalog.is_answered(cycle):
+    row = home.catalog.cycle(cycle)
+    if row is not None and row.state in PENDING and home.catalog.is_answered(cycle):
         raise UsageError(f"cycle {cycle} has refusals or returns: it can settle alone")
     if not why.strip() or len(why) > WHY_MAX or not why.isprintable():
         raise UsageError(f"a cycle is aborted for a reason of 1 to {WHY_MAX} printable characters")
@@ -275,7 +261,7 @@ class SentBack:
     draft: Path
     folder: Path
     reversals: Sequence[Posting]
-    statements: Statements
+    changes: list[Change]
     detail: dict[str, object]
 
 
@@ -293,20 +279,15 @@ def _send_back(ending: Ending, went: pa.Table, held: pa.Table) -> None:
     with home.draft(RECASTS) as draft:
         names = recast.write(home, draft, went, held)
         folder = home.folder(RECASTS, number)
-        statements: Statements = [
+        path = f"{RECASTS}/{folder.name}"
+        changes: list[Change] = [
             *keep_positions(cycle, gone),
-            *(
-                (
-                    "INSERT OR REPLACE INTO paid VALUES ('cleared', ?, ?, ?)",
-                    (*key, f"{RECASTS}/{folder.name}/{name}"),
-                )
-                for key, name in names.items()
-            ),
-            ("UPDATE cycles SET request = ? WHERE cycle = ?", (text, cycle)),
+            *(SetPaid("cleared", *key, f"{path}/{name}") for key, name in names.items()),
+            SetRequest(text, cycle),
         ]
         taken_back = reversal.reversals(directory, went)
         detail = {"after": after, "request": request}
-        _commit(ending, SentBack(draft, folder, taken_back, statements, detail))
+        _commit(ending, SentBack(draft, folder, taken_back, changes, detail))
 
 
 def _commit(ending: Ending, back: SentBack | None = None) -> None:
@@ -320,7 +301,8 @@ def _commit(ending: Ending, back: SentBack | None = None) -> None:
     after = postings.apply(standing.balances, moved)
     postings.require_settled(after, cycle)
     text = msgspec.json.encode(answer, order="sorted").decode()
-    (closes,) = home.rows("SELECT closes FROM cycles WHERE cycle = ?", cycle)[0]
+    kept = home.catalog.cycle(cycle)
+    assert kept is not None
     of_batches = "HELD" if answer["state"] == ABORTED else "SETTLED"
     home.commit(
         at=at,
@@ -329,28 +311,25 @@ def _commit(ending: Ending, back: SentBack | None = None) -> None:
             "cycle": cycle,
             "answer": answer,
             "postings": moved,
-            **days.word(days.times(home), at, closes),
+            **days.word(days.times(home), at, kept.closes),
             **(back.detail if back else {}),
         },
-        statements=[
-            (
-                "UPDATE cycles SET state = ?, at = ?, answer = ? WHERE cycle = ?",
-                (answer["state"], at, text, cycle),
-            ),
-            ("UPDATE batches SET state = ? WHERE cycle = ?", (of_batches, cycle)),
+        changes=[
+            EndCycle(answer["state"], at, text, cycle),
+            SetBatches(of_batches, cycle),
             *keep_postings(0, cycle, moved),
             *keep_balances(after),
-            *(back.statements if back else ()),
+            *(back.changes if back else ()),
         ],
         draft=back.draft if back else None,
         folder=back.folder if back else None,
     )
 
 
-def cycle_rows(home: Home, cycle: str | None, at: str | None) -> list[sqlite3.Row]:
+def cycle_rows(home: Home, cycle: str | None, at: str | None) -> list[CycleRow]:
     """Cycles that are not settled, oldest first: those past their cut-off; or the one of a name,
     whatever its state."""
     if cycle is not None:
-        return home.rows("SELECT * FROM cycles WHERE cycle = ?", cycle)
-    due = home.rows(f"SELECT * FROM cycles WHERE {PENDING} ORDER BY closes")
-    return [row for row in due if at is None or is_past(row["closes"], at)]
+        return [row for row in home.catalog.cycles() if row.cycle == cycle]
+    due = sorted(home.catalog.cycles(*PENDING), key=lambda row: row.closes)
+    return [row for row in due if at is None or is_past(row.closes, at)]

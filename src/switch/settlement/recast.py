@@ -59,13 +59,8 @@ def unwind_cycle(
     codes = list(nets)
     at = {code: i for i, code in enumerate(codes)}
     pairs = np.zeros((len(codes), len(codes)), np.int64)
-    query = (
-        "SELECT debit, credit, sum(amount) AS amount FROM postings"
-        " WHERE cycle = ? AND step = 'P3' GROUP BY debit, credit"
-    )
-    for row in home.rows(query, cycle):
-        payer, payee = owner_of(row["debit"]), owner_of(row["credit"])
-        pairs[at[payer], at[payee]] = row["amount"]
+    for (debit, credit), amount in home.catalog.pair_sums(cycle, "P3").items():
+        pairs[at[owner_of(debit)], at[owner_of(credit)]] = amount
     defaulters: dict[str, int] = {}
     while short:
         defaulters |= short
@@ -97,14 +92,14 @@ def lines_of(
         return settlers.take(pc.index_in(column, value_set=codes).combine_chunks())
 
     parts = [CLEARED_SCHEMA.append(WENT_BACK.field("cleared_in")).empty_table()]
-    for row in home.rows("SELECT seq FROM batches WHERE cycle = ? ORDER BY seq", cycle):
-        path = f"batches/{row['seq']:06d}/cleared.parquet"
+    for batch in home.catalog.batches(cycle=cycle):
+        path = f"batches/{batch.seq:06d}/cleared.parquet"
         for leaves in _groups(home, path):
             if defaulters is not None:
                 payer, payee = settler(leaves["debtor_agent"]), settler(leaves["participant"])
                 owed = pc.is_in(payer, value_set=pa.array(sorted(defaulters), pa.string()))
                 leaves = leaves.filter(pc.and_(owed, pc.not_equal(payer, payee)))
-            seq = pa.array(np.full(len(leaves), row["seq"], np.uint32))
+            seq = pa.array(np.full(len(leaves), batch.seq, np.uint32))
             parts.append(leaves.append_column("cleared_in", seq).cast(parts[0].schema))
     lines = pa.concat_tables(parts).sort_by(IDENTITY)
     return lines.select(WENT_BACK.names).cast(WENT_BACK), lines.select(HELD_SCHEMA.names)

@@ -12,13 +12,14 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from switch.home.changes import Change
 from switch.registry.directory import Directory
 from switch.settlement import accounts
 from switch.settlement.accounts import PAYABLE, RETURN, RETURNED, REVERSAL
 from switch.settlement.netting import Position, settlement_nets
 from switch.settlement.postings import Posting, settlement_account
 from switch.settlement.reversal import positions_gone, reversals, summed
-from switch.settlement.standing import Standing, Statements, keep_positions, nets_without
+from switch.settlement.standing import Standing, keep_positions, nets_without
 
 
 class MoneyBack(NamedTuple):
@@ -32,7 +33,7 @@ class MoneyBack(NamedTuple):
         """What changes by settlement participant, in order of code."""
         return settlement_nets(self.positions)
 
-    def statements(self) -> Statements:
+    def changes(self) -> list[Change]:
         return keep_positions(self.cycle, self.positions)
 
 

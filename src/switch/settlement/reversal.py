@@ -28,15 +28,10 @@ def free(home: Home, draft: Path, went: pa.Table) -> dict[tuple[str, int], str]:
     names = {}
     keys = went.group_by(["benefit", "period"]).aggregate([])
     keys = keys.sort_by([("benefit", "ascending"), ("period", "ascending")])
+    taken = home.paid_files("cleared")
     for number, key in enumerate(keys.to_pylist()):
         benefit, period = key["benefit"], key["period"]
-        (row,) = home.rows(
-            "SELECT * FROM paid JOIN files USING (path)"
-            " WHERE origin = 'cleared' AND benefit = ? AND period = ?",
-            benefit,
-            period,
-        )
-        words = paid_bits.read(home.path / row["path"], row["sha256"])
+        words = paid_bits.read(*taken[benefit, period])
         bits = np.unpackbits(words.view(np.uint8), bitorder="little")
         mine = pc.and_(pc.equal(went["benefit"], benefit), pc.equal(went["period"], period))
         rows = np.asarray(went["row"].filter(mine))

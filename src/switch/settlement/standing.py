@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable
 
 import msgspec
 
 from switch.errors import InputRefused
+from switch.home.changes import AddPosition, AddPosting, Change, SetBalance
+from switch.home.rows import PostingRow
 from switch.home.store import Home
 from switch.registry.directory import Directory
 from switch.settlement import accounts, postings
 from switch.settlement.accounts import LIQUIDITY
 from switch.settlement.netting import Position, settlement_nets
 from switch.settlement.postings import Posting, Reserve
-
-PENDING = "state IN ('OPEN', 'CLOSED')"
-"""Of cycles that are neither settled nor aborted: both states are final."""
-Statements = list[tuple[str, tuple[object, ...]]]
-"""Changes of the catalog, in order: SQL and its values."""
 
 
 class Standing:
@@ -30,17 +26,12 @@ class Standing:
         self.balances: dict[str, int] = home.catalog.balances() or opening
         self.bound = _bound(home, opening)
         """Participants that may not owe more than they hold, whatever their kind became since."""
-        unsettled = f"(SELECT cycle FROM cycles WHERE {PENDING})"
         self.nets: dict[str, dict[str, int]] = {}
         """By unsettled cycle and settlement participant."""
-        for row in home.rows(f"SELECT * FROM positions WHERE cycle IN {unsettled}"):
-            nets = self.nets.setdefault(row["cycle"], {})
-            nets[row["settled_by"]] = nets.get(row["settled_by"], 0) + row["net"]
-        query = (
-            f"SELECT * FROM postings WHERE cycle IN {unsettled} AND"
-            " (step = 'P2' OR step = 'P7' AND debit LIKE 'S.RESERVE[%') ORDER BY seq"
-        )
-        self.reserves = _reserves(home.rows(query))
+        for row in home.catalog.positions_pending():
+            nets = self.nets.setdefault(row.cycle, {})
+            nets[row.settled_by] = nets.get(row.settled_by, 0) + row.net
+        self.reserves = _reserves(home.catalog.reserves_pending())
         """By unsettled cycle, in order of posting."""
 
     def nets_of(self, cycle: str) -> dict[str, int]:
@@ -86,26 +77,25 @@ class Standing:
 
 def _bound(home: Home, opening: dict[str, int]) -> set[str]:
     """Participants whose settlement account was given a balance."""
-    moved = home.rows("SELECT DISTINCT debit, credit FROM postings WHERE step = ?", LIQUIDITY)
-    names = {*opening, *(row[side] for row in moved for side in ("debit", "credit"))}
+    names = {*opening, *home.catalog.accounts_of(LIQUIDITY)}
     bound = {accounts.owner_of(account) for account in names}
-    for row in home.rows("SELECT detail FROM audit WHERE kind = 'liquidity'"):
-        bound.update(msgspec.json.decode(row["detail"]).get("bound", ()))
+    for record in home.catalog.audit.records("liquidity"):
+        bound.update(msgspec.json.decode(record.detail).get("bound", ()))
     return bound
 
 
-def _reserves(rows: list[sqlite3.Row]) -> dict[str, list[Reserve]]:
+def _reserves(posted: list[PostingRow]) -> dict[str, list[Reserve]]:
     """Reserves by cycle, from the postings that made or released them."""
     found: dict[str, list[Reserve]] = {}
-    for row in rows:
-        reserves = found.setdefault(row["cycle"], [])
-        if row["step"] == accounts.REVERSAL:  # It was released: its lines were refused.
-            pair = accounts.owner_of(row["credit"]), row["debit"]
+    for row in posted:
+        reserves = found.setdefault(row.cycle, [])
+        if row.step == accounts.REVERSAL:  # It was released: its lines were refused.
+            pair = accounts.owner_of(row.credit), row.debit
             at = [kept[:2] for kept in reserves].index(pair)
-            reserves[at] = reserves[at]._replace(amount=reserves[at].amount - row["amount"])
+            reserves[at] = reserves[at]._replace(amount=reserves[at].amount - row.amount)
             continue
-        owner = accounts.owner_of(row["debit"])
-        reserves.append(Reserve(owner, row["credit"], row["amount"]))
+        owner = accounts.owner_of(row.debit)
+        reserves.append(Reserve(owner, row.credit, row.amount))
     return found
 
 
@@ -117,34 +107,17 @@ def nets_without(standing: Standing, cycle: str, gone: list[Position]) -> dict[s
     return nets
 
 
-def keep_positions(cycle: str, positions: Iterable[Position]) -> Statements:
+def keep_positions(cycle: str, positions: Iterable[Position]) -> list[Change]:
     """Positions of one batch, added to those that its cycle has already."""
-    return [
-        (
-            "INSERT INTO positions VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-            " ON CONFLICT DO UPDATE SET credit_count = credit_count + excluded.credit_count,"
-            " credit_sum = credit_sum + excluded.credit_sum,"
-            " debit_count = debit_count + excluded.debit_count,"
-            " debit_sum = debit_sum + excluded.debit_sum, net = net + excluded.net",
-            (cycle, *position),
-        )
-        for position in positions
-    ]
+    return [AddPosition(cycle, *position) for position in positions]
 
 
-def keep_postings(batch: int, cycle: str, postings: Iterable[Posting]) -> Statements:
+def keep_postings(batch: int, cycle: str, postings: Iterable[Posting]) -> list[Change]:
     """Postings of a batch, 0 where they are of none."""
-    return [
-        (
-            "INSERT INTO postings (batch, cycle, step, debit, credit, amount)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            (batch, cycle, *posting),
-        )
-        for posting in postings
-    ]
+    return [AddPosting(batch, cycle, *posting) for posting in postings]
 
 
-def keep_balances(balances: dict[str, int]) -> Statements:
+def keep_balances(balances: dict[str, int]) -> list[Change]:
     """Raises InputRefused where books would leave 64 bits: nothing is committed then."""
     for account, balance in sorted(balances.items()):
         if not -(2**63) < balance < 2**63:
@@ -153,9 +126,7 @@ def keep_balances(balances: dict[str, int]) -> Statements:
                 f"what {account} holds would leave 64 bits",
                 remedy="split the table; or begin a new home for what comes",
             )
-    return [
-        ("INSERT OR REPLACE INTO balances VALUES (?, ?)", row) for row in sorted(balances.items())
-    ]
+    return [SetBalance(*row) for row in sorted(balances.items())]
 
 
 def set_balances(home: Home, directory: Directory, given: dict[str, int], at: str) -> None:
@@ -178,7 +149,7 @@ def set_balances(home: Home, directory: Directory, given: dict[str, int], at: st
             # Also who holds what is given already, so that nothing is posted.
             "bound": sorted(map(accounts.owner_of, given)),
         },
-        statements=[
+        changes=[
             *keep_postings(0, "", moved),
             *keep_balances(postings.apply(balances, moved)),
         ],
@@ -188,9 +159,8 @@ def set_balances(home: Home, directory: Directory, given: dict[str, int], at: st
 def require_nobody_leaves(home: Home, old: Directory, new: Directory) -> None:
     """Who has a position in a cycle that is not settled keeps the account it settles by."""
     before, after = ({p.participant: p for p in d.participants} for d in (old, new))
-    due = "SELECT DISTINCT participant, settled_by FROM positions WHERE cycle IN"
-    for row in home.rows(f"{due} (SELECT cycle FROM cycles WHERE {PENDING})"):
-        code, agent = row["participant"], row["settled_by"]
+    for row in home.catalog.positions_pending():
+        code, agent = row.participant, row.settled_by
         stays = code in after and after[code].settled_by == agent
         if not stays or after[agent].kind != before[agent].kind:
             raise InputRefused(

@@ -88,8 +88,8 @@ class Comparison:
         require(f"{name}, position", expected.positions, positions)
         postings: Counter[Posting] = Counter()
         home = self.sides.engine.home
-        for row in home.rows("SELECT * FROM postings WHERE batch = ?", expected.seq):
-            postings[Posting(row["step"], row["debit"], row["credit"])] += row["amount"]
+        for row in home.catalog.postings(expected.seq):
+            postings[Posting(row.step, row.debit, row.credit)] += row.amount
         require(f"{name}, postings", dict(expected.postings), dict(postings))
         shown = cast(Mapping[str, Total], batch.summary)
         told = {state: (shown[state]["count"], shown[state]["sum"]) for state in expected.states}

@@ -104,8 +104,8 @@ class WayBack:
         leap = days.leaps(day)
         after = sides.auditor.copy()
         moved, closed = after.close_day(day)
-        last = sides.engine.home.rows("SELECT kind FROM audit ORDER BY seq DESC LIMIT 1")
-        signed = last[0]["kind"] == "day" and days.as_of == day
+        last = sides.engine.home.catalog.audit.stamps()[-1]
+        signed = last.kind == "day" and days.as_of == day
 
         def act() -> object:
             return sides.engine.close_day(day.isoformat(), leap=leap)
@@ -113,8 +113,8 @@ class WayBack:
         word, _ = sides.attempt(act, operation.fault, after, replay=signed)
         if sides.auditor is after:
             self._compare_moved(moved)
-            rows = sides.engine.home.rows("SELECT seq FROM batches WHERE state = 'CLOSED'")
-            found = sorted(row["seq"] for row in rows)
+            rows = sides.engine.home.catalog.batches()
+            found = sorted(row.seq for row in rows if row.state == "CLOSED")
             require("batches that are closed", sorted(after.way_back.closed), found)
         return f"{word} {closed}"
 
@@ -181,8 +181,8 @@ class WayBack:
         }
         require("lines that are open in the end", {}, waiting)
         home = self.sides.engine.home
-        rows = home.rows("SELECT batch_id FROM batches WHERE state != 'CLOSED'")
-        require("batches that are open in the end", [], [row["batch_id"] for row in rows])
+        left = [row.batch_id for row in home.catalog.batches() if row.state != "CLOSED"]
+        require("batches that are open in the end", [], left)
 
     def _compare_moved(self, moved: Moved) -> None:
         """Compare what a commit of answers moved, where every line stands after it, and the breaks
