@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from switch.errors import VerificationFailed
 from switch.files.segment import Groups, read_table
@@ -21,7 +22,7 @@ from switch.settlement import accounts
 from switch.settlement.accounts import CUSTOMER, PAYABLE, SETTLEMENT, kind_of
 
 
-def row_groups(status_file: Path, lines_file: Path | None) -> Iterator[tuple[Any, Any]]:
+def row_groups(status_file: Path, lines_file: Path | None) -> Iterator[tuple[pa.Table, pa.Table]]:
     status = Groups(status_file)
     lines = status if lines_file is None else Groups(lines_file)
     if len(status) != len(lines):
@@ -34,18 +35,18 @@ def row_groups(status_file: Path, lines_file: Path | None) -> Iterator[tuple[Any
         yield left, coded(right)
 
 
-def coded(table: Any) -> Any:
+def coded(table: pa.Table) -> pa.Table:
     for name in ("benefit", "debtor_agent"):
         index = table.schema.names.index(name)
         table = table.set_column(index, name, table[name].cast(pa.string()).dictionary_encode())
     return table
 
 
-def texts(column: Any) -> Any:
+def texts(column: pa.ChunkedArray) -> NDArray[np.object_]:
     return np.array(column.cast(pa.string()).to_pylist(), object)
 
 
-def count(tally: list[list[int]], reason: Any, amount: Any) -> None:
+def count(tally: list[list[int]], reason: NDArray[np.uint8], amount: NDArray[np.int64]) -> None:
     for number in np.unique(reason):
         part = amount[reason == number]
         tally[number][0] += len(part)
@@ -53,12 +54,14 @@ def count(tally: list[list[int]], reason: Any, amount: Any) -> None:
         tally[number][1] += (int((part >> 32).sum()) << 32) + int((part & 0xFFFFFFFF).sum())
 
 
-def held_numbers(reason: Any) -> Any:
+def held_numbers(reason: NDArray[np.uint8]) -> NDArray[np.bool_]:
     held = [n for n in range(REASONS_COUNT) if status_of(n) == "PDNG"]
     return np.isin(reason, held)
 
 
-def send(sent: dict[str, Any], status: Any, amount: Any, alive: Any) -> None:
+def send(
+    sent: dict[str, Any], status: pa.Table, amount: NDArray[np.int64], alive: NDArray[np.bool_]
+) -> None:
     """Feed every receiver's hash with its lines' transfer ids and amounts, in order."""
     participant = status["participant"].cast(pa.string()).combine_chunks().dictionary_encode()
     index = np.asarray(participant.indices.fill_null(-1))
@@ -79,8 +82,13 @@ def released(folder: Path) -> dict[tuple[int, int], tuple[str, str, int] | None]
     return dict.fromkeys((row["batch"], row["line_no"]) for row in table)
 
 
-def note_late(late: dict[tuple[int, int], Any], seq: int, status: Any, amount: Any) -> Any:
-    """bool: lines of a row group that cleared late; notes (receiver, transfer id, amount)."""
+def note_late(
+    late: dict[tuple[int, int], tuple[str, str, int] | None],
+    seq: int,
+    status: pa.Table,
+    amount: NDArray[np.int64],
+) -> NDArray[np.bool_]:
+    """Lines of a row group that cleared late; notes (receiver, transfer id, amount)."""
     numbers = np.asarray(status["line_no"])
     found = np.zeros(len(numbers), bool)
     if not late:
@@ -122,7 +130,11 @@ def clearing(folder: Path) -> dict[str, tuple[int, str, str]]:
 
 
 def pair(
-    pairs: dict[tuple[str, str], list[int]], status: Any, lines: Any, amount: Any, alive: Any
+    pairs: dict[tuple[str, str], list[int]],
+    status: pa.Table,
+    lines: pa.Table,
+    amount: NDArray[np.int64],
+    alive: NDArray[np.bool_],
 ) -> None:
     table = pa.table(
         {
@@ -140,7 +152,12 @@ def pair(
         sums[1] += row["amount_sum"]
 
 
-def by_text(sums: dict[str, int], texts: Any, amount: Any, alive: Any) -> None:
+def by_text(
+    sums: dict[str, int],
+    texts: pa.ChunkedArray,
+    amount: NDArray[np.int64],
+    alive: NDArray[np.bool_],
+) -> None:
     table = pa.table({"key": texts.cast(pa.string()), "amount": amount}).filter(pa.array(alive))
     for row in table.group_by("key").aggregate([("amount", "sum")]).to_pylist():
         sums[row["key"]] = sums.get(row["key"], 0) + row["amount_sum"]
