@@ -35,7 +35,7 @@ from switch.errors import InputRefused
 from switch.files.columns import Texts
 from switch.native import csv_text, names
 from switch.proof.replay import replay
-from switch.reason import RULE_SET, RULE_SET_BEFORE
+from switch.reason import RULE_SET_BEFORE
 from switch.registry.register import name_keys
 
 # --- ids ------------------------------------------------------------------------------------------
@@ -68,15 +68,17 @@ def test_id__the_twin_asks_for_twelve_ascii_digits(text: str) -> None:
     assert reference.id_well_formed(text) == digits
 
 
-def test_replay__what_the_rules_before_judged_is_judged_by_them(tmp_path: Path) -> None:
+def test_replay__what_the_rules_before_judged_is_judged_by_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A batch of a home made before: an id without a province was BE17."""
     home = make_home(tmp_path / "home", [person(1), person(2, person_id="999000000002")])
     with switch.open(home) as engine:
         engine.register(accounts=pa.Table.from_pylist([account(1)]))
-        engine.rule_set = RULE_SET_BEFORE
+        monkeypatch.setattr("switch.engine.RULE_SET", RULE_SET_BEFORE)
         table = payment_table([line(1), line(2, person_id="999000000002"), line(3)])
         before = run(engine, table, "BEFORE")
-        engine.rule_set = RULE_SET
+        monkeypatch.undo()
         now = run(engine, table, "NOW")
     assert reasons(before) == [None, "BE17", "BE06"]
     detail = before.status["reason_detail"].to_pylist()[1]
@@ -176,13 +178,15 @@ def test_account__of_a_register_that_is_none_refuses_the_file(tmp_path: Path, te
     assert tree_digest(home) == before
 
 
-def test_account__a_held_line_of_before_is_refused_when_it_is_tried_again(tmp_path: Path) -> None:
+def test_account__a_held_line_of_before_is_refused_when_it_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     home = make_home(tmp_path / "home", [person(1), person(2)], [account(2)])
     odd_line = line(1, creditor_agent=CLOSED_BANK, creditor_account="1.9E+13")
     with switch.open(home) as engine:
-        engine.rule_set = RULE_SET_BEFORE
+        monkeypatch.setattr("switch.engine.RULE_SET", RULE_SET_BEFORE)
         assert reasons(run(engine, payment_table([odd_line]), "BEFORE")) == ["AB08"]
-        engine.rule_set = RULE_SET
+        monkeypatch.undo()
         batch = run(engine, payment_table([line(2)]), "NOW")
     moved = pq.read_table(batch.folder / "represented.parquet").to_pylist()
     assert [(row["batch"], row["reason"]) for row in moved] == [(1, "AC01")]
