@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 
 class Reason(IntEnum):
-    """Why a line is not cleared. Of several reasons that hold, the first of RULES is given."""
+    """Reason why a line is not cleared. Of several reasons that hold, the first of RULES is
+    given."""
 
     NONE = 0
     AMOUNT_NOT_POSITIVE = 1
@@ -38,7 +39,7 @@ class Reason(IntEnum):
 
 
 class Rule(NamedTuple):
-    """What a reason means at the doors."""
+    """Meaning of a reason at the doors."""
 
     code: str
     """ISO 20022 external status reason code, four characters."""

@@ -51,12 +51,13 @@ BATCH_ID_RULE = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}"
 
 
 def is_in_years(day: datetime.date) -> bool:
-    """Whether a date or time is of YEAR_MIN to YEAR_MAX, as all are that come in by a door."""
+    """True where a date or time is of YEAR_MIN to YEAR_MAX, as all are that come in by a door."""
     return YEAR_MIN <= day.year <= YEAR_MAX
 
 
 class Kind(Enum):
-    """How a column is read. Arrow types that are taken stand in batch.py, one reader a kind."""
+    """Manner in which a column is read. Arrow types that are taken stand in batch.py, one reader a
+    kind."""
 
     LINE_NO = "uint32 or int64, 1..n, unique"
     ID = "12 digits: uint64, int64 or utf8"

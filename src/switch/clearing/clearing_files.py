@@ -168,7 +168,7 @@ class Dispatch:
         self._lines.open(index, outbox.buffers)
 
     def ends(self) -> dict[str, Callable[[], tuple[str, int]]]:
-        """What ends each file, by its name in the folder, and gives its (sha256, bytes); in any
+        """Calls that end each file, by its name in the folder, and give its (sha256, bytes); in any
         order, several at a time. Those with the most to write come first."""
 
         def end(index: int) -> tuple[str, int]:

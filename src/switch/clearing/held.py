@@ -48,7 +48,7 @@ def add(left: Tally, right: Tally) -> Tally:
 
 
 def shift(moved: list[Moved]) -> Tally:
-    """What a tally changes by where lines leave COVER_MISSING for another reason."""
+    """Changes of a tally where lines leave COVER_MISSING for another reason."""
     out = [[0, 0] for _ in range(REASONS_COUNT)]
     for line in moved:
         for number, sign in ((int(Reason.COVER_MISSING), -1), (line.reason, 1)):

@@ -54,7 +54,7 @@ _IDS_A_PROVINCE = np.uint64(10**9)
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """What the maker of a table says about it. sha256: of the table's file, '' without a file."""
+    """Facts that the maker of a table declares. sha256: of the table's file, '' without a file."""
 
     source: str
     batch_id: str
@@ -239,7 +239,7 @@ def declare(
     count: int | None,
     sum_: int | None,
 ) -> Declared:
-    """What a table declares: its dossier, or what is given in place of one, all of it. Raises
+    """Read what a table declares: its dossier, or what is given in place of one, all of it. Raises
     UsageError for what is none of that, InputRefused for what no batch can be named by."""
     given = (source, batch_id, value_date, count, sum_)
     path = Path(table) if isinstance(table, str | Path) else None

@@ -144,7 +144,7 @@ class Catalog:
         return str(self._query("SELECT summary FROM batches WHERE seq = ?", seq)[0][0])
 
     def fundings(self) -> dict[int, str]:
-        """Of each batch what it reserved, cleared and released of budgets: JSON text."""
+        """Money that each batch reserved, cleared and released of budgets: JSON text."""
         query = "SELECT seq, json_extract(manifest, '$.funding') FROM batches ORDER BY seq"
         return dict(self._query(query))
 
@@ -176,7 +176,7 @@ class Catalog:
         return [PositionRow._make(row) for row in self._query(query, cycle)]
 
     def agents(self, cycle: str) -> dict[str, str]:
-        """Who settles for each participant of a cycle."""
+        """Settlement participant of each participant of a cycle."""
         return {row.participant: row.settled_by for row in self.positions(cycle)}
 
     def positions_pending(self) -> list[PositionRow]:

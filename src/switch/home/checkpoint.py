@@ -64,9 +64,9 @@ def write_checkpoint(home: Path, catalog: Catalog) -> None:
 
 
 def is_behind(home: Path, catalog: Catalog, *, judging: bool) -> bool:
-    """Whether the checkpoint is behind its catalog: a crash between commit and checkpoint leaves it
-    so. Raises VerificationFailed where the catalog is not that of the last acknowledged commit, or
-    a later one. judging: a changed catalog is for the caller to say."""
+    """True where the checkpoint is behind its catalog: a crash between commit and checkpoint leaves
+    it so. Raises VerificationFailed where the catalog is not that of the last acknowledged commit,
+    or a later one. judging: a changed catalog is for the caller to say."""
     said = read_checkpoint(home)
     if any(
         seq and chain.link(seq) != link

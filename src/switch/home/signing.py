@@ -176,8 +176,8 @@ def require_signed(public: bytes, checkpoints: Sequence[Signed], file: str) -> N
 
 
 def departure(links: Sequence[str], checkpoints: Sequence[Signed]) -> str:
-    """Why a history (links of records 1, 2, ...) does not go on from what was signed; '' where it
-    does."""
+    """Reason why a history (links of records 1, 2, ...) does not go on from what was signed; ''
+    where it does."""
     agreed = 0
     for said in sorted(checkpoints, key=lambda said: said.seq):
         if said.seq > len(links):

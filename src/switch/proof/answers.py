@@ -132,7 +132,7 @@ class Answered:
         yield Check("closed batches", subject, f"a line of {min(held)} waits" if held else "")
 
     def is_closed(self, seq: int) -> bool:
-        """Whether a day found that a batch is done with."""
+        """True where a day found that a batch is done with."""
         return seq in self._closed
 
     def _breaks(self, folder: Folder) -> str:
@@ -163,8 +163,8 @@ class Answered:
         return "" if once else "a line was disposed of twice"
 
     def _has_settled(self, cycle: str, seq: int) -> bool:
-        """Whether a cycle had settled before an audit record. One that was made for returns alone
-        settles with them."""
+        """True where a cycle had settled before an audit record. One that was made for returns
+        alone settles with them."""
         if cycle not in self.ends:
             return self.home.catalog.cycle(cycle) is None
         return self.ends[cycle] < seq
@@ -240,7 +240,7 @@ class Answered:
     def _post(
         self, due: dict[tuple[str, str, str], int], cycle: str, name: str, lines: Any
     ) -> None:
-        """What must have been posted for lines that went back, by the agents of that cycle: those
+        """Postings that must stand for lines that went back, by the agents of that cycle: those
         of another may be others."""
         step = "P7" if name == "refused" else "P8"
         settled_by = self.home.catalog.agents(cycle)
@@ -575,7 +575,7 @@ def carry(whole: dict[str, list[int]], name: str, lines: Any) -> None:
 
 
 def _posted(folder: Folder) -> Due:
-    """What a folder posted but for settlement and reserves."""
+    """Postings of a folder but for settlement and reserves."""
     found: Due = {}
     for cycle, part in folder.detail["postings"].items():
         sums_ = found.setdefault(cycle, {})

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from switch.errors import UsageError
+from switch.errors import EnvironmentFailed, InputRefused, UsageError
 from switch.files.disk import CATALOG
+from switch.files.given import CHECKPOINTS_BYTES_MAX, read_small, reason_of
 from switch.files.segment import digest_of, json_of
 from switch.home import signing
 from switch.home.catalog import tables_as_made
@@ -23,6 +24,7 @@ from switch.home.chain import GENESIS, Record, link_of
 from switch.home.checkpoint import SIGNED, SIGNING_KEY, SIGNING_PUB, read_checkpoint
 from switch.home.history import KINDS as ANSWERS
 from switch.home.history import folders, recasts
+from switch.home.signing import Signed, read_checkpoints, require_signed
 from switch.home.store import KINDS, Home
 
 SHOWN_TEXT = 80
@@ -41,7 +43,7 @@ class Check(NamedTuple):
 
 
 def compare(name: str, subject: str, found: Any, stored: Any) -> Check:
-    """Whether two things are equal, and where they first differ."""
+    """Compare two things: equal, or where they first differ."""
     if found == stored:
         return Check(name, subject, "")
     if isinstance(found, dict) and isinstance(stored, dict):
@@ -202,7 +204,8 @@ class Cutoffs:
 
 
 def _closing(cycle: str, cutoffs: list[str]) -> str:
-    """When the cycle of a number closes by these cut-offs; '' where they have no such number."""
+    """Time at which the cycle of a number closes by these cut-offs; '' where they have no such
+    number."""
     day, _, number = cycle.partition("-")
     at = int(number) if number.isdecimal() else 0
     if not 1 <= at <= len(cutoffs):
@@ -221,8 +224,8 @@ def _chain(name: str, records: list[Record]) -> Check:
 
 
 def catalog_fault(home: Home) -> str:
-    """Whether the catalog's bytes are those of the last commit. One that is ahead of its checkpoint
-    was left by a crash, and only its chain can speak for it."""
+    """Compare the catalog's bytes with those of the last commit. One that is ahead of its
+    checkpoint was left by a crash, and only its chain can speak for it."""
     said = read_checkpoint(home.path)
     if home.catalog.heads() != said.heads:
         return ""
@@ -340,3 +343,18 @@ def _recall_fault(home: Home) -> str:
 
 def _sha256(text: str | bytes) -> str:
     return hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()
+
+
+def kept_checkpoints(checkpoint: Path, public_key: bytes | None) -> list[Signed]:
+    """Checkpoints of a file that somebody kept, each signed by the key of the home."""
+    if public_key is None:
+        raise UsageError("a checkpoint is proven with the public key of the home that signed it")
+    try:
+        content = read_small(checkpoint, CHECKPOINTS_BYTES_MAX)
+    except (InputRefused, EnvironmentFailed) as error:
+        raise UsageError(f"{checkpoint}: {reason_of(error)}") from error
+    signed = read_checkpoints(content, str(checkpoint))
+    if not signed:
+        raise UsageError(f"{checkpoint} holds no checkpoint")
+    require_signed(public_key, signed, str(checkpoint))
+    return signed

@@ -170,7 +170,7 @@ def expected(
     pairs: dict[tuple[str, str], list[int]],
     positions: list[dict[str, Any]],
 ) -> dict[str, Any]:
-    """What the postings of a batch must come to, from its lines."""
+    """Sums that the postings of a batch must come to, from its lines."""
     settled_by = {row["participant"]: row["settled_by"] for row in positions}
     nets: dict[str, int] = {}
     for row in positions:
@@ -193,7 +193,7 @@ def expected(
 
 
 def moved(postings: list[Any], settles: bool) -> dict[str, Any]:
-    """What the postings of a batch come to, in the same form."""
+    """Sums of the postings of a batch, in the same form."""
     by_step: dict[str, dict[str, int]] = {"P1": {}, "P3": {}, "P4": {}, "P12": {}}
     for step, debit, credit, amount in postings:
         for account, sign in ((debit, -amount), (credit, amount)):
@@ -208,7 +208,7 @@ def moved(postings: list[Any], settles: bool) -> dict[str, Any]:
 
 
 def settled(postings: Iterable[Any], steps: Collection[str]) -> dict[str, int]:
-    """What postings of some steps have moved on settlement accounts, by participant: what was set
+    """Money that postings of some steps moved on settlement accounts, by participant: what was set
     aside before it was paid (P2) with what came back of it, whatever the kind of account."""
     found: dict[str, int] = {}
     for step, debit, credit, amount in postings:

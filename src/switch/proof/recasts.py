@@ -70,7 +70,7 @@ def checks(home: Home, recast: Recast) -> Iterator[Check]:
 
 
 def _left(home: Home, cycle: str) -> dict[str, int]:
-    """What all postings of a cycle, taken together, have left on any account of any book."""
+    """Money that all postings of a cycle, taken together, left on any account of any book."""
     found: dict[str, int] = {}
     for (debit, credit), amount in home.catalog.pair_sums(cycle).items():
         found[debit] = found.get(debit, 0) - amount
@@ -148,7 +148,7 @@ def _by_settlement(lines: Any, settled_by: dict[str, str]) -> Iterator[tuple[str
 
 
 def _reversed(lines: Any, settled_by: dict[str, str]) -> dict[tuple[str, str], int]:
-    """What must have been posted: by pair (P3), on-us (P12), and by batch and programme (P1)."""
+    """Postings that must stand: by pair (P3), on-us (P12), and by batch and programme (P1)."""
     found: dict[tuple[str, str], int] = {}
     for payer, payee, amount in _by_settlement(lines, settled_by):
         pair = accounts.position(payee), accounts.position(payer)

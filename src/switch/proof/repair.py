@@ -85,7 +85,7 @@ def _matches(catalog: Path, checkpoint: Path) -> bool:
 
 
 def _belong(catalog: Path, checkpoint: Path) -> bool:
-    """Whether catalog and checkpoint are of one commit, or a crash left the catalog ahead."""
+    """True where catalog and checkpoint are of one commit, or a crash left the catalog ahead."""
     if _matches(catalog, checkpoint):
         return True
     try:

@@ -240,7 +240,8 @@ def _postings_of(home: Home, kind: str, detail: dict[str, Any]) -> tuple[int, li
 
 
 def _cycle_rows(home: Home, record: Record, detail: dict[str, Any]) -> list[Change]:
-    """What an audit record did to a cycle of the calendar: its state, and positions of a batch."""
+    """Changes that an audit record made to a cycle of the calendar: its state, and positions of a
+    batch."""
     if record.kind not in ("batch", "cycle", "settlement"):
         return []
     cycle = detail["cycle"]

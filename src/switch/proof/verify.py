@@ -9,6 +9,7 @@ settled is credited, unapplied or returned, is `answered`'s.
 
 from __future__ import annotations
 
+import functools
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,27 +22,31 @@ import pyarrow.compute as pc
 
 from switch.clearing import shared_accounts
 from switch.errors import (
-    EnvironmentFailed,
     HomeLocked,
-    InputRefused,
     SwitchError,
-    UsageError,
     VerificationFailed,
 )
 from switch.files.disk import CATALOG
-from switch.files.given import CHECKPOINTS_BYTES_MAX, read_small, reason_of
 from switch.files.segment import digest_of, read_segment, read_table, segment_at
 from switch.home import history, paid_bits
 from switch.home.checkpoint import read_checkpoint
 from switch.home.history import Folder, Recast
 from switch.home.rows import BatchRow
-from switch.home.signing import Signed, departure, read_checkpoints, require_signed
+from switch.home.signing import departure
 from switch.home.store import Home
 from switch.proof import line_sums
 from switch.proof import recasts as recasts_module
 from switch.proof.answers import Answered, carry, free
 from switch.proof.budgets import Funded
-from switch.proof.chains import Check, Cutoffs, Records, compare, file_faults, files
+from switch.proof.chains import (
+    Check,
+    Cutoffs,
+    Records,
+    compare,
+    file_faults,
+    files,
+    kept_checkpoints,
+)
 from switch.reason import CLEARED, REASONS_COUNT, RULES, Reason, status_of
 from switch.settlement.accounts import clearing, reserve
 
@@ -67,6 +72,7 @@ class Verifier:
 
     def __init__(self, home: Home) -> None:
         self.home = home
+        self.records = Records(home)
         self.paid: dict[tuple[str, int], Any] = {}
         """Who was cleared, by (benefit, period): bool by row."""
         self.history: dict[tuple[str, int], Any] = {}
@@ -85,10 +91,20 @@ class Verifier:
         self.states = {row.cycle: row.state for row in cycles}
         self.closes = {row.cycle: row.closes for row in cycles}
 
+    @functools.cached_property
+    def cutoffs(self) -> Cutoffs:
+        """Cut-offs as they were said, read once the chains are known to hold."""
+        return Cutoffs(self.records)
+
+    @functools.cached_property
+    def answered(self) -> Answered:
+        """Answers and days, read once the files are known to be whole."""
+        return Answered(self.home)
+
     def checks(self) -> Iterator[Check]:
-        records = Records(self.home)
+        """Every check, as it is made."""
+        records = self.records
         yield from records.checks()
-        self.cutoffs = Cutoffs(records)
         faults = file_faults(self.home, self.home.path)
         yield from files(self.home, records, faults)
         self.balances = msgspec.json.decode(self.home.catalog.meta("opening"))
@@ -104,7 +120,6 @@ class Verifier:
             if "paid" in msgspec.json.decode(version.manifest)["counts"]:
                 self.history_since = version.seq
         recasts = history.recasts(self.home)
-        self.answered = Answered(self.home)
         behind: dict[int, list[Folder]] = {}
         for folder in self.answered.known:
             behind.setdefault(folder.after, []).append(folder)
@@ -242,7 +257,7 @@ class Verifier:
         return ""
 
     def _row(self, batch: _Batch, subject: str) -> Iterator[Check]:
-        """What the catalog says of a batch is what its manifest says."""
+        """The catalog says of a batch what its manifest says."""
         manifest = msgspec.json.decode((batch.folder / "manifest.json").read_bytes())
         batch.postings = manifest.pop("postings")
         yield compare("catalog", f"{subject}, manifest", manifest, batch.manifest)
@@ -361,7 +376,7 @@ class Verifier:
         )
 
     def _positions(self, cycle: str) -> Iterator[Check]:
-        """What the catalog says of a cycle is the sum of its batches."""
+        """The catalog says of a cycle the sum of its batches."""
         catalog = self.home.catalog.positions(cycle)
         stored = {row.participant: [getattr(row, c) for c in POSITION_SUMS] for row in catalog}
         yield compare("positions", f"cycle {cycle}", self.positions.get(cycle, {}), stored)
@@ -438,8 +453,8 @@ class Verifier:
         return nets
 
     def _settled(self, cycle: str, answer: dict[str, Any]) -> Check:
-        """What moved, with what was set aside and came back, is what each was told, and that is
-        its net but for shared losses."""
+        """Money that moved, with what was set aside and came back, is what each was told, and that
+        is its net but for shared losses."""
         nets = self._nets(cycle)
         lost = answer["short"].items() if answer["shares"] else ()
         for part, sign in ((answer["shares"].items(), -1), (lost, 1)):
@@ -481,7 +496,8 @@ class Verifier:
         yield Check("held lines", subject, fault)
 
     def _recast(self, recast: Recast) -> Iterator[Check]:
-        """What went back is what defaulters had cleared, and is free, waiting and owed no more."""
+        """Lines that went back are those that defaulters had cleared, and is free, waiting and owed
+        no more."""
         yield from recasts_module.checks(self.home, recast)
         folder = self.home.path / recast.folder
         went = read_table(folder / "lines.parquet")
@@ -525,7 +541,8 @@ def _words(path: Path) -> Any:
 
 
 def _told(document: dict[str, Any]) -> dict[str, int]:
-    """What each settlement participant receives (pays: below zero), as a request or answer says."""
+    """Money that each settlement participant receives (pays: below zero), as a request or answer
+    says."""
     return {
         row["participant"]: int(row["amount"]) * (1 if row["side"] == "credit" else -1)
         for row in document["participants"]
@@ -541,7 +558,7 @@ def verify(
     signed with: the history is proven to go on from them.
     """
     path = Path(path)
-    signed = [] if checkpoint is None else _kept(Path(checkpoint), public_key)
+    signed = [] if checkpoint is None else kept_checkpoints(Path(checkpoint), public_key)
     checks: list[Check] = []
     try:
         with Home(path, writing=False, judging=True) as home:
@@ -576,17 +593,3 @@ _OF_CONTENT = (LookupError, ValueError, TypeError, sqlite3.DatabaseError, pa.Arr
 
 def _differs(path: Path) -> bool:
     return digest_of(path / CATALOG) != read_checkpoint(path).catalog
-
-
-def _kept(checkpoint: Path, public_key: bytes | None) -> list[Signed]:
-    if public_key is None:
-        raise UsageError("a checkpoint is proven with the public key of the home that signed it")
-    try:
-        content = read_small(checkpoint, CHECKPOINTS_BYTES_MAX)
-    except (InputRefused, EnvironmentFailed) as error:
-        raise UsageError(f"{checkpoint}: {reason_of(error)}") from error
-    signed = read_checkpoints(content, str(checkpoint))
-    if not signed:
-        raise UsageError(f"{checkpoint} holds no checkpoint")
-    require_signed(public_key, signed, str(checkpoint))
-    return signed

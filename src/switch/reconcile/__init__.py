@@ -76,7 +76,7 @@ ROWS_FREE, ROWS_TIMES_LINES = 100_000, 4
 
 @dataclass(frozen=True)
 class Outcome:
-    """How every record ended. verdict u8: that of each line, over all sets."""
+    """Verdicts on every record. verdict u8: that of each line, over all sets."""
 
     verdict: NDArray[np.uint8]
     sets: Mapping[str, Comparison]

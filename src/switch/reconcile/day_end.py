@@ -109,7 +109,7 @@ def _totals(
     balances: dict[str, int],
     later: list[int],
 ) -> dict[str, str]:
-    """What the treasury, the switch, the State Bank and the receivers have in their books, of
+    """Sums that the treasury, the switch, the State Bank and the receivers have in their books, of
     batches that are not closed. Raises AssertionError where they do not tie."""
     home = before.home
     runs = [

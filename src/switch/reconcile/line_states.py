@@ -41,7 +41,7 @@ Flags = NDArray[np.bool_]
 
 
 class State(IntEnum):
-    """Where a line stands once it was sent."""
+    """State of a line once it was sent."""
 
     NOT_SENT = 0
     CLEARED = 1
@@ -134,14 +134,14 @@ class Said:
 
 
 class Booked(NamedTuple):
-    """What was done to lines by answers of before, by place."""
+    """Effects of earlier answers on lines, by place."""
 
     refused: NDArray[np.bool_]
     returned: NDArray[np.bool_]
 
 
 class Groups(NamedTuple):
-    """What answers to whole clearing files say."""
+    """Claims of answers to whole clearing files say."""
 
     rows: NDArray[np.bool_]
     """Confirmations that are such answers."""
@@ -311,9 +311,9 @@ class Verdicts:
     # --- breaks ---------------------------------------------------------------------------------
 
     def breaks(self, requests: rec.Records, returned: pa.Table, open_breaks: pa.Table) -> pa.Table:
-        """What does not fit: a table of BREAK. requests: what cycles asked the State Bank to move;
-        returned: a table of TAKEN, of which the treasury's statement has to tell; open_breaks:
-        those of before, which keep their keys."""
+        """Find what does not fit: a table of BREAK. requests: what cycles asked the State Bank to
+        move; returned: a table of TAKEN, of which the treasury's statement has to tell;
+        open_breaks: those of before, which keep their keys."""
         totals = rec.Outcome(np.empty(0, np.uint8), {}, self.groups.drifts, 0, self.groups.drifts)
         looked_at = (self._weighed(), self._returns_of_files())
         outcomes = [totals, *looked_at, *self._statements(requests, returned)]

@@ -89,7 +89,7 @@ class _Part(NamedTuple):
 
 
 class Fits(NamedTuple):
-    """How records fit their lines, bool each."""
+    """Agreement of records with their lines, bool each."""
 
     own: NDArray[np.bool_]
     """The record comes from who got the line, or from who settles for it in the line's cycle."""
@@ -173,7 +173,7 @@ class SentLines:
         )
 
     def heads(self) -> dict[int, str]:
-        """What the transfer ids of each batch begin with, by number: it names the batch's clearing
+        """Beginnings of the transfer ids of each batch, by number: it names the batch's clearing
         files in an answer to all of one."""
         return {run.seq: f"{self._date[run.seq]}-{run.seq:06d}" for run in self.runs}
 
@@ -252,7 +252,8 @@ class SentLines:
                     self.participant[self.at(mine["batch"], mine["line_no"])] = NO_CODE
 
     def _read_run(self, run: RunOf) -> None:
-        """What a run sent of the batches that are looked at. Each file is proven once."""
+        """Read the lines that a run sent of the batches that are looked at. Each file is proven
+        once."""
         folder = self.home.folder("batches", run.seq)
         sent = (Path(n) for n in self.home.digests(folder) if n.startswith("clearing/"))
         names = {path.stem for path in sent}
@@ -306,7 +307,7 @@ class SentLines:
         return pa.concat_tables(parts).combine_chunks()
 
     def lines(self, places: NDArray[np.int64]) -> pa.Table:
-        """What is known of lines: a table of WENT_BACK, oldest first."""
+        """Lines with all that is known of them: a table of WENT_BACK, oldest first."""
         chosen = np.zeros(len(self), bool)
         chosen[places] = True
         parts = [WENT_BACK.empty_table()]
@@ -350,7 +351,7 @@ class SentLines:
     # --- what was said --------------------------------------------------------------------------
 
     def fits(self, table: pa.Table, place: NDArray[np.int64]) -> Fits:
-        """How records of a table of RECORD fit their lines."""
+        """Compare records of a table of RECORD with their lines."""
         rows = len(table)
         if not len(self):
             return Fits(*(np.zeros(rows, bool) for _ in Fits._fields))
@@ -393,7 +394,8 @@ class SentLines:
         return self._agents[cycle].get(participant, participant)
 
     def receivers(self) -> set[str]:
-        """Who may answer to lines of the named receiver: itself, and whoever settles for it."""
+        """Participants that may answer to lines of the named receiver: itself, and whoever settles
+        for it."""
         return {self.receiver, *(self._agent(run.seq, self.receiver) for run in self.runs)}
 
     def receiver_of(self, place: NDArray[np.int64]) -> pa.Array:

@@ -109,7 +109,7 @@ def taken_in(home: Home, known: list[Folder], lines: SentLines) -> tuple[Said, B
 
 
 def judged(home: Home, known: list[Folder], batches: set[int], receiver: str = "") -> Verdicts:
-    """Where lines of some batches stand by all that was taken in, on the day of the last answers.
+    """States of lines of some batches by all that was taken in, on the day of the last answers.
     receiver: whose lines alone are looked at, where it is named."""
     said, booked = taken_in(home, known, SentLines(home, together(home, batches), receiver))
     said.close()
@@ -327,7 +327,7 @@ def move(before: Before, judged: Judged) -> dict[str, pa.Table]:
 
 @dataclass(frozen=True)
 class Money:
-    """What lines that go back do to cycles: postings and positions by cycle, changes beside
+    """Effects of lines that go back on cycles: postings and positions by cycle, changes beside
     them, and what the audit record says."""
 
     done: list[MoneyBack]
@@ -394,7 +394,7 @@ def _nothing(judged: Judged, returned: pa.Table, balances: dict[str, int]) -> Si
 
 @dataclass(frozen=True)
 class Extra:
-    """What a commit has beside answers. kind: of the audit record; is_due: it is made though
+    """Additions of a commit beside answers. kind: of the audit record; is_due: it is made though
     nothing is new; sign: called with lines that come back by it, and the balances after it."""
 
     kind: str = "answers"
@@ -464,7 +464,7 @@ def commit(
 
 
 def _answer(before: Before, judged: Judged, moves: dict[str, pa.Table]) -> dict[str, Any]:
-    """What is told of records, of lines that moved and of states."""
+    """Answer about records, of lines that moved and of states."""
     new = judged.new
     read = dict.fromkeys(TABLES, 0)
     for source in new.sources:
@@ -500,8 +500,8 @@ def _counted(table: pa.Table, name: str) -> tuple[list[str], list[int]]:
 
 
 def requests_at_once(before: Before) -> list[dict[str, Any]]:
-    """What cycles asked for that settled in the commit that made them, as far as they are of
-    before."""
+    """Settlement requests of cycles that settled in the commit that made them, as far as they are
+    of before."""
     home = before.home
     asked = [f.detail["request"] for f in before.known if "request" in f.detail]
     for run in home.catalog.batches():
@@ -512,7 +512,7 @@ def requests_at_once(before: Before) -> list[dict[str, Any]]:
 
 
 def _requests(before: Before, detail: dict[str, Any]) -> rec.Records:
-    """What was asked of the State Bank by all cycles that have settled."""
+    """Records of what the State Bank was asked by all cycles that have settled."""
     settled = before.home.catalog.cycles("SETTLED")
     asked = [msgspec.json.decode(cycle.request) for cycle in settled]
     asked += requests_at_once(before)

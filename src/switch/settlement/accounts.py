@@ -75,7 +75,7 @@ def kind_of(account: str) -> str:
 
 
 def owner_of(account: str) -> str:
-    """Whose account it is: the code in its brackets."""
+    """Owner of an account: the code in its brackets."""
     return account.partition("[")[2][:-1]
 
 

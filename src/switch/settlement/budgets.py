@@ -39,7 +39,7 @@ ByBatch = dict[tuple[int, str], int]
 
 
 class Stand(NamedTuple):
-    """What a batch has of a programme's budget: consumed and released are parts of reserved."""
+    """A batch's part of a programme's budget: consumed and released are parts of reserved."""
 
     reserved: int = 0
     consumed: int = 0
@@ -47,7 +47,7 @@ class Stand(NamedTuple):
 
     @property
     def remaining(self) -> int:
-        """Of lines that wait, or whose cycle has not settled."""
+        """Stands of lines that wait, or whose cycle has not settled."""
         return self.reserved - self.consumed - self.released
 
     def told(self) -> BudgetUse:
@@ -155,7 +155,7 @@ def require_programmes(directory: Directory) -> None:
 
 
 def standing(home: Home) -> dict[tuple[int, str], Stand]:
-    """Of every batch and programme, in order."""
+    """Stands of every batch and programme, in order."""
     found: dict[tuple[int, str], Stand] = {}
     settled: set[int] = set()
 

@@ -175,8 +175,8 @@ def _texts(sums: dict[str, int]) -> dict[str, str]:
 
 
 def _loss_shares(home: Home, cycle: str, short: dict[str, int]) -> dict[str, int]:
-    """Who bears what defaulters lack: those whom they had to pay in the cycle, by how much that
-    was. Empty where they had to pay one another alone."""
+    """Shares of what defaulters lack, borne by those whom they had to pay in the cycle, by how much
+    that was. Empty where they had to pay one another alone."""
     found: dict[str, int] = {}
     owed = home.catalog.pair_sums(cycle, "P3")
     for defaulter, missing in short.items():

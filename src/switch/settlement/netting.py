@@ -78,7 +78,7 @@ def gross_of(pair_sum: NDArray[np.int64]) -> int:
 
 
 class Netting(NamedTuple):
-    """What has to be paid before netting and after it, in minor units.
+    """Money to be paid before netting and after it, in minor units.
 
     gross: every payment by itself. bilateral: the difference of each pair. multilateral: the net
     positions of the payers, which no netting that keeps positions can get below.

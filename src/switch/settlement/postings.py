@@ -36,7 +36,7 @@ def settlement_account(directory: Directory, code: str) -> str:
 
 
 class Reserve(NamedTuple):
-    """What was set aside for one batch (P2) out of a treasury's settlement account."""
+    """Money set aside for one batch (P2) out of a treasury's settlement account."""
 
     participant: str
     account: str
@@ -57,8 +57,8 @@ def gross_reserves(directory: Directory, batch: int, pair_sum: NDArray[np.int64]
 def net_reserves(
     directory: Directory, batch: int, nets: dict[str, int], reserved: dict[str, int]
 ) -> list[Reserve]:
-    """What treasuries owe in a cycle that stays open beyond what is set aside already. nets: of
-    the cycle with this batch."""
+    """Reserves for what treasuries owe in a cycle that stays open beyond what is set aside already.
+    nets: of the cycle with this batch."""
     kinds = {p.participant: p.kind for p in directory.participants}
     return reserves_of(
         batch,
@@ -154,7 +154,7 @@ def require_settled(balances: dict[str, int], cycle: str) -> None:
 
 
 def rooms(directory: Directory, funds: dict[str, int], nets: dict[str, int]) -> dict[str, int]:
-    """How much more each settlement participant may be debited in a cycle: what its net debit cap
+    """Amount by which each settlement participant may be debited in a cycle: what its net debit cap
     or its funds leave, whichever is less. Who has neither may be debited without limit.
 
     funds: of participants whose account is bound. nets: of the cycle so far.
@@ -194,7 +194,7 @@ def request(
 
 
 def sides(directory: Directory, nets: dict[str, int]) -> list[CycleSide]:
-    """What each settlement participant pays or receives; nets of zero are left out."""
+    """Amount that each settlement participant pays or receives; nets of zero are left out."""
     return [
         {
             "participant": code,

@@ -23,14 +23,14 @@ from switch.settlement.standing import Standing, keep_positions, nets_without
 
 
 class MoneyBack(NamedTuple):
-    """What lines that go back do to one cycle."""
+    """Effects of lines that go back on one cycle."""
 
     cycle: str
     postings: list[Posting]
     positions: list[Position]
 
     def nets(self) -> dict[str, int]:
-        """What changes by settlement participant, in order of code."""
+        """Changes by settlement participant, in order of code."""
         return settlement_nets(self.positions)
 
     def changes(self) -> list[Change]:
@@ -104,7 +104,7 @@ def affordable(directory: Directory, standing: Standing, lines: pa.Table) -> pa.
 
 
 def disposed(lines: pa.Table, step: str) -> list[Posting]:
-    """What came back goes to the budget again: for good (P10), or for a new line (P9)."""
+    """Money that came back goes to the budget again: for good (P10), or for a new line (P9)."""
     return [
         Posting(step, RETURNED, accounts.expense(row["benefit"]), row["amount_sum"])
         for row in summed(lines, ["benefit"])

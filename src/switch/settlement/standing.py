@@ -39,19 +39,19 @@ class Standing:
         return dict(sorted(self.nets.get(cycle, {}).items()))
 
     def reserved(self, cycle: str) -> dict[str, int]:
-        """What is set aside for a cycle, by treasury."""
+        """Money set aside for a cycle, by treasury."""
         found: dict[str, int] = {}
         for reserve in self.reserves.get(cycle, []):
             found[reserve.participant] = found.get(reserve.participant, 0) + reserve.amount
         return found
 
     def holds(self, code: str, cycle: str) -> int:
-        """What a participant has for a cycle: its balance and what is set aside."""
+        """Money that a participant has for a cycle: its balance and what is set aside."""
         return accounts.held(self.balances, code) + self.reserved(cycle).get(code, 0)
 
     def rooms(self, cycle: str) -> dict[str, int]:
-        """How much more each may be debited in a cycle. What other unsettled cycles will take is
-        taken already; what they will bring has not come."""
+        """Amount by which each may still be debited in a cycle. What other unsettled cycles will
+        take is taken already; what they will bring has not come."""
         nets = self.nets_of(cycle)
         funds = {}
         for p in self.directory.participants:
@@ -66,7 +66,7 @@ class Standing:
         return postings.rooms(self.directory, funds, nets)
 
     def short(self, cycle: str, nets: dict[str, int]) -> dict[str, int]:
-        """What bound payers lack for the nets of a cycle."""
+        """Money that bound payers lack for the nets of a cycle."""
         found = {}
         for code, net in nets.items():
             missing = -net - max(self.holds(code, cycle), 0)
@@ -157,7 +157,8 @@ def set_balances(home: Home, directory: Directory, given: dict[str, int], at: st
 
 
 def require_nobody_leaves(home: Home, old: Directory, new: Directory) -> None:
-    """Who has a position in a cycle that is not settled keeps the account it settles by."""
+    """Require that a participant with a position in a cycle that is not settled keeps the account
+    it settles by. Raises InputRefused."""
     before, after = ({p.participant: p for p in d.participants} for d in (old, new))
     for row in home.catalog.positions_pending():
         code, agent = row.participant, row.settled_by

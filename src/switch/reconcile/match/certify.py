@@ -337,7 +337,7 @@ def _ordered(table: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
 
 
 def _like_before(column: pa.Array) -> NDArray[np.bool_]:
-    """Where a value equals the one before it, or both are null; the first never does."""
+    """True where a value equals the one before it, or both are null; the first never does."""
     like = np.zeros(len(column), bool)
     same = pc.fill_null(pc.equal(column[1:], column[:-1]), False)
     if column.null_count:

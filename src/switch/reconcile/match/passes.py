@@ -156,7 +156,7 @@ def _in_order(a: Index, b: Index) -> tuple[Index, Index]:
 
 
 def _ordinal(code: Index) -> Index:
-    """How many equal codes stand before each."""
+    """Number of equal codes that stand before each."""
     order = np.argsort(code, kind="stable")
     ordered = code[order]
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(code) else order

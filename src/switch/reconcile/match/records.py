@@ -60,7 +60,7 @@ class ByDay:
         self._at, self._days = at[order], day[order]
 
     def count(self, day: NDArray[np.int64], days: int) -> NDArray[np.int64]:
-        """How many stand within so many days of each day."""
+        """Number of records within so many days of each day."""
         first, end = (np.searchsorted(self._days, at) for at in (day - days, day + days + 1))
         return end - first
 
@@ -208,7 +208,7 @@ def statement(source: Source) -> Records:
 
 
 def requests(source: Mapping[str, Any], day: datetime.date) -> Records:
-    """What a settlement request asks for: its parsed JSON document (settlement.json)."""
+    """Records of a settlement request: its parsed JSON document (settlement.json)."""
     document = source
     rows = document["participants"]
     signs = [1 if row["side"] == "credit" else -1 for row in rows]
@@ -227,7 +227,7 @@ def requests(source: Mapping[str, Any], day: datetime.date) -> Records:
 
 
 def equals(column: pa.Array, value: str) -> pa.Array:
-    """Where a text column, plain or of a dictionary, is value; null where it is null."""
+    """True where a text column, plain or of a dictionary, is value; null where it is null."""
     if pa.types.is_dictionary(column.type):
         return pc.equal(column.dictionary, value).take(column.indices)
     return pc.equal(column, value)
@@ -277,7 +277,8 @@ def _held(
 
 
 class _Form(NamedTuple):
-    """What a source calls the columns that it has, what stands for all of its rows, and its file.
+    """Names that a source gives the columns that it has, what stands for all of its rows, and its
+    file.
 
     A column comes as int64 or as a text, plain or of a dictionary, whatever the source has; what
     cannot be read so is refused.

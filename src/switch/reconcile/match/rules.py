@@ -19,7 +19,7 @@ from switch.files.given import read_small, reason_of
 
 
 class Verdict(IntEnum):
-    """How a record ends. From MISSING on it is the class of a break."""
+    """Verdict on a record. From MISSING on it is the class of a break."""
 
     NONE = 0
     """Nothing is expected of this set, and nothing came."""
