@@ -25,7 +25,7 @@ import switch
 from switch.engine import Engine
 from switch.home.history import folders, open_breaks
 from switch.reconcile import take_in
-from switch.registry.directory import Settings
+from switch.registry.settings import Settings
 from switch.sim.lives.tables import CONFIRMATIONS, RETURNS
 
 CALENDAR = Settings(cutoffs=("11:00", "15:30"))

@@ -22,7 +22,7 @@ import switch
 from switch import status
 from switch.engine import Engine
 from switch.home.history import queue_of
-from switch.registry.directory import Settings
+from switch.registry.settings import Settings
 
 WEDNESDAY = dt.date(2026, 11, 25)
 CODES = ("A", "B", "C", "KBNN")

@@ -177,7 +177,7 @@ class Job:
 
     def write_positions(self, path: Path, pair_sum: Any, pair_count: Any) -> None:
         """positions.parquet, tens of rows: the engine's own writer, for everyone."""
-        from switch.files.layout import positions_table
+        from switch.files.file_schemas import positions_table
         from switch.files.segment import write_table
 
         write_table(path, positions_table(self.positions_of(pair_sum, pair_count)))

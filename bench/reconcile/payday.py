@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from switch.clearing.clearing_files import STYLES
-from switch.files.layout import CLEARING
+from switch.files.file_schemas import CLEARING
 from switch.files.segment import Segment
 from switch.sim.receivers.behaviour import Fate, payday
 from switch.sim.receivers.exchange import exchange

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     )
     from switch.home.batch import Batch
     from switch.proof.verify import verify
-    from switch.registry.directory import Settings
+    from switch.registry.settings import Settings
     from switch.settlement.liquidity.by_value import settle_by_value
     from switch.settlement.liquidity.clearing_vector import clearing_vector
     from switch.settlement.liquidity.exact import settle_exactly

@@ -38,9 +38,10 @@ from switch.home.store import Home
 from switch.home.times import time_text
 from switch.reason import RULE_SET
 from switch.reconcile import Rules, day_end, dispositions, take_in
-from switch.registry.directory import BALANCES, Directory, Settings, read_directory, read_rows
+from switch.registry.directory import BALANCES, Directory, read_directory, read_rows
 from switch.registry.load_registers import Tables, current, load_registers
 from switch.registry.register import Register
+from switch.registry.settings import Settings
 from switch.results import CycleAnswer, DaySigned, Disposed, LineHistory, StoredSummary, TakenIn
 from switch.schema import PAYMENT
 from switch.settlement import budgets, standing

@@ -1,7 +1,8 @@
 """Status: where lines, batches and people's payments stand, from the committed files.
 
 The answer at commit, what happened to a held line later, and what was answered, returned and
-decided since. Ids are asked for by people, never listed.
+decided since. Ids are asked for by people, never listed. Columns of the status file stand in
+`files/file_schemas`.
 """
 
 from __future__ import annotations

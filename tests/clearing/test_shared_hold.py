@@ -38,7 +38,7 @@ from switch.clearing import shared_accounts
 from switch.clearing.admitting import Admitted
 from switch.errors import UsageError, VerificationFailed
 from switch.proof.replay import replay
-from switch.registry.directory import Settings
+from switch.registry.settings import Settings
 from switch.sim.auditor.screening import Registers, admitted, by_person, screened
 
 TO = {"creditor_agent": SMALL_BANK, "creditor_account": "77"}

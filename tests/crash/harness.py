@@ -36,7 +36,7 @@ import scene
 import switch
 from switch.home import store
 from switch.home.store import Home
-from switch.registry.directory import Settings
+from switch.registry.settings import Settings
 
 HERE = Path(__file__).parent
 OFF, COUNT, KILL, TORN, FAIL_ONCE, FAIL_FROM, SHORT, RECORD, POWER_CUT = range(9)

@@ -10,7 +10,7 @@ import scene
 
 import switch
 from switch.engine import Engine
-from switch.registry.directory import Settings
+from switch.registry.settings import Settings
 from switch.sim.receivers import exchange
 from switch.sim.receivers.behaviour import Manner, Rates
 

@@ -332,7 +332,7 @@ AT_REST = [
      "return day in self.working_days or (",
      "return False or (",
      FACTS + "calendar__the_second_of_january_2026_was_off_and_the_tenth_was_worked"),
-    ("registry/directory.py", "days off of before add", '{"holidays_only": True, **kept}',
+    ("registry/settings.py", "days off of before add", '{"holidays_only": True, **kept}',
      '{"holidays_only": False, **kept}',
      FACTS + "settings__days_off_that_were_kept_before_are_all_there_are"),
     ("settlement/accounts.py", "a changed kind leaves its money behind", "in SETTLEMENT)",

@@ -20,7 +20,7 @@ from switch.errors import VerificationFailed
 from switch.proof.replay import replay
 from switch.reconcile import day_end, dispositions, line_states, take_in
 from switch.reconcile.line_states import State, Verdicts
-from switch.registry.directory import Settings
+from switch.registry.settings import Settings
 from switch.settlement import returns, reversal
 from switch.settlement.postings import Posting
 

@@ -40,7 +40,7 @@ from scene import (
 import switch
 from switch.errors import UsageError, VerificationFailed
 from switch.home.history import folders, open_breaks
-from switch.registry.directory import Settings
+from switch.registry.settings import Settings
 
 
 def test_answers__a_damaged_request_is_not_believed(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from scene import command, line, make_home, pay, payment_table, person, tree_dig
 
 import switch
 from switch.errors import UsageError
-from switch.registry.directory import Settings
+from switch.registry.settings import Settings
 
 KEPT = {
     "cutoffs": '["11:00"]',

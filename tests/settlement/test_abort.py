@@ -35,7 +35,7 @@ from switch import status
 from switch.engine import Engine
 from switch.errors import UsageError
 from switch.home.changes import AddMeta
-from switch.registry.directory import Settings
+from switch.registry.settings import Settings
 from switch.settlement import cycle, recast, reversal
 
 

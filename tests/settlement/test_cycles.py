@@ -37,7 +37,7 @@ from scene import (
 import switch
 from switch import status
 from switch.errors import InputRefused, UsageError
-from switch.registry.directory import Settings
+from switch.registry.settings import Settings
 from switch.settlement.calendar import Calendar
 
 # --- the calendar ---------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from switch.errors import VerificationFailed
 from switch.home import signing, store
 from switch.proof.repair import scrub
 from switch.proof.replay import replay
-from switch.registry.directory import Settings
+from switch.registry.settings import Settings
 
 CODES = ("A", "B", "C", "KBNN")
 TABLES = {

@@ -32,7 +32,7 @@ import switch
 from switch import status
 from switch.engine import Engine
 from switch.errors import InputRefused
-from switch.registry.directory import Settings
+from switch.registry.settings import Settings
 from switch.rehearsal import rehearse
 from switch.settlement import budgets as budgeting
 from switch.settlement.budgets import Stand

@@ -19,7 +19,7 @@ import switch
 from switch import reconcile as rec
 from switch.cli.exchange import run_exchange
 from switch.errors import InputRefused, UsageError
-from switch.files.layout import CLEARING
+from switch.files.file_schemas import CLEARING
 from switch.reconcile.match.rules import Verdict
 from switch.sim.receivers.behaviour import PAYDAY, Fate, Manner, Rates, payday, varied
 from switch.sim.receivers.exchange import exchange

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from scene import command, payment_table, run, tree_digest, write_table
 
 import switch
-from switch.registry.directory import Settings
+from switch.registry.settings import Settings
 from switch.rehearsal import Payment, injection, rehearse
 from switch.report.positions_svg import curve_svg
 

@@ -32,7 +32,7 @@ from switch.errors import InputRefused, UsageError, VerificationFailed
 from switch.home.changes import SetMeta
 from switch.proof.replay import replay
 from switch.proof.verify import verify
-from switch.registry.directory import Settings
+from switch.registry.settings import Settings
 from switch.rehearsal import rehearse
 from switch.settlement import calendar as cycles
 from switch.settlement.calendar import Calendar, Slot

@@ -17,7 +17,7 @@ from switch.clearing.chunk import Chunk
 from switch.clearing.clearing_files import Cleared, Dispatch
 from switch.clearing.job import Job
 from switch.files.columns import Texts
-from switch.files.layout import (
+from switch.files.file_schemas import (
     CLEARED_SCHEMA,
     HELD_SCHEMA,
     LINES,

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from switch.files.columns import Texts
-from switch.files.layout import CLEARING
+from switch.files.file_schemas import CLEARING
 from switch.files.parquet_writer import Style
 from switch.files.segment import Segment, coded, text_array, validity
 from switch.native.outbox import Outboxes

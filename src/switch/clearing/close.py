@@ -19,7 +19,7 @@ from switch.clearing.batch_writer import Digests
 from switch.clearing.held import Tally
 from switch.clearing.job import Job
 from switch.files import segment
-from switch.files.layout import positions_table
+from switch.files.file_schemas import positions_table
 from switch.files.segment import write_table
 from switch.home import days, paid_bits
 from switch.home.changes import AddBatch, Change, OpenCycle, SetPaid

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from switch.clearing.answer_columns import Columns
-from switch.files.layout import LINES, STATUS, STYLES
+from switch.files.file_schemas import LINES, STATUS, STYLES
 from switch.files.segment import Groups, Segment, write_table
 from switch.reason import REASONS_COUNT, RULES, Reason, status_of
 from switch.registry.directory import Directory

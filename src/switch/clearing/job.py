@@ -11,8 +11,9 @@ from switch.files.segment import FORMS
 from switch.files.tables import TableReader
 from switch.files.threads import Progress
 from switch.home.store import Home
-from switch.registry.directory import Directory, Settings
+from switch.registry.directory import Directory
 from switch.registry.register import Register
+from switch.registry.settings import Settings
 from switch.schema import CHUNK_ROWS_MAX
 from switch.settlement.calendar import Slot
 

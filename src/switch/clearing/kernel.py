@@ -23,8 +23,9 @@ from switch.clearing.job import Job
 from switch.errors import InputRefused
 from switch.home import paid_bits
 from switch.home.store import Home
-from switch.registry.directory import Directory, Settings
+from switch.registry.directory import Directory
 from switch.registry.register import Register
+from switch.registry.settings import Settings
 from switch.schema import period_of
 
 EPOCH = datetime.date(1970, 1, 1)

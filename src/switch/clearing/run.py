@@ -26,8 +26,8 @@ from switch.clearing.kernel import Kernel
 from switch.files.threads import ahead
 from switch.home.history import bytes_again
 from switch.home.store import ROOM_SPARE, Home
-from switch.registry.directory import Settings
 from switch.registry.register import Masks
+from switch.registry.settings import Settings
 from switch.settlement import budgets
 from switch.settlement.standing import Standing
 

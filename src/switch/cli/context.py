@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger, Processor
 
     from switch.engine import Engine
-    from switch.registry.directory import Settings
+    from switch.registry.settings import Settings
     from switch.sim.world.generate import Generated
 
 Command = Callable[..., object]
@@ -349,7 +349,7 @@ def new_settings(context: Context, now: Settings | None = None) -> Settings | No
     now: those of a home that is there."""
     import msgspec
 
-    from switch.registry.directory import Settings
+    from switch.registry.settings import Settings
 
     names = set(Settings.__struct_fields__)
     given = {name: value for name, value in context.settings().items() if name in names}
@@ -369,7 +369,7 @@ def kept_settings(home: Path) -> Settings:
     import msgspec
 
     from switch.home.store import Home
-    from switch.registry.directory import Settings
+    from switch.registry.settings import Settings
 
     with Home(home, writing=False) as opened:
         return Settings.stored(msgspec.json.decode(opened.catalog.meta("settings")))

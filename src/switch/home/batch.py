@@ -33,10 +33,10 @@ class Batch:
 
     @property
     def status(self) -> pa.Table:
-        """One row a line, in table order; `files.layout.STATUS` has the columns."""
+        """One row a line, in table order; `files.file_schemas.STATUS` has the columns."""
         return segment.read_segment(segment.segment_at(self.folder, "status"))
 
     @property
     def positions(self) -> pa.Table:
-        """One row a participant of the cycle; `files.layout.POSITIONS` has the columns."""
+        """One row a participant of the cycle; `files.file_schemas.POSITIONS` has the columns."""
         return segment.read_table(self.folder / "positions.parquet")

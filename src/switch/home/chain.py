@@ -45,7 +45,8 @@ class Heads(NamedTuple):
 
 
 class Chain:
-    """One chain of a catalog. query: runs a statement and returns its rows."""
+    """One chain of records of a catalog, each with the hash of the one before. query: runs a
+    statement and returns its rows."""
 
     def __init__(self, name: str, query: Callable[..., list[tuple[Any, ...]]]) -> None:
         self._name, self._query = name, query

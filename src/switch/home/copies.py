@@ -11,7 +11,7 @@ import msgspec
 
 from switch.files import segment
 from switch.files.disk import copy_into, landing
-from switch.files.layout import positions_table
+from switch.files.file_schemas import positions_table
 from switch.files.segment import json_of, write_table
 from switch.files.threads import in_order
 from switch.home.batch import Batch

@@ -9,7 +9,7 @@ import msgspec
 import pyarrow as pa
 
 from switch.errors import UsageError
-from switch.files.layout import BREAK, RECORD, TAKEN
+from switch.files.file_schemas import BREAK, RECORD, TAKEN
 from switch.files.segment import Groups, read_segment, read_table
 from switch.home.days import Times, require_likely, require_open
 from switch.home.store import ANSWERS, Home

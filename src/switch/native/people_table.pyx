@@ -1,8 +1,9 @@
 """The people table: one fused 32-byte record a person, found by id in about one cache miss.
 
-Phase authenticate (the register's side of it). A person keeps the dense row number that it was
-given first, whatever happens to the table later: paid bits are numbered by it. The slots are the
-file format too (docs/formats.md): opening a home is one sequential read.
+Phases authenticate and route (the register's side of them). `text_before` says which account of a
+person counts first. A person keeps the dense row number that it was given first, whatever happens
+to the table later: paid bits are numbered by it. The slots are the file format too
+(docs/formats.md): opening a home is one sequential read.
 """
 
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t

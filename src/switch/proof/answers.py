@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from switch import reconcile as rec
-from switch.files.layout import BREAK, TAKEN, WENT_BACK
+from switch.files.file_schemas import BREAK, TAKEN, WENT_BACK
 from switch.files.segment import Groups, read_table, segment_at
 from switch.home.days import LEAP_DAYS
 from switch.home.history import (

@@ -46,7 +46,7 @@ from switch.home.history import folders, recasts, went_back
 from switch.home.rows import BatchRow
 from switch.home.store import Home
 from switch.reason import RULE_SET, RULE_SET_BEFORE
-from switch.registry.directory import Settings
+from switch.registry.settings import Settings
 from switch.schema import PAYMENT
 from switch.settlement.calendar import Slot
 from switch.settlement.netting import Position

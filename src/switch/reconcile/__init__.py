@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from switch.errors import InputRefused, counted
-from switch.files.layout import BREAK, RECORD
+from switch.files.file_schemas import BREAK, RECORD
 from switch.reconcile.match.breaks import (
     apply,
     breaks_of,

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from switch.errors import InputRefused
 from switch.files.columns import Columns
-from switch.files.layout import RECORD
+from switch.files.file_schemas import RECORD
 from switch.files.tables import TableReader, open_table
 from switch.reconcile.match.records import DAY_US
 from switch.reconcile.match.rules import AMOUNT_BOUND

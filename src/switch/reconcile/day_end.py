@@ -31,7 +31,8 @@ from switch.reconcile.take_in import (
     prepare,
     requests_at_once,
 )
-from switch.registry.directory import Directory, Settings
+from switch.registry.directory import Directory
+from switch.registry.settings import Settings
 from switch.results import DaySigned
 from switch.settlement import accounts
 from switch.settlement.accounts import RETURNED

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from switch.errors import UsageError
-from switch.files.layout import TAKEN
+from switch.files.file_schemas import TAKEN
 from switch.files.segment import write_table
 from switch.home.catalog import PENDING
 from switch.home.changes import SetPaid

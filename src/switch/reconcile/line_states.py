@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from switch import reconcile as rec
-from switch.files.layout import BREAK
+from switch.files.file_schemas import BREAK
 from switch.native.sent import ELSEWHERE, FRESH, NOWHERE, REST
 from switch.reconcile import RECORD, Rules
 from switch.reconcile.match.breaks import drifts

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from switch.errors import VerificationFailed
 from switch.files.columns import text_buffers
+from switch.files.file_schemas import RECORD, WENT_BACK
 from switch.files.given import is_changed
-from switch.files.layout import RECORD, WENT_BACK
 from switch.files.parquet_reader import RowGroups, in_one
 from switch.files.segment import Groups, read_table, segment_at
 from switch.home.history import SETTLED, recasts, went_back

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from switch import reconcile as rec
 from switch.errors import InputRefused, counted
-from switch.files.layout import TAKEN
+from switch.files.file_schemas import TAKEN
 from switch.files.parquet_reader import in_one
 from switch.files.parquet_writer import Style
 from switch.files.segment import Segment, write_table
@@ -47,7 +47,8 @@ from switch.reconcile import Rules
 from switch.reconcile.answer_files import TABLES, kind_of, opened, records_in
 from switch.reconcile.line_states import STATEMENT, Booked, Said, State, Verdicts
 from switch.reconcile.sent_lines import SentLines, together
-from switch.registry.directory import Directory, Settings
+from switch.registry.directory import Directory
+from switch.registry.settings import Settings
 from switch.results import TakenIn
 from switch.settlement import postings as books
 from switch.settlement import returns, reversal

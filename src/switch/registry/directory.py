@@ -7,9 +7,7 @@ A participant's index is its place in the order of codes.
 from __future__ import annotations
 
 import csv
-import datetime
 import io
-import re
 from functools import partial
 from importlib import resources
 from typing import Any, NamedTuple
@@ -18,23 +16,18 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from switch.errors import InputRefused, UsageError
+from switch.errors import InputRefused
 from switch.files.columns import Texts
 from switch.files.tables import TableLike, open_table
 from switch.schema import (
-    AMOUNT_MAX,
-    CLEARING_LIMIT,
     DEBTOR_COLUMNS,
     NO_CODE,
     PARTICIPANT_COLUMNS,
     PARTICIPANT_KINDS,
     PARTICIPANT_STATUS,
-    YEAR_MAX,
-    YEAR_MIN,
     Column,
     Kind,
     Table,
-    is_in_years,
 )
 
 PARTICIPANTS_MAX = 1024
@@ -42,9 +35,6 @@ PARTICIPANTS_MAX = 1024
 DEBTORS_MAX = 60_000
 BENEFITS_MAX = 1024
 NO_LIMIT = 2**63 - 1
-RECAST = "recast"
-FUNDS_RULES = ("wait", "share", RECAST)
-_CUTOFF = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 PRIORITY_LAST = 9
 """Classes of priority are 1 to this one, which is that of a programme without."""
 
@@ -106,73 +96,6 @@ class Programme(msgspec.Struct, frozen=True, omit_defaults=True):
     purpose: str
     priority: int = PRIORITY_LAST
     """Class of priority where cover is missing: lines of class 1 go before all others."""
-
-
-class Settings(msgspec.Struct, forbid_unknown_fields=True):
-    """Decisions of a home's owner, kept in the catalog with an audit record. A run may be given
-    others, which its manifest records."""
-
-    clearing_limit: int = CLEARING_LIMIT
-    cutoffs: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
-    """Local times HH:MM at which the cycles of a business day close. Without them there is no
-    calendar: every batch settles in a cycle of its own, at once."""
-    holidays: tuple[datetime.date, ...] | msgspec.UnsetType = msgspec.UNSET
-    """Days off beside the packaged ones."""
-    holidays_only: bool | msgspec.UnsetType = msgspec.UNSET
-    """True where `holidays` and `working_days` are all there are; unset: they add."""
-    working_days: tuple[datetime.date, ...] | msgspec.UnsetType = msgspec.UNSET
-    """Days that count though they are weekends, or packaged as off: Saturdays that are worked."""
-    insufficient_funds: str | msgspec.UnsetType = msgspec.UNSET
-    """Rule for a cycle whose payer lacks funds, one of FUNDS_RULES; unset: wait."""
-    enforce_budgets: bool | msgspec.UnsetType = msgspec.UNSET
-    """True where a table beyond the budget of one of its programmes is refused; unset: it is
-    not."""
-    accounts_shared_max: int | msgspec.UnsetType = msgspec.UNSET
-    """Number of persons for whom an account may receive in a batch; lines of more wait. Unset:
-    any."""
-
-    def check(self) -> Settings:
-        """Settings as these, with values of their types. Raises UsageError where they are none."""
-        try:
-            return msgspec.convert(msgspec.to_builtins(self), Settings)._check()._said_in_full()
-        except msgspec.ValidationError as error:
-            raise UsageError(f"settings: {error}") from error
-
-    def _check(self) -> Settings:
-        # What is given as nothing is taken away, and kept as if it had never been given.
-        self.cutoffs = self.cutoffs or msgspec.UNSET
-        self.accounts_shared_max = self.accounts_shared_max or msgspec.UNSET
-        if self.cutoffs is not msgspec.UNSET:
-            times = list(self.cutoffs)
-            if times != sorted(set(times)) or not all(map(_CUTOFF.fullmatch, times)):
-                raise UsageError("cutoffs are not times HH:MM in ascending order")
-        both = set(self.holidays or ()) & set(self.working_days or ())
-        if both:
-            raise UsageError(f"{min(both)} stands in both holidays and working_days")
-        if self.insufficient_funds not in (msgspec.UNSET, *FUNDS_RULES):
-            raise UsageError(f"insufficient_funds is none of {', '.join(FUNDS_RULES)}")
-        if self.holidays is not msgspec.UNSET and not all(map(is_in_years, self.holidays)):
-            raise UsageError(f"holidays are not of {YEAR_MIN} to {YEAR_MAX}")
-        most = self.accounts_shared_max
-        if most is not msgspec.UNSET and not 0 < most < 2**31:
-            raise UsageError("accounts_shared_max is not between 1 and 2147483647; 0 is any")
-        if not 0 < self.clearing_limit <= AMOUNT_MAX:
-            raise UsageError(f"clearing_limit is not between 1 and {AMOUNT_MAX}")
-        return self
-
-    def _said_in_full(self) -> Settings:
-        """The same; whether days off add is said, for `stored` reads silence otherwise."""
-        if self.holidays is msgspec.UNSET or self.holidays_only is not msgspec.UNSET:
-            return self
-        return msgspec.structs.replace(self, holidays_only=False)
-
-    @staticmethod
-    def stored(kept: dict[str, object]) -> Settings:
-        """Settings as a commit kept them. Days off without a word of whether they add were kept
-        before they could: they are all there are."""
-        if "holidays" in kept:
-            kept = {"holidays_only": True, **kept}
-        return msgspec.convert(kept, Settings)
 
 
 class Lookups(NamedTuple):

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from switch.errors import InputRefused
 from switch.files.columns import Columns
-from switch.files.layout import is_held
+from switch.files.file_schemas import is_held
 from switch.home.history import SETTLED, folders, moved_lines, recasts, went_back
 from switch.home.store import Home
 from switch.reason import Reason

@@ -1,7 +1,8 @@
 """Calendar: business days, their cut-offs, and the cycle in which a line is cleared.
 
 A function of the time that is given, the calendar and what was closed before, never of a clock: the
-same tables in the same order come to the same cycles. Times of day are those of Vietnam.
+same tables in the same order come to the same cycles. Times of day are those of Vietnam. What a
+cut-off may be is said in `registry/settings`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import msgspec
 
 from switch.errors import InputRefused, UsageError
 from switch.home.times import LOCAL, _local
-from switch.registry.directory import Settings, packaged_rows
+from switch.registry.directory import packaged_rows
+from switch.registry.settings import Settings
 
 SATURDAY = 5
 

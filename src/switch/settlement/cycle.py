@@ -23,7 +23,8 @@ from switch.home.history import ABORTED, bytes_again, recasts
 from switch.home.rows import CycleRow
 from switch.home.store import RECASTS, ROOM_SPARE, Home
 from switch.home.times import is_past
-from switch.registry.directory import RECAST, Directory, Settings
+from switch.registry.directory import Directory
+from switch.registry.settings import RECAST, Settings
 from switch.results import CycleAnswer, MovedTotal
 from switch.schema import CURRENCY
 from switch.settlement import accounts, postings, recast, reversal

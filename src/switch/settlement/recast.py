@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from switch.files.layout import CLEARED_SCHEMA, HELD_SCHEMA, IDENTITY, STYLES, WENT_BACK
+from switch.files.file_schemas import CLEARED_SCHEMA, HELD_SCHEMA, IDENTITY, STYLES, WENT_BACK
 from switch.files.segment import Groups, Segment, write_table
 from switch.home.history import queue_of
 from switch.home.store import Home

@@ -1,7 +1,7 @@
 """Breaks: what did not fit, one row each, and how breaks open, change and close from day to day.
 
-A break has a key that lasts: the set, the side and the record that it is about. `fold` compares
-what was open with what is found now and says what happened; nothing else opens or closes a break.
+The severity of each class of break stands in data/reconciliation.toml. A break has a key that
+lasts: the set, the side and the record that it is about. `fold` compares what was open with what is found now and says what happened; nothing else opens or closes a break.
 Events carry the row before and after, so that they can be appended for ever and taken back.
 """
 
@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from switch.files.layout import BREAK, EVENT
+from switch.files.file_schemas import BREAK, EVENT
 from switch.files.parquet_reader import in_one
 from switch.reconcile.match.certify import Comparison, Side
 from switch.reconcile.match.rules import SEVERITIES, Rules, Verdict

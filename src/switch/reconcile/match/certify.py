@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from switch.files.columns import text_buffers
-from switch.files.layout import RECORD
+from switch.files.file_schemas import RECORD
 from switch.native.match import CROWDED, Lines
 from switch.reconcile.match import passes
 from switch.reconcile.match.passes import REFUSED, RETURNED

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from switch.errors import InputRefused
 from switch.files.columns import first_line
-from switch.files.layout import RECORD
+from switch.files.file_schemas import RECORD
 from switch.files.parquet_reader import in_one
 from switch.files.threads import in_order
 from switch.reconcile.match.files import File

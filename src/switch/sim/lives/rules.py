@@ -6,7 +6,7 @@ import datetime as dt
 
 import msgspec
 
-from switch.registry.directory import Settings
+from switch.registry.settings import Settings
 from switch.sim.auditor.expected import Calendar, Ruled
 from switch.sim.lives.operations import Rules
 from switch.sim.world.institutions import package_rows

@@ -12,7 +12,7 @@ import pyarrow as pa
 from switch.engine import Engine
 from switch.errors import InputRefused, UsageError, VerificationFailed
 from switch.proof.verify import verify
-from switch.registry.directory import Settings
+from switch.registry.settings import Settings
 from switch.sim.lives.comparison import Comparison
 from switch.sim.lives.difference import Difference, require
 from switch.sim.lives.faults import KINDS

@@ -1,4 +1,4 @@
-"""Layout: the columns of every file at rest that the engine writes, one schema a kind of file."""
+"""File schemas: the columns of every file that the engine writes, among them the status file."""
 
 from __future__ import annotations
 
