@@ -297,7 +297,7 @@ class Engine:
         declared = declare(table, source, batch_id, value_date, count, sum)
         known = self.home.catalog.batch_of(declared.source, declared.batch_id)
         if is_new := known is None:
-            declared.require_new(_declared_in(table))
+            declared.require_new(_declared_in(table, declared))
         reader = open_table(
             table,
             PAYMENT,
@@ -310,6 +310,7 @@ class Engine:
             if known is not None:
                 batch = self._answer(known, reader, declared)
             else:
+                self.open_register()
                 at = self._time(at, declared.value_date.isoformat(), leap)
                 self.home.require_room(room_for(self.home, self.settings, table, declared))
                 clear(self._job(declared, reader, at, options))
@@ -473,9 +474,10 @@ class Engine:
         return dispositions.dispose(self.home, step, chosen, at=time, far=leap)
 
 
-def _declared_in(table: TableLike) -> str:
-    """Name of the file that declares a table, for messages."""
-    return str(dossier_path(Path(table))) if isinstance(table, str | Path) else PAYMENT.name
+def _declared_in(table: TableLike, declared: Declared) -> str:
+    """Name of what declares a table, for messages: its dossier, where one was read."""
+    is_read = isinstance(table, str | Path) and declared.sha256
+    return str(dossier_path(Path(str(table)))) if is_read else PAYMENT.name
 
 
 def core_of(engine: Engine, value_date: datetime.date, threads: int = 1) -> Core:

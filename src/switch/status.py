@@ -116,8 +116,7 @@ def batch(home: Home, batch_id: str, *, answered: bool = False) -> BatchStatus:
 def batch_row(home: Home, name: str) -> CatalogRow:
     """The batch of a name: its id, or SOURCE:ID where several sources use the id."""
     source, _, batch_id = name.rpartition(":")
-    rows = [row for row in home.catalog.batches() if row.batch_id == batch_id]
-    rows = [row for row in rows if source in ("", row.source)]
+    rows = [r for r in home.catalog.batches_called(batch_id) if source in ("", r.source)]
     if not rows:
         raise UsageError(f"no batch {name!r} here; `switch status HOME` lists them")
     if len(rows) > 1:

@@ -102,8 +102,9 @@ class BatchWriter:
         """End the file of lines that wait, so that they are read again and a new one can begin:
         where it stands now, and its SHA-256."""
         self._answers.finish()
-        queue = self._segments.pop("held.parquet")
+        queue = self._segments["held.parquet"]
         digest, _ = queue.close()
+        del self._segments["held.parquet"]
         aside = self.draft / ".held.parquet"
         queue.path.rename(aside)
         return aside, digest

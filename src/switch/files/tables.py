@@ -374,6 +374,7 @@ def open_own(path: Path, table: Table, sha256: str) -> TableReader:
     """Open a Parquet file of this home, which has the digest of its commit. That is proven before
     decoding: it needs no process of its own, as files of others do (`airlock`). Raises
     VerificationFailed where the file is another."""
+    assert sha256, "a file of a home is proven by its digest"
     return _open_file(path, (table,), Terms(bounded=False), _Proof(False, sha256, own=True))
 
 

@@ -129,6 +129,11 @@ class Catalog:
         (row,) = self._query(f"SELECT {_BATCH} FROM batches WHERE seq = ?", seq)
         return BatchRow._make(row)
 
+    def batches_called(self, batch_id: str) -> list[BatchRow]:
+        """Batches of an id, oldest first: of several sources, where they use the same."""
+        query = f"SELECT {_BATCH} FROM batches WHERE batch_id = ? ORDER BY seq"
+        return [BatchRow._make(row) for row in self._query(query, batch_id)]
+
     def batch_of(self, source: str, batch_id: str) -> BatchRow | None:
         """The batch of a source's id; None where it was not run."""
         query = f"SELECT {_BATCH} FROM batches WHERE source = ? AND batch_id = ?"

@@ -129,7 +129,6 @@ class Home:
         return {
             (paid.benefit, paid.period): (self.path / paid.path, paid.sha256)
             for paid in self.catalog.paid(origin)
-            if paid.sha256
         }
 
     def proven(self, path: Path) -> Path:

@@ -20,7 +20,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from switch.errors import VerificationFailed
 from switch.files.columns import text_buffers
 from switch.files.file_schemas import RECORD, WENT_BACK
 from switch.files.given import is_changed
@@ -57,24 +56,30 @@ class RunOf(NamedTuple):
 
 
 class _Proven:
-    """A file of the home: its digest is proven once, and what is read of it later is the same."""
+    """A file of the home: its digest is proven once, and again where its status changed since. It
+    is open only while it is read, for a day has as many files as receivers times runs."""
 
     def __init__(self, home: Home, path: Path) -> None:
-        self._path = home.proven(path)
-        self._was = path.stat()
-        self._groups = Groups(path) if path.suffix == ".arrow" else RowGroups(path)
-        self.names: list[str] = self._groups.names
+        self._home, self._path, self._was = home, path, path.stat()
+        home.proven(path)
+        self._groups = None if path.suffix == ".arrow" else RowGroups(path)
+        groups = self._groups or Groups(path)
+        self.names: list[str] = groups.names
+        self._count = len(groups)
 
     def __len__(self) -> int:
-        return len(self._groups)
+        return self._count
 
     def read(self, number: int, names: list[str]) -> dict[str, pa.Array]:
         """Columns of a row group by name."""
-        if is_changed(self._was, self._path.stat()):
-            raise VerificationFailed(f"{self._path} is not as it was committed: restore it")
-        if isinstance(self._groups, RowGroups):
+        now = self._path.stat()
+        if is_changed(self._was, now):
+            # A link or a mode may have changed alone, as a rehearsal or a backup does.
+            self._home.proven(self._path)
+            self._was = now
+        if self._groups is not None:
             return self._groups.read(number, names)
-        table = self._groups.read(number, names)
+        table = Groups(self._path).read(number, names)
         return {name: in_one(table[name]) for name in names}
 
 

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from switch.errors import InputRefused
+from switch.errors import InputRefused, UsageError
 from switch.files.columns import Texts
 from switch.files.tables import TableLike, open_table
 from switch.schema import (
@@ -183,14 +183,19 @@ def read_directory(
     if participants is not None:
         known = tuple(sorted(_participants(participants), key=lambda p: p.participant))
     else:
-        assert old is not None, "a first directory has participants"
-        known = old.participants
-    kept = () if old is None else old.debtors
+        known = _kept(old, PARTICIPANTS).participants
+    kept = _kept(old, DEBTORS).debtors if debtors is None else ()
     if programmes is None:
         found = packaged_programmes() if old is None else old.programmes
     else:
         found = _programmes(programmes)
     return Directory(known, tuple(_debtors(debtors, kept, known)), found)
+
+
+def _kept(old: Directory | None, table: Table) -> Directory:
+    if old is None:
+        raise UsageError(f"a first directory needs a {table.name}")
+    return old
 
 
 def _participants(source: TableLike) -> list[Participant]:

@@ -1,8 +1,10 @@
 """Breaks: what did not fit, one row each, and how breaks open, change and close from day to day.
 
 The severity of each class of break stands in data/reconciliation.toml. A break has a key that
-lasts: the set, the side and the record that it is about. `fold` compares what was open with what is found now and says what happened; nothing else opens or closes a break.
-Events carry the row before and after, so that they can be appended for ever and taken back.
+lasts: the set, the side and the record that it is about. `fold` compares what was open with what is
+found now and says what happened; nothing else opens or closes a break.
+found now and says what happened; nothing else opens or closes a break. Events carry the row before
+and after, so that they can be appended for ever and taken back.
 """
 
 from __future__ import annotations
