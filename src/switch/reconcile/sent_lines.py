@@ -11,6 +11,7 @@ An answer is clean where it fits its line in receiver, amount and, if it names o
 from __future__ import annotations
 
 import datetime
+import os
 from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
@@ -60,8 +61,8 @@ class _Proven:
     is open only while it is read, for a day has as many files as receivers times runs."""
 
     def __init__(self, home: Home, path: Path) -> None:
-        self._home, self._path, self._was = home, path, path.stat()
-        home.proven(path)
+        self._home, self._path = home, path
+        self._was = self._proven()
         self._groups = None if path.suffix == ".arrow" else RowGroups(path)
         groups = self._groups or Groups(path)
         self.names: list[str] = groups.names
@@ -70,13 +71,18 @@ class _Proven:
     def __len__(self) -> int:
         return self._count
 
+    def _proven(self) -> os.stat_result:
+        """The file's status from before its digest was proven."""
+        was = self._path.stat() if self._path.is_file() else None
+        self._home.proven(self._path)
+        assert was is not None, "what was proven was not there before"
+        return was
+
     def read(self, number: int, names: list[str]) -> dict[str, pa.Array]:
         """Columns of a row group by name."""
-        now = self._path.stat()
-        if is_changed(self._was, now):
+        if is_changed(self._was, self._path.stat()):
             # A link or a mode may have changed alone, as a rehearsal or a backup does.
-            self._home.proven(self._path)
-            self._was = now
+            self._was = self._proven()
         if self._groups is not None:
             return self._groups.read(number, names)
         table = Groups(self._path).read(number, names)

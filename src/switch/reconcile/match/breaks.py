@@ -2,7 +2,6 @@
 
 The severity of each class of break stands in data/reconciliation.toml. A break has a key that
 lasts: the set, the side and the record that it is about. `fold` compares what was open with what is
-found now and says what happened; nothing else opens or closes a break.
 found now and says what happened; nothing else opens or closes a break. Events carry the row before
 and after, so that they can be appended for ever and taken back.
 """
