@@ -47,7 +47,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Batch": "switch.engine",
     "Engine": "switch.engine",
-    "Settings": "switch.registry.directory",
+    "Settings": "switch.registry.settings",
     "init": "switch.engine",
     "open": "switch.engine",
     "CopyFailed": "switch.errors",
