@@ -17,7 +17,7 @@ from switch.native.reason cimport COVER_MISSING, NONE
 MONTHS = 13200
 PART_ROWS_MIN = 4096
 WAITING = (np.uint32, np.uint16, np.uint16, np.uint16, np.uint16, np.int64)
-"""What is kept of a line that waits: row, benefit, month, debtor agent, participant, amount."""
+"""Fields kept of a line that waits: row, benefit, month, debtor agent, participant, amount."""
 
 
 class Core:
@@ -165,7 +165,7 @@ class Core:
         return self._ledger.tally()
 
     def seal(self):
-        """What is cleared so far counts as paid before for the lines that follow."""
+        """Let what is cleared so far count as paid before for the lines that follow."""
         for bits in self._bits.values():
             bits[0::2] |= bits[1::2]
 

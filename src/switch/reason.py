@@ -90,13 +90,13 @@ RULES: dict[Reason, Rule] = {
 }
 
 GIVEN_UP = Rule("ED05", "PDNG", "the settlement of its cycle was given up")
-"""Of a line whose cycle was aborted after it had cleared: no phase of a run gives it, so that it
-has no number."""
+"""Sentence of a line whose cycle was aborted after it had cleared: no phase of a run gives it, so
+that it has no number."""
 RULE_SET = "contract 2026-12"
-"""What lines are judged by. The manifest of a batch names it."""
+"""Rules by which lines are judged. The manifest of a batch names it."""
 RULE_SET_BEFORE = "contract 2026-11"
-"""What they were judged by before, which `replay` still does: an id needed a province code of the
-package, and any text that a table named was an account."""
+"""Rules by which they were judged before, and by which `replay` still judges: an id needed a
+province code of the package, and any text that a table named was an account."""
 SENTENCES_BEFORE = {
     Reason.PERSON_ID_MALFORMED: "the person's id is not 12 digits with a known province code"
 }

@@ -82,7 +82,7 @@ class Columns:
             "benefit": self._benefits,
             "debtor_agent": self._participants,
         }
-        """What coded columns are coded by."""
+        """Dictionaries of coded columns, by name."""
 
     def status(
         self, line_no: Any, reason: Any, participant: Any, transfer: Any, row: Any, masks: Any

@@ -128,7 +128,7 @@ class Declared:
 
 
 STORED = {"value_date": "value_date", "count": "lines", "sum": "amount"}
-"""What is declared beside identity, currency and digest, and where a batch keeps it."""
+"""Fields declared beside identity, currency and digest, and where a batch keeps it."""
 
 
 class _Dossier(msgspec.Struct):

@@ -58,7 +58,7 @@ class Home:
         self.path = path.absolute()
         self.quarantined: list[str] = []
         self.stopped = ""
-        """Why nothing more can be done here: a commit was broken off, and only the disk knows."""
+        """Reason why no more is done here: a commit was broken off, and only the disk knows."""
         self.closed = False
         self._process = os.getpid()
         if not (path / CATALOG).is_file():

@@ -223,7 +223,7 @@ cdef void by_pair(Pool *pool, int32_t *head, int32_t *after) noexcept nogil:
 
 
 cdef inline int64_t loss_of(int64_t amount, int64_t cancel, int64_t free) noexcept nogil:
-    """How far a whole payment is from what a flow cancels of its pair; 0 where the others of the
+    """Distance of a whole payment from what a flow cancels of its pair; 0 where the others of the
     pair are enough, or the flow takes all of it or nothing."""
     cdef int64_t others = free - amount
     if others < cancel < amount:
@@ -368,7 +368,7 @@ cdef inline Py_ssize_t after_covering(Pool *pool, Py_ssize_t p, int64_t amount) 
 
 
 cdef inline int128 cost_of(Pool *pool, int32_t k, int64_t lack) noexcept nogil:
-    """What cancelling a payment costs by the levels, beyond what it frees.
+    """Cost of cancelling a payment by the levels, beyond what it frees.
 
     A payment that should settle (its level does not fall) costs what it misses. A receiver that
     cannot bear it has to be freed in turn, never exactly: half the lack is a guess that was tried

@@ -112,7 +112,7 @@ cdef inline bint is_digit(uint8_t byte) noexcept nogil:
 
 
 cdef bint is_end_of_number(const uint8_t *text, Py_ssize_t length) noexcept nogil:
-    """Whether a text behind digits makes them a number with a fraction or an exponent, as
+    """True where a text behind digits makes them a number with a fraction or an exponent, as
     spreadsheets write long ones: .0 or .9E+13 or E+13. E13 alone may be of an account."""
     cdef Py_ssize_t i = 0, start
     cdef bint fraction = text[0] == c"." or text[0] == c","

@@ -1,4 +1,4 @@
-"""What participants owe each other in sums: pair matrix, the flow that bounds a queue, zero groups.
+"""Sums that participants owe each other: pair matrix, the flow that bounds a queue, zero groups.
 
 Phase settle. IN: payments as columns, or their sums by pair of participants. OUT: the matrix, the
 least value to cancel, and the largest number of groups whose positions sum to zero. Cost of the

@@ -142,7 +142,7 @@ cdef class Lines:
     cdef inline bint _has(
         self, uint32_t row, const Key *key, const uint8_t *text, uint32_t length
     ) noexcept nogil:
-        """Whether the line of this row is found by the id."""
+        """True where the line of this row is found by the id."""
         cdef const Line *line = &self.lines[row]
         cdef const uint8_t *stored
         cdef uint32_t size
@@ -397,7 +397,7 @@ cdef class Lines:
         self, const Line *line, const uint8_t *account, uint32_t length, int64_t amount,
         int64_t at, uint8_t plain, int64_t days,
     ) noexcept nogil:
-        """Whether an answer leaves nothing to be said about the line. account: NULL for none."""
+        """True where an answer leaves nothing to be said about the line. account: NULL for none."""
         cdef int64_t apart = <int64_t> day_of(at) - line.day
         return (
             plain != 0 and -days <= apart <= days
@@ -405,7 +405,7 @@ cdef class Lines:
         )
 
     def tell(self, const uint32_t[::1] claim, uint8_t[::1] state):
-        """What claims say of lines. state u8 receives 0 where an answer claims the line alone, 1
+        """Compare claims with lines. state u8 receives 0 where an answer claims the line alone, 1
         where none has its id, 2 where it is CROWDED."""
         cdef Py_ssize_t i, n = claim.shape[0]
         assert state.shape[0] == n

@@ -77,7 +77,7 @@ cdef struct Column:
 
 
 cdef class Outboxes:
-    """Where cleared lines wait for their file, one outbox a receiver (index of the directory)."""
+    """Cleared lines that wait for their file, one outbox a receiver (index of the directory)."""
 
     cdef Outbox *boxes
     cdef Py_ssize_t count, rows_max

@@ -120,7 +120,7 @@ cdef inline Py_ssize_t pack(
 cdef inline Py_ssize_t equal_from(
     const int32_t *values, Py_ssize_t count, Py_ssize_t most
 ) noexcept nogil:
-    """How many values from the first on equal it, counted up to most."""
+    """Number of values from the first on that equal it, counted up to most."""
     cdef Py_ssize_t i = 1
     if count > most:
         count = most
@@ -230,7 +230,7 @@ cdef inline int64_t difference(number value, number before) noexcept nogil:
 cdef inline Py_ssize_t common(
     const uint8_t *a, const uint8_t *b, Py_ssize_t most, Py_ssize_t room
 ) noexcept nogil:
-    """How many bytes from the first on are equal, up to most; room: bytes that b may be read."""
+    """Number of equal bytes from the first on, up to most; room: bytes that b may be read."""
     cdef Py_ssize_t same = 0
     cdef uint64_t x, y
     while same < most:
@@ -251,7 +251,7 @@ cdef Py_ssize_t put_shared(
     const int32_t *offsets, const uint8_t *data, Py_ssize_t data_bytes, const uint8_t *valid,
     Py_ssize_t n, int32_t *prefix, int32_t *suffix,
 ) noexcept nogil:
-    """What each text shares with the one before it, and how much it adds; their count."""
+    """Find what each text shares with the one before it, and how much it adds; their count."""
     cdef Py_ssize_t i, now, same, length, last = 0, before = 0, count = 0
     for i in range(n):
         if valid != NULL and not valid[i]:
@@ -270,7 +270,7 @@ cdef Py_ssize_t put_suffixes(
     const int32_t *offsets, const uint8_t *data, Py_ssize_t data_bytes, const uint8_t *valid,
     Py_ssize_t n, const int32_t *suffix, uint8_t *out,
 ) noexcept nogil:
-    """What the texts add, in a row; eight bytes of room beyond the end may be written too."""
+    """Copy what the texts add, in a row; eight bytes of room beyond the end may be written too."""
     cdef Py_ssize_t i, end, size, count = 0, at = 0
     for i in range(n):
         if valid != NULL and not valid[i]:
@@ -370,7 +370,7 @@ cdef Py_ssize_t put_body(const Page *page, int32_t *work, uint8_t *out) noexcept
 
 
 cdef Py_ssize_t put_page(const Page *page, int32_t *work, uint8_t *out) noexcept nogil:
-    """What goes before a page, its header, and the page; -1 where a null has text."""
+    """Write what goes before a page, its header, and the page; -1 where a null has text."""
     cdef Py_ssize_t size, at = page.before_bytes
     cdef uint8_t *body = out + at + HEADER + page.head_bytes + page.tail_bytes
     memcpy(out, page.before, page.before_bytes)

@@ -15,7 +15,7 @@ cdef class PeopleTable:
 
 
 cdef inline uint64_t home_slot(uint64_t person_id, uint64_t capacity) noexcept nogil:
-    """Where the search for an id begins: a mixed hash, scaled to the number of slots."""
+    """Slot at which the search for an id begins: a mixed hash, scaled to the number of slots."""
     cdef uint64_t h = person_id * <uint64_t> 0x9E3779B97F4A7C15
     h = (h ^ (h >> 32)) * <uint64_t> 0xD6E8FEB86659FD93
     return <uint64_t> ((<uint128> h * capacity) >> 64)

@@ -245,7 +245,7 @@ cdef inline bint text_before(
 cdef inline bint same_account(
     const Account *a, const Account *b, const uint8_t *heap
 ) noexcept nogil:
-    """Whether two entries of one person are one account (key: participant, account)."""
+    """True where two entries of one person are one account (key: participant, account)."""
     cdef uint8_t left[256]
     cdef uint8_t right[256]
     cdef Py_ssize_t m, n, i

@@ -145,7 +145,7 @@ cdef class Screen:
 
 
 cdef inline bint in_force(const Rules *rules, const Person *person) noexcept nogil:
-    """Whether a status other than alive holds on the value date."""
+    """True where a status other than alive holds on the value date."""
     cdef Py_ssize_t low = 0, high = rules.since_count, middle
     if not person.word & HAS_SINCE:
         return True
@@ -223,8 +223,8 @@ cdef inline uint8_t route(
 cdef inline bint is_plain(
     const Rules *rules, const Lines *lines, Py_ssize_t i, const Person *person
 ) noexcept nogil:
-    """Whether a line breaks no rule and its person, known and alive, has one account, for any day
-    from valid_from on; as nearly all do. The others are judged rule by rule."""
+    """True where a line breaks no rule and its person, known and alive, has one account, for any
+    day from valid_from on; as nearly all do. The others are judged rule by rule."""
     cdef uint64_t key = lines.name_key[i]
     if (
         person.name_key != key or key == 0 or rules.value_day < person.valid_from

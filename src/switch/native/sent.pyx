@@ -144,7 +144,7 @@ cdef class Sent:
         self, const int64_t[::1] place, const int64_t[::1] amount, const int32_t[::1] offsets,
         const uint8_t[::1] data, const uint8_t[::1] named, uint8_t[::1] clean,
     ):
-        """Whether answers fit the lines at their places in all that they say: clean u8, which is 0
+        """Compare answers with the lines at their places in all that they say: clean u8, which is 0
         already where they do not. named u8: 1 where an account (offsets, data) is named."""
         cdef Py_ssize_t i, n = place.shape[0]
         cdef Py_ssize_t length

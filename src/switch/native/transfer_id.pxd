@@ -161,6 +161,6 @@ cdef inline bint fits(
     int64_t due, uint64_t account, int64_t amount, const uint8_t *named, Py_ssize_t length,
     uint64_t secret,
 ) noexcept nogil:
-    """Whether an answer fits a line: in amount and, where it names one, in account. due, account:
-    amount and account word of the line; named: NULL where the answer names no account."""
+    """True where an answer fits a line: in amount and, where it names one, in account. due,
+    account: amount and account word of the line; named: NULL where the answer names no account."""
     return amount == due and (named == NULL or account_word(named, length, secret) == account)

@@ -40,7 +40,7 @@ from switch.settlement import accounts
 
 LINE = ["batch", "line_no"]
 Bits = Callable[[tuple[str, int], int], Any]
-"""Who was paid by (benefit, period): bool by row, at least so many."""
+"""Persons paid by (benefit, period): bool arrays of at least one value for each row."""
 Due = dict[str, dict[tuple[str, str, str], int]]
 """Money by cycle, and by step, debit and credit."""
 _KNOWN = (*LINE, "transfer_id", "participant", "debtor_agent", "row", "benefit", "period", "amount")

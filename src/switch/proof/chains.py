@@ -31,7 +31,7 @@ SHOWN_TEXT = 80
 WAITED = b'"state": "CLOSED"'
 """So says an answer of a cycle that has not settled."""
 _IDENTITY = ("source", "batch_id", "digest", "cycle")
-"""What the audit record of a batch says of its row."""
+"""Fields that the audit record of a batch has of its row."""
 
 
 class Check(NamedTuple):

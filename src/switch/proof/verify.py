@@ -74,7 +74,7 @@ class Verifier:
         self.home = home
         self.records = Records(home)
         self.paid: dict[tuple[str, int], Any] = {}
-        """Who was cleared, by (benefit, period): bool by row."""
+        """Persons cleared, by (benefit, period): bool by row."""
         self.history: dict[tuple[str, int], Any] = {}
         """The same of the loaded history. It may tell of payments that were made here, too: only
         batches since its last change were judged with all of it."""
@@ -86,7 +86,7 @@ class Verifier:
         self.positions: dict[str, dict[str, list[int]]] = {}
         """By cycle of the calendar and participant: counts and sums of its batches' lines."""
         self.settled_by: dict[str, dict[str, str]] = {}
-        """Who settles for a participant, as the first batch of a cycle that names it says."""
+        """Participant that settles for each, as the first batch of a cycle that names it says."""
         cycles = home.catalog.cycles()
         self.states = {row.cycle: row.state for row in cycles}
         self.closes = {row.cycle: row.closes for row in cycles}
@@ -158,8 +158,10 @@ class Verifier:
         waiting: list[tuple[int, int]] = []
         late = line_sums.released(batch.folder)
         represented = batch.folder / "represented.parquet"
-        parts = [(represented, None)] if represented.exists() else []
-        parts.append((segment_at(batch.folder, "status"), batch.folder / "lines.parquet"))  # type: ignore[arg-type]
+        parts: list[tuple[Path, Path | None]] = []
+        if represented.exists():
+            parts.append((represented, None))
+        parts.append((segment_at(batch.folder, "status"), batch.folder / "lines.parquet"))
         for status_file, lines_file in parts:
             for status, lines in line_sums.row_groups(status_file, lines_file):
                 reason = np.asarray(lines["reason_number"])
@@ -588,7 +590,7 @@ def verify(
 
 
 _OF_CONTENT = (LookupError, ValueError, TypeError, sqlite3.DatabaseError, pa.ArrowException)
-"""What is not as it was written fails as one of these."""
+"""Errors as one of which a file fails that is not as it was written."""
 
 
 def _differs(path: Path) -> bool:

@@ -151,7 +151,7 @@ class Groups(NamedTuple):
     """Places of lines that were credited by an answer of their own, too, and `by` which of them."""
     by: pa.Table
     leads: pa.Table
-    """Of files that were answered for several times the answer that counts, and `again` all."""
+    """The answer that counts for each file that was answered for several times; `again` has all."""
     again: pa.Table
 
     def lines(self) -> pa.Table:

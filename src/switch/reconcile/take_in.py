@@ -74,7 +74,7 @@ ROWS_FREE, ROWS_TIMES_LINES = 100_000, 4
 """Rows of all files of one reconciliation: some, and so many for each line that was ever run. A
 few bytes can stand for millions of rows, of which those that are not plain are kept in memory."""
 ROOM_TIMES_FILE = 4
-"""How often a file of answers may be written, taken in and with what comes of it."""
+"""Number of times that a file of answers may be written, taken in and with what comes of it."""
 
 
 def rules_of(known: list[Folder]) -> Rules:
@@ -385,7 +385,7 @@ def _asked_anew(before: Before, cycle: str, gone: MoneyBack) -> dict[str, Any]:
 
 
 Signed = tuple[dict[str, Any], list[Change]]
-"""What an audit record says beside, and what is committed with it."""
+"""Further fields of an audit record, and changes of the catalog committed with it."""
 
 
 def _nothing(judged: Judged, returned: pa.Table, balances: dict[str, int]) -> Signed:

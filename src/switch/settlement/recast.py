@@ -37,12 +37,12 @@ class Unwound(NamedTuple):
     """A cycle without the payments of its defaulters, by settlement participant."""
 
     defaulters: dict[str, int]
-    """What each lacked when its payments were taken out."""
+    """Money that each defaulter lacked when its payments were taken out."""
     nets: dict[str, int]
     vanished: dict[str, int]
-    """What receivers were to get from defaulters."""
+    """Money that receivers were to get from defaulters."""
     turned: list[str]
-    """Who had nothing to pay and now pays."""
+    """Participants that had nothing to pay and now pay."""
 
 
 def unwind_cycle(

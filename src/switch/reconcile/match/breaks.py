@@ -195,7 +195,7 @@ def _part(text: str) -> str:
 
 _NULL = "-"
 KEY_VERSION = "2"
-"""What keys begin with. Those of version 1 begin with the name of their set."""
+"""Beginning of keys. Those of version 1 begin with the name of their set."""
 
 
 def _first_keys(side: Side, at: NDArray[np.int64], side_name: str, name: str) -> pa.Array:

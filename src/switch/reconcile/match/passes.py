@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from switch.reconcile.match.certify import Side
 
 PAID, REFUSED, RETURNED = range(3)
-"""What the status of a record says of the money; a record without one says that it was paid."""
+"""Meaning of the status of a record for the money; a record without one says that it was paid."""
 Index = NDArray[np.int64]
 _REFERENCES = "transfer_id", "end_to_end_id"
 

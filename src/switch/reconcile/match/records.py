@@ -354,4 +354,4 @@ def _everywhere(value: pa.Scalar, rows: int) -> pa.Array:
 
 
 _repeated = functools.lru_cache(maxsize=8)(pa.repeat)
-"""Of the days of clearing files, which parts share; 1 MiB each."""
+"""Columns of one day, which the parts of clearing files share; 1 MiB each."""
