@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
-from scene import account, make_home, person
+from home_reads import catalog
+from scene import (
+    BANK_ACCOUNT,
+    account,
+    accounts_table,
+    entitlement,
+    line,
+    make_home,
+    person,
+    run,
+)
 
 import switch
 from switch.sim.world.generate import Generated
@@ -51,3 +63,46 @@ def village_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def village(village_home: Path, tmp_path: Path) -> Path:
     """A fresh home of nine people with one account each."""
     return shutil.copytree(village_home, tmp_path / "village")
+
+
+@pytest.fixture(scope="session")
+def paid_home(
+    nation: Generated, nation_home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The nation's home after its payday. Not to be changed."""
+    home = shutil.copytree(nation_home, tmp_path_factory.mktemp("paid") / "home")
+    with switch.open(home) as engine:
+        engine.run(nation.payday)
+    return home
+
+
+@pytest.fixture
+def payday(paid_home: Path) -> switch.Batch:
+    """The nation's payday as it was answered."""
+    folder = paid_home / "batches" / "000001"
+    (text,) = catalog(paid_home, "SELECT summary, cycle FROM batches")
+    return switch.Batch(
+        1, "VSS", "PAYDAY-2026-11", text[1], False, msgspec.json.decode(text[0]), folder
+    )
+
+
+@pytest.fixture(scope="session")
+def rich_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with every kind of file: two batches, held lines, history, long accounts."""
+    ends = {"valid_to": dt.date(2030, 1, 1)}
+    home = make_home(
+        tmp_path_factory.mktemp("rich") / "home",
+        [
+            *map(person, range(1, 9)),
+            person(9, status="deceased", status_since=dt.date(2026, 4, 25)),
+        ],
+        [account(1), account(2, account="IBAN-2"), account(3, **ends)],
+        paid=[entitlement(8)],
+    )
+    lines = [line(1), line(2), line(3), line(4), line(5), line(9), line(1, person_name="X Y")]
+    with switch.open(home) as engine:
+        run(engine, [*lines, line(1, benefit="SASS", debtor_account=BANK_ACCOUNT)], "A")
+        engine.register(accounts=accounts_table([account(4)]))
+        run(engine, [line(1, period=202612), line(3)], "B")
+    assert switch.verify(home)
+    return home

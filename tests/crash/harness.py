@@ -1,25 +1,23 @@
 """Faults at chosen file-system calls: kill, tear, fail or cut short, recover, verify, go on.
 
 A *step* is one command on a home. A *point* is one call of a step at which one fault strikes. One
-warm process (started with preload.so, see `start`) forks a child a point: the child arms the
+warm process (started with preload.so, see `interposer.start`) forks a child a point: it arms the
 interposer, does the step and dies or says how it ended; the parent then recovers, proves the home,
 repeats the step and compares everything with what the step leaves behind without a fault.
 
-sweep.py is the program; test_crash.py and `make crash` start it. Nothing here knows how the store
-works: calls are counted and ends compared.
+interposer.py has the ways to fail, steps.py the commands; sweep.py is the program, which
+test_crash.py and `make crash` start. Nothing here knows how the store works: calls are counted and
+ends compared.
 """
 
 from __future__ import annotations
 
-import ctypes
-import datetime
 import errno
 import json
 import os
 import random
 import shutil
 import sqlite3
-import subprocess
 import sys
 import tempfile
 import time
@@ -27,333 +25,14 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-import scene
+from interposer import COUNT, KILL, MODES, TORN, Interposer, Mode
+from steps import Failed, Step
 
 import switch
 from switch.home import store
 from switch.home.store import Home
-from switch.registry.settings import Settings
-
-HERE = Path(__file__).parent
-OFF, COUNT, KILL, TORN, FAIL_ONCE, FAIL_FROM, SHORT, RECORD, POWER_CUT = range(9)
-KINDS = (
-    "open write sync rename link unlink rmdir mkdir truncate copy chmod".upper().split()
-)  # as in preload.c
-ALL = (1 << len(KINDS)) - 1
-GROWS = ("OPEN", "WRITE", "LINK", "MKDIR", "COPY")
-"""What needs room on a disk."""
-WRITES = ("WRITE", "COPY")
-
-
-class Mode(NamedTuple):
-    """A way to fail. kinds: the calls it strikes at ('' is all of them)."""
-
-    how: int
-    error: int = 0
-    kinds: tuple[str, ...] = ()
-    must_succeed: bool = False
-
-    @property
-    def bits(self) -> int:
-        return sum(1 << KINDS.index(kind) for kind in self.kinds) or ALL
-
-
-MODES = {
-    # Killed after call n is killed before call n + 1: the disk holds the same.
-    "kill": Mode(KILL),
-    "torn": Mode(TORN, kinds=WRITES),
-    "eio": Mode(FAIL_ONCE, errno.EIO),
-    "eio-on": Mode(FAIL_FROM, errno.EIO),
-    "enospc": Mode(FAIL_ONCE, errno.ENOSPC, GROWS),
-    "enospc-on": Mode(FAIL_FROM, errno.ENOSPC, GROWS),
-    "read-only": Mode(FAIL_FROM, errno.EROFS, tuple(k for k in KINDS if k != "SYNC")),
-    "eintr": Mode(FAIL_ONCE, errno.EINTR, ("OPEN", "WRITE", "SYNC")),
-    "short": Mode(SHORT, kinds=WRITES, must_succeed=True),
-}
-
-
-# --- the interposer -------------------------------------------------------------------------------
-
-
-class State(ctypes.Structure):
-    _fields_ = (
-        ("calls", ctypes.c_long),
-        ("fired", ctypes.c_long),
-        ("path", ctypes.c_char * 4096),
-        ("kinds", ctypes.c_ubyte * 65536),
-    )
-
-
-class Interposer:
-    """preload.so in this process, which must have been started with it."""
-
-    def __init__(self) -> None:
-        self._library = ctypes.CDLL(os.environ["LD_PRELOAD"].split()[-1])
-        self._library.crash_state.restype = ctypes.POINTER(State)
-        self._library.crash_arm.argtypes = (
-            ctypes.c_char_p,
-            ctypes.c_int,
-            ctypes.c_long,
-            ctypes.c_int,
-            ctypes.c_uint,
-        )
-        self.state = self._library.crash_state().contents
-
-    def arm(self, folder: Path, how: int, number: int, error: int = 0, kinds: int = ALL) -> None:
-        self._library.crash_arm(os.fsencode(folder), how, number, error, kinds)
-
-    def record(self, folder: Path, log: Path) -> None:
-        self._library.crash_record(os.fsencode(folder), os.fsencode(log))
-
-    def disarm(self) -> None:
-        self._library.crash_disarm()
-
-    @property
-    def kinds(self) -> list[str]:
-        return [KINDS[kind] for kind in self.state.kinds[: self.state.calls]]
-
-
-def unavailable() -> str:
-    """Why nothing can be interposed here; '' where it can."""
-    if sys.platform != "linux":
-        return "crash tests need Linux (LD_PRELOAD)"
-    if shutil.which("cc") is None:
-        return "crash tests need a C compiler, and there is no `cc`"
-    return ""
-
-
-def build(folder: Path) -> Path:
-    """preload.so, compiled into folder."""
-    library = folder / "preload.so"
-    subprocess.run(
-        ["cc", "-shared", "-fPIC", "-O1", "-o", library, HERE / "preload.c", "-ldl"], check=True
-    )
-    return library
-
-
-def start(library: Path, program: str, *args: object) -> subprocess.CompletedProcess[str]:
-    """A program of this folder under the interposer, to its end."""
-    paths = [HERE, HERE.parent, Path(switch.__file__).parents[1]]
-    # Behind what is preloaded already: the runtimes of sanitizers come first.
-    preload = f"{os.environ.get('LD_PRELOAD', '')} {library}".strip()
-    return subprocess.run(
-        [sys.executable, str(HERE / program), *map(str, args)],
-        env=os.environ | {"LD_PRELOAD": preload, "PYTHONPATH": os.pathsep.join(map(str, paths))},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-# --- steps ----------------------------------------------------------------------------------------
-
-
-class Step(NamedTuple):
-    """One command. done: whether it has happened, for commands that would happen twice."""
-
-    name: str
-    do: Callable[[Path], Any]
-    done: Callable[[Home], bool] | None = None
-
-
-class Failed(Exception):
-    """A command that ended with an exit code other than 0."""
-
-
-def _init(participants: Any, debtors: Any) -> Callable[[Path], None]:
-    def do(home: Path) -> None:
-        switch.init(
-            home, participants=participants, debtors=debtors, key=b"0123456789abcdef"
-        ).close()
-
-    return do
-
-
-def _register(version: int, **tables: Any) -> Step:
-    def do(home: Path) -> None:
-        with switch.open(home) as engine:
-            engine.register(**tables)
-
-    return Step(f"register {version}", do, lambda home: home.catalog.register_seq() >= version)
-
-
-def _pay(batch_id: str, lines: list[Any]) -> Step:
-    table = scene.payment_table(lines)
-
-    def do(home: Path) -> Any:
-        return scene.pay(home, table, batch_id, threads=1)
-
-    return Step(f"run {batch_id}", do)
-
-
-def _command(name: str, *args: object) -> Step:
-    """A command as a person gives it; HOME is put in as its first argument."""
-    verb, *rest = args
-
-    def do(home: Path) -> None:
-        said = scene.command(verb, home, *rest)
-        if said.code:
-            raise Failed(f"exit {said.code}: {said.err.strip().splitlines()[-1]}")
-
-    return Step(name, do)
-
-
-def small_steps(folder: Path) -> list[Step]:
-    """Several small batches in a row: lines that clear, wait, are refused, and are presented
-    again after registers or the directory changed; a table from a file by the command line; a
-    table that had been run before; a cycle of a calendar, closed and settled; one that is settled
-    without the lines of a payer that lacks funds; answers, by which a line is refused and another
-    one comes back, what is decided of it, and the end of the day; and a cycle that is aborted."""
-    directory = [pa.Table.from_pylist(list(t)) for t in (scene.PARTICIPANTS, scene.DEBTORS)]
-    opened = pa.Table.from_pylist(
-        [p | {"status": "active"} for p in scene.PARTICIPANTS],
-        schema=directory[0].schema,
-    )
-    people = [scene.person(n) for n in range(1, 13)]
-    accounts = [scene.account(n) for n in range(1, 8)]
-    accounts += [
-        scene.account(8, participant=scene.CLOSED_BANK),
-        scene.account(9, participant=scene.SMALL_BANK),
-    ]
-    first = [scene.line(n) for n in range(1, 12)]
-    second = [
-        scene.line(3),
-        *(scene.line(n, period=202612) for n in range(1, 10)),
-        scene.line(11),
-        scene.line(1, debtor_account=scene.BANK_ACCOUNT, benefit="SICK"),
-    ]
-    third = [scene.line(n, benefit="SICK", debtor_account=scene.BANK_ACCOUNT) for n in range(1, 12)]
-    file = scene.write_table(scene.payment_table(third), folder / "third.parquet", batch_id="C")
-
-    def change(home: Path) -> None:
-        with switch.open(home) as engine:
-            engine.change_directory(participants=opened)
-
-    def is_changed(home: Home) -> bool:
-        return bool(scene.asked(home, "SELECT 1 FROM audit WHERE kind = 'directory'"))
-
-    def calendar(home: Path) -> None:
-        with switch.open(home) as engine:
-            engine.change_directory(settings=Settings(cutoffs=("11:00",)))
-
-    def rule(home: Path) -> None:
-        with switch.open(home) as engine:
-            recast = Settings(cutoffs=("11:00",), insufficient_funds="recast")
-            engine.change_directory(settings=recast)
-
-    def funding(name: str, times: int, balance: int) -> Step:
-        def fund(home: Path) -> None:
-            with switch.open(home) as engine:
-                given = {"participant": [scene.BANK], "balance": [balance]}
-                engine.change_directory(balances=pa.table(given))
-
-        def is_funded(home: Home) -> bool:
-            return len(scene.asked(home, "SELECT 1 FROM audit WHERE kind = 'liquidity'")) == times
-
-        return Step(name, fund, is_funded)
-
-    owed = [
-        scene.line(
-            n,
-            period=202703,
-            debtor_account=scene.BANK_ACCOUNT,
-            creditor_agent=scene.SMALL_BANK,
-            creditor_account=str(n),
-        )
-        for n in range(1, 4)
-    ]
-
-    def has_calendar(home: Home) -> bool:
-        return "cutoffs" in home.catalog.meta("settings")
-
-    return [
-        Step("init", _init(*directory)),
-        _register(
-            1,
-            population=scene.people_table(people),
-            accounts=scene.accounts_table(accounts),
-            paid_history=scene.paid_table([scene.entitlement(5)]),
-        ),
-        _pay("A", first),
-        _register(2, accounts=scene.accounts_table([scene.account(10)])),
-        _pay("B", second),
-        Step("directory", change, is_changed),
-        _command("run C", "run", file, "--threads", 1),
-        _pay("A", first)._replace(name="replay A"),
-        Step("calendar", calendar, has_calendar),
-        _pay("D", [scene.line(n, period=202701) for n in range(1, 8)]),
-        _command("close", "settle", "--close"),
-        _command("settle", "settle"),
-        Step("rule", rule, lambda home: "recast" in home.catalog.meta("settings")),
-        _pay("E", owed),
-        funding("fund", 1, 1),
-        _command("close E", "settle", "--close"),
-        _command("recast", "settle"),
-        _pay("F", [scene.line(n, period=202704) for n in range(1, 4)]),
-        _command("reconcile", "reconcile", *_answers(folder), "--at", "2026-11-25T08:00:00"),
-        funding("fund F", 2, 10_000_000),
-        _command("close F", "settle", "--close"),
-        _command("settle F", "settle"),
-        _command("dispose", "dispose", "--write-back"),
-        _command("day", "close", "--at", "2026-11-27"),
-        _pay("G", [scene.line(n, period=202705) for n in range(1, 4)]),
-        _command("close G", "settle", "--close"),
-        _command("abort", "settle", "--cycle", "20261130-1", "--abort", "it is given up"),
-        _pay("H", [scene.line(n, period=202706) for n in range(1, 3)]),
-    ]
-
-
-def _answers(folder: Path) -> list[Path]:
-    """A line of F refused before its cycle settles, lines of D credited, and one sent back."""
-    head, at = (
-        "20261125-00000{}-000000000{}",
-        datetime.datetime(2026, 11, 25, 5, tzinfo=datetime.UTC),
-    )
-
-    def row(batch: int, number: int, **said: str) -> dict[str, Any]:
-        transfer = head.format(batch, number)
-        known = {"participant": scene.BANK, "transfer_id": transfer, "amount": 1_000_000 + number}
-        return known | said | {"booked_at": at}
-
-    files = [folder / "confirmations.parquet", folder / "returns.parquet"]
-    said = [row(6, 1, status="RJCT"), *(row(4, n, status="ACCC") for n in (2, 3))]
-    pq.write_table(pa.Table.from_pylist(said), files[0])
-    back = [row(4, 1, return_id="R1", reason="AC04")]
-    pq.write_table(pa.Table.from_pylist(back), files[1])
-    return files
-
-
-def large_steps(folder: Path) -> list[Step]:
-    """A nation and three paydays of it, in several chunks and with threads."""
-    nation = switch.generate(folder / "nation", 12_000, 24_000, 7)
-    table = pq.read_table(nation.payday)
-    parts = [table.slice(0, 16_000), table.slice(12_000, 12_000)]
-    shared = {"threads": 2, "chunk_rows": 3_000}
-
-    def payday(number: int, part: Any) -> Step:
-        numbers = pa.array(range(1, part.num_rows + 1), pa.uint32())
-        part = part.set_column(part.schema.get_field_index("line_no"), "line_no", numbers)
-
-        def do(home: Path) -> None:
-            scene.pay(home, part, f"P{number}", **shared)
-
-        return Step(f"run P{number}", do)
-
-    return [
-        Step("init", _init(nation.participants, nation.debtors)),
-        _register(
-            1, population=nation.population, accounts=nation.accounts, paid_history=nation.paid
-        ),
-        payday(1, parts[0]),
-        payday(2, parts[1]),
-        _register(2, population=nation.population),
-        payday(3, parts[0].slice(0, 9_000)),
-    ]
-
 
 # --- what a home holds ----------------------------------------------------------------------------
 

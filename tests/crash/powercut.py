@@ -17,7 +17,9 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from harness import POWER_CUT, Interposer, Mode, Report, Scenario, Step, Wrong, require
+from harness import Report, Scenario, Wrong, require
+from interposer import POWER_CUT, Interposer, Mode
+from steps import Step
 
 import switch
 

@@ -1,7 +1,7 @@
 /* LD_PRELOAD: counts every call that changes a file system below one folder, and at a chosen one
  * kills the process, tears the write, fails it, or cuts the power of the file system.
  *
- * Built by harness.py, armed by it at run time (crash_arm), so that one warm process can fork a
+ * Built by interposer.py, armed by it at run time (crash_arm), so that one warm process can fork a
  * child a point. What happened stands in memory shared with the parent, which outlives the child.
  *
  * Counted: open with O_CREAT or O_TRUNC, creat; write, pwrite, writev, copy_file_range, sendfile;

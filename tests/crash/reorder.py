@@ -31,7 +31,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness import COUNT, FAULTS_MAX, KINDS, Mode, Report, Scenario, Wrong, require
+from harness import FAULTS_MAX, Report, Scenario, Wrong, require
+from interposer import COUNT, KINDS, Mode
 
 EXACT = 8
 SAMPLES = 24

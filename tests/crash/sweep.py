@@ -1,6 +1,6 @@
 """The program of the crash tests: sweeps points and prints what it found as one JSON document.
 
-Started by harness.start, which puts the interposer before libc. Exit code 1: promises were broken.
+Started by interposer.start, which puts the interposer before libc. Exit code 1: broken promises.
 """
 
 from __future__ import annotations
@@ -10,20 +10,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from harness import (
-    MODES,
-    Interposer,
-    Scenario,
-    crowd,
-    large_steps,
-    random_points,
-    small_steps,
-    sweep,
-    sweep_recovery,
-    work_folder,
-)
+from harness import Scenario, crowd, random_points, sweep, sweep_recovery, work_folder
+from interposer import MODES, Interposer
 from powercut import PowerCuts, power_cuts
 from reorder import reorderings
+from steps import large_steps, small_steps
 
 from switch.files import segment
 

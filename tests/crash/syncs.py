@@ -1,6 +1,6 @@
 """Counts what one batch of one line does to the file system, by kind of call, as JSON.
 
-Started by harness.start, which puts the interposer before libc, so that SQLite's calls count too.
+Started by interposer.start, which puts the interposer before libc: SQLite's calls count too.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from collections import Counter
 from pathlib import Path
 
 import scene
-from harness import COUNT, Interposer, work_folder
+from harness import work_folder
+from interposer import COUNT, Interposer
 
 
 def main() -> None:

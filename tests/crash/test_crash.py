@@ -21,9 +21,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import harness
+import interposer
 import powercut
 import pytest
+import scene
 from scene import (
     account,
     answers,
@@ -52,7 +53,7 @@ HALVES = [pytest.param(("--part", n, 2), id=f"half {n + 1}") for n in (0, 1)]
 COMMITS = ("0", "3", "4", "5", "10", "11", "16", "18", "22", "23", "26")
 """One commit of each kind: init, register, run, directory, close, settle, recast, answers,
 disposition, day, abort."""
-NOTICE = harness.unavailable()
+NOTICE = interposer.unavailable()
 needs_cc = pytest.mark.skipif(bool(NOTICE), reason=NOTICE)
 whole_only = pytest.mark.skipif(not WHOLE, reason="`make crash` runs this")
 
@@ -60,13 +61,13 @@ whole_only = pytest.mark.skipif(not WHOLE, reason="`make crash` runs this")
 @pytest.fixture(scope="session")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The interposer, compiled."""
-    return harness.build(tmp_path_factory.mktemp("preload"))
+    return interposer.build(tmp_path_factory.mktemp("preload"))
 
 
 def found(library: Path, *args: object) -> dict[str, Any]:
     """What a sweep found."""
     thin = () if WHOLE else ("--prove-every", 8)
-    done = harness.start(library, "sweep.py", *args, *thin)
+    done = interposer.start(library, "sweep.py", *args, *thin)
     assert done.returncode in (0, 1), done.stderr[-3000:]
     assert done.stdout, done.stderr[-3000:]
     return dict(json.loads(done.stdout))
@@ -97,14 +98,14 @@ def require_none(record_property: Callable[[str, object], None]) -> Require:
 def test_run__every_call_of_a_batch_may_fail(
     library: Path, part: Any, require_none: Require
 ) -> None:
-    modes = list(harness.MODES) if WHOLE else EVERYWHERE
+    modes = list(interposer.MODES) if WHOLE else EVERYWHERE
     require_none(found(library, "calls", "--steps", 4, *part, "--modes", *modes), 300)
 
 
 @needs_cc
 @pytest.mark.timeout(7200 if WHOLE else 900)
 def test_run__every_fourth_call_may_fail_otherwise(library: Path, require_none: Require) -> None:
-    modes = [mode for mode in harness.MODES if mode not in EVERYWHERE]
+    modes = [mode for mode in interposer.MODES if mode not in EVERYWHERE]
     require_none(found(library, "calls", "--steps", 4, "--every", 4, "--modes", *modes), 80)
 
 
@@ -121,7 +122,7 @@ def test_commands__every_call_may_be_the_last(
 @pytest.mark.timeout(7200 if WHOLE else 1800)
 @pytest.mark.parametrize("part", HALVES)
 def test_commands__calls_may_fail(library: Path, part: Any, require_none: Require) -> None:
-    modes = [mode for mode in harness.MODES if mode != "kill"]
+    modes = [mode for mode in interposer.MODES if mode != "kill"]
     every = 1 if WHOLE else 8
     require_none(
         found(library, "calls", "--every", every, "--modes", *modes, "--steps", *AROUND, *part), 100
@@ -223,7 +224,7 @@ def test_run__space_is_checked_before_the_start(
     assert said.code == 6
     assert "1,000 bytes free, about 4," in said.err
     assert tree_digest(village) == before
-    people = harness.scene.people_table([person(20)])
+    people = scene.people_table([person(20)])
     with switch.open(village) as engine, pytest.raises(switch.EnvironmentFailed, match="about 4,"):
         engine.register(population=people)
     monkeypatch.undo()
@@ -260,13 +261,13 @@ def test_commit__broken_off_stops_the_engine(
                 owner = Chain if struck == "append" else segment
                 patch.setattr(owner, struck, fail)
             with pytest.raises(switch.EnvironmentFailed, match="run the same again"):
-                harness.scene.run(engine, [line(1)])
+                scene.run(engine, [line(1)])
             if struck == "COMMIT":
                 other.close()
         with pytest.raises(switch.EnvironmentFailed, match="stands on the disk alone"):
-            harness.scene.run(engine, [line(1)])
+            scene.run(engine, [line(1)])
     with switch.open(village) as engine:
-        assert answers(harness.scene.run(engine, [line(1)])) == [("ACSC", None)]
+        assert answers(scene.run(engine, [line(1)])) == [("ACSC", None)]
         assert len(asked(engine.home, "SELECT * FROM batches")) == 1
     switch.verify(village)
 
@@ -282,7 +283,7 @@ def test_open__takes_well_under_a_second_after_many_batches(tmp_path: Path) -> N
     """3,000 batches: opening reads their numbers, the names of their folders, and the bytes of the
     catalog once, and again for the checkpoint of what it put aside."""
     home = make_home(tmp_path / "home", [person(1)], [account(1)])
-    harness.scene.pay(home, [line(1)])
+    scene.pay(home, [line(1)])
     db = sqlite3.connect(home / "catalog.sqlite")
     db.execute("UPDATE batches SET summary = summary || ?", (" " * 20_000,))
     for seq in range(2, 3001):

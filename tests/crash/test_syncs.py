@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import harness
+import interposer
 import pytest
 
 SYNCS_MAX = 16
 """Seven files, the folder of clearing files, the draft and the folder that names it: 10. SQLite's
 journal twice, its name, the catalog, the journal's end: 5. Checkpoint: 1."""
-NOTICE = harness.unavailable()
+NOTICE = interposer.unavailable()
 
 
 @pytest.mark.skipif(bool(NOTICE), reason=NOTICE)
 def test_commit__of_one_line_needs_few_syncs(tmp_path: Path) -> None:
     """Opening the home and running the batch, SQLite's own syncs included."""
-    done = harness.start(harness.build(tmp_path), "syncs.py")
+    done = interposer.start(interposer.build(tmp_path), "syncs.py")
     assert done.returncode == 0, done.stderr[-3000:]
     calls = json.loads(done.stdout)
     print(calls)

@@ -3,7 +3,9 @@
 import io
 from concurrent.futures import ThreadPoolExecutor
 
+import duckdb
 import numpy as np
+import polars
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -81,7 +83,6 @@ def test_writer__a_file_without_rows_is_a_file():
 
 
 def test_writer__other_readers_read_it_alike(tmp_path):
-    polars, duckdb = pytest.importorskip("polars"), pytest.importorskip("duckdb")
     columns = nation(5000, 0.3)
     path = tmp_path / "t.parquet"
     path.write_bytes(written(columns, STYLES, groups=2))

@@ -10,6 +10,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -365,7 +367,6 @@ def test_types__of_a_column_that_is_not_read_do_not_matter(arrow: Any, tmp_path:
 
 
 def test_types__of_polars_are_read_or_refused(tmp_path: Path) -> None:
-    pl = pytest.importorskip("polars")
     ids = [person_id(n) for n in (1, 2)]
     home = make_home(tmp_path / "home", map(person, (1, 2)), map(account, (1, 2)))
     frame = pl.DataFrame(scene.payment_table([line(1), line(2)]).set_column(1, "person_id", [ids]))
@@ -395,7 +396,6 @@ def test_types__of_polars_are_read_or_refused(tmp_path: Path) -> None:
 
 
 def test_types__of_duckdb_are_read_exactly() -> None:
-    duckdb = pytest.importorskip("duckdb")
     row = duckdb.sql(
         "SELECT 7::HUGEINT AS amount, 1::UBIGINT AS line_no, 1000000007::DECIMAL(18, 0)"
         " AS person_id, 'An' AS person_name, 'PENS'::ENUM('PENS') AS benefit,"

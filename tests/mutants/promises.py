@@ -15,7 +15,10 @@ class Mutant(NamedTuple):
 
 
 RUN = "clearing/test_run.py::test_run__"
-REGISTER = "clearing/test_run.py::test_register__"
+AGAIN = "clearing/test_again.py::test_run__"
+WAITING = "clearing/test_held_lines.py::test_run__"
+JUDGED = "registry/test_registers.py::test_run__"
+REGISTER = "registry/test_registers.py::test_register__"
 BAD = "clearing/test_bad_inputs.py::test_bad_inputs__"
 FORMED = "registry/test_well_formed.py::test_"
 NAMES = "native/test_names.py::test_names__"

@@ -104,7 +104,6 @@ def test_by_value__says_that_it_ran_out_of_steps_where_the_exact_model_does_so_t
 
 @pytest.mark.parametrize("seed", sorted(LEAN)[:3])
 def test_exact__proves_the_optima_that_the_tests_rest_on(seed: int) -> None:
-    pytest.importorskip("highspy")
     queue, balance = lean_queue(seed)
     answer = switch.settle_exactly(queue, balance, gap_min=0)
     assert answer.value == LEAN[seed]
@@ -174,7 +173,6 @@ def test_by_value__serves_queues_at_the_edge_of_the_search(payments: int) -> Non
 
 
 def test_exact__says_that_nothing_can_settle_where_the_flow_has_hope() -> None:
-    pytest.importorskip("highspy")
     queue = PaymentQueue([0] * 21, [1] * 21, [100] * 21, 2)
     answer = switch.settle_exactly(queue, [50, 0])
     assert (answer.value, answer.bound, answer.gap) == (0, 0, 0.0)

@@ -10,10 +10,7 @@ import json
 import subprocess
 import sys
 from importlib import resources
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = Path(__file__).with_name("typed_program.py")
@@ -27,20 +24,11 @@ def run(*arguments: object) -> str:
     return done.stdout
 
 
-def require(package: str) -> None:
-    for name in (package, "pyarrow-stubs"):
-        try:
-            version(name)
-        except PackageNotFoundError:
-            pytest.skip(f"{name} is not installed: pip install -e '.[dev]'")
-
-
 def test_typed_program__runs(tmp_path: Path) -> None:
     assert run(PROGRAM, tmp_path) == "typed\n"
 
 
 def test_typed_program__mypy_finds_no_fault(tmp_path: Path) -> None:
-    require("mypy")
     empty = tmp_path / "mypy.ini"
     empty.write_text("[mypy]\n")
     options = ("--strict", "--disallow-any-expr", "--config-file", empty, "--cache-dir", tmp_path)
@@ -48,7 +36,6 @@ def test_typed_program__mypy_finds_no_fault(tmp_path: Path) -> None:
 
 
 def test_typed_program__pyright_finds_no_fault(tmp_path: Path) -> None:
-    require("basedpyright")
     project = tmp_path / "pyrightconfig.json"
     settings = {"include": [str(PROGRAM)], "typeCheckingMode": "strict"}
     project.write_text(json.dumps(settings), "utf-8")

@@ -1,0 +1,220 @@
+"""Steps: commands on a home, small ones of every kind and large ones with many files, one after the
+other; a fault strikes at one call of one of them."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import scene
+
+import switch
+from switch.home.store import Home
+from switch.registry.settings import Settings
+
+
+class Step(NamedTuple):
+    """One command. done: whether it has happened, for commands that would happen twice."""
+
+    name: str
+    do: Callable[[Path], Any]
+    done: Callable[[Home], bool] | None = None
+
+
+class Failed(Exception):
+    """A command that ended with an exit code other than 0."""
+
+
+def _init(participants: Any, debtors: Any) -> Callable[[Path], None]:
+    def do(home: Path) -> None:
+        switch.init(
+            home, participants=participants, debtors=debtors, key=b"0123456789abcdef"
+        ).close()
+
+    return do
+
+
+def _register(version: int, **tables: Any) -> Step:
+    def do(home: Path) -> None:
+        with switch.open(home) as engine:
+            engine.register(**tables)
+
+    return Step(f"register {version}", do, lambda home: home.catalog.register_seq() >= version)
+
+
+def _pay(batch_id: str, lines: list[Any]) -> Step:
+    table = scene.payment_table(lines)
+
+    def do(home: Path) -> Any:
+        return scene.pay(home, table, batch_id, threads=1)
+
+    return Step(f"run {batch_id}", do)
+
+
+def _command(name: str, *args: object) -> Step:
+    """A command as a person gives it; HOME is put in as its first argument."""
+    verb, *rest = args
+
+    def do(home: Path) -> None:
+        said = scene.command(verb, home, *rest)
+        if said.code:
+            raise Failed(f"exit {said.code}: {said.err.strip().splitlines()[-1]}")
+
+    return Step(name, do)
+
+
+def small_steps(folder: Path) -> list[Step]:
+    """Several small batches in a row: lines that clear, wait, are refused, and are presented
+    again after registers or the directory changed; a table from a file by the command line; a
+    table that had been run before; a cycle of a calendar, closed and settled; one that is settled
+    without the lines of a payer that lacks funds; answers, by which a line is refused and another
+    one comes back, what is decided of it, and the end of the day; and a cycle that is aborted."""
+    directory = [pa.Table.from_pylist(list(t)) for t in (scene.PARTICIPANTS, scene.DEBTORS)]
+    opened = pa.Table.from_pylist(
+        [p | {"status": "active"} for p in scene.PARTICIPANTS],
+        schema=directory[0].schema,
+    )
+    people = [scene.person(n) for n in range(1, 13)]
+    accounts = [scene.account(n) for n in range(1, 8)]
+    accounts += [
+        scene.account(8, participant=scene.CLOSED_BANK),
+        scene.account(9, participant=scene.SMALL_BANK),
+    ]
+    first = [scene.line(n) for n in range(1, 12)]
+    second = [
+        scene.line(3),
+        *(scene.line(n, period=202612) for n in range(1, 10)),
+        scene.line(11),
+        scene.line(1, debtor_account=scene.BANK_ACCOUNT, benefit="SICK"),
+    ]
+    third = [scene.line(n, benefit="SICK", debtor_account=scene.BANK_ACCOUNT) for n in range(1, 12)]
+    file = scene.write_table(scene.payment_table(third), folder / "third.parquet", batch_id="C")
+
+    def change(home: Path) -> None:
+        with switch.open(home) as engine:
+            engine.change_directory(participants=opened)
+
+    def is_changed(home: Home) -> bool:
+        return bool(scene.asked(home, "SELECT 1 FROM audit WHERE kind = 'directory'"))
+
+    def calendar(home: Path) -> None:
+        with switch.open(home) as engine:
+            engine.change_directory(settings=Settings(cutoffs=("11:00",)))
+
+    def rule(home: Path) -> None:
+        with switch.open(home) as engine:
+            recast = Settings(cutoffs=("11:00",), insufficient_funds="recast")
+            engine.change_directory(settings=recast)
+
+    def funding(name: str, times: int, balance: int) -> Step:
+        def fund(home: Path) -> None:
+            with switch.open(home) as engine:
+                given = {"participant": [scene.BANK], "balance": [balance]}
+                engine.change_directory(balances=pa.table(given))
+
+        def is_funded(home: Home) -> bool:
+            return len(scene.asked(home, "SELECT 1 FROM audit WHERE kind = 'liquidity'")) == times
+
+        return Step(name, fund, is_funded)
+
+    owed = [
+        scene.line(
+            n,
+            period=202703,
+            debtor_account=scene.BANK_ACCOUNT,
+            creditor_agent=scene.SMALL_BANK,
+            creditor_account=str(n),
+        )
+        for n in range(1, 4)
+    ]
+
+    def has_calendar(home: Home) -> bool:
+        return "cutoffs" in home.catalog.meta("settings")
+
+    return [
+        Step("init", _init(*directory)),
+        _register(
+            1,
+            population=scene.people_table(people),
+            accounts=scene.accounts_table(accounts),
+            paid_history=scene.paid_table([scene.entitlement(5)]),
+        ),
+        _pay("A", first),
+        _register(2, accounts=scene.accounts_table([scene.account(10)])),
+        _pay("B", second),
+        Step("directory", change, is_changed),
+        _command("run C", "run", file, "--threads", 1),
+        _pay("A", first)._replace(name="replay A"),
+        Step("calendar", calendar, has_calendar),
+        _pay("D", [scene.line(n, period=202701) for n in range(1, 8)]),
+        _command("close", "settle", "--close"),
+        _command("settle", "settle"),
+        Step("rule", rule, lambda home: "recast" in home.catalog.meta("settings")),
+        _pay("E", owed),
+        funding("fund", 1, 1),
+        _command("close E", "settle", "--close"),
+        _command("recast", "settle"),
+        _pay("F", [scene.line(n, period=202704) for n in range(1, 4)]),
+        _command("reconcile", "reconcile", *_answers(folder), "--at", "2026-11-25T08:00:00"),
+        funding("fund F", 2, 10_000_000),
+        _command("close F", "settle", "--close"),
+        _command("settle F", "settle"),
+        _command("dispose", "dispose", "--write-back"),
+        _command("day", "close", "--at", "2026-11-27"),
+        _pay("G", [scene.line(n, period=202705) for n in range(1, 4)]),
+        _command("close G", "settle", "--close"),
+        _command("abort", "settle", "--cycle", "20261130-1", "--abort", "it is given up"),
+        _pay("H", [scene.line(n, period=202706) for n in range(1, 3)]),
+    ]
+
+
+def _answers(folder: Path) -> list[Path]:
+    """A line of F refused before its cycle settles, lines of D credited, and one sent back."""
+    head, at = (
+        "20261125-00000{}-000000000{}",
+        datetime.datetime(2026, 11, 25, 5, tzinfo=datetime.UTC),
+    )
+
+    def row(batch: int, number: int, **said: str) -> dict[str, Any]:
+        transfer = head.format(batch, number)
+        known = {"participant": scene.BANK, "transfer_id": transfer, "amount": 1_000_000 + number}
+        return known | said | {"booked_at": at}
+
+    files = [folder / "confirmations.parquet", folder / "returns.parquet"]
+    said = [row(6, 1, status="RJCT"), *(row(4, n, status="ACCC") for n in (2, 3))]
+    pq.write_table(pa.Table.from_pylist(said), files[0])
+    back = [row(4, 1, return_id="R1", reason="AC04")]
+    pq.write_table(pa.Table.from_pylist(back), files[1])
+    return files
+
+
+def large_steps(folder: Path) -> list[Step]:
+    """A nation and three paydays of it, in several chunks and with threads."""
+    nation = switch.generate(folder / "nation", 12_000, 24_000, 7)
+    table = pq.read_table(nation.payday)
+    parts = [table.slice(0, 16_000), table.slice(12_000, 12_000)]
+    shared = {"threads": 2, "chunk_rows": 3_000}
+
+    def payday(number: int, part: Any) -> Step:
+        numbers = pa.array(range(1, part.num_rows + 1), pa.uint32())
+        part = part.set_column(part.schema.get_field_index("line_no"), "line_no", numbers)
+
+        def do(home: Path) -> None:
+            scene.pay(home, part, f"P{number}", **shared)
+
+        return Step(f"run P{number}", do)
+
+    return [
+        Step("init", _init(nation.participants, nation.debtors)),
+        _register(
+            1, population=nation.population, accounts=nation.accounts, paid_history=nation.paid
+        ),
+        payday(1, parts[0]),
+        payday(2, parts[1]),
+        _register(2, population=nation.population),
+        payday(3, parts[0].slice(0, 9_000)),
+    ]
