@@ -345,8 +345,8 @@ def parse_time(at: str | None) -> str | None:
 
 
 def new_settings(context: Context, now: Settings | None = None) -> Settings | None:
-    """The home's settings with what the configuration changes of them; None where it says nothing.
-    now: those of a home that is there."""
+    """The home's settings with what the configuration changes of them; None where it changes none.
+    now: settings of a home that exists already."""
     import msgspec
 
     from switch.registry.settings import Settings

@@ -32,7 +32,7 @@ import pyarrow.compute as pc
 
 from switch.clearing.intake import declare
 from switch.clearing.job import Job, Options
-from switch.clearing.run import clear
+from switch.clearing.run import clear, room_for
 from switch.engine import Engine
 from switch.errors import InputRefused, UsageError, VerificationFailed
 from switch.files import given
@@ -121,6 +121,7 @@ def _derived(
             rule_set=manifest["rule_set"],
             options=Options(next(f for f in FORMS if (stored / f"status.{f}").exists()), 1),
         )
+        engine.home.require_room(room_for(engine.home, job.settings, table, declared))
         clear(job)
     made = engine.home.catalog.batch_of(declared.source, declared.batch_id)
     assert made is not None

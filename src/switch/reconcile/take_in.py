@@ -167,8 +167,9 @@ def prepare(
     at: str | None = None,
     far: bool = False,
 ) -> Before:
-    """Look at a home. rules: in force from now on (default: those given last). at: the time that is
-    recorded (default: that of the home). far: it may lie far after all that is known."""
+    """Read a home's state, from which answers are judged. rules: in force from now on (default: the
+    rules given last). at: the time that is recorded (default: the home's last one). far: that time
+    may lie far after all times that the home knows. Raises UsageError."""
     known, said = folders(home), times(home)
     time = time_of(home, at, said, far)
     return Before(

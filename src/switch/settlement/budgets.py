@@ -72,7 +72,7 @@ class Use:
         self.released: ByBatch = {}
 
     def own(self, benefits: list[str], sums: list[int]) -> None:
-        """The table's own lines that cleared at once, summed up by programme."""
+        """Count own lines of the table that cleared at once. sums: minor units by programme."""
         for benefit, amount in zip(benefits, sums, strict=True):
             if amount:
                 add(self.reserved, benefit, amount)

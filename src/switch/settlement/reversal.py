@@ -61,8 +61,8 @@ def positions_gone(directory: Directory, went: pa.Table) -> list[Position]:
 
 
 def reversals(directory: Directory, went: pa.Table) -> list[Posting]:
-    """Postings that take back what the lines' clearing posted: P3 by pair, P12, then P1 by
-    batch."""
+    """Postings that take back the clearing of lines (went: a table of WENT_BACK): of positions by
+    pair (P3), of payments within one participant (P12), then of what batches owe (P1)."""
     settled_by = {p.participant: p.settled_by for p in directory.participants}
     pairs: dict[tuple[str, str], int] = {}
     on_us: list[Posting] = []

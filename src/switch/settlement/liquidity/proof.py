@@ -61,13 +61,15 @@ def require_in_order(
         owed[sender, receiver] = owed.get((sender, receiver), 0) + amount
         paid[sender, urgency[k]] = paid.get((sender, urgency[k]), 0) + amount
 
+    classes = [] if reserved is None else reserved
+
     def can_pay(p: int) -> bool:
         if not line[p]:
             return True
         kept_back, spent = 0, 0
-        for c, kept in enumerate([] if reserved is None else reserved[p][: urgency[line[p][-1]]]):
+        for c in range(0 if reserved is None else urgency[line[p][-1]]):
             spent += paid.get((p, c), 0)
-            kept_back = max(kept_back, int(kept) - spent)
+            kept_back = max(kept_back, int(classes[p][c]) - spent)
         return left[p] >= min(have[p], _of(floor, p) + kept_back) and (
             limit is None
             or all(owed.get((p, q), 0) - owed.get((q, p), 0) <= limit[p][q] for q in people)
@@ -119,4 +121,4 @@ def _rows(queue: PaymentQueue) -> list[tuple[int, int, int]]:
 
 def _of(values: Each, p: int) -> int:
     """The amount of one participant, where a single one counts for all."""
-    return int(values if isinstance(values, int | np.integer) else values[p])
+    return int(values[p] if isinstance(values, Sequence | np.ndarray) else values)

@@ -253,11 +253,11 @@ class Record(NamedTuple):
         return {"RTRN": "returns", BOOKED: "statement"}.get(self.status, "confirmations")
 
     def is_of(self, owed: Owed) -> bool:
-        """It comes from the line's receiver, or from who settles for the receiver."""
+        """True where the record comes from the line's receiver, or from who settles for it."""
         return self.participant in (owed.participant, owed.payee)
 
     def fits(self, owed: Owed) -> bool:
-        """It is clean: of the line's receiver, amount and, if it names one, account."""
+        """True where the record is of the line's receiver, amount and, if it names one, account."""
         same = self.is_of(owed) and self.amount == owed.amount
         return same and self.account in (None, owed.account)
 

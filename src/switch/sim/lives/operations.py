@@ -99,7 +99,7 @@ class OldCatalog(NamedTuple):
 
 
 class Fund(NamedTuple):
-    """Settlement accounts hold other amounts, by participant."""
+    """Operation: give settlement accounts new balances, in minor units by participant."""
 
     balances: dict[str, int]
 

@@ -38,7 +38,8 @@ class WayBack:
         """Files that were given before."""
 
     def answers(self, operation: Answers) -> str:
-        """Let receivers write. Returns what came of it, in words."""
+        """Let receivers write answers, and take them in. Returns the outcome in words, as a log has
+        it."""
         sides, day = self.sides, operation.day
         files = self._letters(operation)
         after = sides.auditor.copy()
