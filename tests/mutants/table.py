@@ -375,6 +375,8 @@ DOORS = [
      LONG + "of_the_library_s_files_are_refused_by_their_row"),
     ("engine.py", "what was taken before refused now", "is_new := known is None",
      "is_new := True", LONG + "that_homes_have_go_on"),
+    ("proof/replay.py", "what was taken before is refused by a replay", "bounded=False",
+     "bounded=True", LONG + "that_homes_have_go_on"),
     ("engine.py", "a new batch by wider rules",
      "declared.require_new(_declared_in(table, declared))", "pass",
      "registry/test_declared.py::test_declared__by_wider_rules_is_refused_of_what_is_new"),
