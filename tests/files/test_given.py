@@ -178,6 +178,21 @@ def test_given__a_replay_is_of_the_bytes_that_were_run(
         replay(village, "B", path)
 
 
+@pytest.mark.parametrize("form", ["parquet", "arrow", "csv"])
+def test_given__a_column_whose_name_is_no_text_is_refused(
+    form: str, village: Path, tmp_path: Path
+) -> None:
+    table = payment_table([line(1)])
+    table = table.append_column("zzzz", pa.array([1]))
+    path = write_table(table, tmp_path / "t", form)
+    if form == "parquet":  # Without a second copy of the names, in Arrow's form.
+        pq.write_table(table, path, store_schema=False)
+    path.write_bytes(path.read_bytes().replace(b"zzzz", b"z\xffz\xff"))
+    with switch.open(village) as engine, pytest.raises(InputRefused) as refused:
+        engine.run(path, source="VSS", batch_id="B", value_date="2026-11-25", count=1, sum=1)
+    assert refused.value.rule in ("ENCODING", "PARQUET_BAD")
+
+
 @pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), "no room left"])
 def test_given__a_disk_that_fails_while_it_is_read_is_said(
     error: OSError | str, village: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -99,6 +99,18 @@ def test_replay__a_table_in_memory_derives_its_batch(village: Path) -> None:
         replay(village, "M", payment_table([line(1), line(2, person_name="Another")]))
 
 
+def test_replay__of_rules_that_nobody_knows_any_more_is_refused(
+    village: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = payment_table([line(1)])
+    with switch.open(village) as engine:
+        run(engine, table, "OLD")
+    for name in ("RULE_SET", "RULE_SET_BEFORE"):
+        monkeypatch.setattr(f"switch.proof.replay.{name}", "other rules")
+    with pytest.raises(UsageError, match=r"'OLD' was judged by .* does not know"):
+        replay(village, "OLD", table)
+
+
 def test_replay__goes_back_before_no_answer_that_moved_money(tmp_path: Path) -> None:
     path = home_of(tmp_path / "home")
     with switch.open(path) as engine:

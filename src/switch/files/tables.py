@@ -456,23 +456,18 @@ def _open_file(path: Path, tables: tuple[Table, ...], terms: Terms, proof: _Proo
             sha256 = proof.carry_out(file, path, is_text)
             if is_text and not proof.own:
                 asked = ask()
-        try:
-            opened = formats.parquet(path, wanted) if asked is None else airlock.opened(asked)
-            source = Source(
-                name,
-                opened.schema,
-                opened.batches,
-                opened.rows,
-                sha256,
-                is_text,
-                lambda: given.require_unchanged(path, before),
-                (lambda: None) if asked is None else asked.close,
-            )
-            reader = TableReader(_meant(tables, choices, source), source, terms)
-        except UnicodeDecodeError as error:
-            raise InputRefused(
-                "ENCODING", "a column's name is not UTF-8", file=name, remedy="send the file again"
-            ) from error
+        opened = formats.parquet(path, wanted) if asked is None else airlock.opened(asked)
+        source = Source(
+            name,
+            opened.schema,
+            opened.batches,
+            opened.rows,
+            sha256,
+            is_text,
+            lambda: given.require_unchanged(path, before),
+            (lambda: None) if asked is None else asked.close,
+        )
+        reader = TableReader(_meant(tables, choices, source), source, terms)
         refused.pop_all()
         return reader
 
