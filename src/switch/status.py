@@ -246,13 +246,13 @@ def _answered(
             text = "UNFIT" if one.state == "UNFIT" else "CONTRADICTED"
         elif one.state in _STATUS:
             now = {**now, "state": one.state, "status": _STATUS[one.state]}
-        text = AFTER[text].format(cycle=one.folder.detail.get("cycle"))
+        text = AFTER[text].format(cycle=one.folder.detail.cycle)
         now = {**now, "at": _instant(one.at), "reason": one.reason, "text": text}
         now["file"] = one.folder.name
         found.append(now)
     for folder in about:
         if _row_of(home, folder, "disposed", line):
-            again = folder.detail["step"] == REISSUE
+            again = folder.detail.step == REISSUE
             state = "REISSUED" if again else "WRITTEN_BACK"
             text = AFTER[state].format(line=_reissued_as(home, folder, inner) if again else "")
             now = {**now, "at": folder.at, "state": state, "text": text, "file": folder.name}
@@ -335,7 +335,7 @@ def _reissue_of(
     """The returned line that a line pays again; None where it is no re-issue."""
     names = ("row", "benefit", "period")
     for folder in known:
-        if folder.detail.get("step") == REISSUE and folder.after < seq:
+        if folder.detail.step == REISSUE and folder.after < seq:
             for old in moved_lines(home, folder, "disposed").to_pylist():
                 if all(old[name] == inner[name] for name in names):
                     row = home.catalog.batch(old["batch"])

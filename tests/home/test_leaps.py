@@ -214,7 +214,7 @@ def test_close__of_a_home_whose_return_slipped_counts_it(
     before()
     with switch.open(home) as engine:
         (folder,) = folders(engine.home)
-        assert days.times(engine.home).slips == {folder.detail["cycle"]}
+        assert days.times(engine.home).slips == {folder.detail.cycle}
         engine.close_day("2026-11-28")
     assert switch.verify(home)
 

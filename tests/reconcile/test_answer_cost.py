@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -95,8 +96,9 @@ def test_reconcile__homes_of_before_go_on(tmp_path: Path, monkeypatch: pytest.Mo
     """Their records do not say which batches answers name: all are read, and proven."""
     home, commit = home_of(tmp_path / "h", 3), Home.commit
 
-    def before(self: Home, *, detail: dict[str, Any], **more: Any) -> None:
-        commit(self, detail={k: v for k, v in detail.items() if k != "named"}, **more)
+    def before(self: Home, *, detail: Any, **more: Any) -> None:
+        said = msgspec.to_builtins(detail)
+        commit(self, detail={k: v for k, v in said.items() if k != "named"}, **more)
 
     with switch.open(home) as engine:
         monkeypatch.setattr(Home, "commit", before)
@@ -114,12 +116,12 @@ def test_reconcile__an_answer_that_came_before_its_batch_is_found(tmp_path: Path
     early = said(4, transfer_id=transfer(1, 2))
     with switch.open(home) as engine:
         take(engine, home, early, *(said(n) for n in (1, 2, 3)), at="2026-11-25")
-        assert folders(engine.home)[-1].detail["named"] == [0, 1]
+        assert folders(engine.home)[-1].detail.named == [0, 1]
         assert engine.close_day("2026-11-25")["closed"] == [1]
         run(engine, [line(n) for n in (4, 5, 6)], "2", at="2026-11-26T01:00:00+00:00")
         answer = engine.close_day("2026-11-26")
         assert answer["states"]["CREDITED"] == 1
-        assert folders(engine.home)[-1].detail["named"] == []
+        assert folders(engine.home)[-1].detail.named == []
     assert switch.verify(home)
 
 

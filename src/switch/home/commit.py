@@ -18,6 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+
 from switch.errors import HomeMoved
 from switch.files import segment
 from switch.files.segment import digest_of
@@ -35,7 +37,7 @@ class Commit:
 
     at: str
     kind: str
-    detail: Mapping[str, object]
+    detail: Mapping[str, object] | msgspec.Struct
     changes: Iterable[Change]
     draft: Path | None = None
     folder: Path | None = None
@@ -68,7 +70,8 @@ class Writer:
             catalog.apply(commit.changes)
             catalog.apply(files)
             named = {file.path: file.sha256 for file in files}
-            catalog.audit.append(commit.at, commit.kind, {**commit.detail, "files": named})
+            said = msgspec.to_builtins(commit.detail)
+            catalog.audit.append(commit.at, commit.kind, {**said, "files": named})
         write_checkpoint(home, catalog)
         sign(home, catalog)
 

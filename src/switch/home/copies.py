@@ -92,11 +92,11 @@ def export_requests(home: Home, out: Path) -> None:
     for folder in folders(home):
         requests = {
             cycle: msgspec.json.decode(asked[cycle])
-            for cycle in folder.detail.get("requests", {})
+            for cycle in folder.detail.requests
             if cycle in asked
         }
-        if "request" in folder.detail:
-            requests[folder.detail["cycle"]] = folder.detail["request"]
+        if folder.detail.request:
+            requests[folder.detail.cycle] = folder.detail.request
         for cycle, request in requests.items():
             _export_request(home, cycle, request, out)
 

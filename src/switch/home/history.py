@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -27,13 +27,50 @@ MOVES = {"refused": "confirmations", "returned": "returns"}
 """Files of lines that went back, and the kind of records that say so."""
 
 
+class Answers(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The audit record of answers, of a disposition or of a day. A field that has no place in it,
+    or is of later engines than the one that wrote it, is not written."""
+
+    after: int
+    """The last batch before it."""
+    batches: list[int]
+    """Batches that were looked at; 0 for records that name no line that is known."""
+    postings: Mapping[str, Sequence[tuple[str, str, str, int]]]
+    """By cycle; '' for those of none."""
+    answer: dict[str, Any] = {}
+    rules: dict[str, Any] = {}
+    sources: list[dict[str, object]] | None = None
+    judgement: int = 1
+    """Version of how answers are judged."""
+    named: list[int] | None = None
+    """Batches that its records or moved lines are about, as far as it is known."""
+    cycle: str = ""
+    """The cycle through which returns go, and when it closes if they opened it."""
+    closes: str = ""
+    request: dict[str, Any] = {}
+    """Asked of the State Bank for returns that settle at once."""
+    requests: dict[str, dict[str, Any]] = {}
+    """Asked anew of it, by cycle."""
+    leap: bool = False
+    closed: list[int] | None = None
+    """Of a day: batches that it closes, batches of later days, such as only seem to be of later
+    ones, and the totals that tie."""
+    later: list[int] | None = None
+    slips: list[int] | None = None
+    totals: dict[str, str] | None = None
+    step: str = ""
+    """Of a disposition: the step of its postings, and how many lines of how much money it is of."""
+    count: int = 0
+    sum: str = ""
+
+
 class Folder(NamedTuple):
     """One commit of answers or of what was decided about them."""
 
     number: int
     kind: str
     at: str
-    detail: dict[str, Any]
+    detail: Answers
 
     @property
     def name(self) -> str:
@@ -47,19 +84,19 @@ class Folder(NamedTuple):
     @property
     def after(self) -> int:
         """The last batch before it."""
-        return int(self.detail["after"])
+        return self.detail.after
 
     def is_about(self, batches: Collection[int]) -> bool:
         """A record in it names one of the batches or, then, no line that was known, or a line of
         them went back by it. It may be so where the audit record is of before it said that."""
-        named = self.detail.get("named", self.detail["batches"])
-        return not {0, *batches}.isdisjoint(named)
+        named = self.detail.named
+        return not {0, *batches}.isdisjoint(self.detail.batches if named is None else named)
 
 
 def folders(home: Home) -> list[Folder]:
     """All of a home, oldest first."""
     return [
-        Folder(number, record.kind, record.at, msgspec.json.decode(record.detail))
+        Folder(number, record.kind, record.at, msgspec.json.decode(record.detail, type=Answers))
         for number, record in enumerate(home.catalog.audit.records(*KINDS), start=1)
     ]
 

@@ -29,6 +29,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
+import msgspec
+
 from switch.errors import EnvironmentFailed, HomeLocked, HomeMoved, UsageError, VerificationFailed
 from switch.files import segment
 from switch.files.disk import CATALOG, environment, machine, no_room, sizes
@@ -184,7 +186,7 @@ class Home:
         *,
         at: str,
         kind: str,
-        detail: Mapping[str, object],
+        detail: Mapping[str, object] | msgspec.Struct,
         changes: Iterable[Change],
         draft: Path | None = None,
         folder: Path | None = None,

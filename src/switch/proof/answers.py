@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from switch import reconcile as rec
 from switch.files.file_schemas import BREAK, TAKEN, WENT_BACK
-from switch.files.segment import Groups, read_table, segment_at
+from switch.files.segment import Groups, read_table
 from switch.home.days import LEAP_DAYS
 from switch.home.history import (
     KINDS,
@@ -36,6 +36,7 @@ from switch.home.store import Home
 from switch.home.times import day_of
 from switch.proof import line_sums
 from switch.proof.chains import Check, compare
+from switch.proof.line_sums import summed, tuples
 from switch.settlement import accounts
 
 LINE = ["batch", "line_no"]
@@ -48,6 +49,9 @@ _TEXTS = {"transfer_id", "participant", "debtor_agent", "benefit"}
 _SAYS = {"confirmations": "RJCT", "returns": "RTRN"}
 """Kinds of records that name lines, and the status that sends one back."""
 _TOLD = ["transfer_id", "participant", "amount", "at"]
+_SENT_TO = pa.schema(
+    [("transfer_id", pa.string()), ("sent_to", pa.string()), ("cleared_in", pa.uint32())]
+)
 _LINE_DIGITS = 10
 
 
@@ -57,7 +61,7 @@ class Answered:
     def __init__(self, home: Home) -> None:
         self.home = home
         self.known = known = folders(home)
-        self.cycles = {f.detail["cycle"] for f in known if "cycle" in f.detail}
+        self.cycles = {f.detail.cycle for f in known if f.detail.cycle}
         """Through which returns went."""
         self.open = BREAK.empty_table()
         self.latest = ""
@@ -78,7 +82,7 @@ class Answered:
         self.taken = 0
         self.there: set[tuple[Any, ...]] = set()
         self.decided: set[tuple[int, int]] = set()
-        self._closed = {seq for f in known for seq in f.detail.get("closed", ())}
+        self._closed = {seq for f in known for seq in f.detail.closed or ()}
         kinds = {folder.kind for folder in known}
         gone = iter(recasts(home))
         for record in home.catalog.audit.records():
@@ -116,19 +120,21 @@ class Answered:
         disposed = moved_lines(self.home, folder, "disposed")
         if len(disposed):
             yield Check("disposed lines", subject, self._disposed(folder, disposed))
-            step = folder.detail["step"]
+            step = folder.detail.step
             if step == accounts.REISSUE:
                 yield Check("I6 entitlements are free", subject, free(disposed, bits))
             due[""] = {
                 (step, accounts.RETURNED, accounts.expense(row["benefit"])): row["amount_sum"]
-                for row in _summed(disposed, ["benefit"])
+                for row in summed(disposed, ["benefit"])
             }
-        told = folder.detail.get("named", sorted(named))
-        yield compare("named batches", subject, sorted(named), told)
+        told = folder.detail.named
+        yield compare(
+            "named batches", subject, sorted(named), sorted(named) if told is None else told
+        )
         yield compare("answers posted", subject, due, _posted(folder))
         if folder.judges:
             yield Check("breaks follow from events", subject, self._breaks(folder))
-        held = {batch for batch, _ in waiting} & set(folder.detail.get("closed", ()))
+        held = {batch for batch, _ in waiting} & set(folder.detail.closed or ())
         yield Check("closed batches", subject, f"a line of {min(held)} waits" if held else "")
 
     def is_closed(self, seq: int) -> bool:
@@ -150,15 +156,15 @@ class Answered:
         seq = self.seqs[folder.number - 1]
         waits = []
         for before in [*self.coming, *self.known[self.taken : folder.number]]:
-            if "cycle" not in before.detail or self._has_settled(before.detail["cycle"], seq):
-                self.there.update(_tuples(self.back["returned"][before.number - 1], TAKEN.names))
+            if not before.detail.cycle or self._has_settled(before.detail.cycle, seq):
+                self.there.update(tuples(self.back["returned"][before.number - 1], TAKEN.names))
             else:
                 waits.append(before)
         self.coming, self.taken = waits, folder.number
-        if not self.there.issuperset(_tuples(lines, TAKEN.names)):
+        if not self.there.issuperset(tuples(lines, TAKEN.names)):
             return "a line had not come back"
         known = len(self.decided)
-        self.decided.update(_tuples(lines, LINE))
+        self.decided.update(tuples(lines, LINE))
         once = len(self.decided) == known + len(lines)
         return "" if once else "a line was disposed of twice"
 
@@ -208,9 +214,8 @@ class Answered:
         for kind, status in _SAYS.items():
             for table in stored(self.home, folder, kind):
                 named |= self._named(table["transfer_id"].combine_chunks(), folder.after)
-                self.said[kind].update(
-                    _tuples(table.filter(pc.equal(table["status"], status)), _TOLD)
-                )
+                back = table.filter(pc.equal(table["status"], status))
+                self.said[kind].update(tuples(back, _TOLD))
         return named
 
     def _named(self, ids: Any, after: int) -> set[int]:
@@ -231,7 +236,7 @@ class Answered:
         """(cycle whose positions they change, lines): their own, or that of the returns."""
         if name == "returned":
             if len(lines):
-                yield folder.detail["cycle"], lines
+                yield folder.detail.cycle, lines
             return
         cycles = pa.array([self.cycle_of[seq] for seq in lines["cleared_in"].to_pylist()])
         for cycle in pc.unique(cycles.cast(pa.string())).to_pylist():
@@ -248,14 +253,14 @@ class Answered:
         def post(debit: str, credit: str, amount: int) -> None:
             due[step, debit, credit] = due.get((step, debit, credit), 0) + amount
 
-        for row in _summed(lines, ["debtor_agent", "participant"]):
+        for row in summed(lines, ["debtor_agent", "participant"]):
             payer, payee = row["debtor_agent"], row["participant"]
             if payer == payee:
                 post(accounts.customers_at(payee), accounts.treasury_at(payee), row["amount_sum"])
             elif settled_by[payer] != settled_by[payee]:
                 sides = accounts.position(settled_by[payee]), accounts.position(settled_by[payer])
                 post(*sides, row["amount_sum"])
-        for row in _summed(lines, ["cleared_in", "benefit"]):
+        for row in summed(lines, ["cleared_in", "benefit"]):
             to = accounts.RETURNED if name == "returned" else accounts.expense(row["benefit"])
             post(accounts.payable(row["cleared_in"]), to, row["amount_sum"])
 
@@ -272,16 +277,16 @@ class Answered:
         if self._went_out.get((folder.number, name), 0) != len(lines):
             return "a line did not go out as it came back"
         said = self.said["confirmations" if name == "refused" else "returns"]
-        judgement = folder.detail.get("judgement", 1)
+        judgement = folder.detail.judgement
         told = lines.rename_columns({"booked_at": "at"}).select([*_TOLD, "cleared_in"])
-        told = _tuples(self._answerable(told, judgement), _TOLD)
+        told = tuples(self._answerable(told, judgement), _TOLD)
         if len({row[0] for row in told if row in said}) != len(lines):
             return "no answer says so of a line"
         return ""
 
     def _tells_of(self, folder: Folder, batches: set[int]) -> bool:
         """A folder may say something of these batches."""
-        named = folder.detail.get("named")
+        named = folder.detail.named
         if named is None or not batches.isdisjoint(named):
             return True
         # What named no line when it came may name one of a batch that came later.
@@ -303,21 +308,16 @@ class Answered:
         parts = [WENT_BACK.empty_table().select([*_KNOWN, "cleared_in"])]
         for seq in sorted(runs):
             folder = self.home.folder("batches", seq)
-            again = folder / "represented.parquet"
-            both = segment_at(folder, "status"), folder / "lines.parquet"
-            files = [both] if own is None or seq in own else []
-            files += [(again, None)] if again.exists() else []  # type: ignore[list-item]
-            for status_file, lines_file in files:
-                for status, lines in line_sums.row_groups(status_file, lines_file):
-                    columns = {n: t[n] for t in (lines, status) for n in t.schema.names}
-                    number = pa.array(np.full(len(status), seq, np.uint32))
-                    columns.setdefault("batch", number)
-                    chosen = {
-                        name: columns[name].cast(pa.string()) if name in _TEXTS else columns[name]
-                        for name in _KNOWN
-                    }
-                    alive = pa.array(np.asarray(lines["reason_number"]) == 0)
-                    parts.append(pa.table(chosen | {"cleared_in": number}).filter(alive))
+            for status, lines in line_sums.answers(folder, own=own is None or seq in own):
+                columns = {n: t[n] for t in (lines, status) for n in t.schema.names}
+                number = pa.array(np.full(len(status), seq, np.uint32))
+                columns.setdefault("batch", number)
+                chosen = {
+                    name: columns[name].cast(pa.string()) if name in _TEXTS else columns[name]
+                    for name in _KNOWN
+                }
+                alive = pa.array(np.asarray(lines["reason_number"]) == 0)
+                parts.append(pa.table(chosen | {"cleared_in": number}).filter(alive))
         return pa.concat_tables(parts)
 
     # --- where lines stand ----------------------------------------------------------------------
@@ -339,7 +339,7 @@ class Answered:
         disposed = sum(
             posting[3]
             for folder in self.known
-            for part in folder.detail["postings"].values()
+            for part in folder.detail.postings.values()
             for posting in part
             if posting[1] == accounts.RETURNED
         )
@@ -349,21 +349,21 @@ class Answered:
     def _judged(self, folder: Folder) -> Iterator[Check]:
         """States as they were told, and of a day its statements and what it closed."""
         subject = f"answers {folder.number}"
-        if "later" in folder.detail:
-            day = folder.detail["answer"]["as_of"]
+        if folder.detail.later is not None:
+            day = folder.detail.answer["as_of"]
             later = self._later(folder)
-            signed = folder.detail["later"], folder.detail.get("slips", [])
+            signed = folder.detail.later, folder.detail.slips or []
             yield compare("batches of later days", subject, later, signed)
             # None is after a later one, but for such as were a slip.
             back = f"{self.latest} was closed before" if self.latest > day else ""
             yield Check("days", subject, back)
             self.latest = max(self.latest, day)
-        batches = {seq for seq in folder.detail["batches"] if seq}
+        batches = {seq for seq in folder.detail.batches if seq}
         runs = {seq for seq in self.cycle_of if batches and min(batches) <= seq <= folder.after}
         out = self._standing(runs, batches, folder)
-        told = folder.detail["answer"]["states"]
+        told = folder.detail.answer["states"]
         counts = dict.fromkeys(told, 0)
-        for row in _summed(out, ["state"]):
+        for row in summed(out, ["state"]):
             counts[row["state"]] = row["count_all"]
         yield compare("I5 states of lines", subject, counts, told)
         if folder.kind != "day":
@@ -371,8 +371,8 @@ class Answered:
         keys = ["participant", "cleared_in", "state"]
         found = {
             tuple(row[key] for key in keys): (row["count_all"], row["amount_sum"])
-            for row in _summed(out, keys)
-            if row["cleared_in"] not in folder.detail.get("later", ())
+            for row in summed(out, keys)
+            if row["cleared_in"] not in (folder.detail.later or ())
         }
         stored = {
             (path.stem, row["batch"], row["state"]): (row["count"], row["amount"])
@@ -380,7 +380,7 @@ class Answered:
             for row in read_table(path).to_pylist()
         }
         yield compare("statements", subject, found, stored)
-        closed = pa.array(folder.detail["closed"], pa.int64())
+        closed = pa.array(folder.detail.closed, pa.int64())
         mine = out.filter(pc.is_in(out["batch"].cast(pa.int64()), closed))
         left = pc.is_in(mine["state"], pa.array(["CLEARED", "SETTLED", "UNAPPLIED"]))
         fault = "a line is open" if pc.any(left).as_py() else ""
@@ -389,9 +389,9 @@ class Answered:
     def _later(self, folder: Folder) -> tuple[list[int], list[int]]:
         """Batches before a folder whose day comes after its, and such whose time alone does, which
         does not count; a day that was signed when all times counted names none of these."""
-        day = folder.detail["answer"]["as_of"]
+        day = folder.detail.answer["as_of"]
         after = {s for s, days in self._days.items() if s <= folder.after and days[0] > day}
-        slips = {s for s in after if self._days[s][1] <= day and "slips" in folder.detail}
+        slips = {s for s in after if self._days[s][1] <= day and folder.detail.slips is not None}
         return sorted(after - slips), sorted(slips)
 
     @cached_property
@@ -438,8 +438,8 @@ class Answered:
             settled[number] = self.ends.get(cycle, seq + 1) < seq
             date = cycle.partition("-")[0].zfill(8)  # Homes from before 1900 was the first year.
             day[number] = datetime.date.fromisoformat(date).toordinal()
-        deadline = last.detail["rules"]["deadline_days"]
-        today = datetime.date.fromisoformat(last.detail["answer"]["as_of"]).toordinal()
+        deadline = last.detail.rules["deadline_days"]
+        today = datetime.date.fromisoformat(last.detail.answer["as_of"]).toordinal()
         words = ["CLEARED", "SETTLED", "UNAPPLIED", "CREDITED", "RETURNED", "REFUSED"]
         state = settled[run]
         state[(state == 1) & (today - day[run] > deadline)] = words.index("UNAPPLIED")
@@ -462,22 +462,14 @@ class Answered:
         runs = runs & set(pc.unique(out["cleared_in"]).to_pylist())
         batches = runs | set(pc.unique(out["batch"]).to_pylist())
         said = self.records("confirmations", last.number, batches)
-        judgement = last.detail.get("judgement", 1)
+        judgement = last.detail.judgement
         accounts = pa.concat_tables(
             [
                 self._accounts(seq, path)
                 for seq in sorted(runs)
                 for path in sorted((self.home.folder("batches", seq) / "clearing").iterdir())
             ]
-            or [
-                pa.table(
-                    {
-                        "transfer_id": pa.array([], pa.string()),
-                        "sent_to": pa.array([], pa.string()),
-                        "cleared_in": pa.array([], pa.uint32()),
-                    }
-                )
-            ]
+            or [_SENT_TO.empty_table()]
         )
         lines = out.select(["transfer_id", "participant", "amount", "cleared_in"]).join(
             accounts, ["transfer_id", "cleared_in"]
@@ -539,11 +531,8 @@ class Answered:
         groups = Groups(path)
         tables = [groups.read(n, ["transfer_id", "creditor_account"]) for n in range(len(groups))]
         whole = pa.concat_tables(tables, promote_options="permissive")
-        whole = pa.table(
-            [whole["transfer_id"].cast(pa.string()), whole["creditor_account"].cast(pa.string())],
-            ["transfer_id", "sent_to"],
-        )
-        return whole.append_column("cleared_in", pa.array(np.full(len(whole), seq, np.uint32)))
+        run = pa.array(np.full(len(whole), seq, np.uint32))
+        return whole.append_column("cleared_in", run).rename_columns(_SENT_TO.names).cast(_SENT_TO)
 
 
 def free(went: Any, bits: Bits) -> str:
@@ -564,7 +553,7 @@ def free(went: Any, bits: Bits) -> str:
 def carry(whole: dict[str, list[int]], name: str, lines: Any) -> None:
     """Add lines that went back to the counts and sums of a cycle, by participant: credits, then
     debits."""
-    for row in _summed(lines, ["debtor_agent", "participant"]):
+    for row in summed(lines, ["debtor_agent", "participant"]):
         payee, payer = row["participant"], row["debtor_agent"]
         for code, first in ((payee, 0), (payer, 2)):
             at, sign = (first, -1) if name == "refused" else (2 - first, 1)
@@ -577,20 +566,10 @@ def carry(whole: dict[str, list[int]], name: str, lines: Any) -> None:
 def _posted(folder: Folder) -> Due:
     """Postings of a folder but for settlement and reserves."""
     found: Due = {}
-    for cycle, part in folder.detail["postings"].items():
+    for cycle, part in folder.detail.postings.items():
         sums_ = found.setdefault(cycle, {})
         for step, debit, credit, amount in part:
             if step not in ("P2", "P4") and accounts.kind_of(debit) != accounts.RESERVE:
                 key = (step, debit, credit)
                 sums_[key] = sums_.get(key, 0) + amount
     return found
-
-
-def _tuples(table: Any, names: list[str]) -> Iterator[tuple[Any, ...]]:
-    return zip(*(table[name].to_pylist() for name in names), strict=True)
-
-
-def _summed(lines: Any, keys: list[str]) -> list[dict[str, Any]]:
-    grouped = lines.group_by(keys).aggregate([("amount", "sum"), ([], "count_all")])
-    rows: list[dict[str, Any]] = grouped.to_pylist()
-    return rows

@@ -67,8 +67,8 @@ class Funded:
 
     def send_back(self, cycle: str, went: Any) -> None:
         """Lines of a cycle wait again."""
-        columns = (went[name].to_pylist() for name in ("batch", "line_no", "benefit", "amount"))
-        for batch, line_no, benefit, amount in zip(*columns, strict=True):
+        names = ["batch", "line_no", "benefit", "amount"]
+        for batch, line_no, benefit, amount in line_sums.tuples(went, names):
             _add(self.in_cycles.setdefault(cycle, {}), (batch, benefit), -amount)
             self.waiting[batch, line_no] = benefit, amount
 
@@ -77,9 +77,8 @@ class Funded:
         cycle_of = {batch.seq: batch.cycle for batch in home.catalog.batches()}
         for name in ("refused", "disposed"):
             lines = moved_lines(home, folder, name)
-            names = ("cleared_in", "batch", "benefit", "amount")
-            columns = (lines[name].to_pylist() for name in names)
-            for cleared_in, batch, benefit, amount in zip(*columns, strict=True):
+            names = ["cleared_in", "batch", "benefit", "amount"]
+            for cleared_in, batch, benefit, amount in line_sums.tuples(lines, names):
                 _add(self.in_cycles[cycle_of[cleared_in]], (batch, benefit), -amount)
                 _add(self.stands["released"], (batch, benefit), amount)
 

@@ -320,7 +320,7 @@ def _copies_fault(home: Home) -> str:
 
 def _day_fault(home: Home) -> str:
     """Statements that were handed out are those of the last sign-off of their day."""
-    days = {f.detail["answer"]["as_of"]: f for f in folders(home) if f.kind == "day"}
+    days = {f.detail.answer["as_of"]: f for f in folders(home) if f.kind == "day"}
     for day, folder in days.items():
         for name, sha256 in home.digests(home.path / folder.name).items():
             copy = home.path / "out" / "days" / day / name

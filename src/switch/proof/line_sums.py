@@ -16,23 +16,56 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from switch.errors import VerificationFailed
-from switch.files.segment import Groups, read_table
+from switch.files.segment import Groups, read_table, segment_at
 from switch.reason import REASONS_COUNT, status_of
 from switch.settlement import accounts
 from switch.settlement.accounts import CUSTOMER, PAYABLE, SETTLEMENT, kind_of
 
 
-def row_groups(status_file: Path, lines_file: Path | None) -> Iterator[tuple[pa.Table, pa.Table]]:
-    status = Groups(status_file)
-    lines = status if lines_file is None else Groups(lines_file)
-    if len(status) != len(lines):
-        raise VerificationFailed(f"{status_file} and its lines differ in length")
-    for group in range(len(status)):
-        left = status.read(group)
-        right = left if lines is status else lines.read(group)
-        if left.num_rows != right.num_rows:
+def answers(folder: Path, *, own: bool = True) -> Iterator[tuple[pa.Table, pa.Table]]:
+    """What a batch answered, and what was kept of it beside that, by row groups: of lines that had
+    waited (they have a column batch), then of its own."""
+    again = folder / "represented.parquet"
+    files = [(again, again)] if again.exists() else []
+    if own:
+        files.append((segment_at(folder, "status"), folder / "lines.parquet"))
+    for status_file, lines_file in files:
+        status = Groups(status_file)
+        lines = status if lines_file is status_file else Groups(lines_file)
+        if len(status) != len(lines):
             raise VerificationFailed(f"{status_file} and its lines differ in length")
-        yield left, coded(right)
+        for group in range(len(status)):
+            left = status.read(group)
+            right = left if lines is status else lines.read(group)
+            if left.num_rows != right.num_rows:
+                raise VerificationFailed(f"{status_file} and its lines differ in length")
+            yield left, coded(right)
+
+
+def positions(folder: Path) -> list[dict[str, Any]]:
+    """Positions of a batch, a row a participant."""
+    rows: list[dict[str, Any]] = read_table(folder / "positions.parquet").to_pylist()
+    return rows
+
+
+def nets(positions: list[dict[str, Any]]) -> dict[str, int]:
+    """Nets of positions by settlement participant."""
+    found: dict[str, int] = {}
+    for row in positions:
+        found[row["settled_by"]] = found.get(row["settled_by"], 0) + row["net"]
+    return found
+
+
+def tuples(table: pa.Table, names: list[str]) -> Iterator[tuple[Any, ...]]:
+    """Rows of a table, by some columns."""
+    return zip(*(table[name].to_pylist() for name in names), strict=True)
+
+
+def summed(lines: pa.Table, keys: list[str]) -> list[dict[str, Any]]:
+    """Counts (count_all) and sums (amount_sum) of lines by keys."""
+    grouped = lines.group_by(keys).aggregate([("amount", "sum"), ([], "count_all")])
+    rows: list[dict[str, Any]] = grouped.to_pylist()
+    return rows
 
 
 def coded(table: pa.Table) -> pa.Table:
@@ -143,10 +176,7 @@ def pair(
             "amount": amount,
         }
     ).filter(pa.array(alive))
-    grouped = table.group_by(["debtor", "creditor"]).aggregate(
-        [("amount", "sum"), ([], "count_all")]
-    )
-    for row in grouped.to_pylist():
+    for row in summed(table, ["debtor", "creditor"]):
         sums = pairs.setdefault((row["debtor"], row["creditor"]), [0, 0])
         sums[0] += row["count_all"]
         sums[1] += row["amount_sum"]
@@ -159,7 +189,7 @@ def by_text(
     alive: NDArray[np.bool_],
 ) -> None:
     table = pa.table({"key": texts.cast(pa.string()), "amount": amount}).filter(pa.array(alive))
-    for row in table.group_by("key").aggregate([("amount", "sum")]).to_pylist():
+    for row in summed(table, ["key"]):
         sums[row["key"]] = sums.get(row["key"], 0) + row["amount_sum"]
 
 
@@ -172,9 +202,6 @@ def expected(
 ) -> dict[str, Any]:
     """Sums that the postings of a batch must come to, from its lines."""
     settled_by = {row["participant"]: row["settled_by"] for row in positions}
-    nets: dict[str, int] = {}
-    for row in positions:
-        nets[row["settled_by"]] = nets.get(row["settled_by"], 0) + row["net"]
     between: dict[str, int] = {}
     on_us: dict[str, int] = {}
     for (debtor, creditor), (_, sum_) in pairs.items():
@@ -187,7 +214,7 @@ def expected(
     return {
         "P1": {accounts.payable(int(name)): sum(benefits.values())} if benefits else {},
         "P3": {key: sum_ for key, sum_ in sorted(between.items()) if sum_},
-        "P4": {code: net for code, net in sorted(nets.items()) if net and settles},
+        "P4": {code: net for code, net in sorted(nets(positions).items()) if net and settles},
         "P12": dict(sorted(on_us.items())),
     }
 

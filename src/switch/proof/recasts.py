@@ -16,11 +16,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from switch.files.segment import read_table, segment_at
+from switch.files.segment import read_table
 from switch.home.history import Recast
 from switch.home.store import Home
 from switch.proof import line_sums
 from switch.proof.chains import Check, compare
+from switch.proof.line_sums import summed
 from switch.settlement import accounts
 from switch.settlement.accounts import REVERSAL
 
@@ -90,34 +91,27 @@ def _gone(
     codes = pa.array(list(settled_by), pa.string())
     parts = []
     for batch in home.catalog.batches(cycle=cycle):
-        folder = home.folder("batches", batch.seq)
-        files: list[tuple[Path, Path | None]] = [
-            (segment_at(folder, "status"), folder / "lines.parquet")
-        ]
-        if (folder / "represented.parquet").exists():
-            files.append((folder / "represented.parquet", None))
-        for status_file, lines_file in files:
-            for status, lines in line_sums.row_groups(status_file, lines_file):
-                columns = {name: status[name] for name in _ANSWERED}
-                columns |= {name: lines[name] for name in _INNER}
-                for name in ("participant", "debtor_agent", "benefit"):
-                    columns[name] = columns[name].cast(pa.string())
-                seq = pa.array(np.full(len(status), batch.seq, np.uint32))
-                columns["cleared_in"] = seq
-                columns["batch"] = seq if lines_file else status["batch"]
-                cleared = pa.array(np.asarray(lines["reason_number"]) == 0)
-                if defaulters is None:
-                    parts.append(pa.table(columns).filter(cleared))
-                    continue
-                owes = pc.is_in(columns["debtor_agent"], value_set=agents).combine_chunks()
-                table = pa.table(columns).filter(pc.and_(cleared, owes))
-                payer, payee = (
-                    settlers.take(pc.index_in(table[side], value_set=codes).combine_chunks())
-                    for side in ("debtor_agent", "participant")
-                )
-                # A receiver without a position shares its payer's settlement account, or is it.
-                moves = pc.fill_null(pc.not_equal(payer, payee), False)
-                parts.append(table.filter(moves))
+        for status, lines in line_sums.answers(home.folder("batches", batch.seq)):
+            columns = {name: status[name] for name in _ANSWERED}
+            columns |= {name: lines[name] for name in _INNER}
+            for name in ("participant", "debtor_agent", "benefit"):
+                columns[name] = columns[name].cast(pa.string())
+            seq = pa.array(np.full(len(status), batch.seq, np.uint32))
+            columns["cleared_in"] = seq
+            columns["batch"] = status["batch"] if "batch" in status.schema.names else seq
+            cleared = pa.array(np.asarray(lines["reason_number"]) == 0)
+            if defaulters is None:
+                parts.append(pa.table(columns).filter(cleared))
+                continue
+            owes = pc.is_in(columns["debtor_agent"], value_set=agents).combine_chunks()
+            table = pa.table(columns).filter(pc.and_(cleared, owes))
+            payer, payee = (
+                settlers.take(pc.index_in(table[side], value_set=codes).combine_chunks())
+                for side in ("debtor_agent", "participant")
+            )
+            # A receiver without a position shares its payer's settlement account, or is it.
+            moves = pc.fill_null(pc.not_equal(payer, payee), False)
+            parts.append(table.filter(moves))
     if not parts:
         return None
     return pa.concat_tables(parts).sort_by([("batch", "ascending"), ("line_no", "ascending")])
@@ -125,21 +119,12 @@ def _gone(
 
 def _nets(home: Home, cycle: str) -> dict[str, int]:
     """Nets of the cycle as its batches left it, by settlement participant."""
-    nets: dict[str, int] = {}
-    for batch in home.catalog.batches(cycle=cycle):
-        path = home.folder("batches", batch.seq) / "positions.parquet"
-        for row in read_table(path).to_pylist():
-            nets[row["settled_by"]] = nets.get(row["settled_by"], 0) + row["net"]
-    return nets
-
-
-def _sums(lines: Any, keys: list[str]) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = lines.group_by(keys).aggregate([("amount", "sum")]).to_pylist()
-    return rows
+    folders = (home.folder("batches", batch.seq) for batch in home.catalog.batches(cycle=cycle))
+    return line_sums.nets([row for f in folders for row in line_sums.positions(f)])
 
 
 def _by_settlement(lines: Any, settled_by: dict[str, str]) -> Iterator[tuple[str, str, int]]:
-    for row in _sums(lines, ["debtor_agent", "participant"]):
+    for row in summed(lines, ["debtor_agent", "participant"]):
         # Who has no position has on-us lines alone, which move nothing; nor do those within one
         # settlement account.
         payer, payee = (settled_by.get(row[side]) for side in ("debtor_agent", "participant"))
@@ -153,10 +138,10 @@ def _reversed(lines: Any, settled_by: dict[str, str]) -> dict[tuple[str, str], i
     for payer, payee, amount in _by_settlement(lines, settled_by):
         pair = accounts.position(payee), accounts.position(payer)
         found[pair] = found.get(pair, 0) + amount
-    for row in _sums(lines, ["debtor_agent", "participant"]):
+    for row in summed(lines, ["debtor_agent", "participant"]):
         if (code := row["debtor_agent"]) == row["participant"]:
             found[accounts.customers_at(code), accounts.treasury_at(code)] = row["amount_sum"]
-    for row in _sums(lines, ["cleared_in", "benefit"]):
+    for row in summed(lines, ["cleared_in", "benefit"]):
         pair = accounts.payable(row["cleared_in"]), accounts.expense(row["benefit"])
         found[pair] = row["amount_sum"]
     return found

@@ -67,7 +67,7 @@ def replay(
     """
     with Home(Path(path), writing=False) as home:
         row = batch_row(home, batch)
-        if any(f.after < row.seq and f.detail["postings"] for f in folders(home)):
+        if any(f.after < row.seq and f.detail.postings for f in folders(home)):
             raise UsageError(
                 f"answers moved money before batch {batch!r} was run; replay derives batches from"
                 " before the first refusal, return or disposition alone"
@@ -266,9 +266,7 @@ def _paid_before(home: Home, seq: int) -> dict[tuple[str, int], Any]:
     back = [(recast.after, went_back(home, recast)) for recast in recasts(home)]
     for number in range(1, seq):
         folder = home.folder("batches", number)
-        for path in (folder / "represented.parquet", folder / "lines.parquet"):
-            if not path.exists():
-                continue
+        for path in filter(Path.exists, (folder / "represented.parquet", folder / "lines.parquet")):
             groups = Groups(path)
             for group in range(len(groups)):
                 lines = groups.read(group, ["row", "benefit", "period", "reason_number"])

@@ -21,13 +21,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from switch.clearing import shared_accounts
-from switch.errors import (
-    HomeLocked,
-    SwitchError,
-    VerificationFailed,
-)
+from switch.errors import HomeLocked, SwitchError, VerificationFailed
 from switch.files.disk import CATALOG
-from switch.files.segment import digest_of, read_segment, read_table, segment_at
+from switch.files.segment import digest_of, read_segment, read_table
 from switch.home import history, paid_bits
 from switch.home.checkpoint import read_checkpoint
 from switch.home.history import Folder, Recast
@@ -36,7 +32,7 @@ from switch.home.signing import departure
 from switch.home.store import Home
 from switch.proof import line_sums
 from switch.proof import recasts as recasts_module
-from switch.proof.answers import Answered, carry, free
+from switch.proof.answers import LINE, Answered, carry, free
 from switch.proof.budgets import Funded
 from switch.proof.chains import (
     Check,
@@ -157,35 +153,25 @@ class Verifier:
         moved: list[tuple[int, int]] = []
         waiting: list[tuple[int, int]] = []
         late = line_sums.released(batch.folder)
-        represented = batch.folder / "represented.parquet"
-        parts: list[tuple[Path, Path | None]] = []
-        if represented.exists():
-            parts.append((represented, None))
-        parts.append((segment_at(batch.folder, "status"), batch.folder / "lines.parquet"))
-        for status_file, lines_file in parts:
-            for status, lines in line_sums.row_groups(status_file, lines_file):
-                reason = np.asarray(lines["reason_number"])
-                own = lines_file is not None
-                fault = fault or self._states(status, reason, batch)
-                amount = np.asarray(lines["amount"])
-                self.funded.take(batch.row, status, lines, reason, amount)
-                if own:
-                    line_sums.count(tally, reason, amount)
-                    held = line_sums.held_numbers(reason)
-                    numbers = np.asarray(status["line_no"])[held]
-                    waiting += [(batch.row.seq, int(n)) for n in numbers]
-                else:
-                    batches = np.asarray(status["batch"])
-                    moved += list(
-                        zip(map(int, batches), map(int, np.asarray(status["line_no"])), strict=True)
-                    )
-                alive = reason == Reason.NONE
-                gone_late = line_sums.note_late(late, batch.row.seq, status, amount)
-                line_sums.send(sent, status, amount, alive & ~gone_late)
-                line_sums.pair(pairs, status, lines, amount, alive)
-                line_sums.by_text(benefits, lines["benefit"], amount, alive)
-                judged = batch.manifest["register"] >= self.history_since
-                fault = fault or self._pay(lines, alive, self.history if judged else {})
+        judged = batch.manifest["register"] >= self.history_since
+        for status, lines in line_sums.answers(batch.folder):
+            reason = np.asarray(lines["reason_number"])
+            fault = fault or self._states(status, reason, batch)
+            amount = np.asarray(lines["amount"])
+            self.funded.take(batch.row, status, lines, reason, amount)
+            if "batch" in status.schema.names:
+                moved += line_sums.tuples(status, LINE)
+            else:
+                line_sums.count(tally, reason, amount)
+                held = line_sums.held_numbers(reason)
+                numbers = np.asarray(status["line_no"])[held]
+                waiting += [(batch.row.seq, int(n)) for n in numbers]
+            alive = reason == Reason.NONE
+            gone_late = line_sums.note_late(late, batch.row.seq, status, amount)
+            line_sums.send(sent, status, amount, alive & ~gone_late)
+            line_sums.pair(pairs, status, lines, amount, alive)
+            line_sums.by_text(benefits, lines["benefit"], amount, alive)
+            fault = fault or self._pay(lines, alive, self.history if judged else {})
         for line, said in late.items():
             fault = fault or ("" if said else f"line {line} was released and did not clear")
             line_sums.send_one(sent, *(said or ("", "", 0)))
@@ -276,7 +262,7 @@ class Verifier:
         stored["closes"] = found["closes"] if kept else self.closes.get(manifest["cycle"])
         yield compare("catalog", f"{subject}, row", found, stored)
         summary = msgspec.json.decode(self.home.catalog.summary(row.seq))
-        positions = read_table(batch.folder / "positions.parquet").to_pylist()
+        positions = line_sums.positions(batch.folder)
         receivers = {}
         for path in (batch.folder / "clearing").iterdir():
             amount = read_segment(path)["amount"]
@@ -301,12 +287,8 @@ class Verifier:
     def _totals(self, batch: _Batch, subject: str, tally: list[list[int]]) -> Iterator[Check]:
         declared = batch.manifest["declared"]
         found = {"count": sum(c for c, _ in tally), "sum": sum(s for _, s in tally)}
-        yield compare(
-            "I4 lines add up",
-            subject,
-            found,
-            {"count": declared["count"], "sum": int(declared["sum"])},
-        )
+        told = {"count": declared["count"], "sum": int(declared["sum"])}
+        yield compare("I4 lines add up", subject, found, told)
         states = {"cleared": "ACSC", "held": "PDNG", "refused": "RJCT"}
         yield compare(
             "I4 states add up",
@@ -343,7 +325,7 @@ class Verifier:
             debit[2] += count
             debit[3] += sum_
         cycle = batch.row.cycle
-        table = read_table(batch.folder / "positions.parquet").to_pylist()
+        table = line_sums.positions(batch.folder)
         yield compare(
             "positions",
             subject,
@@ -358,9 +340,7 @@ class Verifier:
             whole[code] = [a + b for a, b in zip(before, mine, strict=True)]
         if cycle not in self.states:
             yield from self._positions(cycle)
-        nets: dict[str, int] = {}
-        for row in table:
-            nets[row["settled_by"]] = nets.get(row["settled_by"], 0) + row["net"]
+        nets = line_sums.nets(table)
         rooms = batch.manifest.get("rooms", {})
         over = [code for code, room in rooms.items() if nets.get(code, 0) < min(-room, 0)]
         yield Check("caps", f"cycle {cycle}", f"{over[0]} owes more than it may" if over else "")
@@ -449,10 +429,7 @@ class Verifier:
                 yield self._settled(cycle, audited[cycle]["answer"])
 
     def _nets(self, cycle: str) -> dict[str, int]:
-        nets: dict[str, int] = {}
-        for row in self.home.catalog.positions(cycle):
-            nets[row.settled_by] = nets.get(row.settled_by, 0) + row.net
-        return nets
+        return line_sums.nets([row._asdict() for row in self.home.catalog.positions(cycle)])
 
     def _settled(self, cycle: str, answer: dict[str, Any]) -> Check:
         """Money that moved, with what was set aside and came back, is what each was told, and that
@@ -486,12 +463,8 @@ class Verifier:
             self.waiting.pop(line, None)
         self.waiting.update(dict.fromkeys(waiting))
         path = batch.folder / "held.parquet"
-        stored = []
-        if path.exists():
-            table = read_table(path, columns=["batch", "line_no"])
-            stored = list(
-                zip(table["batch"].to_pylist(), table["line_no"].to_pylist(), strict=True)
-            )
+        held = read_table(path, columns=LINE) if path.exists() else None
+        stored = [] if held is None else list(line_sums.tuples(held, LINE))
         fault = "a line moved that did not wait" if unknown else ""
         if stored != list(self.waiting):
             fault = "the lines that wait are not those that were held and did not move"
@@ -507,11 +480,10 @@ class Verifier:
         fault = free(went, self._bits)
         yield Check("I6 entitlements are free", f"recast {recast.number}", fault)
         carry(self.positions.setdefault(recast.cycle, {}), "refused", went)
-        back = zip(went["batch"].to_pylist(), went["line_no"].to_pylist(), strict=True)
-        self.waiting = dict(sorted((self.waiting | dict.fromkeys(back)).items()))
-        stored = read_table(folder / "held.parquet", columns=["batch", "line_no"])
-        lines = list(zip(stored["batch"].to_pylist(), stored["line_no"].to_pylist(), strict=True))
-        fault = "" if lines == list(self.waiting) else "those that wait are others"
+        back = dict.fromkeys(line_sums.tuples(went, LINE))
+        self.waiting = dict(sorted((self.waiting | back).items()))
+        stored = line_sums.tuples(read_table(folder / "held.parquet", columns=LINE), LINE)
+        fault = "" if list(stored) == list(self.waiting) else "those that wait are others"
         yield Check("held lines", f"recast {recast.number}", fault)
 
     def _paid_bits(self) -> Iterator[Check]:

@@ -58,7 +58,7 @@ def is_due(before: Before) -> bool:
     audit = before.home.catalog.audit
     if audit.record(audit.head()[0]).kind != KIND:
         return True
-    return bool(before.known[-1].detail["answer"]["as_of"] != str(before.as_of))
+    return bool(before.known[-1].detail.answer["as_of"] != str(before.as_of))
 
 
 def sign(
@@ -98,9 +98,9 @@ def _later_cycles(before: Before) -> set[str]:
     of_calendar = {cycle.cycle for cycle in cycles}
     ours = [run for run in home.catalog.batches() if run.cycle not in of_calendar]
     found |= {run.cycle for run in ours if times.day_of_batch(run) > as_of}
-    alone = [folder for folder in before.known if "request" in folder.detail]
-    alone = [folder for folder in alone if folder.detail["cycle"] not in times.slips]
-    return found | {f.detail["cycle"] for f in alone if day_of(f.at) > as_of}
+    alone = [folder for folder in before.known if folder.detail.request]
+    alone = [folder for folder in alone if folder.detail.cycle not in times.slips]
+    return found | {f.detail.cycle for f in alone if day_of(f.at) > as_of}
 
 
 def _totals(
@@ -171,7 +171,7 @@ def _closed(
     coming = [
         moved_lines(home, folder, "returned")
         for folder in before.known
-        if folder.detail.get("cycle") in pending
+        if folder.detail.cycle in pending
     ]
     for table in (*coming, *([returned] if before.has_calendar else [])):
         mine = table.filter(pc.is_in(table["batch"], pa.array(lines.batches, pa.uint32())))
@@ -240,8 +240,7 @@ def close(
     if answer["number"]:
         return cast(DaySigned, answer)
     last = before.known[-1]
-    detail = last.detail
     # A day that was signed before batches of later days were told apart does not name them.
-    names = ("closed", "later", "totals", "slips")
-    signed = {name: detail[name] for name in names if name in detail}
-    return cast(DaySigned, {"number": last.number, **detail["answer"], **signed})
+    told = {name: getattr(last.detail, name) for name in ("closed", "later", "totals", "slips")}
+    signed = {name: value for name, value in told.items() if value is not None}
+    return cast(DaySigned, {"number": last.number, **last.detail.answer, **signed})

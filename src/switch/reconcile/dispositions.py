@@ -17,8 +17,8 @@ from switch.files.file_schemas import TAKEN
 from switch.files.segment import write_table
 from switch.home.catalog import PENDING
 from switch.home.changes import SetPaid
-from switch.home.days import times, word
-from switch.home.history import Folder, bytes_again, folders, moved_lines, time_of
+from switch.home.days import leaps, times
+from switch.home.history import Answers, Folder, bytes_again, folders, moved_lines, time_of
 from switch.home.store import ANSWERS, ROOM_SPARE, Home
 from switch.results import Disposed
 from switch.settlement import returns, reversal
@@ -36,7 +36,7 @@ def returned(home: Home, known: list[Folder]) -> tuple[pa.Table, pa.Table]:
     pending = {cycle.cycle for cycle in home.catalog.cycles(*PENDING)}
     there, coming = [TAKEN.empty_table()], [TAKEN.empty_table()]
     for folder in known:
-        on_its_way = folder.detail.get("cycle") in pending
+        on_its_way = folder.detail.cycle in pending
         (coming if on_its_way else there).append(moved_lines(home, folder, "returned"))
     decided = {line for f in known for line in _lines_of(moved_lines(home, f, "disposed"))}
     whole = pa.concat_tables(there)
@@ -47,7 +47,7 @@ def returned(home: Home, known: list[Folder]) -> tuple[pa.Table, pa.Table]:
 def _cycle_of(home: Home, known: list[Folder], line: Line) -> str:
     """The cycle through which a line comes back."""
     return next(
-        str(folder.detail["cycle"])
+        folder.detail.cycle
         for folder in known
         if line in _lines_of(moved_lines(home, folder, "returned"))
     )
@@ -97,15 +97,15 @@ def dispose(
         home.commit(
             at=time,
             kind="disposition",
-            detail={
-                "after": home.catalog.next_batch() - 1,
-                "batches": sorted(set(waiting["batch"].to_pylist())),
-                "postings": {"": postings},
-                **word(said, time),
-                "step": step,
-                "count": len(waiting),
-                "sum": sum_,
-            },
+            detail=Answers(
+                leap=leaps(said, time),
+                after=home.catalog.next_batch() - 1,
+                batches=sorted(set(waiting["batch"].to_pylist())),
+                postings={"": postings},
+                step=step,
+                count=len(waiting),
+                sum=sum_,
+            ),
             changes=[
                 *keep_postings(0, "", postings),
                 *keep_balances(after),

@@ -29,10 +29,11 @@ from switch.files.parquet_reader import in_one
 from switch.files.parquet_writer import Style
 from switch.files.segment import Segment, write_table
 from switch.home.changes import Change, OpenCycle, SetPaid, SetRequest
-from switch.home.days import Times, behind, times, word
+from switch.home.days import Times, behind, leaps, times
 from switch.home.history import (
     MOVES,
     STORED,
+    Answers,
     Folder,
     bytes_again,
     folders,
@@ -80,8 +81,8 @@ ROOM_TIMES_FILE = 4
 def rules_of(known: list[Folder]) -> Rules:
     """The rules that were given last; the packaged ones where none were."""
     for folder in reversed(known):
-        if "rules" in folder.detail:
-            return msgspec.convert(folder.detail["rules"], Rules)
+        if folder.detail.rules:
+            return msgspec.convert(folder.detail.rules, Rules)
     return rec.default_rules()
 
 
@@ -115,7 +116,7 @@ def judged(home: Home, known: list[Folder], batches: set[int], receiver: str = "
     said, booked = taken_in(home, known, SentLines(home, together(home, batches), receiver))
     said.close()
     last = next(folder for folder in reversed(known) if folder.judges)
-    as_of = datetime.date.fromisoformat(last.detail["answer"]["as_of"])
+    as_of = datetime.date.fromisoformat(last.detail.answer["as_of"])
     return Verdicts(said, booked, rules_of(known), as_of)
 
 
@@ -443,20 +444,19 @@ def commit(
     home.commit(
         at=before.at,
         kind=extra.kind,
-        detail={
+        detail=Answers(
             **money.detail,
             **signed,
-            **word(before.times, before.at),
-            "after": home.catalog.next_batch() - 1,
-            "answer": answer,
-            # 0: of records that name no line that is known.
-            "batches": [0, *judged.verdicts.lines.batches],
-            "judgement": JUDGEMENT,
-            "named": sorted(new.named | went),
-            "postings": postings,
-            "rules": msgspec.to_builtins(before.rules),
-            "sources": new.sources,
-        },
+            leap=leaps(before.times, before.at),
+            after=home.catalog.next_batch() - 1,
+            answer=answer,
+            batches=[0, *judged.verdicts.lines.batches],
+            judgement=JUDGEMENT,
+            named=sorted(new.named | went),
+            postings=postings,
+            rules=msgspec.to_builtins(before.rules),
+            sources=new.sources,
+        ),
         changes=[*changes, *keep_balances(after)],
         draft=draft,
         folder=folder,
@@ -505,7 +505,7 @@ def requests_at_once(before: Before) -> list[dict[str, Any]]:
     """Settlement requests of cycles that settled in the commit that made them, as far as they are
     of before."""
     home = before.home
-    asked = [f.detail["request"] for f in before.known if "request" in f.detail]
+    asked = [f.detail.request for f in before.known if f.detail.request]
     for run in home.catalog.batches():
         path = home.folder("batches", run.seq) / "settlement.json"
         if path.exists():

@@ -191,8 +191,8 @@ class WayBack:
         known = folders(self.sides.engine.home)
         folder = self.sides.home / known[-1].name
         detail = known[-1].detail
-        require("new records", moved.new, detail["answer"]["new"])
-        require("cycle of returns", moved.cycle, detail["answer"]["cycle"])
+        require("new records", moved.new, detail.answer["new"])
+        require("cycle of returns", moved.cycle, detail.answer["cycle"])
         require("lines refused", moved.refused, _lines_of(folder / "refused.parquet"))
         require("lines returned", moved.returned, _lines_of(folder / "returned.parquet"))
         self._compare_states(known)
