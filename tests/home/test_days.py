@@ -156,7 +156,7 @@ def test_days__a_slip_of_an_older_engine_does_not_stop_a_home(
 
     with monkeypatch.context() as patch:
         patch.setattr(day_end, "sign", as_before)
-        patch.setattr(take_in, "word", lambda *_: {})
+        patch.setattr(take_in, "leaps", lambda *_: False)
         with switch.open(home) as engine:
             engine.close_day("2062-12-01", leap=True)
     with switch.open(home) as engine:

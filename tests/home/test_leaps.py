@@ -65,8 +65,8 @@ def before(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """The engine of before asked for no word, and recorded none. Returns what ends that."""
     patch = pytest.MonkeyPatch()
     patch.setattr(days, "word", lambda *_: {})
-    patch.setattr(take_in, "word", lambda *_: {})
-    patch.setattr(dispositions, "word", lambda *_: {})
+    patch.setattr(take_in, "leaps", lambda *_: False)
+    patch.setattr(dispositions, "leaps", lambda *_: False)
     patch.setattr(days.Times, "day_of_batch", lambda _, row: days.day_of(row.at))
     patch.setattr(days.Times, "day_of_cycle", lambda _, row: days.day_of(row.at))
     return patch.undo

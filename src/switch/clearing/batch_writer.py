@@ -16,16 +16,8 @@ from switch.clearing.answer_columns import Columns, held_rows
 from switch.clearing.chunk import Chunk
 from switch.clearing.clearing_files import Cleared, Dispatch
 from switch.clearing.job import Job
+from switch.files import file_schemas
 from switch.files.columns import Texts
-from switch.files.file_schemas import (
-    CLEARED_SCHEMA,
-    HELD_SCHEMA,
-    LINES,
-    REPRESENTED,
-    STATUS,
-    STYLES,
-    is_held,
-)
 from switch.files.segment import Segment
 from switch.files.threads import Behind, in_order
 from switch.reason import Reason
@@ -33,10 +25,10 @@ from switch.registry.register import name_keys
 from switch.settlement import budgets
 
 SCHEMAS = {
-    "lines.parquet": LINES,
-    "held.parquet": HELD_SCHEMA,
-    "represented.parquet": REPRESENTED,
-    "cleared.parquet": CLEARED_SCHEMA,
+    "lines.parquet": file_schemas.LINES,
+    "held.parquet": file_schemas.HELD_SCHEMA,
+    "represented.parquet": file_schemas.REPRESENTED,
+    "cleared.parquet": file_schemas.CLEARED_SCHEMA,
 }
 """Files of lines beside the status file, in the order in which they are ended."""
 
@@ -61,7 +53,7 @@ class BatchWriter:
         self._dispatch = Dispatch(
             draft / "clearing", job.directory, job.register.heap, job.options.form
         )
-        self._schemas = {self.status: STATUS, **SCHEMAS}
+        self._schemas = {self.status: file_schemas.STATUS, **SCHEMAS}
         self._segments: dict[str, Segment] = {}
         self.begin(self.status)
         self.begin("lines.parquet")
@@ -85,7 +77,9 @@ class BatchWriter:
     def begin(self, name: str) -> Segment:
         """The file of a name, begun where it is not there yet."""
         if name not in self._segments:
-            self._segments[name] = Segment(self.draft / name, self._schemas[name], STYLES)
+            self._segments[name] = Segment(
+                self.draft / name, self._schemas[name], file_schemas.STYLES
+            )
         return self._segments[name]
 
     def own(self, chunk: Chunk) -> None:
@@ -152,7 +146,7 @@ class BatchWriter:
     def _answer_again(self, chunk: Chunk) -> None:
         batch, reason = np.asarray(chunk.batch), chunk.reason
         self._use.move(batch, chunk.lines.raw, reason)
-        gone = ~is_held(reason)
+        gone = ~file_schemas.is_held(reason)
         if gone.any():
             columns = {
                 "batch": pa.array(batch),
@@ -185,7 +179,7 @@ class BatchWriter:
 
     def _hold(self, chunk: Chunk) -> None:
         """Write lines that wait, as they came."""
-        held = np.flatnonzero(is_held(chunk.reason))
+        held = np.flatnonzero(file_schemas.is_held(chunk.reason))
         if len(held):
             self.begin("held.parquet").append(held_rows(chunk.batch, chunk.lines.raw, held))
 
@@ -195,7 +189,7 @@ class BatchWriter:
         if not self._is_open or not len(alive):
             return
         chosen, kept = pa.array(alive), held_rows(chunk.batch, chunk.lines.raw, alive)
-        for field in CLEARED_SCHEMA:
+        for field in file_schemas.CLEARED_SCHEMA:
             if field.name not in kept:
                 kept[field.name] = answer[field.name].take(chosen).cast(field.type)
         self.begin("cleared.parquet").append(kept)

@@ -82,10 +82,7 @@ def _own_lines(job: Job, kernel: Kernel, writer: BatchWriter) -> str:
     """Take in, screen, post and answer the table's own lines; the digest of the table."""
     reader, threads = job.reader, job.options.threads
     intake = Intake(
-        job.directory,
-        digest=reader.sha256 is None,
-        rule_set=job.rule_set,
-        fold=job.register.fold,
+        job.directory, digest=reader.sha256 is None, rule_set=job.rule_set, fold=job.register.fold
     )
     chunks = intake.lines(reader, job.declared, job.options.chunk_rows)
     batch, prefix = np.uint32(job.seq), prefix_of(job.declared.value_date, job.seq)

@@ -187,12 +187,7 @@ IDENTITY = [("batch", "ascending"), ("line_no", "ascending")]
 
 
 TAKEN = pa.schema(
-    [
-        *WENT_BACK,
-        ("record_id", pa.string()),
-        ("reason", pa.string()),
-        ("booked_at", pa.int64()),
-    ]
+    [*WENT_BACK, ("record_id", pa.string()), ("reason", pa.string()), ("booked_at", pa.int64())]
 )
 """A line that was refused or sent back, and what its receiver said; booked_at: microseconds since
 1970 (UTC)."""

@@ -89,8 +89,9 @@ class Folder(NamedTuple):
     def is_about(self, batches: Collection[int]) -> bool:
         """A record in it names one of the batches or, then, no line that was known, or a line of
         them went back by it. It may be so where the audit record is of before it said that."""
-        named = self.detail.named
-        return not {0, *batches}.isdisjoint(self.detail.batches if named is None else named)
+        told = self.detail.named
+        named = self.detail.batches if told is None else told
+        return not {0, *batches}.isdisjoint(named)
 
 
 def folders(home: Home) -> list[Folder]:

@@ -286,8 +286,7 @@ def _rows_by_key(lines: Any) -> Iterator[tuple[tuple[str, int], Any]]:
     keys = lines.select(["benefit", "period"]).group_by(["benefit", "period"])
     for key in keys.aggregate([]).to_pylist():
         mine = pc.and_(
-            pc.equal(lines["benefit"], key["benefit"]),
-            pc.equal(lines["period"], key["period"]),
+            pc.equal(lines["benefit"], key["benefit"]), pc.equal(lines["period"], key["period"])
         )
         yield (key["benefit"], key["period"]), np.asarray(lines["row"].filter(mine))
 

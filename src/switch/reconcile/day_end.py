@@ -21,16 +21,8 @@ from switch.home.changes import Change, CloseBatch
 from switch.home.history import moved_lines, queue_of
 from switch.home.store import Home
 from switch.home.times import day_of
+from switch.reconcile import take_in
 from switch.reconcile.line_states import OPEN, State, Verdicts
-from switch.reconcile.take_in import (
-    AnswerFiles,
-    Before,
-    Extra,
-    Judged,
-    carry_out,
-    prepare,
-    requests_at_once,
-)
 from switch.registry.directory import Directory
 from switch.registry.settings import Settings
 from switch.results import DaySigned
@@ -53,7 +45,7 @@ KIND = "day"
 """Kind of the audit record of a day."""
 
 
-def is_due(before: Before) -> bool:
+def is_due(before: take_in.Before) -> bool:
     """A day is signed once, and again where something happened since."""
     audit = before.home.catalog.audit
     if audit.record(audit.head()[0]).kind != KIND:
@@ -62,7 +54,7 @@ def is_due(before: Before) -> bool:
 
 
 def sign(
-    before: Before, judged: Judged, returned: pa.Table, balances: dict[str, int]
+    before: take_in.Before, judged: take_in.Judged, returned: pa.Table, balances: dict[str, int]
 ) -> tuple[dict[str, Any], list[Change]]:
     """Statements of receivers, in the draft; what the audit record says of the day; and what closes
     batches. returned, balances: as `take_in.Extra` has them."""
@@ -81,7 +73,7 @@ def sign(
     return signed | ({"slips": slips} if slips else {}), [CloseBatch(seq) for seq in closed]
 
 
-def _later(before: Before) -> tuple[list[int], list[int]]:
+def _later(before: take_in.Before) -> tuple[list[int], list[int]]:
     """Batches of later days, of which this one signs nothing, and such as it does sign, though they
     were recorded on later ones: their time does not count."""
     rows = [run for run in before.home.catalog.batches() if day_of(run.at) > before.as_of]
@@ -89,7 +81,7 @@ def _later(before: Before) -> tuple[list[int], list[int]]:
     return later, [run.seq for run in rows if run.seq not in later]
 
 
-def _later_cycles(before: Before) -> set[str]:
+def _later_cycles(before: take_in.Before) -> set[str]:
     """Cycles that settled on later days."""
     home, times, as_of = before.home, before.times, before.as_of
     cycles = home.catalog.cycles()
@@ -104,7 +96,7 @@ def _later_cycles(before: Before) -> set[str]:
 
 
 def _totals(
-    before: Before,
+    before: take_in.Before,
     lines: pa.Table,
     returned: pa.Table,
     balances: dict[str, int],
@@ -137,7 +129,7 @@ def _totals(
     return {name: str(sum_) for name, sum_ in {**books, **sums}.items()}
 
 
-def _asked(before: Before, after: set[str]) -> int:
+def _asked(before: take_in.Before, after: set[str]) -> int:
     """Dong that settled cycles were to bring to receivers: by their answers, or requests where
     there is no calendar. after: cycles of later days."""
     sum_ = 0
@@ -146,18 +138,20 @@ def _asked(before: Before, after: set[str]) -> int:
             continue
         sides = msgspec.json.decode(settled.answer)["participants"]
         sum_ += sum(int(side["amount"]) for side in sides if side["side"] == "credit")
-    asked = [request for request in requests_at_once(before) if request["cycle"] not in after]
+    asked = [
+        request for request in take_in.requests_at_once(before) if request["cycle"] not in after
+    ]
     return sum_ + sum(int(request["sum"]) for request in asked)
 
 
-def _moved(before: Before, after: set[str]) -> int:
+def _moved(before: take_in.Before, after: set[str]) -> int:
     """Dong that left clearing accounts. after: cycles of later days."""
     cleared = before.home.catalog.cleared_by_cycle()
     return sum(sum_ for cycle, sum_ in cleared.items() if cycle not in after)
 
 
 def _closed(
-    before: Before,
+    before: take_in.Before,
     verdicts: Verdicts,
     states: NDArray[np.uint8],
     returned: pa.Table,
@@ -234,9 +228,9 @@ def close(
     """End a day: hold everything against everything at that time, age breaks, write a statement for
     each receiver, tie the totals, close batches that are done with, and sign. Returns the answer; a
     day that was signed, and in which nothing happened since, is answered from what was stored."""
-    before = prepare(home, directory, settings, at=at, far=far)
-    extra = Extra(KIND, is_due(before), partial(sign, before))
-    answer, _ = carry_out(before, AnswerFiles(), extra)
+    before = take_in.prepare(home, directory, settings, at=at, far=far)
+    extra = take_in.Extra(KIND, is_due(before), partial(sign, before))
+    answer, _ = take_in.carry_out(before, take_in.AnswerFiles(), extra)
     if answer["number"]:
         return cast(DaySigned, answer)
     last = before.known[-1]

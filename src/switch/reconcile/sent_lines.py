@@ -142,14 +142,7 @@ class SentLines:
         self.said = np.zeros(done, np.uint16)
         self._held = Sent(
             self._table,
-            (
-                self.participant,
-                self.run,
-                self.amount,
-                self._account,
-                self.said_at,
-                self.said,
-            ),
+            (self.participant, self.run, self.amount, self._account, self.said_at, self.said),
             NEVER,
             TRANSFER_ID_MAX,
             int(home.id_hash("accounts of lines"), 16),

@@ -56,12 +56,7 @@ from switch.settlement import returns, reversal
 from switch.settlement.cycle import request_of, slot_for
 from switch.settlement.postings import Posting
 from switch.settlement.returns import MoneyBack
-from switch.settlement.standing import (
-    Standing,
-    keep_balances,
-    keep_postings,
-    nets_without,
-)
+from switch.settlement.standing import Standing, keep_balances, keep_postings, nets_without
 
 _STYLES = {
     field.name: Style.SHARED if field.name == "transfer_id" else Style.SQUEEZED

@@ -149,10 +149,7 @@ def set_balances(home: Home, directory: Directory, given: dict[str, int], at: st
             # Also who holds what is given already, so that nothing is posted.
             "bound": sorted(map(accounts.owner_of, given)),
         },
-        changes=[
-            *keep_postings(0, "", moved),
-            *keep_balances(postings.apply(balances, moved)),
-        ],
+        changes=[*keep_postings(0, "", moved), *keep_balances(postings.apply(balances, moved))],
     )
 
 

@@ -100,11 +100,7 @@ def _flow_of(pair_sum: Amounts, need: Amounts) -> Flow:
 
 
 def settle_by_value(
-    queue: PaymentQueue,
-    balance: ArrayLike,
-    floor: ArrayLike = 0,
-    *,
-    steps_max: int = STEPS_MAX,
+    queue: PaymentQueue, balance: ArrayLike, floor: ArrayLike = 0, *, steps_max: int = STEPS_MAX
 ) -> ByValue:
     """Settle at once a set of payments of high value, in whatever order they are queued.
 
@@ -183,12 +179,7 @@ def _net_of(queue: PaymentQueue, kept: NDArray[np.bool_]) -> Amounts:
 
 
 def _search(
-    queue: PaymentQueue,
-    ordered: InOrder,
-    room: Amounts,
-    flow: Flow,
-    steps_max: int,
-    large: bool,
+    queue: PaymentQueue, ordered: InOrder, room: Amounts, flow: Flow, steps_max: int, large: bool
 ) -> tuple[NDArray[np.bool_], bool]:
     """(kept, complete). room i64[P]: what each has above its floor, at most the value of the queue.
     flow: of the whole queue. large: payments that it cancels in part are decided first."""

@@ -100,9 +100,7 @@ class PaymentQueue:
         if self.amount[bad] < 1:
             raise UsageError(f"payment {bad} has amount {self.amount[bad]}, below 1")
         raise InputRefused(
-            "TOTAL_RANGE",
-            f"with payment {bad} the amounts leave 62 bits",
-            remedy="split the queue",
+            "TOTAL_RANGE", f"with payment {bad} the amounts leave 62 bits", remedy="split the queue"
         )
 
     def __len__(self) -> int:

@@ -8,50 +8,43 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable
 
+from switch.sim.auditor import screening
 from switch.sim.auditor.directory import Directory
-from switch.sim.auditor.screening import (
-    Entitlement,
-    Registers,
-    Row,
-    by_person,
-    citizen_id,
-    entitlement,
-)
 
 
 class People:
     """Registers, upserted by key."""
 
     def __init__(self) -> None:
-        self.people: dict[str, Row] = {}
-        self.accounts: dict[tuple[str, str, str], Row] = {}
-        self.history: set[Entitlement] = set()
+        self.people: dict[str, screening.Row] = {}
+        self.accounts: dict[tuple[str, str, str], screening.Row] = {}
+        self.history: set[screening.Entitlement] = set()
 
     def upsert(
         self,
-        people: Iterable[Row] | None,
-        accounts: Iterable[Row] | None,
-        paid: Iterable[Row] | None,
+        people: Iterable[screening.Row] | None,
+        accounts: Iterable[screening.Row] | None,
+        paid: Iterable[screening.Row] | None,
         replace: bool,
     ) -> None:
         """Upsert by key, or replace the whole of what is given."""
         if people is not None:
             self.people = {} if replace else self.people
-            self.people.update({citizen_id(row["person_id"]): row for row in people})
+            self.people.update({screening.citizen_id(row["person_id"]): row for row in people})
         if accounts is not None:
             self.accounts = {} if replace else self.accounts
             for row in accounts:
-                key = citizen_id(row["person_id"]), row["participant"], row["account"]
+                key = screening.citizen_id(row["person_id"]), row["participant"], row["account"]
                 self.accounts[key] = row
         if paid is not None:
             self.history = set() if replace else self.history
-            self.history.update(map(entitlement, paid))
+            self.history.update(map(screening.entitlement, paid))
 
-    def on(self, value_date: dt.date, directory: Directory) -> Registers:
+    def on(self, value_date: dt.date, directory: Directory) -> screening.Registers:
         """All that screening looks at on a value date."""
-        return Registers(
+        return screening.Registers(
             people=self.people,
-            accounts=by_person(self.accounts.values()),
+            accounts=screening.by_person(self.accounts.values()),
             participants=directory.participants,
             debtors=directory.debtors,
             benefits=directory.programmes,

@@ -69,11 +69,7 @@ def _set_aside(
 
 
 def _settled_at_once(
-    reserve: str,
-    clearing: str,
-    nets: Counter[str],
-    cleared: Sequence[Owed],
-    directory: Directory,
+    reserve: str, clearing: str, nets: Counter[str], cleared: Sequence[Owed], directory: Directory
 ) -> Counter[Posting]:
     """P2 and P4 of a batch that settles at once: a treasury sets the gross aside."""
     found: Counter[Posting] = Counter()

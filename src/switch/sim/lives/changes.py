@@ -78,10 +78,7 @@ class Facts:
         self.benefits = [row["benefit"] for row in programmes]
 
     def change(
-        self,
-        participants: list[Cells],
-        debtors: list[Cells],
-        programmes: tuple[Row, ...],
+        self, participants: list[Cells], debtors: list[Cells], programmes: tuple[Row, ...]
     ) -> Change:
         """A change of one fact of these, which are changed with it."""
         rng = self.rng

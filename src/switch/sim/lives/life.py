@@ -13,29 +13,8 @@ from typing import Any
 
 from switch.sim.auditor.expected import Table
 from switch.sim.auditor.screening import Row
+from switch.sim.lives import operations
 from switch.sim.lives.changes import CHANGES, CUTOFFS, LIMITS, Facts, debtor
-from switch.sim.lives.operations import (
-    Abort,
-    Answers,
-    Change,
-    CloseDay,
-    Dispose,
-    Fund,
-    Nation,
-    OldCatalog,
-    Operation,
-    PayAgain,
-    Payday,
-    Race,
-    Register,
-    Reopen,
-    Rules,
-    Settle,
-    Verify,
-    WayBack,
-    fault_of,
-    slips,
-)
 from switch.sim.lives.sender import Sender, content_of
 from switch.sim.lives.village import BENEFITS, DAY, FIRST_DAY, TREASURY, Village
 
@@ -102,7 +81,7 @@ class Life:
     def _rule(self, **rules: Any) -> None:
         self.nation = self.nation._replace(rules=self.nation.rules._replace(**rules))
 
-    def _nation(self) -> Nation:
+    def _nation(self) -> operations.Nation:
         village = self.village
         opening: dict[str, int] = {}
         if self.rng.random() < 0.3:
@@ -111,12 +90,14 @@ class Life:
                 if self.rng.random() < 0.5:
                     opening[code] = self.rng.choice([0, 3_000_000, 50_000_000])
         village.trouble_institutions()
-        nation = Nation(village.participants(), tuple(village.debtors), village.programmes, opening)
+        nation = operations.Nation(
+            village.participants(), tuple(village.debtors), village.programmes, opening
+        )
         if self.rng.random() < 0.5:
             return nation
         years = [dt.date(year, 1, 1) for year in range(FIRST_DAY.year - 1, FIRST_DAY.year + 9)]
         days = tuple(FIRST_DAY + self.rng.randint(0, 60) * DAY for _ in range(5))
-        rules = Rules(cutoffs=CUTOFFS[0], holidays=(*years, *days), holidays_only=True)
+        rules = operations.Rules(cutoffs=CUTOFFS[0], holidays=(*years, *days), holidays_only=True)
         return nation._replace(rules=rules)
 
     def _with_budgets(self) -> tuple[Row, ...]:
@@ -128,24 +109,24 @@ class Life:
 
     # --- operations -----------------------------------------------------------------------------
 
-    def script(self) -> Iterator[Operation]:
+    def script(self) -> Iterator[operations.Operation]:
         """10 to 40 operations, the first of which is a register."""
         rng, village = self.rng, self.village
         yield self._first_register()
         for _ in range(rng.randint(9, 39)):
             if self.clerk.random() < ODD:
-                yield from slips(self.clerk)
+                yield from operations.slips(self.clerk)
             if self.facts.is_changing and self.facts.rng.random() < CHANGES:
                 change = self.facts.change(
                     village.institutions, village.debtors, village.programmes
                 )
-                yield change._replace(fault=fault_of(self.facts.rng))
+                yield change._replace(fault=operations.fault_of(self.facts.rng))
             if self.settles and self.purse.random() < ABORTS:
-                yield Abort(fault_of(self.purse))
+                yield operations.Abort(operations.fault_of(self.purse))
             if self.answered and self.sender.sent and self.mail.random() < WAYS_BACK:
                 yield from self._way_back()
             if self.nation.rules.budgets and self.purse.random() < 0.1:
-                yield Change(debtors=self._with_budgets())
+                yield operations.Change(debtors=self._with_budgets())
             if self.nation.rules.rule and self.beside.random() < 0.3:
                 yield from self._money()
             if rng.random() < 0.3:
@@ -156,68 +137,70 @@ class Life:
             )[0]
             if kind in ("payday", "register", "change"):
                 operation = self._draw(kind)
-                if isinstance(operation, Payday) and self.rival.random() < RACES:
-                    yield Race(operation._replace(fault=None))
+                if isinstance(operation, operations.Payday) and self.rival.random() < RACES:
+                    yield operations.Race(operation._replace(fault=None))
                     continue
                 yield operation
                 if operation.fault is not None and rng.random() < 0.7:
                     # Nobody knows whether it happened, so it is done again.
                     yield operation._replace(fault=None)
             elif kind == "reopen":
-                yield Reopen()
+                yield operations.Reopen()
             elif kind == "catalog":
-                yield OldCatalog(rng.randint(1, 3))
+                yield operations.OldCatalog(rng.randint(1, 3))
             elif kind == "settle":
-                yield Settle()
+                yield operations.Settle()
             else:
-                yield Verify()
+                yield operations.Verify()
 
-    def _money(self) -> Iterator[Operation]:
+    def _money(self) -> Iterator[operations.Operation]:
         """Money leaves before a cycle settles, and mostly comes back, so that lines clear."""
         rng = self.beside
         codes = [*self.village.banks, TREASURY]
         some = sorted(rng.sample(codes, rng.randint(1, len(codes))))
         amounts = (0, 0, 0, 1_000_000, 20_000_000)
-        yield Fund({code: rng.choice(amounts) + rng.randint(1, 999) for code in some})
+        yield operations.Fund({code: rng.choice(amounts) + rng.randint(1, 999) for code in some})
         if rng.random() < 0.8:
-            yield Settle()
+            yield operations.Settle()
         if rng.random() < 0.7:
-            yield Fund({code: ENOUGH + rng.randint(1, 999) for code in codes})
+            yield operations.Fund({code: ENOUGH + rng.randint(1, 999) for code in codes})
 
-    def _way_back(self) -> Iterator[Operation]:
+    def _way_back(self) -> Iterator[operations.Operation]:
         """Something is said, decided or closed; mostly on time, and sometimes long after."""
         rng = self.mail
         day = self.village.day + rng.choice([0, 0, 1, 2, 3, 9]) * DAY
         if self.rival.random() > RUNS_BACK:
             day = max(day, self.signed)
         kind = rng.choices(["answers", "dispose", "close"], [50, 25, 25])[0]
-        fault, salt = fault_of(rng), rng.getrandbits(32)
-        operation: WayBack
+        fault, salt = operations.fault_of(rng), rng.getrandbits(32)
+        operation: operations.WayBack
         if kind == "answers":
-            operation = Answers(day, salt, fault=fault)
+            operation = operations.Answers(day, salt, fault=fault)
         elif kind == "dispose":
-            operation = Dispose(rng.choice([None, salt]), rng.random() < 0.6, fault)
+            operation = operations.Dispose(rng.choice([None, salt]), rng.random() < 0.6, fault)
         else:
-            operation = CloseDay(day, fault)
+            operation = operations.CloseDay(day, fault)
             self.signed = max(self.signed, day)
         yield operation
         if fault is not None and rng.random() < 0.7:
             yield operation._replace(fault=None)
 
-    def _draw(self, kind: str) -> Payday | Register | Change:
+    def _draw(self, kind: str) -> operations.Payday | operations.Register | operations.Change:
         if kind == "payday":
             return self._payday()
         return self._register() if kind == "register" else self._change()
 
-    def _first_register(self) -> Register:
+    def _first_register(self) -> operations.Register:
         rng, village = self.rng, self.village
         ids = village.ids()
         people = [village.person(i, 0.95) for i in ids if rng.random() < 0.95]
         accounts = [village.account(i) for i in ids for _ in range(rng.choice([0, 1, 1, 1, 2, 4]))]
         paid = [village.paid() for _ in range(rng.choice([0, 5, 15]))]
-        return Register(tuple(people), tuple(accounts), tuple(paid) or None, replace=False)
+        return operations.Register(
+            tuple(people), tuple(accounts), tuple(paid) or None, replace=False
+        )
 
-    def _register(self) -> Register:
+    def _register(self) -> operations.Register:
         rng, village = self.rng, self.village
         replace = rng.random() < 0.12
         some = range(
@@ -229,17 +212,17 @@ class Life:
         if rng.random() < 0.1:
             # A stranger to every population register: a row of the register without a person.
             accounts.append(village.account("001888888888"))
-        return Register(
+        return operations.Register(
             tuple(people) or None,
             tuple(accounts) or None,
             tuple(paid) or None,
             replace,
-            fault_of(rng),
+            operations.fault_of(rng),
         )
 
-    def _change(self) -> Change:
+    def _change(self) -> operations.Change:
         rng, village = self.rng, self.village
-        fault = fault_of(rng)
+        fault = operations.fault_of(rng)
         kind = rng.random()
         if kind < 0.6:
             village.trouble_institutions()
@@ -249,54 +232,58 @@ class Life:
                 gone = rng.choice(village.wallets)
                 if all(row["debtor_agent"] != gone for row in village.debtors):
                     rows = tuple(row for row in rows if row["participant"] != gone)
-            return Change(participants=rows, fault=fault)
+            return operations.Change(participants=rows, fault=fault)
         if kind < 0.75:
             agents = [*village.banks, TREASURY, TREASURY]
             rows = tuple(debtor(r["debtor_account"], rng.choice(agents)) for r in village.debtors)
             village.debtors = [dict(row) for row in rows]
             some = rows[1:] if rng.random() < 0.3 else rows
-            return Change(participants=village.participants(), debtors=some, fault=fault)
+            return operations.Change(participants=village.participants(), debtors=some, fault=fault)
         if kind < 0.9:
             some = village.programmes
             if rng.random() < 0.5:
                 some = tuple(row for row in some if row["benefit"] != rng.choice(BENEFITS))
-            return Change(
+            return operations.Change(
                 participants=village.participants(),
                 debtors=tuple(village.debtors),
                 programmes=some,
                 fault=fault,
             )
         self.facts.rules = self.facts.rules._replace(clearing_limit=rng.choice(LIMITS))
-        return Change(rules=self.facts.rules, fault=fault)
+        return operations.Change(rules=self.facts.rules, fault=fault)
 
-    def _payday(self) -> Payday:
+    def _payday(self) -> operations.Payday:
         table, form = self.sender.table()
-        return Payday(table, form, self.rng.choice([3, 7, 1000]), fault_of(self.rng))
+        return operations.Payday(
+            table, form, self.rng.choice([3, 7, 1000]), operations.fault_of(self.rng)
+        )
 
     # --- the end --------------------------------------------------------------------------------
 
-    def repair(self) -> Iterator[Operation]:
+    def repair(self) -> Iterator[operations.Operation]:
         """All faults stop: nobody is suspended, everybody has an account, the treasury pays."""
         village = self.village
         if self.nation.rules.rule or self.answered or self.facts.is_changing:
-            yield Fund(dict.fromkeys([*village.banks, TREASURY], ENOUGH))
+            yield operations.Fund(dict.fromkeys([*village.banks, TREASURY], ENOUGH))
         if self.settles:
-            yield Settle()
+            yield operations.Settle()
         if self.facts.is_changing:
-            yield Fund(dict.fromkeys(village.wallets, ENOUGH))
-            yield Settle()
+            yield operations.Fund(dict.fromkeys(village.wallets, ENOUGH))
+            yield operations.Settle()
             rules, first = self.facts.begin
             village.institutions = [dict(row) for row in first]
-            yield Change(village.participants(), rules=rules)
-            yield Fund(dict.fromkeys([*village.banks, TREASURY], ENOUGH))
+            yield operations.Change(village.participants(), rules=rules)
+            yield operations.Fund(dict.fromkeys([*village.banks, TREASURY], ENOUGH))
         for row in village.institutions:
             row |= {"status": "active", "net_debit_cap": None}
         village.debtors = [dict(debtor(r["debtor_account"], TREASURY)) for r in village.debtors]
         rules = self.nation.rules
         freed = rules._replace(shared_max=0) if rules.shared_max else None
-        yield Change(village.participants(), tuple(village.debtors), village.programmes, freed)
+        yield operations.Change(
+            village.participants(), tuple(village.debtors), village.programmes, freed
+        )
         ids = [*village.ids(), "001888888888", "001999999999"]
-        yield Register(
+        yield operations.Register(
             None,
             tuple(
                 {
@@ -315,25 +302,27 @@ class Life:
         )
         row = {**village.line(), "line_no": 1, "creditor_agent": None, "creditor_account": None}
         content, sum_ = content_of([row], "rows"), row["amount"]
-        yield Payday(Table("VSS", "LAST", village.day, 1, sum_, (row,), content), "rows", 1000)
+        yield operations.Payday(
+            Table("VSS", "LAST", village.day, 1, sum_, (row,), content), "rows", 1000
+        )
         if self.settles:
-            yield Settle()
+            yield operations.Settle()
         if self.answered:
             yield from self._ends_answered()
 
-    def _ends_answered(self) -> Iterator[Operation]:
+    def _ends_answered(self) -> Iterator[operations.Operation]:
         """Receivers answer all that is open; what comes back goes to the budget, or is paid once
         more and confirmed; the day is closed."""
         day = max(self.village.day + 3 * DAY, self.signed)
         for n in range(2):
-            yield Answers(day, self.mail.getrandbits(32), whole=True)
+            yield operations.Answers(day, self.mail.getrandbits(32), whole=True)
             if self.settles:
-                yield Settle()
+                yield operations.Settle()
             if n == 0:
-                yield Dispose(self.mail.getrandbits(32), True)
-                yield Dispose(None, False)
-                yield PayAgain(day)
+                yield operations.Dispose(self.mail.getrandbits(32), True)
+                yield operations.Dispose(None, False)
+                yield operations.PayAgain(day)
                 if self.settles:
-                    yield Settle()
-        yield Dispose(None, False)
-        yield CloseDay(day)
+                    yield operations.Settle()
+        yield operations.Dispose(None, False)
+        yield operations.CloseDay(day)

@@ -8,27 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from switch.sim.lives import operations
 from switch.sim.lives.comparison import Comparison
-from switch.sim.lives.operations import (
-    Abort,
-    Answers,
-    Change,
-    CloseDay,
-    Dispose,
-    Fund,
-    Leap,
-    Nation,
-    OddDate,
-    OldCatalog,
-    Operation,
-    PayAgain,
-    Payday,
-    Race,
-    Register,
-    Reopen,
-    Settle,
-    Verify,
-)
 from switch.sim.lives.paydays import Paydays
 from switch.sim.lives.rules import ruled, settings_of
 from switch.sim.lives.sides import Sides
@@ -43,7 +24,9 @@ TIMELINES = 8
 class Lockstep:
     """One home and its auditor. Close it."""
 
-    def __init__(self, folder: Path, nation: Nation, *, chunk_rows: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, nation: operations.Nation, *, chunk_rows: int | None = None
+    ) -> None:
         """folder: empty, for the home and the tables. chunk_rows: instead of what a life says."""
         tables, mail = folder / "tables", folder / "mail"
         tables.mkdir(parents=True)
@@ -58,41 +41,41 @@ class Lockstep:
         """Let go of the home."""
         self.sides.close()
 
-    def step(self, operation: Operation) -> str:
+    def step(self, operation: operations.Operation) -> str:
         """Do one operation on both sides. Returns what happened, in words that depend on nothing
         but the life."""
         match operation:
-            case Payday():
+            case operations.Payday():
                 word = self.paydays.run(operation)
-            case Race():
+            case operations.Race():
                 word = self.paydays.race(operation.payday)
-            case PayAgain():
+            case operations.PayAgain():
                 word = self.paydays.run(self.way_back.pays_again(operation))
-            case Answers():
+            case operations.Answers():
                 word = self.way_back.answers(operation)
-            case Dispose():
+            case operations.Dispose():
                 word = self.way_back.dispose(operation)
-            case CloseDay():
+            case operations.CloseDay():
                 word = self.way_back.close_day(operation)
-            case Register():
+            case operations.Register():
                 word = self._register(operation)
-            case Change():
+            case operations.Change():
                 word = self._change(operation)
-            case Reopen():
+            case operations.Reopen():
                 word = self.sides.reopen()
-            case OldCatalog():
+            case operations.OldCatalog():
                 word = self.slips.old_catalog(operation)
-            case Settle():
+            case operations.Settle():
                 word = self._settle()
-            case Abort():
+            case operations.Abort():
                 word = self._abort(operation)
-            case Fund():
+            case operations.Fund():
                 word = self._fund(operation)
-            case OddDate():
+            case operations.OddDate():
                 word = self.slips.odd_date(operation)
-            case Leap():
+            case operations.Leap():
                 word = self.slips.leap(operation)
-            case Verify():
+            case operations.Verify():
                 word = self.verify()
         self.comparison.home()
         self.slips.keep_catalog()
@@ -123,7 +106,7 @@ class Lockstep:
 
     # --- operations -----------------------------------------------------------------------------
 
-    def _register(self, operation: Register) -> str:
+    def _register(self, operation: operations.Register) -> str:
         after = self.sides.auditor.copy()
         after.register(operation.people, operation.accounts, operation.paid, operation.replace)
 
@@ -138,7 +121,7 @@ class Lockstep:
         word, _ = self.sides.attempt(act, operation.fault, after)
         return word
 
-    def _change(self, operation: Change) -> str:
+    def _change(self, operation: operations.Change) -> str:
         after, rules = self.sides.auditor.copy(), operation.rules
         tables = operation.participants, operation.debtors, operation.programmes
         refusals = after.change(*tables, None if rules is None else ruled(rules))
@@ -155,7 +138,7 @@ class Lockstep:
         word, _ = self.sides.attempt(act, operation.fault, after, refusals)
         return word
 
-    def _fund(self, operation: Fund) -> str:
+    def _fund(self, operation: operations.Fund) -> str:
         """Fund accounts of those who have one of their own as things stand."""
         own = self.sides.auditor.fund(operation.balances)
         balances = [{"participant": code, "balance": sum_} for code, sum_ in own.items()]
@@ -170,7 +153,7 @@ class Lockstep:
             return self.sides.refused(engine.settle)
         return self.comparison.cycles(engine.settle(), auditor.settle())
 
-    def _abort(self, operation: Abort) -> str:
+    def _abort(self, operation: operations.Abort) -> str:
         sides = self.sides
         name = next(iter(sides.auditor.cycles.unsettled()), None)
         if name is None:

@@ -17,21 +17,7 @@ from numpy.typing import NDArray
 
 from switch import schema
 from switch.errors import EnvironmentFailed, UsageError
-from switch.sim.world import payday
-from switch.sim.world.draw import (
-    CODES,
-    Day,
-    Progress,
-    TableFile,
-    arrow_schema,
-    choice_table,
-    chunks,
-    days,
-    dictionary,
-    fields,
-    generator,
-    sparse,
-)
+from switch.sim.world import draw, payday
 from switch.sim.world.institutions import Directory, package_rows, write_debtors, write_participants
 from switch.sim.world.names import Names
 from switch.sim.world.nation import (
@@ -74,7 +60,7 @@ class Generated(NamedTuple):
     """Sum of their amounts, dong."""
 
 
-ACCOUNTS = arrow_schema(schema.ACCOUNTS, codes=CODES, ids=pa.uint64())
+ACCOUNTS = draw.arrow_schema(schema.ACCOUNTS, codes=draw.CODES, ids=pa.uint64())
 _ACCOUNTS_STREAM = 2
 _OPEN, _EXPIRED, _FUTURE, _LATE, _EARLY, _ALWAYS = range(6)
 """Validity of an account: on the value date; ended before; begins after; and three that are open,
@@ -117,8 +103,8 @@ _COUNTS = np.array([p.counts for p in _ALL])
 def _patterns(
     rng: np.random.Generator, rows: int, rates: Rates, fates: Fates
 ) -> NDArray[np.uint16]:
-    pattern = choice_table([p.weight for p in _PATTERNS])[fields(rng, rows)]
-    without, _ = sparse(rng, rows, [rates.account_missing])
+    pattern = draw.choice_table([p.weight for p in _PATTERNS])[draw.fields(rng, rows)]
+    without, _ = draw.sparse(rng, rows, [rates.account_missing])
     pattern[without] = rng.integers(len(_PATTERNS), len(_ALL), len(without))
     pattern[fates.people] = 0
     lost = fates.people[fates.reasons == 11]
@@ -127,12 +113,12 @@ def _patterns(
 
 
 def _validity(
-    rng: np.random.Generator, validity: NDArray[np.uint8], value_day: Day
+    rng: np.random.Generator, validity: NDArray[np.uint8], value_day: draw.Day
 ) -> tuple[pa.Array, pa.Array]:
     """(valid_from, valid_to), with the edges of validity well frequented."""
     rows = len(validity)
-    where = fields(rng, rows)
-    since = (value_day - 1 - (fields(rng, rows) % 3000)).astype(np.int32)
+    where = draw.fields(rng, rows)
+    since = (value_day - 1 - (draw.fields(rng, rows) % 3000)).astype(np.int32)
     since[where < 2000] = value_day
     open_start = where > 45000
     until = np.zeros(rows, np.int32)
@@ -155,7 +141,7 @@ def _validity(
         ],
         since[hits],
     )
-    return days(since, open_start), days(until, open_end)
+    return draw.days(since, open_start), draw.days(until, open_end)
 
 
 def write_accounts(world: World, nation: Nation, directory: Directory, fates: Fates) -> int:
@@ -167,9 +153,9 @@ def write_accounts(world: World, nation: Nation, directory: Directory, fates: Fa
     path, encodings = world.folder / "accounts.parquet", {"account": "DELTA_LENGTH_BYTE_ARRAY"}
     kinds = sorted(set(directory.kinds))
     kind_of = np.array([kinds.index(kind) for kind in directory.kinds])
-    with TableFile(path, ACCOUNTS, encodings) as file:
-        for number, first, end in chunks(people):
-            rng = generator(world.seed, _ACCOUNTS_STREAM, number)
+    with draw.TableFile(path, ACCOUNTS, encodings) as file:
+        for number, first, end in draw.chunks(people):
+            rng = draw.generator(world.seed, _ACCOUNTS_STREAM, number)
             within = Fates(*fates.within(first, end))
             pattern = _patterns(rng, end - first, world.rates, within)
             held = _ROWS[pattern]
@@ -198,9 +184,9 @@ def write_accounts(world: World, nation: Nation, directory: Directory, fates: Fa
             file.write(
                 [
                     pa.array(person_id[owner]),
-                    dictionary(participant, directory.codes),
+                    draw.dictionary(participant, directory.codes),
                     directory.account_numbers(serial, participant),
-                    dictionary(kind_of[participant], kinds),
+                    draw.dictionary(kind_of[participant], kinds),
                     pa.array(_PRIORITY.ravel()[entry]),
                     valid_from,
                     valid_to,
@@ -243,7 +229,7 @@ def generate(
     period: int = 202611,
     value_date: dt.date = dt.date(2026, 11, 25),
     rates: Rates = DEFAULT_RATES,
-    progress: Progress | None = None,
+    progress: draw.Progress | None = None,
 ) -> Generated:
     """Write a whole world into `folder`, which is new or empty.
 

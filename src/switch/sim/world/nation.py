@@ -18,18 +18,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from switch.sim.world.draw import (
-    Day,
-    Progress,
-    TableFile,
-    choice_table,
-    chunks,
-    days,
-    dictionary,
-    fields,
-    generator,
-    sparse,
-)
+from switch.sim.world import draw
 from switch.sim.world.names import Names
 
 PEOPLE_MAX = 400_000_000
@@ -101,10 +90,10 @@ class World(NamedTuple):
     """Period of the payday, yyyymm."""
     value_date: dt.date
     rates: Rates
-    progress: Progress
+    progress: draw.Progress
 
     @property
-    def value_day(self) -> Day:
+    def value_day(self) -> draw.Day:
         """The value date in days since 1970."""
         return (self.value_date - dt.date(1970, 1, 1)).days
 
@@ -139,7 +128,7 @@ class Cells:
     RESERVED = 990_000
     """Counts from here on are never given to people, so they make ids that nobody has."""
 
-    def __init__(self, provinces: Provinces, value_day: Day) -> None:
+    def __init__(self, provinces: Provinces, value_day: draw.Day) -> None:
         last = int(np.datetime64(value_day, "D").astype("datetime64[Y]").astype(int)) + 1970
         self.first_year = max(1900, last - AGE_EDGES[-1])
         year = np.arange(self.first_year, last + 1)
@@ -246,7 +235,7 @@ _STATUS_NULL, _STATUS_TODAY = 0.3, 0.1
 """Among the deceased, missing and revoked: without a date; from the value date itself."""
 
 
-def _births(value_day: Day) -> NDArray[np.int32]:
+def _births(value_day: draw.Day) -> NDArray[np.int32]:
     """Days of birth by a uniform 16-bit field, in the shape of AGE_WEIGHTS."""
     cumulative = np.concatenate([[0.0], np.cumsum(AGE_WEIGHTS)])
     at = (np.arange(65536) + 0.5) / 65536 * cumulative[-1]
@@ -261,17 +250,19 @@ def _households(
     rng: np.random.Generator, rows: int
 ) -> tuple[NDArray[np.int64], NDArray[np.uint16], NDArray[np.uint16]]:
     """(household in the chunk, commune, uniform field for the family name) of each row."""
-    sizes = choice_table(HOUSEHOLD_WEIGHTS)[fields(rng, rows // 3 + 64)].astype(np.int64) + 1
+    sizes = (
+        draw.choice_table(HOUSEHOLD_WEIGHTS)[draw.fields(rng, rows // 3 + 64)].astype(np.int64) + 1
+    )
     while sizes.sum() < rows:
         sizes = np.concatenate([sizes, sizes])
     household = np.repeat(np.arange(len(sizes)), sizes)[:rows]
     homes = int(household[-1]) + 1
     commune = rng.integers(0, COMMUNES_COUNT, homes, dtype=np.uint16)
-    return household, commune[household], fields(rng, homes)[household]
+    return household, commune[household], draw.fields(rng, homes)[household]
 
 
 def _statuses(
-    rng: np.random.Generator, rows: int, value_day: Day, rates: Rates, fates: Fates
+    rng: np.random.Generator, rows: int, value_day: draw.Day, rates: Rates, fates: Fates
 ) -> tuple[NDArray[np.uint8], NDArray[np.int32], NDArray[np.bool_], NDArray[np.uint8]]:
     """(status, since, since is null, status on the value date) of a chunk, and its fates obeyed.
 
@@ -280,7 +271,7 @@ def _statuses(
     """
     shares = (rates.person_deceased, rates.person_record_invalid, rates.person_deceased / 2)
     chosen = np.full(rows, -1, np.int8)
-    hits, which = sparse(rng, rows, shares)
+    hits, which = draw.sparse(rng, rows, shares)
     chosen[hits] = which
     fate = np.full(len(fates.reasons), -1, np.int8)
     fate[fates.reasons == 8] = 0
@@ -320,18 +311,18 @@ def write_population(world: World, names: Names, provinces: Provinces, fates: Fa
     years = np.arange(first_day, value_day + 1).astype("datetime64[D]").astype("datetime64[Y]")
     year_of = (years.astype(np.int64) + 1970).astype(np.int16)
     homes = 1
-    with TableFile(world.folder / "population.parquet", POPULATION) as file:
-        for number, first, end in chunks(people):
+    with draw.TableFile(world.folder / "population.parquet", POPULATION) as file:
+        for number, first, end in draw.chunks(people):
             rows = end - first
-            rng = generator(world.seed, _POPULATION_STREAM, number)
+            rng = draw.generator(world.seed, _POPULATION_STREAM, number)
             household, commune, family_field = _households(rng, rows)
-            sex = (fields(rng, rows) & 1).astype(np.uint8)
-            own = fields(rng, rows) < int(_OWN_FAMILY_NAME * 65536)
-            family = names.family_table[np.where(own, fields(rng, rows), family_field)]
-            name = names.numbers(sex, family, fields(rng, rows), fields(rng, rows))
-            birth = births[fields(rng, rows)]
+            sex = (draw.fields(rng, rows) & 1).astype(np.uint8)
+            own = draw.fields(rng, rows) < int(_OWN_FAMILY_NAME * 65536)
+            family = names.family_table[np.where(own, draw.fields(rng, rows), family_field)]
+            name = names.numbers(sex, family, draw.fields(rng, rows), draw.fields(rng, rows))
+            birth = births[draw.fields(rng, rows)]
             province = provinces.commune_provinces[commune]
-            away, _ = sparse(rng, rows, [_BORN_ELSEWHERE])
+            away, _ = draw.sparse(rng, rows, [_BORN_ELSEWHERE])
             province[away] = rng.integers(0, len(provinces.codes), len(away))
             person_id = nation.cells.people(province, sex, year_of[birth - first_day])
             within = Fates(*fates.within(first, end))
@@ -340,11 +331,11 @@ def write_population(world: World, names: Names, provinces: Provinces, fates: Fa
                 [
                     pa.array(person_id),
                     names.register_column(name),
-                    days(birth, np.zeros(rows, np.bool_)),
-                    dictionary(status, STATUSES),
-                    days(since, missing),
+                    draw.days(birth, np.zeros(rows, np.bool_)),
+                    draw.dictionary(status, STATUSES),
+                    draw.days(since, missing),
                     pa.array((household + homes).astype(np.uint64)),
-                    dictionary(commune, provinces.commune_names),
+                    draw.dictionary(commune, provinces.commune_names),
                 ]
             )
             homes += int(household[-1]) + 1

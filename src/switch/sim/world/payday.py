@@ -14,23 +14,16 @@ from numpy.typing import NDArray
 
 from switch import schema
 from switch.reason import REASONS_COUNT, RULES
-from switch.sim.world.draw import (
-    CODES,
-    Progress,
-    Shuffle,
-    TableFile,
-    arrow_schema,
-    chunks,
-    dictionary,
-    generator,
-)
+from switch.sim.world import draw
 from switch.sim.world.lines import Columns, Lines
 from switch.sim.world.nation import Nation
 from switch.sim.world.plan import BENEFITS, Order, Plan, months_before
 
-PAYDAY = arrow_schema(schema.PAYMENT, codes=CODES, ids=pa.uint64(), without={"end_to_end_id"})
+PAYDAY = draw.arrow_schema(
+    schema.PAYMENT, codes=draw.CODES, ids=pa.uint64(), without={"end_to_end_id"}
+)
 TRUTH = pa.schema([("line_no", pa.uint32()), ("status", pa.string()), ("reason", pa.string())])
-PAID = arrow_schema(schema.PAID, codes=CODES, ids=pa.uint64())
+PAID = draw.arrow_schema(schema.PAID, codes=draw.CODES, ids=pa.uint64())
 SOURCE, BATCH_ID = "VSS", "PAYDAY-2026-11"
 _PAID_STREAM = 5
 _STATUSES = ["ACSC", "PDNG", "RJCT"]
@@ -58,13 +51,13 @@ def _payday_columns(lines: Columns, first: int, order: Order, nation: Nation) ->
         pa.array(np.arange(first + 1, first + rows + 1, dtype=np.uint32)),
         pa.array(lines["person_id"]),
         nation.names.texts(lines["prefix_at"], lines["given_at"]),
-        dictionary(lines["benefit"], order.benefits),
+        draw.dictionary(lines["benefit"], order.benefits),
         pa.array(lines["period"]),
         pa.array(lines["amount"]),
-        dictionary(lines["debtor"], order.debtors),
-        dictionary(agent, order.directory.codes),
+        draw.dictionary(lines["debtor"], order.debtors),
+        draw.dictionary(agent, order.directory.codes),
         accounts.take(at),
-        dictionary(lines["commune"], nation.provinces.commune_names),
+        draw.dictionary(lines["commune"], nation.provinces.commune_names),
     ]
 
 
@@ -76,13 +69,13 @@ def _truth_columns(reason: NDArray[np.uint8], first: int) -> list[pa.Array]:
         code[number] = _CODES.index(rule.code)
     return [
         pa.array(np.arange(first + 1, first + len(reason) + 1, dtype=np.uint32)),
-        dictionary(status[reason], _STATUSES),
-        dictionary(code[reason], _CODES),
+        draw.dictionary(status[reason], _STATUSES),
+        draw.dictionary(code[reason], _CODES),
     ]
 
 
 def write_payday(
-    folder: Path, plan: Plan, order: Order, nation: Nation, progress: Progress
+    folder: Path, plan: Plan, order: Order, nation: Nation, progress: draw.Progress
 ) -> Written:
     """Write payday.parquet, truth.parquet and paid.parquet."""
     maker = Lines(plan, order, nation)
@@ -90,10 +83,10 @@ def write_payday(
     packing = {"line_no": "DELTA_BINARY_PACKED"}
     texts = dict.fromkeys(("person_name", "creditor_account"), "DELTA_LENGTH_BYTE_ARRAY")
     with (
-        TableFile(folder / "payday.parquet", PAYDAY, packing | texts) as table,
-        TableFile(folder / "truth.parquet", TRUTH, packing) as truth,
+        draw.TableFile(folder / "payday.parquet", PAYDAY, packing | texts) as table,
+        draw.TableFile(folder / "truth.parquet", TRUTH, packing) as truth,
     ):
-        for number, first, end in chunks(plan.lines):
+        for number, first, end in draw.chunks(plan.lines):
             lines, reason = maker.chunk(number, first, end)
             total += int(lines["amount"].sum())
             table.write(_payday_columns(lines, first, order, nation))
@@ -103,13 +96,13 @@ def write_payday(
     return Written(plan.lines, total, paid)
 
 
-def _write_paid(path: Path, maker: Lines, progress: Progress) -> int:
+def _write_paid(path: Path, maker: Lines, progress: draw.Progress) -> int:
     """The month before for a share of the pairs in an order of their own, then the planted ones."""
     plan, order, nation = maker.plan, maker.order, maker.nation
-    again = Shuffle(plan.lines, generator(order.seed, _PAID_STREAM))
+    again = draw.Shuffle(plan.lines, draw.generator(order.seed, _PAID_STREAM))
     rows = round(order.rates.paid_last_month * plan.lines)
-    with TableFile(path, PAID) as file:
-        for _, first, end in chunks(rows):
+    with draw.TableFile(path, PAID) as file:
+        for _, first, end in draw.chunks(rows):
             pair = plan.shuffle.at(again.at(np.arange(first, end, dtype=np.uint64)))
             turn = pair // np.uint64(plan.people)
             person = pair - turn * np.uint64(plan.people)
@@ -117,13 +110,13 @@ def _write_paid(path: Path, maker: Lines, progress: Progress) -> int:
             file.write(
                 [
                     pa.array(Nation.unpack(nation.packed[person])[0]),
-                    dictionary(order.benefit(person, turn), BENEFITS),
+                    draw.dictionary(order.benefit(person, turn), BENEFITS),
                     pa.array(period),
                 ]
             )
             progress("paid", end, rows)
         person_id, benefit, period = map(np.concatenate, zip(*maker.paid_before, strict=True))
-        file.write([pa.array(person_id), dictionary(benefit, BENEFITS), pa.array(period)])
+        file.write([pa.array(person_id), draw.dictionary(benefit, BENEFITS), pa.array(period)])
         return file.rows
 
 
