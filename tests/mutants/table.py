@@ -94,7 +94,8 @@ GIVEN_FILES = [
 ]  # fmt: skip
 
 ROAD = [
-    ("clearing/batch_writer.py", "a segment is lost", '    "held.parquet": file_schemas.HELD_SCHEMA,\n', "",
+    ("clearing/batch_writer.py", "a segment is lost",
+     '    "held.parquet": file_schemas.HELD_SCHEMA,\n', "",
      WAITING + "held_line_clears_when_an_account_appears"),
     ("clearing/batch_writer.py", "a waiting line is dropped",
      ".append(taken)\n        self._hold(chunk)\n", ".append(taken)\n",
