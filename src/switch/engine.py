@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import datetime
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from switch import status
 from switch._core import Core
+from switch.arguments import checked
 from switch.clearing import kernel
 from switch.clearing import shared_accounts as shared
 from switch.clearing.intake import Declared, Intake, declare, dossier_path
@@ -51,6 +52,7 @@ from switch.settlement.calendar import Calendar, Slot
 from switch.settlement.postings import settlement_account
 
 
+@checked
 def init(
     home: str | Path,
     *,
@@ -58,7 +60,7 @@ def init(
     debtors: TableLike,
     programmes: TableLike | None = None,
     balances: TableLike | None = None,
-    settings: Settings | None = None,
+    settings: Settings | Mapping[str, object] | None = None,
     key: bytes | None = None,
     signing_key: bytes | None = None,
     at: datetime.date | str = "",
@@ -71,14 +73,15 @@ def init(
     InputRefused for bad tables.
     """
     directory = read_directory(participants, debtors, programmes)
-    if settings is not None and settings.enforce_budgets is True:
+    chosen = Settings.of(settings)
+    if chosen.enforce_budgets is True:
         budgets.require_programmes(directory)
     opening = _opening(directory, balances)
     create_home(
         Path(home),
         {
             "directory": directory.to_json().decode(),
-            "settings": msgspec.json.encode((settings or Settings()).check()).decode(),
+            "settings": msgspec.json.encode(chosen).decode(),
             "opening": msgspec.json.encode(opening, order="sorted").decode(),
         },
         time_text(at),
@@ -113,6 +116,7 @@ def _opening(directory: Directory, balances: TableLike | None) -> dict[str, int]
     return {settlement_account(directory, code): sum_ for code, sum_ in out.items()}
 
 
+@checked
 class Engine:
     """One home, open for writing. Close it, or use it as a context manager."""
 
@@ -142,7 +146,7 @@ class Engine:
         debtors: TableLike | None = None,
         programmes: TableLike | None = None,
         balances: TableLike | None = None,
-        settings: Settings | None = None,
+        settings: Settings | Mapping[str, object] | None = None,
         at: datetime.date | str = "",
     ) -> None:
         """Replace tables of the directory, or the settings; what is None stays. balances: what
@@ -156,7 +160,7 @@ class Engine:
 
         new = read_directory(participants, debtors, programmes, self.directory)
         standing.require_nobody_leaves(self.home, self.directory, new)
-        chosen = self.settings if settings is None else settings.check()
+        chosen = self.settings if settings is None else Settings.of(settings, self.settings)
         if chosen.enforce_budgets is True:
             budgets.require_programmes(new)
         changed = {
@@ -381,6 +385,15 @@ class Engine:
             summary={**stored, "state": row.state, "replayed": replayed},
             folder=self.home.folder("batches", row.seq),
         )
+
+    def export(self, batch: Batch | str, out: str | Path | None = None) -> Path:
+        """Copy the answer to a batch once more, as `run` did: status, clearing files, positions and
+        the request. batch: what `run` gave, or its id (SOURCE:ID where several sources use it).
+        out: the folder to copy to (default HOME/out). Returns the folder of the batch in it."""
+        if not isinstance(batch, str):
+            batch = f"{batch.source}:{batch.batch_id}"
+        found = self._batch(status.batch_row(self.home, batch), replayed=True)
+        return export_batch(self.home, found, out_folder(self.home.path, out))
 
     # --- what came back -------------------------------------------------------------------------
 

@@ -7,9 +7,13 @@ command line (contract: 2 usage, 3 input refused, 4 locked, 5 verification faile
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 
 from switch.results import Refusal, Summary
+
+USAGE = "USAGE"
+"""The rule of every usage error, of commands and of calls."""
 
 
 def counted(count: int, noun: str) -> str:
@@ -26,15 +30,37 @@ def plain(text: str) -> str:
 
 
 class SwitchError(Exception):
-    """Base of all errors that name a cause and a remedy."""
+    """Base of all errors that name a cause and a remedy. Each can be pickled with all that it says,
+    so that it comes out of a pool of processes as it was raised."""
 
     exit_code = 2
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _restored, (type(self), self.args, dict(self.__dict__))
+
+    def told(self) -> Mapping[str, object]:
+        """The same as data, for answers in JSON: a word for programs (rule), and what is wrong."""
+        return {"rule": type(self).__name__, "what": str(self)}
+
+
+def _restored(
+    kind: type[SwitchError], said: tuple[object, ...], fields: dict[str, object]
+) -> SwitchError:
+    """A pickled error; its parts are given back as they were, whatever its class asks for."""
+    error = kind.__new__(kind, *said)
+    error.args = said
+    error.__dict__.update(fields)
+    return error
 
 
 class UsageError(SwitchError, ValueError):
     """The call itself is wrong: an unknown option, a home that is not one."""
 
     exit_code = 2
+
+    def told(self) -> Mapping[str, object]:
+        """The same as data; `rule` is that of a command that cannot be understood, too."""
+        return {"rule": USAGE, "what": str(self)}
 
 
 class InputRefused(SwitchError, ValueError):
@@ -129,3 +155,30 @@ class CopyFailed(EnvironmentFailed):
         self.done: Sequence[Summary] = ()
         remedy = "the same command writes its copies again"
         super().__init__(f"{cause}. What this is a copy of is committed: {remedy}")
+
+
+def of_the_machine(error: Exception) -> EnvironmentFailed | None:
+    """The failure of the machine that an error is, or None: memory, disks, and threads, for which
+    Python has no error of its own."""
+    if isinstance(error, MemoryError):
+        return EnvironmentFailed("not enough memory")
+    if isinstance(error, RuntimeError) and "start new thread" in str(error):
+        return EnvironmentFailed("no memory or no leave for more threads: give fewer (--threads)")
+    if _is_arrow_at_its_limits(error):
+        return EnvironmentFailed("no memory or no leave for threads: see `ulimit -v` and -u")
+    if not isinstance(error, OSError):
+        return None
+    where = f"{error.filename}: " if error.filename is not None else ""
+    return EnvironmentFailed(f"{where}{error.strerror or error}")
+
+
+def _is_arrow_at_its_limits(error: Exception) -> bool:
+    """True where Arrow got no thread or no memory, of which it tells by its base class alone, or
+    its libraries could not be loaded for that."""
+    arrow = sys.modules.get("pyarrow")
+    if arrow is not None and type(error) is arrow.ArrowException:
+        return any(word in str(error) for word in ("Resource temporarily", "memory", "thread"))
+    causes = (error, error.__cause__, error.__context__)
+    return isinstance(error, ImportError) and any(
+        word in str(cause) for cause in causes for word in ("failed to map", "Cannot allocate")
+    )

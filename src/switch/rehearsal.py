@@ -9,6 +9,7 @@ cover, and how much money, given to whom, would let all of it go.
 from __future__ import annotations
 
 import contextlib
+import datetime
 import os
 import shutil
 import tempfile
@@ -22,6 +23,7 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from switch.arguments import checked
 from switch.engine import Engine
 from switch.errors import CopyFailed, EnvironmentFailed, InputRefused
 from switch.files.disk import CATALOG, environment
@@ -56,11 +58,12 @@ class Payment(NamedTuple):
     amount: int
 
 
+@checked
 def rehearse(
     home: str | Path,
     tables: Sequence[TableLike],
     *,
-    at: str | None = None,
+    at: datetime.date | str | None = None,
     threads: int = 2,
     clearing_limit: int | None = None,
     leap: bool = False,

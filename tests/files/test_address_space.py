@@ -13,8 +13,8 @@ import pytest
 from scene import line, make_home, pay, payment_table, person, write_table
 
 import switch
-from switch.cli.context import ADDRESS_BYTES_MIN, of_the_machine, require_address_space
-from switch.errors import EnvironmentFailed
+from switch.cli.context import ADDRESS_BYTES_MIN, require_address_space
+from switch.errors import EnvironmentFailed, of_the_machine
 
 pytestmark = pytest.mark.skipif(
     "LD_PRELOAD" in os.environ, reason="a sanitizer maps more address space than any limit leaves"

@@ -17,6 +17,8 @@ from switch.registry.settings import Settings
 from switch.schema import CHUNK_ROWS_MAX
 from switch.settlement.calendar import Slot
 
+THREADS_MAX = 256
+
 
 @dataclass(frozen=True)
 class Options:
@@ -31,8 +33,9 @@ class Options:
     def __post_init__(self) -> None:
         if self.form not in FORMS:
             raise UsageError(f"form {self.form!r} is none of {', '.join(FORMS)}")
-        if not 1 <= self.chunk_rows <= CHUNK_ROWS_MAX or self.threads < 1:
-            raise UsageError(f"chunk_rows is not in 1..{CHUNK_ROWS_MAX}, or threads below 1")
+        for name, most in (("threads", THREADS_MAX), ("chunk_rows", CHUNK_ROWS_MAX)):
+            if not 1 <= getattr(self, name) <= most:
+                raise UsageError(f"{name} {getattr(self, name)} is not in 1..{most}")
 
     def tell(self, phase: str, done: int, rows: int) -> None:
         """Say how far a phase is, where somebody asked."""

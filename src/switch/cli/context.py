@@ -451,30 +451,6 @@ def fail(error: SwitchError, as_json: bool, done: Sequence[Summary] = ()) -> int
     return error.exit_code
 
 
-def of_the_machine(error: Exception) -> EnvironmentFailed | None:
-    """The failure of the machine that an error is, or None: memory, disks, and threads, for which
-    Python has no error of its own."""
-    if isinstance(error, MemoryError):
-        return EnvironmentFailed("not enough memory")
-    if isinstance(error, RuntimeError) and "start new thread" in str(error):
-        return EnvironmentFailed("no memory or no leave for more threads: give fewer (--threads)")
-    if _is_arrow_at_its_limits(error):
-        return EnvironmentFailed("no memory or no leave for threads: see `ulimit -v` and -u")
-    return EnvironmentFailed(str(error)) if isinstance(error, OSError) else None
-
-
-def _is_arrow_at_its_limits(error: Exception) -> bool:
-    """True where Arrow got no thread or no memory, of which it tells by its base class alone, or
-    its libraries could not be loaded for that."""
-    arrow = sys.modules.get("pyarrow")
-    if arrow is not None and type(error) is arrow.ArrowException:
-        return any(word in str(error) for word in ("Resource temporarily", "memory", "thread"))
-    causes = (error, error.__cause__, error.__context__)
-    return isinstance(error, ImportError) and any(
-        word in str(cause) for cause in causes for word in ("failed to map", "Cannot allocate")
-    )
-
-
 ADDRESS_BYTES_MIN = 3 << 30
 """Address space that a command needs: libraries, stacks and arenas of threads take 2.7 GiB of it,
 most of which is never touched. With less some of them end the process, or wait for ever."""

@@ -22,14 +22,13 @@ from switch.cli.context import (
     Context,
     NoPandas,
     fail,
-    of_the_machine,
     say_error,
     say_traceback,
     say_usage,
     shared,
 )
 from switch.cli.voice import kept, names_in_utf8, tell
-from switch.errors import SwitchError
+from switch.errors import SwitchError, of_the_machine
 
 SOFTWARE_FAULT, INTERRUPTED = 70, 130
 """Exit codes where we are wrong ourselves (sysexits' EX_SOFTWARE), and of a signal to stop."""

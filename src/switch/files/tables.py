@@ -357,7 +357,7 @@ def open_table(
         )
     try:
         reader = pa.RecordBatchReader.from_stream(source)
-    except (pa.ArrowException, TypeError) as error:
+    except (pa.ArrowException, TypeError, ValueError) as error:
         raise InputRefused(
             "TYPE",
             "a column is of a type that no Arrow stream holds",

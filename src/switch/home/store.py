@@ -63,10 +63,11 @@ class Home:
         """Reason why no more is done here: a commit was broken off, and only the disk knows."""
         self.closed = False
         self._process = os.getpid()
-        if not (path / CATALOG).is_file():
-            if any(path.glob("[br]*/[0-9]*")):
-                raise VerificationFailed(f"{path / CATALOG} is gone: restore it")
-            raise UsageError(f"{path} is no home: make one with `switch init`")
+        with machine(path):
+            if not (path / CATALOG).is_file():
+                if any(path.glob("[br]*/[0-9]*")):
+                    raise VerificationFailed(f"{path / CATALOG} is gone: restore it")
+                raise UsageError(f"{path} is no home: make one with `switch init`")
         with contextlib.ExitStack() as opened:
             opened.callback(unlock, lock(path, writing or mending))
             try:

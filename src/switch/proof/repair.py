@@ -7,17 +7,20 @@ renamed, so that a scrub that dies leaves no half of one. What was repaired is a
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from switch.arguments import checked
 from switch.errors import EnvironmentFailed, SwitchError, UsageError, VerificationFailed
 from switch.files.disk import CATALOG, machine
 from switch.files.segment import digest_of, new_file, sync_file, sync_folder
 from switch.home.checkpoint import SIGNED, SIGNING_KEY, read_checkpoint, write_durably
 from switch.home.store import KINDS, Home
+from switch.home.times import time_text
 from switch.proof.chains import Records, file_faults
 
 COPY_BYTES = 1 << 20
@@ -33,8 +36,9 @@ class Finding(NamedTuple):
     repaired: bool
 
 
+@checked
 def scrub(
-    path: str | Path, copy: str | Path, *, dry_run: bool = False, at: str = ""
+    path: str | Path, copy: str | Path, *, dry_run: bool = False, at: datetime.date | str = ""
 ) -> list[Finding]:
     """Compare a home with a copy of its folder, file by file against the catalog's digests, and
     repair the home. Each damaged or missing file is a finding; the copy's are reported only.
@@ -42,7 +46,7 @@ def scrub(
     dry_run: nothing is written. at: the time to record. Raises VerificationFailed where catalog and
     checkpoint do not belong together and the copy cannot help.
     """
-    home, copy = Path(path), Path(copy)
+    home, copy, at = Path(path), Path(copy), time_text(at)
     is_home = any((copy / name).exists() for name in (CATALOG, *KINDS))
     if not is_home or copy.resolve() == home.resolve():
         raise UsageError(f"{copy} is no copy of {home}")

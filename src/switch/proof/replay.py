@@ -30,6 +30,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from switch.arguments import checked
 from switch.clearing.intake import declare
 from switch.clearing.job import Job, Options
 from switch.clearing.run import clear, room_for
@@ -55,8 +56,9 @@ from switch.settlement.standing import keep_balances, keep_positions, keep_posti
 from switch.status import batch_row
 
 
+@checked
 def replay(
-    path: str | Path, batch: str, table: Any, *, register: str | Path | None = None
+    path: str | Path, batch: str, table: TableLike, *, register: str | Path | None = None
 ) -> dict[str, str]:
     """Logical digests of a batch's files, by name, after it was derived again with the same ones.
 

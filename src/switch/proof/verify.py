@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from switch.arguments import checked
 from switch.clearing import shared_accounts
 from switch.errors import HomeLocked, SwitchError, VerificationFailed
 from switch.files.disk import CATALOG
@@ -523,6 +524,7 @@ def _told(document: dict[str, Any]) -> dict[str, int]:
     }
 
 
+@checked
 def verify(
     path: str | Path, *, checkpoint: str | Path | None = None, public_key: bytes | None = None
 ) -> list[Check]:

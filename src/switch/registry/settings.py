@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import re
+from collections.abc import Mapping
 
 import msgspec
 
@@ -41,11 +42,24 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
     """Number of persons for whom an account may receive in a batch; lines of more wait. Unset:
     any."""
 
+    @staticmethod
+    def of(given: Settings | Mapping[str, object] | None, now: Settings | None = None) -> Settings:
+        """Settings as they are given, checked; a mapping by name changes those of now, and leaves
+        the others. Raises UsageError for a name or a value that is none."""
+        if isinstance(given, Settings):
+            return given.check()
+        names = Settings.__struct_fields__
+        for name in given or ():
+            if name not in names:
+                known = ", ".join(names)
+                raise UsageError(f"settings: unknown {str(name)[:80]!r}; known are {known}")
+        return msgspec.structs.replace(now or Settings(), **dict(given or {})).check()
+
     def check(self) -> Settings:
         """Settings as these, with values of their types. Raises UsageError where they are none."""
         try:
             return msgspec.convert(msgspec.to_builtins(self), Settings)._check()._said_in_full()
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, TypeError, OverflowError, RecursionError) as error:
             raise UsageError(f"settings: {error}") from error
 
     def _check(self) -> Settings:

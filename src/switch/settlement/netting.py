@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from switch.arguments import checked, whole
 from switch.errors import UsageError
 from switch.registry.directory import Directory
 
@@ -99,14 +100,17 @@ class Netting(NamedTuple):
         return 1 - self.multilateral / self.gross if self.gross else 0.0
 
 
+@checked
 def netting_of(pair_sum: ArrayLike) -> Netting:
     """The three amounts from a matrix of sums, row pays column; the diagonal is on-us and left out.
 
     pair_sum i64[P, P], from zero up. Sums are Python integers, so that none can leave 64 bits.
     """
-    given = np.asarray(pair_sum)
+    given = whole(pair_sum, "pair_sum")
     if given.ndim != 2 or given.shape[0] != given.shape[1]:
         raise UsageError("pair sums are no square table")
+    if given.size and int(given.min()) < 0:
+        raise UsageError("pair_sum holds a negative amount")
     pairs = given.tolist()
     n = range(len(pairs))
     bilateral = sum(abs(pairs[i][j] - pairs[j][i]) for i in n for j in range(i))

@@ -13,11 +13,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from switch.arguments import checked
+from switch.errors import UsageError
 from switch.native import branch, by_value
 from switch.native import flow as flow_kernel
 from switch.settlement.liquidity.in_order import InOrder, settle_in_order
 from switch.settlement.liquidity.queue import Amounts, PaymentQueue, amounts, floors
 
+STEPS_BOUND = 2**40
+"""More steps than anybody waits for, and few enough that no product of them leaves 64 bits."""
 STEPS_MAX = 8_000_000
 """Payments looked at; some tens of milliseconds. It is work and not time, so that an answer does
 not depend on the machine."""
@@ -99,6 +103,7 @@ def _flow_of(pair_sum: Amounts, need: Amounts) -> Flow:
     return Flow(cancel.reshape(p, p), level)
 
 
+@checked
 def settle_by_value(
     queue: PaymentQueue, balance: ArrayLike, floor: ArrayLike = 0, *, steps_max: int = STEPS_MAX
 ) -> ByValue:
@@ -114,6 +119,8 @@ def settle_by_value(
     64th of the bound may be missing: up to 256 payments with 32 times the steps, which fall to
     eight times for 512; if complete, at most a 64th of it is missing to the best.
     """
+    if not 0 <= steps_max <= STEPS_BOUND:
+        raise UsageError(f"steps_max is not in 0..{STEPS_BOUND}")
     p, n = queue.participants, len(queue)
     before = amounts(balance, p, "balance")
     least = floors(before, amounts(floor, p, "floor"))

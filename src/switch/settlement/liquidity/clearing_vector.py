@@ -6,6 +6,7 @@ Veraart, Failure and Rescue in an Interbank Network, Management Science 59 (2013
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from fractions import Fraction
@@ -13,6 +14,7 @@ from typing import Generic, Literal, NamedTuple, TypeVar, overload
 
 import numpy as np
 
+from switch.arguments import fit
 from switch.errors import UsageError
 
 TOLERANCE = 1e-12
@@ -82,11 +84,11 @@ def clearing_vector(
     can no longer pay fails (next round), until nobody does. At most one round a participant.
     exact: in fractions, for small systems (numbers may be text such as "0.1").
     """
-    outside = [0] * len(cash) if external is None else external
+    fit("exact", exact, bool)
     shares = recovery_cash, recovery_claims
     if exact:
-        return _cleared(_read(_exactly, liabilities, outside, cash, shares), Fraction(0), _solve)
-    return _cleared(_read(float, liabilities, outside, cash, shares), TOLERANCE, _solve_in_floats)
+        return _cleared(_read(_exactly, liabilities, external, cash, shares), Fraction(0), _solve)
+    return _cleared(_read(float, liabilities, external, cash, shares), TOLERANCE, _solve_in_floats)
 
 
 def _exactly(number: Given) -> Fraction:
@@ -96,21 +98,28 @@ def _exactly(number: Given) -> Fraction:
 def _read(
     number: Callable[[Given], N],
     liabilities: Sequence[Sequence[Given]],
-    external: Sequence[Given],
+    external: Sequence[Given] | None,
     cash: Sequence[Given],
     shares: tuple[Given, Given],
 ) -> _System[N]:
-    n = len(cash)
-    owes = [[number(x) for x in row] for row in liabilities]
-    has = [number(x) for x in cash]
-    outside = [number(x) for x in external]
-    alpha, beta = map(number, shares)
+    try:
+        owes = [[number(x) for x in row] for row in liabilities]
+        has = [number(x) for x in cash]
+        outside = [number(x) for x in ([0] * len(has) if external is None else external)]
+        alpha, beta = map(number, shares)
+    except (TypeError, ValueError, ArithmeticError):
+        what = "liabilities, cash, external or a recovery holds something that is no number"
+        raise UsageError(what) from None
+    n = len(has)
     if len(owes) != n or any(len(row) != n for row in owes) or len(outside) != n:
         raise UsageError(f"liabilities and external are not those of {n} participants")
     if any(x < 0 for row in owes for x in row) or any(x < 0 for x in has + outside):
         raise UsageError("a liability or cash is negative")
     if not (0 <= alpha <= 1 and 0 <= beta <= 1):
         raise UsageError("recovery is a share from 0 to 1")
+    # A sum of floats that is none would end in no answer, or in none that is one.
+    if not sum(map(sum, owes), sum(has + outside)) < math.inf:
+        raise UsageError("the amounts together leave the range of floats")
     return _System(owes, outside, has, alpha, beta)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from switch.arguments import checked
 from switch.errors import UsageError
 from switch.settlement.liquidity.by_value import ByValue, settle_by_value
 from switch.settlement.liquidity.queue import Amounts, PaymentQueue, amounts, floors
@@ -28,6 +29,7 @@ GAP_MIN = 1e-4
 """Gap at which the solver may stop: a ten-thousandth from its own bound."""
 
 
+@checked
 def settle_exactly(
     queue: PaymentQueue,
     balance: ArrayLike,

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from switch.arguments import checked
 from switch.errors import InputRefused, UsageError
 from switch.native import flow
 from switch.settlement.liquidity.queue import column
@@ -33,6 +34,7 @@ class Transfers(NamedTuple):
     exact: bool
 
 
+@checked
 def fewest_transfers(position: ArrayLike) -> Transfers:
     """Transfers that settle positions (i64[P], positive receives) that sum to zero.
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from switch.arguments import checked, whole
 from switch.errors import UsageError
 from switch.native import in_order
 from switch.settlement.liquidity.queue import SUM_MAX, Amounts, PaymentQueue, amounts, floors
@@ -32,6 +33,7 @@ class InOrder(NamedTuple):
     head: Amounts
 
 
+@checked
 def settle_in_order(
     queue: PaymentQueue,
     balance: ArrayLike,
@@ -100,8 +102,8 @@ def settle_in_order(
 
 def table(values: ArrayLike, shape: tuple[int, int], name: str) -> Amounts:
     """Amounts from zero up, in rows and columns."""
-    given = np.asarray(values)
-    if given.shape != shape or given.dtype.kind not in "iu":
+    given = whole(values, name)
+    if given.shape != shape or (given.size and int(given.max()) > NO_LIMIT):
         raise UsageError(f"{name} is no table of {shape[0]} by {shape[1]} whole numbers")
     out = np.ascontiguousarray(given, np.int64)
     if out.size and int(out.min()) < 0:

@@ -7,12 +7,13 @@ Concepts: Lamfalussy report (BIS 1990), Principles for Financial Market Infrastr
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple, TypeVar, overload
+from typing import NamedTuple, TypeVar, cast, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from switch.errors import UsageError
+from switch.arguments import checked, fit, whole
+from switch.errors import InputRefused, UsageError
 from switch.settlement.liquidity.queue import Amounts
 
 Who = TypeVar("Who", str, int)
@@ -29,15 +30,19 @@ class Recast(NamedTuple):
     turned: list[int]
 
 
+@checked
 def recast(
     pair_sum: ArrayLike, defaulters: Collection[int], *, keep_receipts: bool = False
 ) -> Recast:
     """A cycle without its defaulters: every payment to or from them is taken out, and the others'
     positions are computed again. pair_sum i64[P, P], row pays column. keep_receipts: what others
     pay to a defaulter stays, so that only those go whom nobody can pay."""
-    pairs = np.asarray(pair_sum, np.int64)
+    pairs = whole(pair_sum, "pair_sum")
     if pairs.ndim != 2 or pairs.shape[0] != pairs.shape[1]:
         raise UsageError("pair sums are no square table")
+    if pairs.size and int(pairs.max()) >= 2**63:
+        raise UsageError("pair_sum holds a number out of range")
+    pairs = pairs.astype(np.int64)
     if any(not 0 <= p < len(pairs) for p in defaulters):
         raise UsageError("a defaulter is no participant")
     without = pairs.copy()
@@ -56,6 +61,8 @@ def _net(pairs: Amounts) -> Amounts:
     columns = pairs.T.tolist()
     net = [sum(got) - sum(paid) for got, paid in zip(columns, rows, strict=True)]
     assert sum(net) == 0, "positions do not sum to zero"
+    if net and max(max(net), -min(net)) >= 2**63:
+        raise InputRefused("TOTAL_RANGE", "positions leave 64 bits", remedy="check the amounts")
     return np.array(net, np.int64)
 
 
@@ -73,10 +80,14 @@ def share_loss(
     """
     if isinstance(weights, Mapping):
         return _shared(amount, weights)
-    return _shared(amount, dict(enumerate(weights)))
+    return _shared(amount, dict(enumerate(whole(weights, "weights").ravel().tolist())))
 
 
 def _shared(amount: int, given: Mapping[Who, int]) -> dict[Who, int]:
+    amount = cast(int, fit("amount", amount, int))
+    given = {who: cast(int, fit("weights", weight, int)) for who, weight in given.items()}
+    if len({type(who) for who in given}) > 1:
+        raise UsageError("weights are of participants by code or by number, not of both")
     total = sum(given.values())
     if amount < 0:
         raise UsageError("a loss is not negative")

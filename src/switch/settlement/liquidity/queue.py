@@ -12,6 +12,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from switch.arguments import checked, whole
 from switch.errors import InputRefused, UsageError
 from switch.native import flow
 
@@ -26,8 +27,8 @@ Whole = TypeVar("Whole", bound=np.integer)
 
 def column(values: ArrayLike, dtype: type[Whole], name: str) -> NDArray[Whole]:
     """A contiguous one-dimensional column of whole numbers, each unchanged by the conversion."""
-    given = np.asarray(values)
-    if given.ndim != 1 or (given.size and given.dtype.kind not in "iu"):
+    given = whole(values, name)
+    if given.ndim != 1:
         raise UsageError(f"{name} is no column of whole numbers")
     if given.dtype == dtype:
         return np.ascontiguousarray(given)
@@ -39,7 +40,7 @@ def column(values: ArrayLike, dtype: type[Whole], name: str) -> NDArray[Whole]:
 
 def amounts(values: ArrayLike, count: int, name: str) -> Amounts:
     """One amount for each participant, within +-2**62; a single one counts for all."""
-    given = np.asarray(values)
+    given = whole(values, name)
     if given.ndim == 0:
         given = np.full(count, given)
     out = column(given, np.int64, name)
@@ -50,6 +51,7 @@ def amounts(values: ArrayLike, count: int, name: str) -> Amounts:
     return out
 
 
+@checked
 class PaymentQueue:
     """Payments that wait, as columns; they do not change.
 
@@ -123,6 +125,9 @@ class PaymentQueue:
         return net
 
     def value_of(self, kept: NDArray[np.bool_]) -> int:
+        """Value of those payments that kept, bool[N], marks."""
+        if kept.dtype != np.bool_ or kept.shape != self.amount.shape:
+            raise UsageError(f"kept is no column of {len(self)} marks (bool)")
         return int(self.amount[kept].sum())
 
 
@@ -131,6 +136,7 @@ def floors(balance: Amounts, floor: Amounts) -> Amounts:
     return np.minimum(balance, floor)
 
 
+@checked
 def liquidity_needed(queue: PaymentQueue) -> tuple[Amounts, Amounts]:
     """(one by one, together): the balance that each participant needs so that all of a queue
     settles, i64[P] each.

@@ -161,7 +161,8 @@ class TableFile:
     def __init__(
         self, path: Path, declared: pa.Schema, encodings: Mapping[str, str] | None = None
     ) -> None:
-        self._path = path
+        # A handle: pyarrow takes a name with a colon for an address, and none that is not UTF-8.
+        self._file = path.open("wb")
         self._declared = declared
         self._encodings = dict(encodings or {})
         self._writer: pq.ParquetWriter | None = None
@@ -189,7 +190,7 @@ class TableFile:
             schema = table.schema
             numeric = [f.name for f in schema if pa.types.is_primitive(f.type)]
             self._writer = pq.ParquetWriter(
-                self._path,
+                self._file,
                 schema,
                 compression="zstd",
                 compression_level=1,
@@ -205,7 +206,11 @@ class TableFile:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None and (self._pending or self._writer is None):
+        with self._file:
+            self._end(kind is None)
+
+    def _end(self, is_whole: bool) -> None:
+        if is_whole and (self._pending or self._writer is None):
             empty = pa.Table.from_batches([], self._declared)
             self._pending = self._pending or [empty]
             self._flush(self._pending_rows)

@@ -16,6 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from switch import schema
+from switch.arguments import checked
 from switch.errors import EnvironmentFailed, UsageError
 from switch.sim.world import draw, payday
 from switch.sim.world.institutions import Directory, package_rows, write_debtors, write_participants
@@ -212,14 +213,19 @@ def _check(world: World) -> None:
         refuse(f"seed is {world.seed}", "give zero or more")
     if not (1900 <= period // 100 <= 2999 and 1 <= period % 100 <= 12):
         refuse(f"period is {period}", "give year and month, such as 202611")
+    if isinstance(world.value_date, dt.datetime):
+        refuse("value date has a time of day", "give the date alone")
     if not 1920 <= world.value_date.year <= 2099:
         what = f"value date is {world.value_date}"
         refuse(what, "give a year from 1920 to 2099, as citizen ids can show it")
     rates = world.rates
+    if not all(isinstance(rate, int | float) for rate in rates):
+        refuse("rates are shares", "give a number for each")
     if min(rates) < 0 or sum(rates[:RATED]) > 1 or max(rates) > 1:
         refuse("rates are shares", "give 0 to 1, those of the reasons at most 1")
 
 
+@checked
 def generate(
     folder: str | Path,
     people: int,
