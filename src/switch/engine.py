@@ -12,6 +12,7 @@ import datetime
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Unpack
 
 import msgspec
 import pyarrow as pa
@@ -37,6 +38,11 @@ from switch.home.create import create_home
 from switch.home.rows import BatchRow
 from switch.home.store import Home
 from switch.home.times import time_text
+from switch.open_items import balances as open_balances
+from switch.open_items import breaks as open_breaks
+from switch.open_items import cycles as open_cycles
+from switch.open_items import held as open_lines
+from switch.open_items.listing import BreaksAsked, LinesAsked, Listing, Words
 from switch.reason import RULE_SET
 from switch.reconcile import Rules, day_end, dispositions, take_in
 from switch.registry.directory import BALANCES, Directory, read_directory, read_rows
@@ -430,6 +436,39 @@ class Engine:
         --json` gives them. batch_id: SOURCE:ID where several sources use the id.
         Raises UsageError where there is no such line."""
         return status.line(self.home, batch_id, line_no)
+
+    # --- what is open ---------------------------------------------------------------------------
+
+    def breaks(self, **asked: Unpack[BreaksAsked]) -> Listing:
+        """Breaks that are open, as `switch breaks` lists them.
+
+        class_: such as MISSING. owner, severity: as the rules name them. receiver: code of a
+        participant. Of each a word or several. age: least age in days. batch: its id, or SOURCE:ID
+        where several sources use it. sort: severity, value, age, class, owner or receiver. limit:
+        rows at most. Raises UsageError for a word that is not known here."""
+        return open_breaks.breaks(self.home, **asked)
+
+    def cycles(self, *, state: Words = None, limit: int | None = None) -> Listing:
+        """All cycles in the order of their opening, each with its times, lines and money, and what
+        it waits for. state: OPEN, CLOSED, SETTLED or ABORTED. limit: rows at most."""
+        return open_cycles.cycles(self.home, state=state, limit=limit)
+
+    def balances(self, *, at: datetime.date | str = "") -> Listing:
+        """Settlement accounts: what each holds, whether it may go below zero, what is set aside,
+        and what moved it last. at: as of a time (ISO 8601), a day to its end; default: now."""
+        return open_balances.balances(self.home, at=at)
+
+    def held(self, **asked: Unpack[LinesAsked]) -> Listing:
+        """Lines that wait now, oldest first: since when, for which reason they began to, and how
+        many runs tried them; no person is named. reason: ISO code, such as AC03. age: least days of
+        waiting. sort: age, amount, reason, receiver or batch. batch, receiver, limit: as of
+        `breaks`."""
+        return open_lines.held(self.home, **asked)
+
+    def returned(self, **asked: Unpack[LinesAsked]) -> Listing:
+        """Lines whose money came back and waits for a disposition (state WAITS), or is on its way
+        through a cycle (COMING). reason: that of the return. The rest as of `held`."""
+        return open_lines.returned(self.home, **asked)
 
     def shared_accounts(self, batch_id: str) -> pa.Table:
         """A table of the accounts of more than one person by what a batch cleared and what

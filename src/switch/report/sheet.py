@@ -1,8 +1,7 @@
 """Sheet: tables of a batch as CSV, for people who open them in a spreadsheet.
 
-The contract's answer is the status file; this is a copy of it for the eye. A spreadsheet runs a
-cell that begins like a formula, so such a cell gets an apostrophe in front, which shows it as text
-(OWASP, CSV injection).
+The contract's answer is the status file; this is a copy of it for the eye. No cell of it runs as a
+formula (`files/exports`).
 """
 
 from __future__ import annotations
@@ -15,18 +14,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from switch.files.disk import landing
+from switch.files.exports import defused
 from switch.files.segment import Groups, segment_at
 from switch.home.store import Home
-
-FORMULA_BEGINS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""Signs that make a cell a formula, full-width forms too: some spreadsheets take them for the
-same."""
-
-
-def defused(cell: object) -> str:
-    """A cell that no spreadsheet runs."""
-    text = "" if cell is None else str(cell)
-    return f"'{text}" if text.startswith(FORMULA_BEGINS) else text
 
 
 def write_status(home: Home, seq: int, out: Path, name: str) -> Path:

@@ -1,0 +1,279 @@
+"""Commands that list what is open: breaks, cycles, balances, lines that wait or came back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
+
+import click
+
+from switch.cli.context import (
+    GIVEN_PATH,
+    Command,
+    Context,
+    home_argument,
+    parse_time,
+    shared,
+)
+from switch.cli.voice import tell
+from switch.errors import counted
+
+if TYPE_CHECKING:
+    from switch.cli.grid import Shown
+    from switch.open_items.listing import LinesAsked, Listing
+
+ROWS_SHOWN = 20
+"""Rows on a screen where no limit is given. JSON and exports have all."""
+MORE = "more with --limit, all with --out FILE or --json"
+
+age_option = click.option(
+    "--age", type=click.IntRange(0), metavar="DAYS", help="So old at least, in days."
+)
+batch_option = click.option("--batch", metavar="ID", help="Of one batch alone.")
+limit_option = click.option(
+    "--limit", type=click.IntRange(0), metavar="N", help=f"Rows at most; on a screen {ROWS_SHOWN}."
+)
+export_option = click.option(
+    "--out", type=GIVEN_PATH, metavar="FILE", help="Write these rows: .csv, .parquet or .arrow."
+)
+
+
+def several_option(name: str, metavar: str, text: str) -> Callable[[Command], Command]:
+    """An option that may be given more than once."""
+    return click.option(f"--{name}", multiple=True, metavar=metavar, help=text)
+
+
+def _say(
+    context: Context, found: Listing, title: str, columns: Sequence[Shown], out: Path | None
+) -> None:
+    """Print a listing, or write it where out is given: the same rows."""
+    noun = {"balances": "account", "cycles": "cycle", "breaks": "break"}.get(found.name, "line")
+    where = {} if out is None else {"file": str(found.write(out))}
+
+    def show() -> None:
+        from switch.cli.grid import print_grid
+
+        rows = found.rows()
+        if len(found) == found.total["count"] and noun != "account":
+            rows = rows[:ROWS_SHOWN]
+        if rows and out is None:
+            print_grid(context.console(), title, columns, rows)
+            tell("")
+        for name, parts in found.parts.items():
+            told = ", ".join(f"{part['count']:,} {word}" for word, part in parts.items())
+            if told:
+                tell(f"{name}: {told}")
+        tell(f"{counted(found.total['count'], noun)}, {found.total['sum']:,} dong")
+        if out is not None:
+            tell(f"{counted(len(found), noun)} written: {out}")
+        elif len(rows) < found.total["count"]:
+            more = "more with a higher --limit" if len(found) == len(rows) else MORE
+            tell(f"{len(rows):,} of them are shown: {more}")
+
+    context.say({**found.document(), **where}, show)
+
+
+@click.command()
+@home_argument
+@several_option("class", "CLASS", "Such as MISSING; may be given again.")
+@several_option("owner", "DESK", "Who looks after it, as the rules say.")
+@several_option("severity", "WORD", "low, medium, high or critical.")
+@several_option("receiver", "CODE", "A participant.")
+@batch_option
+@age_option
+@click.option(
+    "--sort",
+    type=click.Choice(["severity", "value", "age", "class", "owner", "receiver"]),
+    default="severity",
+    show_default=True,
+)
+@limit_option
+@export_option
+@shared
+def breaks(
+    context: Context,
+    home: Path,
+    severity: tuple[str, ...],
+    owner: tuple[str, ...],
+    receiver: tuple[str, ...],
+    batch: str | None,
+    age: int | None,
+    sort: str,
+    limit: int | None,
+    out: Path | None,
+    **rest: tuple[str, ...],
+) -> None:
+    """List breaks that are open: answers and lines that do not fit each other."""
+    from switch.cli.grid import Shown
+    from switch.home.store import Home
+    from switch.open_items.breaks import breaks as ask
+
+    with Home(home, writing=False) as opened:
+        found = ask(
+            opened,
+            class_=rest["class"] or None,
+            owner=owner or None,
+            severity=severity or None,
+            age=age,
+            receiver=receiver or None,
+            batch=batch,
+            sort=sort,
+            limit=limit,
+        )
+    columns = (
+        Shown("class", "class"),
+        Shown("severity", "severity"),
+        Shown("receiver", "participant"),
+        Shown("batch", "batch_id", 1),
+        Shown("line", "line_no", 1, grouped=False),
+        Shown("value", "value"),
+        Shown("expected", "expected", 4),
+        Shown("found", "found", 3),
+        Shown("days", "days"),
+        Shown("owner", "owner", 2, False),
+        Shown("what to do", "action", 5, False),
+    )
+    _say(context, found, f"Open breaks, as of {found.as_of or 'no day yet'}", columns, out)
+
+
+@click.command()
+@home_argument
+@several_option("state", "STATE", "OPEN, CLOSED, SETTLED or ABORTED.")
+@limit_option
+@export_option
+@shared
+def cycles(
+    context: Context, home: Path, state: tuple[str, ...], limit: int | None, out: Path | None
+) -> None:
+    """List cycles: when they close, what stands in them, and what they wait for."""
+    from switch.cli.grid import Shown
+    from switch.home.store import Home
+    from switch.open_items.cycles import cycles as ask
+
+    with Home(home, writing=False) as opened:
+        found = ask(opened, state=state or None, limit=limit)
+    columns = (
+        Shown("cycle", "cycle"),
+        Shown("state", "state"),
+        Shown("rule", "rule"),
+        Shown("opened", "opened_at", 4),
+        Shown("closes", "closes", 2),
+        Shown("batches", "batches", 3),
+        Shown("lines", "lines"),
+        Shown("dong", "sum"),
+        Shown("went back", "went_back_lines", 1),
+        Shown("returned", "returned_lines", 2),
+        Shown("waits for", "waits", 0, False),
+    )
+    _say(context, found, "Cycles, oldest first", columns, out)
+
+
+@click.command()
+@home_argument
+@click.option("--at", metavar="TIME", help="As of a time (ISO 8601); a day counts to its end.")
+@export_option
+@shared
+def balances(context: Context, home: Path, at: str | None, out: Path | None) -> None:
+    """List settlement accounts: what they hold, and what moved them last."""
+    from switch.cli.grid import Shown
+    from switch.home.store import Home
+    from switch.open_items.balances import balances as ask
+
+    with Home(home, writing=False) as opened:
+        found = ask(opened, at=parse_time(at) or "")
+    columns = (
+        Shown("account", "account"),
+        Shown("name", "short_name", 2, False),
+        Shown("balance", "balance"),
+        Shown("bound", "bound"),
+        Shown("set aside", "reserved", 1),
+        Shown("moved", "moved", 3),
+        Shown("at", "moved_at", 4),
+        Shown("by", "moved_by", 5, False),
+    )
+    _say(context, found, "Settlement accounts, in dong", columns, out)
+
+
+def lines_command(name: str, text: str) -> Callable[[Command], click.Command]:
+    """A command that lists lines, with the filters of all such."""
+
+    def made(command: Command) -> click.Command:
+        command.__doc__ = text
+        sorts = click.Choice(["age", "amount", "reason", "receiver", "batch"])
+        for option in (
+            shared,
+            export_option,
+            limit_option,
+            click.option("--sort", type=sorts, default="age", show_default=True),
+            age_option,
+            batch_option,
+            several_option("receiver", "CODE", "A participant."),
+            several_option("reason", "CODE", "ISO code, such as AC03; may be given again."),
+            home_argument,
+        ):
+            command = option(command)
+        return click.command(name)(command)
+
+    return made
+
+
+@lines_command("held", "List lines that wait: why, since when, how often tried.")
+def held(context: Context, home: Path, out: Path | None, **asked: Unpack[LinesAsked]) -> None:
+    """The command `held`."""
+    from switch.cli.grid import Shown
+    from switch.home.store import Home
+    from switch.open_items.held import held as ask
+
+    with Home(home, writing=False) as opened:
+        found = ask(opened, **_said(asked))
+    columns = (
+        Shown("batch", "batch_id"),
+        Shown("line", "line_no", grouped=False),
+        Shown("benefit", "benefit", 3),
+        Shown("period", "period", 3),
+        Shown("amount", "amount"),
+        Shown("reason", "reason"),
+        Shown("receiver", "participant", 1),
+        Shown("since", "since"),
+        Shown("days", "days", 2),
+        Shown("tried", "tried"),
+        Shown("why", "why", 4, False),
+    )
+    _say(context, found, "Lines that wait", columns, out)
+
+
+@lines_command("returned", "List lines whose money came back and waits for `dispose`.")
+def returned(context: Context, home: Path, out: Path | None, **asked: Unpack[LinesAsked]) -> None:
+    """The command `returned`."""
+    from switch.cli.grid import Shown
+    from switch.home.store import Home
+    from switch.open_items.held import returned as ask
+
+    with Home(home, writing=False) as opened:
+        found = ask(opened, **_said(asked))
+    columns = (
+        Shown("batch", "batch_id"),
+        Shown("line", "line_no", grouped=False),
+        Shown("benefit", "benefit", 3),
+        Shown("period", "period", 3),
+        Shown("amount", "amount"),
+        Shown("state", "state"),
+        Shown("reason", "reason"),
+        Shown("receiver", "participant", 1),
+        Shown("booked", "booked_at", 4),
+        Shown("days", "days"),
+    )
+    _say(context, found, "Lines that came back", columns, out)
+
+
+def _said(asked: LinesAsked) -> LinesAsked:
+    """What was asked; a filter that was not given takes all."""
+    return {
+        **asked,
+        "reason": asked["reason"] or None,
+        "receiver": asked["receiver"] or None,
+    }
+
+
+COMMANDS = (breaks, cycles, balances, held, returned)
