@@ -77,7 +77,7 @@ def breaks(
 
 def as_of(known: list[Folder]) -> str:
     """The day on which everything was held against everything last; '' where it never was."""
-    return next((str(f.detail["answer"]["as_of"]) for f in reversed(known) if f.judges), "")
+    return next((str(f.detail.answer["as_of"]) for f in reversed(known) if f.judges), "")
 
 
 def id_of(key: str) -> str:

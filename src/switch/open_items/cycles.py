@@ -61,7 +61,7 @@ def _rows(home: Home) -> list[dict[str, Any]]:
     for batch in home.catalog.batches():
         of.setdefault(batch.cycle, []).append(batch)
     calendar = {row.cycle: row for row in home.catalog.cycles()}
-    back = {**{f.detail["cycle"]: f.at for f in folders(home) if f.detail.get("cycle")}}
+    back = {f.detail.cycle: f.at for f in folders(home) if f.detail.cycle}
     names = batch_names(home)
     standing = Standing(home, Directory.of_json(home.catalog.meta("directory").encode()))
     moved = _Moved(home)
@@ -130,8 +130,8 @@ class _Moved:
             for seq in pc.unique(refused["cleared_in"]).to_pylist():
                 mine = refused.filter(pc.equal(refused["cleared_in"], seq))
                 _add(self.gone, cycle_of[seq], mine)
-            if folder.detail.get("cycle"):
-                _add(self.came, folder.detail["cycle"], moved_lines(home, folder, "returned"))
+            if folder.detail.cycle:
+                _add(self.came, folder.detail.cycle, moved_lines(home, folder, "returned"))
 
     @staticmethod
     def cleared(home: Home, batches: list[BatchRow]) -> tuple[int, int]:
