@@ -318,18 +318,12 @@ class Answer:
             if self.pid:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(self.pid, signal.SIGKILL)
-            return InputRefused(
-                "READER_TIME",
-                f"reading the file gave no sign for {SILENCE_SECONDS_MAX} seconds",
-                file=self.name,
-                remedy="ask for the file again; it is damaged",
-            )
-        return InputRefused(
-            "READER_CRASHED",
-            "the process that read the file died of it",
-            file=self.name,
-            remedy="ask for the file again; it is damaged",
-        )
+            what = f"reading the file gave no sign for {SILENCE_SECONDS_MAX} seconds"
+            remedy = "ask for the file again; it is damaged"
+            return InputRefused("READER_TIME", what, file=self.name, remedy=remedy)
+        what = "the process that read the file died of it"
+        remedy = "ask for the file again; it is damaged"
+        return InputRefused("READER_CRASHED", what, file=self.name, remedy=remedy)
 
     def require_sound(self, fault: Fault | None) -> None:
         """Raise what the child could not get over."""
@@ -338,12 +332,9 @@ class Answer:
         if "errno" in fault:
             raise EnvironmentFailed(f"{self.name} cannot be read: {fault['what']}")
         if fault["rule"] == FILE_BAD:
-            raise InputRefused(
-                FILE_BAD,
-                f"the file cannot be opened: {fault['what']}",
-                file=self.name,
-                remedy="ask for the file again; it is damaged or cut off",
-            )
+            what = f"the file cannot be opened: {fault['what']}"
+            remedy = "ask for the file again; it is damaged or cut off"
+            raise InputRefused(FILE_BAD, what, file=self.name, remedy=remedy)
         raise InputRefused(
             fault["rule"],
             fault["what"],

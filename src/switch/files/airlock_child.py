@@ -54,12 +54,9 @@ def _groups(
         names = [name for name in wanted if name in schema.names]
         for name in names:
             if schema.names.count(name) > 1:
-                raise InputRefused(
-                    "HEADER_DUPLICATE",
-                    f"column {name!r} stands twice",
-                    column=name,
-                    remedy="keep one column of each name",
-                )
+                what = f"column {name!r} stands twice"
+                remedy = "keep one column of each name"
+                raise InputRefused("HEADER_DUPLICATE", what, column=name, remedy=remedy)
         found = RowGroups(path)
         rows = [found.rows(number) for number in range(len(found))]
         return pa.schema([schema.field(name) for name in names]), None, rows

@@ -121,12 +121,9 @@ def parquet(path: Path, wanted: dict[str, Kind]) -> Opened:
             remedy="write it without encryption" if encrypted else "send the file again",
         ) from error
     if meta.num_row_groups > GROUPS_FREE + meta.num_rows // ROWS_PER_GROUP_MIN:
-        raise InputRefused(
-            "ROWGROUP_LIMIT",
-            f"{meta.num_row_groups} row groups for {meta.num_rows} rows",
-            file=str(path),
-            remedy="write row groups of 100,000 rows or more",
-        )
+        what = f"{meta.num_row_groups} row groups for {meta.num_rows} rows"
+        remedy = "write row groups of 100,000 rows or more"
+        raise InputRefused("ROWGROUP_LIMIT", what, file=str(path), remedy=remedy)
     columns = [name for name in wanted if name in schema.names]
     as_dictionary = [
         name
@@ -225,24 +222,18 @@ def _is_compact(meta: pq.FileMetaData, name: str) -> bool:
 def _no_type(error: Exception, path: Path) -> InputRefused:
     """The refusal of a sound file with a type that is not known here. Its reader does not say which
     column has it."""
-    return InputRefused(
-        "TYPE",
-        f"a column is of a type that cannot be read ({first_line(error)})",
-        file=str(path),
-        remedy="leave that column out, or write it as a type that docs/contract.md has",
-    )
+    what = f"a column is of a type that cannot be read ({first_line(error)})"
+    remedy = "leave that column out, or write it as a type that docs/contract.md has"
+    return InputRefused("TYPE", what, file=str(path), remedy=remedy)
 
 
 def arrow(path: Path, wanted: dict[str, Kind]) -> Opened:
     def fail(error: Exception) -> InputRefused:
         if isinstance(error, pa.ArrowNotImplementedError):
             return _no_type(error, path)
-        return InputRefused(
-            "ARROW_INVALID",
-            f"the file is no sound Arrow file ({first_line(error)})",
-            file=str(path),
-            remedy="send the file again; it is damaged or cut off",
-        )
+        what = f"the file is no sound Arrow file ({first_line(error)})"
+        remedy = "send the file again; it is damaged or cut off"
+        return InputRefused("ARROW_INVALID", what, file=str(path), remedy=remedy)
 
     with path.open("rb") as stream:
         is_file = stream.read(6) == b"ARROW1"
@@ -277,9 +268,6 @@ def _require_end_mark(path: Path) -> None:
     with path.open("rb") as stream:
         stream.seek(-8, os.SEEK_END)
         if stream.read(8) != b"\xff\xff\xff\xff\x00\x00\x00\x00":
-            raise InputRefused(
-                "ARROW_TRUNCATED",
-                "the stream has no end mark",
-                file=str(path),
-                remedy="send the file again; it was cut off",
-            )
+            what = "the stream has no end mark"
+            remedy = "send the file again; it was cut off"
+            raise InputRefused("ARROW_TRUNCATED", what, file=str(path), remedy=remedy)

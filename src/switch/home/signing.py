@@ -150,13 +150,9 @@ def read_checkpoints(content: bytes, file: str) -> list[Signed]:
         except (msgspec.MsgspecError, ValueError, RecursionError):
             said = None
         if said is None or said.line() != line:
-            raise InputRefused(
-                "CHECKPOINT_INVALID",
-                "the line is no signed checkpoint",
-                file=file,
-                row=row,
-                remedy="give the file as the home wrote it",
-            )
+            what = "the line is no signed checkpoint"
+            remedy = "give the file as the home wrote it"
+            raise InputRefused("CHECKPOINT_INVALID", what, file=file, row=row, remedy=remedy)
         found.append(said)
     return found
 

@@ -143,12 +143,8 @@ def _require_its_table(table: Any, row: BatchRow, batch: str) -> None:
 
 
 def _other_table(batch: str, file: str) -> InputRefused:
-    return InputRefused(
-        "FILE_HASH",
-        f"the table is not the one that batch {batch!r} was run with",
-        file=file,
-        remedy="give the table as it was sent",
-    )
+    what = f"the table is not the one that batch {batch!r} was run with"
+    return InputRefused("FILE_HASH", what, file=file, remedy="give the table as it was sent")
 
 
 def _register_folder(home: Home, version: int, given: str | Path | None) -> Path:

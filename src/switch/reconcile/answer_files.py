@@ -54,12 +54,9 @@ def opened(
     except InputRefused as refused:
         if refused.rule != "KIND_UNKNOWN":
             raise
-        raise InputRefused(
-            "KIND_UNKNOWN",
-            "the columns are those of neither confirmations, returns nor a statement",
-            file=str(path),
-            remedy="give the columns that docs/contract.md has, or say with --kind what it is",
-        ) from None
+        what = "the columns are those of neither confirmations, returns nor a statement"
+        remedy = "give the columns that docs/contract.md has, or say with --kind what it is"
+        raise InputRefused("KIND_UNKNOWN", what, file=str(path), remedy=remedy) from None
 
 
 def kind_of(reader: TableReader) -> str:
@@ -116,12 +113,9 @@ def records_in(reader: TableReader, most: int) -> Iterator[pa.Table]:
 def _require_few(reader: TableReader, rows: int, most: int) -> None:
     if rows > most:
         reader.close()
-        raise InputRefused(
-            "ROW_LIMIT",
-            f"the file has more than the {most:,} rows that all that was sent leaves room for",
-            file=reader.name,
-            remedy="send what was sent to you answered once, in several reconciliations if need be",
-        )
+        what = f"the file has more than the {most:,} rows that all that was sent leaves room for"
+        remedy = "send what was sent to you answered once, in several reconciliations if need be"
+        raise InputRefused("ROW_LIMIT", what, file=reader.name, remedy=remedy)
 
 
 def _chunks(reader: TableReader) -> Iterator[Columns]:

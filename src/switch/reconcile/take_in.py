@@ -213,12 +213,9 @@ class _NewRecords:
         for table in records_in(reader, self._left):
             if name != STATEMENT and self._said.lines.is_elsewhere(table["transfer_id"]):
                 # What closed batches the files name was read before.
-                raise InputRefused(
-                    "CHANGED_DURING_READ",
-                    "the file changed while it was read",
-                    file=reader.name,
-                    remedy="send it again when its writer is done",
-                )
+                what = "the file changed while it was read"
+                remedy = "send it again when its writer is done"
+                raise InputRefused("CHANGED_DURING_READ", what, file=reader.name, remedy=remedy)
             self._write(name, *self._said.hear(name, table, new=True))
             rows += len(table)
         self._left -= rows

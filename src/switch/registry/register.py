@@ -186,12 +186,10 @@ class Register:
         for name in texts.values.to_pylist():
             if name not in code:
                 if len(code) >= PARTICIPANT_CODES_MAX:
+                    what = f"more than {PARTICIPANT_CODES_MAX} participants"
+                    remedy = "check the column; it should hold a few dozen codes"
                     raise InputRefused(
-                        "PARTICIPANT_LIMIT",
-                        f"more than {PARTICIPANT_CODES_MAX} participants",
-                        file=file,
-                        column="participant",
-                        remedy="check the column; it should hold a few dozen codes",
+                        "PARTICIPANT_LIMIT", what, file=file, column="participant", remedy=remedy
                     )
                 code[name] = len(code)
                 self.participants.append(name)
@@ -440,13 +438,10 @@ def _keys(
 ) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     keys, masks, bad = name_keys(names, with_masks=True, fold=fold)
     if bad >= 0:
+        what = "the name is not UTF-8"
+        remedy = "write names in UTF-8"
         raise InputRefused(
-            "ENCODING",
-            "the name is not UTF-8",
-            file=file,
-            row=done + bad + 1,
-            column="name",
-            remedy="write names in UTF-8",
+            "ENCODING", what, file=file, row=done + bad + 1, column="name", remedy=remedy
         )
     return keys, masks
 
@@ -479,12 +474,9 @@ def _codes(
     codes = looked_up(lookup, texts.index)
     if (codes == 255).any():
         row = int(np.argmax(codes == 255))
+        what = f"{column} is none of {', '.join(known)}"
+        remedy = f"write one of {', '.join(known)}"
         raise InputRefused(
-            "VALUE_UNKNOWN",
-            f"{column} is none of {', '.join(known)}",
-            file=file,
-            row=done + row + 1,
-            column=column,
-            remedy=f"write one of {', '.join(known)}",
+            "VALUE_UNKNOWN", what, file=file, row=done + row + 1, column=column, remedy=remedy
         )
     return codes

@@ -240,10 +240,6 @@ def require_within(home: Home, limits: dict[str, int], use: Use, file: str) -> N
         if needed > left:
             beyond.append(f"{benefit} needs {needed:,} and has {left:,} left of {budget:,}")
     if beyond:
-        raise InputRefused(
-            "BUDGET_EXCEEDED",
-            f"the table is beyond the budget of its programmes: {'; '.join(beyond)}",
-            file=file,
-            column="amount",
-            remedy="raise the budget with `switch directory --debtors`, or send fewer lines",
-        )
+        what = f"the table is beyond the budget of its programmes: {'; '.join(beyond)}"
+        remedy = "raise the budget with `switch directory --debtors`, or send fewer lines"
+        raise InputRefused("BUDGET_EXCEEDED", what, file=file, column="amount", remedy=remedy)

@@ -48,11 +48,9 @@ class Calendar:
         """Raises InputRefused for a year of which the calendar knows no holidays."""
         if day.year not in self._years:
             known = ", ".join(map(str, sorted(self._years))) or "none"
-            raise InputRefused(
-                "CALENDAR_RANGE",
-                f"the calendar has no holidays of {day.year} (it has those of {known})",
-                remedy="give `holidays` of that year with `switch directory HOME --config FILE`",
-            )
+            what = f"the calendar has no holidays of {day.year} (it has those of {known})"
+            remedy = "give `holidays` of that year with `switch directory HOME --config FILE`"
+            raise InputRefused("CALENDAR_RANGE", what, remedy=remedy)
         return day in self.working_days or (day.weekday() < SATURDAY and day not in self.holidays)
 
     def slots(self, day: datetime.date, opened: Iterable[Slot] = ()) -> list[Slot]:

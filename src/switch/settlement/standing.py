@@ -121,11 +121,9 @@ def keep_balances(balances: dict[str, int]) -> list[Change]:
     """Raises InputRefused where books would leave 64 bits: nothing is committed then."""
     for account, balance in sorted(balances.items()):
         if not -(2**63) < balance < 2**63:
-            raise InputRefused(
-                "TOTAL_RANGE",
-                f"what {account} holds would leave 64 bits",
-                remedy="split the table; or begin a new home for what comes",
-            )
+            what = f"what {account} holds would leave 64 bits"
+            remedy = "split the table; or begin a new home for what comes"
+            raise InputRefused("TOTAL_RANGE", what, remedy=remedy)
     return [SetBalance(*row) for row in sorted(balances.items())]
 
 
@@ -161,9 +159,6 @@ def require_nobody_leaves(home: Home, old: Directory, new: Directory) -> None:
         code, agent = row.participant, row.settled_by
         stays = code in after and after[code].settled_by == agent
         if not stays or after[agent].kind != before[agent].kind:
-            raise InputRefused(
-                "DIRECTORY_INVALID",
-                f"participant {code} stands in a cycle that is not settled",
-                column="participant",
-                remedy="settle the cycle first, or leave the participant as it is",
-            )
+            what = f"participant {code} stands in a cycle that is not settled"
+            remedy = "settle the cycle first, or leave the participant as it is"
+            raise InputRefused("DIRECTORY_INVALID", what, column="participant", remedy=remedy)

@@ -40,13 +40,9 @@ class File:
             schema, rows = airlock.groups(answer)
         for field in schema:
             if pa.types.is_nested(field.type):
-                raise InputRefused(
-                    "TYPE",
-                    f"{field.name!r} is {field.type}",
-                    file=str(path),
-                    column=field.name,
-                    remedy="write it as a text (utf8) or a whole number (int64)",
-                )
+                what = f"{field.name!r} is {field.type}"
+                remedy = "write it as a text (utf8) or a whole number (int64)"
+                raise InputRefused("TYPE", what, file=str(path), column=field.name, remedy=remedy)
         self.names: list[str] = schema.names
         self.rows: list[int] = rows
         self._require_likely()
@@ -84,21 +80,15 @@ class File:
     def _require_likely(self) -> None:
         most = ROWS_FREE + ROWS_PER_BYTE * self._was.st_size
         if min(self.rows, default=0) < 0 or sum(self.rows) > most:
-            raise InputRefused(
-                "ROW_LIMIT",
-                f"the file declares more than the {most:,} rows that so many bytes may hold",
-                file=str(self._path),
-                remedy="ask for the file again; it is damaged",
-            )
+            what = f"the file declares more than the {most:,} rows that so many bytes may hold"
+            remedy = "ask for the file again; it is damaged"
+            raise InputRefused("ROW_LIMIT", what, file=str(self._path), remedy=remedy)
 
     def _require_same(self, now: os.stat_result) -> None:
         if given.is_changed(self._was, now):
             raise given.changed(self._path)
 
     def _bad(self, what: str) -> InputRefused:
-        return InputRefused(
-            "PARQUET_BAD",
-            f"the file cannot be read to its end: {what}",
-            file=str(self._path),
-            remedy="ask for the file again; it is damaged or cut off",
-        )
+        what = f"the file cannot be read to its end: {what}"
+        remedy = "ask for the file again; it is damaged or cut off"
+        return InputRefused("PARQUET_BAD", what, file=str(self._path), remedy=remedy)

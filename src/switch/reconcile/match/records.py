@@ -138,12 +138,8 @@ def in_bounds(table: pa.Table) -> pa.Table:
     if len(table) and not (
         -AMOUNT_BOUND < bounds["min"].as_py() and bounds["max"].as_py() < AMOUNT_BOUND
     ):
-        raise InputRefused(
-            "AMOUNT_RANGE",
-            "an amount is beyond 2^56 dong",
-            column="amount",
-            remedy="correct the amount",
-        )
+        what = "an amount is beyond 2^56 dong"
+        raise InputRefused("AMOUNT_RANGE", what, column="amount", remedy="correct the amount")
     return table
 
 
@@ -266,12 +262,10 @@ def _held(
     """The names that a source has. Raises InputRefused where it has no amount or no time."""
     for ours in ("amount", "at"):
         if ours not in fixed and names[ours] not in columns:
+            what = f"the records lack the column {names[ours]!r}"
+            remedy = f"give the columns {', '.join(names.values())}"
             raise InputRefused(
-                "HEADER_MISMATCH",
-                f"the records lack the column {names[ours]!r}",
-                file=file,
-                column=names[ours],
-                remedy=f"give the columns {', '.join(names.values())}",
+                "HEADER_MISMATCH", what, file=file, column=names[ours], remedy=remedy
             )
     return {ours: theirs for ours, theirs in names.items() if theirs in columns}
 

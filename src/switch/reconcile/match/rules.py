@@ -165,10 +165,5 @@ def _checked(content: object, file: str) -> Rules:
 
 
 def _refused(file: str, key: str | None, what: str) -> InputRefused:
-    return InputRefused(
-        "RULES_INVALID",
-        what,
-        file=file,
-        column=key,
-        remedy="correct the key; docs/reconciliation.md lists all, the packaged rules are a model",
-    )
+    remedy = "correct the key; docs/reconciliation.md lists all, the packaged rules are a model"
+    return InputRefused("RULES_INVALID", what, file=file, column=key, remedy=remedy)
