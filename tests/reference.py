@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Collection, Iterable
+
+from switch.schema import CLEARING_LIMIT
 from switch.sim.auditor.screening import (
     Answer,
+    Registers,
     Row,
     account_that_counts,
     account_valid,
     answers,
+    by_person,
     citizen_id,
     entitlement,
     holds_on,
@@ -17,7 +23,6 @@ from switch.sim.auditor.screening import (
     name_key,
     name_unusable,
     period_number,
-    registers_of,
 )
 
 __all__ = [
@@ -37,3 +42,24 @@ __all__ = [
     "period_number",
     "registers_of",
 ]
+
+
+def registers_of(
+    population: Iterable[Row],
+    accounts: Iterable[Row],
+    participants: Iterable[Row],
+    debtors: Iterable[Row],
+    benefits: Collection[str],
+    value_date: dt.date,
+    clearing_limit: int = CLEARING_LIMIT,
+) -> Registers:
+    """Registers from whole tables."""
+    return Registers(
+        people={citizen_id(person["person_id"]): person for person in population},
+        accounts=by_person(accounts),
+        participants={p["participant"]: p for p in participants},
+        debtors={d["debtor_account"] for d in debtors},
+        benefits=benefits,
+        value_date=value_date,
+        clearing_limit=clearing_limit,
+    )

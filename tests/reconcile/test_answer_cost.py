@@ -137,9 +137,10 @@ def test_verify__names_the_batches_of_ids_as_the_engine_does(tmp_path: Path) -> 
         expected, proof = SentLines(engine.home, {1}), proof_of_answers.Answered(engine.home)
         for text in STRANGE:
             ids = pa.array([text], pa.string())
-            assert proof._named(ids, 1) == expected.named_by(ids), text
+            assert proof._named(ids, 1) == expected.named(ids, expected.places(ids)), text
             assert proof._named(ids, 0) == {0}
-        assert expected.named_by(pa.array(STRANGE, pa.string())) == {0, 1}
+        strange = pa.array(STRANGE, pa.string())
+        assert expected.named(strange, expected.places(strange)) == {0, 1}
 
 
 def test_verify__finds_a_batch_that_is_not_named(

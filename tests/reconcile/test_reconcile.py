@@ -327,8 +327,18 @@ def test_reconcile__sides_that_change_places_mirror_the_result(
 ) -> None:
     rules = with_ties(ties)
     there = both(compare(left, right, rules))
-    back = both(compare(right, left, rules.mirrored()))
+    back = both(compare(right, left, mirrored(rules)))
     assert there == back[::-1]
+
+
+def mirrored(rules: Rules) -> Rules:
+    """The same rules for sides that have changed places."""
+    turned = {"left": "right", "right": "left", "none": "none"}
+    replace = msgspec.structs.replace
+    passes = [
+        replace(p, anchor=turned[p.anchor], subset_on=turned[p.subset_on]) for p in rules.passes
+    ]
+    return replace(rules, passes=tuple(passes))
 
 
 @settings(max_examples=300, deadline=None)

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from switch.files.columns import Texts
+from switch.files.file_schemas import HELD_SCHEMA
 from switch.files.segment import coded, text_array, validity
 from switch.reason import (
     CLEARED,
@@ -163,18 +164,7 @@ def held_rows(batch: Any, raw: dict[str, Any], chosen: Any) -> dict[str, Any]:
         "person_id": pa.array(raw["person_id"][chosen]),
         "period": pa.array(periods(raw["period"][chosen])),
         "amount": pa.array(raw["amount"][chosen]),
-        **{
-            name: text(name)
-            for name in (
-                "person_name",
-                "benefit",
-                "debtor_account",
-                "creditor_agent",
-                "creditor_account",
-                "commune",
-                "end_to_end_id",
-            )
-        },
+        **{field.name: text(field.name) for field in HELD_SCHEMA if field.type == pa.string()},
     }
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from switch.clearing.answer_columns import Columns, held_rows
 from switch.clearing.chunk import Chunk
-from switch.clearing.clearing_files import Cleared, Dispatch
+from switch.clearing.clearing_files import Dispatch
 from switch.clearing.job import Job
 from switch.files import file_schemas
 from switch.files.columns import Texts
@@ -84,12 +84,12 @@ class BatchWriter:
 
     def own(self, chunk: Chunk) -> None:
         """Write a chunk of the table's own lines."""
-        self._outboxes(self._send, chunk)
+        self._outboxes(self._dispatch.append, chunk)
         self._answers(self._answer, chunk)
 
     def waited(self, chunk: Chunk) -> None:
         """Write a chunk of lines that had waited, of this batch or earlier ones."""
-        self._outboxes(self._send, chunk)
+        self._outboxes(self._dispatch.append, chunk)
         self._answers(self._answer_again, chunk)
 
     def set_queue_aside(self) -> tuple[Path, str]:
@@ -116,24 +116,6 @@ class BatchWriter:
         return dict(zip(ends, in_order(ends.values(), self._threads), strict=True))
 
     # --- on the two threads ---------------------------------------------------------------------
-
-    def _send(self, chunk: Chunk) -> None:
-        lines = chunk.lines
-        self._dispatch.append(
-            Cleared(
-                reason=chunk.reason,
-                participant=chunk.participant,
-                transfer=chunk.transfer,
-                account=chunk.account,
-                accounts=lines.account,
-                name=lines.name,
-                end_to_end_id=lines.end_to_end_id,
-                amount=lines.amount,
-                month=lines.month,
-                benefit=lines.benefit,
-                debtor=lines.debtor,
-            )
-        )
 
     def _answer(self, chunk: Chunk) -> None:
         status, inner = self._status_columns(chunk), self._line_columns(chunk)

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from switch.clearing.chunk import Chunk
 from switch.files.columns import Texts
 from switch.files.file_schemas import CLEARING
 from switch.files.parquet_writer import Style
@@ -84,23 +85,6 @@ class Outbox:
         self._segment.abandon()
 
 
-class Cleared(NamedTuple):
-    """Columns of one chunk that clearing files are written from, in table order; account words are
-    those of `native/account.pxd`."""
-
-    reason: Any
-    participant: Any
-    transfer: tuple[Any, Any]
-    account: Any
-    accounts: Texts | None
-    name: Texts
-    end_to_end_id: Texts | None
-    amount: Any
-    month: Any
-    benefit: Any
-    debtor: Any
-
-
 class Dispatch:
     """All outboxes of one batch, opened as their first line comes.
 
@@ -125,31 +109,28 @@ class Dispatch:
         self._outboxes: dict[int, Outbox] = {}
         self._lines = Outboxes(len(self._codes), GROUP_ROWS)
 
-    def append(self, cleared: Cleared) -> None:
+    def append(self, chunk: Chunk) -> None:
         """Hand every living line of a chunk to its receiver's outbox."""
-        end_to_end = cleared.end_to_end_id
+        lines, ids = chunk.lines, chunk.lines.end_to_end_id
+        none = Texts(pa.array([], pa.string()), None)
         columns = (
-            cleared.reason,
-            cleared.participant,
-            (*cleared.transfer, None),
-            cleared.account,
+            chunk.reason,
+            chunk.participant,
+            (*chunk.transfer, None),
+            chunk.account,
             self._heap,
-            _buffers(
-                Texts(pa.array([], pa.string()), None)
-                if cleared.accounts is None
-                else cleared.accounts
-            ),
-            _buffers(cleared.name),
-            None if end_to_end is None else _buffers(end_to_end),
-            cleared.amount,
-            cleared.benefit,
+            _buffers(none if lines.account is None else lines.account),
+            _buffers(lines.name),
+            None if ids is None else _buffers(ids),
+            lines.amount,
+            lines.benefit,
             self._purpose_of,
-            cleared.month,
+            lines.month,
             _PERIODS,
-            cleared.debtor,
+            lines.debtor,
         )
         line = self._lines.append(0, *columns)
-        while line < len(cleared.reason):
+        while line < len(chunk.reason):
             self._make_room(self._lines.waiting)
             line = self._lines.append(line, *columns)
 

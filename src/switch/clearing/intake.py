@@ -71,12 +71,8 @@ class Declared:
             return InputRefused(rule, what, file=file, column=column, remedy=remedy)
 
         if not re.fullmatch(BATCH_ID_RULE, self.batch_id):
-            raise refuse(
-                "NAME_UNSAFE",
-                "the batch id is not 1 to 64 of A-Z a-z 0-9 . _ - without a leading dot",
-                "batch_id",
-                "name the batch by that rule",
-            )
+            what = "the batch id is not 1 to 64 of A-Z a-z 0-9 . _ - without a leading dot"
+            raise refuse("NAME_UNSAFE", what, "batch_id", "name the batch by that rule")
         if not 1 <= len(self.source) <= SOURCE_MAX or not self.source.isprintable():
             raise refuse("NAME_UNSAFE", _UNSAFE, "source", "name the source by that rule")
         if self.currency != CURRENCY:
@@ -95,21 +91,12 @@ class Declared:
         """Refuse what no new batch may be declared by. Batches that were run before there were
         these rules are answered again and replayed as they were declared."""
         if not re.fullmatch(BATCH_ID_RULE, self.source):
-            raise InputRefused(
-                "NAME_UNSAFE",
-                _UNSAFE,
-                file=file,
-                column="source",
-                remedy="name the source by that rule",
-            )
+            remedy = "name the source by that rule"
+            raise InputRefused("NAME_UNSAFE", _UNSAFE, file=file, column="source", remedy=remedy)
         if not is_in_years(self.value_date):
-            raise InputRefused(
-                "DATE_INVALID",
-                f"the value date is not of {YEAR_MIN} to {YEAR_MAX}",
-                file=file,
-                column="value_date",
-                remedy="correct it",
-            )
+            what = f"the value date is not of {YEAR_MIN} to {YEAR_MAX}"
+            remedy = "correct it"
+            raise InputRefused("DATE_INVALID", what, file=file, column="value_date", remedy=remedy)
 
     def require_as_stored(self, batch: BatchRow, file: str) -> None:
         """A table that was run before is declared as it was then: nothing of it changes by being
@@ -117,14 +104,12 @@ class Declared:
         for name, column in STORED.items():
             stored = str(getattr(batch, column))
             if str(getattr(self, name)) != stored:
-                raise InputRefused(
-                    "REFERENCE_REUSED",
+                what = (
                     f"batch {self.batch_id!r} of {self.source!r} was run with {name}"
-                    f" {stored}, which another dossier does not change",
-                    file=file,
-                    column=name,
-                    remedy="declare it as it was, or give a new table a new batch id",
+                    f" {stored}, which another dossier does not change"
                 )
+                remedy = "declare it as it was, or give a new table a new batch id"
+                raise InputRefused("REFERENCE_REUSED", what, file=file, column=name, remedy=remedy)
 
 
 STORED = {"value_date": "value_date", "count": "lines", "sum": "amount"}
@@ -156,12 +141,9 @@ def read_dossier(table: Path) -> Declared:
     path = dossier_path(table)
     if not path.exists():
         regular_file(table)  # A name that was mistyped is no matter of the dossier.
-        raise InputRefused(
-            "DOSSIER_MISSING",
-            "the table has no dossier",
-            file=str(path),
-            remedy=f"put it beside the table; it declares {', '.join(FIELDS)}",
-        )
+        what = "the table has no dossier"
+        remedy = f"put it beside the table; it declares {', '.join(FIELDS)}"
+        raise InputRefused("DOSSIER_MISSING", what, file=str(path), remedy=remedy)
     regular_file(path)
     content = read_small(path)
     try:
@@ -178,13 +160,9 @@ def read_dossier(table: Path) -> Declared:
             remedy=f"write {', '.join(FIELDS)} (yyyy-mm-dd) as a JSON object",
         ) from None
     if not re.fullmatch(r"[0-9a-f]{64}", dossier.sha256):
-        raise InputRefused(
-            "DOSSIER_INVALID",
-            "sha256 is not 64 hexadecimal digits in lower case",
-            file=str(path),
-            column="sha256",
-            remedy="give the digest of the table's file",
-        )
+        what = "sha256 is not 64 hexadecimal digits in lower case"
+        remedy = "give the digest of the table's file"
+        raise InputRefused("DOSSIER_INVALID", what, file=str(path), column="sha256", remedy=remedy)
     return Declared(
         source=dossier.source,
         batch_id=dossier.batch_id,
@@ -221,13 +199,9 @@ def _whole(value: int | str, column: str, path: Path) -> int:
     if isinstance(value, int):
         return value
     if not re.fullmatch(r"-?[0-9]{1,20}", value, re.ASCII):
-        raise InputRefused(
-            "DOSSIER_INVALID",
-            f"{column} is no whole number",
-            file=str(path),
-            column=column,
-            remedy="write plain digits",
-        )
+        what = f"{column} is no whole number"
+        remedy = "write plain digits"
+        raise InputRefused("DOSSIER_INVALID", what, file=str(path), column=column, remedy=remedy)
     return int(value)
 
 
@@ -352,20 +326,15 @@ class Intake:
             raise _count_differs(reader.name, self.count, declared.count)
         self._require_all_line_numbers(reader.name)
         if not -(2**63) < self.sum < 2**63:
+            what = "the sum of the amounts leaves 64 bits"
             raise InputRefused(
-                "TOTAL_RANGE",
-                "the sum of the amounts leaves 64 bits",
-                file=reader.name,
-                column="amount",
-                remedy="split the table",
+                "TOTAL_RANGE", what, file=reader.name, column="amount", remedy="split the table"
             )
         if self.sum != declared.sum:
+            what = f"the amounts add up to {self.sum}, the dossier declares {declared.sum}"
+            remedy = "send the table that the dossier was made for"
             raise InputRefused(
-                "CONTROL_SUM",
-                f"the amounts add up to {self.sum}, the dossier declares {declared.sum}",
-                file=reader.name,
-                column="amount",
-                remedy="send the table that the dossier was made for",
+                "CONTROL_SUM", what, file=reader.name, column="amount", remedy=remedy
             )
 
     def take(self, columns: Columns, file: str) -> Lines:
@@ -453,13 +422,10 @@ class Intake:
                 here = names.index == bad
                 bad = int(np.argmax(here)) if here.any() else 0
         if bad >= 0:
+            what = "the name is not UTF-8"
+            remedy = "write names in UTF-8"
             raise InputRefused(
-                "ENCODING",
-                "the name is not UTF-8",
-                file=file,
-                row=done + bad + 1,
-                column="person_name",
-                remedy="write names in UTF-8",
+                "ENCODING", what, file=file, row=done + bad + 1, column="person_name", remedy=remedy
             )
         return keys
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -97,22 +98,14 @@ class Kernel:
 
     def post(self, chunk: Chunk) -> None:
         """Post lines that passed screening: a line clears, waits for cover or is paid already."""
-        lines = chunk.lines
         with self._within_limits():
-            self.core.post(
-                chunk.reason, chunk.row, lines.benefit, lines.month, lines.debtor,
-                chunk.participant, lines.amount,
-            )  # fmt: skip
+            self.core.post(*_columns(chunk))
 
     def queue(self, chunk: Chunk) -> None:
         """Put lines that passed screening at the end of the queues for cover, whether there is room
         or not; `release` says what becomes of them."""
-        lines = chunk.lines
         with self._within_limits():
-            self.core.wait(
-                chunk.reason, chunk.row, lines.benefit, lines.month, lines.debtor,
-                chunk.participant, lines.amount,
-            )  # fmt: skip
+            self.core.wait(*_columns(chunk))
 
     def release(self) -> NDArray[np.uint8]:
         """Post lines that wait for cover, as far as there is room: a reason for each that waits."""
@@ -125,9 +118,13 @@ class Kernel:
         try:
             yield
         except (OverflowError, ValueError) as error:
-            raise InputRefused(
-                "TOTAL_RANGE" if isinstance(error, OverflowError) else "PERIOD_LIMIT",
-                str(error),
-                file=self._file,
-                remedy="split the table",
-            ) from error
+            rule = "TOTAL_RANGE" if isinstance(error, OverflowError) else "PERIOD_LIMIT"
+            remedy = "split the table"
+            raise InputRefused(rule, str(error), file=self._file, remedy=remedy) from error
+
+
+def _columns(chunk: Chunk) -> tuple[NDArray[Any], ...]:
+    """Columns that posting looks at, as `Core.post` takes them."""
+    lines = chunk.lines
+    said = (lines.benefit, lines.month, lines.debtor)
+    return chunk.reason, chunk.row, *said, chunk.participant, lines.amount

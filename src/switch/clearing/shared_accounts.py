@@ -29,21 +29,13 @@ from switch.registry.register import accounts_on, name_keys
 from switch.results import SharedTotals
 from switch.schema import NO_ROW
 
+_ACCOUNT = ("participant", "creditor_account")
+_HELD = ("held_persons", "held_lines", "held_sum")
+_COUNTS = ("persons", "lines", "sum", "names", "same_name", *_HELD)
 SHARED = pa.schema(
     [
-        pa.field(name, kind, nullable=False)
-        for name, kind in (
-            ("participant", pa.string()),
-            ("creditor_account", pa.string()),
-            ("persons", pa.int64()),
-            ("lines", pa.int64()),
-            ("sum", pa.int64()),
-            ("names", pa.int64()),
-            ("same_name", pa.int64()),
-            ("held_persons", pa.int64()),
-            ("held_lines", pa.int64()),
-            ("held_sum", pa.int64()),
-        )
+        *(pa.field(name, pa.string(), nullable=False) for name in _ACCOUNT),
+        *(pa.field(name, pa.int64(), nullable=False) for name in _COUNTS),
     ]
 )
 """Columns of an account. Of lines that cleared: persons (ids behind them), lines, sum; names: how
@@ -113,7 +105,7 @@ def most_persons(home: Home, seq: int) -> int:
 def told(table: pa.Table) -> SharedTotals:
     """Totals of shared accounts, and the first of them, for people: no account stands there whole.
     table: of SHARED."""
-    added = ("lines", "sum", "same_name", "held_persons", "held_lines", "held_sum")
+    added = ("lines", "sum", "same_name", *_HELD)
     totals = {name: sum(table[name].to_pylist()) for name in added}
     told = {
         "accounts": len(table),

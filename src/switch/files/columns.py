@@ -143,12 +143,9 @@ def validate(array: pa.Array, full: bool = True) -> None:
     try:
         array.validate(full=full)
     except pa.ArrowException as error:
-        raise BadValue(
-            "ARROW_INVALID",
-            0,
-            f"the column's data is damaged ({first_line(error)}, in this row or after it)",
-            "ask for the file again; text must be UTF-8 and offsets in order",
-        ) from None
+        what = f"the column's data is damaged ({first_line(error)}, in this row or after it)"
+        remedy = "ask for the file again; text must be UTF-8 and offsets in order"
+        raise BadValue("ARROW_INVALID", 0, what, remedy) from None
 
 
 def require_short(array: pa.Array, column: str, spare: int = 0) -> None:
@@ -170,12 +167,9 @@ def require_short(array: pa.Array, column: str, spare: int = 0) -> None:
     beyond = lengths > most
     if int(lengths[beyond].sum()) <= (spare if column in JUDGED_BY_LINE else 0):
         return
-    raise BadValue(
-        "FIELD_TOO_LONG",
-        int(np.argmax(beyond)),
-        f"the text takes more than {most} bytes",
-        "shorten it, or ask whoever made the file what it is",
-    )
+    what = f"the text takes more than {most} bytes"
+    remedy = "shorten it, or ask whoever made the file what it is"
+    raise BadValue("FIELD_TOO_LONG", int(np.argmax(beyond)), what, remedy)
 
 
 def is_long_worded(array: pa.Array, column: str) -> bool:
@@ -288,12 +282,8 @@ def read_ids(array: pa.Array, from_text: bool) -> NDArray[np.uint64]:
         ids = np.empty(len(array), np.uint64)
         odd = csv_text.parse_ids(*text_buffers(array), ids)
         if from_text and odd >= 0:
-            raise BadValue(
-                "ID_LENGTH",
-                odd,
-                "the id is not 12 characters long",
-                "write ids as text with their leading zeros",
-            )
+            remedy = "write ids as text with their leading zeros"
+            raise BadValue("ID_LENGTH", odd, "the id is not 12 characters long", remedy)
         return ids
     values = np.asarray(array)
     # Negative numbers wrap to more than 12 digits: malformed ids, a reason code of their line.
@@ -391,12 +381,9 @@ def _read_bounded(array: pa.Array) -> NDArray[np.int64]:
     amounts = read_amounts(array)
     beyond = (amounts <= -MONEY_BOUND) | (amounts >= MONEY_BOUND)
     if beyond.any():
-        raise BadValue(
-            "AMOUNT_RANGE",
-            int(np.argmax(beyond)),
-            f"the amount is not below {MONEY_BOUND} dong",
-            "correct the amount; a limit that is left empty is none",
-        )
+        what = f"the amount is not below {MONEY_BOUND} dong"
+        remedy = "correct the amount; a limit that is left empty is none"
+        raise BadValue("AMOUNT_RANGE", int(np.argmax(beyond)), what, remedy)
     return amounts
 
 
@@ -494,12 +481,9 @@ def read_instants(array: pa.Array) -> NDArray[np.int64]:
         values = np.array([_instant_of(value) for value in array])
     outside = (values < _INSTANT_MIN) | (values > _INSTANT_MAX)
     if outside.any():
-        raise BadValue(
-            "TIME_INVALID",
-            int(np.argmax(outside)),
-            "the time cannot be read, or is finer than a microsecond, or not of 1900 to 2999",
-            "write it as timestamp[us, UTC], in text as 2026-11-25T08:30:00Z",
-        )
+        what = "the time cannot be read, or is finer than a microsecond, or not of 1900 to 2999"
+        remedy = "write it as timestamp[us, UTC], in text as 2026-11-25T08:30:00Z"
+        raise BadValue("TIME_INVALID", int(np.argmax(outside)), what, remedy)
     return values
 
 

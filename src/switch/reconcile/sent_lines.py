@@ -194,13 +194,9 @@ class SentLines:
         }
         return {known[head] for head in heads if head in known}
 
-    def named_by(self, transfer_id: pa.Array) -> set[int]:
-        """The batches that are looked at of these ids, each of a line or of a whole batch; 0 where
-        one is of neither."""
-        return self.named(transfer_id, self.places(text_of(transfer_id)))
-
     def named(self, transfer_id: pa.Array, place: NDArray[np.int64]) -> set[int]:
-        """The same where the places of the ids are known."""
+        """The batches that are looked at of these ids, each of a line or of a whole batch; 0 where
+        one is of neither. place: of each (`places`)."""
         found: set[int] = set()
         strays = place < 0
         if strays.any():

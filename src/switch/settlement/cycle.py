@@ -42,7 +42,6 @@ from switch.settlement.standing import (
 
 WHY_MAX = 140
 """Characters of the reason for which a cycle is aborted."""
-"""answer.json of a cycle: what the settlement bank says of it."""
 
 
 def slots_of(home: Home) -> tuple[set[str], list[Slot]]:
@@ -253,19 +252,6 @@ class Ending:
     at: str
 
 
-@dataclass(frozen=True)
-class SentBack:
-    """Lines that go back to wait in the commit by which their cycle ends: its draft and the folder
-    that it becomes, the postings that take the lines out, and what else the catalog and the audit
-    record say."""
-
-    draft: Path
-    folder: Path
-    reversals: Sequence[Posting]
-    changes: list[Change]
-    detail: dict[str, object]
-
-
 def _send_back(ending: Ending, went: pa.Table, held: pa.Table) -> None:
     """One commit by which lines (went, held: as `recast.lines_of` gives them) go back to wait, and
     what is left of the cycle is settled."""
@@ -287,18 +273,26 @@ def _send_back(ending: Ending, went: pa.Table, held: pa.Table) -> None:
             SetRequest(text, cycle),
         ]
         taken_back = reversal.reversals(directory, went)
-        detail = {"after": after, "request": request}
-        _commit(ending, SentBack(draft, folder, taken_back, changes, detail))
+        _commit(ending, taken_back, changes, draft, folder, after=after, request=request)
 
 
-def _commit(ending: Ending, back: SentBack | None = None) -> None:
-    """One transaction, by which a cycle comes to its end."""
+def _commit(
+    ending: Ending,
+    reversals: Sequence[Posting] = (),
+    changes: Sequence[Change] = (),
+    draft: Path | None = None,
+    folder: Path | None = None,
+    **detail: object,
+) -> None:
+    """One transaction, by which a cycle comes to its end. Where lines go back to wait: postings
+    that take them out, its draft and the folder that it becomes, and what else the catalog and the
+    audit record say."""
     standing, cycle, at = ending.standing, ending.cycle, ending.at
     home, nets, answer = standing.home, ending.nets, ending.answer
     assert sum(nets.values()) == 0, "what is settled does not sum to zero"
     reserves = standing.reserves.get(cycle, [])
     settling = postings.settling_postings(standing.directory, cycle, nets, reserves)
-    moved = [*back.reversals, *settling] if back else settling
+    moved = [*reversals, *settling]
     after = postings.apply(standing.balances, moved)
     postings.require_settled(after, cycle)
     text = msgspec.json.encode(answer, order="sorted").decode()
@@ -313,17 +307,17 @@ def _commit(ending: Ending, back: SentBack | None = None) -> None:
             "answer": answer,
             "postings": moved,
             **days.word(days.times(home), at, kept.closes),
-            **(back.detail if back else {}),
+            **detail,
         },
         changes=[
             EndCycle(answer["state"], at, text, cycle),
             SetBatches(of_batches, cycle),
             *keep_postings(0, cycle, moved),
             *keep_balances(after),
-            *(back.changes if back else ()),
+            *changes,
         ],
-        draft=back.draft if back else None,
-        folder=back.folder if back else None,
+        draft=draft,
+        folder=folder,
     )
 
 

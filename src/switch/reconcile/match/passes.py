@@ -35,12 +35,10 @@ def run(left: Side, right: Side, rules: Rules) -> None:
     for number, one in enumerate(rules.passes):
         if one.by == "transfer_id":
             _by_transfer_id(left, right, number, rules)
-        elif one.by == "end_to_end_id":
-            with _copies_aside(left, right, _between(left, right, one.by), number):
-                _nearest(left, right, _between(left, right, one.by), one, number, bounded=False)
-        elif one.by == "account":
-            with _copies_aside(left, right, _between(left, right, one.by), number):
-                _nearest(left, right, _between(left, right, one.by), one, number, bounded=True)
+        elif one.by in ("end_to_end_id", "account"):
+            pair_codes, bounded = _between(left, right, one.by), one.by == "account"
+            with _copies_aside(left, right, pair_codes, number):
+                _nearest(left, right, pair_codes, one, number, bounded=bounded)
         elif one.by == "subset":
             _by_subsets(left, right, one, number)
         else:

@@ -104,17 +104,6 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     severity: SeverityRaise
     treatment: dict[str, Treatment] = msgspec.field(name="class")
 
-    def mirrored(self) -> Rules:
-        """The same rules for sides that have changed places."""
-        turned = {"left": "right", "right": "left", "none": "none"}
-        return msgspec.structs.replace(
-            self,
-            passes=tuple(
-                msgspec.structs.replace(p, anchor=turned[p.anchor], subset_on=turned[p.subset_on])
-                for p in self.passes
-            ),
-        )
-
 
 def default_rules() -> Rules:
     """The packaged rules."""

@@ -45,9 +45,7 @@ class Table(NamedTuple):
         if not self.dossier:
             return {"DOSSIER_MISSING"}
         found = set()
-        if not re.fullmatch(BATCH_ID_RULE, self.batch_id):
-            found.add("NAME_UNSAFE")
-        if not re.fullmatch(BATCH_ID_RULE, self.source):
+        if not all(re.fullmatch(BATCH_ID_RULE, name) for name in (self.batch_id, self.source)):
             found.add("NAME_UNSAFE")
         if self.currency != "VND":
             found.add("CURRENCY")

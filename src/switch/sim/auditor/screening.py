@@ -14,7 +14,6 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from switch.reason import RULES, Reason
-from switch.schema import CLEARING_LIMIT
 
 Row = Mapping[str, Any]
 Entitlement = tuple[str, str, int]
@@ -240,24 +239,3 @@ def by_person(accounts: Iterable[Row]) -> dict[str, list[Row]]:
     for account in accounts:
         found.setdefault(citizen_id(account["person_id"]), []).append(account)
     return found
-
-
-def registers_of(
-    population: Iterable[Row],
-    accounts: Iterable[Row],
-    participants: Iterable[Row],
-    debtors: Iterable[Row],
-    benefits: Collection[str],
-    value_date: dt.date,
-    clearing_limit: int = CLEARING_LIMIT,
-) -> Registers:
-    """Registers from whole tables."""
-    return Registers(
-        people={citizen_id(person["person_id"]): person for person in population},
-        accounts=by_person(accounts),
-        participants={p["participant"]: p for p in participants},
-        debtors={d["debtor_account"] for d in debtors},
-        benefits=benefits,
-        value_date=value_date,
-        clearing_limit=clearing_limit,
-    )

@@ -7,7 +7,7 @@ these every line has to stand where the auditor says.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from switch import status
@@ -45,7 +45,8 @@ class WayBack:
         after = sides.auditor.copy()
         paths = self._written(files)
         if day < sides.auditor.days.signed:
-            return self._runs_back(lambda: sides.engine.reconcile(*paths, at=day.isoformat()))
+            word = sides.refused(lambda: sides.engine.reconcile(*paths, at=day.isoformat()))
+            return f"runs back: {word}"
         leap = sides.auditor.days.leaps(day)
         moved = after.reconcile([record for file in files for record in file], day)
 
@@ -92,16 +93,12 @@ class WayBack:
             path.write_bytes(answers_of(file))
         return paths
 
-    def _runs_back(self, act: Callable[[], object]) -> str:
-        """Try something on a day before the last that was closed: nothing of it is taken."""
-        return f"runs back: {self.sides.refused(act)}"
-
     def close_day(self, operation: CloseDay) -> str:
         """End a day. Returns what came of it, in words."""
         sides, day = self.sides, operation.day
         days = sides.auditor.days
         if day < days.signed:
-            return self._runs_back(lambda: sides.engine.close_day(day.isoformat()))
+            return f"runs back: {sides.refused(lambda: sides.engine.close_day(day.isoformat()))}"
         leap = days.leaps(day)
         after = sides.auditor.copy()
         moved, closed = after.close_day(day)
