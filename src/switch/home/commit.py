@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
+from msgspec import Struct, to_builtins
 
 from switch.errors import HomeMoved
 from switch.files import segment
@@ -37,7 +37,7 @@ class Commit:
 
     at: str
     kind: str
-    detail: Mapping[str, object] | msgspec.Struct
+    detail: Mapping[str, object] | Struct
     changes: Iterable[Change]
     draft: Path | None = None
     folder: Path | None = None
@@ -70,7 +70,7 @@ class Writer:
             catalog.apply(commit.changes)
             catalog.apply(files)
             named = {file.path: file.sha256 for file in files}
-            said = msgspec.to_builtins(commit.detail)
+            said = to_builtins(commit.detail)
             catalog.audit.append(commit.at, commit.kind, {**said, "files": named})
         write_checkpoint(home, catalog)
         sign(home, catalog)
