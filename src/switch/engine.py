@@ -9,10 +9,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import functools
+import threading
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Unpack
+from typing import Concatenate, Literal, ParamSpec, TypeVar, Unpack
 
 import msgspec
 import pyarrow as pa
@@ -122,15 +124,77 @@ def _opening(directory: Directory, balances: TableLike | None) -> dict[str, int]
     return {settlement_account(directory, code): sum_ for code, sum_ in out.items()}
 
 
+Asked = ParamSpec("Asked")
+Answer = TypeVar("Answer")
+Method = Callable[Concatenate["Engine", Asked], Answer]
+
+
+def _asks(method: Method[Asked, Answer]) -> Method[Asked, Answer]:
+    """A method that changes nothing. An engine open for reading answers from the last commit."""
+
+    @functools.wraps(method)
+    def call(self: Engine, /, *args: Asked.args, **options: Asked.kwargs) -> Answer:
+        with self._turn() as is_first:
+            if not (is_first and self.home.is_read):
+                return method(self, *args, **options)
+
+            def ask() -> Answer:
+                self.directory, self.settings = _chosen(self.home)
+                return method(self, *args, **options)
+
+            return self.home.of_last_commit(ask)
+
+    return call
+
+
+def _acts(method: Method[Asked, Answer]) -> Method[Asked, Answer]:
+    """A method that commits. Raises UsageError on an engine that is open for reading."""
+
+    @functools.wraps(method)
+    def call(self: Engine, /, *args: Asked.args, **options: Asked.kwargs) -> Answer:
+        with self._turn():
+            self.home.require_writer()
+            return method(self, *args, **options)
+
+    return call
+
+
 @checked
 class Engine:
-    """One home, open for writing. Close it, or use it as a context manager."""
+    """One home, open for work, as a context manager; else close it.
 
-    def __init__(self, home: str | Path) -> None:
-        self.home = Home(Path(home), writing=True)
-        self.directory = Directory.of_json(self.home.catalog.meta("directory").encode())
-        self.settings = Settings.stored(msgspec.json.decode(self.home.catalog.meta("settings")))
-        self._register: Register | None = None
+    home: its folder. mode: "w" to write, as one alone can at a time; "r" to read, as any number can
+    beside a writer: each call answers from the last commit, waits for no run and holds none up.
+    wait: seconds for which another writer is waited for (default: not at all). Raises HomeLocked
+    where it still writes then, UsageError where the folder is no home.
+
+    Any thread may call it. It does one call at a time; others wait for their turn.
+    """
+
+    def __init__(self, home: str | Path, *, mode: Literal["r", "w"] = "w", wait: float = 0) -> None:
+        if mode not in ("r", "w"):
+            raise UsageError(f'mode is "r" to read or "w" to write, and not {mode!r}')
+        self._lock = threading.RLock()
+        self._calls = 0
+        self.home = Home(Path(home), writing=mode == "w", wait=wait)
+        self.directory, self.settings = _chosen(self.home)
+        self._register: tuple[int, Register] | None = None
+
+    @property
+    def mode(self) -> Literal["r", "w"]:
+        """The way it is open: "w" where it writes, "r" where it reads beside whoever writes."""
+        return "r" if self.home.is_read else "w"
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[bool]:
+        """Wait until no other thread has a call here. Yields whether this one is made from outside,
+        and not by another method."""
+        with self._lock:
+            self._calls += 1
+            try:
+                yield self._calls == 1
+            finally:
+                self._calls -= 1
 
     def __enter__(self) -> Engine:
         return self
@@ -139,12 +203,15 @@ class Engine:
         self.close()
 
     def close(self) -> None:
-        """Let go of the home, for others to open; closing it twice is no mistake."""
-        self._register = None
-        self.home.close()
+        """Let go of the home, for others to open; closing it twice is no mistake. A call that
+        another thread made ends first."""
+        with self._lock:
+            self._register = None
+            self.home.close()
 
     # --- directory and registers ----------------------------------------------------------------
 
+    @_acts
     def change_directory(
         self,
         *,
@@ -181,6 +248,7 @@ class Engine:
         )
         self.directory, self.settings = new, chosen
 
+    @_acts
     def register(
         self,
         *,
@@ -197,7 +265,7 @@ class Engine:
 
         warn: is told of ignored columns. Returns rows read by table. All is committed, or nothing.
         """
-        counts = load_registers(
+        return load_registers(
             self.home,
             Tables(population, accounts, paid_history),
             replace=replace,
@@ -206,22 +274,20 @@ class Engine:
             progress=progress,
             warn=warn,
         )
-        self._register = None
-        return counts
 
+    @_asks
     def open_register(self) -> Register:
         """The current register, opened once."""
-        if self._register is None:
-            version = self.home.catalog.register_seq()
-            if version == 0:
-                raise UsageError(
-                    f"{self.home.path} has no register: load one with `switch register`"
-                )
-            self._register = current(self.home)
-        return self._register
+        version = self.home.catalog.register_seq()
+        if version == 0:
+            raise UsageError(f"{self.home.path} has no register: load one with `switch register`")
+        if self._register is None or self._register[0] != version:
+            self._register = version, current(self.home)
+        return self._register[1]
 
     # --- cycles of the calendar ------------------------------------------------------------------
 
+    @_acts
     def settle(
         self,
         cycle: str | None = None,
@@ -274,6 +340,7 @@ class Engine:
 
     # --- the run --------------------------------------------------------------------------------
 
+    @_acts
     def run(
         self,
         table: TableLike,
@@ -392,6 +459,7 @@ class Engine:
             folder=self.home.folder("batches", row.seq),
         )
 
+    @_asks
     def export(self, batch: Batch | str, out: str | Path | None = None) -> Path:
         """Copy the answer to a batch once more, as `run` did: status, clearing files, positions and
         the request. batch: what `run` gave, or its id (SOURCE:ID where several sources use it).
@@ -403,6 +471,7 @@ class Engine:
 
     # --- what came back -------------------------------------------------------------------------
 
+    @_acts
     def reconcile(
         self,
         *files: str | Path,
@@ -431,6 +500,7 @@ class Engine:
         export_requests(self.home, folder)
         return answer
 
+    @_asks
     def line(self, batch_id: str, line_no: int) -> LineHistory:
         """A line's states, oldest first, and the breaks that are open about it, as `status --line
         --json` gives them. batch_id: SOURCE:ID where several sources use the id.
@@ -439,6 +509,7 @@ class Engine:
 
     # --- what is open ---------------------------------------------------------------------------
 
+    @_asks
     def breaks(self, **asked: Unpack[BreaksAsked]) -> Listing:
         """Breaks that are open, as `switch breaks` lists them.
 
@@ -448,16 +519,19 @@ class Engine:
         rows at most. Raises UsageError for a word that is not known here."""
         return open_breaks.breaks(self.home, **asked)
 
+    @_asks
     def cycles(self, *, state: Words = None, limit: int | None = None) -> Listing:
         """All cycles in the order of their opening, each with its times, lines and money, and what
         it waits for. state: OPEN, CLOSED, SETTLED or ABORTED. limit: rows at most."""
         return open_cycles.cycles(self.home, state=state, limit=limit)
 
+    @_asks
     def balances(self, *, at: datetime.date | str = "") -> Listing:
         """Settlement accounts: what each holds, whether it may go below zero, what is set aside,
         and what moved it last. at: as of a time (ISO 8601), a day to its end; default: now."""
         return open_balances.balances(self.home, at=at)
 
+    @_asks
     def held(self, **asked: Unpack[LinesAsked]) -> Listing:
         """Lines that wait now, oldest first: since when, for which reason they began to, and how
         many runs tried them; no person is named. reason: ISO code, such as AC03. age: least days of
@@ -465,11 +539,13 @@ class Engine:
         `breaks`."""
         return open_lines.held(self.home, **asked)
 
+    @_asks
     def returned(self, **asked: Unpack[LinesAsked]) -> Listing:
         """Lines whose money came back and waits for a disposition (state WAITS), or is on its way
         through a cycle (COMING). reason: that of the return. The rest as of `held`."""
         return open_lines.returned(self.home, **asked)
 
+    @_asks
     def shared_accounts(self, batch_id: str) -> pa.Table:
         """A table of the accounts of more than one person by what a batch cleared and what
         waited after it as they were full, most persons first: participant, creditor_account,
@@ -478,6 +554,7 @@ class Engine:
         sources use the id. Raises UsageError where there is none."""
         return shared.shared_accounts(self.home, status.batch_row(self.home, batch_id).seq)
 
+    @_acts
     def close_day(
         self, at: datetime.date | str, *, out: str | Path | None = None, leap: bool = False
     ) -> DaySigned:
@@ -490,6 +567,7 @@ class Engine:
         export_day(self.home, answer, folder)
         return answer
 
+    @_acts
     def write_back(
         self,
         lines: Sequence[tuple[str, int]] | None = None,
@@ -501,6 +579,7 @@ class Engine:
         the time is meant, far after all that is known as it may be."""
         return self._dispose(WRITE_BACK, lines, at, leap)
 
+    @_acts
     def reissue(
         self,
         lines: Sequence[tuple[str, int]] | None = None,
@@ -524,6 +603,12 @@ class Engine:
             chosen = [(status.batch_row(self.home, name).seq, line) for name, line in lines]
         time = time_text(at) or None
         return dispositions.dispose(self.home, step, chosen, at=time, far=leap)
+
+
+def _chosen(home: Home) -> tuple[Directory, Settings]:
+    """The directory and the settings that a home keeps."""
+    kept = msgspec.json.decode(home.catalog.meta("settings"))
+    return Directory.of_json(home.catalog.meta("directory").encode()), Settings.stored(kept)
 
 
 def _declared_in(table: TableLike, declared: Declared) -> str:

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from switch.arguments import checked
 from switch.engine import Engine
 from switch.errors import CopyFailed, EnvironmentFailed, InputRefused
-from switch.files.disk import CATALOG, environment
+from switch.files.disk import environment
 from switch.files.segment import Groups, read_table, segment_at
 from switch.files.tables import TableLike
 from switch.home.batch import Batch
@@ -115,21 +115,35 @@ def _copy_of(home: Path) -> Iterator[Path]:
     there is no room for it, or for what is run on it."""
     with tempfile.TemporaryDirectory(prefix="switch-rehearsal-") as folder:
         copy = Path(folder) / "home"
-        with Home(home, writing=False):
-            own = [home / name for name in (CATALOG, "checkpoint", "key", "lock")]
-            kept = [path for kind in KINDS for path in (home / kind, *(home / kind).rglob("*"))]
-            try:
-                copy.mkdir()
-                for source in (*own, *(path for path in kept if path.exists())):
-                    _put(source, copy / source.relative_to(home), is_kept=source not in own)
-            except OSError as error:
-                needed = sum(path.stat().st_size for path in (*own, *kept) if path.is_file())
-                failed = environment(error, Path(folder), needed)
-                raise EnvironmentFailed(f"{failed}. {_ONLY_REHEARSED}") from error
+        with Home(home, writing=False) as opened:
+            opened.of_last_commit(lambda: _copy(opened, copy))
         try:
             yield copy
         except CopyFailed as error:
             raise EnvironmentFailed(f"{error.cause}. {_ONLY_REHEARSED}") from error
+
+
+def _copy(home: Home, copy: Path) -> None:
+    """All that the last commit of a home names, in a folder that is made for it."""
+    shutil.rmtree(copy, ignore_errors=True)
+    current = f"{home.catalog.register_seq():06d}"
+    folders = [
+        home.path / kind / name
+        for kind in KINDS
+        for name in home.catalog.folders(kind)
+        if kind != "registers" or name == current
+    ]
+    kept = [path for folder in folders for path in (folder, *folder.rglob("*"))]
+    try:
+        for kind in KINDS:
+            (copy / kind).mkdir(parents=True)
+        home.write_heads(copy)
+        for source in kept:
+            _put(source, copy / source.relative_to(home.path))
+    except OSError as error:
+        needed = sum(path.stat().st_size for path in kept if path.is_file())
+        failed = environment(error, copy.parent, needed)
+        raise EnvironmentFailed(f"{failed}. {_ONLY_REHEARSED}") from error
 
 
 _ONLY_REHEARSED = (
@@ -138,17 +152,16 @@ _ONLY_REHEARSED = (
 )
 
 
-def _put(source: Path, target: Path, is_kept: bool) -> None:
+def _put(source: Path, target: Path) -> None:
     """A folder, which comes before what is in it, or a file. A committed file is never written
     again, so that a link is as good as a copy, where one disk has both."""
     if source.is_dir():
         target.mkdir()
         return
-    if is_kept:
-        with contextlib.suppress(OSError):
-            os.link(source, target)
-            return
-    shutil.copyfile(source, target)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def _shown(table: TableLike, batch: Batch, seconds: float) -> RehearsedTable:

@@ -38,7 +38,7 @@ from scene import (
 import switch
 from switch.engine import Engine
 from switch.errors import EnvironmentFailed, HomeLocked, HomeMoved, UsageError
-from switch.home import checkpoint, store
+from switch.home import catalog, store
 from switch.proof.repair import scrub
 
 
@@ -203,17 +203,17 @@ def test_checkpoint__tells_of_one_catalog_whoever_writes_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = home_of(tmp_path / "h", 4)
-    first, real = switch.open(home), checkpoint.digest_of
+    first, real = switch.open(home), catalog.digest_of
 
     def digest_of(path: Path) -> str:
         found = real(path)
         if path.name == store.CATALOG:
-            monkeypatch.setattr(checkpoint, "digest_of", real)
+            monkeypatch.setattr(catalog, "digest_of", real)
             with switch.open(home) as second:
                 run(second, [line(4, period=202612)], "SECOND")
         return found
 
-    monkeypatch.setattr(checkpoint, "digest_of", digest_of)
+    monkeypatch.setattr(catalog, "digest_of", digest_of)
     run(first, [line(3, period=202612)], "FIRST")
     first.close()
     assert len(switch.verify(home)) > 10

@@ -30,7 +30,6 @@ import switch
 from switch import status
 from switch.clearing import held
 from switch.errors import (
-    HomeLocked,
     UsageError,
     VerificationFailed,
 )
@@ -95,8 +94,8 @@ def test_proof__of_paid_bits_in_a_file_that_is_none(village: Path) -> None:
 
 
 def test_proof__of_a_home_that_is_being_written(village: Path) -> None:
-    with switch.open(village), pytest.raises(HomeLocked, match="another process"):
-        switch.verify(village)
+    with switch.open(village):
+        assert switch.verify(village)
     assert switch.verify(village)
 
 

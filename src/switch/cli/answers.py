@@ -17,6 +17,7 @@ from switch.cli.context import (
     said_options,
     shared,
     strict_option,
+    wait_option,
 )
 from switch.cli.voice import tell
 from switch.errors import UsageError, counted
@@ -35,6 +36,7 @@ from switch.home.times import local_text
 @out_option
 @strict_option
 @said_options
+@wait_option
 @shared
 def reconcile(
     context: Context,
@@ -53,7 +55,7 @@ def reconcile(
     from switch.reconcile import read_rules
 
     ruled = None if rules is None else read_rules(rules)
-    with Engine(home) as engine:
+    with Engine(home, wait=context.wait) as engine:
         answer = engine.reconcile(
             *files,
             kind=kind,
@@ -88,6 +90,7 @@ def reconcile(
 @click.option("--write-back", is_flag=True, help="To the budget, for good.")
 @click.option("--reissue", is_flag=True, help="One more line may be paid for each.")
 @said_options
+@wait_option
 @shared
 def dispose(
     context: Context,
@@ -104,7 +107,7 @@ def dispose(
     if write_back == reissue:
         raise UsageError("give one of --write-back and --reissue")
     chosen = [parse_line(text) for text in lines] or None
-    with Engine(home) as engine:
+    with Engine(home, wait=context.wait) as engine:
         decide = engine.reissue if reissue else engine.write_back
         answer = decide(chosen, at=parse_time(at), leap=leap)
     what = "free for a re-issue" if reissue else "written back"
@@ -119,13 +122,14 @@ def dispose(
 @click.option("--at", required=True, metavar="DATE", help="The day, or a time of it (ISO 8601).")
 @out_option
 @leap_option
+@wait_option
 @shared
 def close(context: Context, home: Path, at: str, out: Path | None, leap: bool) -> None:
     """End a day of HOME. Breaks age, receivers get statements, totals have to tie, and batches
     that are done with are closed."""
     from switch.engine import Engine
 
-    with Engine(home) as engine:
+    with Engine(home, wait=context.wait) as engine:
         answer = engine.close_day(parse_time(at) or "", out=out, leap=leap)
 
     def show() -> None:

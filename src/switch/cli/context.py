@@ -95,6 +95,8 @@ class Context:
         self.json = False
         self.quiet = False
         self.config: Path | None = None
+        self.wait = 0.0
+        """Seconds for which another writer of the home is waited for."""
         self.done: list[Summary] = []
         """Summaries of the batches that the command has finished, which stand whatever comes."""
 
@@ -306,6 +308,21 @@ def said_options(command: Command) -> Command:
     return leap_option(at_option(command))
 
 
+def _keep_wait(click_context: click.Context, _: click.Parameter, seconds: float) -> None:
+    click_context.ensure_object(Context).wait = seconds
+
+
+wait_option = click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    default=0,
+    metavar="SECONDS",
+    expose_value=False,
+    callback=_keep_wait,
+    help="Wait so long for another writer of HOME; default: not at all.",
+)
+
+
 strict_option = click.option("--strict-columns", is_flag=True, help="Refuse unknown columns.")
 
 
@@ -495,12 +512,13 @@ def say_error(document: Mapping[str, object], code: int, done: Sequence[Summary]
     sys.stdout.flush()
 
 
-def opened(context: Context, home: Path, engine: type[Engine]) -> Engine:
+def opened(context: Context, home: Path) -> Engine:
     """The engine of a home, which is closed again where a configuration does not fit it."""
+    from switch.engine import Engine
     from switch.files import airlock
 
     airlock.start()  # The process that reads files gets ready while the home is opened.
-    found = engine(home)
+    found = Engine(home, wait=context.wait)
     with contextlib.ExitStack() as refused:
         refused.callback(found.close)
         settings_of_run(context, found.settings)

@@ -19,6 +19,7 @@ from switch.cli.context import (
     parse_time,
     shared,
     strict_option,
+    wait_option,
 )
 from switch.cli.voice import tell
 from switch.errors import UsageError
@@ -89,6 +90,7 @@ def init(
 @file_option("--programmes", text="Programme table.")
 @file_option("--balances", text="What settlement accounts hold now; they bind.")
 @at_option
+@wait_option
 @shared
 def directory(
     context: Context,
@@ -102,7 +104,7 @@ def directory(
     """Show the directory of HOME, or replace tables of it. Each change is audited."""
     from switch.engine import Engine
 
-    with Engine(home) as engine:
+    with Engine(home, wait=context.wait) as engine:
         settings = new_settings(context, engine.settings)
         if participants or debtors or programmes or balances or settings:
             engine.change_directory(
@@ -134,6 +136,7 @@ def directory(
 @click.option("--replace", is_flag=True, help="Swap the whole of what is given.")
 @strict_option
 @at_option
+@wait_option
 @shared
 def register(
     context: Context,
@@ -146,12 +149,11 @@ def register(
     at: str | None,
 ) -> None:
     """Load registers into HOME. They are upserts by key; --replace swaps the whole."""
-    from switch.engine import Engine
 
     if not (population or accounts or paid):
         raise UsageError("give at least one of --population, --accounts, --paid")
     warnings: list[str] = []
-    with opened(context, home, Engine) as engine, Progress(context) as progress:
+    with opened(context, home) as engine, Progress(context) as progress:
         counts = engine.register(
             population=population,
             accounts=accounts,

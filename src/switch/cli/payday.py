@@ -24,6 +24,7 @@ from switch.cli.context import (
     strict_option,
     tables_argument,
     threads_option,
+    wait_option,
 )
 from switch.cli.voice import tell
 from switch.errors import CopyFailed, InputRefused
@@ -45,6 +46,7 @@ from switch.errors import CopyFailed, InputRefused
 @click.option("--fail-on-refused", is_flag=True, help="Exit 1 if lines were refused or held.")
 @strict_option
 @said_options
+@wait_option
 @shared
 def run(
     context: Context,
@@ -59,14 +61,13 @@ def run(
     at: str | None,
 ) -> None:
     """Clear and settle payment TABLEs. They run in order, and the first refusal stops."""
-    from switch.engine import Engine
 
     config = context.settings()
     done = context.done
     at = parse_time(at)
     out = out or (Path(config["out"]) if "out" in config else None)
     threads = threads or config.get("threads") or os.cpu_count() or 1
-    with opened(context, home, Engine) as engine:
+    with opened(context, home) as engine:
         engine.settings = settings_of_run(context, engine.settings)
         for table in tables:
             began = time.monotonic()
@@ -157,6 +158,7 @@ def rehearse(
 @click.option("--abort", metavar="WHY", help="Give up --cycle: its lines wait again.")
 @out_option
 @said_options
+@wait_option
 @shared
 def settle(
     context: Context,
@@ -170,9 +172,8 @@ def settle(
 ) -> None:
     """Close and settle cycles of HOME's calendar. One with --cycle, or all whose cut-off has come
     at --at; without --at all that are not settled, each at its cut-off."""
-    from switch.engine import Engine
 
-    with opened(context, home, Engine) as engine:
+    with opened(context, home) as engine:
         answers = engine.settle(
             cycle, at=parse_time(at), out=out, close_only=close_only, abort=abort, leap=leap
         )

@@ -16,6 +16,7 @@ from switch.cli.context import (
     out_option,
     parse_time,
     shared,
+    wait_option,
 )
 from switch.cli.voice import tell
 from switch.errors import (
@@ -41,12 +42,13 @@ from switch.results import SharedSheet
 )
 @click.option("--dry-run", is_flag=True, help="Report, and repair nothing.")
 @at_option
+@wait_option
 @shared
 def scrub(context: Context, home: Path, copy: Path, dry_run: bool, at: str | None) -> None:
     """Compare HOME with a copy, and repair it. File by file, from what the copy still has."""
     from switch.proof.repair import scrub as compare
 
-    findings = compare(home, copy, dry_run=dry_run, at=parse_time(at) or "")
+    findings = compare(home, copy, dry_run=dry_run, at=parse_time(at) or "", wait=context.wait)
     left = [f for f in findings if f.side == "home" and (dry_run or not f.repaired)]
 
     def show() -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
@@ -21,6 +22,7 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from switch.errors import VerificationFailed
 from switch.files import parquet_writer
 from switch.files.parquet_writer import Style
 
@@ -216,31 +218,51 @@ class Segment:
 
 def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
     """A Parquet file of this home as one table. Most have a few rows, for which `pq.read_table`
-    takes nine times as long: it prepares for data sets of many files."""
-    with pq.ParquetFile(path, pre_buffer=False) as file:
+    takes nine times as long: it prepares for data sets of many files. Raises VerificationFailed
+    where it is gone or damaged."""
+    with _as_written(path), pq.ParquetFile(path, pre_buffer=False) as file:
         return file.read(columns, use_threads=file.metadata.num_rows > FEW_ROWS)
 
 
+@contextlib.contextmanager
+def _as_written(path: Path) -> Iterator[None]:
+    """Raise VerificationFailed where a file of this home is not what was written: what else reading
+    fails at is the machine's."""
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        # Arrow has no number for what it finds wrong in the bytes.
+        if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT):
+            raise
+        what = "is damaged" if path.exists() else "is gone"
+        remedy = "restore it from a copy (`switch scrub HOME --copy DIR`)"
+        raise VerificationFailed(f"{path} {what}: {remedy}") from error
+
+
 class Groups:
-    """The row groups of a segment, in order: `len`, and `read` one as a table."""
+    """The row groups of a segment, in order: `len`, and `read` one as a table. Both raise
+    VerificationFailed where the file is gone or damaged."""
 
     def __init__(self, path: Path) -> None:
-        if path.suffix == ".arrow":
-            self._arrow = pa.ipc.open_file(pa.OSFile(str(path)))
-            self._count = self._arrow.num_record_batches
-        else:
-            self._arrow = None
-            self._parquet = pq.ParquetFile(path, pre_buffer=False)
-            self._count = self._parquet.num_row_groups
+        self._path = path
+        with _as_written(path):
+            if path.suffix == ".arrow":
+                self._arrow = pa.ipc.open_file(pa.OSFile(str(path)))
+                self._count = self._arrow.num_record_batches
+            else:
+                self._arrow = None
+                self._parquet = pq.ParquetFile(path, pre_buffer=False)
+                self._count = self._parquet.num_row_groups
 
     def __len__(self) -> int:
         return int(self._count)
 
     def read(self, group: int, columns: list[str] | None = None) -> pa.Table:
-        if self._arrow is None:
-            many = self._parquet.metadata.num_rows > FEW_ROWS
-            return self._parquet.read_row_group(group, columns=columns, use_threads=many)
-        table = pa.Table.from_batches([self._arrow.get_batch(group)])
+        with _as_written(self._path):
+            if self._arrow is None:
+                many = self._parquet.metadata.num_rows > FEW_ROWS
+                return self._parquet.read_row_group(group, columns=columns, use_threads=many)
+            table = pa.Table.from_batches([self._arrow.get_batch(group)])
         return self._as_texts(table if columns is None else table.select(columns))
 
     @property

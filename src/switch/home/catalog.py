@@ -7,13 +7,16 @@ no one else knows which database it is.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from switch.errors import VerificationFailed
 from switch.files import segment
 from switch.files.disk import machine
+from switch.files.segment import digest_of
 from switch.home.chain import Chain, Heads
 from switch.home.changes import STATEMENTS, Change
 from switch.home.rows import (
@@ -59,6 +62,9 @@ CREATE TABLE events (
 """
 PENDING = ("OPEN", "CLOSED")
 """States of a cycle that has not ended; SETTLED and ABORTED are final."""
+LOOK_SECONDS = 60
+"""Longest time for which a commit waits for those who look at the catalog, and they for it: either
+takes milliseconds, where nobody is stopped in the middle."""
 CatalogError = sqlite3.Error
 """Raised where a catalog's content is damaged; failures of the machine are EnvironmentFailed."""
 
@@ -69,17 +75,34 @@ _PENDING = f"(SELECT cycle FROM cycles WHERE state IN {PENDING})"
 
 
 class Catalog:
-    """An open catalog. needed: about how many bytes the work at hand takes, told on a full disk."""
+    """An open catalog. content: the bytes that its file had at one time, of which alone it tells
+    then; without them it is the file itself, for the one who writes. needed: about how many bytes
+    the work at hand takes, told on a full disk."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, content: bytes | None = None) -> None:
         self.path = path
         self.needed = 0
-        self._db = _connect(path)
+        self._content = content
+        if content is None:
+            self._db = _connect(path)
+        else:
+            self._db = sqlite3.connect(":memory:", check_same_thread=False)
+            self._db.deserialize(content)
         self.audit = Chain("audit", self._query)
         self.events = Chain("events", self._query)
 
     def close(self) -> None:
         self._db.close()
+
+    def digest(self) -> str:
+        """SHA-256 of the catalog's bytes."""
+        if self._content is None:
+            return digest_of(self.path)
+        return hashlib.sha256(self._content).hexdigest()
+
+    def write_to(self, path: Path) -> None:
+        """Write the catalog's bytes into a new file."""
+        segment.write_new(path, self._db.serialize())
 
     def _query(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         with machine(self.path.parent, self.needed):
@@ -302,6 +325,45 @@ class Catalog:
             raise
 
 
+class CatalogFile:
+    """The catalog's file for those who read beside its writer: looked at for a moment at a time,
+    which no commit can be in the middle of."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._db = _connect(path)
+        self._seen = -1
+
+    def close(self) -> None:
+        self._db.close()
+
+    def moved(self) -> bool:
+        """Say whether anything was committed since the last `read`."""
+        return self._version() != self._seen
+
+    def read(self) -> bytes:
+        """All bytes of the catalog as the last commit left them.
+
+        They come through SQLite and never from the file itself: whoever closes a file of a process
+        gives back the locks that a writer in another thread of it holds on the same file.
+        """
+        with machine(self._path.parent):
+            self._db.execute("BEGIN")
+            try:
+                self._seen = self._version()
+                content = self._db.serialize()
+                behind = self._path.stat().st_size - len(content)
+            finally:
+                self._db.execute("ROLLBACK")
+        if behind:
+            raise VerificationFailed(f"{self._path} was changed: restore it")
+        return content
+
+    def _version(self) -> int:
+        with machine(self._path.parent):
+            return int(self._db.execute("PRAGMA data_version").fetchone()[0])
+
+
 def tables_as_made() -> dict[str, str]:
     """Statements that a catalog is made of, by name, where nobody changed them."""
     with contextlib.closing(sqlite3.connect(":memory:")) as db:
@@ -321,8 +383,9 @@ def _tables(db: sqlite3.Connection) -> dict[str, str]:
 
 def _connect(path: Path) -> sqlite3.Connection:
     """One connection, rollback journal, synchronous=EXTRA: SQLite's write-ahead log is not used
-    (its reset can lose a commit before 3.51.3)."""
-    db = sqlite3.connect(path, isolation_level=None)
+    (its reset can lose a commit before 3.51.3). An engine makes its calls one at a time, from any
+    thread; who reads and who commits wait for each other, which takes a moment."""
+    db = sqlite3.connect(path, LOOK_SECONDS, isolation_level=None, check_same_thread=False)
     # The journal keeps its name, which is then synced once in the life of a home.
     db.execute("PRAGMA journal_mode = TRUNCATE")
     db.execute("PRAGMA synchronous = EXTRA")

@@ -15,7 +15,7 @@ import msgspec
 from switch.errors import VerificationFailed
 from switch.files import segment
 from switch.files.disk import CATALOG
-from switch.files.segment import digest_of, new_file, write_new
+from switch.files.segment import new_file, write_new
 from switch.home import signing
 from switch.home.catalog import Catalog
 from switch.home.chain import Heads
@@ -57,17 +57,17 @@ def write_checkpoint(home: Path, catalog: Catalog) -> None:
     after a power cut an older checkpoint may stand there, and the next writer mends it."""
     # The heads first: where another writer commits meanwhile, this one is old, and never false.
     said = catalog.heads()
-    digest = digest_of(catalog.path)
+    digest = catalog.digest()
     aside = home / "checkpoint.new"
     write_durably(aside, msgspec.json.encode(Checkpoint(*said, digest)))
     aside.rename(home / "checkpoint")
 
 
-def is_behind(home: Path, catalog: Catalog, *, judging: bool) -> bool:
-    """True where the checkpoint is behind its catalog: a crash between commit and checkpoint leaves
-    it so. Raises VerificationFailed where the catalog is not that of the last acknowledged commit,
-    or a later one. judging: a changed catalog is for the caller to say."""
-    said = read_checkpoint(home)
+def is_behind(home: Path, said: Checkpoint, catalog: Catalog, *, judging: bool) -> bool:
+    """True where the checkpoint is behind a catalog that was read after it: a crash between commit
+    and checkpoint leaves it so, and so does a commit in between. Raises VerificationFailed where
+    the catalog is not that of the last acknowledged commit, or a later one. judging: a changed
+    catalog is for the caller to say."""
     if any(
         seq and chain.link(seq) != link
         for chain, seq, link in (
@@ -82,7 +82,7 @@ def is_behind(home: Path, catalog: Catalog, *, judging: bool) -> bool:
         )
     if catalog.heads() != said.heads:
         return True
-    if not judging and digest_of(catalog.path) != said.catalog:
+    if not judging and catalog.digest() != said.catalog:
         raise VerificationFailed(f"{home / CATALOG} was changed: restore it")
     return False
 

@@ -1,4 +1,7 @@
-"""The home: a mutable catalog and immutable files beside it, open for one writer or for readers.
+"""The home: a mutable catalog and immutable files beside it, open for one writer and for readers.
+
+Whoever reads takes the catalog's bytes as the last commit left them, and then needs no lock: what
+they name is never written again.
 
 Catalog.sqlite is the only commit point. Everything big is written under a temporary name, synced,
 renamed and synced again before one transaction of the catalog names it (`commit` has the order);
@@ -7,7 +10,7 @@ quarantine at open.
 
     HOME/catalog.sqlite     batches, cycles, positions, postings, balances, files, audit chain
     HOME/checkpoint         last audit record, by which an older catalog is recognised
-    HOME/lock               flock: one writer, or readers
+    HOME/lock               flock of the one writer
     HOME/signing.key        private key of signed checkpoints, where the home has one
     HOME/signing.pub        the public one
     HOME/checkpoints.signed a signed line for every audit record, for others to keep
@@ -25,20 +28,28 @@ import contextlib
 import fcntl
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import msgspec
 
 from switch.errors import EnvironmentFailed, HomeLocked, HomeMoved, UsageError, VerificationFailed
 from switch.files import segment
 from switch.files.disk import CATALOG, environment, machine, no_room, sizes
-from switch.files.segment import digest_of, new_file
+from switch.files.segment import digest_of, new_file, write_new
 from switch.home import signing
-from switch.home.catalog import Catalog, CatalogError
+from switch.home.catalog import Catalog, CatalogError, CatalogFile
 from switch.home.changes import Change
-from switch.home.checkpoint import SIGNING_KEY, is_behind, sign, write_checkpoint
+from switch.home.checkpoint import (
+    SIGNING_KEY,
+    Checkpoint,
+    is_behind,
+    read_checkpoint,
+    sign,
+    write_checkpoint,
+)
 from switch.home.commit import Commit, Writer
 
 FORMAT = 3
@@ -49,14 +60,31 @@ ROOM_SPARE = 1 << 22
 """Bytes for small files by receiver, and for the catalog and its journal."""
 
 
+LOCK_POLL_SECONDS = 0.05
+READ_AGAIN_MAX = 5
+"""Times that a question is asked again because a commit came in between."""
+
+Answer = TypeVar("Answer")
+
+
 class Home:
-    """An open home. Use as a context manager; `writing` holds the lock for one process alone.
-    mending: hold it, but leave everything as it is, also where folders are gone. judging: also
-    where the catalog was changed, which is then for the caller to say."""
+    """An open home, as a context manager. writing: this process alone holds its lock; else it is
+    the home as the last commit left it when it was opened. mending: hold the lock, but leave
+    everything as it is, also where folders are gone. judging: read where the catalog was changed,
+    too, which is then for the caller to say. wait: seconds for which another writer is waited for.
+    """
 
     def __init__(
-        self, path: Path, *, writing: bool, mending: bool = False, judging: bool = False
+        self,
+        path: Path,
+        *,
+        writing: bool,
+        mending: bool = False,
+        judging: bool = False,
+        wait: float = 0,
     ) -> None:
+        if not wait >= 0:
+            raise UsageError(f"wait is a number of seconds, and not {wait!r}")
         self.path = path.absolute()
         self.quarantined: list[str] = []
         self.stopped = ""
@@ -68,23 +96,66 @@ class Home:
                 if any(path.glob("[br]*/[0-9]*")):
                     raise VerificationFailed(f"{path / CATALOG} is gone: restore it")
                 raise UsageError(f"{path} is no home: make one with `switch init`")
+        self._judging = judging
+        self._file: CatalogFile | None = None
         with contextlib.ExitStack() as opened:
-            opened.callback(unlock, lock(path, writing or mending))
+            if writing or mending:
+                opened.callback(unlock, lock(path, True, wait))
             try:
-                self._catalog = opened.enter_context(
-                    contextlib.closing(Catalog(self.path / CATALOG))
-                )
-                made = self._catalog.meta("format")
-                if made != str(FORMAT):
-                    raise UsageError(f"{path} has format {made}, this engine {FORMAT}")
+                if not (writing or mending):
+                    self._file = CatalogFile(self.path / CATALOG)
+                    opened.callback(self._file.close)
+                self.checkpoint, self._catalog, behind = self._look()
+                opened.callback(lambda: self._catalog.close())
                 # All work here is computed from this history, and from what is committed here.
                 self._writer = Writer(self.path, self._catalog)
-                behind = is_behind(self.path, self._catalog, judging=judging)
                 if writing:
                     self._mend(behind)
             except CatalogError as error:
                 raise EnvironmentFailed(f"{path / CATALOG}: {error}") from error
             self._opened = opened.pop_all()
+
+    def _look(self) -> tuple[Checkpoint, Catalog, bool]:
+        """Open the catalog as it is now. Returns its checkpoint, too, and whether that is behind.
+
+        The checkpoint is read first: so it never tells of a commit that the catalog lacks."""
+        said = read_checkpoint(self.path)
+        content = None if self._file is None else self._file.read()
+        catalog = Catalog(self.path / CATALOG, content)
+        try:
+            made = catalog.meta("format")
+            if made != str(FORMAT):
+                raise UsageError(f"{self.path} has format {made}, this engine {FORMAT}")
+            behind = is_behind(self.path, said, catalog, judging=self._judging)
+        except BaseException:
+            catalog.close()
+            raise
+        return said, catalog, behind
+
+    def of_last_commit(
+        self, ask: Callable[[], Answer], is_sound: Callable[[Answer], bool] = lambda _: True
+    ) -> Answer:
+        """The answer to a question about the home as the last commit left it.
+
+        A commit may take away what is just being read, such as a register that it replaces: where
+        one came in between, what failed or is not sound is asked again. Raises HomeLocked where
+        they never stop."""
+        if self._file is None:
+            return ask()
+        for _ in range(READ_AGAIN_MAX):
+            self._require_known()
+            if self._file.moved():
+                older = self._catalog
+                self.checkpoint, self._catalog, _ = self._look()
+                older.close()
+            try:
+                answer = ask()
+                if is_sound(answer) or not self._file.moved():
+                    return answer
+            except Exception:
+                if not self._file.moved():
+                    raise
+        raise HomeLocked(f"{self.path} was committed to each time that it was read: ask again")
 
     def _mend(self, behind: bool) -> None:
         """Make up for a crash: checkpoint, signatures, leftovers."""
@@ -141,11 +212,29 @@ class Home:
             raise VerificationFailed(f"{path} is not as it was committed: restore it from a copy")
         return path
 
+    def write_heads(self, folder: Path) -> None:
+        """Put catalog, checkpoint, lock and key as they are read here into another folder."""
+        self._catalog.write_to(folder / CATALOG)
+        write_new(folder / "checkpoint", msgspec.json.encode(self.checkpoint))
+        write_new(folder / "lock", b"")
+        write_new(folder / "key", (self.path / "key").read_bytes())
+
     def id_hash(self, text: str) -> str:
         """A keyed hash by which an id can be recognised in logs without being readable."""
         return signing.keyed((self.path / "key").read_bytes(), text)
 
     # --- writing --------------------------------------------------------------------------------
+
+    @property
+    def is_read(self) -> bool:
+        """True where the home is open for reading, beside whoever writes."""
+        return self._file is not None
+
+    def require_writer(self) -> None:
+        """Raise UsageError where the home is closed, or open for reading."""
+        self._require_known()
+        if self.is_read:
+            raise UsageError(f'{self.path} is open for reading: to write, open it without mode="r"')
 
     def _require_known(self) -> None:
         if self.closed:
@@ -165,7 +254,7 @@ class Home:
     @contextlib.contextmanager
     def draft(self, kind: str) -> Iterator[Path]:
         """A folder under a temporary name; gone again unless `commit` took it."""
-        self._require_known()
+        self.require_writer()
         path = self.path / kind / f".draft-{self._process}"
         with machine(self.path, self._catalog.needed):
             # The first recast, or answer, makes the folder of its kind.
@@ -198,7 +287,7 @@ class Home:
         Where it is broken off, nobody but the disk knows whether it happened: the home then does
         nothing more, and the next one to open it finds out. Raises HomeMoved, and nothing is done,
         where history is not the one that this was computed from."""
-        self._require_known()
+        self.require_writer()
         self.stopped = (
             f"a commit in {self.path} was broken off, and whether it happened stands on the disk"
             " alone: open the home again, and run the same again"
@@ -216,6 +305,7 @@ class Home:
     def note(self, kind: str, detail: Mapping[str, object], at: str = "") -> None:
         """Record what was done to the home beside its history: it has a chain of its own, so that
         a crash and its repair change no link and no byte of an answer."""
+        self.require_writer()
         self._writer.note(at, kind, detail)
 
     def _recover(self) -> None:
@@ -262,20 +352,36 @@ class Home:
                 shutil.rmtree(entry, ignore_errors=True)
 
 
-def lock(path: Path, writing: bool) -> BinaryIO:
-    """The lock of a home, for one writer or for readers; never waited for."""
+def lock(path: Path, writing: bool, wait: float = 0) -> BinaryIO:
+    """The lock of a home, for one alone: its writer, or who must know that there is none.
+    wait: seconds for which another one is waited for."""
+    until = time.monotonic() + wait
     try:
         name = path / "lock"
         handle = new_file(name, "ab") if writing else name.open("rb")
-        fcntl.flock(handle, (fcntl.LOCK_EX if writing else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise HomeLocked(
-            f"{path} is in use: another process, or another engine of this one, has it open; try"
-            " again when it is closed"
-        ) from error
+        while not _is_taken(handle):
+            if time.monotonic() >= until:
+                handle.close()
+                waited = f" for {wait:g} s" if wait else ""
+                raise HomeLocked(
+                    f"{path} is in use{waited}: another process, or another engine of this one,"
+                    " writes to it; try again when it is closed, or wait for it (--wait SECONDS)"
+                )
+            time.sleep(LOCK_POLL_SECONDS)
+    except HomeLocked:
+        raise
     except OSError as error:
         raise environment(error, path) from error
     return handle
+
+
+def _is_taken(handle: BinaryIO) -> bool:
+    """Take the lock of a file; False where somebody else holds it."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def unlock(handle: BinaryIO) -> None:

@@ -7,6 +7,7 @@ that close and settle. The chain of events records what was done beside that: qu
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from switch.errors import EnvironmentFailed, InputRefused, UsageError
+from switch.errors import EnvironmentFailed, HomeLocked, InputRefused, UsageError
 from switch.files.disk import CATALOG
 from switch.files.given import CHECKPOINTS_BYTES_MAX, read_small, reason_of
 from switch.files.segment import digest_of, json_of
@@ -25,7 +26,7 @@ from switch.home.checkpoint import SIGNED, SIGNING_KEY, SIGNING_PUB, read_checkp
 from switch.home.history import KINDS as ANSWERS
 from switch.home.history import folders, recasts
 from switch.home.signing import Signed, read_checkpoints, require_signed
-from switch.home.store import KINDS, Home
+from switch.home.store import Home, lock
 
 SHOWN_TEXT = 80
 WAITED = b'"state": "CLOSED"'
@@ -226,11 +227,18 @@ def _chain(name: str, records: list[Record]) -> Check:
 def catalog_fault(home: Home) -> str:
     """Compare the catalog's bytes with those of the last commit. One that is ahead of its
     checkpoint was left by a crash, and only its chain can speak for it."""
-    said = read_checkpoint(home.path)
-    if home.catalog.heads() != said.heads:
+    if home.catalog.heads() != home.checkpoint.heads:
         return ""
-    same = digest_of(home.path / CATALOG) == said.catalog
+    same = home.catalog.digest() == home.checkpoint.catalog
     return "" if same else f"{CATALOG} was changed"
+
+
+def is_changed(path: Path) -> bool:
+    """Say whether a home's catalog, which SQLite may not be able to read, is other than as it was
+    written; not beside a writer, whose locks go where its process closes the file."""
+    with contextlib.suppress(HomeLocked), lock(path, writing=False):
+        return digest_of(path / CATALOG) != read_checkpoint(path).catalog
+    return False
 
 
 def file_faults(home: Home, root: Path) -> dict[str, str]:
@@ -252,11 +260,9 @@ def strangers(home: Home) -> list[str]:
     folders = {"/".join(path.split("/")[:2]) for path in named}
     return sorted(
         path
-        for kind in KINDS
-        for file in (home.path / kind).rglob("*")
-        if file.is_file()
-        and (path := file.relative_to(home.path).as_posix()) not in named
-        and "/".join(path.split("/")[:2]) in folders
+        for folder in folders
+        for file in (home.path / folder).rglob("*")
+        if file.is_file() and (path := file.relative_to(home.path).as_posix()) not in named
     )
 
 

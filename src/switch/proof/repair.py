@@ -19,7 +19,7 @@ from switch.errors import EnvironmentFailed, SwitchError, UsageError, Verificati
 from switch.files.disk import CATALOG, machine
 from switch.files.segment import digest_of, new_file, sync_file, sync_folder
 from switch.home.checkpoint import SIGNED, SIGNING_KEY, read_checkpoint, write_durably
-from switch.home.store import KINDS, Home
+from switch.home.store import KINDS, Home, lock
 from switch.home.times import time_text
 from switch.proof.chains import Records, file_faults
 
@@ -38,23 +38,31 @@ class Finding(NamedTuple):
 
 @checked
 def scrub(
-    path: str | Path, copy: str | Path, *, dry_run: bool = False, at: datetime.date | str = ""
+    path: str | Path,
+    copy: str | Path,
+    *,
+    dry_run: bool = False,
+    at: datetime.date | str = "",
+    wait: float = 0,
 ) -> list[Finding]:
     """Compare a home with a copy of its folder, file by file against the catalog's digests, and
     repair the home. Each damaged or missing file is a finding; the copy's are reported only.
 
-    dry_run: nothing is written. at: the time to record. Raises VerificationFailed where catalog and
-    checkpoint do not belong together and the copy cannot help.
+    dry_run: nothing is written. at: the time to record. wait: seconds for which a writer of the
+    home is waited for. Raises VerificationFailed where catalog and checkpoint do not belong
+    together and the copy cannot help.
     """
     home, copy, at = Path(path), Path(copy), time_text(at)
     is_home = any((copy / name).exists() for name in (CATALOG, *KINDS))
     if not is_home or copy.resolve() == home.resolve():
         raise UsageError(f"{copy} is no copy of {home}")
     with machine(home):
-        findings = _heads(home, copy, dry_run)
+        # Catalog and checkpoint of a home that is written to differ for moments.
+        with lock(home, True, wait):
+            findings = _heads(home, copy, dry_run)
         if dry_run and any(finding.side == "home" for finding in findings):
             return findings  # Until they are repaired, nothing says what the other files must be.
-        with Home(home, writing=False, mending=True) as opened:
+        with Home(home, writing=False, mending=True, wait=wait) as opened:
             findings += _files(opened, copy, dry_run)
             findings += _keys(opened, copy, dry_run)
             repaired = {f.path: f.fault for f in findings if f.repaired}

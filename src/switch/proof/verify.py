@@ -24,9 +24,8 @@ from switch.arguments import checked
 from switch.clearing import shared_accounts
 from switch.errors import HomeLocked, SwitchError, VerificationFailed
 from switch.files.disk import CATALOG
-from switch.files.segment import digest_of, read_segment, read_table
+from switch.files.segment import read_segment, read_table
 from switch.home import history, paid_bits
-from switch.home.checkpoint import read_checkpoint
 from switch.home.history import Folder, Recast
 from switch.home.rows import BatchRow
 from switch.home.signing import departure
@@ -42,6 +41,7 @@ from switch.proof.chains import (
     compare,
     file_faults,
     files,
+    is_changed,
     kept_checkpoints,
 )
 from switch.reason import CLEARED, REASONS_COUNT, RULES, Reason, status_of
@@ -538,24 +538,31 @@ def verify(
     checks: list[Check] = []
     try:
         with Home(path, writing=False, judging=True) as home:
-            for check in Verifier(home).checks():
-                checks.append(check)
-            if checkpoint is not None:
-                links = [link for _, link in home.catalog.audit.links()]
-                about = f"{len(signed)} checkpoints"
-                checks.append(Check("signed history", about, departure(links, signed)))
+
+            def judge() -> list[Check]:
+                checks.clear()
+                checks.extend(Verifier(home).checks())  # Those before a failure stay.
+                if checkpoint is not None:
+                    links = [link for _, link in home.catalog.audit.links()]
+                    about = f"{len(signed)} checkpoints"
+                    checks.append(Check("signed history", about, departure(links, signed)))
+                return checks
+
+            home.of_last_commit(judge, lambda found: not any(check.fault for check in found))
     except HomeLocked:
         raise
     except Exception as error:
         # A damaged catalog may fail as anything; that its bytes are others can be said for sure.
-        if (path / CATALOG).is_file() and _differs(path):
+        if (path / CATALOG).is_file() and is_changed(path):
             told = f"{path / CATALOG} was changed: restore it ({error})"
             raise VerificationFailed(told) from error
-        # So may one of which the checkpoint was made anew.
-        if isinstance(error, SwitchError) or not isinstance(error, _OF_CONTENT):
-            raise
-        what = f"cannot be judged ({type(error).__name__})"
-        checks.append(Check("catalog", "what no check before this one names", what))
+        # So may one of which the checkpoint was made anew, and a file that a check has named.
+        is_known = isinstance(error, VerificationFailed) and any(check.fault for check in checks)
+        if not is_known:
+            if isinstance(error, SwitchError) or not isinstance(error, _OF_CONTENT):
+                raise
+            what = f"cannot be judged ({type(error).__name__})"
+            checks.append(Check("catalog", "what no check before this one names", what))
     faults = [check for check in checks if check.fault]
     if faults:
         shown = "; ".join(f"{c.name}, {c.subject}: {c.fault}" for c in faults[:SHOWN_MAX])
@@ -565,7 +572,3 @@ def verify(
 
 _OF_CONTENT = (LookupError, ValueError, TypeError, sqlite3.DatabaseError, pa.ArrowException)
 """Errors as one of which a file fails that is not as it was written."""
-
-
-def _differs(path: Path) -> bool:
-    return digest_of(path / CATALOG) != read_checkpoint(path).catalog
