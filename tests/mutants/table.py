@@ -144,7 +144,7 @@ STORE = [
      "home/test_leftovers.py::test_open__leftovers_of_a_crash_go_to_quarantine"),
     ("home/store.py", "a lost folder is not missed", "if named - present:", "if False:",
      "home/test_leftovers.py::test_open__lost_batch_folder_stops"),
-    ("home/store.py", "two writers at once", "fcntl.LOCK_EX if writing", "fcntl.LOCK_SH if writing",
+    ("home/store.py", "two writers at once", "fcntl.LOCK_EX |", "fcntl.LOCK_SH |",
      "cli/test_commands.py::test_command__locked_home_exits_4"),
     ("home/catalog.py", "a reader opens the file itself", "content = self._db.serialize()",
      "content = self._path.read_bytes()", READERS + "in_the_writers_process_gives_none_of_its_locks_back"),
