@@ -9,12 +9,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-import functools
-import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Concatenate, Literal, ParamSpec, TypeVar, Unpack
+from typing import Literal, Unpack
 
 import msgspec
 import pyarrow as pa
@@ -40,6 +38,7 @@ from switch.home.create import create_home
 from switch.home.rows import BatchRow
 from switch.home.store import Home
 from switch.home.times import time_text
+from switch.home.turns import Turns, acts, asks
 from switch.open_items import balances as open_balances
 from switch.open_items import breaks as open_breaks
 from switch.open_items import cycles as open_cycles
@@ -47,7 +46,7 @@ from switch.open_items import held as open_lines
 from switch.open_items.listing import BreaksAsked, LinesAsked, Listing, Words
 from switch.reason import RULE_SET
 from switch.reconcile import Rules, day_end, dispositions, take_in
-from switch.registry.directory import BALANCES, Directory, read_directory, read_rows
+from switch.registry.directory import Directory, read_directory
 from switch.registry.load_registers import Tables, current, load_registers
 from switch.registry.register import Register
 from switch.registry.settings import Settings
@@ -57,7 +56,6 @@ from switch.settlement import budgets, standing
 from switch.settlement import cycle as settling
 from switch.settlement.accounts import REISSUE, WRITE_BACK
 from switch.settlement.calendar import Calendar, Slot
-from switch.settlement.postings import settlement_account
 
 
 @checked
@@ -84,7 +82,7 @@ def init(
     chosen = Settings.of(settings)
     if chosen.enforce_budgets is True:
         budgets.require_programmes(directory)
-    opening = _opening(directory, balances)
+    opening = standing.opening_balances(directory, balances)
     create_home(
         Path(home),
         {
@@ -97,66 +95,6 @@ def init(
         None if signing_key is None else signing.read_key(signing_key),
     )
     return Engine(home)
-
-
-def _opening(directory: Directory, balances: TableLike | None) -> dict[str, int]:
-    if balances is None:
-        return {}
-    file = str(balances) if isinstance(balances, str | Path) else BALANCES.name
-
-    def refuse(row: int, column: str, what: str, remedy: str) -> InputRefused:
-        return InputRefused(
-            "DIRECTORY_INVALID", what, file=file, row=row, column=column, remedy=remedy
-        )
-
-    out: dict[str, int] = {}
-    for i, row in enumerate(read_rows(balances, BALANCES), start=1):
-        known = {p.participant for p in directory.participants if p.settled_by == p.participant}
-        account = row["participant"]
-        if account not in known or account in out:
-            what = f"{account!r} has no settlement account, or stands twice"
-            remedy = "name participants that settle for themselves, once each"
-            raise refuse(i, "participant", what, remedy)
-        if row["balance"] < 0:
-            what = "an opening balance that binds is below zero"
-            raise refuse(i, "balance", what, "give what the account holds, or leave it out")
-        out[account] = row["balance"]
-    return {settlement_account(directory, code): sum_ for code, sum_ in out.items()}
-
-
-Asked = ParamSpec("Asked")
-Answer = TypeVar("Answer")
-Method = Callable[Concatenate["Engine", Asked], Answer]
-
-
-def _asks(method: Method[Asked, Answer]) -> Method[Asked, Answer]:
-    """A method that changes nothing. An engine open for reading answers from the last commit."""
-
-    @functools.wraps(method)
-    def call(self: Engine, /, *args: Asked.args, **options: Asked.kwargs) -> Answer:
-        with self._turn() as is_first:
-            if not (is_first and self.home.is_read):
-                return method(self, *args, **options)
-
-            def ask() -> Answer:
-                self.directory, self.settings = _chosen(self.home)
-                return method(self, *args, **options)
-
-            return self.home.of_last_commit(ask)
-
-    return call
-
-
-def _acts(method: Method[Asked, Answer]) -> Method[Asked, Answer]:
-    """A method that commits. Raises UsageError on an engine that is open for reading."""
-
-    @functools.wraps(method)
-    def call(self: Engine, /, *args: Asked.args, **options: Asked.kwargs) -> Answer:
-        with self._turn():
-            self.home.require_writer()
-            return method(self, *args, **options)
-
-    return call
 
 
 @checked
@@ -172,10 +110,7 @@ class Engine:
     """
 
     def __init__(self, home: str | Path, *, mode: Literal["r", "w"] = "w", wait: float = 0) -> None:
-        if mode not in ("r", "w"):
-            raise UsageError(f'mode is "r" to read or "w" to write, and not {mode!r}')
-        self._lock = threading.RLock()
-        self._calls = 0
+        self.turns = Turns()
         self.home = Home(Path(home), writing=mode == "w", wait=wait)
         self.directory, self.settings = _chosen(self.home)
         self._register: tuple[int, Register] | None = None
@@ -184,17 +119,6 @@ class Engine:
     def mode(self) -> Literal["r", "w"]:
         """The way it is open: "w" where it writes, "r" where it reads beside whoever writes."""
         return "r" if self.home.is_read else "w"
-
-    @contextlib.contextmanager
-    def _turn(self) -> Iterator[bool]:
-        """Wait until no other thread has a call here. Yields whether this one is made from outside,
-        and not by another method."""
-        with self._lock:
-            self._calls += 1
-            try:
-                yield self._calls == 1
-            finally:
-                self._calls -= 1
 
     def __enter__(self) -> Engine:
         return self
@@ -205,13 +129,17 @@ class Engine:
     def close(self) -> None:
         """Let go of the home, for others to open; closing it twice is no mistake. A call that
         another thread made ends first."""
-        with self._lock:
+        with self.turns.taken():
             self._register = None
             self.home.close()
 
+    def look(self) -> None:
+        """Take in directory and settings as the last commit left them."""
+        self.directory, self.settings = _chosen(self.home)
+
     # --- directory and registers ----------------------------------------------------------------
 
-    @_acts
+    @acts
     def change_directory(
         self,
         *,
@@ -228,7 +156,8 @@ class Engine:
         if balances is not None:
             if any(part is not None for part in (participants, debtors, programmes, settings)):
                 raise UsageError("balances are given alone: they are a commit of their own")
-            standing.set_balances(self.home, self.directory, _opening(self.directory, balances), at)
+            held = standing.opening_balances(self.directory, balances)
+            standing.set_balances(self.home, self.directory, held, at)
             return
 
         new = read_directory(participants, debtors, programmes, self.directory)
@@ -248,7 +177,7 @@ class Engine:
         )
         self.directory, self.settings = new, chosen
 
-    @_acts
+    @acts
     def register(
         self,
         *,
@@ -275,7 +204,7 @@ class Engine:
             warn=warn,
         )
 
-    @_asks
+    @asks
     def open_register(self) -> Register:
         """The current register, opened once."""
         version = self.home.catalog.register_seq()
@@ -287,7 +216,7 @@ class Engine:
 
     # --- cycles of the calendar ------------------------------------------------------------------
 
-    @_acts
+    @acts
     def settle(
         self,
         cycle: str | None = None,
@@ -340,7 +269,7 @@ class Engine:
 
     # --- the run --------------------------------------------------------------------------------
 
-    @_acts
+    @acts
     def run(
         self,
         table: TableLike,
@@ -459,7 +388,7 @@ class Engine:
             folder=self.home.folder("batches", row.seq),
         )
 
-    @_asks
+    @asks
     def export(self, batch: Batch | str, out: str | Path | None = None) -> Path:
         """Copy the answer to a batch once more, as `run` did: status, clearing files, positions and
         the request. batch: what `run` gave, or its id (SOURCE:ID where several sources use it).
@@ -471,7 +400,7 @@ class Engine:
 
     # --- what came back -------------------------------------------------------------------------
 
-    @_acts
+    @acts
     def reconcile(
         self,
         *files: str | Path,
@@ -500,7 +429,7 @@ class Engine:
         export_requests(self.home, folder)
         return answer
 
-    @_asks
+    @asks
     def line(self, batch_id: str, line_no: int) -> LineHistory:
         """A line's states, oldest first, and the breaks that are open about it, as `status --line
         --json` gives them. batch_id: SOURCE:ID where several sources use the id.
@@ -509,7 +438,7 @@ class Engine:
 
     # --- what is open ---------------------------------------------------------------------------
 
-    @_asks
+    @asks
     def breaks(self, **asked: Unpack[BreaksAsked]) -> Listing:
         """Breaks that are open, as `switch breaks` lists them.
 
@@ -519,19 +448,19 @@ class Engine:
         rows at most. Raises UsageError for a word that is not known here."""
         return open_breaks.breaks(self.home, **asked)
 
-    @_asks
+    @asks
     def cycles(self, *, state: Words = None, limit: int | None = None) -> Listing:
         """All cycles in the order of their opening, each with its times, lines and money, and what
         it waits for. state: OPEN, CLOSED, SETTLED or ABORTED. limit: rows at most."""
         return open_cycles.cycles(self.home, state=state, limit=limit)
 
-    @_asks
+    @asks
     def balances(self, *, at: datetime.date | str = "") -> Listing:
         """Settlement accounts: what each holds, whether it may go below zero, what is set aside,
         and what moved it last. at: as of a time (ISO 8601), a day to its end; default: now."""
         return open_balances.balances(self.home, at=at)
 
-    @_asks
+    @asks
     def held(self, **asked: Unpack[LinesAsked]) -> Listing:
         """Lines that wait now, oldest first: since when, for which reason they began to, and how
         many runs tried them; no person is named. reason: ISO code, such as AC03. age: least days of
@@ -539,13 +468,13 @@ class Engine:
         `breaks`."""
         return open_lines.held(self.home, **asked)
 
-    @_asks
+    @asks
     def returned(self, **asked: Unpack[LinesAsked]) -> Listing:
         """Lines whose money came back and waits for a disposition (state WAITS), or is on its way
         through a cycle (COMING). reason: that of the return. The rest as of `held`."""
         return open_lines.returned(self.home, **asked)
 
-    @_asks
+    @asks
     def shared_accounts(self, batch_id: str) -> pa.Table:
         """A table of the accounts of more than one person by what a batch cleared and what
         waited after it as they were full, most persons first: participant, creditor_account,
@@ -554,7 +483,7 @@ class Engine:
         sources use the id. Raises UsageError where there is none."""
         return shared.shared_accounts(self.home, status.batch_row(self.home, batch_id).seq)
 
-    @_acts
+    @acts
     def close_day(
         self, at: datetime.date | str, *, out: str | Path | None = None, leap: bool = False
     ) -> DaySigned:
@@ -567,7 +496,7 @@ class Engine:
         export_day(self.home, answer, folder)
         return answer
 
-    @_acts
+    @acts
     def write_back(
         self,
         lines: Sequence[tuple[str, int]] | None = None,
@@ -579,7 +508,7 @@ class Engine:
         the time is meant, far after all that is known as it may be."""
         return self._dispose(WRITE_BACK, lines, at, leap)
 
-    @_acts
+    @acts
     def reissue(
         self,
         lines: Sequence[tuple[str, int]] | None = None,

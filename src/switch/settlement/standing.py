@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import msgspec
 
 from switch.errors import InputRefused
+from switch.files.tables import TableLike
 from switch.home.changes import AddPosition, AddPosting, Change, SetBalance
 from switch.home.rows import PostingRow
 from switch.home.store import Home
-from switch.registry.directory import Directory
+from switch.registry.directory import BALANCES, Directory, read_rows
 from switch.settlement import accounts, postings
 from switch.settlement.accounts import LIQUIDITY
 from switch.settlement.netting import Position, settlement_nets
-from switch.settlement.postings import Posting, Reserve
+from switch.settlement.postings import Posting, Reserve, settlement_account
 
 
 class Standing:
@@ -162,3 +164,30 @@ def require_nobody_leaves(home: Home, old: Directory, new: Directory) -> None:
             what = f"participant {code} stands in a cycle that is not settled"
             remedy = "settle the cycle first, or leave the participant as it is"
             raise InputRefused("DIRECTORY_INVALID", what, column="participant", remedy=remedy)
+
+
+def opening_balances(directory: Directory, balances: TableLike | None) -> dict[str, int]:
+    """Money on settlement accounts by account, as a table of balances gives it. Raises InputRefused
+    for an account that is none, stands twice, or holds less than nothing."""
+    if balances is None:
+        return {}
+    file = str(balances) if isinstance(balances, str | Path) else BALANCES.name
+
+    def refuse(row: int, column: str, what: str, remedy: str) -> InputRefused:
+        return InputRefused(
+            "DIRECTORY_INVALID", what, file=file, row=row, column=column, remedy=remedy
+        )
+
+    out: dict[str, int] = {}
+    for i, row in enumerate(read_rows(balances, BALANCES), start=1):
+        known = {p.participant for p in directory.participants if p.settled_by == p.participant}
+        account = row["participant"]
+        if account not in known or account in out:
+            what = f"{account!r} has no settlement account, or stands twice"
+            remedy = "name participants that settle for themselves, once each"
+            raise refuse(i, "participant", what, remedy)
+        if row["balance"] < 0:
+            what = "an opening balance that binds is below zero"
+            raise refuse(i, "balance", what, "give what the account holds, or leave it out")
+        out[account] = row["balance"]
+    return {settlement_account(directory, code): sum_ for code, sum_ in out.items()}
