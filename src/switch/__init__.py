@@ -17,6 +17,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from switch.clearing.dossiers import write_dossier
+    from switch.doctor import examine
     from switch.engine import Engine, init
     from switch.engine import Engine as open
     from switch.errors import (
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from switch.home.batch import Batch
     from switch.proof.verify import verify
     from switch.registry.settings import Settings
+    from switch.registry.templates import json_schema, table_template, write_template
     from switch.settlement.liquidity.by_value import settle_by_value
     from switch.settlement.liquidity.clearing_vector import clearing_vector
     from switch.settlement.liquidity.exact import settle_exactly
@@ -59,6 +62,11 @@ _HOMES = {
     "UsageError": "switch.errors",
     "VerificationFailed": "switch.errors",
     "PaymentQueue": "switch.settlement.liquidity.queue",
+    "examine": "switch.doctor",
+    "json_schema": "switch.registry.templates",
+    "table_template": "switch.registry.templates",
+    "write_dossier": "switch.clearing.dossiers",
+    "write_template": "switch.registry.templates",
     "clearing_vector": "switch.settlement.liquidity.clearing_vector",
     "fewest_transfers": "switch.settlement.liquidity.fewest_transfers",
     "generate": "switch.sim.world.generate",
@@ -86,9 +94,11 @@ __all__ = [
     "UsageError",
     "VerificationFailed",
     "clearing_vector",
+    "examine",
     "fewest_transfers",
     "generate",
     "init",
+    "json_schema",
     "liquidity_needed",
     "netting_of",
     "open",
@@ -97,7 +107,10 @@ __all__ = [
     "settle_exactly",
     "settle_in_order",
     "share_loss",
+    "table_template",
     "verify",
+    "write_dossier",
+    "write_template",
 ]
 
 

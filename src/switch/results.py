@@ -168,6 +168,20 @@ class BatchRow(TypedDict):
     refused: Total
 
 
+class Dossier(TypedDict):
+    """A dossier that was written, with its file and what the table was warned of."""
+
+    source: str
+    batch_id: str
+    currency: str
+    count: int
+    sum: int
+    sha256: str
+    value_date: str
+    file: str
+    warnings: list[str]
+
+
 # --- a cycle --------------------------------------------------------------------------------------
 
 

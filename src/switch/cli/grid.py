@@ -6,7 +6,7 @@ are left out; and where even the numbers are too wide, each row stands as a list
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from rich import box
@@ -36,7 +36,7 @@ class Shown(NamedTuple):
 
 
 def print_grid(
-    console: Console, title: str, columns: Sequence[Shown], rows: Sequence[dict[str, object]]
+    console: Console, title: str, columns: Sequence[Shown], rows: Sequence[Mapping[str, object]]
 ) -> None:
     """Print rows, which have a value for the name of each column; what is nothing is blank."""
     cells = {c.name: [_text(row[c.name], c.grouped) for row in rows] for c in columns}
@@ -61,7 +61,7 @@ def print_grid(
         padding=(0, GAP - 1, 0, 0),  # And the line between columns.
     )
     for column in fitting:
-        numbers = any(isinstance(row[column.name], int) for row in rows)
+        numbers = any(type(row[column.name]) is int for row in rows)
         table.add_column(
             column.head,
             justify="right" if numbers else "left",

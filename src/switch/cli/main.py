@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from switch import __version__
-from switch.cli import answers, home, open_items, payday, play, show, upkeep
+from switch.cli import answers, doctor, home, open_items, payday, play, prepare, show, upkeep
 from switch.cli.context import (
     Context,
     NoPandas,
@@ -46,7 +46,7 @@ def cli(context: Context) -> None:
     files come out."""
 
 
-for family in (home, payday, show, open_items, answers, upkeep, play):
+for family in (home, prepare, payday, show, open_items, answers, upkeep, doctor, play):
     for command in family.COMMANDS:
         cli.add_command(command)
 
