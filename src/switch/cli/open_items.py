@@ -268,7 +268,7 @@ def returned(context: Context, home: Path, out: Path | None, **asked: Unpack[Lin
 
 
 def _said(asked: LinesAsked) -> LinesAsked:
-    """What was asked; a filter that was not given takes all."""
+    """Filters as they were said; one that was not given takes all."""
     return {
         **asked,
         "reason": asked["reason"] or None,

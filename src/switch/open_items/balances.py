@@ -79,7 +79,7 @@ def _dated(home: Home, known: Times) -> Iterator[tuple[Record, str]]:
 
 
 def _is_in(stamp: str, time: str) -> bool:
-    """What was recorded at a time counts at another: a day counts to its end."""
+    """True where a commit of one time counts as of another: a day counts to its end."""
     if not stamp:
         return True
     is_day = len(time) == len("2026-11-25")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+from typing import Unpack
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,6 +15,7 @@ from switch.errors import UsageError
 from switch.home.history import Folder, folders, open_breaks
 from switch.home.store import Home
 from switch.open_items.listing import (
+    BreaksAsked,
     Choice,
     Listing,
     Words,
@@ -22,7 +24,6 @@ from switch.open_items.listing import (
     names_of,
     participants,
     require_known,
-    several,
 )
 from switch.reconcile.match import rules
 from switch.reconcile.match.rules import SEVERITIES
@@ -40,38 +41,27 @@ SORTS = {
 ID_CHARACTERS = 16
 
 
-def breaks(
-    home: Home,
-    *,
-    class_: Words = None,
-    owner: Words = None,
-    severity: Words = None,
-    age: int | None = None,
-    receiver: Words = None,
-    batch: str | None = None,
-    sort: str = "severity",
-    limit: int | None = None,
-) -> Listing:
+def breaks(home: Home, **asked: Unpack[BreaksAsked]) -> Listing:
     """Open breaks, as they were found last (`Engine.breaks`)."""
+    sort, batch = asked.get("sort", "severity"), asked.get("batch")
     if sort not in SORTS:
         raise UsageError(f"sort {sort!r} is none of {', '.join(SORTS)}")
     known = folders(home)
     rows = _rows(home, known)
-    require_known("class", class_, CLASSES)
-    require_known("severity", severity, SEVERITIES)
-    require_known("owner", owner, {*pc.unique(rows["owner"]).to_pylist(), *several(owner)})
-    there = {*participants(home), *pc.unique(rows["participant"]).to_pylist()} - {None}
-    require_known("receiver", receiver, there)
-    if batch is not None:
-        batch = batch_names(home)[batch_row(home, batch).seq]
     wanted: dict[str, Words] = {
-        "class": class_,
-        "owner": owner,
-        "severity": severity,
-        "participant": receiver,
-        "batch_id": batch,
+        "class": asked.get("class_"),
+        "severity": asked.get("severity"),
+        "owner": asked.get("owner"),
+        "participant": asked.get("receiver"),
     }
-    choice = Choice(wanted, {"days": age}, SORTS[sort], limit, ("rank",))
+    require_known("class", wanted["class"], CLASSES)
+    require_known("severity", wanted["severity"], SEVERITIES)
+    there = {*participants(home), *pc.unique(rows["participant"]).to_pylist()} - {None}
+    require_known("receiver", wanted["participant"], there)
+    if batch is not None:
+        wanted["batch_id"] = batch_names(home)[batch_row(home, batch).seq]
+    least = {"days": asked.get("age")}
+    choice = Choice(wanted, least, SORTS[sort], asked.get("limit"), ("rank",))
     return listing(home, "breaks", as_of(known), rows, choice, "value", "class", "severity")
 
 

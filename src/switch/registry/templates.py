@@ -37,7 +37,7 @@ TYPES = {
     Kind.TEXT: pa.string(),
     Kind.INSTANT: pa.timestamp("us", "UTC"),
 }
-"""Of the types that a column may have, the one that is written best."""
+"""The type that is written best, of those that a column may have."""
 JSON_TYPES: dict[Kind, dict[str, object]] = {
     Kind.LINE_NO: {"type": "integer", "minimum": 1, "maximum": schema.LINES_MAX},
     Kind.ID: {"type": "string", "pattern": "^[0-9]{12}$"},
