@@ -24,10 +24,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from switch.errors import EnvironmentFailed, HomeLocked, SwitchError, UsageError, counted
+from switch.errors import EnvironmentFailed, SwitchError, UsageError, counted
 from switch.files.disk import CATALOG
 from switch.home import signing
-from switch.home.checkpoint import SIGNED, SIGNING_KEY, SIGNING_PUB, is_behind
+from switch.home.checkpoint import SIGNED, SIGNING_KEY, SIGNING_PUB, is_behind, read_checkpoint
 from switch.home.days import times
 from switch.home.store import FORMAT, KINDS, ROOM_SPARE, Home
 from switch.home.times import LOCAL, day_of, local_text
@@ -235,9 +235,6 @@ def _home(path: Path) -> Iterator[Finding]:
             )
             for look in (_checkpoint, _time, _key, _signing, _signatures, _files, _leftovers):
                 yield _looked(look, home)
-    except HomeLocked as error:
-        remedy = "ask again when the other process is done"
-        yield Finding(HOME, "opens", WARN, f"not looked into: {error}", remedy)
     except SwitchError as error:
         remedy = "restore HOME from a copy: `switch scrub HOME --copy DIR`, docs/operations.md"
         yield Finding(HOME, "opens", FAIL, str(error), remedy)
@@ -277,7 +274,7 @@ def _permissions(path: Path) -> Finding:
 
 
 def _checkpoint(home: Home) -> Finding:
-    behind = is_behind(home.path, home.catalog, judging=False)
+    behind = is_behind(home.path, read_checkpoint(home.path), home.catalog, judging=False)
     problem = "a crash came between it and the checkpoint" if behind else ""
     text = f"commit {home.catalog.audit.head()[0]} is the last"
     return _finding(HOME, "checkpoint", text, problem, "nothing: the next writer mends it")

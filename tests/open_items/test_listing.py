@@ -165,6 +165,8 @@ WRONG = {
     "age": {"age": "old"},
     "number": {"class_": 5},
     "mixed": {"receiver": [BANK, 5]},
+    "batch of no text": {"batch": 1},
+    "unknown": {"colour": "red"},
 }
 
 

@@ -24,6 +24,7 @@ from switch.open_items.listing import (
     names_of,
     participants,
     require_known,
+    taken,
 )
 from switch.reconcile.match import rules
 from switch.reconcile.match.rules import SEVERITIES
@@ -43,6 +44,7 @@ ID_CHARACTERS = 16
 
 def breaks(home: Home, **asked: Unpack[BreaksAsked]) -> Listing:
     """Open breaks, as they were found last (`Engine.breaks`)."""
+    asked = taken(asked, BreaksAsked)
     sort, batch = asked.get("sort", "severity"), asked.get("batch")
     if sort not in SORTS:
         raise UsageError(f"sort {sort!r} is none of {', '.join(SORTS)}")
