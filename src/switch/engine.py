@@ -149,15 +149,18 @@ class Engine:
         balances: TableLike | None = None,
         settings: Settings | Mapping[str, object] | None = None,
         at: datetime.date | str = "",
+        correct: str | None = None,
+        warn: Callable[[str], None] = warnings.warn,
     ) -> None:
         """Replace tables of the directory, or the settings; what is None stays. balances: what
-        settlement accounts hold at the State Bank now; they are bound from now on."""
-        at = time_text(at)
+        settlement accounts hold at the State Bank now; they are bound from now on. correct: as of
+        `run`. warn: is told of a day far from the home's last."""
+        at, why = days.noted(self.home, time_text(at), correct, warn)
         if balances is not None:
             if any(part is not None for part in (participants, debtors, programmes, settings)):
                 raise UsageError("balances are given alone: they are a commit of their own")
             held = standing.opening_balances(self.directory, balances)
-            standing.set_balances(self.home, self.directory, held, at)
+            standing.set_balances(self.home, self.directory, held, at, why)
             return
 
         new = read_directory(participants, debtors, programmes, self.directory)
@@ -172,7 +175,7 @@ class Engine:
         self.home.commit(
             at=at,
             kind="directory",
-            detail=changed,
+            detail={**changed, **why},
             changes=[SetMeta(value, name) for name, value in changed.items()],
         )
         self.directory, self.settings = new, chosen
@@ -189,19 +192,23 @@ class Engine:
         strict_columns: bool = False,
         progress: Progress | None = None,
         warn: Callable[[str], None] = warnings.warn,
+        correct: str | None = None,
     ) -> dict[str, int]:
         """Load registers: upsert by key, or with replace swap the whole of each that is given.
 
-        warn: is told of ignored columns. Returns rows read by table. All is committed, or nothing.
+        warn: is told of ignored columns, and of a day far from the home's last. correct: as of
+        `run`. Returns rows read by table. All is committed, or nothing.
         """
+        at, why = days.noted(self.home, time_text(at), correct, warn)
         return load_registers(
             self.home,
             Tables(population, accounts, paid_history),
             replace=replace,
-            at=time_text(at),
+            at=at,
             strict_columns=strict_columns,
             progress=progress,
             warn=warn,
+            why=why,
         )
 
     @asks
@@ -226,6 +233,8 @@ class Engine:
         close_only: bool = False,
         abort: str | None = None,
         leap: bool = False,
+        correct: str | None = None,
+        warn: Callable[[str], None] = warnings.warn,
     ) -> list[CycleAnswer]:
         """Close and settle a cycle of the calendar, or all whose cut-off is not after `at`.
 
@@ -234,10 +243,11 @@ class Engine:
         the answers, oldest cycle first; a state of CLOSED is one that waits for funds. abort: why
         the settlement of the named cycle is given up: its lines wait again. out: where positions,
         request and answer are copied to (default HOME/out). leap: the time is meant, far after all
-        that is known as it may be. Raises UsageError without a calendar, or to abort what has
-        settled.
+        that is known as it may be. correct: as of `run`. warn: is told of a day far from the
+        home's last. Raises UsageError without a calendar, or to abort what has settled.
         """
         at = time_text(at) or None
+        days.require_why(correct, at or "")
         rows = settling.cycle_rows(self.home, cycle, at)
         settling.require_calendar(self.home, self.settings, rows if cycle else None)
         if abort is not None:
@@ -250,17 +260,21 @@ class Engine:
             slots = [Calendar(self.settings).slot_named(cycle, settling.slots_of(self.home)[1])]
         answers: list[CycleAnswer] = []
         ended = {row.cycle for row in rows if row.answer}
+        if at is not None and slots:
+            for text in days.unusual(days.times(self.home), at):
+                warn(text)
         for slot in slots:
             time = at or slot.closes
             if slot.cycle not in ended:
-                time = self._time(at or "", slot.closes, leap)
-            answer = settling.close(self.home, self.directory, *slot, time)
+                time = days.time_for(self.home, at or "", slot.closes, leap, correct)
+            when = settling.When(time, correct)
+            answer = settling.close(self.home, self.directory, *slot, when)
             if abort is not None and answer["state"] == "SETTLED":
                 raise UsageError(f"cycle {cycle} is settled, which is final")
             if abort is not None and answer["state"] == "CLOSED":
-                answer = settling.abort(self.home, self.directory, slot.cycle, abort, time)
+                answer = settling.abort(self.home, self.directory, slot.cycle, abort, when)
             elif not close_only and answer["state"] == "CLOSED":
-                answer = settling.settle(self.home, self.directory, self.settings, slot.cycle, time)
+                answer = settling.settle(self.home, self.directory, self.settings, slot.cycle, when)
             answers.append(answer)
         settled = {answer["cycle"]: answer for answer in not_exported(self.home, folder)}
         for answer in (settled | {answer["cycle"]: answer for answer in answers}).values():
@@ -287,6 +301,7 @@ class Engine:
         form: str = "parquet",
         progress: Progress | None = None,
         leap: bool = False,
+        correct: str | None = None,
     ) -> Batch:
         """Clear and settle one payment table; the same table again answers what was stored.
 
@@ -294,12 +309,15 @@ class Engine:
         batch_id, value_date, count and sum (minor units) here. out: where the answer is copied to
         (default HOME/out). form: of the status and clearing files, "parquet" or "arrow". at: the
         time that is recorded (ISO 8601), else the value date (of a day that was closed, the last
-        closed one). leap: it is meant, far after all that is known as it may be. Raises
-        InputRefused where the table is not what it declares: nothing of it is paid, the home is as
-        before.
+        closed one). leap: it is meant, far after all that is known as it may be. correct: why it
+        is recorded though it lies before what was signed or recorded. Raises InputRefused where
+        it does without a why, or the table is not what it declares: nothing of it is paid, the
+        home is as before.
         """
         options = Options(form, threads, chunk_rows, progress)
         folder, at = out_folder(self.home.path, out), time_text(at)
+        days.require_why(correct, at)
+        far: list[str] = []
         declared = declare(table, source, batch_id, value_date, count, sum)
         known = self.home.catalog.batch_of(declared.source, declared.batch_id)
         if is_new := known is None:
@@ -317,9 +335,11 @@ class Engine:
                 batch = self._answer(known, reader, declared)
             else:
                 self.open_register()
-                at = self._time(at, declared.value_date.isoformat(), leap)
+                due = declared.value_date.isoformat()
+                far = days.unusual(days.times(self.home), at, due)
+                at = days.time_for(self.home, at, due, leap, correct)
                 self.home.require_room(room_for(self.home, self.settings, table, declared))
-                clear(self._job(declared, reader, at, options))
+                clear(self._job(declared, reader, settling.When(at, correct), options))
                 row = self.home.catalog.batch_of(declared.source, declared.batch_id)
                 assert row is not None
                 batch = self._batch(row, replayed=False)
@@ -328,9 +348,11 @@ class Engine:
         except CopyFailed as error:
             error.done = (batch.summary,)
             raise
-        return dataclasses.replace(batch, warnings=reader.warnings)
+        return dataclasses.replace(batch, warnings=(*far, *reader.warnings))
 
-    def _job(self, declared: Declared, reader: TableReader, at: str, options: Options) -> Job:
+    def _job(
+        self, declared: Declared, reader: TableReader, when: settling.When, options: Options
+    ) -> Job:
         return Job(
             home=self.home,
             directory=self.directory,
@@ -339,22 +361,12 @@ class Engine:
             declared=declared,
             reader=reader,
             seq=self.home.catalog.next_batch(),
-            at=at,
-            slot=settling.slot_for(self.home, self.settings, at, declared.value_date),
+            at=when.at,
+            why=when.why,
+            slot=settling.slot_for(self.home, self.settings, when.at, declared.value_date),
             rule_set=RULE_SET,
             options=options,
         )
-
-    def _time(self, said: str, due: str, leap: bool) -> str:
-        """The time of a commit: what was said, else when it is due; not in a day that is closed,
-        nor, without the word, far after all that is known."""
-        known = days.times(self.home)
-        if not said:
-            return days.not_before(known, due)
-        days.require_open(known, said)
-        if not leap:
-            days.require_likely(known, said, due)
-        return said
 
     def _answer(self, known: BatchRow, reader: TableReader, declared: Declared) -> Batch:
         """The stored answer to a table that was run before. Raises InputRefused where the table, or
@@ -410,12 +422,13 @@ class Engine:
         out: str | Path | None = None,
         strict_columns: bool = False,
         leap: bool = False,
+        correct: str | None = None,
     ) -> TakenIn:
         """Take files of confirmations, returns and statements into the home, in one commit, and
         hold everything against everything (`take_in.take_in`). files: paths. at: the time that is
         recorded (ISO 8601), else that of the home: the last that was said to it. leap: it is meant,
-        far after all that is known as it may be. out: where requests that changed by
-        it are copied to (default HOME/out)."""
+        far after all that is known as it may be. correct: as of `run`. out: where requests that
+        changed by it are copied to (default HOME/out)."""
         folder = out_folder(self.home.path, out)
         answer = take_in.take_in(
             self.home,
@@ -425,6 +438,7 @@ class Engine:
             rules=rules,
             at=time_text(at) or None,
             far=leap,
+            why=correct,
         )
         export_requests(self.home, folder)
         return answer
@@ -485,16 +499,25 @@ class Engine:
 
     @acts
     def close_day(
-        self, at: datetime.date | str, *, out: str | Path | None = None, leap: bool = False
+        self,
+        at: datetime.date | str,
+        *,
+        out: str | Path | None = None,
+        leap: bool = False,
+        correct: str | None = None,
     ) -> DaySigned:
-        """End a day and sign it (`day_end.close`). at: its date, or a time of it, not before the
-        last day that was closed. leap: it is meant, far after all that is known as it may be. out:
-        where the statements are copied to, in days/DATE (default HOME/out)."""
-        folder = out_folder(self.home.path, out)
-        answer = day_end.close(self.home, self.directory, self.settings, at=time_text(at), far=leap)
+        """End a day and sign it (`day_end.close`). at: its date, or a time of it, not before what
+        was signed or recorded. leap: it is meant, far after all that is known as it may be.
+        correct: as of `run`. out: where the statements are copied to, in days/DATE (default
+        HOME/out)."""
+        folder, time = out_folder(self.home.path, out), time_text(at)
+        far = days.unusual(days.times(self.home), time)
+        answer = day_end.close(
+            self.home, self.directory, self.settings, at=time, far=leap, why=correct
+        )
         export_requests(self.home, folder)
         export_day(self.home, answer, folder)
-        return answer
+        return {**answer, "warnings": far}
 
     @acts
     def write_back(
@@ -503,10 +526,11 @@ class Engine:
         *,
         at: datetime.date | str | None = None,
         leap: bool = False,
+        correct: str | None = None,
     ) -> Disposed:
         """Returned lines, (batch id, line number), to the budget; without any, all that wait. leap:
-        the time is meant, far after all that is known as it may be."""
-        return self._dispose(WRITE_BACK, lines, at, leap)
+        the time is meant, far after all that is known as it may be. correct: as of `run`."""
+        return self._dispose(WRITE_BACK, lines, at, leap, correct)
 
     @acts
     def reissue(
@@ -515,10 +539,11 @@ class Engine:
         *,
         at: datetime.date | str | None = None,
         leap: bool = False,
+        correct: str | None = None,
     ) -> Disposed:
         """Let each of these returned lines be paid once more, by the next line for the same person,
-        benefit and period. leap: as of `write_back`."""
-        return self._dispose(REISSUE, lines, at, leap)
+        benefit and period. leap, correct: as of `write_back`."""
+        return self._dispose(REISSUE, lines, at, leap, correct)
 
     def _dispose(
         self,
@@ -526,12 +551,17 @@ class Engine:
         lines: Sequence[tuple[str, int]] | None,
         at: datetime.date | str | None,
         leap: bool,
+        correct: str | None,
     ) -> Disposed:
         chosen = None
         if lines is not None:
             chosen = [(status.batch_row(self.home, name).seq, line) for name, line in lines]
-        time = time_text(at) or None
-        return dispositions.dispose(self.home, step, chosen, at=time, far=leap)
+        time = time_text(at)
+        far = days.unusual(days.times(self.home), time)
+        answer = dispositions.dispose(
+            self.home, step, chosen, at=time or None, far=leap, why=correct
+        )
+        return {**answer, "warnings": far}
 
 
 def _chosen(home: Home) -> tuple[Directory, Settings]:

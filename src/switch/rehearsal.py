@@ -67,6 +67,7 @@ def rehearse(
     threads: int = 2,
     clearing_limit: int | None = None,
     leap: bool = False,
+    correct: str | None = None,
 ) -> Rehearsal:
     """Run tables (paths with their dossiers) on a copy of a home. Returns what would happen: money
     as integers of minor units; `seconds` are this machine's, all else follows from the input.
@@ -85,7 +86,7 @@ def rehearse(
         for table in tables:
             began = time.monotonic()
             try:
-                batch = engine.run(table, at=at, threads=threads, leap=leap)
+                batch = engine.run(table, at=at, threads=threads, leap=leap, correct=correct)
             except InputRefused as error:
                 shown.append({"table": str(table), "error": error.told()})
                 continue

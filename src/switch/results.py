@@ -247,6 +247,7 @@ class Disposed(TypedDict):
     step: str
     count: int
     sum: str
+    warnings: NotRequired[list[str]]
 
 
 # --- a line and a person --------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from scene import VALUE_DATE, command, line, payment_table, run, tree_digest, wr
 
 import switch
 from switch.engine import Engine
-from switch.errors import InputRefused, UsageError
+from switch.errors import InputRefused
 from switch.home import days
 from switch.home.store import Home
 from switch.reconcile import day_end, take_in
@@ -44,7 +44,7 @@ def test_days__do_not_run_back(what: str, tmp_path: Path) -> None:
         engine.close_day("2026-12-02T18:00:00")
         before = tree_digest(home)
         for at in ("2026-12-01", "2026-11-20", "2026-12-01T23:59:59"):
-            with pytest.raises(UsageError, match="lies before 2026-12-02, the last day that was"):
+            with pytest.raises(InputRefused, match="lies before 2026-12-02, the last day that was"):
                 SAID[what](engine, at)
         assert tree_digest(home) == before
         SAID[what](engine, "2026-12-02")
@@ -55,7 +55,7 @@ def test_days__do_not_run_back_by_a_cycle(tmp_path: Path) -> None:
     home = home_of(tmp_path / "h", 4, CALENDAR)
     with switch.open(home) as engine:
         engine.close_day("2026-12-02")
-        with pytest.raises(UsageError, match="days do not run back"):
+        with pytest.raises(InputRefused, match="days do not run back"):
             engine.settle(at="2026-12-01T12:00:00")
         (answer,) = engine.settle()
         assert answer["at"] == "2026-12-02", "a cut-off before it is recorded on the closed day"
@@ -63,13 +63,13 @@ def test_days__do_not_run_back_by_a_cycle(tmp_path: Path) -> None:
     assert switch.verify(home)
 
 
-def test_command__a_day_that_ran_back_is_exit_2(tmp_path: Path) -> None:
+def test_command__a_day_that_ran_back_is_exit_3(tmp_path: Path) -> None:
     home = home_of(tmp_path / "h", 4)
     assert command("close", home, "--at", "2026-12-02").code == 0
     for name in ("close", "reconcile"):
         told = command(name, home, "--at", "2026-12-01")
-        assert told.code == 2
-        assert "give --at 2026-12-02, or a later day" in told.err
+        assert told.code == 3
+        assert "give --at 2026-12-02, or a later time" in told.err
 
 
 def test_run__due_before_a_closed_day_is_recorded_on_it(tmp_path: Path) -> None:
@@ -213,7 +213,8 @@ def test_close__signs_no_cycle_that_settled_later(tmp_path: Path) -> None:
     home = home_of(tmp_path / "h", 4, CALENDAR)
     with switch.open(home) as engine:
         engine.settle(at="2026-11-27T12:00:00")
-        first, second = engine.close_day("2026-11-26"), engine.close_day("2026-11-27")
+        first = engine.close_day("2026-11-26", correct="signed late")
+        second = engine.close_day("2026-11-27")
         assert first["totals"]["payable"] == second["totals"]["payable"] == "4000010"
         assert (first["totals"]["asked"], int(second["totals"]["asked"]) > 0) == ("0", True)
     assert switch.verify(home)

@@ -232,7 +232,7 @@ def test_times__of_a_home_that_rested_go_on_by_themselves(
     with switch.open(home) as engine:
         known = days.times(engine.home)
         assert (known.now, known.slips, known.beyond) == ("2027-05-03T09:00:00", {2}, "")
-        early = engine.close_day("2026-11-26")
+        early = engine.close_day("2026-11-26", correct="signed late")
         assert (early["later"], "slips" in early) == ([2, 3], False), "nor is it of a day before"
         assert engine.close_day("2027-05-05")["later"] == []
     assert switch.verify(home)
@@ -246,7 +246,7 @@ def test_verify__finds_slips_that_are_none(tmp_path: Path, monkeypatch: pytest.M
         with switch.open(home) as engine:
             run(engine, NEW, "LATER", at="2026-12-24")
             engine.reconcile(write(tmp_path / "a", [said(1)]), at="2026-12-24")
-            answer = engine.close_day("2026-11-28")
+            answer = engine.close_day("2026-11-28", correct="signed late")
     assert answer["slips"] == [2]
     with pytest.raises(VerificationFailed, match="batches of later days"):
         switch.verify(home)

@@ -31,7 +31,7 @@ from switch.sim.lives.tables import CONFIRMATIONS, STATEMENT
 def test_answers__come_in_any_form(tmp_path: Path) -> None:
     table = pa.Table.from_pylist([said(n) for n in range(1, 13)], CONFIRMATIONS)
     texts = table.set_column(
-        6, "booked_at", pa.array(["2026-11-25T19:00:00+07:00"] * 6 + ["2026-11-25T12:00:00"] * 6)
+        6, "booked_at", pa.array(["2026-11-25T19:00:00+07:00"] * 6 + ["2026-11-25T19:00:00"] * 6)
     )
     pq.write_table(table.slice(0, 4), tmp_path / "a")
     with pa.ipc.new_file(str(tmp_path / "b"), table.schema) as writer:

@@ -96,7 +96,7 @@ def settle(job: Job, through: Through, draft: Path) -> None:
             "cycle": job.cycle,
             "nets": nets,
             "summary": hashlib.sha256(text.encode()).hexdigest(),
-            **days.word(days.times(job.home), job.at, job.declared.value_date.isoformat()),
+            **days.word(days.times(job.home), job.at, job.declared.value_date.isoformat(), job.why),
         },
         changes=[
             *_batch_row(job, through.digest, manifest, text),

@@ -47,8 +47,8 @@ class Options:
 class Job:
     """One table, and the home that it is cleared into.
 
-    seq: number of the batch that the table becomes. at: time of the commit. slot: the cycle that
-    takes the lines, where the home has a calendar.
+    seq: number of the batch that the table becomes. at: time of the commit; why: it lies before
+    what was recorded. slot: the cycle that takes the lines, where the home has a calendar.
     """
 
     home: Home
@@ -62,6 +62,7 @@ class Job:
     slot: Slot | None
     rule_set: str
     options: Options
+    why: str | None = None
 
     @property
     def cycle(self) -> str:

@@ -8,6 +8,7 @@ import click
 
 from switch.cli.context import (
     Context,
+    correct_option,
     file_option,
     home_argument,
     leap_option,
@@ -47,6 +48,7 @@ def reconcile(
     out: Path | None,
     strict_columns: bool,
     leap: bool,
+    correct: str | None,
     at: str | None,
 ) -> None:
     """Take answers of receivers and banks into HOME. Confirmations, returns and statements are
@@ -64,9 +66,9 @@ def reconcile(
             out=out,
             strict_columns=strict_columns,
             leap=leap,
+            correct=correct,
         )
-    for warning in answer["warnings"]:
-        context.log.warning(warning)
+    context.warn(answer["warnings"])
 
     def show() -> None:
         new = _list(answer["new"]) or "no records"
@@ -99,6 +101,7 @@ def dispose(
     write_back: bool,
     reissue: bool,
     leap: bool,
+    correct: str | None,
     at: str | None,
 ) -> None:
     """Say what becomes of returned lines. Their money is on T.RETURNS; default: all of them."""
@@ -109,7 +112,8 @@ def dispose(
     chosen = [parse_line(text) for text in lines] or None
     with Engine(home, wait=context.wait) as engine:
         decide = engine.reissue if reissue else engine.write_back
-        answer = decide(chosen, at=parse_time(at), leap=leap)
+        answer = decide(chosen, at=parse_time(at), leap=leap, correct=correct)
+    context.warn(answer["warnings"])
     what = "free for a re-issue" if reissue else "written back"
     context.say(
         answer,
@@ -123,14 +127,23 @@ def dispose(
 @out_option
 @leap_option
 @wait_option
+@correct_option
 @shared
-def close(context: Context, home: Path, at: str, out: Path | None, leap: bool) -> None:
+def close(
+    context: Context,
+    home: Path,
+    at: str,
+    out: Path | None,
+    leap: bool,
+    correct: str | None,
+) -> None:
     """End a day of HOME. Breaks age, receivers get statements, totals have to tie, and batches
     that are done with are closed."""
     from switch.engine import Engine
 
     with Engine(home, wait=context.wait) as engine:
-        answer = engine.close_day(parse_time(at) or "", out=out, leap=leap)
+        answer = engine.close_day(parse_time(at) or "", out=out, leap=leap, correct=correct)
+    context.warn(answer["warnings"])
 
     def show() -> None:
         tell(f"day {answer['as_of']} is signed: answers {answer['number']}")

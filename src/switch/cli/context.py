@@ -303,9 +303,16 @@ leap_option = click.option(
 )
 
 
+correct_option = click.option(
+    "--correct",
+    metavar="WHY",
+    help="Take a TIME that lies before what was signed or recorded; WHY is recorded.",
+)
+
+
 def said_options(command: Command) -> Command:
-    """A time, and the word that it is meant."""
-    return leap_option(at_option(command))
+    """A time, and the words that it is meant."""
+    return correct_option(leap_option(at_option(command)))
 
 
 def _keep_wait(click_context: click.Context, _: click.Parameter, seconds: float) -> None:

@@ -11,6 +11,7 @@ from switch.cli.context import (
     Context,
     Progress,
     at_option,
+    correct_option,
     file_option,
     home_argument,
     listed,
@@ -91,6 +92,7 @@ def init(
 @file_option("--balances", text="What settlement accounts hold now; they bind.")
 @at_option
 @wait_option
+@correct_option
 @shared
 def directory(
     context: Context,
@@ -100,10 +102,12 @@ def directory(
     programmes: Path | None,
     balances: Path | None,
     at: str | None,
+    correct: str | None,
 ) -> None:
     """Show the directory of HOME, or replace tables of it. Each change is audited."""
     from switch.engine import Engine
 
+    warnings: list[str] = []
     with Engine(home, wait=context.wait) as engine:
         settings = new_settings(context, engine.settings)
         if participants or debtors or programmes or balances or settings:
@@ -114,9 +118,12 @@ def directory(
                 balances=balances,
                 settings=settings,
                 at=parse_time(at) or "",
+                correct=correct,
+                warn=warnings.append,
             )
         import msgspec
 
+        context.warn(warnings)
         content = msgspec.to_builtins(engine.directory)
         content["settings"] = msgspec.to_builtins(engine.settings)
 
@@ -137,6 +144,7 @@ def directory(
 @strict_option
 @at_option
 @wait_option
+@correct_option
 @shared
 def register(
     context: Context,
@@ -147,6 +155,7 @@ def register(
     replace: bool,
     strict_columns: bool,
     at: str | None,
+    correct: str | None,
 ) -> None:
     """Load registers into HOME. They are upserts by key; --replace swaps the whole."""
 
@@ -163,6 +172,7 @@ def register(
             at=parse_time(at) or "",
             progress=progress,
             warn=warnings.append,
+            correct=correct,
         )
     context.warn(warnings)
     context.log.info("registers loaded", home=str(home), **counts)

@@ -58,6 +58,7 @@ def run(
     fail_on_refused: bool,
     strict_columns: bool,
     leap: bool,
+    correct: str | None,
     at: str | None,
 ) -> None:
     """Clear and settle payment TABLEs. They run in order, and the first refusal stops."""
@@ -79,6 +80,7 @@ def run(
                         threads=threads,
                         at=at,
                         leap=leap,
+                        correct=correct,
                         strict_columns=strict_columns,
                         form=form,
                         progress=progress,
@@ -122,6 +124,7 @@ def rehearse(
     threads: int | None,
     picture: Path | None,
     leap: bool,
+    correct: str | None,
     at: str | None,
 ) -> None:
     """Run TABLEs without committing anything: answers, liquidity needed, and what would wait."""
@@ -133,7 +136,13 @@ def rehearse(
     threads = threads or context.settings().get("threads") or os.cpu_count() or 1
     limit = settings_of_run(context, kept_settings(home)).clearing_limit
     told = foretell(
-        home, tables, at=parse_time(at), threads=threads, clearing_limit=limit, leap=leap
+        home,
+        tables,
+        at=parse_time(at),
+        threads=threads,
+        clearing_limit=limit,
+        leap=leap,
+        correct=correct,
     )
     for table in told["tables"]:
         context.warn(table.get("warnings", ()), table=table["table"])
@@ -168,22 +177,32 @@ def settle(
     abort: str | None,
     out: Path | None,
     leap: bool,
+    correct: str | None,
     at: str | None,
 ) -> None:
     """Close and settle cycles of HOME's calendar. One with --cycle, or all whose cut-off has come
     at --at; without --at all that are not settled, each at its cut-off."""
 
+    warnings: list[str] = []
     with opened(context, home) as engine:
         answers = engine.settle(
-            cycle, at=parse_time(at), out=out, close_only=close_only, abort=abort, leap=leap
+            cycle,
+            at=parse_time(at),
+            out=out,
+            close_only=close_only,
+            abort=abort,
+            leap=leap,
+            correct=correct,
+            warn=warnings.append,
         )
+    context.warn(warnings)
 
     def show() -> None:
         from switch.cli.tables import print_cycles
 
         print_cycles(context.console(), answers)
 
-    context.say({"cycles": answers}, show)
+    context.say({"cycles": answers, "warnings": warnings}, show)
 
 
 COMMANDS = (run, rehearse, settle)

@@ -468,17 +468,19 @@ def read_days(array: pa.Array, null: int) -> NDArray[np.int32]:
 
 
 def read_instants(array: pa.Array) -> NDArray[np.int64]:
-    """A time without a zone is UTC. In text the zone may stand behind it."""
+    """A time without a zone is Vietnam's. In text the zone may stand behind it."""
     if not pa.types.is_timestamp(array.type):
         array = as_string(array)
         zoned = pc.match_substring_regex(array, r"(Z|[+-]\d\d(:?\d\d)?)$")
         # A bare date ends like a zone.
         zoned = pc.and_(zoned, pc.greater(pc.utf8_length(array), 10))
-        array = pc.if_else(zoned, array, pc.binary_join_element_wise(array, "Z", ""))
+        array = pc.if_else(zoned, array, pc.binary_join_element_wise(array, "+07:00", ""))
+    is_local = pa.types.is_timestamp(array.type) and array.type.tz is None
     try:
         values = np.asarray(array.cast(_INSTANT).cast(pa.int64()))
     except pa.ArrowInvalid:
         values = np.array([_instant_of(value) for value in array])
+    values = values - LOCAL_US if is_local else values
     outside = (values < _INSTANT_MIN) | (values > _INSTANT_MAX)
     if outside.any():
         what = "the time cannot be read, or is finer than a microsecond, or not of 1900 to 2999"
@@ -488,6 +490,8 @@ def read_instants(array: pa.Array) -> NDArray[np.int64]:
 
 
 _INSTANT = pa.timestamp("us", "UTC")
+LOCAL_US = 7 * 3_600_000_000
+"""Microseconds by which the clocks of Vietnam are before UTC, the whole year."""
 _INSTANT_MIN, _INSTANT_MAX = (
     int(np.datetime64(f"{year}-01-01", "us").astype(np.int64)) for year in (YEAR_MIN, YEAR_MAX + 1)
 )

@@ -9,19 +9,23 @@ nobody had said a time, at its value date or cut-off.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
 
 import msgspec
 
-from switch.errors import UsageError
+from switch.errors import InputRefused, UsageError, counted
 from switch.home.rows import BatchRow, CycleRow
 from switch.home.store import Home
-from switch.home.times import day_of, latest
+from switch.home.times import day_of, is_before, latest, local_text
 
 LEAP_DAYS = 92
 """So far behind all that was recorded before it a time may lie that was said, without a word; and
 where none was ever said, each value date behind the one before."""
+FAR_DAYS = 45
+"""So far from the last of a home a day may lie without a warning: a payday is left out by then."""
+WHY_MAX = 140
+"""Characters of the reason for which a time is recorded that lies before others."""
 DEEDS = ("batch", "settlement", "answers", "disposition", "day")
 """Kinds of audit records whose times count."""
 
@@ -39,6 +43,8 @@ class Times(NamedTuple):
     """Batches, by number, and cycles that were recorded at a time that does not count."""
     beyond: str
     """The latest behind now that was recorded and does not count, as it leaps; '' where none."""
+    said: str = ""
+    """The latest that was said, of a closed day its day alone; '' where none was ever said."""
 
     def day_of_batch(self, batch: BatchRow) -> datetime.date:
         """A batch is of the day of its run."""
@@ -58,7 +64,7 @@ def times(home: Home) -> Times:
     slips: set[int | str] = set()
     dated: list[str] = []
     slipped: list[str] = []
-    said, closed = "", ""
+    said, closed, last = "", "", ""
     for seq, at, kind in home.catalog.audit.stamps(*DEEDS):
         day = day_of(at)
         deed = _Deed("", False, "")
@@ -75,12 +81,13 @@ def times(home: Home) -> Times:
             dated.append(at)
         else:
             said = latest([said, at])
+            last = latest([last, str(day) if kind == "day" else at])
             closed = latest([closed, at]) if kind == "day" else closed
         days.add(day)
     now = said or _reached(dated)
     far = latest(slipped if said else [*slipped, *dated])
     beyond = far if far and day_of(far) > day_of(now) else ""
-    return Times(now, closed, frozenset(days), frozenset(slips), beyond)
+    return Times(now, closed, frozenset(days), frozenset(slips), beyond, last)
 
 
 class _Deed(NamedTuple):
@@ -129,12 +136,44 @@ def not_before(known: Times, at: str) -> str:
     return at
 
 
-def require_open(known: Times, at: str) -> None:
-    """A time that was said does not lie before the last day that was closed. Raises UsageError."""
+def runs_back(known: Times, at: str, due: str = "") -> str:
+    """A sentence of the closed day, or the latest time that was said, before which a time lies; ''
+    where it lies before neither. A closed day stays open for more, at any hour of it; and what is
+    recorded when it was due is as if nobody had said a time."""
     if known.closed and day_of(at) < day_of(known.closed):
+        return f"{day_of(known.closed)}, the last day that was closed"
+    if known.said and at != due and is_before(at, known.said):
+        return f"{local_text(known.said)}, the latest time that was recorded"
+    return ""
+
+
+def require_forward(known: Times, at: str, why: str | None = None, due: str = "") -> bool:
+    """A time that was said lies before nothing that was signed or recorded, unless somebody says
+    why it is meant. Returns true where it does, and is. Raises InputRefused."""
+    before = runs_back(known, at, due)
+    if before and why is None:
+        first = before.partition(",")[0]
+        raise InputRefused(
+            "DAYS_RUN_BACK",
+            f"{at} lies before {before}, and days do not run back",
+            remedy=f"give --at {first}, or a later time; where it is meant, say --correct WHY,"
+            " which is recorded",
+        )
+    return bool(before)
+
+
+def require_why(why: str | None, at: str) -> None:
+    """A reason that is said for a time says something, and a time is said with it. Raises
+    UsageError."""
+    if why is None:
+        return
+    if not why.strip() or len(why) > WHY_MAX or not why.isprintable():
         raise UsageError(
-            f"{day_of(at)} lies before {day_of(known.closed)}, the last day that was closed, and"
-            f" days do not run back: give --at {day_of(known.closed)}, or a later day"
+            f"a time is corrected for a reason of 1 to {WHY_MAX} printable characters: --correct"
+        )
+    if not at:
+        raise UsageError(
+            "--correct says why a time lies before what was recorded: give that time, with --at"
         )
 
 
@@ -152,9 +191,21 @@ def _day(due: str) -> set[datetime.date]:
     return {day_of(due)} if due else set()
 
 
-def word(known: Times, at: str, due: str = "") -> dict[str, bool]:
-    """The field of an audit record that says that a time which leaps is meant."""
-    return {"leap": True} if leaps(known, at, due) else {}
+def word(known: Times, at: str, due: str = "", why: str | None = None) -> dict[str, bool | str]:
+    """Fields of an audit record that say that a time is meant, which leaps or runs back."""
+    leap: dict[str, bool | str] = {"leap": True} if leaps(known, at, due) else {}
+    return leap | corrected(known, at, why, due)
+
+
+def corrected(known: Times, at: str, why: str | None, due: str = "") -> dict[str, str]:
+    """The field of an audit record that says why a time lies before what was recorded."""
+    said = correction(known, at, why, due)
+    return {"correct": said} if said else {}
+
+
+def correction(known: Times, at: str, why: str | None, due: str = "") -> str:
+    """The reason for which a time lies before what was recorded; '' where it does not."""
+    return why if why and at and runs_back(known, at, due) else ""
 
 
 def require_likely(known: Times, at: str, due: str = "") -> None:
@@ -175,4 +226,46 @@ def behind(known: Times) -> list[str]:
         f"no --at was given, and the time of this home is {day_of(known.now)}:"
         f" {day_of(known.beyond)} was recorded, but lies more than {LEAP_DAYS} days after all that"
         " is known before it, and does not count; give --at where it is later"
+    ]
+
+
+def time_for(home: Home, said: str, due: str, leap: bool, why: str | None) -> str:
+    """The time of a commit: what was said, else when it is due; not before what was signed or
+    recorded, nor far after all that is known, without the word for it. Raises UsageError and
+    InputRefused."""
+    known = times(home)
+    if not said:
+        return not_before(known, due)
+    leap |= require_forward(known, said, why, due)
+    if not leap:
+        require_likely(known, said, due)
+    return said
+
+
+def noted(
+    home: Home, at: str, why: str | None, warn: Callable[[str], None]
+) -> tuple[str, dict[str, str]]:
+    """A time that is recorded alone, as nothing ages by it, and what its record says of it. Raises
+    as `time_for`."""
+    require_why(why, at)
+    if not at:
+        return "", {}
+    known = times(home)
+    require_forward(known, at, why)
+    for text in unusual(known, at):
+        warn(text)
+    return at, corrected(known, at, why)
+
+
+def unusual(known: Times, at: str, due: str = "") -> list[str]:
+    """Warnings of days that lie far from the last of a home: a time, and the value date of what it
+    is for. Neither is refused, as it may be meant."""
+    last = known.now or at
+    days = {day_of(text): name for text, name in ((at, "the time"), (due, "value date")) if text}
+    return [
+        f"{name} {day} lies {counted(abs((day - day_of(last)).days), 'day')}"
+        f" {'after' if day > day_of(last) else 'before'} {day_of(last)}, the last day of this home:"
+        " make sure that it is meant"
+        for day, name in days.items()
+        if last and abs((day - day_of(last)).days) > FAR_DAYS
     ]

@@ -11,7 +11,7 @@ import pyarrow as pa
 from switch.errors import UsageError
 from switch.files.file_schemas import BREAK, RECORD, TAKEN
 from switch.files.segment import Groups, read_segment, read_table
-from switch.home.days import Times, require_likely, require_open
+from switch.home.days import Times, require_forward, require_likely, require_why
 from switch.home.store import ANSWERS, Home
 
 SETTLED = ("SETTLED", "CLOSED")
@@ -52,6 +52,8 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     requests: dict[str, dict[str, Any]] = {}
     """Asked anew of it, by cycle."""
     leap: bool = False
+    correct: str = ""
+    """A reason for which its time lies before what was signed or recorded."""
     closed: list[int] | None = None
     """Of a day: batches that it closes, batches of later days, such as only seem to be of later
     ones, and the totals that tie."""
@@ -111,13 +113,17 @@ def open_breaks(home: Home, known: list[Folder]) -> Any:
     return BREAK.empty_table()
 
 
-def time_of(home: Home, at: str | None, known: Times, far: bool = False) -> str:
+def time_of(
+    home: Home, at: str | None, known: Times, far: bool = False, why: str | None = None
+) -> str:
     """The time that is recorded: the given one, else that of the home (`days`). far: it may lie far
-    after all that is known. Raises UsageError for one that may not, or lies before a closed day."""
+    after all that is known. why: it may lie before what was recorded. Raises UsageError and
+    InputRefused for one that may not."""
+    require_why(why, at or "")
     time = at or known.now
     if not time:
         raise UsageError(f"{home.path} has no batch yet, so that nothing can be answered")
-    require_open(known, time)
+    far |= require_forward(known, time, why)
     if not far:
         require_likely(known, time)
     return time

@@ -13,6 +13,8 @@ from switch.schema import YEAR_MAX, YEAR_MIN, is_in_years
 LOCAL = datetime.timezone(datetime.timedelta(hours=7))
 """Vietnam has one time the whole year."""
 
+DAY = "2026-11-25"
+"""A day as a time: it has no time of day."""
 _TIME_FORM = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}([T ].*)?")
 """The form of a time at a door: its day is written out, whatever else ISO 8601 allows."""
 
@@ -22,6 +24,13 @@ def is_past(closes: str, at: str) -> bool:
     return _local(at) >= _local(closes)
 
 
+def is_before(at: str, other: str) -> bool:
+    """A time lies before another one; as days, where one of them is a day without a time."""
+    if len(DAY) in (len(at), len(other)):
+        return day_of(at) < day_of(other)
+    return _local(at) < _local(other)
+
+
 def day_of(at: str) -> datetime.date:
     """The local day of a time."""
     return _local(at).date()
@@ -29,7 +38,7 @@ def day_of(at: str) -> datetime.date:
 
 def local_text(at: str) -> str:
     """A time for people, by Vietnam's clock, without a zone; a day without a time stays one."""
-    return at if len(at) == len("2026-11-25") else f"{_local(at):%Y-%m-%dT%H:%M:%S}"
+    return at if len(at) == len(DAY) else f"{_local(at):%Y-%m-%dT%H:%M:%S}"
 
 
 def latest(times: Iterable[str]) -> str:

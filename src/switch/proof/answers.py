@@ -355,7 +355,8 @@ class Answered:
             signed = folder.detail.later, folder.detail.slips or []
             yield compare("batches of later days", subject, later, signed)
             # None is after a later one, but for such as were a slip.
-            back = f"{self.latest} was closed before" if self.latest > day else ""
+            ran_back = self.latest > day and not folder.detail.correct
+            back = f"{self.latest} was closed before" if ran_back else ""
             yield Check("days", subject, back)
             self.latest = max(self.latest, day)
         batches = {seq for seq in folder.detail.batches if seq}

@@ -95,7 +95,8 @@ class Records:
     def _meta(self) -> Iterator[Check]:
         audited: dict[str, str] = {}
         for _, detail in self.details("init", "directory"):
-            audited |= {name: value for name, value in detail.items() if name != "files"}
+            beside = ("files", "correct")
+            audited |= {name: value for name, value in detail.items() if name not in beside}
         live = self.home.catalog.metas()
         del live["format"]
         yield compare("audit chain", "covers directory and settings", audited, live)

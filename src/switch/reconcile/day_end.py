@@ -223,12 +223,18 @@ def _by_receiver(verdicts: Verdicts, states: NDArray[np.uint8]) -> pa.Table:
 
 
 def close(
-    home: Home, directory: Directory, settings: Settings, *, at: str, far: bool = False
+    home: Home,
+    directory: Directory,
+    settings: Settings,
+    *,
+    at: str,
+    far: bool = False,
+    why: str | None = None,
 ) -> DaySigned:
     """End a day: hold everything against everything at that time, age breaks, write a statement for
     each receiver, tie the totals, close batches that are done with, and sign. Returns the answer; a
     day that was signed, and in which nothing happened since, is answered from what was stored."""
-    before = take_in.prepare(home, directory, settings, at=at, far=far)
+    before = take_in.prepare(home, directory, settings, at=at, far=far, why=why)
     extra = take_in.Extra(KIND, is_due(before), partial(sign, before))
     answer, _ = take_in.carry_out(before, take_in.AnswerFiles(), extra)
     if answer["number"]:

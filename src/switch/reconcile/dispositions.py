@@ -17,7 +17,7 @@ from switch.files.file_schemas import TAKEN
 from switch.files.segment import write_table
 from switch.home.catalog import PENDING
 from switch.home.changes import SetPaid
-from switch.home.days import leaps, times
+from switch.home.days import correction, leaps, times
 from switch.home.history import Answers, Folder, bytes_again, folders, moved_lines, time_of
 from switch.home.store import ANSWERS, ROOM_SPARE, Home
 from switch.results import Disposed
@@ -64,10 +64,12 @@ def dispose(
     *,
     at: str | None = None,
     far: bool = False,
+    why: str | None = None,
 ) -> Disposed:
     """Write lines back (returning.WRITE_BACK) or free them for a re-issue (REISSUE); without lines
-    all that wait for it. far: the time may lie far after all that is known. Returns count and sum;
-    number 0 where none waits. Raises UsageError for a line whose money is not on T.RETURNS."""
+    all that wait for it. far, why: the time may lie far after all that is known, or before it.
+    Returns count and sum; number 0 where none waits. Raises UsageError for a line whose money is
+    not on T.RETURNS."""
     known, said = folders(home), times(home)
     waiting, coming = returned(home, known)
     if lines is not None:
@@ -85,7 +87,7 @@ def dispose(
     answer: Disposed = {"number": 0, "step": step, "count": len(waiting), "sum": sum_}
     if not len(waiting):
         return answer
-    time = time_of(home, at, said, far)
+    time = time_of(home, at, said, far, why)
     number = len(known) + 1
     postings = returns.disposed(waiting, step)
     after = apply(home.catalog.balances(), postings)
@@ -99,6 +101,7 @@ def dispose(
             kind="disposition",
             detail=Answers(
                 leap=leaps(said, time),
+                correct=correction(said, time, why),
                 after=home.catalog.next_batch() - 1,
                 batches=sorted(set(waiting["batch"].to_pylist())),
                 postings={"": postings},

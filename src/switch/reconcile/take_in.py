@@ -29,7 +29,7 @@ from switch.files.parquet_reader import in_one
 from switch.files.parquet_writer import Style
 from switch.files.segment import Segment, write_table
 from switch.home.changes import Change, OpenCycle, SetPaid, SetRequest
-from switch.home.days import Times, behind, leaps, times
+from switch.home.days import Times, behind, correction, leaps, times, unusual
 from switch.home.history import (
     MOVES,
     STORED,
@@ -132,7 +132,8 @@ def looked_at(home: Home, known: list[Folder]) -> set[int]:
 @dataclass(frozen=True)
 class Before:
     """A home as it is before answers are taken in, or its day ends. at, as_of: the time that is
-    recorded, and its day; known: folders of answers; standing: cycles and balances."""
+    recorded, and its day; known: folders of answers; standing: cycles and balances; why: the time
+    is recorded though it lies before others."""
 
     home: Home
     directory: Directory
@@ -143,6 +144,7 @@ class Before:
     as_of: datetime.date
     known: list[Folder]
     standing: Standing
+    why: str | None = None
 
     @property
     def number(self) -> int:
@@ -162,12 +164,14 @@ def prepare(
     rules: Rules | None = None,
     at: str | None = None,
     far: bool = False,
+    why: str | None = None,
 ) -> Before:
     """Read a home's state, from which answers are judged. rules: in force from now on (default: the
     rules given last). at: the time that is recorded (default: the home's last one). far: that time
-    may lie far after all times that the home knows. Raises UsageError."""
+    may lie far after all times that the home knows. why: it may lie before them. Raises UsageError
+    and InputRefused."""
     known, said = folders(home), times(home)
-    time = time_of(home, at, said, far)
+    time = time_of(home, at, said, far, why)
     return Before(
         home,
         directory,
@@ -178,6 +182,7 @@ def prepare(
         day_of(time),
         known,
         Standing(home, directory),
+        why,
     )
 
 
@@ -440,6 +445,7 @@ def commit(
             **money.detail,
             **signed,
             leap=leaps(before.times, before.at),
+            correct=correction(before.times, before.at, before.why),
             after=home.catalog.next_batch() - 1,
             answer=answer,
             batches=[0, *judged.verdicts.lines.batches],
@@ -540,14 +546,16 @@ def take_in(
     rules: Rules | None = None,
     at: str | None = None,
     far: bool = False,
+    why: str | None = None,
 ) -> TakenIn:
     """Take files of answers into a home in one commit; none where they bring nothing new.
 
-    rules, at, far: as `prepare` has them; on the day of at deadlines are looked at. Returns the
-    answer; its number is 0 where nothing changed.
+    rules, at, far, why: as `prepare` has them; on the day of at deadlines are looked at. Returns
+    the answer; its number is 0 where nothing changed.
     Raises InputRefused for a file that is none of these kinds, or cannot be read.
     """
-    before = prepare(home, directory, settings, rules=rules, at=at, far=far)
+    before = prepare(home, directory, settings, rules=rules, at=at, far=far, why=why)
     answer, warnings = carry_out(before, files, Extra())
-    told = [*([] if at else behind(before.times)), *warnings]
+    about_time = unusual(before.times, at) if at else behind(before.times)
+    told = [*about_time, *warnings]
     return cast(TakenIn, {**answer, "warnings": told})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -71,8 +71,10 @@ def load_registers(
     strict_columns: bool,
     progress: Progress | None,
     warn: Callable[[str], None],
+    why: Mapping[str, str] | None = None,
 ) -> dict[str, int]:
-    """Take registers into a home in one commit (`Engine.register`). Returns rows read by table."""
+    """Take registers into a home in one commit (`Engine.register`). why: what the audit record says
+    of a time that lies before others. Returns rows read by table."""
     register = current(home, whole=True) if home.catalog.register_seq() else Register()
     counts: dict[str, int] = {}
 
@@ -98,7 +100,8 @@ def load_registers(
     history: Words = {}
     if tables.paid_history is not None:
         counts["paid"], history = _read_history(opened(tables.paid_history, PAID), register)
-    _commit(home, register, history, replace and tables.paid_history is not None, counts, at)
+    swapped = replace and tables.paid_history is not None
+    _commit(home, register, history, swapped, counts, at, why or {})
     return counts
 
 
@@ -109,6 +112,7 @@ def _commit(
     replace_history: bool,
     counts: dict[str, int],
     at: str,
+    why: Mapping[str, str],
 ) -> None:
     version = home.catalog.register_seq() + 1
     folder = home.folder("registers", version)
@@ -144,6 +148,7 @@ def _commit(
                 "version": version,
                 **counts,
                 "manifest": hashlib.sha256(manifest.encode()).hexdigest(),
+                **why,
             },
             changes=changes,
             draft=draft,

@@ -10,7 +10,7 @@ import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import NamedTuple, TypedDict, Unpack
 
 import msgspec
 import pyarrow as pa
@@ -44,6 +44,13 @@ WHY_MAX = 140
 """Characters of the reason for which a cycle is aborted."""
 
 
+class When(NamedTuple):
+    """A time that is recorded, and why where it lies before others."""
+
+    at: str
+    why: str | None = None
+
+
 def slots_of(home: Home) -> tuple[set[str], list[Slot]]:
     """(names of the calendar's cycles that take nothing more, all that were opened)."""
     rows = home.catalog.cycles()
@@ -69,7 +76,7 @@ def require_calendar(home: Home, settings: Settings, named: list[CycleRow] | Non
         )
 
 
-def close(home: Home, directory: Directory, cycle: str, closes: str, at: str) -> CycleAnswer:
+def close(home: Home, directory: Directory, cycle: str, closes: str, when: When) -> CycleAnswer:
     """Let a cycle take no more lines. Returns its answer as it stands: none yet, or the stored one.
 
     closes: the cut-off, kept where no batch has opened the cycle.
@@ -82,12 +89,18 @@ def close(home: Home, directory: Directory, cycle: str, closes: str, at: str) ->
         request = request_of(home, directory, cycle, Standing(home, directory).nets_of(cycle))
         text = msgspec.json.encode(request, order="sorted").decode()
         home.commit(
-            at=at,
+            at=when.at,
             kind="cycle",
-            detail={"cycle": cycle, "state": "CLOSED", "closes": closes, "request": request},
-            changes=[CloseCycle(cycle, closes, at, text)],
+            detail={
+                "cycle": cycle,
+                "state": "CLOSED",
+                "closes": closes,
+                "request": request,
+                **days.corrected(days.times(home), *when, closes),
+            },
+            changes=[CloseCycle(cycle, closes, when.at, text)],
         )
-    return _answer(directory, cycle, "CLOSED", at, {})
+    return _answer(directory, cycle, "CLOSED", when.at, {})
 
 
 def request_of(
@@ -100,7 +113,7 @@ def request_of(
 
 
 def settle(
-    home: Home, directory: Directory, settings: Settings, cycle: str, at: str
+    home: Home, directory: Directory, settings: Settings, cycle: str, when: When
 ) -> CycleAnswer:
     """Settle a cycle that is closed. Returns the answer; its state is SETTLED, or CLOSED where
     funds are missing and the rule has no other way: then it is tried again, or aborted."""
@@ -109,7 +122,7 @@ def settle(
     assert sum(nets.values()) == 0, "positions do not sum to zero"
     short = standing.short(cycle, nets)
     if short and settings.insufficient_funds == RECAST and not home.catalog.is_answered(cycle):
-        return _settle_without(standing, cycle, nets, short, at)
+        return _settle_without(standing, cycle, nets, short, when)
     paid, parts = dict(nets), {}
     if short and settings.insufficient_funds == "share":
         parts = _loss_shares(home, cycle, short)
@@ -123,7 +136,7 @@ def settle(
         directory,
         cycle,
         "CLOSED" if lacking else "SETTLED",
-        at,
+        when.at,
         {} if lacking else paid,
         rule="" if not short else "share" if parts else "wait",
         short=_texts(lacking or short),
@@ -131,7 +144,7 @@ def settle(
         turned_payer=[code for code in parts if nets[code] >= 0 > paid[code]],
     )
     if not lacking:
-        _commit(Ending(standing, cycle, paid, answer, at))
+        _commit(Ending(standing, cycle, paid, answer, when))
     return answer
 
 
@@ -191,7 +204,7 @@ def _loss_shares(home: Home, cycle: str, short: dict[str, int]) -> dict[str, int
 
 
 def _settle_without(
-    standing: Standing, cycle: str, nets: dict[str, int], short: dict[str, int], at: str
+    standing: Standing, cycle: str, nets: dict[str, int], short: dict[str, int], when: When
 ) -> CycleAnswer:
     """Settle a cycle without the payments of those who are short: their lines go back to wait, all
     in the one commit by which the others settle. Returns the answer."""
@@ -204,7 +217,7 @@ def _settle_without(
         directory,
         cycle,
         "SETTLED",
-        at,
+        when.at,
         unwound.nets,
         rule=RECAST,
         short=_texts(unwound.defaulters),
@@ -212,7 +225,7 @@ def _settle_without(
         vanished=_texts(unwound.vanished),
         recalled=reversal.recalled(went),
     )
-    _send_back(Ending(standing, cycle, unwound.nets, answer, at), went, held)
+    _send_back(Ending(standing, cycle, unwound.nets, answer, when), went, held)
     return answer
 
 
@@ -225,15 +238,17 @@ def require_abortable(home: Home, cycle: str, why: str) -> None:
         raise UsageError(f"a cycle is aborted for a reason of 1 to {WHY_MAX} printable characters")
 
 
-def abort(home: Home, directory: Directory, cycle: str, why: str, at: str) -> CycleAnswer:
+def abort(home: Home, directory: Directory, cycle: str, why: str, when: When) -> CycleAnswer:
     """Give up the settlement of a cycle that is closed: everything that was posted for it is taken
     back, and all its lines go back to wait, in one commit. Returns the answer."""
     standing = Standing(home, directory)
     nets = dict.fromkeys(standing.nets_of(cycle), 0)
     went, held = recast.lines_of(home, directory, cycle, None)
     recalled = reversal.recalled(went)
-    answer = _answer(directory, cycle, ABORTED, at, {}, rule="abort", why=why, recalled=recalled)
-    ending = Ending(standing, cycle, nets, answer, at)
+    answer = _answer(
+        directory, cycle, ABORTED, when.at, {}, rule="abort", why=why, recalled=recalled
+    )
+    ending = Ending(standing, cycle, nets, answer, when)
     if len(went):
         _send_back(ending, went, held)
     else:
@@ -249,7 +264,7 @@ class Ending:
     cycle: str
     nets: dict[str, int]
     answer: CycleAnswer
-    at: str
+    when: When
 
 
 def _send_back(ending: Ending, went: pa.Table, held: pa.Table) -> None:
@@ -287,7 +302,7 @@ def _commit(
     """One transaction, by which a cycle comes to its end. Where lines go back to wait: postings
     that take them out, its draft and the folder that it becomes, and what else the catalog and the
     audit record say."""
-    standing, cycle, at = ending.standing, ending.cycle, ending.at
+    standing, cycle, at = ending.standing, ending.cycle, ending.when.at
     home, nets, answer = standing.home, ending.nets, ending.answer
     assert sum(nets.values()) == 0, "what is settled does not sum to zero"
     reserves = standing.reserves.get(cycle, [])
@@ -306,7 +321,7 @@ def _commit(
             "cycle": cycle,
             "answer": answer,
             "postings": moved,
-            **days.word(days.times(home), at, kept.closes),
+            **days.word(days.times(home), at, kept.closes, ending.when.why),
             **detail,
         },
         changes=[

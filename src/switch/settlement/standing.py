@@ -129,8 +129,11 @@ def keep_balances(balances: dict[str, int]) -> list[Change]:
     return [SetBalance(*row) for row in sorted(balances.items())]
 
 
-def set_balances(home: Home, directory: Directory, given: dict[str, int], at: str) -> None:
-    """Settlement accounts hold what is given, by account, and are bound from now on."""
+def set_balances(
+    home: Home, directory: Directory, given: dict[str, int], at: str, why: dict[str, str]
+) -> None:
+    """Settlement accounts hold what is given, by account, and are bound from now on. why: what
+    the audit record says of a time that lies before others."""
     balances = Standing(home, directory).balances
     moved = []
     for account, amount in sorted(given.items()):
@@ -148,6 +151,7 @@ def set_balances(home: Home, directory: Directory, given: dict[str, int], at: st
             "postings": moved,
             # Also who holds what is given already, so that nothing is posted.
             "bound": sorted(map(accounts.owner_of, given)),
+            **why,
         },
         changes=[*keep_postings(0, "", moved), *keep_balances(postings.apply(balances, moved))],
     )

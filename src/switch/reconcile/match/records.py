@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from switch.errors import InputRefused
-from switch.files.columns import first_line
+from switch.files.columns import LOCAL_US, first_line
 from switch.files.file_schemas import RECORD
 from switch.files.parquet_reader import in_one
 from switch.files.threads import in_order
@@ -49,6 +49,19 @@ def day_us(day: datetime.date) -> int:
 
 _AT_FIRST = day_us(datetime.date(YEAR_MIN, 1, 1))
 _AT_END = day_us(datetime.date(YEAR_MAX + 1, 1, 1))
+
+
+def _in_utc(column: pa.Array) -> pa.Array:
+    """Times as UTC's: those without a zone are Vietnam's. A day without a time stays that day."""
+    is_zoned = pa.types.is_timestamp(column.type) and column.type.tz is not None
+    is_day = pa.types.is_date(column.type)
+    found = column.cast(pa.timestamp("us"))
+    if is_zoned or is_day:
+        return found
+    local = pc.subtract(found, pa.scalar(LOCAL_US, pa.duration("us")))
+    if pa.types.is_timestamp(column.type):
+        return local
+    return pc.if_else(pc.greater(pc.utf8_length(column), len("2026-11-25")), local, found)
 
 
 class ByDay:
@@ -313,7 +326,7 @@ class _Form(NamedTuple):
             raise self._refused("TYPE", f"{self.names[name]!r} is {kind}", name, remedy)
         try:
             if name == "at" and not kinds.is_int64(kind):
-                column = column.cast(pa.timestamp("us"))
+                column = _in_utc(column)
             column = column.cast(pa.int64())
         except pa.ArrowException as error:
             what = f"{self.names[name]!r} of {kind} cannot be read ({first_line(error)})"

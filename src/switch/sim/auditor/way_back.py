@@ -145,7 +145,7 @@ class WayBack:
     def close_day(self, day: dt.date) -> tuple[Moved, list[int]]:
         """(what moves by it, the batches that are closed by it)."""
         moved = self.reconcile([], day)
-        self.days.signed = day
+        self.days.signed = max(self.days.signed, day)
         pending = self.cycles.unsettled()
         unfinished = {entry.batch for entry in self.payments.waiting}
         unfinished |= {line[0] for line, state in self.states().items() if state in OPEN}

@@ -175,11 +175,11 @@ class Life:
         fault, salt = operations.fault_of(rng), rng.getrandbits(32)
         operation: operations.WayBack
         if kind == "answers":
-            operation = operations.Answers(day, salt, fault=fault)
+            operation = operations.Answers(day, salt, fault=fault, meant=salt % 2 == 0)
         elif kind == "dispose":
             operation = operations.Dispose(rng.choice([None, salt]), rng.random() < 0.6, fault)
         else:
-            operation = operations.CloseDay(day, fault)
+            operation = operations.CloseDay(day, fault, meant=salt % 2 == 0)
             self.signed = max(self.signed, day)
         yield operation
         if fault is not None and rng.random() < 0.7:

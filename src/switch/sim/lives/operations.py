@@ -126,6 +126,8 @@ class Answers(NamedTuple):
     whole: bool = False
     """They answer, plainly, all that is open."""
     fault: Fault | None = None
+    meant: bool = False
+    """The day is meant, also where it lies before one that was closed."""
 
 
 class Dispose(NamedTuple):
@@ -149,6 +151,8 @@ class CloseDay(NamedTuple):
 
     day: dt.date
     fault: Fault | None = None
+    meant: bool = False
+    """As of `Answers`."""
 
 
 DATE_DOORS = ("value date", "time", "close", "status_since", "valid_from", "valid_to", "holiday")

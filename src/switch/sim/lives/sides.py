@@ -74,9 +74,9 @@ class Sides:
         self.engine = Engine(self.home)
         return f"{len(checks)} checks"
 
-    def refused(self, act: Callable[[], object]) -> str:
+    def refused(self, act: Callable[[], object], refusals: frozenset[str] = USAGE) -> str:
         """Try an operation that nobody may ask for as things stand. Returns the word for it."""
-        word, _ = self.attempt(act, None, self.auditor, USAGE)
+        word, _ = self.attempt(act, None, self.auditor, refusals)
         return word
 
     def attempt(

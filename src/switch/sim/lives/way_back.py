@@ -7,7 +7,7 @@ these every line has to stand where the auditor says.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from switch import status
@@ -28,6 +28,10 @@ REPEATED = 0.3
 """Rate at which files of before are given again."""
 
 
+LATE = "it came late"
+"""Reason that is said with each time, and recorded where the time lies before others."""
+
+
 class WayBack:
     """The way back of a home and its auditor."""
 
@@ -45,13 +49,14 @@ class WayBack:
         after = sides.auditor.copy()
         paths = self._written(files)
         if day < sides.auditor.days.signed:
-            word = sides.refused(lambda: sides.engine.reconcile(*paths, at=day.isoformat()))
-            return f"runs back: {word}"
+            word = self._runs_back(lambda: sides.engine.reconcile(*paths, at=day.isoformat()))
+            if not operation.meant:
+                return word
         leap = sides.auditor.days.leaps(day)
         moved = after.reconcile([record for file in files for record in file], day)
 
         def act() -> object:
-            return sides.engine.reconcile(*paths, at=day.isoformat(), leap=leap)
+            return sides.engine.reconcile(*paths, at=day.isoformat(), leap=leap, correct=LATE)
 
         replay = False if moved.is_something else None
         word, _ = sides.attempt(act, operation.fault, after, replay=replay)
@@ -93,12 +98,19 @@ class WayBack:
             path.write_bytes(answers_of(file))
         return paths
 
+    def _runs_back(self, act: Callable[[], object]) -> str:
+        """Try something on a day before the last that was closed, and say no why: nothing of it is
+        taken."""
+        return f"runs back: {self.sides.refused(act, frozenset({'DAYS_RUN_BACK'}))}"
+
     def close_day(self, operation: CloseDay) -> str:
         """End a day. Returns what came of it, in words."""
         sides, day = self.sides, operation.day
         days = sides.auditor.days
         if day < days.signed:
-            return f"runs back: {sides.refused(lambda: sides.engine.close_day(day.isoformat()))}"
+            word = self._runs_back(lambda: sides.engine.close_day(day.isoformat()))
+            if not operation.meant:
+                return word
         leap = days.leaps(day)
         after = sides.auditor.copy()
         moved, closed = after.close_day(day)
@@ -106,7 +118,7 @@ class WayBack:
         signed = last.kind == "day" and days.as_of == day
 
         def act() -> object:
-            return sides.engine.close_day(day.isoformat(), leap=leap)
+            return sides.engine.close_day(day.isoformat(), leap=leap, correct=LATE)
 
         word, _ = sides.attempt(act, operation.fault, after, replay=signed)
         if sides.auditor is after:
