@@ -1,6 +1,6 @@
 """A payday and those who watch it: a writer, four threads that ask, and a service in asyncio.
 
-    python examples/service.py FOLDER
+Run it: python examples/service.py FOLDER
 """
 
 import asyncio
