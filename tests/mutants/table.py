@@ -379,8 +379,8 @@ AT_REST = [
     ("settlement/netting.py", "on-us lines enter positions",
      "    np.fill_diagonal(between_sum, 0)\n", "",
      RUN + "on_us_lines_are_sent_but_stand_in_no_position"),
-    ("settlement/netting.py", "a position with the wrong sign", "credit_sum - debit_sum,",
-     "debit_sum - credit_sum,", RUN + "positions_are_the_sums_of_the_lines_and_sum_to_zero"),
+    ("settlement/netting.py", "a position with the wrong sign", "credit_sum - debit_sum\n",
+     "debit_sum - credit_sum\n", RUN + "positions_are_the_sums_of_the_lines_and_sum_to_zero"),
     ("settlement/netting.py", "wallets settle for themselves", "nets[position.settled_by] =",
      "nets[position.participant] =", RUN + "wallet_is_settled_by_its_bank"),
 ]  # fmt: skip

@@ -140,13 +140,9 @@ class SentLines:
         self._account = np.zeros(done, np.uint64)
         self.said_at = np.full(done, NEVER, np.int64)
         self.said = np.zeros(done, np.uint16)
-        self._held = Sent(
-            self._table,
-            (self.participant, self.run, self.amount, self._account, self.said_at, self.said),
-            NEVER,
-            TRANSFER_ID_MAX,
-            int(home.id_hash("accounts of lines"), 16),
-        )
+        lines = self.participant, self.run, self.amount, self._account, self.said_at, self.said
+        secret = int(home.id_hash("accounts of lines"), 16)
+        self._held = Sent(self._table, lines, NEVER, TRANSFER_ID_MAX, secret)
         self._reasons: dict[str | None, int] = {None: 0}
         self._agents: dict[str, dict[str, str]] = {}
         self._parts: list[_Part] = []
@@ -359,13 +355,8 @@ class SentLines:
         account = text_of(table["account"])
         named = np.asarray(account.is_valid())
         clean = own.copy()
-        self._held.fit(
-            place,
-            table["amount"].to_numpy(),
-            *text_buffers(account),
-            named.view(np.uint8),
-            clean.view(np.uint8),
-        )
+        amount, flags = table["amount"].to_numpy(), (named.view(np.uint8), clean.view(np.uint8))
+        self._held.fit(place, amount, *text_buffers(account), *flags)
         return Fits(own, clean, named)
 
     def _own(self, participant: pa.ChunkedArray, place: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -171,19 +171,9 @@ def prepare(
     may lie far after all times that the home knows. why: it may lie before them. Raises UsageError
     and InputRefused."""
     known, said = folders(home), times(home)
-    time = time_of(home, at, said, far, why)
-    return Before(
-        home,
-        directory,
-        settings,
-        rules or rules_of(known),
-        said,
-        time,
-        day_of(time),
-        known,
-        Standing(home, directory),
-        why,
-    )
+    time, standing = time_of(home, at, said, far, why), Standing(home, directory)
+    rules, day = rules or rules_of(known), day_of(time)
+    return Before(home, directory, settings, rules, said, time, day, known, standing, why)
 
 
 @dataclass(frozen=True)

@@ -204,15 +204,9 @@ class Register:
         )
         ordered = np.empty(len(self.accounts), ACCOUNT)
         starts = np.empty(self.rows + 1, np.uint32)
+        given, target = self.accounts.view(np.uint8), ordered.view(np.uint8)
         try:
-            kept = people_table.order_accounts(
-                self.accounts.view(np.uint8),
-                self.rows,
-                rank,
-                self.heap,
-                ordered.view(np.uint8),
-                starts,
-            )
+            kept = people_table.order_accounts(given, self.rows, rank, self.heap, target, starts)
         except ValueError as error:
             raise InputRefused(
                 "ACCOUNT_LIMIT", str(error), remedy="remove accounts that are closed"

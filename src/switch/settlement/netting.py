@@ -48,17 +48,8 @@ def positions(
         debit_sum = sum(map(int, between_sum[i, :]))
         credit_count, debit_count = int(between_count[:, i].sum()), int(between_count[i, :].sum())
         if credit_count or debit_count:
-            out.append(
-                Position(
-                    participant.participant,
-                    participant.settled_by,
-                    credit_count,
-                    credit_sum,
-                    debit_count,
-                    debit_sum,
-                    credit_sum - debit_sum,
-                )
-            )
+            sums = credit_count, credit_sum, debit_count, debit_sum, credit_sum - debit_sum
+            out.append(Position(participant.participant, participant.settled_by, *sums))
     require_balanced([p.net for p in out])
     return out
 

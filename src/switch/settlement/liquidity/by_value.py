@@ -90,16 +90,9 @@ def _flow_of(pair_sum: Amounts, need: Amounts) -> Flow:
     p = len(need)
     cancel = np.zeros(p * p, np.int64)
     level = np.zeros(p, np.int64)
-    flow_kernel.least_cancelled(
-        np.ascontiguousarray(pair_sum).ravel(),
-        need,
-        cancel,
-        level,
-        np.empty(p, np.int64),
-        np.empty(p, np.int32),
-        np.empty(p, np.int32),
-        np.empty(p, np.uint8),
-    )
+    sums, narrow = np.ascontiguousarray(pair_sum).ravel(), np.empty((2, p), np.int32)
+    room = np.empty(p, np.int64), *narrow, np.empty(p, np.uint8)
+    flow_kernel.least_cancelled(sums, need, cancel, level, *room)
     return Flow(cancel.reshape(p, p), level)
 
 
@@ -162,18 +155,9 @@ def _branched(
     ranked = np.empty(n, np.int32)
     by_value.rank(queue.amount, ranked, np.empty(n, np.int32))
     chosen = kept.astype(np.uint8)
-    ended = branch.improve(
-        queue.sender,
-        queue.receiver,
-        queue.amount,
-        ranked,
-        room,
-        chosen,
-        np.empty(2 * p + 10 * n + 256 * (n + 1), np.int64),
-        np.empty(2 * p + 7 * n + 2, np.int32),
-        np.empty(3 * n + 1, np.int8),
-        steps_max,
-    )
+    wide = np.empty(2 * p + 10 * n + 256 * (n + 1), np.int64)
+    narrow, small = np.empty(2 * p + 7 * n + 2, np.int32), np.empty(3 * n + 1, np.int8)
+    ended = branch.improve(*queue.columns, ranked, room, chosen, wide, narrow, small, steps_max)
     return chosen.view(np.bool_), ended
 
 
@@ -196,18 +180,9 @@ def _search(
     chosen = np.ones(n, np.uint8)
     ranked = np.empty(n, np.int32)
     by_value.rank(queue.amount, ranked, np.empty(n, np.int32))
+    by_sender = np.empty(n, np.int32), np.empty(p + 1, np.int32)
     choice = by_value.ByValue(
-        queue.sender,
-        queue.receiver,
-        queue.amount,
-        ranked,
-        np.empty(n, np.int32),
-        np.empty(p + 1, np.int32),
-        level,
-        left,
-        pair_sum,
-        chosen,
-        steps_max,
+        *queue.columns, ranked, *by_sender, level, left, pair_sum, chosen, steps_max
     )
     rounded = _settle_large(choice, queue, flow, pair_sum, left, chosen) if large else flow
     level[:] = rounded.level

@@ -74,22 +74,12 @@ def settle_in_order(
     left = before + queue.net()
     dropped = np.empty(n, np.int32)
     kept = np.empty(n, np.uint8)
+    priority = np.zeros(0, np.uint8) if queue.priority is None else queue.priority
+    pair_sum = np.zeros(0, np.int64) if limit is None else queue.pair_sum.ravel().copy()
+    room = np.empty(p, np.int32), np.empty(p * classes, np.int32), np.empty(p, np.int32)
+    more = np.empty(n, np.int32), np.empty(p, np.int32)
     count = in_order.settle_in_order(
-        queue.sender,
-        queue.receiver,
-        queue.amount,
-        np.zeros(0, np.uint8) if queue.priority is None else queue.priority,
-        least,
-        limits,
-        left,
-        np.zeros(0, np.int64) if limit is None else queue.pair_sum.ravel().copy(),
-        np.empty(p, np.int32),
-        np.empty(p * classes, np.int32),
-        np.empty(p, np.int32),
-        np.empty(n, np.int32),
-        np.empty(p, np.int32),
-        kept,
-        dropped,
+        *queue.columns, priority, least, limits, left, pair_sum, *room, *more, kept, dropped
     )
     dropped = dropped[:count].copy()
     # The head of a queue goes last.

@@ -109,6 +109,11 @@ class PaymentQueue:
         return len(self.amount)
 
     @property
+    def columns(self) -> tuple[NDArray[np.uint16], NDArray[np.uint16], Amounts]:
+        """sender, receiver and amount, as the kernels take them."""
+        return self.sender, self.receiver, self.amount
+
+    @property
     def value(self) -> int:
         """All that is queued."""
         return int(self.pair_sum.sum())

@@ -29,15 +29,8 @@ CUTOFFS: tuple[tuple[str, ...], ...] = (
 )
 LIMITS = (1_000_000, 6_000_000, 500_000_000)
 PARTICIPANT_FACTS = (
-    "short_name",
-    "name",
-    "bic",
-    "kind",
-    "kind",
-    "settled_by",
-    "net_debit_cap",
-    "amount_max",
-    "status",
+    *("short_name", "name", "bic", "kind", "kind", "settled_by"),
+    *("net_debit_cap", "amount_max", "status"),
 )
 DEBTOR_FACTS = ("debtor_agent", "programme", "budget")
 PROGRAMME_FACTS = ("name", "purpose", "priority")

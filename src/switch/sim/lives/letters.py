@@ -79,16 +79,10 @@ class Post:
             for owed, _ in self.sent:
                 if owed.line in returned and self.rng.random() < 0.8:
                     (back, *_) = (r for r in self.said[owed.transfer_id] if r.status == "RTRN")
+                    booked_at = dt.datetime.combine(back.at.date(), dt.time(), dt.UTC)
+                    entry = "T.RETURNS", None, f"E-{owed.transfer_id}"
                     self.records.append(
-                        Record(
-                            "",
-                            owed.transfer_id,
-                            owed.amount,
-                            dt.datetime.combine(back.at.date(), dt.time(), dt.UTC),
-                            BOOKED,
-                            "T.RETURNS",
-                            return_id=f"E-{owed.transfer_id}",
-                        )
+                        Record("", owed.transfer_id, owed.amount, booked_at, BOOKED, *entry)
                     )
 
     def all_open(self, states: Mapping[Line, str]) -> None:
@@ -112,19 +106,11 @@ class Post:
     def _say(self, fate: str, owed: Owed, day: dt.date) -> None:
         noon = dt.datetime.combine(day, dt.time(12), dt.UTC)
         account = owed.account if self.rng.random() < 0.3 else None
-        yes = Record(owed.participant, owed.transfer_id, owed.amount, noon, "ACCC", account)
+        hour, day_, week = (dt.timedelta(hours=hours) for hours in (1, 24, 7 * 24))
+        about = owed.participant, owed.transfer_id, owed.amount
+        yes = Record(*about, noon, "ACCC", account)
         no = yes._replace(status="RJCT", reason=self.rng.choice(["AC04", "AC06", None]))
-        back = Record(
-            owed.participant,
-            owed.transfer_id,
-            owed.amount,
-            noon + dt.timedelta(days=1),
-            "RTRN",
-            None,
-            "AC04",
-            f"R-{owed.transfer_id}",
-        )
-        hour, week = dt.timedelta(hours=1), dt.timedelta(days=7)
+        back = Record(*about, noon + day_, "RTRN", None, "AC04", f"R-{owed.transfer_id}")
         self.records += {
             "credited": [yes],
             "refused": [no],
