@@ -31,7 +31,7 @@ from switch.native import csv_text, ledger
 from switch.native.names import NOW
 from switch.reason import RULE_SET
 from switch.registry.directory import Directory, packaged_rows
-from switch.registry.register import name_keys
+from switch.registry.register import name_keys, require_utf8
 from switch.schema import (
     BATCH_ID_RULE,
     CURRENCY,
@@ -421,12 +421,7 @@ class Intake:
             if bad >= 0:
                 here = names.index == bad
                 bad = int(np.argmax(here)) if here.any() else 0
-        if bad >= 0:
-            what = "the name is not UTF-8"
-            remedy = "write names in UTF-8"
-            raise InputRefused(
-                "ENCODING", what, file=file, row=done + bad + 1, column="person_name", remedy=remedy
-            )
+        require_utf8(bad, file, done, "person_name")
         return keys
 
     def _given_accounts(

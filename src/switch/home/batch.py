@@ -11,6 +11,14 @@ from switch.files import segment
 from switch.results import Summary
 
 
+def answered(folder: Path, *, own: bool = True) -> list[tuple[Path, Path]]:
+    """Files of a batch's answers, each with the one that has more of the same lines: of lines that
+    had waited (they have a column batch) it is the same file; then of its own."""
+    again = folder / "represented.parquet"
+    files = [(again, again)] if again.exists() else []
+    return files + ([(segment.segment_at(folder, "status"), folder / "lines.parquet")] * own)
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """A payment table that was run. `summary` is what people and machines are shown."""

@@ -75,12 +75,10 @@ def read_key(pem: bytes) -> bytes:
 
 def public_of(pem: bytes) -> bytes:
     """The public key of a private one, as PEM."""
-    return _public_pem(_private(pem).public_key())
-
-
-def read_public(pem: bytes) -> bytes:
-    """A public key in one form. Raises UsageError for what is none."""
-    return _public_pem(_public(pem))
+    forms = _serialization()
+    key, form = _private(pem).public_key(), forms.PublicFormat.SubjectPublicKeyInfo
+    public: bytes = key.public_bytes(forms.Encoding.PEM, form)
+    return public
 
 
 def _private_pem(key: Any) -> bytes:
@@ -88,12 +86,6 @@ def _private_pem(key: Any) -> bytes:
     pem: bytes = key.private_bytes(
         forms.Encoding.PEM, forms.PrivateFormat.PKCS8, forms.NoEncryption()
     )
-    return pem
-
-
-def _public_pem(key: Any) -> bytes:
-    forms = _serialization()
-    pem: bytes = key.public_bytes(forms.Encoding.PEM, forms.PublicFormat.SubjectPublicKeyInfo)
     return pem
 
 

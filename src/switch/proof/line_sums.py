@@ -16,7 +16,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from switch.errors import VerificationFailed
-from switch.files.segment import Groups, read_table, segment_at
+from switch.files.segment import Groups, read_table
+from switch.home.batch import answered
 from switch.reason import REASONS_COUNT, status_of
 from switch.settlement import accounts
 from switch.settlement.accounts import CUSTOMER, PAYABLE, SETTLEMENT, kind_of
@@ -25,11 +26,7 @@ from switch.settlement.accounts import CUSTOMER, PAYABLE, SETTLEMENT, kind_of
 def answers(folder: Path, *, own: bool = True) -> Iterator[tuple[pa.Table, pa.Table]]:
     """What a batch answered, and what was kept of it beside that, by row groups: of lines that had
     waited (they have a column batch), then of its own."""
-    again = folder / "represented.parquet"
-    files = [(again, again)] if again.exists() else []
-    if own:
-        files.append((segment_at(folder, "status"), folder / "lines.parquet"))
-    for status_file, lines_file in files:
+    for status_file, lines_file in answered(folder, own=own):
         status = Groups(status_file)
         lines = status if lines_file is status_file else Groups(lines_file)
         if len(status) != len(lines):

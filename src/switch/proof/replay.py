@@ -40,6 +40,7 @@ from switch.files import given
 from switch.files.segment import FORMS, Groups, digest_of, read_segment
 from switch.files.tables import TableLike, open_table
 from switch.home import paid_bits
+from switch.home.batch import answered
 from switch.home.chain import Record
 from switch.home.changes import AddBatch, AddFile, AddRegister, Change, PutCycle, PutRecord, SetPaid
 from switch.home.create import create_home
@@ -263,8 +264,7 @@ def _paid_before(home: Home, seq: int) -> dict[tuple[str, int], Any]:
     found: dict[tuple[str, int], list[Any]] = {}
     back = [(recast.after, went_back(home, recast)) for recast in recasts(home)]
     for number in range(1, seq):
-        folder = home.folder("batches", number)
-        for path in filter(Path.exists, (folder / "represented.parquet", folder / "lines.parquet")):
+        for _, path in answered(home.folder("batches", number)):
             groups = Groups(path)
             for group in range(len(groups)):
                 lines = groups.read(group, ["row", "benefit", "period", "reason_number"])

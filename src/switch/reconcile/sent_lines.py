@@ -26,6 +26,7 @@ from switch.files.file_schemas import RECORD, WENT_BACK
 from switch.files.given import is_changed
 from switch.files.parquet_reader import RowGroups, in_one
 from switch.files.segment import Groups, read_table, segment_at
+from switch.home.batch import answered
 from switch.home.history import SETTLED, recasts, went_back
 from switch.home.store import Home
 from switch.native.sent import ELSEWHERE, NOWHERE, Sent
@@ -309,12 +310,8 @@ class SentLines:
         parts = [WENT_BACK.empty_table()]
         for seq in np.unique(self.run[places]).tolist():
             folder = self.home.folder("batches", seq)
-            again = folder / "represented.parquet"
-            sources = [[segment_at(folder, "status"), folder / "lines.parquet"]]
-            sources = sources if seq in self.batches else []
-            sources += [[again]] if again.exists() else []
-            for paths in sources:
-                files = [_Proven(self.home, path) for path in paths]
+            for paths in answered(folder, own=seq in self.batches):
+                files = [_Proven(self.home, path) for path in dict.fromkeys(paths)]
                 for number in range(len(files[0])):
                     parts.append(self._cleared(files, number, seq, chosen))
         order = [("batch", "ascending"), ("line_no", "ascending")]

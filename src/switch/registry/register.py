@@ -431,13 +431,15 @@ def _keys(
     names: Texts, fold: int, file: str, done: int
 ) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     keys, masks, bad = name_keys(names, with_masks=True, fold=fold)
-    if bad >= 0:
-        what = "the name is not UTF-8"
-        remedy = "write names in UTF-8"
-        raise InputRefused(
-            "ENCODING", what, file=file, row=done + bad + 1, column="name", remedy=remedy
-        )
+    require_utf8(bad, file, done, "name")
     return keys, masks
+
+
+def require_utf8(bad: int, file: str, done: int, column: str) -> None:
+    """Refuse a name that is not UTF-8. bad: its row behind those that are done, -1 for none."""
+    if bad >= 0:
+        what, row, remedy = "the name is not UTF-8", done + bad + 1, "write names in UTF-8"
+        raise InputRefused("ENCODING", what, file=file, row=row, column=column, remedy=remedy)
 
 
 def name_keys(

@@ -100,7 +100,7 @@ class ExpectedLines:
         # Lines beside the first of their id, or without one: the table knows the first alone.
         strange, crowded, row = [np.empty(0, np.int64)], [np.empty(0, np.uint32)], 0
         names = (*_FAST, "participant")
-        for chunk, (columns, plain) in lines.chunks(names, _with_columns, threads):
+        for chunk, columns, plain in lines.chunks(names, _with_columns, threads):
             first = np.empty(len(plain), np.uint32)
             self._who[row : row + len(plain)] = self._coded(chunk)
             self._lines.expect(*columns, first)
@@ -177,7 +177,7 @@ class ExpectedLines:
         claim.fill(NO_ROW)
         claim[self._crowded] = CROWDED
         who = np.zeros(len(answers), np.uint16)
-        for chunk, (columns, plain) in answers.chunks(RECORD.names, _with_columns, self.threads):
+        for chunk, columns, plain in answers.chunks(RECORD.names, _with_columns, self.threads):
             who[row : row + len(plain)] = self._coded(chunk)
             clean = np.empty(len(plain), np.uint8)
             ousted = np.empty(len(plain), np.uint32)
@@ -258,11 +258,12 @@ _SHARED = ("end_to_end_id", "account")
 
 
 _Texts = tuple[NDArray[np.int32], NDArray[np.uint8]]
-_Kernel = tuple[tuple[*_Texts, *_Texts, NDArray[np.int64], NDArray[np.int64]], NDArray[np.uint8]]
+_Kernel = tuple[*_Texts, *_Texts, NDArray[np.int64], NDArray[np.int64]]
 
 
-def _kernel_columns(chunk: Chunk) -> _Kernel:
-    """((offsets and data of ids, the same of accounts, amount, at), plain) for the kernel."""
+def _with_columns(chunk: Chunk) -> tuple[Chunk, _Kernel, NDArray[np.uint8]]:
+    """(chunk, (offsets and data of ids, the same of accounts, amount, at), plain) for the
+    kernel."""
     amount, at = (
         np.ascontiguousarray(chunk[name].to_numpy(zero_copy_only=False), np.int64)
         for name in ("amount", "at")
@@ -272,11 +273,7 @@ def _kernel_columns(chunk: Chunk) -> _Kernel:
     plain = _coded(chunk.get("status"), {"ACCC": 1, "RJCT": 2}, rows)
     if "currency" in chunk:
         plain = plain * _coded(chunk["currency"], {"VND": 1}, rows)
-    return (*ids, *accounts, amount, at), plain
-
-
-def _with_columns(chunk: Chunk) -> tuple[Chunk, _Kernel]:
-    return chunk, _kernel_columns(chunk)
+    return chunk, (*ids, *accounts, amount, at), plain
 
 
 def _coded(column: pa.Array, codes: dict[str, int], rows: int) -> NDArray[np.uint8]:
