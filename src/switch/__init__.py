@@ -32,9 +32,12 @@ if TYPE_CHECKING:
         VerificationFailed,
     )
     from switch.home.batch import Batch
+    from switch.proof.repair import scrub
+    from switch.proof.replay import replay
     from switch.proof.verify import verify
     from switch.registry.settings import Settings
     from switch.registry.templates import json_schema, table_template, write_template
+    from switch.rehearsal import rehearse
     from switch.settlement.liquidity.by_value import settle_by_value
     from switch.settlement.liquidity.clearing_vector import clearing_vector
     from switch.settlement.liquidity.exact import settle_exactly
@@ -73,6 +76,9 @@ _HOMES = {
     "liquidity_needed": "switch.settlement.liquidity.queue",
     "netting_of": "switch.settlement.netting",
     "recast": "switch.settlement.liquidity.loss",
+    "rehearse": "switch.rehearsal",
+    "replay": "switch.proof.replay",
+    "scrub": "switch.proof.repair",
     "settle_by_value": "switch.settlement.liquidity.by_value",
     "settle_exactly": "switch.settlement.liquidity.exact",
     "settle_in_order": "switch.settlement.liquidity.in_order",
@@ -103,6 +109,9 @@ __all__ = [
     "netting_of",
     "open",
     "recast",
+    "rehearse",
+    "replay",
+    "scrub",
     "settle_by_value",
     "settle_exactly",
     "settle_in_order",

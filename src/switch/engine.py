@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import importlib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, Unpack
+from typing import Literal, Unpack, cast
 
 import msgspec
 import pyarrow as pa
@@ -50,7 +51,16 @@ from switch.registry.directory import Directory, read_directory
 from switch.registry.load_registers import Tables, current, load_registers
 from switch.registry.register import Register
 from switch.registry.settings import Settings
-from switch.results import CycleAnswer, DaySigned, Disposed, LineHistory, StoredSummary, TakenIn
+from switch.results import (
+    CycleAnswer,
+    DaySigned,
+    Disposed,
+    HowRehearsed,
+    LineHistory,
+    Rehearsal,
+    StoredSummary,
+    TakenIn,
+)
 from switch.schema import PAYMENT
 from switch.settlement import budgets, standing
 from switch.settlement import cycle as settling
@@ -489,6 +499,13 @@ class Engine:
         return open_lines.returned(self.home, **asked)
 
     @asks
+    def rehearse(self, tables: Sequence[TableLike], **how: Unpack[HowRehearsed]) -> Rehearsal:
+        """All that would happen if tables were run now (`switch.rehearse`): the home stays as it
+        is. out: a folder in no home, for the answers that runs would give; the rest as of `run`."""
+        told = importlib.import_module("switch.rehearsal").rehearse(self.home.path, tables, **how)
+        return cast(Rehearsal, told)
+
+    @asks
     def shared_accounts(self, batch_id: str) -> pa.Table:
         """A table of the accounts of more than one person by what a batch cleared and what
         waited after it as they were full, most persons first: participant, creditor_account,
@@ -578,11 +595,5 @@ def _declared_in(table: TableLike, declared: Declared) -> str:
 
 def core_of(engine: Engine, value_date: datetime.date, threads: int = 1) -> Core:
     """A native core for one batch on an open engine: for benchmarks of the core alone."""
-    return kernel.core_of(
-        engine.home,
-        engine.directory,
-        engine.open_register(),
-        engine.settings,
-        value_date,
-        threads,
-    )
+    how = engine.open_register(), engine.settings, value_date, threads
+    return kernel.core_of(engine.home, engine.directory, *how)

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from switch.arguments import checked
 from switch.engine import Engine
 from switch.errors import CopyFailed, EnvironmentFailed, InputRefused
-from switch.files.disk import environment
+from switch.files.disk import environment, require_outside
 from switch.files.segment import Groups, read_table, segment_at
 from switch.files.tables import TableLike
 from switch.home.batch import Batch
@@ -44,6 +44,9 @@ from switch.results import (
     RehearsedTable,
     WaitingTotal,
 )
+from switch.schema import PAYMENT
+from switch.settlement.accounts import held
+from switch.settlement.standing import Standing
 
 
 class Payment(NamedTuple):
@@ -68,14 +71,19 @@ def rehearse(
     clearing_limit: int | None = None,
     leap: bool = False,
     correct: str | None = None,
+    out: str | Path | None = None,
 ) -> Rehearsal:
     """Run tables (paths with their dossiers) on a copy of a home. Returns what would happen: money
     as integers of minor units; `seconds` are this machine's, all else follows from the input.
 
     A table that would be refused is told so, and the next one is rehearsed all the same.
-    clearing_limit: that of these runs, where it is not the home's.
+    clearing_limit: that of these runs, where it is not the home's. out: where the answers are
+    copied to that runs would give, of what has not happened; outside the home.
     """
+    if out is not None:
+        require_outside(Path(out))
     with _copy_of(Path(home)) as path, Engine(path) as engine:
+        limits = _limits(engine.home, engine.directory)
         if clearing_limit is not None:
             engine.settings = msgspec.structs.replace(
                 engine.settings, clearing_limit=clearing_limit
@@ -86,9 +94,11 @@ def rehearse(
         for table in tables:
             began = time.monotonic()
             try:
-                batch = engine.run(table, at=at, threads=threads, leap=leap, correct=correct)
+                batch = engine.run(
+                    table, at=at, threads=threads, leap=leap, correct=correct, out=out
+                )
             except InputRefused as error:
-                shown.append({"table": str(table), "error": error.told()})
+                shown.append({"table": _name(table), "error": error.told()})
                 continue
             shown.append(_shown(table, batch, time.monotonic() - began))
             if not batch.replayed:
@@ -100,12 +110,17 @@ def rehearse(
         room = _room_after(last)
         pending = engine.home.catalog.cycles(*PENDING)
         settled = engine.settle() if pending else []
+        given = injection(waiting, room)
+        cycles = _cycles(curve, {answer["cycle"]: answer for answer in settled}, limits)
+        for row in cycles[-1]["participants"] if cycles else ():
+            row["lacks"] = given["given"].get(row["participant"], 0)
         return {
             "tables": shown,
-            "cycles": _cycles(curve, {answer["cycle"]: answer for answer in settled}),
+            "cycles": cycles,
             "waiting": _summed(waiting),
-            "injection": injection(waiting, room),
+            "injection": given,
             "curve": curve,
+            "names": {p.participant: p.short_name for p in engine.directory.participants},
             "seconds": sum(table.get("seconds", 0) for table in shown),
         }
 
@@ -165,10 +180,27 @@ def _put(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
+def _name(table: TableLike) -> str:
+    return str(table) if isinstance(table, str | Path) else PAYMENT.name
+
+
+def _limits(home: Home, directory: Directory) -> dict[str, tuple[int | None, int | None]]:
+    """(net debit cap, money on an account that binds) of each settlement participant."""
+    standing = Standing(home, directory)
+    return {
+        p.participant: (
+            p.net_debit_cap,
+            held(standing.balances, p.participant) if p.participant in standing.bound else None,
+        )
+        for p in directory.participants
+        if p.settled_by == p.participant
+    }
+
+
 def _shown(table: TableLike, batch: Batch, seconds: float) -> RehearsedTable:
     summary = batch.summary
     return {
-        "table": str(table),
+        "table": _name(table),
         "batch_id": batch.batch_id,
         "cycle": batch.cycle,
         "replayed": batch.replayed,
@@ -190,7 +222,11 @@ def _nets(batch: Batch) -> dict[str, int]:
     return nets
 
 
-def _cycles(curve: list[CurvePoint], settled: dict[str, CycleAnswer]) -> list[RehearsedCycle]:
+def _cycles(
+    curve: list[CurvePoint],
+    settled: dict[str, CycleAnswer],
+    limits: dict[str, tuple[int | None, int | None]],
+) -> list[RehearsedCycle]:
     """Net position of each settlement participant by cycle, and the most that it needs on the
     way."""
     found: dict[str, dict[str, list[int]]] = {}
@@ -205,7 +241,14 @@ def _cycles(curve: list[CurvePoint], settled: dict[str, CycleAnswer]) -> list[Re
             "state": settled[name]["state"] if name in settled else "SETTLED",
             "short": settled[name]["short"] if name in settled else {},
             "participants": [
-                {"participant": code, "net": run[-1], "needs": max(0, -min(run))}
+                {
+                    "participant": code,
+                    "net": run[-1],
+                    "needs": max(0, -min(run)),
+                    "cap": limits[code][0],
+                    "holds": limits[code][1],
+                    "lacks": 0,
+                }
                 for code, run in sorted(cycle.items())
             ],
         }
@@ -227,12 +270,12 @@ def _waiting(home: Home, directory: Directory) -> list[Payment]:
     queue = queue_of(home)
     if queue is None:
         return []
-    held = read_table(home.path / queue[0], columns=["batch", "line_no"])
+    rows = read_table(home.path / queue[0], columns=["batch", "line_no"])
     settled_by = {p.participant: p.settled_by for p in directory.participants}
     priority = {p.benefit: p.priority for p in directory.programmes}
     found = []
-    for batch in pc.unique(held["batch"]).to_pylist():
-        numbers = held.filter(pc.equal(held["batch"], batch))["line_no"]
+    for batch in pc.unique(rows["batch"]).to_pylist():
+        numbers = rows.filter(pc.equal(rows["batch"], batch))["line_no"]
         for row in _answers(home.folder("batches", batch), np.asarray(numbers)):
             agent, payee = row["debtor_agent"], row["participant"]
             if agent in settled_by and payee in settled_by:

@@ -7,6 +7,8 @@ or frozen dataclasses. This file imports nothing of the package.
 
 from __future__ import annotations
 
+import datetime
+from pathlib import Path
 from typing import Literal, NotRequired, Required, TypedDict
 
 Outcome = Literal["received", "cleared", "held", "refused"]
@@ -350,6 +352,12 @@ class ParticipantNeed(TypedDict):
     participant: str
     net: int
     needs: int
+    cap: int | None
+    """Its net debit cap; None for no limit."""
+    holds: int | None
+    """Money on its account, where that binds."""
+    lacks: int
+    """Money or cap with which what waits for it would go."""
 
 
 class RehearsedCycle(TypedDict):
@@ -389,6 +397,16 @@ class CurvePoint(TypedDict):
     nets: dict[str, int]
 
 
+class HowRehearsed(TypedDict, total=False):
+    """Options of a rehearsal, as `Engine.run` has them; out is in no home."""
+
+    at: datetime.date | str | None
+    threads: int
+    leap: bool
+    correct: str | None
+    out: str | Path | None
+
+
 class Rehearsal(TypedDict):
     """All that would happen if tables were run now."""
 
@@ -397,6 +415,8 @@ class Rehearsal(TypedDict):
     waiting: WaitingTotal
     injection: Injection
     curve: list[CurvePoint]
+    names: dict[str, str]
+    """Short names of participants by code."""
     seconds: float
 
 

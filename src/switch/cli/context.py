@@ -434,10 +434,15 @@ def draw_curve(told: Rehearsal, path: Path) -> None:
     from switch.report.positions_svg import curve_svg
 
     needs: dict[str, int] = {}
+    caps: dict[str, int] = {}
     for cycle in told["cycles"]:
         for row in cycle["participants"]:
             needs[row["participant"]] = max(needs.get(row["participant"], 0), row["needs"])
-    _write_picture(path.parent, path.name, curve_svg(told["curve"], needs))
+            limits = [limit for limit in (row["cap"], row["holds"]) if limit is not None]
+            caps |= {row["participant"]: min(limits)} if limits else {}
+    lacks = told["injection"]["given"]
+    picture = curve_svg(told["curve"], needs, told["names"], caps, lacks)
+    _write_picture(path.parent, path.name, picture)
 
 
 def _write_picture(out: Path, name: str, svg: str) -> None:

@@ -115,6 +115,11 @@ def run(
 @tables_argument
 @threads_option
 @click.option("--picture", type=GIVEN_PATH, metavar="FILE", help="Draw it (SVG).")
+@click.option(
+    "--out", type=GIVEN_PATH, metavar="DIR", help="The answers that `run` would give; outside HOME."
+)
+@click.option("--fail-on-refused", is_flag=True, help="Exit 1 if lines would be refused or held.")
+@click.option("--dry", is_flag=True, help="Exit 0 also where a table would be refused.")
 @said_options
 @shared
 def rehearse(
@@ -123,6 +128,9 @@ def rehearse(
     tables: tuple[Path, ...],
     threads: int | None,
     picture: Path | None,
+    out: Path | None,
+    fail_on_refused: bool,
+    dry: bool,
     leap: bool,
     correct: str | None,
     at: str | None,
@@ -143,6 +151,7 @@ def rehearse(
         clearing_limit=limit,
         leap=leap,
         correct=correct,
+        out=out,
     )
     for table in told["tables"]:
         context.warn(table.get("warnings", ()), table=table["table"])
@@ -155,9 +164,13 @@ def rehearse(
         print_rehearsal(context.console(), told)
 
     context.say(told, show)
+    if dry:
+        return
     if any("error" in table for table in told["tables"]):
         # As `run` would, which stops at the first of them.
         raise SystemExit(InputRefused.exit_code)
+    if fail_on_refused and any(t["refused"]["count"] or t["held"]["count"] for t in told["tables"]):
+        raise SystemExit(1)
 
 
 @click.command()

@@ -372,25 +372,30 @@ def print_rehearsal(console: Console, told: Rehearsal) -> None:
     for table in told["tables"]:
         if error := table.get("error"):
             say(f"{table['table']}: would be refused, {error['rule']}: {error['what']}")
+            say(f"  remedy: {error['remedy']}")
             continue
         counts = ", ".join(f"{table[s]['count']:,} {s}" for s in ("cleared", "held", "refused"))
         if table["replayed"]:
-            say(f"{table['batch_id']}: was run already, nothing moves; it was {counts}")
+            say(f"{table['batch_id']}: already run, nothing moves; it was {counts}")
             continue
         say(f"{table['batch_id']}: {counts}; cycle {table['cycle']}")
         for row in table["reasons"]:
             say(f"  {row['status']} {row['reason']}  {row['count']:,}  {row['sentence']}")
     for cycle in told["cycles"]:
         title = f"Cycle {cycle['cycle']}: {cycle['state']}"
-        nets = _table(title, "participant", "#net", "#needs at most")
-        for one in cycle["participants"]:
-            nets.add_row(Text(plain(one["participant"])), f"{one['net']:,}", f"{one['needs']:,}")
+        rows = cycle["participants"]
+        nets = _table(title, "participant", "#net", "#needs at most", "#cap", "#holds", "#lacks")
+        for one in rows:
+            called = told["names"].get(one["participant"]) or one["participant"]
+            figures = (one["net"], one["needs"], one["cap"], one["holds"], one["lacks"] or None)
+            shown = ("-" if figure is None else f"{figure:,}" for figure in figures)
+            nets.add_row(Text(plain(called)), *shown)
         console.print(nets)
     console.print()
     waiting, given = told["waiting"], told["injection"]
     say(f"{counted(waiting['count'], 'line')}, {waiting['sum']:,} dong would wait for cover")
     for code, amount in given["given"].items():
-        say(f"  they go with {amount:,} dong more at {code}")
+        say(f"  they go with {amount:,} dong more at {told['names'].get(code) or code}")
     if given["sum"] > given["at_least"]:
         say(f"  settled at once, {given['at_least']:,} dong would be enough")
     say(f"{told['seconds']:,.1f} seconds on this machine")

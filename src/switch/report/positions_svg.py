@@ -6,6 +6,8 @@ participant. OUT: one SVG text, the same for the same points. Each line begins a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from switch.report.svg import FONTS, MUTED, PAPER, RULE, Pen, money, n, safe
 from switch.results import CurvePoint
 
@@ -17,9 +19,18 @@ COLOURS = (
 )  # fmt: skip
 
 
-def curve_svg(points: list[CurvePoint], needs: dict[str, int]) -> str:
-    """needs: the most that each settlement participant owes at any time. Names stand in the order
-    of how far a line goes from zero, with where it ends; beyond NAMED_MAX lines are grey."""
+def curve_svg(
+    points: list[CurvePoint],
+    needs: dict[str, int],
+    names: Mapping[str, str] | None = None,
+    caps: Mapping[str, int] | None = None,
+    lacks: Mapping[str, int] | None = None,
+) -> str:
+    """Draw positions. needs: the most that each settlement participant owes at any time. names:
+    short names by code. caps: the most that each may owe. lacks: what each is short of, for all
+    that waits to go. Names stand in the order of how far a line goes from zero, with where it ends;
+    beyond NAMED_MAX lines are grey, and their number is said."""
+    names, caps, lacks = names or {}, caps or {}, lacks or {}
     pen = Pen()
     runs = _runs(points)
     values = [value for run in runs.values() for _, value, _ in run] or [0]
@@ -53,13 +64,23 @@ def curve_svg(points: list[CurvePoint], needs: dict[str, int]) -> str:
             f"{'M' if begins else 'L'}{n(LEFT + place * step)} {n(y_of(value))}"
             for place, value, begins in runs[code]
         )
-        with pen.group(f"{code}: owes {needs.get(code, 0):,} ₫ at most"):
+        called = names.get(code) or code
+        told = f"{called} ({code})" if called != code else code
+        limit = f" of {caps[code]:,} ₫" if code in caps else ""
+        short = f", lacks {lacks[code]:,} ₫" if lacks.get(code) else ""
+        with pen.group(f"{told}: owes {needs.get(code, 0):,} ₫{limit} at most{short}"):
             pen.stroke(path, colour, 2 if named else 1)
         if named:
             y = TOP + 12 + rank * 27
             pen.rect(RIGHT + 24, y - 10, 12, 12, colour, rx=2)
-            pen.text(RIGHT + 44, y, code, 12, "bold cut", fit=90)
+            pen.text(RIGHT + 44, y, called, 12, "bold cut", fit=90)
             pen.text(WIDTH - 20, y, money(runs[code][-1][1]), 12, "end", MUTED, fit=96)
+            limits = [f"cap {money(caps[code])}"] if code in caps else []
+            limits += [f"lacks {money(lacks[code])}"] if lacks.get(code) else []
+            pen.text(RIGHT + 44, y + 12, ", ".join(limits), 9.5, "muted cut", fit=170)
+    if len(order) > NAMED_MAX:
+        y = TOP + 12 + NAMED_MAX * 27
+        pen.text(RIGHT + 24, y, f"{len(order) - NAMED_MAX} more are grey, not named", 12, "muted")
     title = f"Positions after {len(points)} tables"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" '
