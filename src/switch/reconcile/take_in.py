@@ -315,17 +315,11 @@ def move(before: Before, judged: Judged) -> dict[str, pa.Table]:
     return found
 
 
-@dataclass(frozen=True)
-class Money:
-    """Effects of lines that go back on cycles: postings and positions by cycle, changes beside
-    them, and what the audit record says."""
-
-    done: list[MoneyBack]
-    changes: list[Change]
-    detail: dict[str, Any]
-
-
-def _money(before: Before, moves: dict[str, pa.Table]) -> Money:
+def _money(
+    before: Before, moves: dict[str, pa.Table]
+) -> tuple[list[MoneyBack], list[Change], dict[str, Any]]:
+    """Effects of lines that go back on cycles: (postings and positions by cycle, changes beside
+    them, what the audit record says)."""
     home, directory = before.home, before.directory
     done: list[MoneyBack] = []
     changes: list[Change] = []
@@ -358,7 +352,7 @@ def _money(before: Before, moves: dict[str, pa.Table]) -> Money:
             changes.append(OpenCycle(*slot))
         changes += back.changes()
         detail["cycle"] = cycle
-    return Money(done, changes, detail)
+    return done, changes, detail
 
 
 def _asked_anew(before: Before, cycle: str, gone: MoneyBack) -> dict[str, Any]:
@@ -398,29 +392,28 @@ def commit(
     """Make what was judged final. Returns the answer; its number is 0, and nothing is done, where
     nothing is new."""
     home, draft, new = before.home, judged.draft, judged.new
-    money = _money(before, moves)
+    done, changes, money = _money(before, moves)
     was_open = open_breaks(home, before.known)
     back = [moved_lines(home, folder, "returned") for folder in before.known]
     back.append(moves["returned"].cast(TAKEN))
-    asked = _requests(before, money.detail)
+    asked = _requests(before, money)
     found = judged.verdicts.breaks(asked, pa.concat_tables(back), was_open)
     events = rec.fold(was_open, found, before.as_of)
     answer = _answer(before, judged, moves) | {
-        "cycle": money.detail.get("cycle", ""),
+        "cycle": money.get("cycle", ""),
         "breaks": dict(zip(*_counted(found, "class"), strict=True)),
         "events": dict(zip(*_counted(events, "event"), strict=True)),
     }
     ruled = msgspec.to_builtins(before.rules) != msgspec.to_builtins(rules_of(before.known))
-    if not (any(new.counts.values()) or len(events) or money.done or ruled or extra.is_due):
+    if not (any(new.counts.values()) or len(events) or done or ruled or extra.is_due):
         return {"number": 0, **answer}
     write_table(draft / "breaks.parquet", events)
     write_table(draft / "open.parquet", found)
     postings: dict[str, list[Posting]] = {}
-    for moved in money.done:
+    for moved in done:
         postings.setdefault(moved.cycle, []).extend(moved.postings)
     posted = [posting for part in postings.values() for posting in part]
     after = books.apply(before.standing.balances, posted)
-    changes = list(money.changes)
     for cycle, part in postings.items():
         books.require_settled(after, cycle)
         changes += keep_postings(0, cycle, part)
@@ -432,7 +425,7 @@ def commit(
         at=before.at,
         kind=extra.kind,
         detail=Answers(
-            **money.detail,
+            **money,
             **signed,
             leap=leaps(before.times, before.at),
             correct=correction(before.times, before.at, before.why),

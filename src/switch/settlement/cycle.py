@@ -10,7 +10,7 @@ import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypedDict, Unpack
+from typing import NamedTuple
 
 import msgspec
 import pyarrow as pa
@@ -25,7 +25,7 @@ from switch.home.store import RECASTS, ROOM_SPARE, Home
 from switch.home.times import is_past
 from switch.registry.directory import Directory
 from switch.registry.settings import RECAST, Settings
-from switch.results import CycleAnswer, MovedTotal
+from switch.results import CycleAnswer
 from switch.schema import CURRENCY
 from switch.settlement import accounts, postings, recast, reversal
 from switch.settlement.accounts import owner_of
@@ -132,41 +132,20 @@ def settle(
         for code, part in parts.items():
             paid[code] -= part
     lacking = standing.short(cycle, paid)
-    answer = _answer(
-        directory,
-        cycle,
-        "CLOSED" if lacking else "SETTLED",
-        when.at,
-        {} if lacking else paid,
-        rule="" if not short else "share" if parts else "wait",
-        short=_texts(lacking or short),
-        shares=_texts(parts),
-        turned_payer=[code for code in parts if nets[code] >= 0 > paid[code]],
-    )
+    state, moved = ("CLOSED", {}) if lacking else ("SETTLED", paid)
+    answer = _answer(directory, cycle, state, when.at, moved) | {
+        "rule": "" if not short else "share" if parts else "wait",
+        "short": _texts(lacking or short),
+        "shares": _texts(parts),
+        "turned_payer": [code for code in parts if nets[code] >= 0 > paid[code]],
+    }
     if not lacking:
         _commit(Ending(standing, cycle, paid, answer, when))
     return answer
 
 
-class _Why(TypedDict, total=False):
-    """Fields of an answer beyond its state."""
-
-    rule: str
-    short: dict[str, str]
-    shares: dict[str, str]
-    turned_payer: list[str]
-    vanished: dict[str, str]
-    recalled: dict[str, MovedTotal]
-    why: str
-
-
 def _answer(
-    directory: Directory,
-    cycle: str,
-    state: str,
-    at: str,
-    moved: dict[str, int],
-    **why: Unpack[_Why],
+    directory: Directory, cycle: str, state: str, at: str, moved: dict[str, int]
 ) -> CycleAnswer:
     """answer.json: what the settlement bank says of a cycle. moved: nets that were settled."""
     return {
@@ -179,7 +158,6 @@ def _answer(
         "short": {},
         "shares": {},
         "turned_payer": [],
-        **why,
     }
 
 
@@ -213,18 +191,13 @@ def _settle_without(
         home, cycle, nets, short, lambda after: standing.short(cycle, after)
     )
     went, held = recast.lines_of(home, directory, cycle, unwound.defaulters)
-    answer = _answer(
-        directory,
-        cycle,
-        "SETTLED",
-        when.at,
-        unwound.nets,
-        rule=RECAST,
-        short=_texts(unwound.defaulters),
-        turned_payer=unwound.turned,
-        vanished=_texts(unwound.vanished),
-        recalled=reversal.recalled(went),
-    )
+    answer = _answer(directory, cycle, "SETTLED", when.at, unwound.nets) | {
+        "rule": RECAST,
+        "short": _texts(unwound.defaulters),
+        "turned_payer": unwound.turned,
+        "vanished": _texts(unwound.vanished),
+        "recalled": reversal.recalled(went),
+    }
     _send_back(Ending(standing, cycle, unwound.nets, answer, when), went, held)
     return answer
 
@@ -245,9 +218,8 @@ def abort(home: Home, directory: Directory, cycle: str, why: str, when: When) ->
     nets = dict.fromkeys(standing.nets_of(cycle), 0)
     went, held = recast.lines_of(home, directory, cycle, None)
     recalled = reversal.recalled(went)
-    answer = _answer(
-        directory, cycle, ABORTED, when.at, {}, rule="abort", why=why, recalled=recalled
-    )
+    answer = _answer(directory, cycle, ABORTED, when.at, {})
+    answer |= {"rule": "abort", "why": why, "recalled": recalled}
     ending = Ending(standing, cycle, nets, answer, when)
     if len(went):
         _send_back(ending, went, held)

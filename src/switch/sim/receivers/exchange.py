@@ -71,8 +71,7 @@ def exchange(
     """
     for folder in ("confirmations", "returns"):
         (out / folder).mkdir(parents=True, exist_ok=True)
-    counts = np.zeros(len(Fate), np.int64)
-    lines = confirmed = returned = 0
+    totals, counts = np.zeros(3, np.int64), np.zeros(len(Fate), np.int64)
     books = Books(booked_on)
     with TableFile(out / "truth.parquet", TRUTH) as truth:
         for path in sorted(clearing.iterdir()):
@@ -81,20 +80,13 @@ def exchange(
                 raise ValueError(f"{path.name} is of no known participant")
             receiver = _Receiver(code, participants[code], behaviour[code], seed, booked_on)
             done = receiver.answer(path, out, books, truth)
-            counts += done.counts
-            lines, confirmed = lines + done.lines, confirmed + done.confirmed
-            returned += done.returned
+            totals += done[:3]
+            counts += done[3]
     books.require_balanced()
     pq.write_table(books.table(), out / "books.parquet")
     fates = {fate.name: int(counts[fate]) for fate in Fate if counts[fate]}
+    lines, confirmed, returned = totals.tolist()
     return Exchanged(lines, confirmed, returned, fates)
-
-
-class _Done(NamedTuple):
-    lines: int
-    confirmed: int
-    returned: int
-    counts: NDArray[np.int64]
 
 
 class _Receiver:
@@ -106,7 +98,10 @@ class _Receiver:
         self.code, self.kind, self.manner = code, kind, manner
         self.seed, self.booked_on = seed, booked_on
 
-    def answer(self, path: Path, out: Path, books: Books, truth: TableFile) -> _Done:
+    def answer(
+        self, path: Path, out: Path, books: Books, truth: TableFile
+    ) -> tuple[int, int, int, NDArray[np.int64]]:
+        """(lines, confirmations, returns, lines by fate) of its file."""
         file = out / "confirmations" / f"{self.code}.parquet"
         counts = np.zeros(len(Fate), np.int64)
         lines = 0
@@ -131,7 +126,7 @@ class _Receiver:
         if self.manner.broken:
             content = file.read_bytes()
             file.write_bytes(content[: len(content) // 2])
-        return _Done(lines, confirmations.rows, returns.rows, counts)
+        return lines, confirmations.rows, returns.rows, counts
 
     def _one(self, rows: int) -> pa.DictionaryArray:
         return dictionary(np.zeros(rows, np.int16), [self.code])
