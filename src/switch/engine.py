@@ -46,7 +46,8 @@ from switch.open_items import cycles as open_cycles
 from switch.open_items import held as open_lines
 from switch.open_items.listing import BreaksAsked, LinesAsked, Listing, Words
 from switch.reason import RULE_SET
-from switch.reconcile import Rules, day_end, dispositions, take_in
+from switch.reconcile import Rules, break_notes, day_end, dispositions, take_in
+from switch.reconcile.break_notes import NoteSaid
 from switch.registry.directory import Directory, read_directory
 from switch.registry.load_registers import Tables, current, load_registers
 from switch.registry.register import Register
@@ -57,6 +58,7 @@ from switch.results import (
     Disposed,
     HowRehearsed,
     LineHistory,
+    NoteTaken,
     Rehearsal,
     StoredSummary,
     TakenIn,
@@ -464,13 +466,15 @@ class Engine:
 
     @asks
     def breaks(self, **asked: Unpack[BreaksAsked]) -> Listing:
-        """Breaks that are open, as `switch breaks` lists them.
-
-        class_: such as MISSING. owner, severity: as the rules name them. receiver: code of a
-        participant. Of each a word or several. age: least age in days. batch: its id, or SOURCE:ID
-        where several sources use it. sort: severity, value, age, class, owner or receiver. limit:
-        rows at most. Raises UsageError for a word that is not known here."""
+        """Breaks that are open, as `switch breaks` lists them; `BreaksAsked` has the filters. Raises
+        UsageError for a word that is not known here."""
         return open_breaks.breaks(self.home, **asked)
+
+    @acts
+    def note_breaks(self, /, breaks: Sequence[str], **said: Unpack[NoteSaid]) -> NoteTaken:
+        """Note something about open breaks, for good. breaks: ids, or the first six characters or
+        more. The rest as `NoteSaid` has it. Raises UsageError for a break that is not open."""
+        return break_notes.noted(self.home, breaks, **said)
 
     @asks
     def cycles(self, *, state: Words = None, limit: int | None = None) -> Listing:
@@ -486,16 +490,14 @@ class Engine:
 
     @asks
     def held(self, **asked: Unpack[LinesAsked]) -> Listing:
-        """Lines that wait now, oldest first: since when, for which reason they began to, and how
-        many runs tried them; no person is named. reason: ISO code, such as AC03. age: least days of
-        waiting. sort: age, amount, reason, receiver or batch. batch, receiver, limit: as of
-        `breaks`."""
+        """Lines that wait now, oldest first (`LinesAsked` has the filters): since when, for which
+        reason they began to, and how many runs tried them; no person is named."""
         return open_lines.held(self.home, **asked)
 
     @asks
     def returned(self, **asked: Unpack[LinesAsked]) -> Listing:
         """Lines whose money came back and waits for a disposition (state WAITS), or is on its way
-        through a cycle (COMING). reason: that of the return. The rest as of `held`."""
+        through a cycle (COMING); filters as of `held`."""
         return open_lines.returned(self.home, **asked)
 
     @asks
@@ -534,7 +536,8 @@ class Engine:
         )
         export_requests(self.home, folder)
         export_day(self.home, answer, folder)
-        return {**answer, "warnings": far}
+        critical = open_breaks.critical(self.home)["count"]
+        return {**answer, "warnings": far, "critical": critical}
 
     @acts
     def write_back(

@@ -240,6 +240,8 @@ class DaySigned(TakenIn):
     later: NotRequired[list[int]]
     totals: dict[str, str]
     slips: NotRequired[list[int]]
+    critical: NotRequired[int]
+    """Critical breaks that are open and were not accepted, when the answer was given."""
 
 
 class Disposed(TypedDict):
@@ -250,6 +252,17 @@ class Disposed(TypedDict):
     count: int
     sum: str
     warnings: NotRequired[list[str]]
+
+
+class NoteTaken(TypedDict):
+    """A note about breaks, as it was recorded; '' and None for what it says nothing of."""
+
+    at: str
+    breaks: list[str]
+    by: str
+    note: str
+    owner: str
+    accepted: bool | None
 
 
 # --- a line and a person --------------------------------------------------------------------------

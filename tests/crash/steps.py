@@ -72,7 +72,8 @@ def small_steps(folder: Path) -> list[Step]:
     again after registers or the directory changed; a table from a file by the command line; a
     table that had been run before; a cycle of a calendar, closed and settled; one that is settled
     without the lines of a payer that lacks funds; answers, by which a line is refused and another
-    one comes back, what is decided of it, and the end of the day; and a cycle that is aborted."""
+    one comes back, what is noted and decided of it, and the end of the day; and a cycle that is
+    aborted."""
     directory = [pa.Table.from_pylist(list(t)) for t in (scene.PARTICIPANTS, scene.DEBTORS)]
     opened = pa.Table.from_pylist(
         [p | {"status": "active"} for p in scene.PARTICIPANTS],
@@ -163,6 +164,12 @@ def small_steps(folder: Path) -> list[Step]:
         funding("fund F", 2, 10_000_000),
         _command("close F", "settle", "--close"),
         _command("settle F", "settle"),
+        _command("odd", "reconcile", _odd(folder), "--at", "2026-11-26T08:00:00"),
+        _command(
+            "note",
+            *("breaks", "--class", "AMOUNT", "--accept", "--note", "the bank mends it"),
+            *("--by", "a clerk"),
+        ),
         _command("dispose", "dispose", "--write-back"),
         _command("day", "close", "--at", "2026-11-27"),
         _pay("G", [scene.line(n, period=202705) for n in range(1, 4)]),
@@ -190,6 +197,19 @@ def _answers(folder: Path) -> list[Path]:
     back = [row(4, 1, return_id="R1", reason="AC04")]
     pq.write_table(pa.Table.from_pylist(back), files[1])
     return files
+
+
+def _odd(folder: Path) -> Path:
+    """A line of D, credited with another amount."""
+    row = {
+        "participant": scene.BANK,
+        "transfer_id": "20261125-000004-0000000004",
+        "amount": 4,
+        "status": "ACCC",
+        "booked_at": datetime.datetime(2026, 11, 25, 6, tzinfo=datetime.UTC),
+    }
+    pq.write_table(pa.Table.from_pylist([row]), folder / "odd.parquet")
+    return folder / "odd.parquet"
 
 
 def large_steps(folder: Path) -> list[Step]:

@@ -18,8 +18,7 @@ from scene import CLOSED_BANK, account, command, line, make_home, pay, person, r
 
 import switch
 from switch.errors import UsageError, VerificationFailed
-from switch.home.history import folders, open_breaks, queue_of
-from switch.open_items.breaks import id_of
+from switch.home.history import break_id, folders, open_breaks, queue_of
 from switch.open_items.held import SENTENCES
 from switch.open_items.listing import Listing
 
@@ -58,7 +57,9 @@ def test_breaks__are_those_of_the_home_with_their_lines(answered: Path) -> None:
         stored = open_breaks(engine.home, folders(engine.home))
     assert found.as_of == LATE
     assert len(found) == len(stored) > 5
-    assert sorted(found.table["break"].to_pylist()) == sorted(map(id_of, stored["key"].to_pylist()))
+    assert sorted(found.table["break"].to_pylist()) == sorted(
+        map(break_id, stored["key"].to_pylist())
+    )
     assert found.table["value"].type == found.table["expected"].type == pa.int64()
     assert found.total == {"count": len(stored), "sum": sum(stored["value"].to_pylist())}
     for row in found.rows():

@@ -67,7 +67,7 @@ def test_simulation__the_lives_have_everything_in_them() -> None:
         for operation in script_of(seed).operations:
             fault = getattr(operation, "fault", None)
             words.add((type(operation).__name__, fault.kind if fault else None))
-    for kind in ("Payday", "Register", "Change", "Answers", "Dispose", "CloseDay"):
+    for kind in ("Payday", "Register", "Change", "Answers", "Dispose", "CloseDay", "NoteBreaks"):
         assert {(kind, fault) for fault in ("crash", "power", "full", None)} <= words
     assert {(kind, None) for kind in ("Reopen", "OldCatalog", "Verify", "PayAgain")} <= words
 

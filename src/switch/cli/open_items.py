@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
 import click
 
@@ -12,16 +12,19 @@ from switch.cli.context import (
     GIVEN_PATH,
     Command,
     Context,
+    at_option,
     home_argument,
     parse_time,
     shared,
+    wait_option,
 )
 from switch.cli.voice import tell
-from switch.errors import counted
+from switch.errors import UsageError, counted
 
 if TYPE_CHECKING:
     from switch.cli.grid import Shown
-    from switch.open_items.listing import LinesAsked, Listing
+    from switch.open_items.listing import BreaksAsked, LinesAsked, Listing
+    from switch.reconcile.break_notes import NoteSaid
 
 ROWS_SHOWN = 20
 """Rows on a screen where no limit is given. JSON and exports have all."""
@@ -90,38 +93,48 @@ def _say(
 )
 @limit_option
 @export_option
+@several_option("break", "ID", "One break: its id, or the first 6 characters.")
+@click.option("--accepted/--not-accepted", default=None, help="By a note, or not.")
+@click.option("--assign", metavar="DESK", help="Note who looks after these breaks from now on.")
+@click.option("--note", metavar="WORDS", help="Note something about these breaks.")
+@click.option("--accept/--withdraw", default=None, help="They are taken as they are, or no more.")
+@click.option("--by", metavar="NAME", help="Who notes it.")
+@at_option
+@wait_option
 @shared
 def breaks(
     context: Context,
     home: Path,
-    severity: tuple[str, ...],
-    owner: tuple[str, ...],
-    receiver: tuple[str, ...],
-    batch: str | None,
-    age: int | None,
-    sort: str,
-    limit: int | None,
     out: Path | None,
-    **rest: tuple[str, ...],
+    assign: str | None,
+    note: str | None,
+    accept: bool | None,
+    by: str | None,
+    at: str | None,
+    **asked: Any,
 ) -> None:
-    """List breaks that are open: answers and lines that do not fit each other."""
+    """List breaks that are open: answers and lines that do not fit each other. With --assign,
+    --note, --accept or --withdraw something is noted about those that the filters take."""
     from switch.cli.grid import Shown
     from switch.home.store import Home
     from switch.open_items.breaks import breaks as ask
 
+    names = {"class": "class_", "break": "ids"}
+    given = {names.get(n, n): value for n, value in asked.items() if value not in ((), None)}
+    filters = cast("BreaksAsked", given)
+    if assign is not None or note is not None or accept is not None:
+        if not set(given) - {"sort"}:
+            raise UsageError("a note is about breaks that are chosen: name them, or give a filter")
+        said: NoteSaid = {"by": by or "", "note": note or "", "owner": assign or ""}
+        said |= {"accepted": accept, "at": parse_time(at)}
+        _note(context, home, filters, said)
+        return
+    if by is not None or at is not None:
+        raise UsageError("--by and --at are of a note: say what is noted")
     with Home(home, writing=False) as opened:
-        found = ask(
-            opened,
-            class_=rest["class"] or None,
-            owner=owner or None,
-            severity=severity or None,
-            age=age,
-            receiver=receiver or None,
-            batch=batch,
-            sort=sort,
-            limit=limit,
-        )
+        found = ask(opened, **filters)
     columns = (
+        Shown("break", "break", 6),
         Shown("class", "class"),
         Shown("severity", "severity"),
         Shown("receiver", "participant"),
@@ -132,9 +145,24 @@ def breaks(
         Shown("found", "found", 3),
         Shown("days", "days"),
         Shown("owner", "owner", 2, False),
+        Shown("accepted", "accepted"),
+        Shown("note", "note", 3, False),
         Shown("what to do", "action", 5, False),
     )
     _say(context, found, f"Open breaks, as of {found.as_of or 'no day yet'}", columns, out)
+
+
+def _note(context: Context, home: Path, asked: BreaksAsked, said: NoteSaid) -> None:
+    """Note something about the breaks that the filters take."""
+    from switch.engine import Engine
+
+    with Engine(home, wait=context.wait) as engine:
+        found = engine.breaks(**asked)
+        if not len(found):
+            raise UsageError("no open break fits: `switch breaks HOME` lists all")
+        taken = engine.note_breaks(found.table["break"].to_pylist(), **said)
+    text = "accepted" if taken["accepted"] else "noted"
+    context.say(taken, lambda: tell(f"{counted(len(taken['breaks']), 'break')} {text}"))
 
 
 @click.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 from switch.errors import UsageError
 from switch.files.file_schemas import BREAK, RECORD, TAKEN
 from switch.files.segment import Groups, read_segment, read_table
+from switch.home.chain import Record
 from switch.home.days import Times, require_forward, require_likely, require_why
 from switch.home.store import ANSWERS, Home
 
@@ -102,6 +104,35 @@ def folders(home: Home) -> list[Folder]:
         Folder(number, record.kind, record.at, msgspec.json.decode(record.detail, type=Answers))
         for number, record in enumerate(home.catalog.audit.records(*KINDS), start=1)
     ]
+
+
+NOTE = "note"
+"""Kind of the audit records of notes about breaks; they have no folder."""
+BREAK_ID_CHARACTERS = 16
+
+
+class Note(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The audit record of a note about breaks. A field that it says nothing of is not written."""
+
+    breaks: list[tuple[str, str, int]]
+    """Id, class and value of each, as it was open then."""
+    by: str
+    note: str = ""
+    owner: str = ""
+    """The desk that looks after them from now on."""
+    accepted: bool | None = None
+    """They are taken as they are, or are no more."""
+
+
+def break_id(key: str) -> str:
+    """The id by which people name a break: its key is long, and may hold an account."""
+    return hashlib.sha256(key.encode()).hexdigest()[:BREAK_ID_CHARACTERS]
+
+
+def notes(home: Home) -> list[tuple[Record, Note]]:
+    """All notes about breaks, oldest first, with their records."""
+    records = home.catalog.audit.records(NOTE)
+    return [(record, msgspec.json.decode(record.detail, type=Note)) for record in records]
 
 
 def open_breaks(home: Home, known: list[Folder]) -> Any:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import datetime
-import hashlib
-from typing import Unpack
+from typing import NamedTuple, Unpack
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,7 +11,7 @@ import pyarrow.compute as pc
 from switch.clearing.chunk import prefix_of
 from switch.clearing.shared_accounts import masked
 from switch.errors import UsageError
-from switch.home.history import Folder, folders, open_breaks
+from switch.home.history import Folder, break_id, folders, notes, open_breaks
 from switch.home.store import Home
 from switch.open_items.listing import (
     BreaksAsked,
@@ -24,10 +23,13 @@ from switch.open_items.listing import (
     names_of,
     participants,
     require_known,
+    several,
     taken,
 )
+from switch.reconcile.break_notes import whole
 from switch.reconcile.match import rules
 from switch.reconcile.match.rules import SEVERITIES
+from switch.results import Total
 from switch.status import batch_row
 
 CLASSES = tuple(verdict.name for verdict in rules.CLASSES)
@@ -39,7 +41,6 @@ SORTS = {
     "owner": [("owner", "ascending"), ("rank", "descending"), ("value", "descending")],
     "receiver": [("participant", "ascending"), ("rank", "descending"), ("value", "descending")],
 }
-ID_CHARACTERS = 16
 
 
 def breaks(home: Home, **asked: Unpack[BreaksAsked]) -> Listing:
@@ -56,6 +57,11 @@ def breaks(home: Home, **asked: Unpack[BreaksAsked]) -> Listing:
         "owner": asked.get("owner"),
         "participant": asked.get("receiver"),
     }
+    if asked.get("ids") is not None:
+        ids = rows["break"].to_pylist()
+        wanted["break"] = [whole(text, ids) for text in several(asked["ids"])]
+    if asked.get("accepted") is not None:
+        rows = rows.filter(pc.equal(rows["accepted"], asked["accepted"]))
     require_known("class", wanted["class"], CLASSES)
     require_known("severity", wanted["severity"], SEVERITIES)
     there = {*participants(home), *pc.unique(rows["participant"]).to_pylist()} - {None}
@@ -72,19 +78,23 @@ def as_of(known: list[Folder]) -> str:
     return next((str(f.detail.answer["as_of"]) for f in reversed(known) if f.judges), "")
 
 
-def id_of(key: str) -> str:
-    """The id by which people name a break: its key may hold an account, and is long."""
-    return hashlib.sha256(key.encode()).hexdigest()[:ID_CHARACTERS]
-
-
 def _rows(home: Home, known: list[Folder]) -> pa.Table:
     """All open breaks, with the lines that they are about."""
     found = open_breaks(home, known)
     day = datetime.date.fromisoformat(as_of(known)) if len(found) else datetime.date(1970, 1, 1)
     seqs, numbers = _lines(home, found["transfer_id"])
+    ids = [break_id(key) for key in found["key"].to_pylist()]
+    noted = _noted(home)
+    stands = [noted.get(name, _NOTHING) for name in ids]
+    marks = zip(found["class"].to_pylist(), found["value"].to_pylist(), strict=True)
     columns = {
-        "break": pa.array(map(id_of, found["key"].to_pylist()), pa.string()),
-        **{name: found[name] for name in ("class", "severity", "owner", "participant")},
+        "break": pa.array(ids, pa.string()),
+        **{name: found[name] for name in ("class", "severity")},
+        "owner": pc.coalesce(pa.array((s.owner for s in stands), pa.string()), found["owner"]),
+        "accepted": pa.array(
+            (s.accepted == mark for s, mark in zip(stands, marks, strict=True)), pa.bool_()
+        ),
+        "participant": found["participant"],
         "batch_id": names_of(seqs, batch_names(home)),
         "line_no": numbers,
         **{name: found[name] for name in ("expected", "found", "value", "day", "age")},
@@ -94,9 +104,54 @@ def _rows(home: Home, known: list[Folder]) -> pa.Table:
         **{name: found[name] for name in ("set", "side", "transfer_id", "record_id")},
         "account": pa.array((a and masked(a) for a in found["account"].to_pylist()), pa.string()),
         **{name: found[name] for name in ("counterpart", "rule", "action")},
+        "note": pa.array((s.note for s in stands), pa.string()),
+        "noted_by": pa.array((s.by for s in stands), pa.string()),
+        "noted_at": pa.array((s.at for s in stands), pa.string()),
         "rank": pc.index_in(found["severity"], pa.array(SEVERITIES)),
     }
     return pa.table(columns)
+
+
+class _Stand(NamedTuple):
+    """All that notes say of a break: the last words of each kind."""
+
+    owner: str | None = None
+    accepted: tuple[str, int] | None = None
+    """Class and value with which it was accepted: it is so as long as it has them."""
+    note: str | None = None
+    by: str | None = None
+    at: str | None = None
+
+
+_NOTHING = _Stand()
+
+
+def _noted(home: Home) -> dict[str, _Stand]:
+    """Breaks of which there is a note, by id."""
+    found: dict[str, _Stand] = {}
+    for record, note in notes(home):
+        for name, class_, value in note.breaks:
+            before = found.get(name, _NOTHING)
+            accepted = before.accepted
+            if note.accepted is not None:
+                accepted = (class_, value) if note.accepted else None
+            words = note.note or before.note
+            found[name] = _Stand(note.owner or before.owner, accepted, words, note.by, record.at)
+    return found
+
+
+def critical(home: Home) -> Total:
+    """Open breaks that are critical and that nobody has accepted."""
+    found = open_breaks(home, folders(home))
+    found = found.filter(pc.equal(found["severity"], SEVERITIES[-1]))
+    noted = _noted(home)
+    marks = (found[name].to_pylist() for name in ("key", "class", "value"))
+    values = [
+        value
+        for key, class_, value in zip(*marks, strict=True)
+        if not noted or noted.get(break_id(key), _NOTHING).accepted != (class_, value)
+    ]
+    return {"count": len(values), "sum": sum(values)}
 
 
 def _lines(home: Home, ids: pa.ChunkedArray) -> tuple[pa.Array, pa.Array]:

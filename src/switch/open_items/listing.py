@@ -28,23 +28,37 @@ class BreaksAsked(TypedDict, total=False):
     """Filters, order and limit of breaks (`Engine.breaks`)."""
 
     class_: Words
+    """Such as MISSING."""
     owner: Words
+    """The desk that looks after it, by the rules or by a note."""
     severity: Words
+    ids: Words
+    """Ids of breaks, or their first six characters or more."""
+    accepted: bool | None
+    """By a note, or not."""
     age: int | None
+    """Least age in days."""
     receiver: Words
+    """Code of a participant."""
     batch: str | None
+    """Its id, or SOURCE:ID where several sources use it."""
     sort: str
+    """One of severity, value, age, class, owner and receiver."""
     limit: int | None
+    """Rows at most."""
 
 
 class LinesAsked(TypedDict, total=False):
     """Filters, order and limit of lines (`Engine.held`, `Engine.returned`)."""
 
     reason: Words
+    """ISO code, such as AC03."""
     batch: str | None
     receiver: Words
     age: int | None
+    """Least days since it waits, or came back."""
     sort: str
+    """One of age, amount, reason, receiver and batch."""
     limit: int | None
 
 

@@ -30,7 +30,7 @@ from switch.home.history import Folder, Recast
 from switch.home.rows import BatchRow
 from switch.home.signing import departure
 from switch.home.store import Home
-from switch.proof import line_sums
+from switch.proof import line_sums, notes
 from switch.proof import recasts as recasts_module
 from switch.proof.answers import LINE, Answered, carry, free
 from switch.proof.budgets import Funded
@@ -139,6 +139,7 @@ class Verifier:
         yield from self._paid_bits()
         yield from self._cycles()
         yield from self.answered.lines_add_up()
+        yield from notes.checks(self.home, self.answered.known, self.answered.seqs)
         yield from self.funded.checks(self.home, self.states)
         live = self.home.catalog.balances()
         if live or self.home.catalog.batches():

@@ -31,13 +31,14 @@ from switch.sim.auditor.expected import (
     Table,
     Verdict,
 )
+from switch.sim.auditor.notes import Mark, Notes
 from switch.sim.auditor.payments import Payments
 from switch.sim.auditor.people import People
 from switch.sim.auditor.records import Records
 from switch.sim.auditor.screening import Row, entitlement
 from switch.sim.auditor.way_back import WayBack
 
-PARTS = (Books, Clearing, Cycles, Days, Directory, Payments, People, Records, WayBack)
+PARTS = (Books, Clearing, Cycles, Days, Directory, Notes, Payments, People, Records, WayBack)
 Part = TypeVar("Part")
 
 
@@ -63,6 +64,7 @@ class Auditor:
         self.payments = Payments()
         self.clearing = Clearing(self.directory, self.people, self.payments, self.cycles)
         self.way_back = WayBack(self.books, self.cycles, self.payments, self.days)
+        self.notes = Notes()
         self.commits = 1
         """Operations that took place: as many as there are audit records."""
 
@@ -96,6 +98,11 @@ class Auditor:
     ) -> None:
         """Upsert registers by key, or replace the whole of what is given."""
         self.people.upsert(people, accounts, paid, replace)
+        self.commits += 1
+
+    def note(self, marks: list[Mark], words: str, owner: str, accepted: bool | None) -> None:
+        """Note something about breaks: nothing else changes."""
+        self.notes.take(marks, words, owner, accepted)
         self.commits += 1
 
     # --- the run --------------------------------------------------------------------------------

@@ -31,6 +31,8 @@ ODD = 0.04
 """Rates before an operation: a date that is none is written; a time is said that leaps."""
 RACES = 0.05
 """Rate of tables that are handed to two writers at once."""
+NOTES = 0.4
+"""Rate at which something is noted about breaks behind that."""
 WAYS_BACK = 0.22
 """Rate at which something comes back before an operation, where there is a way back."""
 
@@ -75,6 +77,8 @@ class Life:
             village.programmes,
             FIRST_DAY,
         )
+        self.desk = random.Random(repr(self.facts.rng.getstate()[1][:2]))
+        """Draws what is noted about breaks."""
         self.settles = bool(self.nation.rules.cutoffs) or self.facts.is_changing
         """There are cycles of a calendar, or there may be."""
 
@@ -125,6 +129,9 @@ class Life:
                 yield operations.Abort(operations.fault_of(self.purse))
             if self.answered and self.sender.sent and self.mail.random() < WAYS_BACK:
                 yield from self._way_back()
+                if self.desk.random() < NOTES:
+                    fault = operations.fault_of(self.desk)
+                    yield operations.NoteBreaks(self.desk.getrandbits(32), fault)
             if self.nation.rules.budgets and self.purse.random() < 0.1:
                 yield operations.Change(debtors=self._with_budgets())
             if self.nation.rules.rule and self.beside.random() < 0.3:

@@ -55,6 +55,8 @@ class Lockstep:
                 word = self.way_back.answers(operation)
             case operations.Dispose():
                 word = self.way_back.dispose(operation)
+            case operations.NoteBreaks():
+                word = self.way_back.note(operation)
             case operations.CloseDay():
                 word = self.way_back.close_day(operation)
             case operations.Register():

@@ -140,6 +140,14 @@ class Dispose(NamedTuple):
     fault: Fault | None = None
 
 
+class NoteBreaks(NamedTuple):
+    """Something is noted about breaks that are open."""
+
+    salt: int
+    """Chooses breaks and words."""
+    fault: Fault | None = None
+
+
 class PayAgain(NamedTuple):
     """The sender hands in lines anew that may be paid once more."""
 
@@ -205,6 +213,7 @@ Operation = (
     | Abort
     | Verify
     | PayAgain
+    | NoteBreaks
     | OddDate
     | Leap
     | WayBack

@@ -9,15 +9,18 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import cast
 
 from switch import status
 from switch.home.history import Folder, folders, open_breaks
+from switch.open_items.breaks import critical as open_critical
 from switch.reconcile.line_states import State
 from switch.reconcile.take_in import judged
 from switch.sim.auditor.expected import Line, Moved, Record, Table
+from switch.sim.auditor.notes import Mark
 from switch.sim.lives.difference import read_rows, require
 from switch.sim.lives.letters import Post
-from switch.sim.lives.operations import Answers, CloseDay, Dispose, PayAgain, Payday
+from switch.sim.lives.operations import Answers, CloseDay, Dispose, NoteBreaks, PayAgain, Payday
 from switch.sim.lives.sender import content_of
 from switch.sim.lives.sides import Sides
 from switch.sim.lives.tables import answers_of
@@ -153,6 +156,29 @@ class WayBack:
             require("lines disposed of", lines, _lines_of(folder / "disposed.parquet"))
         return f"{word} {lines}"
 
+    def note(self, operation: NoteBreaks) -> str:
+        """Note something about breaks that are open. Returns what came of it, in words."""
+        sides, rng = self.sides, random.Random(operation.salt)
+        rows = sides.engine.breaks(sort="value").rows()
+        marks = [Mark(str(r["break"]), str(r["class"]), cast(int, r["value"])) for r in rows]
+        chosen = sorted(rng.sample(marks, min(len(marks), rng.randint(1, 3))))
+        words, owner = rng.choice(["", "the bank was asked"]), rng.choice(["", "", "night desk"])
+        accepted = rng.choice([None, True, True, False]) if words else None
+        after = sides.auditor.copy()
+        after.note(chosen, words, owner, accepted)
+
+        def act() -> object:
+            names = [mark.name for mark in chosen]
+            return sides.engine.note_breaks(
+                names, by="a clerk", note=words, owner=owner, accepted=accepted
+            )
+
+        if not chosen or not (words or owner):
+            return sides.refused(act)
+        word, _ = sides.attempt(act, operation.fault, after)
+        self._compare_notes()
+        return f"{word} {len(chosen)} {accepted}"
+
     def _chosen(self, salt: int | None) -> list[Line] | None:
         """Lines to decide about: of those that are back, and rarely one of all."""
         if salt is None:
@@ -206,6 +232,22 @@ class WayBack:
         require("lines returned", moved.returned, _lines_of(folder / "returned.parquet"))
         self._compare_states(known)
         self._compare_breaks(known)
+        self._compare_notes()
+
+    def _compare_notes(self) -> None:
+        """Compare what is told of notes about all breaks that are open."""
+        notes = self.sides.auditor.notes
+        found = self.sides.engine.breaks()
+        critical = 0
+        for row in found.rows():
+            mark = Mark(str(row["break"]), str(row["class"]), cast(int, row["value"]))
+            require(f"{mark} is accepted", notes.is_accepted(mark), row["accepted"])
+            require(f"words about {mark}", notes.words.get(mark.name), row["note"])
+            if mark.name in notes.owners:
+                require(f"owner of {mark}", notes.owners[mark.name], row["owner"])
+            critical += row["severity"] == "critical" and not notes.is_accepted(mark)
+        told = open_critical(self.sides.engine.home)["count"]
+        require("critical breaks that nobody accepted", critical, told)
 
     def _compare_states(self, known: list[Folder]) -> None:
         """Compare the state of every line that was sent."""

@@ -1,0 +1,110 @@
+"""Notes about breaks: who looks after one, what was found out, and that it is taken as it is.
+
+A note is a commit of its own kind without files. It moves nothing, and closes no break: one that is
+accepted stays open, and its acceptance ends where its class or value changes.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Collection, Sequence
+from typing import Any, Required, TypedDict, Unpack, get_type_hints
+
+from switch.arguments import fit
+from switch.errors import UsageError
+from switch.home.days import times
+from switch.home.history import (
+    BREAK_ID_CHARACTERS,
+    NOTE,
+    Note,
+    break_id,
+    folders,
+    open_breaks,
+    time_of,
+)
+from switch.home.store import Home
+from switch.home.times import time_text
+from switch.results import NoteTaken
+
+ID_MIN, WORDS_MAX, NAME_MAX = 6, 140, 64
+
+
+class NoteSaid(TypedDict, total=False):
+    """All that a note may say (`Engine.note_breaks`)."""
+
+    by: Required[str]
+    """The name of whoever says so."""
+    note: str
+    owner: str
+    """The desk that looks after the breaks from now on."""
+    accepted: bool | None
+    """They are taken as they are, or no more; a note says why."""
+    at: datetime.date | str | None
+
+
+def noted(home: Home, breaks: Sequence[str], **said: Unpack[NoteSaid]) -> NoteTaken:
+    """Note something about open breaks (`Engine.note_breaks`)."""
+    taken: dict[str, Any] = {"by": ""}
+    kinds = get_type_hints(NoteSaid)
+    for name, value in said.items():
+        if name not in kinds:
+            raise UsageError(f"{name!r} is nothing that a note says; it says {', '.join(kinds)}")
+        taken[name] = fit(name, value, kinds[name])
+    at = time_text(taken.pop("at", None)) or None
+    return take(home, breaks, Note(breaks=[], **taken), at=at)
+
+
+def take(home: Home, breaks: Sequence[str], note: Note, *, at: str | None = None) -> NoteTaken:
+    """Note something about open breaks. breaks: ids, or the first characters of one. note: all but
+    its breaks. Raises UsageError for a break that is not open, and for words that are none."""
+    _require_words(note)
+    found = open_breaks(home, folders(home))
+    rows = zip(*(found[name].to_pylist() for name in ("key", "class", "value")), strict=True)
+    there = {break_id(key): (name, value) for key, name, value in rows}
+    chosen = sorted({whole(text, there) for text in breaks})
+    if not chosen:
+        raise UsageError("name the breaks that the note is about")
+    time = time_of(home, at, times(home), far=True)  # It moves nothing, and no time by itself.
+    home.commit(
+        at=time,
+        kind=NOTE,
+        detail={
+            "breaks": [(name, *there[name]) for name in chosen],
+            "by": note.by,
+            **({"note": note.note} if note.note else {}),
+            **({"owner": note.owner} if note.owner else {}),
+            **({} if note.accepted is None else {"accepted": note.accepted}),
+        },
+        changes=[],
+    )
+    return {"at": time, "breaks": chosen, "by": note.by, "note": note.note, "owner": note.owner,
+            "accepted": note.accepted}  # fmt: skip
+
+
+def _require_words(note: Note) -> None:
+    for name, text, most in (
+        ("by", note.by, NAME_MAX),
+        ("owner", note.owner, NAME_MAX),
+        ("note", note.note, WORDS_MAX),
+    ):
+        if len(text) > most or not text.isprintable() or text != text.strip():
+            raise UsageError(f"{name} is 1 to {most} printable characters, without blanks around")
+    if not note.by:
+        raise UsageError("say by whom the note is")
+    if note.accepted is not None and not note.note:
+        raise UsageError("a break is accepted, or no more, for a reason: give a note")
+    if not (note.note or note.owner):
+        raise UsageError("nothing is noted: give a note, or an owner")
+
+
+def whole(text: str, there: Collection[str]) -> str:
+    """The id of an open break that begins so."""
+    found = [name for name in there if name.startswith(text)]
+    if len(text) < ID_MIN or not found:
+        raise UsageError(
+            f"no open break {text!r}: ids have {BREAK_ID_CHARACTERS} characters, of which {ID_MIN}"
+            " may do; `switch breaks HOME` lists them"
+        )
+    if len(found) > 1:
+        raise UsageError(f"{len(found)} open breaks begin with {text!r}: give more of the id")
+    return found[0]
