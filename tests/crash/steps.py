@@ -164,18 +164,18 @@ def small_steps(folder: Path) -> list[Step]:
         funding("fund F", 2, 10_000_000),
         _command("close F", "settle", "--close"),
         _command("settle F", "settle"),
-        _command("odd", "reconcile", _odd(folder), "--at", "2026-11-26T08:00:00"),
-        _command(
-            "note",
-            *("breaks", "--class", "AMOUNT", "--accept", "--note", "the bank mends it"),
-            *("--by", "a clerk"),
-        ),
         _command("dispose", "dispose", "--write-back"),
         _command("day", "close", "--at", "2026-11-27"),
         _pay("G", [scene.line(n, period=202705) for n in range(1, 4)]),
         _command("close G", "settle", "--close"),
         _command("abort", "settle", "--cycle", "20261130-1", "--abort", "it is given up"),
         _pay("H", [scene.line(n, period=202706) for n in range(1, 3)]),
+        _command("odd", "reconcile", _odd(folder), "--at", "2026-12-01"),
+        _command(
+            "note",
+            *("breaks", "--class", "AMOUNT", "--accept", "--note", "the bank mends it"),
+            *("--by", "a clerk"),
+        ),
     ]
 
 

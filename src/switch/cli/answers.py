@@ -149,6 +149,7 @@ def close(
         tell(f"day {answer['as_of']} is signed: answers {answer['number']}")
         tell(f"  lines: {_list(answer['states'])}")
         tell(f"  open breaks: {_list(answer['breaks']) or 'none'}")
+        tell(f"  critical and not accepted: {answer['critical']:,}")
         totals = {name: int(text) for name, text in answer["totals"].items()}
         tell(f"  dong: {_list(totals)}")
         if answer["closed"]:
