@@ -40,10 +40,8 @@ from switch.home.rows import BatchRow
 from switch.home.store import Home
 from switch.home.times import time_text
 from switch.home.turns import Turns, acts, asks
-from switch.open_items import balances as open_balances
-from switch.open_items import breaks as open_breaks
-from switch.open_items import cycles as open_cycles
-from switch.open_items import held as open_lines
+from switch.open_items import balances as accounts_held
+from switch.open_items import breaks, cycles, held
 from switch.open_items.listing import BreaksAsked, LinesAsked, Listing, Words
 from switch.reason import RULE_SET
 from switch.reconcile import Rules, break_notes, day_end, dispositions, take_in
@@ -468,7 +466,7 @@ class Engine:
     def breaks(self, **asked: Unpack[BreaksAsked]) -> Listing:
         """Breaks that are open, as `switch breaks` lists them; `BreaksAsked` has the filters. Raises
         UsageError for a word that is not known here."""
-        return open_breaks.breaks(self.home, **asked)
+        return breaks.breaks(self.home, **asked)
 
     @acts
     def note_breaks(self, /, breaks: Sequence[str], **said: Unpack[NoteSaid]) -> NoteTaken:
@@ -480,25 +478,25 @@ class Engine:
     def cycles(self, *, state: Words = None, limit: int | None = None) -> Listing:
         """All cycles in the order of their opening, each with its times, lines and money, and what
         it waits for. state: OPEN, CLOSED, SETTLED or ABORTED. limit: rows at most."""
-        return open_cycles.cycles(self.home, state=state, limit=limit)
+        return cycles.cycles(self.home, state=state, limit=limit)
 
     @asks
     def balances(self, *, at: datetime.date | str = "") -> Listing:
         """Settlement accounts: what each holds, whether it may go below zero, what is set aside,
         and what moved it last. at: as of a time (ISO 8601), a day to its end; default: now."""
-        return open_balances.balances(self.home, at=at)
+        return accounts_held.balances(self.home, at=at)
 
     @asks
     def held(self, **asked: Unpack[LinesAsked]) -> Listing:
         """Lines that wait now, oldest first (`LinesAsked` has the filters): since when, for which
         reason they began to, and how many runs tried them; no person is named."""
-        return open_lines.held(self.home, **asked)
+        return held.held(self.home, **asked)
 
     @asks
     def returned(self, **asked: Unpack[LinesAsked]) -> Listing:
         """Lines whose money came back and waits for a disposition (state WAITS), or is on its way
         through a cycle (COMING); filters as of `held`."""
-        return open_lines.returned(self.home, **asked)
+        return held.returned(self.home, **asked)
 
     @asks
     def rehearse(self, tables: Sequence[TableLike], **how: Unpack[HowRehearsed]) -> Rehearsal:
@@ -536,7 +534,7 @@ class Engine:
         )
         export_requests(self.home, folder)
         export_day(self.home, answer, folder)
-        critical = open_breaks.critical(self.home)["count"]
+        critical = breaks.critical(self.home)["count"]
         return {**answer, "warnings": far, "critical": critical}
 
     @acts
