@@ -464,7 +464,7 @@ class Engine:
 
     @asks
     def breaks(self, **asked: Unpack[BreaksAsked]) -> Listing:
-        """Breaks that are open, as `switch breaks` lists them; `BreaksAsked` has the filters. Raises
+        """Breaks that are open, as `switch breaks` lists them (filters: `BreaksAsked`). Raises
         UsageError for a word that is not known here."""
         return breaks.breaks(self.home, **asked)
 
