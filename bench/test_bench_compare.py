@@ -202,3 +202,21 @@ def test_national__every_step_is_measured_and_shown(tmp_path: Path) -> None:
     page = (tmp_path / "benchmarks.md").read_text("utf-8")
     for step in ("generate", "register", "open", "run", "verify"):
         assert f"| 400 | {step} |" in page
+
+
+@pytest.mark.parametrize("name", ["run", "national"])
+def test_compare__a_folder_for_pages_that_is_missing_is_refused_before_any_work(
+    name: str, tmp_path: Path
+) -> None:
+    options = ["--data", "data", "--out", "out", "--docs", "missing"]
+    done = subprocess.run(
+        [sys.executable, "-m", f"bench.compare.{name}", *options],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--docs missing is no folder" in done.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -82,6 +82,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("build/compare"))
     parser.add_argument("--docs", type=Path)
     args = parser.parse_args()
+    if args.docs and not args.docs.is_dir():
+        parser.error(f"--docs {args.docs} is no folder: make it, or name the one that is meant")
     args.out.mkdir(parents=True, exist_ok=True)
     args.data.mkdir(parents=True, exist_ok=True)
     results = args.out / "results.json"

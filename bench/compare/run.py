@@ -68,6 +68,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="100,000 lines, one repetition")
     parser.add_argument("--report", action="store_true", help="measure nothing, only write again")
     args = parser.parse_args()
+    if args.docs and not args.docs.is_dir():
+        parser.error(f"--docs {args.docs} is no folder: make it, or name the one that is meant")
     if args.quick:
         args.lines, args.repeat = [100_000], 1
     args.forms = args.forms.split(",")

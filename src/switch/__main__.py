@@ -1,5 +1,15 @@
-"""`python -m switch` is the command line."""
+"""The command line: `switch`, and `python -m switch`."""
 
-from switch.cli.main import main
+from switch import interrupt
 
-main()
+
+def main() -> None:
+    """Run the command line, which is imported when nobody can interrupt it half way."""
+    interrupt.begin()
+    from switch.cli.main import main as run
+
+    run()
+
+
+if __name__ == "__main__":
+    main()

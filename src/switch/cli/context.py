@@ -21,7 +21,6 @@ from switch.cli.voice import json_line, tell
 from switch.errors import (
     CopyFailed,
     EnvironmentFailed,
-    InputRefused,
     SwitchError,
     UsageError,
     plain,
@@ -472,10 +471,7 @@ def generate(context: Context, folder: Path, people: int, lines: int, seed: int)
 def fail(error: SwitchError, as_json: bool, done: Sequence[Summary] = ()) -> int:
     """Say why a command failed. Returns its exit code."""
     if as_json:
-        document: Mapping[str, object] = {"rule": type(error).__name__, "what": str(error)}
-        if isinstance(error, InputRefused):
-            document = error.told()
-        say_error(document, error.exit_code, done)
+        say_error(error.told(), error.exit_code, done)
     tell(f"error: {error}", err=True)
     return error.exit_code
 

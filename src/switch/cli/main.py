@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from switch import __version__
+from switch import __version__, interrupt
 from switch.cli import answers, doctor, home, open_items, payday, play, prepare, show, upkeep
 from switch.cli.context import (
     Context,
@@ -28,10 +28,10 @@ from switch.cli.context import (
     shared,
 )
 from switch.cli.voice import kept, names_in_utf8, tell
-from switch.errors import SwitchError, of_the_machine
+from switch.errors import USAGE, SwitchError, of_the_machine
 
-SOFTWARE_FAULT, INTERRUPTED = 70, 130
-"""Exit codes where we are wrong ourselves (sysexits' EX_SOFTWARE), and of a signal to stop."""
+SOFTWARE_FAULT = 70
+"""Exit code where we are wrong ourselves (sysexits' EX_SOFTWARE)."""
 
 
 if TYPE_CHECKING:
@@ -71,7 +71,8 @@ def _run() -> int:
     context = Context()
     as_json, done = "--json" in sys.argv[1:], context.done
     try:
-        code = cli.main(standalone_mode=False, obj=context)
+        with interrupt.allowed():
+            code = cli.main(standalone_mode=False, obj=context)
         return code if isinstance(code, int) else 0
     except SystemExit as stop:
         return cast(int, stop.code)
@@ -79,12 +80,12 @@ def _run() -> int:
         return stop.exit_code
     except click.ClickException as error:
         if as_json:
-            say_error({"rule": "USAGE", "what": error.format_message()}, error.exit_code)
+            say_error({"rule": USAGE, "what": error.format_message()}, error.exit_code)
         say_usage(error)
         return error.exit_code
-    except click.Abort:
-        tell("interrupted: nothing that was not committed has happened", err=True)
-        return INTERRUPTED
+    except (click.Abort, KeyboardInterrupt):
+        tell(interrupt.TOLD, err=True)
+        return interrupt.INTERRUPTED
     except SwitchError as error:
         return fail(error, as_json, done)
     except Exception as error:
