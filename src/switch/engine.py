@@ -52,6 +52,7 @@ from switch.registry.register import Register
 from switch.registry.settings import Settings
 from switch.results import (
     CycleAnswer,
+    CycleFile,
     DaySigned,
     Disposed,
     HowRehearsed,
@@ -268,7 +269,7 @@ class Engine:
         slots = [Slot(row.cycle, row.closes) for row in rows]
         if cycle is not None and not slots:
             slots = [Calendar(self.settings).slot_named(cycle, settling.slots_of(self.home)[1])]
-        answers: list[CycleAnswer] = []
+        answers: list[CycleFile] = []
         ended = {row.cycle for row in rows if row.answer}
         if at is not None and slots:
             for text in days.unusual(days.times(self.home), at):
@@ -289,7 +290,7 @@ class Engine:
         settled = {answer["cycle"]: answer for answer in not_exported(self.home, folder)}
         for answer in (settled | {answer["cycle"]: answer for answer in answers}).values():
             export_cycle(self.home, answer, folder)
-        return answers
+        return [settling.told(answer) for answer in answers]
 
     # --- the run --------------------------------------------------------------------------------
 
@@ -533,7 +534,7 @@ class Engine:
             self.home, self.directory, self.settings, at=time, far=leap, why=correct
         )
         export_requests(self.home, folder)
-        export_day(self.home, answer, folder)
+        export_day(self.home, folder)
         critical = breaks.critical(self.home)["count"]
         return {**answer, "warnings": far, "critical": critical}
 

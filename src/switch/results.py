@@ -22,8 +22,8 @@ class Total(TypedDict):
     sum: int
 
 
-class MovedTotal(TypedDict):
-    """Lines, and their money as text: JSON numbers of other programs may lose the last digits."""
+class FiledTotal(TypedDict):
+    """Lines, and their money as files for banks have it: as text."""
 
     count: int
     sum: str
@@ -193,11 +193,11 @@ class CycleSide(TypedDict):
     participant: str
     account: str
     side: str
-    amount: str
+    amount: int
 
 
 class CycleAnswer(TypedDict):
-    """answer.json: the end of a cycle, or why it has not come. Money stands as text."""
+    """The end of a cycle, or why it has not come."""
 
     cycle: str
     state: str
@@ -206,11 +206,38 @@ class CycleAnswer(TypedDict):
     participants: list[CycleSide]
     rule: str
     """Rule that was applied to missing funds: wait, share, recast or abort; '' where none were."""
+    short: dict[str, int]
+    shares: dict[str, int]
+    turned_payer: list[str]
+    vanished: NotRequired[dict[str, int]]
+    recalled: NotRequired[dict[str, Total]]
+    why: NotRequired[str]
+
+
+class FiledSide(TypedDict):
+    """One entry of a settlement in a file."""
+
+    participant: str
+    account: str
+    side: str
+    amount: str
+
+
+class CycleFile(TypedDict):
+    """answer.json: the same as a home keeps it and banks get it, with money as text, for JSON
+    numbers of other programs may lose the last digits."""
+
+    cycle: str
+    state: str
+    at: str
+    currency: str
+    participants: list[FiledSide]
+    rule: str
     short: dict[str, str]
     shares: dict[str, str]
     turned_payer: list[str]
     vanished: NotRequired[dict[str, str]]
-    recalled: NotRequired[dict[str, MovedTotal]]
+    recalled: NotRequired[dict[str, FiledTotal]]
     why: NotRequired[str]
 
 
@@ -225,7 +252,7 @@ class TakenIn(TypedDict):
     as_of: str
     new: dict[str, int]
     read: dict[str, int]
-    moved: dict[str, MovedTotal]
+    moved: dict[str, Total]
     cycle: str
     states: dict[str, int]
     breaks: dict[str, int]
@@ -238,7 +265,7 @@ class DaySigned(TakenIn):
 
     closed: list[int]
     later: NotRequired[list[int]]
-    totals: dict[str, str]
+    totals: dict[str, int]
     slips: NotRequired[list[int]]
     critical: NotRequired[int]
     """Critical breaks that are open and were not accepted, when the answer was given."""
@@ -250,7 +277,7 @@ class Disposed(TypedDict):
     number: int
     step: str
     count: int
-    sum: str
+    sum: int
     warnings: NotRequired[list[str]]
 
 
@@ -378,7 +405,7 @@ class RehearsedCycle(TypedDict):
 
     cycle: str
     state: str
-    short: dict[str, str]
+    short: dict[str, int]
     participants: list[ParticipantNeed]
 
 

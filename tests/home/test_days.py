@@ -93,10 +93,10 @@ def test_close__signs_nothing_of_later_days(tmp_path: Path) -> None:
         )
         first = engine.close_day("2026-11-25")
         assert (first["later"], first["closed"]) == ([2], [1])
-        assert first["totals"]["payable"] == str(sum(1_000_000 + n for n in range(1, 5)))
+        assert first["totals"]["payable"] == sum(1_000_000 + n for n in range(1, 5))
         second = engine.close_day("2026-11-28")
         assert second["later"] == []
-        assert second["totals"]["payable"] == str(2_000_011)
+        assert second["totals"]["payable"] == 2_000_011
     assert switch.verify(home)
 
 
@@ -215,6 +215,6 @@ def test_close__signs_no_cycle_that_settled_later(tmp_path: Path) -> None:
         engine.settle(at="2026-11-27T12:00:00")
         first = engine.close_day("2026-11-26", correct="signed late")
         second = engine.close_day("2026-11-27")
-        assert first["totals"]["payable"] == second["totals"]["payable"] == "4000010"
-        assert (first["totals"]["asked"], int(second["totals"]["asked"]) > 0) == ("0", True)
+        assert first["totals"]["payable"] == second["totals"]["payable"] == 4_000_010
+        assert (first["totals"]["asked"], second["totals"]["asked"] > 0) == (0, True)
     assert switch.verify(home)

@@ -170,7 +170,7 @@ def test_close__of_a_home_whose_first_run_slipped_signs_its_batch(
         run(engine, [line(n) for n in range(1, 5)], "A", at=FAR, leap=True)
         engine.reconcile(at="2026-11-27", leap=True)
         first = engine.close_day("2026-11-28")
-    assert (first["later"], first["totals"]["payable"], "slips" in first) == ([1], "0", False)
+    assert (first["later"], first["totals"]["payable"], "slips" in first) == ([1], 0, False)
     before()
     assert switch.verify(home), "it was signed when all times counted"
     with switch.open(home) as engine:
@@ -182,7 +182,7 @@ def test_close__of_a_home_whose_first_run_slipped_signs_its_batch(
         assert engine.reconcile(at="2026-11-28")["warnings"] == []
         second = engine.close_day("2026-11-29")
         assert (second["later"], second["slips"]) == ([], [1])
-        assert second["totals"]["payable"] == second["totals"]["asked"] == "4000010"
+        assert second["totals"]["payable"] == second["totals"]["asked"] == 4_000_010
         assert engine.close_day("2026-11-29") == second, "it was signed already"
     assert switch.verify(home)
 
@@ -194,13 +194,13 @@ def test_close__of_a_home_whose_settlement_slipped_asks_for_its_money(
     with switch.open(home) as engine:
         engine.settle(at=FAR, leap=True)
         first = engine.close_day("2026-11-28")
-    assert (first["totals"]["payable"], first["totals"]["asked"]) == ("4000010", "0")
+    assert (first["totals"]["payable"], first["totals"]["asked"]) == (4_000_010, 0)
     before()
     assert switch.verify(home)
     with switch.open(home) as engine:
         assert days.times(engine.home).slips == {"20261125-1"}
         second = engine.close_day("2026-11-29")
-        assert int(second["totals"]["asked"]) > 0
+        assert second["totals"]["asked"] > 0
         assert "slips" not in second
     assert switch.verify(home)
 

@@ -285,6 +285,7 @@ FIRST = [*map(line, (1, 2, 3)), line(4, debtor_account=BANK_ACCOUNT)]
 METHODS: dict[str, Callable[[Engine, Path], Any]] = COMMITS | {
     "open_register": lambda engine, _: engine.open_register(),
     "line": lambda engine, _: engine.line("A", 1),
+    "export": lambda engine, folder: engine.export("A", folder / "copies"),
     "run again": lambda engine, _: run(engine, FIRST, "A"),
 }
 

@@ -136,7 +136,7 @@ def test_answers__a_settlement_bank_refuses_for_its_wallet(tmp_path: Path) -> No
     with switch.open(home_of(tmp_path / "h", 3, CALENDAR)) as engine:
         file = write(tmp_path / "c", [said(2, "RJCT", participant=BANK)])
         answer = engine.reconcile(file, at="2026-11-25")
-        assert answer["moved"]["refused"] == {"count": 1, "sum": "1000002"}
+        assert answer["moved"]["refused"] == {"count": 1, "sum": 1000002}
         assert breaks_of(engine) == []
     assert switch.verify(tmp_path / "h")
 

@@ -145,7 +145,7 @@ def test_answers__a_refusal_in_time_leaves_the_cycle(tmp_path: Path) -> None:
         answer = take(
             engine, tmp_path / "h", *(said(n, "RJCT") for n in (1, 8, 12)), at="2026-11-25"
         )
-        assert answer["moved"]["refused"] == {"count": 3, "sum": "3000021"}
+        assert answer["moved"]["refused"] == {"count": 3, "sum": 3000021}
         assert [states_of(engine)[n] for n in (1, 8, 12)] == ["REFUSED"] * 3
         assert breaks_of(engine) == []
         assert books(engine)["S.RESERVE[000001]"] == before["S.RESERVE[000001]"] - 1_000_001
@@ -225,8 +225,8 @@ def test_answers__a_return_goes_through_the_next_cycle_of_the_calendar(tmp_path:
         assert switch_verify(engine)
         [settled] = engine.settle()
         moved = {r["participant"]: (r["side"], r["amount"]) for r in settled["participants"]}
-        assert moved == {SMALL_BANK: ("debit", "1000001"), TREASURY: ("credit", "1000001")}
-        assert engine.write_back([("A", 1)])["sum"] == "1000001"
+        assert moved == {SMALL_BANK: ("debit", 1000001), TREASURY: ("credit", 1000001)}
+        assert engine.write_back([("A", 1)])["sum"] == 1000001
     assert switch.verify(tmp_path / "h")
 
 
@@ -241,7 +241,7 @@ def test_answers__one_cycle_may_lose_a_line_and_bring_another_back(tmp_path: Pat
         assert [answer["moved"][name]["count"] for name in ("refused", "returned")] == [1, 1]
         [settled] = engine.settle()
         moved = {r["participant"]: (r["side"], r["amount"]) for r in settled["participants"]}
-        assert moved == {SMALL_BANK: ("credit", "3"), TREASURY: ("debit", "3")}
+        assert moved == {SMALL_BANK: ("credit", 3), TREASURY: ("debit", 3)}
     assert switch.verify(tmp_path / "h")
 
 
@@ -251,11 +251,11 @@ def test_answers__a_bound_receiver_without_funds_returns_later(tmp_path: Path) -
         engine.change_directory(balances=poor)
         file = write(tmp_path / "r", [back(1), back(3)])
         answer = engine.reconcile(file, at=LATER)
-        assert answer["moved"]["returned"] == {"count": 1, "sum": "1000003"}
+        assert answer["moved"]["returned"] == {"count": 1, "sum": 1000003}
         assert states_of(engine)[1] == "UNAPPLIED"
         rich = pa.table({"participant": [SMALL_BANK], "balance": [1_000_001]})
         engine.change_directory(balances=rich)
-        assert engine.reconcile(at=LATER)["moved"]["returned"] == {"count": 1, "sum": "1000001"}
+        assert engine.reconcile(at=LATER)["moved"]["returned"] == {"count": 1, "sum": 1000001}
     assert switch.verify(tmp_path / "h")
 
 
@@ -274,7 +274,7 @@ def test_answers__what_came_back_is_written_back_or_paid_once_more(tmp_path: Pat
         assert batch.status["reason"].to_pylist() == ["AM05", None, "AM05", "AM05"]
         assert switch_verify(engine)
         assert engine.write_back(at=LATER) == {
-            "number": 4, "step": "P10", "count": 1, "sum": "1000003"
+            "number": 4, "step": "P10", "count": 1, "sum": 1000003
         }  # fmt: skip
     assert switch.verify(tmp_path / "h")
 

@@ -140,7 +140,7 @@ def test_close__ends_a_day_and_closes_what_is_done(tmp_path: Path) -> None:
         engine.reconcile(write(tmp_path / "b", [said(12)]), at="2026-11-28")
         done = engine.close_day("2026-11-28")
         assert (done["number"], done["closed"]) == (5, [1])
-        assert done["totals"]["payable"] == str(12 * 1_000_000 + 78 + 2_000_041)
+        assert done["totals"]["payable"] == 12 * 1_000_000 + 78 + 2_000_041
         assert [row["state"] for row in status.batches(engine.home)] == ["CLOSED", "SETTLED"]
         statement = pq.read_table(
             home / "out" / "days" / "2026-11-28" / "statements" / f"{BANK}.parquet"
@@ -153,7 +153,7 @@ def test_close__ends_a_day_and_closes_what_is_done(tmp_path: Path) -> None:
         again = engine.reconcile(write(tmp_path / "c", [back(12)]), at="2026-11-29")
         assert again["moved"]["returned"]["count"] == 1, "a batch that is closed may be answered"
         assert ("STATUS", transfer(12)) in breaks_of(engine)
-        assert engine.close_day("2026-11-29")["totals"]["payable"] == "2000041"
+        assert engine.close_day("2026-11-29")["totals"]["payable"] == 2_000_041
     assert switch.verify(home)
     (home / "out" / "days" / "2026-11-28" / "statements" / f"{BANK}.parquet").write_bytes(b"")
     with pytest.raises(switch.VerificationFailed, match="close the day again"):

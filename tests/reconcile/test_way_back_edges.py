@@ -72,7 +72,7 @@ def test_return__of_who_has_left_waits_until_it_is_back(tmp_path: Path) -> None:
         before = books(engine)
         now_there(engine, SMALL_BANK)
         told = take(engine, tmp_path / "h", back(1), back(2))
-        assert told["moved"]["returned"] == {"count": 1, "sum": "1000002"}
+        assert told["moved"]["returned"] == {"count": 1, "sum": 1000002}
         assert books(engine)[f"S.BANK[{SMALL_BANK}]"] == before[f"S.BANK[{SMALL_BANK}]"]
         [warning] = changes_nothing(engine)["warnings"]
         assert "the return of 1 line waits" in warning

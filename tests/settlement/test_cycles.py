@@ -197,7 +197,7 @@ def test_settle__waits_for_funds_and_is_tried_again(tmp_path: Path) -> None:
     with short(tmp_path / "h") as engine:
         before = balances_of(engine)
         [answer] = engine.settle()
-        assert (answer["state"], answer["rule"], answer["short"]) == ("CLOSED", "wait", {"A": "30"})
+        assert (answer["state"], answer["rule"], answer["short"]) == ("CLOSED", "wait", {"A": 30})
         assert balances_of(engine) == before, "all or nothing"
         assert states(engine) == {"20261125-1": "CLOSED"}
         assert run(engine, lines("C > B 1", 9), "Y").cycle == "20261125-2"
@@ -220,7 +220,7 @@ def test_settle__shares_the_loss_by_what_was_owed(tmp_path: Path) -> None:
         engine.change_directory(balances=table_of({"B": 9}))
         [answer] = engine.settle()
         assert (answer["state"], answer["rule"]) == ("SETTLED", "share")
-        assert (answer["short"], answer["shares"]) == ({"A": "30"}, {"B": "19", "C": "11"})
+        assert (answer["short"], answer["shares"]) == ({"A": 30}, {"B": 19, "C": 11})
         assert answer["turned_payer"] == ["B"]
         assert balances_of(engine) == {"S.BANK[C]": 59, "S.RTGS[A]": 50, "S.RTGS[B]": -9}
     assert switch.verify(tmp_path / "h")
@@ -229,7 +229,7 @@ def test_settle__shares_the_loss_by_what_was_owed(tmp_path: Path) -> None:
 def test_settle__a_loss_that_others_cannot_bear_waits(tmp_path: Path) -> None:
     with short(tmp_path / "h", "share") as engine:
         [answer] = engine.settle()
-        assert (answer["state"], answer["short"]) == ("CLOSED", {"B": "9"})
+        assert (answer["state"], answer["short"]) == ("CLOSED", {"B": 9})
     assert switch.verify(tmp_path / "h")
 
 
@@ -242,7 +242,7 @@ def test_settle__a_loss_among_defaulters_alone_waits(tmp_path: Path) -> None:
         before = balances_of(engine)
         [answer] = engine.settle()
         assert (answer["state"], answer["rule"]) == ("CLOSED", "wait")
-        assert (answer["short"], answer["shares"]) == ({"A": "30", "B": "50"}, {})
+        assert (answer["short"], answer["shares"]) == ({"A": 30, "B": 50}, {})
         assert balances_of(engine) == before
     assert switch.verify(tmp_path / "h")
 

@@ -55,12 +55,12 @@ def test_recast__a_defaulters_lines_wait_again_and_the_others_settle(tmp_path: P
         engine.change_directory(balances=table_of({"B": 40}))
         [answer] = engine.settle()
         assert (answer["state"], answer["rule"]) == ("SETTLED", "recast")
-        assert answer["short"] == {"A": "30"}
-        assert answer["vanished"] == {"B": "50", "C": "30"}
+        assert answer["short"] == {"A": 30}
+        assert answer["vanished"] == {"B": 50, "C": 30}
         assert answer["turned_payer"] == ["B"]
         assert answer["recalled"] == {
-            "B": {"count": 1, "sum": "50"},
-            "C": {"count": 1, "sum": "30"},
+            "B": {"count": 1, "sum": 50},
+            "C": {"count": 1, "sum": 30},
         }
         assert balances_of(engine) == {
             "S.BANK[A]": 50,
@@ -106,8 +106,8 @@ def test_recast__who_falls_short_by_it_is_taken_out_as_well(tmp_path: Path) -> N
     """B pays 40 of the 50 that A owes it. C is to get from both, and pays D nothing more."""
     with short(tmp_path / "h", "recast") as engine:
         [answer] = engine.settle()
-        assert answer["short"] == {"A": "30", "B": "40"}
-        assert answer["vanished"] == {"B": "50", "C": "70"}
+        assert answer["short"] == {"A": 30, "B": 40}
+        assert answer["vanished"] == {"B": 50, "C": 70}
         assert answer["turned_payer"] == []
         assert answer["participants"] == []
         assert held_of(engine) == [(1, 1), (1, 2), (1, 3)]
@@ -119,7 +119,7 @@ def test_recast__what_others_pay_to_a_defaulter_stays(tmp_path: Path) -> None:
         run(engine, lines("A > B 80\nC > A 20\nC > B 5"))
         engine.change_directory(balances=table_of({"A": 10}))
         [answer] = engine.settle()
-        assert answer["short"] == {"A": "50"}
+        assert answer["short"] == {"A": 50}
         assert {name: sum_ for name, sum_ in balances_of(engine).items() if "BANK" in name} == {
             "S.BANK[A]": 30,
             "S.BANK[B]": 5,
@@ -147,8 +147,8 @@ def test_recast__a_treasury_that_counted_on_receipts_gets_back_what_it_set_aside
         assert balances_of(engine) == {"S.RESERVE[000001]": 30, "S.BANK[A]": 50}
         engine.change_directory(balances=table_of({"A": 49}))
         [answer] = engine.settle()
-        assert answer["short"] == {"A": "1", "KBNN": "50"}
-        assert answer["vanished"] == {"B": "80", "KBNN": "50"}
+        assert answer["short"] == {"A": 1, "KBNN": 50}
+        assert answer["vanished"] == {"B": 80, "KBNN": 50}
         assert balances_of(engine) == {
             "S.BANK[A]": 49,
             "S.BANK[B]": -1,
@@ -176,8 +176,8 @@ def test_recast__lines_within_one_settlement_account_stay(tmp_path: Path) -> Non
         run(engine, lines("A > A 10\nA > W 20\nW > B 30\nA > B 40\nB > W 5"), "PAY")
         engine.change_directory(balances=table_of({"A": 64}))
         [answer] = engine.settle()
-        assert answer["short"] == {"A": "1"}
-        assert answer["recalled"] == {"B": {"count": 2, "sum": "70"}}
+        assert answer["short"] == {"A": 1}
+        assert answer["recalled"] == {"B": {"count": 2, "sum": 70}}
         assert held_of(engine) == [(1, 3), (1, 4)]
         assert [told(engine, "PAY", n)[-1] for n in range(1, 6)] == [
             "ACSC", "ACSC", "PDNG", "PDNG", "ACSC",
@@ -193,7 +193,7 @@ def test_recast__all_that_waits_stands_in_one_queue_oldest_first(tmp_path: Path)
         run(engine, lines("A > C 30\nA > C 11", 5), "Y", at="2026-11-25T12:00:00")
         assert held_of(engine) == [(1, 2), (1, 4), (2, 1), (2, 2)]
         engine.change_directory(balances=table_of({"A": 10}))
-        assert [a["short"] for a in engine.settle()] == [{"A": "50"}, {}]
+        assert [a["short"] for a in engine.settle()] == [{"A": 50}, {}]
         assert held_of(engine) == [(1, 1), (1, 2), (1, 4), (2, 1), (2, 2)]
         engine.change_directory(balances=table_of({"A": 101}))
         third = run(engine, lines("C > B 1", 9), "Z", **NEXT_DAY)
@@ -207,7 +207,7 @@ def test_recast__two_cycles_before_the_next_run_make_one_queue(tmp_path: Path) -
         run(engine, lines("B > C 60"), "X")
         run(engine, lines("A > C 70", 2), "Y", at="2026-11-25T12:00:00")
         engine.change_directory(balances=table_of({"A": 1, "B": 1}))
-        assert [a["short"] for a in engine.settle()] == [{"B": "59"}, {"A": "69"}]
+        assert [a["short"] for a in engine.settle()] == [{"B": 59}, {"A": 69}]
         assert held_of(engine) == [(1, 1), (2, 1)]
         assert switch_verify(engine)
         again = [line(1, amount=60, debtor_account="C", creditor_agent="A", creditor_account="1")]
@@ -228,7 +228,7 @@ def test_recast__a_line_may_go_back_twice(tmp_path: Path) -> None:
         run(engine, lines("A > B 60"), "X")
         for day, batch in (("2026-11-26", "Y"), ("2026-11-27", "Z")):
             engine.change_directory(balances=table_of({"A": 59}))
-            assert engine.settle()[0]["short"] == {"A": "1"}
+            assert engine.settle()[0]["short"] == {"A": 1}
             engine.change_directory(balances=table_of({"A": 60}))
             run(engine, lines("C > B 1", int(day[-2:])), batch, at=day)
         [answer] = engine.settle()
@@ -368,7 +368,7 @@ def test_verify__finds_a_recast_gone_wrong(
         engine.change_directory(balances=table_of({"A": 50}))
         with monkeypatch.context() as patch:
             plant(patch)
-            assert engine.settle()[0]["short"] == {"A": "30"}
+            assert engine.settle()[0]["short"] == {"A": 30}
     with pytest.raises(switch.VerificationFailed, match=check):
         switch.verify(tmp_path / "h")
 

@@ -194,7 +194,7 @@ def test_abort__of_a_cycle_with_a_batch_that_cleared_nothing(tmp_path: Path) -> 
         run(engine, lines("A > B 0"), "X")
         run(engine, lines("A > B 50", 2), "Y")
         [answer] = engine.settle(CYCLE, abort=WHY)
-        assert answer["recalled"] == {"B": {"count": 1, "sum": "50"}}
+        assert answer["recalled"] == {"B": {"count": 1, "sum": 50}}
         assert not (tmp_path / "h" / "batches" / "000001" / "cleared.parquet").exists()
         assert cycles.held_of(engine) == [(2, 1)]
     assert switch.verify(tmp_path / "h")

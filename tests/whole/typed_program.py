@@ -113,7 +113,7 @@ def payday(folder: Path) -> None:
         assert_type(engine.shared_accounts("PENS"), pa.Table)
 
         cycles = assert_type(engine.settle(), list[CycleAnswer])
-        assert_type(cycles[0]["participants"][0]["amount"], str)
+        assert_type(cycles[0]["participants"][0]["amount"], int)
         assert cycles[0]["state"] == "SETTLED"
 
         said = confirmation(folder.parent, engine.line("PENS", 1))
@@ -123,7 +123,7 @@ def payday(folder: Path) -> None:
         assert taken["states"]["CREDITED"] == 1
         day = engine.close_day(DAY + datetime.timedelta(1))
         assert_type(day, DaySigned)
-        assert_type(day["totals"], dict[str, str])
+        assert_type(day["totals"], dict[str, int])
         assert_type(engine.write_back(), Disposed)
         assert_type(engine.reissue(), Disposed)
 

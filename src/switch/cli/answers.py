@@ -79,7 +79,7 @@ def reconcile(
         )
         for name, moved in answer["moved"].items():
             if moved["count"]:
-                tell(f"  {counted(moved['count'], 'line')} {name}, {int(moved['sum']):,} dong")
+                tell(f"  {counted(moved['count'], 'line')} {name}, {moved['sum']:,} dong")
         tell(f"  lines: {_list(answer['states'])}")
         tell(f"  open breaks: {_list(answer['breaks']) or 'none'}")
 
@@ -117,7 +117,7 @@ def dispose(
     what = "free for a re-issue" if reissue else "written back"
     context.say(
         answer,
-        lambda: tell(f"{counted(answer['count'], 'line')}, {int(answer['sum']):,} dong: {what}"),
+        lambda: tell(f"{counted(answer['count'], 'line')}, {answer['sum']:,} dong: {what}"),
     )
 
 
@@ -150,8 +150,7 @@ def close(
         tell(f"  lines: {_list(answer['states'])}")
         tell(f"  open breaks: {_list(answer['breaks']) or 'none'}")
         tell(f"  critical and not accepted: {answer['critical']:,}")
-        totals = {name: int(text) for name, text in answer["totals"].items()}
-        tell(f"  dong: {_list(totals)}")
+        tell(f"  dong: {_list(answer['totals'])}")
         if answer["closed"]:
             tell(f"  batches closed: {', '.join(map(str, answer['closed']))}")
 

@@ -58,7 +58,7 @@ def generate(context: Context, folder: Path, people: int, lines: int, seed: int)
         "folder": str(folder),
         "people": people,
         "count": lines,
-        "sum": str(made.declared_sum),
+        "sum": made.declared_sum,
     }
     context.say(
         document,

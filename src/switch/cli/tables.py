@@ -152,14 +152,14 @@ def print_cycles(console: Console, answers: list[CycleAnswer]) -> None:
         console.print(Text(plain(text)), soft_wrap=True)
 
     for answer in answers:
-        moved = sum(int(r["amount"]) for r in answer["participants"] if r["side"] == "credit")
+        moved = sum(r["amount"] for r in answer["participants"] if r["side"] == "credit")
         say(f"cycle {answer['cycle']}: {answer['state']}, {moved:,} dong moved")
         for code, missing in answer["short"].items():
-            say(f"  {code} lacks {int(missing):,} dong")
+            say(f"  {code} lacks {missing:,} dong")
         for code, part in answer["shares"].items():
-            say(f"  {code} bears {int(part):,} dong")
+            say(f"  {code} bears {part:,} dong")
         for code, told in answer.get("recalled", {}).items():
-            what = f"{counted(told['count'], 'line')} of {int(told['sum']):,} dong"
+            what = f"{counted(told['count'], 'line')} of {told['sum']:,} dong"
             say(f"  {code} is not to credit {what}: see recall/{code}.parquet")
         for code in answer["turned_payer"]:
             say(f"  {code} would now have to pay, and had nothing to pay before")

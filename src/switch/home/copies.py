@@ -18,10 +18,10 @@ from switch.home.batch import Batch
 from switch.home.history import folders, recasts
 from switch.home.store import Home
 from switch.home.times import latest
-from switch.results import CycleAnswer, DaySigned
+from switch.results import CycleFile
 
 
-def not_exported(home: Home, out: Path) -> list[CycleAnswer]:
+def not_exported(home: Home, out: Path) -> list[CycleFile]:
     """Answers of cycles that ended whose copy is not there, or older: a crash came between. The
     last that ended are among them in any case, for a power cut may have cut their copies short."""
     ended = [cycle for cycle in home.catalog.cycles() if cycle.answer]
@@ -35,7 +35,7 @@ def not_exported(home: Home, out: Path) -> list[CycleAnswer]:
     return found
 
 
-def export_cycle(home: Home, answer: CycleAnswer, out: Path) -> None:
+def export_cycle(home: Home, answer: CycleFile, out: Path) -> None:
     """Positions, request and answer of a cycle in out/cycles/<cycle>; each file lands whole."""
     cycle = answer["cycle"]
     folder = f"cycles/{cycle}"
@@ -101,11 +101,12 @@ def export_requests(home: Home, out: Path) -> None:
             _export_request(home, cycle, request, out)
 
 
-def export_day(home: Home, answer: DaySigned, out: Path) -> None:
+def export_day(home: Home, out: Path) -> None:
     """The statements of the day that was closed last, and its answer, in out/days/DATE."""
+    last = folders(home)[-1]
+    answer = {"number": last.number, **last.signed()}
     day = f"days/{answer['as_of']}"
-    signed = home.path / folders(home)[-1].name / "statements"
-    for path in sorted(signed.iterdir()):
+    for path in sorted((home.path / last.name / "statements").iterdir()):
         with landing(out, f"{day}/statements/{path.name}") as file:
             copy_into(file, home.proven(path))
     with landing(out, f"{day}/day.json") as file:

@@ -90,6 +90,12 @@ class Folder(NamedTuple):
         """The last batch before it."""
         return self.detail.after
 
+    def signed(self) -> dict[str, Any]:
+        """The answer of a day that was closed, as it is kept and filed."""
+        # A day that was signed before batches of later days were told apart does not name them.
+        told = {n: getattr(self.detail, n) for n in ("closed", "later", "totals", "slips")}
+        return {**self.detail.answer, **{n: part for n, part in told.items() if part is not None}}
+
     def is_about(self, batches: Collection[int]) -> bool:
         """A record in it names one of the batches or, then, no line that was known, or a line of
         them went back by it. It may be so where the audit record is of before it said that."""

@@ -237,10 +237,8 @@ def close(
     before = take_in.prepare(home, directory, settings, at=at, far=far, why=why)
     extra = take_in.Extra(KIND, is_due(before), partial(sign, before))
     answer, _ = take_in.carry_out(before, take_in.AnswerFiles(), extra)
-    if answer["number"]:
-        return cast(DaySigned, answer)
-    last = before.known[-1]
-    # A day that was signed before batches of later days were told apart does not name them.
-    told = {name: getattr(last.detail, name) for name in ("closed", "later", "totals", "slips")}
-    signed = {name: value for name, value in told.items() if value is not None}
-    return cast(DaySigned, {"number": last.number, **last.detail.answer, **signed})
+    if not answer["number"]:
+        last = before.known[-1]
+        answer = {"number": last.number, **last.signed()}
+    totals = {name: int(sum_) for name, sum_ in answer["totals"].items()}
+    return cast(DaySigned, {**take_in.told(answer), "totals": totals})

@@ -83,7 +83,7 @@ def dispose(
                 batch_id = home.catalog.batch(line[0]).batch_id
                 raise UsageError(f"line {line[1]} of batch {batch_id}: its money {why}")
         waiting = waiting.filter(pa.array([line in set(lines) for line in there], pa.bool_()))
-    sum_ = str(sum(waiting["amount"].to_pylist()))
+    sum_: int = sum(waiting["amount"].to_pylist())
     answer: Disposed = {"number": 0, "step": step, "count": len(waiting), "sum": sum_}
     if not len(waiting):
         return answer
@@ -107,7 +107,7 @@ def dispose(
                 postings={"": postings},
                 step=step,
                 count=len(waiting),
-                sum=sum_,
+                sum=str(sum_),
             ),
             changes=[
                 *keep_postings(0, "", postings),

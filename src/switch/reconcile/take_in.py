@@ -540,5 +540,10 @@ def take_in(
     before = prepare(home, directory, settings, rules=rules, at=at, far=far, why=why)
     answer, warnings = carry_out(before, files, Extra())
     about_time = unusual(before.times, at) if at else behind(before.times)
-    told = [*about_time, *warnings]
-    return cast(TakenIn, {**answer, "warnings": told})
+    return cast(TakenIn, {**told(answer), "warnings": [*about_time, *warnings]})
+
+
+def told(answer: dict[str, Any]) -> dict[str, Any]:
+    """An answer as callers get it: money that a home keeps as text is a number."""
+    moved = answer["moved"].items()
+    return {**answer, "moved": {name: {**part, "sum": int(part["sum"])} for name, part in moved}}

@@ -10,7 +10,7 @@ import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import msgspec
 import pyarrow as pa
@@ -25,7 +25,7 @@ from switch.home.store import RECASTS, ROOM_SPARE, Home
 from switch.home.times import is_past
 from switch.registry.directory import Directory
 from switch.registry.settings import RECAST, Settings
-from switch.results import CycleAnswer
+from switch.results import CycleAnswer, CycleFile
 from switch.schema import CURRENCY
 from switch.settlement import accounts, postings, recast, reversal
 from switch.settlement.accounts import owner_of
@@ -76,14 +76,14 @@ def require_calendar(home: Home, settings: Settings, named: list[CycleRow] | Non
         )
 
 
-def close(home: Home, directory: Directory, cycle: str, closes: str, when: When) -> CycleAnswer:
+def close(home: Home, directory: Directory, cycle: str, closes: str, when: When) -> CycleFile:
     """Let a cycle take no more lines. Returns its answer as it stands: none yet, or the stored one.
 
     closes: the cut-off, kept where no batch has opened the cycle.
     """
     row = home.catalog.cycle(cycle)
     if row is not None and row.answer:
-        answer: CycleAnswer = msgspec.json.decode(row.answer)
+        answer: CycleFile = msgspec.json.decode(row.answer)
         return answer
     if row is None or row.state == "OPEN":
         request = request_of(home, directory, cycle, Standing(home, directory).nets_of(cycle))
@@ -114,7 +114,7 @@ def request_of(
 
 def settle(
     home: Home, directory: Directory, settings: Settings, cycle: str, when: When
-) -> CycleAnswer:
+) -> CycleFile:
     """Settle a cycle that is closed. Returns the answer; its state is SETTLED, or CLOSED where
     funds are missing and the rule has no other way: then it is tried again, or aborted."""
     standing = Standing(home, directory)
@@ -146,7 +146,7 @@ def settle(
 
 def _answer(
     directory: Directory, cycle: str, state: str, at: str, moved: dict[str, int]
-) -> CycleAnswer:
+) -> CycleFile:
     """answer.json: what the settlement bank says of a cycle. moved: nets that were settled."""
     return {
         "cycle": cycle,
@@ -159,6 +159,21 @@ def _answer(
         "shares": {},
         "turned_payer": [],
     }
+
+
+def told(answer: CycleFile) -> CycleAnswer:
+    """The answer of a cycle as callers get it: what a home keeps as text is a number."""
+    kept: dict[str, Any] = {**answer}
+    for name in ("short", "shares", "vanished"):
+        if name in kept:
+            kept[name] = {code: int(sum_) for code, sum_ in kept[name].items()}
+    kept["participants"] = [
+        {**side, "amount": int(side["amount"])} for side in kept["participants"]
+    ]
+    if "recalled" in kept:
+        lists = kept["recalled"].items()
+        kept["recalled"] = {code: {**told, "sum": int(told["sum"])} for code, told in lists}
+    return cast(CycleAnswer, kept)
 
 
 def _texts(sums: dict[str, int]) -> dict[str, str]:
@@ -183,7 +198,7 @@ def _loss_shares(home: Home, cycle: str, short: dict[str, int]) -> dict[str, int
 
 def _settle_without(
     standing: Standing, cycle: str, nets: dict[str, int], short: dict[str, int], when: When
-) -> CycleAnswer:
+) -> CycleFile:
     """Settle a cycle without the payments of those who are short: their lines go back to wait, all
     in the one commit by which the others settle. Returns the answer."""
     home, directory = standing.home, standing.directory
@@ -211,7 +226,7 @@ def require_abortable(home: Home, cycle: str, why: str) -> None:
         raise UsageError(f"a cycle is aborted for a reason of 1 to {WHY_MAX} printable characters")
 
 
-def abort(home: Home, directory: Directory, cycle: str, why: str, when: When) -> CycleAnswer:
+def abort(home: Home, directory: Directory, cycle: str, why: str, when: When) -> CycleFile:
     """Give up the settlement of a cycle that is closed: everything that was posted for it is taken
     back, and all its lines go back to wait, in one commit. Returns the answer."""
     standing = Standing(home, directory)
@@ -235,7 +250,7 @@ class Ending:
     standing: Standing
     cycle: str
     nets: dict[str, int]
-    answer: CycleAnswer
+    answer: CycleFile
     when: When
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from switch.registry.directory import Directory
-from switch.results import CycleSide
+from switch.results import FiledSide
 from switch.schema import CURRENCY
 from switch.settlement import accounts
 from switch.settlement.accounts import CERTIFY, CLEAR, FUND, ON_US, SETTLE, TREASURY
@@ -193,7 +193,7 @@ def request(
     }
 
 
-def sides(directory: Directory, nets: dict[str, int]) -> list[CycleSide]:
+def sides(directory: Directory, nets: dict[str, int]) -> list[FiledSide]:
     """Amount that each settlement participant pays or receives; nets of zero are left out."""
     return [
         {

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from switch.home import paid_bits
 from switch.home.store import Home
 from switch.registry.directory import Directory
-from switch.results import MovedTotal
+from switch.results import FiledTotal
 from switch.settlement import accounts
 from switch.settlement.accounts import REVERSAL
 from switch.settlement.netting import Position
@@ -94,7 +94,7 @@ def reversals(directory: Directory, went: pa.Table) -> list[Posting]:
     ]
 
 
-def recalled(went: pa.Table) -> dict[str, MovedTotal]:
+def recalled(went: pa.Table) -> dict[str, FiledTotal]:
     """Count and sum of what each receiver must not credit."""
     return {
         row["participant"]: {"count": row["count_all"], "sum": str(row["amount_sum"])}

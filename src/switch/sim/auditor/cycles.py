@@ -143,10 +143,9 @@ class Cycles:
         cycle = self.known[name]
         assert sum(cycle.nets.values()) == 0
         short, nets = self._without_defaulters(cycle)
-        told = {code: str(missing) for code, missing in short.items()}
         if short and not self._may_recast(cycle):
             self.close(name)
-            return Settled(name, "CLOSED", told, [], {}), []
+            return Settled(name, "CLOSED", short, [], {}), []
         for code, net in nets.items():
             assert not self.books.lacks(code, net, cycle.reserved[code]), (
                 "a bound payer lacks funds"
@@ -157,7 +156,7 @@ class Cycles:
         self.known[name] = cycle._replace(state="SETTLED")
         turned = sorted(code for code, net in nets.items() if cycle.nets[code] >= 0 > net)
         gone = [owed for owed in cycle.owed if owed.payer in short and owed.payer != owed.payee]
-        return Settled(name, "SETTLED", told, turned, {}), gone
+        return Settled(name, "SETTLED", short, turned, {}), gone
 
     def abort(self, name: str) -> list[Owed]:
         """Give up a cycle: it is as if its lines had never cleared. Returns these."""

@@ -293,7 +293,7 @@ class Settled(NamedTuple):
 
     cycle: str
     state: str
-    short: dict[str, str]
+    short: dict[str, int]
     turned: list[str]
     """Participants that had nothing to pay before defaulters were taken out."""
     recall: dict[str, list[tuple[str, int]]]
