@@ -15,7 +15,7 @@ import operator
 import os
 import types
 import typing
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, TypeVar, cast
 
@@ -58,6 +58,7 @@ def checked(call: Call) -> Call:
 def _checked(call: Callable[..., object]) -> Callable[..., object]:
     signature = inspect.signature(call)
     several = [p.name for p in signature.parameters.values() if p.kind is p.VAR_POSITIONAL]
+    options = [p.name for p in signature.parameters.values() if p.kind is p.VAR_KEYWORD]
 
     @functools.wraps(call)
     def with_checks(*values: object, **named: object) -> object:
@@ -66,6 +67,8 @@ def _checked(call: Callable[..., object]) -> Callable[..., object]:
         for name, value in bound.arguments.items():
             if name in several:
                 bound.arguments[name] = tuple(fit(name, one, kinds[name]) for one in value)
+            elif name in options:
+                bound.arguments[name] = _options(call, value, kinds[name])
             elif name in kinds:  # `self` has none.
                 bound.arguments[name] = fit(name, value, kinds[name])
         try:
@@ -84,6 +87,18 @@ def _checked(call: Callable[..., object]) -> Callable[..., object]:
 def _kinds(call: Callable[..., object]) -> dict[str, object]:
     """Types of parameters by name; looked up with the first call, when every module is there."""
     return typing.get_type_hints(call)
+
+
+def _options(
+    call: Callable[..., object], given: Mapping[str, object], kind: object
+) -> dict[str, object]:
+    """Options whose names and types one record has (`Unpack`)."""
+    (record,) = typing.get_args(kind)
+    kinds = typing.get_type_hints(record)
+    for name in given:
+        if name not in kinds:
+            raise TypeError(f"{call.__name__}() got an unexpected keyword argument {name!r}")
+    return {name: fit(name, value, kinds[name]) for name, value in given.items()}
 
 
 def fit(name: str, value: object, kind: object) -> object:
