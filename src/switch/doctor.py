@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from switch.arguments import checked
 from switch.errors import EnvironmentFailed, SwitchError, UsageError, counted
 from switch.files.disk import CATALOG
 from switch.home import signing
@@ -79,6 +80,7 @@ class Examination(NamedTuple):
         return 6 if ENVIRONMENT in failed else 5 if HOME in failed else 0
 
 
+@checked
 def examine(home: str | Path | None = None) -> Examination:
     """Look at the environment and, where one is given, at a home: that it opens, its keys,
     permissions, signatures, leftovers and files. Raises UsageError for a folder that is none."""

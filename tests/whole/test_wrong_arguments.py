@@ -213,24 +213,43 @@ TRIED_BELOW = {"Batch", "Engine", "Settings", "generate", "init", "open", "verif
 """Names of `__all__` that other tests here call, or of results."""
 
 
+USUAL: dict[str, Any] = {
+    "batch_id": "B",
+    "batch": "B",
+    "line_no": 1,
+    "at": "2026-11-26",
+    "kind": "returns",
+    "table": "table.parquet",
+    "source": "VSS",
+    "value_date": "2026-11-25",
+    "path": "new.csv",
+}
+"""Right values of parameters that have no default."""
+
+
+def right_of(call: Callable[..., Any]) -> dict[str, Any]:
+    """Right arguments of a call: its defaults, and what is usual where there is none."""
+    right: dict[str, Any] = {}
+    for parameter in inspect.signature(call).parameters.values():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            (options,) = typing.get_args(typing.get_type_hints(call)[parameter.name])
+            right |= dict.fromkeys(typing.get_type_hints(options))
+        elif parameter.kind is not parameter.VAR_POSITIONAL and parameter.name != "self":
+            is_needed = parameter.default is parameter.empty
+            right[parameter.name] = USUAL[parameter.name] if is_needed else parameter.default
+    return right
+
+
 def rights() -> dict[str, dict[str, Any]]:
-    """Right arguments of all public methods of an engine; those that are not named in RIGHT have
-    their defaults, and a batch id or a line where there is none."""
-    found = {}
-    usual: dict[str, Any] = {"batch_id": "B", "batch": "B", "line_no": 1, "at": "2026-11-26"}
-    for name, method in inspect.getmembers(switch.Engine, inspect.isfunction):
-        right = {}
-        for parameter in list(inspect.signature(method).parameters.values())[1:]:
-            if parameter.kind is parameter.VAR_KEYWORD:
-                (options,) = typing.get_args(typing.get_type_hints(method)[parameter.name])
-                right |= dict.fromkeys(typing.get_type_hints(options))
-            elif parameter.kind is not parameter.VAR_POSITIONAL:
-                has_none = parameter.default is parameter.empty
-                right[parameter.name] = (
-                    usual.get(parameter.name, "B") if has_none else parameter.default
-                )
-        found[name] = RIGHT.get(name, right)
-    return {name: right for name, right in found.items() if name[0] != "_"}
+    """Right arguments of all public methods of an engine, RIGHT's where it has them."""
+    methods = inspect.getmembers(switch.Engine, inspect.isfunction)
+    return {name: RIGHT.get(name) or right_of(m) for name, m in methods if name[0] != "_"}
+
+
+def other_functions() -> list[str]:
+    """Public functions that no table here names: they are called as they say themselves."""
+    known = {*FUNCTIONS, *TRIED_BELOW}
+    return [n for n in switch.__all__ if n not in known and inspect.isfunction(getattr(switch, n))]
 
 
 few = settings(
@@ -287,7 +306,7 @@ def test_table_of_calls__is_whole() -> None:
     assert set(RIGHT) <= set(rights())
     errors = {n for n in switch.__all__ if isinstance(getattr(switch, n), type)
               and issubclass(getattr(switch, n), SwitchError)}  # fmt: skip
-    assert {*FUNCTIONS, *TRIED_BELOW, *errors} >= {*switch.__all__}
+    assert {*FUNCTIONS, *TRIED_BELOW, *errors, *other_functions()} >= {*switch.__all__}
 
 
 @pytest.mark.parametrize("name", [n for n, right in rights().items() if right and n != "run"])
@@ -339,6 +358,16 @@ def test_engine__of_several_wrong_arguments(engine: switch.Engine, data: st.Data
     name = data.draw(st.sampled_from([name for name, right in rights().items() if right]))
     with ours():
         getattr(engine, name)(**data.draw(wrong(rights()[name])))
+
+
+@pytest.mark.parametrize("name", other_functions())
+def test_other_functions__take_or_refuse_every_argument(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for arguments in each_wrong(right_of(getattr(switch, name))):
+        with ours():
+            getattr(switch, name)(**arguments)
 
 
 def test_init__takes_or_refuses_every_argument(

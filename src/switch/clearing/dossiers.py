@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from switch.arguments import checked
 from switch.clearing.intake import FIELDS, Declared, as_date, dossier_path, read_dossier
 from switch.errors import CopyFailed, UsageError
 from switch.files.disk import landing, require_outside
@@ -18,6 +19,7 @@ from switch.schema import PAYMENT
 _LOW = 0xFFFF_FFFF
 
 
+@checked
 def write_dossier(
     table: str | Path,
     *,

@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from switch import schema
+from switch.arguments import checked
 from switch.errors import UsageError
 from switch.files import exports
 from switch.registry.directory import BALANCES, DEBTORS, PARTICIPANTS, PROGRAMMES
@@ -67,12 +68,14 @@ def table_of(kind: str) -> Table:
     return KINDS[kind]
 
 
+@checked
 def table_template(kind: str) -> pa.Table:
     """An empty table of a kind (`KINDS`), to be filled: columns, types, and which may be null."""
     fields = [pa.field(c.name, TYPES[c.kind], c.nullable) for c in table_of(kind).columns]
     return pa.schema(fields).empty_table()
 
 
+@checked
 def json_schema(kind: str) -> dict[str, object]:
     """The JSON Schema (2020-12) of the rows of a kind, as an array of objects."""
     table = table_of(kind)
@@ -89,6 +92,7 @@ def json_schema(kind: str) -> dict[str, object]:
     }
 
 
+@checked
 def write_template(kind: str, path: str | Path) -> Path:
     """Write an empty table of a kind as the ending says: .csv, .parquet or .arrow. Raises
     UsageError, also for a file that is there."""
