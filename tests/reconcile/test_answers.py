@@ -274,7 +274,7 @@ def test_answers__what_came_back_is_written_back_or_paid_once_more(tmp_path: Pat
         assert batch.status["reason"].to_pylist() == ["AM05", None, "AM05", "AM05"]
         assert switch_verify(engine)
         assert engine.write_back(at=LATER) == {
-            "number": 4, "step": "P10", "count": 1, "sum": 1000003
+            "number": 4, "step": "P10", "count": 1, "sum": 1000003, "warnings": []
         }  # fmt: skip
     assert switch.verify(tmp_path / "h")
 
