@@ -223,6 +223,7 @@ USUAL: dict[str, Any] = {
     "source": "VSS",
     "value_date": "2026-11-25",
     "path": "new.csv",
+    **{"home": "home", "tables": ["table.parquet"], "copy": "copy"},
 }
 """Right values of parameters that have no default."""
 
@@ -236,7 +237,9 @@ def right_of(call: Callable[..., Any]) -> dict[str, Any]:
             right |= dict.fromkeys(typing.get_type_hints(options))
         elif parameter.kind is not parameter.VAR_POSITIONAL and parameter.name != "self":
             is_needed = parameter.default is parameter.empty
-            right[parameter.name] = USUAL[parameter.name] if is_needed else parameter.default
+            right[parameter.name] = (
+                USUAL.get(parameter.name, "B") if is_needed else parameter.default
+            )
     return right
 
 
