@@ -223,7 +223,9 @@ USUAL: dict[str, Any] = {
     "source": "VSS",
     "value_date": "2026-11-25",
     "path": "new.csv",
-    **{"home": "home", "tables": ["table.parquet"], "copy": "copy"},
+    "home": "home",
+    "tables": ["table.parquet"],
+    "copy": "copy",
 }
 """Right values of parameters that have no default."""
 
