@@ -23,7 +23,7 @@ from switch._core import Core
 from switch.arguments import checked
 from switch.clearing import kernel
 from switch.clearing import shared_accounts as shared
-from switch.clearing.intake import Declared, Intake, declare, dossier_path
+from switch.clearing.intake import Declared, Intake, declare, declared_in
 from switch.clearing.job import Job, Options
 from switch.clearing.run import clear, room_for
 from switch.errors import CopyFailed, InputRefused, UsageError
@@ -332,7 +332,7 @@ class Engine:
         declared = declare(table, source, batch_id, value_date, count, sum)
         known = self.home.catalog.batch_of(declared.source, declared.batch_id)
         if is_new := known is None:
-            declared.require_new(_declared_in(table, declared))
+            declared.require_new(declared_in(table, declared))
         reader = open_table(
             table,
             PAYMENT,
@@ -587,12 +587,6 @@ def _chosen(home: Home) -> tuple[Directory, Settings]:
     """The directory and the settings that a home keeps."""
     kept = msgspec.json.decode(home.catalog.meta("settings"))
     return Directory.of_json(home.catalog.meta("directory").encode()), Settings.stored(kept)
-
-
-def _declared_in(table: TableLike, declared: Declared) -> str:
-    """Name of what declares a table, for messages: its dossier, where one was read."""
-    is_read = isinstance(table, str | Path) and declared.sha256
-    return str(dossier_path(Path(str(table)))) if is_read else PAYMENT.name
 
 
 def core_of(engine: Engine, value_date: datetime.date, threads: int = 1) -> Core:

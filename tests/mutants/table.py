@@ -402,7 +402,7 @@ DOORS = [
     ("proof/replay.py", "what was taken before is refused by a replay", "bounded=False",
      "bounded=True", LONG + "that_homes_have_go_on"),
     ("engine.py", "a new batch by wider rules",
-     "declared.require_new(_declared_in(table, declared))", "pass",
+     "declared.require_new(declared_in(table, declared))", "pass",
      "registry/test_declared.py::test_declared__by_wider_rules_is_refused_of_what_is_new"),
     ("registry/directory.py", "a participant of any kind",
      'row["kind"] not in ("", *PARTICIPANT_KINDS)', "False",

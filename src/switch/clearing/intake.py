@@ -231,6 +231,12 @@ def declare(
     return Declared(source, batch_id, as_date(value_date), count, sum_).check(PAYMENT.name)
 
 
+def declared_in(table: TableLike, declared: Declared) -> str:
+    """Name of what declares a table, for messages: its dossier, where one was read."""
+    is_read = isinstance(table, str | Path) and declared.sha256
+    return str(dossier_path(Path(str(table)))) if is_read else PAYMENT.name
+
+
 def _number(name: str, value: SupportsIndex) -> int:
     """A whole number of Python, numpy or whatever calls itself one."""
     try:
