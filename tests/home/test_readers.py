@@ -48,6 +48,12 @@ ASKING = {
     "verify": ["verify"],
     "exchange": ["exchange", "--batch", "B"],
     "shared": ["shared", "--batch", "B"],
+    "breaks": ["breaks"],
+    "cycles": ["cycles"],
+    "balances": ["balances"],
+    "held": ["held"],
+    "returned": ["returned"],
+    "doctor": ["doctor"],
 }
 
 

@@ -116,7 +116,7 @@ def breaks(
     """List breaks that are open: answers and lines that do not fit each other. With --assign,
     --note, --accept or --withdraw something is noted about those that the filters take."""
     from switch.cli.grid import Shown
-    from switch.home.store import Home
+    from switch.home.store import asked as answered
     from switch.open_items.breaks import breaks as ask
 
     names = {"class": "class_", "break": "ids"}
@@ -131,8 +131,7 @@ def breaks(
         return
     if by is not None or at is not None:
         raise UsageError("--by and --at are of a note: say what is noted")
-    with Home(home, writing=False) as opened:
-        found = ask(opened, **filters)
+    found = answered(home, lambda opened: ask(opened, **filters))
     columns = (
         Shown("break", "break", 6),
         Shown("class", "class"),
@@ -176,11 +175,10 @@ def cycles(
 ) -> None:
     """List cycles: when they close, what stands in them, and what they wait for."""
     from switch.cli.grid import Shown
-    from switch.home.store import Home
+    from switch.home.store import asked as answered
     from switch.open_items.cycles import cycles as ask
 
-    with Home(home, writing=False) as opened:
-        found = ask(opened, state=state or None, limit=limit)
+    found = answered(home, lambda opened: ask(opened, state=state or None, limit=limit))
     columns = (
         Shown("cycle", "cycle"),
         Shown("state", "state"),
@@ -205,11 +203,10 @@ def cycles(
 def balances(context: Context, home: Path, at: str | None, out: Path | None) -> None:
     """List settlement accounts: what they hold, and what moved them last."""
     from switch.cli.grid import Shown
-    from switch.home.store import Home
+    from switch.home.store import asked as answered
     from switch.open_items.balances import balances as ask
 
-    with Home(home, writing=False) as opened:
-        found = ask(opened, at=parse_time(at) or "")
+    found = answered(home, lambda opened: ask(opened, at=parse_time(at) or ""))
     columns = (
         Shown("account", "account"),
         Shown("name", "short_name", 2, False),
@@ -250,11 +247,10 @@ def lines_command(name: str, text: str) -> Callable[[Command], click.Command]:
 def held(context: Context, home: Path, out: Path | None, **asked: Unpack[LinesAsked]) -> None:
     """The command `held`."""
     from switch.cli.grid import Shown
-    from switch.home.store import Home
+    from switch.home.store import asked as answered
     from switch.open_items.held import held as ask
 
-    with Home(home, writing=False) as opened:
-        found = ask(opened, **_said(asked))
+    found = answered(home, lambda opened: ask(opened, **_said(asked)))
     columns = (
         Shown("batch", "batch_id"),
         Shown("line", "line_no", grouped=False),
@@ -275,11 +271,10 @@ def held(context: Context, home: Path, out: Path | None, **asked: Unpack[LinesAs
 def returned(context: Context, home: Path, out: Path | None, **asked: Unpack[LinesAsked]) -> None:
     """The command `returned`."""
     from switch.cli.grid import Shown
-    from switch.home.store import Home
+    from switch.home.store import asked as answered
     from switch.open_items.held import returned as ask
 
-    with Home(home, writing=False) as opened:
-        found = ask(opened, **_said(asked))
+    found = answered(home, lambda opened: ask(opened, **_said(asked)))
     columns = (
         Shown("batch", "batch_id"),
         Shown("line", "line_no", grouped=False),

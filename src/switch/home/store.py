@@ -352,6 +352,12 @@ class Home:
                 shutil.rmtree(entry, ignore_errors=True)
 
 
+def asked(path: Path, question: Callable[[Home], Answer]) -> Answer:
+    """The answer to a question about a home, as the last commit left it."""
+    with Home(path, writing=False) as home:
+        return home.of_last_commit(lambda: question(home))
+
+
 def lock(path: Path, writing: bool, wait: float = 0) -> BinaryIO:
     """The lock of a home, for one alone: its writer, or who must know that there is none.
     wait: seconds for which another one is waited for."""
