@@ -6,9 +6,11 @@ once, or ends as it would have. Between, Python's KeyboardInterrupt unwinds what
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import os
 import signal
+import sys
 from collections.abc import Iterator
 
 INTERRUPTED = 130
@@ -28,6 +30,21 @@ def _end(*_: object) -> None:
     os._exit(INTERRUPTED)
 
 
+def _once(*_: object) -> None:
+    """Break off what is done. A second time would break off what puts things in order after it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _again(found: sys.UnraisableHookArgs) -> None:
+    """Break off once more where that was lost in a place that no exception leaves."""
+    if not issubclass(found.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(found)
+        return
+    signal.signal(signal.SIGINT, _once)
+    _thread.interrupt_main()
+
+
 @contextlib.contextmanager
 def allowed() -> Iterator[None]:
     """Let Ctrl-C break off what is done here, where `begin` took it. Afterwards it is too late."""
@@ -35,7 +52,8 @@ def allowed() -> Iterator[None]:
         yield  # Whoever runs a command in a process of their own has their own way with it.
         return
     try:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        sys.unraisablehook = _again
+        signal.signal(signal.SIGINT, _once)
         yield
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -122,7 +122,7 @@ def calls_of(home: Path, tables: list[Path]) -> dict[tuple[object, ...], int]:
         ("directory", home): 0,
         ("settle", home): 2,
         ("reconcile", home): 0,
-        ("dispose", home, "--write-back"): 0,
+        ("dispose", home, "--write-back", "--yes"): 0,
         ("close", home, "--at", "2026-12-01"): 0,
         ("register", home): 2,
         ("init", home, *files): 3,
@@ -275,8 +275,8 @@ def calls_of_names(folder: Path, village: Path) -> Iterator[tuple[object, ...]]:
     yield "status", home, "--line", f"{NASTY}:1"
     yield "settle", home, "--cycle", NASTY
     yield "close", home, "--at", NASTY
-    yield "dispose", home, f"{NASTY}:1", "--reissue"
-    yield "dispose", home, NASTY, "--reissue"
+    yield "dispose", home, f"{NASTY}:1", "--reissue", "--yes"
+    yield "dispose", home, NASTY, "--reissue", "--yes"
     yield "register", home, "--population", gone
     yield "register", home, "--accounts", table, "--strict-columns"
     yield "directory", home, "--participants", gone

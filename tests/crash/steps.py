@@ -164,7 +164,7 @@ def small_steps(folder: Path) -> list[Step]:
         funding("fund F", 2, 10_000_000),
         _command("close F", "settle", "--close"),
         _command("settle F", "settle"),
-        _command("dispose", "dispose", "--write-back"),
+        _command("dispose", "dispose", "--write-back", "--yes"),
         _command("day", "close", "--at", "2026-11-27"),
         _pay("G", [scene.line(n, period=202705) for n in range(1, 4)]),
         _command("close G", "settle", "--close"),

@@ -228,7 +228,7 @@ def test_dates__of_a_time_are_of_known_years_at_every_door(at: str, tmp_path: Pa
         ("rehearse", home, path),
         ("settle", home),
         ("reconcile", home),
-        ("dispose", home, "--write-back"),
+        ("dispose", home, "--write-back", "--yes"),
         ("close", home),
         ("scrub", home, "--copy", home),
     ]

@@ -159,16 +159,16 @@ def the_plain_home(told: Told) -> None:
     ]
     pq.write_table(pa.Table.from_pylist(sent_back), "returns.parquet")
     told("plain: returns", "reconcile", "plain", "returns.parquet", "--at", "2026-11-28")
-    told("plain: close", "close", "plain", "--at", "2026-11-30")
+    told("plain: close", "close", "plain", "--at", "2026-11-30", code=1)
     states = command("status", "plain", "--batch", "FIRST", "--json").document["answered"]
     assert states["lines"]["RETURNED"]["count"] >= 3, states
     lines = [f"FIRST:{int(text[-10:])}" for text in ids["transfer_id"].to_pylist()[:2]]
-    told("plain: reissue", "dispose", "plain", lines[0], "--reissue", "--at", "2026-12-01")
-    told("plain: write back", "dispose", "plain", "--write-back", "--at", "2026-12-01")
+    told("plain: reissue", "dispose", "plain", lines[0], "--reissue", "--yes", "--at", "2026-12-01")
+    told("plain: write back", "dispose", "plain", "--write-back", "--yes", "--at", "2026-12-01")
     again = int(lines[0].split(":")[1])
     third = table(Path("third.parquet"), [line(again)], "THIRD", "arrow", value_date="2026-12-02")
     told("plain: run reissue", "run", "plain", third)
-    told("plain: close again", "close", "plain", "--at", "2026-12-10")
+    told("plain: close again", "close", "plain", "--at", "2026-12-10", code=1)
     told("plain: status", "status", "plain")
     told("plain: batch", "status", "plain", "--batch", "FIRST")
     told("plain: line", "status", "plain", "--line", lines[0])
@@ -279,7 +279,7 @@ def the_calendar_home(told: Told) -> None:
     told("calendar: run four", "run", "calendar", four, "--at", "2026-11-27T08:00")
     bind("calendar", "D", 4, "2026-11-27T09:00", told)
     told("calendar: settle all", "settle", "calendar", "--at", "2026-11-27T16:00")
-    told("calendar: close", "close", "calendar", "--at", "2026-12-04")
+    told("calendar: close", "close", "calendar", "--at", "2026-12-04", code=1)
     told("calendar: status", "status", "calendar")
     told("calendar: line", "status", "calendar", "--line", "ONE:1")
 
@@ -309,7 +309,7 @@ def the_budget_home(told: Told) -> None:
     )
     more = table(Path("more.parquet"), [line(31)], "MORE", value_date="2026-11-27")
     told("budget: run held", "run", "budget", more)
-    told("budget: close", "close", "budget", "--at", "2026-12-08")
+    told("budget: close", "close", "budget", "--at", "2026-12-08", code=1)
     told("budget: status", "status", "budget")
 
 

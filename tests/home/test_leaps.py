@@ -105,8 +105,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "rehearse": ("rehearse", "HOME", "TABLE"),
     "settle": ("settle", "HOME"),
     "abort": ("settle", "HOME", "--cycle", "20261125-1", "--abort", "a test"),
-    "write back": ("dispose", "HOME", "--write-back"),
-    "reissue": ("dispose", "HOME", "--reissue"),
+    "write back": ("dispose", "HOME", "--write-back", "--yes"),
+    "reissue": ("dispose", "HOME", "--reissue", "--yes"),
     "reconcile": ("reconcile", "HOME"),
     "close": ("close", "HOME"),
 }
@@ -122,7 +122,8 @@ def test_command__a_leap_is_exit_2_and_may_be_meant(name: str, tmp_path: Path) -
     told = command(*args, "--at", FAR)
     assert (told.code, SAYS in told.err) == (2, True), told.err
     assert tree_digest(home) == clean
-    assert command(*args, "--at", FAR, "--leap").code == 0
+    # A day that is closed so late has critical breaks open.
+    assert command(*args, "--at", FAR, "--leap").code == (1 if name == "close" else 0)
     assert switch.verify(home)
 
 

@@ -393,8 +393,8 @@ def test_command__takes_answers_in_and_disposes_of_returns(tmp_path: Path) -> No
     assert command("dispose", home, "--reissue", "--write-back").code == 2, "one or the other"
     assert "line 9 of batch A" in command("dispose", home, "A:9", "--reissue").err
     assert command("dispose", home, "nonsense", "--reissue").code == 2
-    assert "1 line, " in command("dispose", home, "A:2", "--write-back").out
-    assert command("dispose", home, "--reissue", "--json").document["count"] == 1
+    assert "1 line, " in command("dispose", home, "A:2", "--write-back", "--yes").out
+    assert command("dispose", home, "--reissue", "--yes", "--json").document["count"] == 1
     assert command("verify", home).code == 0
 
 

@@ -67,8 +67,8 @@ def calls_with(value: str, home: Path, table: Path) -> Iterator[tuple[object, ..
     yield "reconcile", home, "--at", value
     yield "reconcile", home, "--rules", value
     yield "reconcile", home, "--kind", value
-    yield "dispose", home, value, "--reissue"
-    yield "dispose", home, value, "--write-back", "--at", value
+    yield "dispose", home, value, "--reissue", "--yes"
+    yield "dispose", home, value, "--write-back", "--yes", "--at", value
     yield "close", home, "--at", value
     yield "replay", home, value, table
     yield "replay", home, "B", value
@@ -140,7 +140,7 @@ def test_run__of_what_has_no_name_says_that_it_is_no_file(name: str, village: Pa
 def test_lines__have_numbers_of_at_most_ten_digits(number: str, corner: tuple[Path, Path]) -> None:
     home, _ = corner
     for call in (("status", home, "--line", f"B:{number}"), ("dispose", home, f"B:{number}")):
-        said = command(*call, *(["--reissue"] if call[0] == "dispose" else []))
+        said = command(*call, *(["--reissue", "--yes"] if call[0] == "dispose" else []))
         assert (said.code, len(said.err) < 600) == (2, True)
 
 

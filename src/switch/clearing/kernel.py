@@ -118,9 +118,12 @@ class Kernel:
         try:
             yield
         except (OverflowError, ValueError) as error:
-            rule = "TOTAL_RANGE" if isinstance(error, OverflowError) else "PERIOD_LIMIT"
-            remedy = "split the table"
-            raise InputRefused(rule, str(error), file=self._file, remedy=remedy) from error
+            raise InputRefused(
+                "TOTAL_RANGE" if isinstance(error, OverflowError) else "PERIOD_LIMIT",
+                str(error),
+                file=self._file,
+                remedy="split the table",
+            ) from error
 
 
 def _columns(chunk: Chunk) -> tuple[NDArray[Any], ...]:

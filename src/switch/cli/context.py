@@ -98,6 +98,8 @@ class Context:
         """Seconds for which another writer of the home is waited for."""
         self.done: list[Summary] = []
         """Summaries of the batches that the command has finished, which stand whatever comes."""
+        self.stands: Callable[[], str] = lambda: "nothing that was not committed has happened"
+        """A sentence of what was done, for who interrupts the command."""
 
     def say(self, document: Mapping[str, object], show: Callable[[], None]) -> None:
         """The answer: as JSON, or as show prints it."""

@@ -17,7 +17,7 @@ from switch.errors import CopyFailed, EnvironmentFailed, UsageError
 from switch.files.disk import copy_into, landing, out_folder
 from switch.home.store import Home
 from switch.registry.directory import Directory
-from switch.sim.receivers.behaviour import varied
+from switch.sim.receivers.behaviour import plain, varied
 from switch.sim.receivers.exchange import exchange, statements
 
 
@@ -33,9 +33,12 @@ class Answers(TypedDict):
     fates: dict[str, int]
 
 
-def run_exchange(home: Path, batch_id: str | None, out: Path | None, seed: int) -> Answers:
-    """Answers of all receivers to a batch (default: the last), in DIR/ID/answers. Raises UsageError
-    where there is no such batch, or its clearing files were taken away."""
+def run_exchange(
+    home: Path, batch_id: str | None, out: Path | None, seed: int, plainly: bool = False
+) -> Answers:
+    """Answers of all receivers to a batch (default: the last), in DIR/ID/answers. plainly: none of
+    them is wrong. Raises UsageError where there is no such batch, or its clearing files were taken
+    away."""
     with Home(home, writing=False) as opened:
         if batch_id is None:
             rows = status.batches(opened)
@@ -57,9 +60,8 @@ def run_exchange(home: Path, batch_id: str | None, out: Path | None, seed: int) 
         # Receivers write where nobody has put links; what they wrote is then copied.
         with tempfile.TemporaryDirectory(prefix="switch-exchange-") as name:
             drafts = Path(name)
-            done = exchange(
-                folder / "clearing", drafts, kinds, varied(kinds, seed), seed, booked_on
-            )
+            manners = plain(kinds) if plainly else varied(kinds, seed)
+            done = exchange(folder / "clearing", drafts, kinds, manners, seed, booked_on)
             statements([asked], drafts / "returns", drafts, booked_on)
             for path in sorted(path for path in drafts.rglob("*") if path.is_file()):
                 with landing(root, (answers / path.relative_to(drafts)).relative_to(root)) as file:

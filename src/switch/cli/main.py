@@ -84,7 +84,10 @@ def _run() -> int:
         say_usage(error)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        tell(interrupt.TOLD, err=True)
+        what = f"interrupted: {context.stands()}"
+        if as_json:
+            say_error({"rule": "INTERRUPTED", "what": what}, interrupt.INTERRUPTED, done)
+        tell(what, err=True)
         return interrupt.INTERRUPTED
     except SwitchError as error:
         return fail(error, as_json, done)

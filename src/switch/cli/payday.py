@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from pathlib import Path
@@ -27,7 +28,7 @@ from switch.cli.context import (
     wait_option,
 )
 from switch.cli.voice import tell
-from switch.errors import CopyFailed, InputRefused
+from switch.errors import CopyFailed, InputRefused, SwitchError
 
 
 @click.command()
@@ -63,6 +64,7 @@ def run(
 ) -> None:
     """Clear and settle payment TABLEs. They run in order, and the first refusal stops."""
 
+    context.stands = functools.partial(_stands, home, tables[0])
     config = context.settings()
     done = context.done
     at = parse_time(at)
@@ -71,6 +73,7 @@ def run(
     with opened(context, home) as engine:
         engine.settings = settings_of_run(context, engine.settings)
         for table in tables:
+            context.stands = functools.partial(_stands, home, table)
             began = time.monotonic()
             try:
                 with Progress(context) as progress:
@@ -108,6 +111,22 @@ def run(
     context.say({"batches": done}, lambda: None)
     if fail_on_refused and any(b["refused"]["count"] or b["held"]["count"] for b in done):
         raise SystemExit(1)
+
+
+def _stands(home: Path, table: Path) -> str:
+    """A sentence that says whether a table is paid, whatever the run of it came to."""
+    from switch.clearing.intake import declare
+    from switch.home.store import Home
+
+    try:
+        declared = declare(table, None, None, None, None, None)
+        with Home(home, writing=False) as opened:
+            row = opened.catalog.batch_of(declared.source, declared.batch_id)
+    except (SwitchError, OSError):
+        return f"ask `switch status {home}` whether {table} is paid"
+    if row is None:
+        return f"nothing of {table} is paid, and {home} is as before it"
+    return f"{table} is paid, as batch {row.batch_id}: run it again for its answer and copies"
 
 
 @click.command()

@@ -26,14 +26,15 @@ DEMO_PEOPLE, DEMO_LINES, DEMO_SEED = 200_000, 150_000, 2026
 @click.option("--batch", "batch_id", metavar="ID", help="Default: the last one.")
 @out_option
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, metavar="S")
+@click.option("--plain", is_flag=True, help="All credit, or send back; no answer is wrong.")
 @shared
 def exchange(
-    context: Context, home: Path, batch_id: str | None, out: Path | None, seed: int
+    context: Context, home: Path, batch_id: str | None, out: Path | None, seed: int, plain: bool
 ) -> None:
     """Let simulated receivers answer a batch: DIR/ID/answers."""
     from switch.cli.exchange import run_exchange
 
-    done = run_exchange(home, batch_id, out, seed)
+    done = run_exchange(home, batch_id, out, seed, plain)
     context.say(
         done,
         lambda: tell(

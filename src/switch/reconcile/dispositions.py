@@ -73,16 +73,17 @@ def dispose(
     known, said = folders(home), times(home)
     waiting, coming = returned(home, known)
     if lines is not None:
-        there = _lines_of(waiting)
+        there, wanted = _lines_of(waiting), set(lines)
+        known_there = set(there)
         for line in lines:
-            if line not in there:
+            if line not in known_there:
                 why = "is not on T.RETURNS"
                 if line in _lines_of(coming):
                     name = _cycle_of(home, known, line)
                     why = f"is on its way back through cycle {name}: settle that first"
                 batch_id = home.catalog.batch(line[0]).batch_id
                 raise UsageError(f"line {line[1]} of batch {batch_id}: its money {why}")
-        waiting = waiting.filter(pa.array([line in set(lines) for line in there], pa.bool_()))
+        waiting = waiting.filter(pa.array([line in wanted for line in there], pa.bool_()))
     sum_: int = sum(waiting["amount"].to_pylist())
     answer: Disposed = {"number": 0, "step": step, "count": len(waiting), "sum": sum_}
     if not len(waiting):

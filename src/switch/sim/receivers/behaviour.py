@@ -87,6 +87,12 @@ def payday(participants: Mapping[str, str]) -> Behaviour:
     return {code: Manner(PAYDAY, LIMITS.get(kind, 0)) for code, kind in participants.items()}
 
 
+def plain(participants: Mapping[str, str]) -> Behaviour:
+    """Everybody credits and says so, or sends the money back: what a day needs to end clean."""
+    rates = Rates(0, PAYDAY.returned, *(0.0 for _ in PAYDAY[2:]))
+    return {code: Manner(rates) for code in participants}
+
+
 def varied(participants: Mapping[str, str], seed: int) -> Behaviour:
     """Each its own way: half to one and a half of the rates of a payday; one receiver in ten is out
     for two to five days, one in twenty sends a broken file. participants: kind by code."""
