@@ -217,7 +217,7 @@ def test_long_texts__that_homes_have_go_on(tmp_path: Path, monkeypatch: pytest.M
     pq.write_table(pa.table(row), answers)
     ask = airlock.ask
     with monkeypatch.context() as before:
-        before.setattr(tables, "require_short", lambda *_: None)
+        before.setattr(tables.columns, "require_short", lambda *_: None)
         before.setattr(airlock, "ask", lambda *given: ask(*given[:4], None, None))
         with switch.open(home) as engine:
             engine.run(path)

@@ -347,7 +347,8 @@ def test_dispatch__long_accounts_of_the_table_find_room(village: Path) -> None:
 def test_dispatch__a_text_longer_than_all_that_is_set_aside(
     village: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tables, "require_short", lambda *_: None)  # As held lines may have them.
+    # As held lines may have them.
+    monkeypatch.setattr(tables.columns, "require_short", lambda *_: None)
     given = {"creditor_agent": BANK, "creditor_account": "1"}
     texts = ["a", "b" * 1_000_000, "c"]
     done = pay(village, [line(n, **given, end_to_end_id=text) for n, text in enumerate(texts, 1)])
@@ -359,7 +360,7 @@ def test_dispatch__a_text_longer_than_all_that_is_set_aside(
 def test_dispatch__long_texts_of_many_lines_find_room_whatever_the_chunks(
     village_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tables, "require_short", lambda *_: None)
+    monkeypatch.setattr(tables.columns, "require_short", lambda *_: None)
     to_one = {"creditor_agent": BANK, "creditor_account": "1"}
     given = [line(n, **to_one, end_to_end_id=f"{n}" * 400_000) for n in range(1, 10)]
     files = set()

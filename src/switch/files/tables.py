@@ -24,28 +24,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from switch.errors import EnvironmentFailed, InputRefused, SwitchError, VerificationFailed
-from switch.files import airlock, formats, given
-from switch.files.columns import (
-    BadValue,
-    Columns,
-    Texts,
-    first_line,
-    is_text_type,
-    is_whole_type,
-    plain,
-    read_amounts,
-    read_days,
-    read_given,
-    read_ids,
-    read_instants,
-    read_integers,
-    read_limits,
-    read_months,
-    read_priorities,
-    read_texts,
-    require_short,
-    shown,
-)
+from switch.files import airlock, columns, formats, given
+from switch.files.columns import plain
 from switch.files.formats import CHUNK_ROWS, ROW_BYTES_MAX
 from switch.files.threads import Progress
 from switch.native import csv_text
@@ -130,8 +110,8 @@ class TableReader:
             key = unicodedata.normalize("NFC", name).casefold()
             if key in seen:
                 raise self._refuse_column(
-                    shown(name),
-                    f"column {shown(name)} stands twice",
+                    columns.shown(name),
+                    f"column {columns.shown(name)} stands twice",
                     "keep one column of each name",
                     "HEADER_DUPLICATE",
                 )
@@ -149,7 +129,7 @@ class TableReader:
         extra = [name for name in names if name not in known and name not in self.table.beside]
         if len(extra) > UNKNOWN_MAX:
             what = f"{len(extra)} unknown columns, more than {UNKNOWN_MAX}"
-            raise self._refuse_column(shown(extra[0]), what, every)
+            raise self._refuse_column(columns.shown(extra[0]), what, every)
         absent = [c for c in self.table.columns if c.nullable and c.name not in names]
         for name in extra:
             self._check_unknown(name, absent)
@@ -163,8 +143,9 @@ class TableReader:
             return
         quoted = " or ".join(map(repr, like))
         raise self._refuse_column(
-            shown(name),
-            f"unknown column {shown(name)}" + (f", which looks like {quoted}" if like else ""),
+            columns.shown(name),
+            f"unknown column {columns.shown(name)}"
+            + (f", which looks like {quoted}" if like else ""),
             f"call it {' or '.join(like)}, if it is that; else remove it or give it another name"
             if like
             else "remove it"
@@ -180,12 +161,12 @@ class TableReader:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Sentences about columns that are not read."""
-        return tuple(f"unknown column {shown(name)} is ignored" for name in self.extra)
+        return tuple(f"unknown column {columns.shown(name)} is ignored" for name in self.extra)
 
     def _check_type(self, column: Column, kind: pa.DataType) -> None:
         value = kind.value_type if pa.types.is_dictionary(kind) else kind
         types = pa.types
-        text, whole = is_text_type(value), is_whole_type(kind)
+        text, whole = columns.is_text_type(value), columns.is_whole_type(kind)
         plain_integer = types.is_integer(kind)
         fits = {
             Kind.LINE_NO: whole,
@@ -208,7 +189,7 @@ class TableReader:
                 remedy=f"write it as {column.kind.value}",
             )
 
-    def chunks(self, rows: int = CHUNK_ROWS) -> Iterator[Columns]:
+    def chunks(self, rows: int = CHUNK_ROWS) -> Iterator[columns.Columns]:
         """The table as chunks of at most rows rows, in order."""
         done = 0
         try:
@@ -227,7 +208,7 @@ class TableReader:
                 raise
             raise InputRefused(
                 "FILE_BAD",
-                f"the file cannot be read to its end: {first_line(error)}",
+                f"the file cannot be read to its end: {columns.first_line(error)}",
                 file=self.name,
                 row=done + 1,
                 remedy="ask for the file again; it is damaged or cut off",
@@ -241,8 +222,8 @@ class TableReader:
     ) -> InputRefused:
         return InputRefused(rule, what, remedy=remedy, file=self.name, row=row, column=column)
 
-    def _columns(self, batch: pa.RecordBatch, done: int) -> Columns:
-        out: Columns = {}
+    def _columns(self, batch: pa.RecordBatch, done: int) -> columns.Columns:
+        out: columns.Columns = {}
         names, wanted = batch.schema.names, self._terms.wanted(self.table)
         for column in self.table.columns:
             if column.name not in names or column.name not in wanted:
@@ -250,10 +231,10 @@ class TableReader:
             array = batch.column(names.index(column.name))
             try:
                 if self._terms.bounded and column.kind not in _NUMBERS:
-                    require_short(array, column.name, self.table.spare)
+                    columns.require_short(array, column.name, self.table.spare)
                 if pa.types.is_dictionary(array.type) and array.dictionary.null_count:
                     array = plain(array)
-            except BadValue as bad:
+            except columns.BadValue as bad:
                 raise self._refuse(
                     bad.rule, bad.what, bad.remedy, done + bad.row + 1, column.name
                 ) from None
@@ -274,36 +255,36 @@ class TableReader:
                 continue
             try:
                 out[column.name] = self._read(column, array)
-            except BadValue as bad:
+            except columns.BadValue as bad:
                 raise self._refuse(
                     bad.rule, bad.what, bad.remedy, done + bad.row + 1, column.name
                 ) from None
         return out
 
-    def _read(self, column: Column, array: pa.Array) -> NDArray[np.generic] | Texts:
+    def _read(self, column: Column, array: pa.Array) -> NDArray[np.generic] | columns.Texts:
         kind = column.kind
         if kind is Kind.AMOUNT:
             # What is lent, capped or held is bounded; a line's amount has a reason of its own.
             bounded = column.nullable or column.name == "balance"
-            return read_limits(array) if bounded else read_amounts(array)
+            return columns.read_limits(array) if bounded else columns.read_amounts(array)
         if kind is Kind.ID:
-            return read_ids(array, self._source.from_text)
+            return columns.read_ids(array, self._source.from_text)
         if kind is Kind.CODE or (kind is Kind.TEXT and column.name == "person_name"):
-            return read_texts(array, kind is Kind.CODE, check=kind is Kind.CODE)
+            return columns.read_texts(array, kind is Kind.CODE, check=kind is Kind.CODE)
         if kind is Kind.TEXT:
-            return read_texts(array, False, check=True)
+            return columns.read_texts(array, False, check=True)
         if kind is Kind.PERIOD:
-            return read_months(array)
+            return columns.read_months(array)
         if kind is Kind.DATE:
-            return read_days(array, DAY_MAX if column.name == "valid_to" else DAY_MIN)
+            return columns.read_days(array, DAY_MAX if column.name == "valid_to" else DAY_MIN)
         if kind is Kind.INSTANT:
-            return read_instants(array)
+            return columns.read_instants(array)
         if kind is Kind.PRIORITY:
             if column.nullable:
-                return read_given(array, read_priorities, 2**63 - 1)
-            return read_priorities(array).astype(np.uint8)
+                return columns.read_given(array, columns.read_priorities, 2**63 - 1)
+            return columns.read_priorities(array).astype(np.uint8)
         assert kind is Kind.LINE_NO, kind
-        return read_integers(array, 1, LINES_MAX, "line number").astype(np.uint32)
+        return columns.read_integers(array, 1, LINES_MAX, "line number").astype(np.uint32)
 
 
 def _nearest(name: str, absent: list[Column]) -> list[str]:
@@ -386,7 +367,7 @@ def _streamless(source: object) -> str | None:
             try:
                 pa.RecordBatchReader.from_stream(frame[[name]])
             except pa.ArrowException:
-                return shown(str(name))
+                return columns.shown(str(name))
     return None
 
 
