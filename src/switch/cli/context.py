@@ -25,6 +25,7 @@ from switch.errors import (
     UsageError,
     plain,
 )
+from switch.files.disk import CATALOG
 from switch.files.given import read_small
 from switch.results import Rehearsal, Summary
 
@@ -271,6 +272,26 @@ def file_option(
 
 
 home_argument = click.argument("home", type=click.Path(path_type=Path))
+HOME_VARIABLE = "SWITCH_HOME"
+
+
+def with_home(command: click.Command, ctx: click.Context, words: list[str]) -> list[str]:
+    """Words of a call, with the home that the environment names where they name none: the first of
+    several is HOME where it is a folder with a catalog, a single one where no other is needed."""
+    named = os.environ.get(HOME_VARIABLE)
+    places = [param.name for param in command.params if isinstance(param, click.Argument)]
+    if not named or places[:1] != ["home"]:
+        return words
+    try:
+        found, _, _ = command.make_parser(ctx).parse_args([*words])
+    except click.UsageError:
+        return words  # It is said when the call is parsed, and not here.
+    first = found.get("home")
+    if isinstance(first, str) and (len(places) == 1 or os.path.lexists(Path(first) / CATALOG)):
+        return words
+    return [named, *words]
+
+
 tables_argument = click.argument(
     "tables", nargs=-1, required=True, metavar="TABLE...", type=click.Path(path_type=Path)
 )

@@ -17,7 +17,18 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from switch import __version__, interrupt
-from switch.cli import answers, doctor, home, open_items, payday, play, prepare, show, upkeep
+from switch.cli import (
+    answers,
+    completion,
+    doctor,
+    home,
+    open_items,
+    payday,
+    play,
+    prepare,
+    show,
+    upkeep,
+)
 from switch.cli.context import (
     Context,
     NoPandas,
@@ -26,6 +37,7 @@ from switch.cli.context import (
     say_traceback,
     say_usage,
     shared,
+    with_home,
 )
 from switch.cli.voice import kept, names_in_utf8, tell
 from switch.errors import USAGE, SwitchError, of_the_machine
@@ -38,7 +50,21 @@ if TYPE_CHECKING:
     from _typeshed.importlib import MetaPathFinderProtocol
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class Commands(click.Group):
+    """All commands. HOME may be left out where $SWITCH_HOME names it."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is called, and its words, with the home that the environment names."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command, rest if command is None else with_home(command, ctx, rest)
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="switch")
 @shared
 def cli(context: Context) -> None:
@@ -46,7 +72,7 @@ def cli(context: Context) -> None:
     files come out."""
 
 
-for family in (home, prepare, payday, show, open_items, answers, upkeep, doctor, play):
+for family in (home, prepare, payday, show, open_items, answers, upkeep, doctor, completion, play):
     for command in family.COMMANDS:
         cli.add_command(command)
 
