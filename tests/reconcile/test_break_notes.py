@@ -99,6 +99,20 @@ def test_note__library_and_command_say_the_same(late: Path, tmp_path: Path) -> N
     assert switch.verify(late)
 
 
+def test_note__same_again_records_nothing(late: Path) -> None:
+    with switch.open(late) as engine:
+        found = rows(engine)
+        names = [found[5]["break"], found[6]["break"]]
+        first = engine.note_breaks(names, by="an", note="so be it", accepted=True, at="2026-12-31")
+        seq = engine.home.catalog.heads().seq
+        assert engine.note_breaks(names, by="an", note="so be it", accepted=True) == first
+        assert engine.note_breaks(names[:1], by="an", note="so be it", accepted=True)["at"]
+        assert engine.home.catalog.heads().seq == seq
+        engine.note_breaks(names, by="another", note="so be it", accepted=True)
+        engine.note_breaks(names, by="an", note="so be it", accepted=True)
+        assert engine.home.catalog.heads().seq == seq + 2
+
+
 WRONG: dict[str, dict[str, Any]] = {
     "nobody": {"note": "x"},
     "nothing": {"by": "an"},

@@ -10,6 +10,8 @@ import datetime
 from collections.abc import Collection, Sequence
 from typing import Any, Required, TypedDict, Unpack, get_type_hints
 
+import msgspec
+
 from switch.arguments import fit
 from switch.errors import UsageError
 from switch.home.days import times
@@ -19,6 +21,7 @@ from switch.home.history import (
     Note,
     break_id,
     folders,
+    notes,
     open_breaks,
     time_of,
 )
@@ -27,6 +30,8 @@ from switch.home.times import time_text
 from switch.results import NoteTaken
 
 ID_MIN, WORDS_MAX, NAME_MAX = 6, 140, 64
+Mark = tuple[str, str, int]
+"""A break as it was open: its id, class and value."""
 
 
 class NoteSaid(TypedDict, total=False):
@@ -64,21 +69,35 @@ def take(home: Home, breaks: Sequence[str], note: Note, *, at: str | None = None
     chosen = sorted({whole(text, there) for text in breaks})
     if not chosen:
         raise UsageError("name the breaks that the note is about")
+    marks = [(name, *there[name]) for name in chosen]
+    taken: NoteTaken = {
+        "at": "",
+        "breaks": chosen,
+        "by": note.by,
+        "note": note.note,
+        "owner": note.owner,
+        "accepted": note.accepted,
+    }
+    if stored := _stored(home, marks, note):
+        return {**taken, "at": stored}
     time = time_of(home, at, times(home), far=True)  # It moves nothing, and no time by itself.
-    home.commit(
-        at=time,
-        kind=NOTE,
-        detail={
-            "breaks": [(name, *there[name]) for name in chosen],
-            "by": note.by,
-            **({"note": note.note} if note.note else {}),
-            **({"owner": note.owner} if note.owner else {}),
-            **({} if note.accepted is None else {"accepted": note.accepted}),
-        },
-        changes=[],
-    )
-    return {"at": time, "breaks": chosen, "by": note.by, "note": note.note, "owner": note.owner,
-            "accepted": note.accepted}  # fmt: skip
+    detail = msgspec.structs.replace(note, breaks=marks)
+    home.commit(at=time, kind=NOTE, detail=detail, changes=[])
+    return {**taken, "at": time}
+
+
+def _stored(home: Home, marks: list[Mark], note: Note) -> str:
+    """The time of the same note, where nothing was said of these breaks since; '' where it is new.
+    So a note that was broken off may be given again."""
+    last: dict[str, tuple[Mark, Note, str]] = {}
+    for record, said in notes(home):
+        words = msgspec.structs.replace(said, breaks=[])
+        last.update({mark[0]: (mark, words, record.at) for mark in said.breaks})
+    found = [last.get(mark[0], (mark, None, "")) for mark in marks]
+    same = [
+        (before, said) == (mark, note) for mark, (before, said, _) in zip(marks, found, strict=True)
+    ]
+    return found[0][2] if all(same) else ""
 
 
 def _require_words(note: Note) -> None:

@@ -100,10 +100,11 @@ class Auditor:
         self.people.upsert(people, accounts, paid, replace)
         self.commits += 1
 
-    def note(self, marks: list[Mark], words: str, owner: str, accepted: bool | None) -> None:
-        """Note something about breaks: nothing else changes."""
-        self.notes.take(marks, words, owner, accepted)
-        self.commits += 1
+    def note(self, marks: list[Mark], words: str, owner: str, accepted: bool | None) -> bool:
+        """Note something about breaks: nothing else changes. Returns true where it is new."""
+        is_new = self.notes.take(marks, words, owner, accepted)
+        self.commits += is_new
+        return is_new
 
     # --- the run --------------------------------------------------------------------------------
 

@@ -23,9 +23,15 @@ class Notes:
         """Desks by id of the break."""
         self.accepted: dict[str, Mark] = {}
         self.words: dict[str, str] = {}
+        self.last: dict[str, tuple[Mark, str, str, bool | None]] = {}
+        """All that was said last of a break."""
 
-    def take(self, marks: list[Mark], words: str, owner: str, accepted: bool | None) -> None:
-        """Note something about breaks that are open."""
+    def take(self, marks: list[Mark], words: str, owner: str, accepted: bool | None) -> bool:
+        """Note something about breaks that are open. Returns true where it was not said before."""
+        said = {mark.name: (mark, words, owner, accepted) for mark in marks}
+        if all(self.last.get(name) == one for name, one in said.items()):
+            return False
+        self.last.update(said)
         for mark in marks:
             if words:
                 self.words[mark.name] = words
@@ -35,6 +41,7 @@ class Notes:
                 self.accepted.pop(mark.name, None)
             if accepted:
                 self.accepted[mark.name] = mark
+        return True
 
     def is_accepted(self, mark: Mark) -> bool:
         """A break was accepted, and is what it was then."""

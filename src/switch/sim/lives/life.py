@@ -131,7 +131,10 @@ class Life:
                 yield from self._way_back()
                 if self.desk.random() < NOTES:
                     fault = operations.fault_of(self.desk)
-                    yield operations.NoteBreaks(self.desk.getrandbits(32), fault)
+                    note = operations.NoteBreaks(self.desk.getrandbits(32), fault)
+                    yield note
+                    if fault is not None or self.desk.random() < 0.2:
+                        yield note._replace(fault=None)
             if self.nation.rules.budgets and self.purse.random() < 0.1:
                 yield operations.Change(debtors=self._with_budgets())
             if self.nation.rules.rule and self.beside.random() < 0.3:

@@ -165,7 +165,7 @@ class WayBack:
         words, owner = rng.choice(["", "the bank was asked"]), rng.choice(["", "", "night desk"])
         accepted = rng.choice([None, True, True, False]) if words else None
         after = sides.auditor.copy()
-        after.note(chosen, words, owner, accepted)
+        is_new = after.note(chosen, words, owner, accepted)
 
         def act() -> object:
             names = [mark.name for mark in chosen]
@@ -175,7 +175,7 @@ class WayBack:
 
         if not chosen or not (words or owner):
             return sides.refused(act)
-        word, _ = sides.attempt(act, operation.fault, after)
+        word, _ = sides.attempt(act, operation.fault, after, replay=not is_new)
         self._compare_notes()
         return f"{word} {len(chosen)} {accepted}"
 
