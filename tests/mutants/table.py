@@ -7,6 +7,7 @@ here moves with it (tests/house/test_mutants.py says which).
 from __future__ import annotations
 
 from native_table import CORE, ENCODE, LEDGER, NAME_KEYS, SCREEN, TABLE, TEXT, WIRE
+from notes_table import NOTES
 from promises import (
     ABORT,
     AGAIN,
@@ -537,24 +538,6 @@ SENTENCES = [
     ("a second person is dropped", "cli/context.py",
      "if not sys.stdin.isatty() and ", "if False and ",
      "whole/test_hostile.py::test_status__reads_the_person_from_stdin"),
-    ("an acceptance never ends", "open_items/breaks.py",
-     "(s.accepted == mark for s, mark", "(s.accepted is not None for s, mark",
-     "reconcile/test_break_notes.py::test_accepted__ends_where_the_break_is_another"),
-    ("an accepted break is counted", "open_items/breaks.py",
-     "if not noted or noted.get(", "if True or noted.get(",
-     "reconcile/test_break_notes.py::test_accepted__is_no_open_critical_break_of_a_day"),
-    ("a break is accepted without a word", "reconcile/break_notes.py",
-     "if note.accepted is not None and not note.note:", "if False:",
-     "reconcile/test_break_notes.py::test_note__without_its_words_is_refused"),
-    ("the same note twice", "reconcile/break_notes.py",
-     "if stored := _stored(home, marks, note):", 'if stored := "":',
-     "reconcile/test_break_notes.py::test_note__same_again_records_nothing"),
-    ("a note of any break is proven", "proof/notes.py",
-     "if (name, *mark) not in open_then]", "if not open_then]",
-     "reconcile/test_break_notes.py::test_verify__finds_a_note_of_what_was_not_open"),
-    ("a note is of breaks that come later", "proof/notes.py",
-     "and seqs[read] < record.seq:", ":",
-     "reconcile/test_break_notes.py::test_verify__finds_a_note_of_what_was_not_open_yet"),
     ("a cycle of another line is named", "reconcile/dispositions.py",
      '        if line in _lines_of(moved_lines(home, folder, "returned"))',
      "        if folder.detail",
@@ -572,7 +555,7 @@ OF_FILES = [
 
 MUTANTS = [
     *_of("reconcile/line_states.py", OF_FILES),
-    *(Mutant(file, what, *rest) for what, file, *rest in SENTENCES),
+    *(Mutant(file, what, *rest) for what, file, *rest in (*SENTENCES, *NOTES)),
     *_of("reconcile/match/files.py", RECORD_FILES),
     Mutant(
         "reconcile/__init__.py",
