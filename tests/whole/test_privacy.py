@@ -250,6 +250,9 @@ def test_privacy__no_canary_sings(cage: Cage) -> None:
     cage.run("report", home, "--csv", code=0)
     cage.run("shared", home, code=0)
     cage.run("--json", "shared", home, code=0)
+    for name in ("breaks", "held", "returned", "cycles", "balances", "doctor"):
+        cage.run(name, home, code=0)
+        cage.run("--json", name, home, code=0)
     assert singing((home / "out" / "B" / "shared.csv").read_bytes()), "two canaries share one"
     cage.run("verify", home, code=0)
     cage.run("replay", home, "B", pay_table, code=0)
