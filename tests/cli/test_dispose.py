@@ -127,7 +127,7 @@ def test_close__with_critical_breaks_is_exit_1_and_signed(tmp_path: Path) -> Non
     told = command("close", home, "--at", "2027-01-12", "--json")
     assert told.code == 1
     assert json.loads(told.out)["as_of"] == "2027-01-12"
-    assert "open: switch breaks" in told.err
+    assert "open and not accepted: switch breaks" in told.err
     with switch.open(home) as engine:
         kinds = asked(engine.home, "SELECT kind FROM audit ORDER BY seq DESC LIMIT 1")
         assert [row["kind"] for row in kinds] == ["day"]

@@ -115,6 +115,7 @@ def test_note__same_again_records_nothing(late: Path) -> None:
 
 WRONG: dict[str, dict[str, Any]] = {
     "nobody": {"note": "x"},
+    "no name": {"by": "", "note": "x"},
     "nothing": {"by": "an"},
     "accepted without words": {"by": "an", "accepted": True},
     "withdrawn without words": {"by": "an", "accepted": False, "owner": "night"},
@@ -124,7 +125,6 @@ WRONG: dict[str, dict[str, Any]] = {
     "no text": {"by": "an", "note": 5},
     "no truth": {"by": "an", "note": "x", "accepted": "yes"},
     "no time": {"by": "an", "note": "x", "at": "yesterday"},
-    "unknown": {"by": "an", "note": "x", "colour": "red"},
 }
 
 
@@ -135,6 +135,8 @@ def test_note__without_its_words_is_refused(late: Path, name: str) -> None:
         chosen = rows(engine)[5]["break"]
         with pytest.raises(UsageError):
             engine.note_breaks([chosen], **WRONG[name])
+        with pytest.raises(TypeError):
+            engine.note_breaks([chosen], by="an", note="x", colour="red")
         assert engine.home.catalog.heads().seq == seq
 
 
@@ -193,8 +195,12 @@ def test_accepted__is_no_open_critical_break_of_a_day(late: Path) -> None:
         assert second["breaks"] == first["breaks"]
         engine.note_breaks(names[:1], by="an", note="not so", accepted=False)
         assert engine.close_day(LATE)["critical"] == len(critical) - 1
-    told = command("close", late, "--at", LATE, "--json").document
-    assert told["critical"] == len(names) - 1
+    told = command("close", late, "--at", LATE, "--json")
+    assert (told.code, told.document["critical"]) == (1, len(names) - 1)
+    accept = ("--accept", "--note", "so be it", "--by", "an")
+    assert command("breaks", late, "--severity", "critical", "--not-accepted", *accept).code == 0
+    told = command("close", late, "--at", LATE, "--json")
+    assert (told.code, told.document["critical"]) == (0, 0)
     assert switch.verify(late)
 
 

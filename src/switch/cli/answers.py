@@ -227,12 +227,12 @@ def close(
     correct: str | None,
 ) -> None:
     """End a day of HOME. Breaks age, receivers get statements, totals have to tie, and batches
-    that are done with are closed. Exit 1 where critical breaks are open."""
+    that are done with are closed. Exit 1 where critical breaks are open that nobody accepted."""
     from switch.engine import Engine
 
     with Engine(home, wait=context.wait) as engine:
         answer = engine.close_day(parse_time(at) or "", out=out, leap=leap, correct=correct)
-        critical = len(engine.breaks(severity="critical"))
+    critical = answer["critical"]
     context.warn(answer["warnings"])
 
     def show() -> None:
@@ -248,7 +248,8 @@ def close(
     if critical:
         what = counted(critical, "critical break")
         be = "is" if critical == 1 else "are"
-        tell(f"{what} {be} open: switch breaks {home} --severity critical", err=True)
+        ask = f"switch breaks {home} --severity critical --not-accepted"
+        tell(f"{what} {be} open and not accepted: {ask}", err=True)
         raise SystemExit(1)
 
 

@@ -24,7 +24,6 @@ from switch.open_items.listing import (
     participants,
     require_known,
     several,
-    taken,
 )
 from switch.reconcile.break_notes import whole
 from switch.reconcile.match import rules
@@ -45,7 +44,6 @@ SORTS = {
 
 def breaks(home: Home, **asked: Unpack[BreaksAsked]) -> Listing:
     """Open breaks, as they were found last (`Engine.breaks`)."""
-    asked = taken(asked, BreaksAsked)
     sort, batch = asked.get("sort", "severity"), asked.get("batch")
     if sort not in SORTS:
         raise UsageError(f"sort {sort!r} is none of {', '.join(SORTS)}")

@@ -29,7 +29,6 @@ from switch.open_items.listing import (
     names_of,
     participants,
     require_known,
-    taken,
 )
 from switch.reason import GIVEN_UP, HELD, RULES, Reason
 from switch.reconcile import dispositions
@@ -51,7 +50,6 @@ WAITS, COMING = "WAITS", "COMING"
 
 def held(home: Home, **asked: Unpack[LinesAsked]) -> Listing:
     """Lines that wait now (`Engine.held`)."""
-    asked = taken(asked, LinesAsked)
     require_known("reason", asked.get("reason"), SENTENCES)
     known, choice = times(home), _choice(home, asked)
     return listing(home, "held", known.now, _waiting(home, known), choice, "amount", "reason")
@@ -59,7 +57,6 @@ def held(home: Home, **asked: Unpack[LinesAsked]) -> Listing:
 
 def returned(home: Home, **asked: Unpack[LinesAsked]) -> Listing:
     """Lines whose money came back and has no disposition yet (`Engine.returned`)."""
-    asked = taken(asked, LinesAsked)
     known, choice = times(home), _choice(home, asked)
     return listing(home, "returned", known.now, _returned(home, known), choice, "amount", "state")
 

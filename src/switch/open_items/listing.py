@@ -7,12 +7,11 @@ import html
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict, TypeVar, cast, get_type_hints
+from typing import TypedDict
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from switch.arguments import fit
 from switch.errors import UsageError, counted
 from switch.files import exports
 from switch.home.store import Home
@@ -60,19 +59,6 @@ class LinesAsked(TypedDict, total=False):
     sort: str
     """One of age, amount, reason, receiver and batch."""
     limit: int | None
-
-
-Asked = TypeVar("Asked", BreaksAsked, LinesAsked)
-
-
-def taken(asked: Asked, kind: type[Asked]) -> Asked:
-    """Filters as they were asked, each as the field of its name takes it. Raises UsageError."""
-    kinds = get_type_hints(kind)
-    for name in asked:
-        if name not in kinds:
-            raise UsageError(f"{name!r} is no filter; there are {', '.join(kinds)}")
-    fitting = {name: fit(name, value, kinds[name]) for name, value in asked.items()}
-    return cast(Asked, fitting)
 
 
 @dataclass(frozen=True, repr=False, eq=False)

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Collection, Sequence
-from typing import Any, Required, TypedDict, Unpack, get_type_hints
+from typing import Required, TypedDict, Unpack
 
 import msgspec
 
-from switch.arguments import fit
 from switch.errors import UsageError
 from switch.home.days import times
 from switch.home.history import (
@@ -49,14 +48,14 @@ class NoteSaid(TypedDict, total=False):
 
 def noted(home: Home, breaks: Sequence[str], **said: Unpack[NoteSaid]) -> NoteTaken:
     """Note something about open breaks (`Engine.note_breaks`)."""
-    taken: dict[str, Any] = {"by": ""}
-    kinds = get_type_hints(NoteSaid)
-    for name, value in said.items():
-        if name not in kinds:
-            raise UsageError(f"{name!r} is nothing that a note says; it says {', '.join(kinds)}")
-        taken[name] = fit(name, value, kinds[name])
-    at = time_text(taken.pop("at", None)) or None
-    return take(home, breaks, Note(breaks=[], **taken), at=at)
+    note = Note(
+        breaks=[],
+        by=said.get("by", ""),
+        note=said.get("note", ""),
+        owner=said.get("owner", ""),
+        accepted=said.get("accepted"),
+    )
+    return take(home, breaks, note, at=time_text(said.get("at")) or None)
 
 
 def take(home: Home, breaks: Sequence[str], note: Note, *, at: str | None = None) -> NoteTaken:
