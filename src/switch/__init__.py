@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from switch.clearing.dossiers import write_dossier
     from switch.doctor import examine
     from switch.engine import Engine, init
-    from switch.engine import Engine as open
     from switch.errors import (
         CopyFailed,
         EnvironmentFailed,
@@ -47,6 +46,8 @@ if TYPE_CHECKING:
     from switch.settlement.liquidity.queue import PaymentQueue, liquidity_needed
     from switch.settlement.netting import netting_of
     from switch.sim.world.generate import generate
+
+    open = Engine
 
 __version__ = "0.1.0"
 
@@ -86,6 +87,7 @@ _HOMES = {
     "verify": "switch.proof.verify",
 }
 
+# `switch.open` is not among them: `from switch import *` would take Python's own away.
 __all__ = [
     "Batch",
     "CopyFailed",
@@ -107,7 +109,6 @@ __all__ = [
     "json_schema",
     "liquidity_needed",
     "netting_of",
-    "open",
     "recast",
     "rehearse",
     "replay",
@@ -124,7 +125,7 @@ __all__ = [
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *_HOMES})
 
 
 if not TYPE_CHECKING:

@@ -26,10 +26,10 @@ from switch.clearing import shared_accounts as shared
 from switch.clearing.intake import Declared, Intake, declare, declared_in
 from switch.clearing.job import Job, Options
 from switch.clearing.run import clear, room_for
-from switch.errors import CopyFailed, InputRefused, UsageError
+from switch.errors import CopyFailed, UsageError
 from switch.files.disk import out_folder
 from switch.files.formats import CHUNK_ROWS
-from switch.files.tables import TableLike, TableReader, open_table
+from switch.files.tables import TableLike, TableReader, lasting, open_table
 from switch.files.threads import Progress
 from switch.home import days, signing
 from switch.home.batch import Batch
@@ -44,7 +44,7 @@ from switch.open_items import balances as accounts_held
 from switch.open_items import breaks, cycles, held
 from switch.open_items.listing import BreaksAsked, LinesAsked, Listing, Words
 from switch.reason import RULE_SET
-from switch.reconcile import Rules, break_notes, day_end, dispositions, take_in
+from switch.reconcile import Rules, break_notes, day_end, dispositions, read_rules, take_in
 from switch.reconcile.break_notes import NoteSaid
 from switch.registry.directory import Directory, read_directory
 from switch.registry.load_registers import Tables, current, load_registers
@@ -359,7 +359,8 @@ class Engine:
         except CopyFailed as error:
             error.done = (batch.summary,)
             raise
-        return dataclasses.replace(batch, warnings=(*far, *reader.warnings))
+        told = (*far, *(self._twins(batch) if is_new else ()), *reader.warnings)
+        return dataclasses.replace(batch, warnings=told)
 
     def _job(
         self, declared: Declared, reader: TableReader, when: settling.When, options: Options
@@ -389,15 +390,15 @@ class Engine:
             for _ in intake.lines(reader, declared, CHUNK_ROWS):
                 pass
             digest = f"logical:{intake.logical_digest}"
-        if digest != known.digest:
-            raise InputRefused(
-                "REFERENCE_REUSED",
-                f"batch {declared.batch_id!r} of {declared.source!r} was run with other content",
-                file=reader.name,
-                column="batch_id",
-                remedy="give the new table a new batch id",
-            )
+        declared.require_content(known, digest, reader.name)
         return self._batch(known, replayed=True)
+
+    def _twins(self, batch: Batch) -> list[str]:
+        """Warnings of a new batch whose content was run before under another name."""
+        same = [b for b in self.home.catalog.batches() if b.digest == batch.summary["digest"]]
+        names = [f"{b.source}:{b.batch_id}" for b in same if b.seq != batch.seq]
+        what = "what cleared there is refused here as paid already (AM05)"
+        return [f"the same content was run before as {name}: {what}" for name in names]
 
     def _batch(self, row: BatchRow, *, replayed: bool) -> Batch:
         stored: StoredSummary = msgspec.json.decode(self.home.catalog.summary(row.seq))
@@ -426,9 +427,9 @@ class Engine:
     @acts
     def reconcile(
         self,
-        *files: str | Path,
+        *files: TableLike,
         kind: str | None = None,
-        rules: Rules | None = None,
+        rules: Rules | str | Path | None = None,
         at: datetime.date | str | None = None,
         out: str | Path | None = None,
         strict_columns: bool = False,
@@ -436,7 +437,8 @@ class Engine:
         correct: str | None = None,
     ) -> TakenIn:
         """Take files of confirmations, returns and statements into the home, in one commit, and
-        hold everything against everything (`take_in.take_in`). files: paths. at: the time that is
+        hold everything against everything (`take_in.take_in`). files: paths, or tables as of `run`.
+        kind: of all, where columns do not say it. rules: from now on, or their file. at: what is
         recorded (ISO 8601), else that of the home: the last that was said to it. leap: it is meant,
         far after all that is known as it may be. correct: as of `run`. out: where requests that
         changed by it are copied to (default HOME/out)."""
@@ -445,8 +447,8 @@ class Engine:
             self.home,
             self.directory,
             self.settings,
-            take_in.AnswerFiles([Path(file) for file in files], kind, strict_columns),
-            rules=rules,
+            take_in.AnswerFiles([*map(lasting, files)], kind, strict_columns),
+            rules=read_rules(rules) if isinstance(rules, str | Path) else rules,
             at=time_text(at) or None,
             far=leap,
             why=correct,

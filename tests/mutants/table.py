@@ -214,7 +214,7 @@ AT_REST = [
      REGISTER + "paid_bits_stay_true_while_the_register_grows"),
     ("home/paid_bits.py", "one history replaces another", "before[: len(part)] |= part",
      "before[: len(part)] = part", COMMIT + "paid__of_every_earlier_batch_is_remembered"),
-    ("engine.py", "other content under an old id", 'if digest != known.digest:', "if False:",
+    ("clearing/intake.py", "other content, an old id", "if digest == batch.digest:", "if True:",
      AGAIN + "same_id_with_other_content_is_refused"),
     ("files/disk.py", "a folder of copies reached through a link", "_FOLDER | os.O_NOFOLLOW",
      "_FOLDER",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import datetime as dt
 import pydoc
 import subprocess
@@ -106,6 +107,14 @@ def test_switch__tells_its_names(tmp_path: Path) -> None:
     told = pydoc.plain(pydoc.render_doc(switch))
     assert "settle_in_order" in told
     assert "class Engine" in told
+
+
+def test_switch__takes_no_name_of_python_away() -> None:
+    names: dict[str, Any] = {}
+    exec("from switch import *", names)
+    assert not {*switch.__all__} & {*dir(builtins)}
+    assert names["Engine"] is switch.open is switch.Engine
+    assert "open" in dir(switch)
 
 
 def test_generate__takes_a_path_as_text(tmp_path: Path) -> None:

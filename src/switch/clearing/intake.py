@@ -111,6 +111,19 @@ class Declared:
                 remedy = "declare it as it was, or give a new table a new batch id"
                 raise InputRefused("REFERENCE_REUSED", what, file=file, column=name, remedy=remedy)
 
+    def require_content(self, batch: BatchRow, digest: str, file: str) -> None:
+        """A table that was run before holds what it held then. digest: that of it now."""
+        if digest == batch.digest:
+            return
+        name = f"batch {self.batch_id!r} of {self.source!r}"
+        what, remedy = f"{name} was run with other content", "give the new table a new batch id"
+        if digest.partition(":")[0] != batch.digest.partition(":")[0]:
+            was, now = "a file", "a table in memory"
+            was, now = (was, now) if batch.digest.startswith("sha256") else (now, was)
+            what = f"{name} was run as {was}, and {now} is not known to be the same"
+            remedy = f"send {was} again, as it was; or give a new table a new batch id"
+        raise InputRefused("REFERENCE_REUSED", what, file=file, column="batch_id", remedy=remedy)
+
 
 STORED = {"value_date": "value_date", "count": "lines", "sum": "amount"}
 """Fields declared beside identity, currency and digest, and where a batch keeps it."""

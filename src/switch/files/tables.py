@@ -16,7 +16,6 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +26,7 @@ from switch.errors import EnvironmentFailed, InputRefused, SwitchError, Verifica
 from switch.files import airlock, columns, formats, given
 from switch.files.columns import plain
 from switch.files.formats import CHUNK_ROWS, ROW_BYTES_MAX
+from switch.files.frames import Frame, conversion, kept, maker_of, stream_of
 from switch.files.threads import Progress
 from switch.native import csv_text
 from switch.schema import DAY_MAX, DAY_MIN, LINES_MAX, Column, Kind, Table
@@ -40,13 +40,7 @@ UNKNOWN_MAX = 1000
 """Unknown columns of a table; each is compared with each column that is absent, and told."""
 
 
-class ArrowStream(Protocol):
-    """A table in memory that hands over its rows: of pyarrow, Polars, DuckDB or pandas."""
-
-    def __arrow_c_stream__(self, requested_schema: None = None, /) -> object: ...
-
-
-TableLike = str | Path | ArrowStream
+TableLike = str | Path | Frame
 """A table as callers give it: a path, or one in memory."""
 
 
@@ -74,6 +68,7 @@ class Source:
 
     rows: as many as the file declares, where its format says so before reading. sha256: digest of
     the file's bytes, where it was computed. close: lets go of a table that is not read to its end.
+    maker: the package that made a table in memory.
     """
 
     name: str
@@ -84,6 +79,7 @@ class Source:
     from_text: bool = False
     require_unchanged: Callable[[], None] = lambda: None
     close: Callable[[], None] = lambda: None
+    maker: str = ""
 
 
 class TableReader:
@@ -181,13 +177,11 @@ class TableReader:
         }[column.kind]
         # A column of nothing but nulls has no type of its own; the null check speaks for it.
         if not fits and not (types.is_null(kind) and column.nullable):
-            raise InputRefused(
-                "TYPE",
-                f"column {column.name!r} is {kind}",
-                file=self.name,
-                column=column.name,
-                remedy=f"write it as {column.kind.value}",
-            )
+            maker = self._source.maker
+            call = conversion(maker, column) if maker else ""
+            remedy = f"write it as {column.kind.value}" + (f": {call}" if call else "")
+            what = f"column {column.name!r} is {kind}"
+            raise self._refuse_column(column.name, what, remedy, "TYPE")
 
     def chunks(self, rows: int = CHUNK_ROWS) -> Iterator[columns.Columns]:
         """The table as chunks of at most rows rows, in order."""
@@ -313,7 +307,7 @@ def open_table(
     room: Path | None = None,
     bounded: bool = True,
 ) -> TableReader:
-    """Open a file (path) or an Arrow C stream (any object with `__arrow_c_stream__`).
+    """Open a file (path), or a table in memory (`frames`), whose rows are read once.
 
     The format of a file is known by its content. It is hashed and decoded in one copy that nobody
     else can write to (`given.sealed`); room: the folder for a long one. digest: compute `sha256`
@@ -327,28 +321,22 @@ def open_table(
     terms = Terms(strict_columns, only, bounded)
     if isinstance(source, str | os.PathLike):
         return _open_file(Path(source), tables, terms, _Proof(digest, sha256, room=room))
-    (table,) = tables
-    if isinstance(source, pa.RecordBatch):
-        source = pa.Table.from_batches([source])
-    if not hasattr(source, "__arrow_c_stream__"):
-        raise InputRefused(
-            "TYPE",
-            f"a {type(source).__name__} is no table",
-            remedy="give a path, or a pyarrow, Polars, DuckDB or pandas table",
-        )
-    try:
-        reader = pa.RecordBatchReader.from_stream(source)
-    except (pa.ArrowException, TypeError, ValueError) as error:
-        raise InputRefused(
-            "TYPE",
-            "a column is of a type that no Arrow stream holds",
-            file=table.name,
-            column=_streamless(source),
-            remedy="leave that column out, or write it as a type that docs/contract.md has",
-        ) from error
+    name = tables[0].name if len(tables) == 1 else "table"
+    reader = stream_of(source, name)
     rows = getattr(source, "num_rows", None)
-    declared = rows if isinstance(rows, int) else None
-    return TableReader(table, Source(table.name, reader.schema, reader.__iter__, declared), terms)
+    opened = Source(
+        name,
+        reader.schema,
+        reader.__iter__,
+        rows if isinstance(rows, int) else None,
+        maker=maker_of(source),
+    )
+    return TableReader(_meant(tables, _choices(tables, terms), opened), opened, terms)
+
+
+def lasting(table: TableLike) -> Path | pa.Table:
+    """A table that can be read more than once: a path, or all rows of one in memory."""
+    return Path(table) if isinstance(table, str | Path) else kept(table, "table")
 
 
 def open_own(path: Path, table: Table, sha256: str) -> TableReader:
@@ -357,18 +345,6 @@ def open_own(path: Path, table: Table, sha256: str) -> TableReader:
     VerificationFailed where the file is another."""
     assert sha256, "a file of a home is proven by its digest"
     return _open_file(path, (table,), Terms(bounded=False), _Proof(False, sha256, own=True))
-
-
-def _streamless(source: object) -> str | None:
-    """The column for which a frame cannot be handed over; None where it does not say which."""
-    with contextlib.suppress(AttributeError, KeyError, TypeError):
-        frame: Any = source
-        for name in frame.columns:
-            try:
-                pa.RecordBatchReader.from_stream(frame[[name]])
-            except pa.ArrowException:
-                return columns.shown(str(name))
-    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -407,15 +383,7 @@ def _open_file(path: Path, tables: tuple[Table, ...], terms: Terms, proof: _Proo
     if not proof.own:
         airlock.start()
     wanted = {column: kind for t in tables for column, kind in terms.wanted(t).items()}
-    choices: list[airlock.Choice] = []
-    if len(tables) > 1:
-        choices = [
-            {
-                "wanted": list(terms.wanted(t)),
-                "needed": [c.name for c in t.columns if not c.nullable],
-            }
-            for t in tables
-        ]
+    choices = _choices(tables, terms)
     (spare,) = {t.spare if terms.bounded else None for t in tables}
     with contextlib.ExitStack() as refused:
         with given.opened(path) as (file, before), contextlib.ExitStack() as copied:
@@ -451,6 +419,15 @@ def _open_file(path: Path, tables: tuple[Table, ...], terms: Terms, proof: _Proo
         reader = TableReader(_meant(tables, choices, source), source, terms)
         refused.pop_all()
         return reader
+
+
+def _choices(tables: tuple[Table, ...], terms: Terms) -> list[airlock.Choice]:
+    """Columns by which a table is known for one of several; none where there is no choice."""
+    if len(tables) == 1:
+        return []
+    needed = ([c.name for c in t.columns if not c.nullable] for t in tables)
+    pairs = zip(tables, needed, strict=True)
+    return [{"wanted": list(terms.wanted(t)), "needed": names} for t, names in pairs]
 
 
 def _meant(tables: tuple[Table, ...], choices: Sequence[airlock.Choice], source: Source) -> Table:

@@ -44,10 +44,10 @@ _NAMES = {
 
 
 def opened(
-    path: Path, kind: str | None, strict: bool, room: Path, digest: bool = True
+    path: Path | pa.Table, kind: str | None, strict: bool, room: Path, digest: bool = True
 ) -> TableReader:
-    """A file of the kind that is named, or that its columns say. room: the folder for the copy of
-    a long one."""
+    """A file, or a table in memory, of the kind that is named, or its columns say. room: for a copy
+    of a long file."""
     tables = tuple(TABLES.values()) if kind is None else TABLES[kind]
     try:
         return open_table(path, tables, strict_columns=strict, digest=digest, room=room)
@@ -56,7 +56,7 @@ def opened(
             raise
         what = "the columns are those of neither confirmations, returns nor a statement"
         remedy = "give the columns that docs/contract.md has, or say with --kind what it is"
-        raise InputRefused("KIND_UNKNOWN", what, file=str(path), remedy=remedy) from None
+        raise InputRefused("KIND_UNKNOWN", what, file=refused.file, remedy=remedy) from None
 
 
 def kind_of(reader: TableReader) -> str:

@@ -11,6 +11,7 @@ known by their whole content, so that a file read twice brings nothing new.
 from __future__ import annotations
 
 import datetime
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 
 from switch import reconcile as rec
 from switch.errors import InputRefused, counted
+from switch.files.disk import machine
 from switch.files.file_schemas import TAKEN
 from switch.files.parquet_reader import in_one
 from switch.files.parquet_writer import Style
@@ -178,10 +180,10 @@ def prepare(
 
 @dataclass(frozen=True)
 class AnswerFiles:
-    """Files of answers as they are given. kind: of all, where their columns are not to say it;
-    strict: unknown columns are refused."""
+    """Files of answers as they are given, or tables that can be read again. kind: of all, where
+    their columns are not to say it; strict: unknown columns are refused."""
 
-    paths: Sequence[Path] = ()
+    tables: Sequence[Path | pa.Table] = ()
     kind: str | None = None
     strict: bool = False
 
@@ -202,8 +204,10 @@ class _NewRecords:
         self.sources: list[dict[str, object]] = []
         self.warnings: list[str] = []
 
-    def read(self, path: Path, kind: str | None, strict: bool) -> None:
-        reader = opened(path, kind, strict, self._before.home.path)
+    def read(self, source: Path | pa.Table, kind: str | None, strict: bool) -> None:
+        reader = opened(source, kind, strict, self._before.home.path)
+        # A table in memory has no bytes: it is known by those of its records.
+        digest = hashlib.sha256()
         name, rows = kind_of(reader), 0
         for table in records_in(reader, self._left):
             if name != STATEMENT and self._said.lines.is_elsewhere(table["transfer_id"]):
@@ -211,11 +215,14 @@ class _NewRecords:
                 what = "the file changed while it was read"
                 remedy = "send it again when its writer is done"
                 raise InputRefused("CHANGED_DURING_READ", what, file=reader.name, remedy=remedy)
+            for batch in table.to_batches() if reader.sha256 is None else ():
+                digest.update(batch.serialize())
             self._write(name, *self._said.hear(name, table, new=True))
             rows += len(table)
         self._left -= rows
-        self.warnings += [f"{path.name}: {text}" for text in reader.warnings]
-        self.sources.append({"kind": name, "rows": rows, "sha256": reader.sha256})
+        self.warnings += [f"{Path(reader.name).name}: {text}" for text in reader.warnings]
+        sha256 = reader.sha256 or digest.hexdigest()
+        self.sources.append({"kind": name, "rows": rows, "sha256": sha256})
 
     def _write(self, kind: str, table: pa.Table, place: NDArray[np.int64]) -> None:
         """Records with the places of their lines."""
@@ -259,13 +266,21 @@ def judge(before: Before, given: AnswerFiles, draft: Path) -> Judged:
     said, booked = taken_in(home, before.known, SentLines(home, batches))
     new = _NewRecords(before, draft, said)
     try:
-        for path in given.paths:
-            new.read(path, given.kind, given.strict)
+        for table in given.tables:
+            new.read(table, given.kind, given.strict)
         files = new.close()
     except BaseException:
         new.abandon()
         raise
     return Judged(draft, files, new, Verdicts(said, booked, before.rules, before.as_of))
+
+
+def _size_of(table: Path | pa.Table) -> int:
+    """Bytes of a file of answers, or of a table; 0 for what is no file and is refused later."""
+    if isinstance(table, Path):
+        with machine(table):
+            return table.stat().st_size if table.is_file() else 0
+    return int(table.nbytes)
 
 
 def _rows_max(home: Home) -> int:
@@ -279,8 +294,8 @@ def _named(home: Home, given: AnswerFiles) -> set[int]:
         return set()
     batches: set[int] = set()
     nowhere = SentLines(home, ())
-    for path in given.paths:
-        reader = opened(path, given.kind, False, home.path, digest=False)
+    for source in given.tables:
+        reader = opened(source, given.kind, False, home.path, digest=False)
         for table in records_in(reader, _rows_max(home)):
             batches |= nowhere.batches_of(table["transfer_id"])
     return batches
@@ -512,7 +527,7 @@ def _requests(before: Before, detail: dict[str, Any]) -> rec.Records:
 def carry_out(before: Before, given: AnswerFiles, extra: Extra) -> tuple[dict[str, Any], list[str]]:
     """Judge, move and commit. Returns the answer, and warnings."""
     home = before.home
-    size = sum(path.stat().st_size for path in given.paths if path.is_file())
+    size = sum(map(_size_of, given.tables))
     home.require_room(ROOM_TIMES_FILE * (size + bytes_again(home)) + ROOM_SPARE)
     with home.draft(ANSWERS) as draft:
         judged = judge(before, given, draft)
