@@ -18,7 +18,7 @@ from typing import Literal, Unpack, cast
 import msgspec
 import pyarrow as pa
 
-from switch import status
+from switch import results, status
 from switch._core import Core
 from switch.arguments import checked
 from switch.clearing import kernel
@@ -43,6 +43,8 @@ from switch.home.turns import Turns, acts, asks
 from switch.open_items import balances as accounts_held
 from switch.open_items import breaks, cycles, held
 from switch.open_items.listing import BreaksAsked, LinesAsked, Listing, Words
+from switch.outlook import HomeStatus, home_status
+from switch.present import sent_back
 from switch.reason import RULE_SET
 from switch.reconcile import Rules, break_notes, day_end, dispositions, read_rules, take_in
 from switch.reconcile.break_notes import NoteSaid
@@ -50,18 +52,7 @@ from switch.registry.directory import Directory, read_directory
 from switch.registry.load_registers import Tables, current, load_registers
 from switch.registry.register import Register
 from switch.registry.settings import Settings
-from switch.results import (
-    CycleAnswer,
-    CycleFile,
-    DaySigned,
-    Disposed,
-    HowRehearsed,
-    LineHistory,
-    NoteTaken,
-    Rehearsal,
-    StoredSummary,
-    TakenIn,
-)
+from switch.results import HowRehearsed, Rehearsal
 from switch.schema import PAYMENT
 from switch.settlement import budgets, standing
 from switch.settlement import cycle as settling
@@ -138,8 +129,7 @@ class Engine:
         self.close()
 
     def close(self) -> None:
-        """Let go of the home, for others to open; closing it twice is no mistake. A call that
-        another thread made ends first."""
+        """Let go of the home when calls of other threads have ended; twice is no mistake."""
         with self.turns.taken():
             self._register = None
             self.home.close()
@@ -246,7 +236,7 @@ class Engine:
         leap: bool = False,
         correct: str | None = None,
         warn: Callable[[str], None] = warnings.warn,
-    ) -> list[CycleAnswer]:
+    ) -> list[results.CycleAnswer]:
         """Close and settle a cycle of the calendar, or all whose cut-off is not after `at`.
 
         at: the time that is recorded; without it every cycle that is not settled is taken, each at
@@ -269,7 +259,7 @@ class Engine:
         slots = [Slot(row.cycle, row.closes) for row in rows]
         if cycle is not None and not slots:
             slots = [Calendar(self.settings).slot_named(cycle, settling.slots_of(self.home)[1])]
-        answers: list[CycleFile] = []
+        answers: list[results.CycleFile] = []
         ended = {row.cycle for row in rows if row.answer}
         if at is not None and slots:
             for text in days.unusual(days.times(self.home), at):
@@ -401,14 +391,15 @@ class Engine:
         return [f"the same content was run before as {name}: {what}" for name in names]
 
     def _batch(self, row: BatchRow, *, replayed: bool) -> Batch:
-        stored: StoredSummary = msgspec.json.decode(self.home.catalog.summary(row.seq))
+        stored: results.StoredSummary = msgspec.json.decode(self.home.catalog.summary(row.seq))
+        back = sent_back(self.home, row.seq) if replayed else []
         return Batch(
             seq=row.seq,
             source=row.source,
             batch_id=row.batch_id,
             cycle=row.cycle,
             replayed=replayed,
-            summary={**stored, "state": row.state, "replayed": replayed},
+            summary={**stored, "state": row.state, "replayed": replayed, "sent_back": back},
             folder=self.home.folder("batches", row.seq),
         )
 
@@ -435,7 +426,7 @@ class Engine:
         strict_columns: bool = False,
         leap: bool = False,
         correct: str | None = None,
-    ) -> TakenIn:
+    ) -> results.TakenIn:
         """Take files of confirmations, returns and statements into the home, in one commit, and
         hold everything against everything (`take_in.take_in`). files: paths, or tables as of `run`.
         kind: of all, where columns do not say it. rules: from now on, or their file. at: what is
@@ -457,13 +448,30 @@ class Engine:
         return answer
 
     @asks
-    def line(self, batch_id: str, line_no: int) -> LineHistory:
-        """A line's states, oldest first, and the breaks that are open about it, as `status --line
-        --json` gives them. batch_id: SOURCE:ID where several sources use the id.
-        Raises UsageError where there is no such line."""
+    def line(self, batch_id: str, line_no: int) -> results.LineHistory:
+        """A line's states, oldest first, and the open breaks about it, as `status --line`.
+        batch_id: SOURCE:ID where several sources use the id. Raises UsageError for none."""
         return status.line(self.home, batch_id, line_no)
 
-    # --- what is open ---------------------------------------------------------------------------
+    @asks
+    def status(self) -> HomeStatus:
+        """The home as it stands now, what is open, and what to do next, as `switch status`."""
+        return home_status(self.home)
+
+    @asks
+    def batches(self) -> list[results.BatchRow]:
+        """All batches as they stand now, oldest first."""
+        return status.batches(self.home)
+
+    @asks
+    def batch(self, batch_id: str) -> results.BatchStatus:
+        """One batch, as `switch status --batch`. batch_id: as of `line`. Raises UsageError."""
+        return status.batch(self.home, batch_id, answered=True)
+
+    @asks
+    def person(self, person_id: str) -> results.PersonHistory:
+        """All lines of one person (12 digits). Raises UsageError for who is in no register."""
+        return status.person(self.home, person_id)
 
     @asks
     def breaks(self, **asked: Unpack[BreaksAsked]) -> Listing:
@@ -472,7 +480,7 @@ class Engine:
         return breaks.breaks(self.home, **asked)
 
     @acts
-    def note_breaks(self, /, breaks: Sequence[str], **said: Unpack[NoteSaid]) -> NoteTaken:
+    def note_breaks(self, /, breaks: Sequence[str], **said: Unpack[NoteSaid]) -> results.NoteTaken:
         """Note something about open breaks, for good. breaks: ids, or the first six characters or
         more. The rest as `NoteSaid` has it. Raises UsageError for a break that is not open."""
         return break_notes.noted(self.home, breaks, **said)
@@ -497,8 +505,7 @@ class Engine:
 
     @asks
     def returned(self, **asked: Unpack[LinesAsked]) -> Listing:
-        """Lines whose money came back and waits for a disposition (state WAITS), or is on its way
-        through a cycle (COMING); filters as of `held`."""
+        """Lines that came back and wait (state WAITS), or are on their way (COMING); as `held`."""
         return held.returned(self.home, **asked)
 
     @asks
@@ -510,11 +517,8 @@ class Engine:
 
     @asks
     def shared_accounts(self, batch_id: str) -> pa.Table:
-        """A table of the accounts of more than one person by what a batch cleared and what
-        waited after it as they were full, most persons first: participant, creditor_account,
-        persons, lines, sum, names (that differ), same_name (persons whose name another person of
-        the account has, too), held_persons, held_lines, held_sum. batch_id: SOURCE:ID where several
-        sources use the id. Raises UsageError where there is none."""
+        """A table of the accounts of more than one person in a batch, paid or full: the columns of
+        shared.csv, most persons first. batch_id: as of `line`. Raises UsageError for none."""
         return shared.shared_accounts(self.home, status.batch_row(self.home, batch_id).seq)
 
     @acts
@@ -525,7 +529,7 @@ class Engine:
         out: str | Path | None = None,
         leap: bool = False,
         correct: str | None = None,
-    ) -> DaySigned:
+    ) -> results.DaySigned:
         """End a day and sign it (`day_end.close`). at: its date, or a time of it, not before what
         was signed or recorded. leap: it is meant, far after all that is known as it may be.
         correct: as of `run`. out: where the statements are copied to, in days/DATE (default
@@ -548,7 +552,7 @@ class Engine:
         at: datetime.date | str | None = None,
         leap: bool = False,
         correct: str | None = None,
-    ) -> Disposed:
+    ) -> results.Disposed:
         """Returned lines, (batch id, line number), to the budget; without any, all that wait. leap:
         the time is meant, far after all that is known as it may be. correct: as of `run`."""
         return self._dispose(WRITE_BACK, lines, at, leap, correct)
@@ -561,7 +565,7 @@ class Engine:
         at: datetime.date | str | None = None,
         leap: bool = False,
         correct: str | None = None,
-    ) -> Disposed:
+    ) -> results.Disposed:
         """Let each of these returned lines be paid once more, by the next line for the same person,
         benefit and period. leap, correct: as of `write_back`."""
         return self._dispose(REISSUE, lines, at, leap, correct)
@@ -573,15 +577,14 @@ class Engine:
         at: datetime.date | str | None,
         leap: bool,
         correct: str | None,
-    ) -> Disposed:
+    ) -> results.Disposed:
         chosen = None
         if lines is not None:
             chosen = [(status.batch_row(self.home, name).seq, line) for name, line in lines]
         time = time_text(at)
         far = days.unusual(days.times(self.home), time)
-        answer = dispositions.dispose(
-            self.home, step, chosen, at=time or None, far=leap, why=correct
-        )
+        said = time or None
+        answer = dispositions.dispose(self.home, step, chosen, at=said, far=leap, why=correct)
         return {**answer, "warnings": far}
 
 

@@ -118,6 +118,38 @@ class Answered(TypedDict):
     lines: dict[str, Total]
 
 
+class Now(TypedDict):
+    """Lines of a batch by where they stand now; together they are all that was received."""
+
+    held: Total
+    """They wait, and are tried again with the next run."""
+    cleared: Total
+    """They stand in a cycle that has not settled."""
+    settled: Total
+    """Their receiver has the money, and has not said that it credited them."""
+    unapplied: Total
+    """The same, and the deadline for its answer is over."""
+    credited: Total
+    returned: Total
+    """The money came back, or is on its way, and waits for a disposition."""
+    written_back: Total
+    reissued: Total
+    """Their entitlement was freed for one more line."""
+    refused: Total
+    """By screening, or by the receiver before the cycle settled."""
+
+
+class SentBack(Total):
+    """Lines of a batch that a recast or an abort took out of a cycle; they waited again then."""
+
+    cycle: str
+    at: str
+    rule: str
+    """recast or abort."""
+    why: str
+    """Reason for which the cycle was aborted; '' of a recast."""
+
+
 class StoredSummary(LineTotals):
     """The outcome of a batch as its commit keeps it."""
 
@@ -139,35 +171,41 @@ class StoredSummary(LineTotals):
 
 
 class Summary(StoredSummary):
-    """The outcome of a batch, and where it stands now."""
+    """The outcome of a batch as it was answered, and the state of the batch now."""
 
     state: str
     """SETTLED, CLEARING, HELD or CLOSED."""
     replayed: bool
     """The table had been run before."""
+    sent_back: list[SentBack]
+    """Recasts and aborts that took lines of the batch out of a cycle again, oldest first."""
 
 
 class BatchStatus(Summary):
-    """The outcome of a batch with its funding as it is now."""
+    """The outcome of a batch, which never changes, with where it stands now and its funding."""
 
+    now: Now
+    cycle_state: str
+    """OPEN, CLOSED, SETTLED or ABORTED."""
     funding: Funding
     answered: NotRequired[Answered]
     """Sent lines by state; absent where it was not asked for, or nothing was answered yet."""
 
 
 class BatchRow(TypedDict):
-    """A batch in the list of all batches."""
+    """A batch in the list of all batches, as it stands now."""
 
     seq: int
     source: str
     batch_id: str
     value_date: str
     cycle: str
+    cycle_state: str
+    """OPEN, CLOSED, SETTLED or ABORTED."""
     state: str
     received: Total
-    cleared: Total
-    held: Total
-    refused: Total
+    now: Now
+    sent_back: list[SentBack]
 
 
 class Dossier(TypedDict):

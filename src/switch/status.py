@@ -8,9 +8,8 @@ decided since. Ids are asked for by people, never listed. Columns of the status 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
-import msgspec
 import numpy as np
 import pyarrow.compute as pc
 
@@ -19,6 +18,7 @@ from switch.files.segment import Groups, read_table, segment_at
 from switch.home.history import Folder, folders, moved_lines, open_breaks, recasts, stored
 from switch.home.rows import BatchRow as CatalogRow
 from switch.home.store import Home
+from switch.present import Present
 from switch.reason import CLEARED, GIVEN_UP, RULES, Reason, status_of
 from switch.reconcile.line_states import State, Verdicts
 from switch.reconcile.sent_lines import SentLines
@@ -34,8 +34,6 @@ from switch.results import (
     LineState,
     PersonHistory,
     ProgrammeBudget,
-    StoredSummary,
-    Total,
 )
 from switch.schema import NO_ROW
 from switch.settlement.accounts import REISSUE
@@ -65,26 +63,24 @@ AFTER = {
 }
 
 
-def batches(home: Home) -> list[BatchRow]:
-    """All batches, oldest first: identity, cycle, counts and money by state."""
-    out: list[BatchRow] = []
-    for row in home.catalog.batches():
-        summary: StoredSummary = msgspec.json.decode(home.catalog.summary(row.seq))
-        out.append(
-            {
-                "seq": row.seq,
-                "source": row.source,
-                "batch_id": row.batch_id,
-                "value_date": row.value_date,
-                "cycle": row.cycle,
-                "state": row.state,
-                "received": summary["received"],
-                "cleared": summary["cleared"],
-                "held": summary["held"],
-                "refused": summary["refused"],
-            }
-        )
-    return out
+def batches(home: Home, present: Present | None = None) -> list[BatchRow]:
+    """All batches as they stand now, oldest first. present: of the home, where it is known."""
+    here = present or Present(home)
+    return [
+        {
+            "seq": row.seq,
+            "source": row.source,
+            "batch_id": row.batch_id,
+            "value_date": row.value_date,
+            "cycle": row.cycle,
+            "cycle_state": here.cycle_state(row),
+            "state": row.state,
+            "received": here.summaries[row.seq]["received"],
+            "now": here.now(row.seq),
+            "sent_back": here.sent_back[row.seq],
+        }
+        for row in here.rows
+    ]
 
 
 def budgets(home: Home) -> list[ProgrammeBudget]:
@@ -93,23 +89,23 @@ def budgets(home: Home) -> list[ProgrammeBudget]:
 
 
 def batch(home: Home, batch_id: str, *, answered: bool = False) -> BatchStatus:
-    """The stored summary of a batch, and its funding as it is now. answered: and where its lines
-    stand by what was answered, once something was. Raises UsageError where there is none."""
+    """The stored summary of a batch, which is its answer at commit, with where its lines stand now
+    and its funding. answered: and the states of lines that were sent, once something was answered.
+    Raises UsageError where there is none."""
     row = batch_row(home, batch_id)
-    known = folders(home)
-    summary: BatchStatus = msgspec.json.decode(home.catalog.summary(row.seq))
-    summary["funding"] = told_of_batch(home, row.seq)
-    if answered and any(folder.judges for folder in known):
-        verdicts = judged(home, known, {row.seq})
-        mine = verdicts.lines.batch() == row.seq
-        states, amount = verdicts.states()[mine], verdicts.lines.amount[mine]
-        lines: dict[str, Total] = {
-            state.name: {"count": int(here.sum()), "sum": int(amount[here].sum())}
-            for state in State
-            if state is not State.NOT_SENT and (here := states == state).any()
-        }
-        summary["answered"] = {"as_of": str(verdicts.as_of), "lines": lines}
-    summary["state"], summary["replayed"] = row.state, False
+    here = Present(home, row.seq)
+    more = {
+        "state": row.state,
+        "replayed": False,
+        "sent_back": here.sent_back[row.seq],
+        "now": here.now(row.seq),
+        "cycle_state": here.cycle_state(row),
+        "funding": told_of_batch(home, row.seq),
+    }
+    summary = cast(BatchStatus, {**here.summaries[row.seq], **more})
+    if answered and here.today is not None:
+        lines = here.answered(row.seq)
+        summary["answered"] = {"as_of": str(here.today), "lines": lines}
     return summary
 
 
@@ -123,6 +119,14 @@ def batch_row(home: Home, name: str) -> CatalogRow:
         sources = ", ".join(row.source for row in rows)
         raise UsageError(f"batch {batch_id!r} came from {sources}: ask for SOURCE:{batch_id}")
     return rows[0]
+
+
+def last_batch(home: Home) -> str:
+    """The name of the batch that was run last, SOURCE:ID. Raises UsageError where there is none."""
+    rows = home.catalog.batches()
+    if not rows:
+        raise UsageError(f"{home.path} has no batch yet")
+    return f"{rows[-1].source}:{rows[-1].batch_id}"
 
 
 def line(home: Home, batch_id: str, line_no: int) -> LineHistory:

@@ -86,6 +86,13 @@ def test_readme__every_command_exits_as_said(tmp_path: Path, shell: dict[str, st
         )
         assert done.returncode == code, f"{command}\n{done.stdout}\n{done.stderr}"
     assert (tmp_path / "home/out/PAYDAY-2026-11/payday.svg").exists()
+    with switch.open(tmp_path / "home") as engine:
+        told = engine.status()
+    credited = told.batches[0]["now"]["credited"]["count"]
+    assert credited > 14_000
+    assert (told.open["unanswered"]["count"], told.open["breaks"]["count"]) == (0, 0)
+    assert (told.open["returned"]["count"], told.open["days"]["open"]) == (0, [])
+    assert [step["command"].split()[1] for step in told.next] == ["held"]
 
 
 @pytest.mark.parametrize("document", PYTHON)

@@ -376,7 +376,11 @@ def test_sheet__is_the_status_without_formulas(tmp_path: Path) -> None:
     whole = [
         {k: "" if v is None else str(v) for k, v in r.items()} for r in batch.status.to_pylist()
     ]
-    assert [r | {"participant": ""} for r in rows] == [r | {"participant": ""} for r in whole]
+    shown = [{name: row[name] for name in whole[0]} for row in rows]
+    assert [r | {"participant": ""} for r in shown] == [r | {"participant": ""} for r in whole]
+    assert [row["amount"] for row in rows] == ["1000001", "1000002", "1000003"]
+    assert [row["now"] for row in rows] == ["settled", "settled", "refused"]
+    assert {row["benefit"] for row in rows} == {"PENS"}
 
 
 @pytest.mark.parametrize("text", ["001000000001,x\n1\n", "001000000001,x\n\xff,y\n"])

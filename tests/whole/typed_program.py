@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 import switch
 from switch import reconcile as rec
 from switch import status
+from switch.outlook import HomeStatus
 from switch.proof.chains import Check
 from switch.rehearsal import rehearse
 from switch.results import (
@@ -128,6 +129,11 @@ def payday(folder: Path) -> None:
         assert_type(engine.reissue(), Disposed)
 
         assert_type(status.batches(engine.home), list[BatchRow])
+        home = assert_type(engine.status(), HomeStatus)
+        assert_type(home.open["held"]["count"], int)
+        assert_type(engine.batches(), list[BatchRow])
+        assert_type(engine.batch("PENS")["now"]["credited"]["sum"], int)
+        assert_type(engine.person("001150000017"), PersonHistory)
         assert_type(status.budgets(engine.home), list[ProgrammeBudget])
         told = assert_type(status.batch(engine.home, "PENS", answered=True), BatchStatus)
         assert_type(told["funding"]["reserve"]["consumed"], int)

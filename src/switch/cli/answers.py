@@ -22,7 +22,7 @@ from switch.cli.context import (
     strict_option,
     wait_option,
 )
-from switch.cli.voice import tell
+from switch.cli.voice import tell, tell_next
 from switch.errors import UsageError, counted
 from switch.files.given import read_small
 from switch.home.times import local_text
@@ -243,6 +243,7 @@ def close(
         tell(f"  dong: {_list(answer['totals'])}")
         if answer["closed"]:
             tell(f"  batches closed: {', '.join(map(str, answer['closed']))}")
+        tell_next("status", home, files=[(out or home / "out") / "days" / answer["as_of"]])
 
     context.say(answer, show)
     if critical:

@@ -40,12 +40,7 @@ def run_exchange(
     them is wrong. Raises UsageError where there is no such batch, or its clearing files were taken
     away."""
     with Home(home, writing=False) as opened:
-        if batch_id is None:
-            rows = status.batches(opened)
-            if not rows:
-                raise UsageError(f"{home} has no batch yet")
-            batch_id = str(rows[-1]["batch_id"])
-        summary = status.batch(opened, batch_id)
+        summary = status.batch(opened, batch_id or status.last_batch(opened))
         directory = Directory.of_json(opened.catalog.meta("directory").encode())
         root = out_folder(home, out)
         folder = root / opened.catalog.out_name(summary["batch_id"], summary["seq"])
@@ -73,7 +68,7 @@ def run_exchange(
     except OSError as error:
         raise EnvironmentFailed(f"{error.filename or answers}: {error.strerror}") from error
     return {
-        "batch_id": batch_id,
+        "batch_id": summary["batch_id"],
         "folder": str(answers),
         "seed": seed,
         "lines": done.lines,

@@ -22,7 +22,7 @@ from switch.cli.context import (
     strict_option,
     wait_option,
 )
-from switch.cli.voice import tell
+from switch.cli.voice import tell, tell_next
 from switch.errors import UsageError
 
 
@@ -75,12 +75,15 @@ def init(
             "debtors": len(engine.directory.debtors),
             "programmes": len(engine.directory.programmes),
         }
+
+    def show() -> None:
+        unsigned = "; commits are not signed, for the extra [sign] is not installed"
+        tell(f"{home} is ready: {listed(counts)}{'' if signer else unsigned}")
+        tell_next("register", home, "--population", "FILE", "--accounts", "FILE", files=[home])
+
     context.say(
         {"home": str(home), **counts, "signed": signer is not None},
-        lambda: tell(
-            f"{home} is ready: {listed(counts)}"
-            + ("" if signer else "; commits are not signed, for the extra [sign] is not installed")
-        ),
+        show,
     )
 
 
@@ -176,7 +179,12 @@ def register(
         )
     context.warn(warnings)
     context.log.info("registers loaded", home=str(home), **counts)
-    context.say(counts, lambda: tell(f"loaded {listed(counts)}"))
+
+    def show() -> None:
+        tell(f"loaded {listed(counts)}")
+        tell_next("rehearse", home, "TABLE")
+
+    context.say(counts, show)
 
 
 COMMANDS = (init, directory, register)

@@ -27,8 +27,9 @@ from switch.cli.context import (
     threads_option,
     wait_option,
 )
-from switch.cli.voice import tell
+from switch.cli.voice import tell, tell_next
 from switch.errors import CopyFailed, InputRefused, SwitchError
+from switch.results import Summary
 
 
 @click.command()
@@ -108,7 +109,10 @@ def run(
                 from switch.cli.tables import print_batch
 
                 print_batch(context.console(), batch.summary, seconds=seconds)
-    context.say({"batches": done}, lambda: None)
+        names = [engine.home.catalog.out_name(b["batch_id"], b["seq"]) for b in done]
+
+    files = [(out or home / "out") / name for name in names]
+    context.say({"batches": done}, lambda: _tell_next(home, done[-1], files))
     if fail_on_refused and any(b["refused"]["count"] or b["held"]["count"] for b in done):
         raise SystemExit(1)
 
@@ -127,6 +131,16 @@ def _stands(home: Path, table: Path) -> str:
     if row is None:
         return f"nothing of {table} is paid, and {home} is as before it"
     return f"{table} is paid, as batch {row.batch_id}: run it again for its answer and copies"
+
+
+def _tell_next(home: Path, last: Summary, files: list[Path]) -> None:
+    """Say where the answers of a run are, and what comes after its last batch."""
+    if last["state"] == "CLEARING":
+        tell_next("settle", home, "--cycle", last["cycle"], files=files)
+    elif last["state"] == "SETTLED":
+        tell_next("reconcile", home, "ANSWERS...", files=files)
+    else:
+        tell_next("status", home, files=files)
 
 
 @click.command()
@@ -214,6 +228,7 @@ def settle(
 ) -> None:
     """Close and settle cycles of HOME's calendar. One with --cycle, or all whose cut-off has come
     at --at; without --at all that are not settled, each at its cut-off."""
+    from switch.outlook import open_cycles
 
     warnings: list[str] = []
     with opened(context, home) as engine:
@@ -227,14 +242,16 @@ def settle(
             correct=correct,
             warn=warnings.append,
         )
+        told = {answer["cycle"] for answer in answers}
+        waiting = [row for row in open_cycles(engine.home) if row["cycle"] not in told]
     context.warn(warnings)
 
     def show() -> None:
         from switch.cli.tables import print_cycles
 
-        print_cycles(context.console(), answers)
+        print_cycles(context.console(), answers, waiting)
 
-    context.say({"cycles": answers, "warnings": warnings}, show)
+    context.say({"cycles": answers, "waiting": waiting, "warnings": warnings}, show)
 
 
 COMMANDS = (run, rehearse, settle)

@@ -42,7 +42,8 @@ def status(
             def show_batch() -> None:
                 from switch.cli.tables import print_batch, print_budgets
 
-                print_batch(context.console(), summary, answered=summary.get("answered"))
+                now, answered = summary["now"], summary.get("answered")
+                print_batch(context.console(), summary, now=now, answered=answered)
                 print_budgets(context.console(), summary["funding"]["budgets"])
 
             context.say(summary, show_batch)
@@ -53,16 +54,16 @@ def status(
             whole = ask.person(opened, parse_person(person))
             context.say(whole, lambda: print_lines(whole["lines"]))
         else:
-            rows = ask.batches(opened)
-            budgets = ask.budgets(opened)
+            from switch.outlook import home_status
 
-            def show_batches() -> None:
-                from switch.cli.tables import print_batches, print_budgets
+            told = home_status(opened, str(home))
 
-                print_batches(context.console(), rows)
-                print_budgets(context.console(), budgets)
+            def show_home() -> None:
+                from switch.cli.tables import print_status
 
-            context.say({"batches": rows, "budgets": budgets}, show_batches)
+                print_status(context.console(), told)
+
+            context.say(told.to_dict(), show_home)
 
 
 @click.command()
@@ -81,12 +82,7 @@ def report(
     from switch.report import sheet
 
     with Home(home, writing=False) as opened:
-        if batch_id is None:
-            rows = ask.batches(opened)
-            if not rows:
-                raise UsageError(f"{home} has no batch yet")
-            batch_id = str(rows[-1]["batch_id"])
-        summary = ask.batch(opened, batch_id)
+        summary = ask.batch(opened, batch_id or ask.last_batch(opened))
         folder = out_folder(home, out)
         name = opened.catalog.out_name(summary["batch_id"], summary["seq"])
         made = {"picture": str(draw(summary, folder, name))}
@@ -98,7 +94,7 @@ def report(
         for kind, path in made.items():
             tell(f"{kind}: {path}")
 
-    context.say({"batch_id": batch_id, **made}, show)
+    context.say({"batch_id": summary["batch_id"], **made}, show)
 
 
 COMMANDS = (status, report)

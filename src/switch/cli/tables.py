@@ -1,23 +1,23 @@
 """Tables on the terminal: what a run did, for a screen or a pipe.
 
 IN: the summary of a batch, as the engine gives it. OUT: lines on a rich console. All money is
-exact; where the screen is narrow, words and numbers are folded and never cut.
+exact; where the screen is narrow, words are folded and numbers stay whole (`grid`).
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, Literal, cast
+from typing import Any, cast
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from switch.cli.grid import Grid
 from switch.cli.voice import tell
 from switch.errors import counted, plain
 from switch.home.times import local_text
+from switch.outlook import HomeStatus, OpenCycle, OpenLines
 from switch.reason import HELD, REFUSED, RULES
 from switch.results import (
     Answered,
@@ -26,6 +26,7 @@ from switch.results import (
     CycleAnswer,
     LineHistory,
     LineTotals,
+    Now,
     Outcome,
     ProgrammeBudget,
     ReasonTotal,
@@ -33,6 +34,7 @@ from switch.results import (
     Rehearsal,
     SharedSheet,
     Summary,
+    Total,
 )
 
 RECEIVERS_SHOWN = 10
@@ -44,11 +46,18 @@ STATES: dict[Outcome, str] = {
     "held": "yellow",
     "refused": "red",
 }
-BECAME = {
-    "CLEARING": "To be settled with its cycle: ",
-    "HELD": "Not settled, for its cycle was aborted: ",
+NOW = {
+    "held": ("held", "yellow"),
+    "cleared": ("cleared", "green"),
+    "settled": ("settled", "green"),
+    "unapplied": ("unanswered", "yellow"),
+    "credited": ("credited", "green"),
+    "returned": ("returned", "yellow"),
+    "written_back": ("written back", ""),
+    "reissued": ("to be reissued", ""),
+    "refused": ("refused", "red"),
 }
-"""Words for the money of a batch, by the state of the batch; any other state means settled."""
+"""Words and colours for where lines stand now."""
 GROUPS: dict[Outcome, set[str]] = {
     "held": {RULES[reason].status for reason in HELD},
     "refused": {RULES[reason].status for reason in REFUSED},
@@ -60,15 +69,19 @@ def print_batch(
     summary: Summary,
     *,
     seconds: float | None = None,
+    now: Now | None = None,
     answered: Answered | None = None,
 ) -> None:
     """Print the outcome of a batch for people: totals, reasons, receivers, settlement.
 
-    seconds: how long the run took, shown if given; answered: where sent lines stand. Nothing is
-    printed but to the console.
+    seconds: how long the run took, shown if given; now: where its lines stand; answered: where sent
+    lines stand. Nothing is printed but to the console.
     """
     _head(console, summary, seconds)
-    console.print(_states(summary, summary["currency"]))
+    _print_sent_back(console, [summary])
+    if now is not None:
+        console.print(_now(summary, now))
+    console.print(_states(summary, summary["currency"], now is not None))
     if summary["reasons"]:
         console.print(_reasons("Held and refused, by reason", summary["reasons"]))
     again = summary["represented"]
@@ -86,20 +99,89 @@ def print_batch(
     _settled(console, summary)
 
 
-def print_batches(console: Console, rows: list[BatchRow]) -> None:
-    """Print a row a batch, oldest first."""
-    heads = ("#lines", "#cleared", "#held", "#refused", "#cleared dong")
-    table = _table("Batches, oldest first", "batch", "value date", "state", *heads, padding=0)
-    for row in rows:
-        states = (row["received"], row["cleared"], row["held"], row["refused"])
+def print_status(console: Console, told: HomeStatus) -> None:
+    """Print a row a batch, oldest first, then budgets, what is open, and what to do next."""
+    rows = told.batches
+    totals = [cast(dict[str, Total], row["now"]) for row in rows]
+    shown = [name for name in NOW if any(total[name]["count"] for total in totals)]
+    heads = [f"#{NOW[name][0]}" for name in shown]
+    table = Grid(
+        "Batches as they stand now, oldest first",
+        "batch",
+        "=value date",
+        "state",
+        "#lines",
+        *heads,
+        "#dong received",
+    )
+    for row, total in zip(rows, totals, strict=True):
         table.add_row(
-            Text(plain(row["batch_id"])),
+            plain(row["batch_id"]),
             row["value_date"],
-            row["state"],
-            *(f"{state['count']:,}" for state in states),
-            f"{row['cleared']['sum']:,}",
+            _state(row),
+            f"{row['received']['count']:,}",
+            *(f"{total[name]['count']:,}" for name in shown),
+            f"{row['received']['sum']:,}",
         )
     console.print(table)
+    _print_sent_back(console, rows)
+    print_budgets(console, told.budgets)
+    _print_open(console, told)
+    for step in told.next:
+        console.print(Text(f"\n{plain(step['why'])}:"))
+        console.print(Text(f"    {plain(step['command'])}", "bold"), soft_wrap=True)
+    if not told.next:
+        console.print(Text("\nNothing is open."))
+
+
+def _state(row: BatchRow) -> str:
+    """State of a batch, and what became of its cycle where that says more."""
+    if row["cycle_state"] == "ABORTED":
+        return f"{row['state']}, cycle aborted"
+    return row["state"] + (", recast" if row["sent_back"] else "")
+
+
+def _print_sent_back(console: Console, rows: Sequence[BatchRow | Summary]) -> None:
+    for row in rows:
+        for back in row["sent_back"]:
+            what = "aborted" if back["rule"] == "abort" else "recast"
+            why = f" ({back['why']})" if back["why"] else ""
+            text = (
+                f"\n{row['batch_id']}: cycle {back['cycle']} was {what}{why}, and"
+                f" {counted(back['count'], 'line')} of {back['sum']:,} dong went back to wait"
+            )
+            console.print(Text(plain(text.strip()), "yellow"))
+
+
+def _print_open(console: Console, told: HomeStatus) -> None:
+    items = told.open
+    table = Grid("Open", "", "#lines", "#dong", "=since", "#days")
+
+    def add(name: str, one: OpenLines) -> None:
+        if one["count"]:
+            age = f"{one['age_days']:,}"
+            table.add_row(name, f"{one['count']:,}", f"{one['sum']:,}", one["since"], age)
+
+    add("held, tried again with every run", items["held"])
+    for cycle in items["cycles"]:
+        until = local_text(cycle["closes"])
+        name = f"in cycle {cycle['cycle']}, {cycle['state']}, cut-off {until}"
+        table.add_row(plain(name), f"{cycle['count']:,}", f"{cycle['sum']:,}", "", "")
+    add("settled, without an answer", items["unanswered"])
+    add("returned, without a disposition", items["returned"])
+    breaks, coming = items["breaks"], items["returned"]["coming"]
+    if coming["count"]:
+        name = "coming back with a cycle"
+        table.add_row(name, f"{coming['count']:,}", f"{coming['sum']:,}", "", "")
+    if breaks["count"]:
+        kinds = ", ".join(f"{count:,} {name}" for name, count in breaks["severities"].items())
+        name = f"{counted(breaks['count'], 'break')}: {kinds}"
+        table.add_row(name, "", f"{breaks['value']:,}", breaks["since"], f"{breaks['age_days']:,}")
+    days = items["days"]["open"]
+    if days:
+        table.add_row(f"{counted(len(days), 'day')} not closed", "", "", days[0], "")
+    if table:
+        console.print(table)
 
 
 def print_directory(console: Console, content: dict[str, Any]) -> None:
@@ -110,7 +192,7 @@ def print_directory(console: Console, content: dict[str, Any]) -> None:
         name for name in ("net_debit_cap", "amount_max") if any(r[name] is not None for r in rows)
     ]
     names = ("participant", "short_name", "kind", "settled_by", "status")
-    table = _table(counts, *names, *(f"#{name}" for name in limits), padding=0)
+    table = Grid(counts, *names, *(f"#{name}" for name in limits))
     for row in rows:
         table.add_row(
             *(Text(plain(row[name])) for name in names),
@@ -135,7 +217,7 @@ def print_budgets(
         for name in rows[0]
         if name != "programme" and any(row[name] is not None for row in rows)
     ]
-    table = _table("Budgets, in dong", "programme", *(f"#{name}" for name in shown))
+    table = Grid("Budgets, in dong", "programme", *(f"#{name}" for name in shown))
     for budget, row in zip(budgets, rows, strict=True):
         cells = (row[name] for name in shown)
         table.add_row(
@@ -145,8 +227,11 @@ def print_budgets(
     console.print(table)
 
 
-def print_cycles(console: Console, answers: list[CycleAnswer]) -> None:
-    """Print what became of cycles that were to settle, a line a fact."""
+def print_cycles(
+    console: Console, answers: list[CycleAnswer], waiting: Sequence[OpenCycle] = ()
+) -> None:
+    """Print what became of cycles that were to settle, a line a fact. waiting: those that were not
+    to settle yet."""
 
     def say(text: str) -> None:
         console.print(Text(plain(text)), soft_wrap=True)
@@ -163,7 +248,11 @@ def print_cycles(console: Console, answers: list[CycleAnswer]) -> None:
             say(f"  {code} is not to credit {what}: see recall/{code}.parquet")
         for code in answer["turned_payer"]:
             say(f"  {code} would now have to pay, and had nothing to pay before")
-    if not answers:
+    for cycle in waiting:
+        lines = f"{counted(cycle['count'], 'line')} of {cycle['sum']:,} dong"
+        text = f"cycle {cycle['cycle']} is {cycle['state']} with {lines}"
+        say(f"{text}: its cut-off is {local_text(cycle['closes'])}")
+    if not answers and not waiting:
         say("no cycle waits for settlement")
 
 
@@ -181,8 +270,24 @@ def _head(console: Console, summary: Summary, seconds: float | None) -> None:
         console.print(Text(f"{counted(count, 'line')} in {seconds:.2f} s{rate}"))
 
 
-def _states(summary: Summary, currency: str) -> Table:
-    table = _table("Received = cleared + held + refused", "", "#lines", f"#money, {currency}", "#")
+def _now(summary: Summary, now: Now) -> Grid:
+    """The lines by where they stand now; all of it ties to the lines received."""
+    table = Grid("Now", "", "#lines", f"#money, {summary['currency']}", "#share")
+    received, totals = summary["received"], cast(dict[str, Total], now)
+    for name, (words, style) in NOW.items():
+        total = totals[name]
+        if total["count"]:
+            share = _share(total["count"], received["count"])
+            table.add_row(Text(words, style), f"{total['count']:,}", f"{total['sum']:,}", share)
+    table.add_row(Text("received", "bold"), f"{received['count']:,}", f"{received['sum']:,}", "")
+    return table
+
+
+def _states(summary: Summary, currency: str, is_past: bool) -> Grid:
+    """Lines by the answer of the run. is_past: they have been shown as they stand now."""
+    title = "Received = cleared + held + refused"
+    title = f"As its run answered: {title[0].lower()}{title[1:]}" if is_past else title
+    table = Grid(title, "", "#lines", f"#money, {currency}", "#share")
     whole = summary["received"]["count"]
     for state, style in STATES.items():
         count, money = summary[state]["count"], summary[state]["sum"]
@@ -192,8 +297,8 @@ def _states(summary: Summary, currency: str) -> Table:
     return table
 
 
-def _reasons(title: str, reasons: list[ReasonTotal]) -> Table:
-    table = _table(title, "", "code", "why", "#lines", "#money")
+def _reasons(title: str, reasons: list[ReasonTotal]) -> Grid:
+    table = Grid(title, "", "code", "why", "#lines", "#money")
     for state, statuses in GROUPS.items():
         for row in reasons:
             if row["status"] in statuses:
@@ -207,9 +312,9 @@ def _reasons(title: str, reasons: list[ReasonTotal]) -> Table:
     return table
 
 
-def _again(again: LineTotals) -> Table:
+def _again(again: LineTotals) -> Grid:
     """Lines held before, which were presented again together with this batch."""
-    table = _table("Held before, presented again", "", "#lines", "#money")
+    table = Grid("Held before, presented again", "", "#lines", "#money")
     names = ("presented again", "cleared now", "still held", "refused now")
     for (state, style), name in zip(STATES.items(), names, strict=True):
         count, money = again[state]["count"], again[state]["sum"]
@@ -217,16 +322,16 @@ def _again(again: LineTotals) -> Table:
     return table
 
 
-def _answered(answered: Answered) -> Table:
+def _answered(answered: Answered) -> Grid:
     """Print the states of lines that were sent."""
-    table = _table(f"Sent lines on {answered['as_of']}", "", "#lines", "#money")
+    table = Grid(f"Sent lines on {answered['as_of']}", "", "#lines", "#money")
     for state, mine in answered["lines"].items():
         table.add_row(state, f"{mine['count']:,}", f"{mine['sum']:,}")
     return table
 
 
-def _receivers(receivers: list[ReceiverTotal]) -> Table:
-    table = _table("Cleared, by receiver", "receiver", "kind", "#lines", "#money", "#")
+def _receivers(receivers: list[ReceiverTotal]) -> Grid:
+    table = Grid("Cleared, by receiver", "receiver", "kind", "#lines", "#money", "#share")
     rows = sorted(receivers, key=lambda row: (-row["sum"], row["participant"]))
     whole = sum(row["sum"] for row in rows)
     for row in rows[:RECEIVERS_SHOWN]:
@@ -245,9 +350,9 @@ def _receivers(receivers: list[ReceiverTotal]) -> Table:
     return table
 
 
-def _nets(summary: Summary) -> Table:
+def _nets(summary: Summary) -> Grid:
     """Largest net payers first, then largest net receivers, and the rest of each as one row."""
-    table = _table("Net positions at settlement", "account", "name", "#pays", "#receives")
+    table = Grid("Net positions at settlement", "account", "name", "#pays", "#receives")
     names = summary.get("names", {})
     nets = sorted(summary["settlement"]["nets"].items(), key=lambda item: (-abs(item[1]), item[0]))
     for sign in (-1, 1):
@@ -271,7 +376,7 @@ def _settled(console: Console, summary: Summary) -> None:
         return
     console.print(
         Text.assemble(
-            BECAME.get(summary.get("state", ""), "Settled "),
+            _became(summary),
             (f"{net:,} {currency}", "bold"),
             f" for {gross:,} {currency} owed between institutions. Netting ratio ",
             (_share(gross - net, gross), "bold"),
@@ -281,21 +386,14 @@ def _settled(console: Console, summary: Summary) -> None:
     )
 
 
-def _table(title: str, *heads: str, padding: int = 1) -> Table:
-    """A table with these heads; those that begin with # are of numbers."""
-    table = Table(
-        title=f"\n{title}",
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-        show_edge=False,
-        pad_edge=False,
-        padding=(0, padding),
-    )
-    for head in heads:
-        justify: Literal["right", "left"] = "right" if head.startswith("#") else "left"
-        table.add_column(head.removeprefix("#"), justify=justify, overflow="fold")
-    return table
+def _became(summary: Summary) -> str:
+    """Words for the money that a run netted, by what became of its cycle."""
+    rules = {one["rule"] for one in summary["sent_back"] if one["cycle"] == summary["cycle"]}
+    if summary["state"] == "HELD" or "abort" in rules:
+        return "Not settled, for its cycle was aborted: "
+    if rules:
+        return "Netted by its run, before its cycle was recast: "
+    return "To be settled with its cycle: " if summary["state"] == "CLEARING" else "Settled "
 
 
 def _share(part: int, whole: int) -> str:
@@ -313,7 +411,7 @@ def print_shared(console: Console, found: SharedSheet) -> None:
             heads = ["#persons", "#held", "#same name", "#dong", "#dong held"]
             names = ["persons", "held_persons", "same_name", "sum", "held_sum"]
         title = f"Accounts of several persons in batch {plain(found['batch_id'])}"
-        table = _table(title, "receiver", "account", *heads)
+        table = Grid(title, "receiver", "account", *heads)
         for row in found["shown"]:
             numbers = (cast(dict[str, int], row)[name] for name in names)
             words = (Text(plain(text)) for text in (row["participant"], row["creditor_account"]))
@@ -384,7 +482,7 @@ def print_rehearsal(console: Console, told: Rehearsal) -> None:
     for cycle in told["cycles"]:
         title = f"Cycle {cycle['cycle']}: {cycle['state']}"
         rows = cycle["participants"]
-        nets = _table(title, "participant", "#net", "#needs at most", "#cap", "#holds", "#lacks")
+        nets = Grid(title, "participant", "#net", "#needs at most", "#cap", "#holds", "#lacks")
         for one in rows:
             called = told["names"].get(one["participant"]) or one["participant"]
             figures = (one["net"], one["needs"], one["cap"], one["holds"], one["lacks"] or None)

@@ -135,12 +135,7 @@ def shared_accounts(context: Context, home: Path, batch_id: str | None, out: Pat
     from switch.report import sheet
 
     with Home(home, writing=False) as opened:
-        if batch_id is None:
-            rows = status.batches(opened)
-            if not rows:
-                raise UsageError(f"{home} has no batch yet")
-            batch_id = f"{rows[-1]['source']}:{rows[-1]['batch_id']}"
-        row = status.batch_row(opened, batch_id)
+        row = status.batch_row(opened, batch_id or status.last_batch(opened))
         folder = out_folder(home, out)
         table = shared.shared_accounts(opened, row.seq)
         name = opened.catalog.out_name(row.batch_id, row.seq)

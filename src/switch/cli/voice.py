@@ -13,8 +13,9 @@ import json
 import os
 import re
 import select
+import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, TextIO
 
 import click
@@ -106,6 +107,14 @@ def _is_at(stream: TextIO, handle: int) -> bool:
 def tell(text: str, err: bool = False, bold: bool | None = None) -> None:
     """A line for people. Names that others gave do not steer a terminal."""
     click.secho(plain(text), err=err, bold=bold)
+
+
+def tell_next(command: str, *words: object, files: Iterable[object] = ()) -> None:
+    """The end of what a command says: where its files are, and the command that comes next, to be
+    copied. words: its arguments; those in capitals stand for what only its user knows."""
+    for file in files:
+        tell(f"files: {file}")
+    tell(f"next: switch {command} {' '.join(shlex.quote(str(word)) for word in words)}")
 
 
 def json_line(document: object) -> str:

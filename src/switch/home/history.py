@@ -57,13 +57,13 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     correct: str = ""
     """A reason for which its time lies before what was signed or recorded."""
     closed: list[int] | None = None
-    """Of a day: batches that it closes, batches of later days, such as only seem to be of later
-    ones, and the totals that tie."""
+    """Fields of a day: batches that it closes, batches of later days, such as only seem to be of
+    later ones, and the totals that tie."""
     later: list[int] | None = None
     slips: list[int] | None = None
     totals: dict[str, str] | None = None
     step: str = ""
-    """Of a disposition: the step of its postings, and how many lines of how much money it is of."""
+    """Fields of a disposition: the step of its postings, and of how many lines and money it is."""
     count: int = 0
     sum: str = ""
 

@@ -24,7 +24,7 @@ from switch.settlement.accounts import CUSTOMER, PAYABLE, SETTLEMENT, kind_of
 
 
 def answers(folder: Path, *, own: bool = True) -> Iterator[tuple[pa.Table, pa.Table]]:
-    """What a batch answered, and what was kept of it beside that, by row groups: of lines that had
+    """Answers of a batch, and what was kept of it beside them, by row groups: of lines that had
     waited (they have a column batch), then of its own."""
     for status_file, lines_file in answered(folder, own=own):
         status = Groups(status_file)

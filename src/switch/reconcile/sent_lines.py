@@ -120,7 +120,7 @@ class SentLines:
         self.home, self.receiver = home, receiver
         rows = home.catalog.batches()
         self.runs = [
-            RunOf(row.seq, row.cycle, _day(row.cycle), row.state in SETTLED) for row in rows
+            RunOf(row.seq, row.cycle, day_of_cycle(row.cycle), row.state in SETTLED) for row in rows
         ]
         self.batches = sorted(batches)
         self._table = np.zeros((len(rows) + 1, 3), np.int64)
@@ -466,7 +466,7 @@ def together(home: Home, batches: Collection[int]) -> set[int]:
         whole |= more
 
 
-def _day(cycle: str) -> datetime.date:
+def day_of_cycle(cycle: str) -> datetime.date:
     """The business day that a cycle's name begins with. Its year is what stands before the last
     four digits: one below 1000, of a home from before years began with 1900, has fewer than four.
     """

@@ -8,11 +8,19 @@ stand in tooltips and in the footer; floats are pixels only.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from switch.errors import counted
 from switch.report.svg import FONTS, PAPER, RULE, Pen, money, n, safe
-from switch.results import LineTotals, Outcome, ReceiverTotal, Summary, Total
+from switch.results import (
+    BatchStatus,
+    LineTotals,
+    Outcome,
+    ReceiverTotal,
+    SentBack,
+    Summary,
+    Total,
+)
 
 WIDTH, LEFT, RIGHT = 1240, 32, 1208
 FLOW_Y, FLOW_HEIGHT = 146, 284
@@ -36,13 +44,67 @@ WORDS = (
     ("Settlement", "the State Bank moves it, for good"),
     ("AM12, BE01 ...", "reason codes of ISO 20022"),
 )
-SETTLED = "at the State Bank, final"
-SETTLEMENT = {"CLEARING": "to come, with its cycle", "HELD": "its cycle was aborted"}
-"""State of a batch's settlement by the state of the batch; any other state means SETTLED."""
 
 
-def payday_svg(summary: Summary) -> str:
-    """The batch as one SVG document, the same text for the same summary.
+class _Words(NamedTuple):
+    """Words for the settlement of a batch, by what became of its cycle."""
+
+    note: str
+    owed: str
+    moves: str
+    pay: tuple[str, str]
+    """After one account, and after several."""
+    paid: tuple[str, str]
+    colour: str
+
+
+SETTLED = _Words(
+    "at the State Bank, final",
+    "owed between institutions",
+    "moves; netting saves {}",
+    ("pays in", "pay in"),
+    ("is paid", "are paid"),
+    NAVY,
+)
+TO_COME = _Words(
+    "to come, with its cycle",
+    "owed between institutions",
+    "is to move; netting saves {}",
+    ("is to pay in", "are to pay in"),
+    ("is to be paid", "are to be paid"),
+    NAVY,
+)
+ABORTED = _Words(
+    "its cycle was aborted",
+    "was owed between institutions",
+    "was to move; nothing did",
+    ("was to pay in", "were to pay in"),
+    ("was to be paid", "were to be paid"),
+    GREY,
+)
+RECAST = _Words(
+    "its cycle was recast",
+    "was owed before the recast",
+    "was to move before the recast",
+    ("was to pay in", "were to pay in"),
+    ("was to be paid", "were to be paid"),
+    GREY,
+)
+
+
+def _words(summary: Summary) -> _Words:
+    """The words for a batch. A batch is HELD where its cycle was aborted."""
+    rules = {one["rule"] for one in summary["sent_back"] if one["cycle"] == summary["cycle"]}
+    if summary["state"] == "HELD" or "abort" in rules:
+        return ABORTED
+    if rules:
+        return RECAST
+    return TO_COME if summary["state"] == "CLEARING" else SETTLED
+
+
+def payday_svg(summary: Summary | BatchStatus) -> str:
+    """The batch as one SVG document, the same text for the same summary: the answer of its run, and
+    where its lines stand now, as far as the summary says so.
 
     Shows nothing that does not add up: asserts that received is cleared + held + refused in lines
     and in dong, that the receivers' money is what was cleared, and that positions sum to zero.
@@ -53,7 +115,7 @@ def payday_svg(summary: Summary) -> str:
     _heads(pen, summary, flow)
     _table(pen, summary, flow)
     _switch(pen)
-    _cleared(pen, flow)
+    _cleared(pen, flow, GREY_BAND if _words(summary) is ABORTED else GREEN_BAND)
     _settlement(pen, summary, flow)
     height = _footer(pen, summary, bottom + 16)
     return (
@@ -100,6 +162,8 @@ class _Flow:
             **{row["participant"]: row["short_name"] or row["participant"] for row in rows},
             **summary.get("names", {}),
         }
+        self.receivers = len(rows)
+        """Receivers of the cleared lines, those that are not named too; no payer is one."""
         self.kinds = sorted({row["kind"] for row in rows}, key=lambda k: ([*KINDS, k].index(k), k))
         self.rows: list[_Receiver] = []
         self.height = 0
@@ -115,7 +179,7 @@ class _Flow:
         largest: dict[str, str] = {}
         for row in rows:
             largest.setdefault(row["kind"], row["participant"])
-        order = dict.fromkeys([*largest.values(), *self.names])
+        order = dict.fromkeys([*largest.values(), *(row["participant"] for row in rows)])
         chosen = set(list(order)[: rows_count if len(rows) <= rows_count else rows_count - 1])
         out, rest = [], []
         for row in rows:
@@ -160,21 +224,29 @@ def _heads(pen: Pen, summary: Summary, flow: _Flow) -> None:
         f"Of {counted(received, 'line')}: {cleared:,} cleared ({_share(cleared, received)}), "
         f"{summary['held']['count']:,} held, {summary['refused']['count']:,} refused, none lost."
     )
-    pen.text(LEFT, 68, text, 14.5, "muted", fit=RIGHT - LEFT - 250)
+    if summary["sent_back"]:
+        text = " ".join(map(_sent_back, summary["sent_back"]))
+        pen.text(LEFT, 68, text, 14.5, "bold cut", RED, fit=RIGHT - LEFT - 250)
+    else:
+        pen.text(LEFT, 68, text, 14.5, "muted", fit=RIGHT - LEFT - 250)
     pen.text(RIGHT, 41, f"value date {summary['value_date']}", 12, "end muted", fit=230)
     pen.text(RIGHT, 60, f"cycle {summary['cycle']}", 12, "end muted cut", fit=230)
     pen.rect(LEFT, 82, RIGHT - LEFT, 1, RULE)
+    words = _words(summary)
+    cleared_note = "passed every check"
+    if words in (ABORTED, RECAST):
+        cleared_note = words.note.replace("its", "then its")
     all_named = not flow.rows or flow.rows[-1].kind
     heads = (
         (LEFT, "Payment table", "what the sender declares"),
         (SWITCH_X, "The switch", "checks every line"),
-        (OUT_X + 16, "Cleared", "passed every check"),
+        (OUT_X + 16, "Had cleared" if words is ABORTED else "Cleared", cleared_note),
         (
             BAR_X,
-            f"Receivers: {len(flow.names):,}",
+            f"Receivers: {flow.receivers:,}",
             "by money" if all_named else "the largest, and the largest of each kind",
         ),
-        (SETTLE_X, "Settlement", SETTLEMENT.get(summary.get("state", ""), SETTLED)),
+        (SETTLE_X, "Settlement", words.note),
     )
     for number, (x, head, note) in enumerate(heads, 1):
         pen.rect(x, 97, 22, 22, NAVY, rx=11)
@@ -230,8 +302,9 @@ def _switch(pen: Pen) -> None:
             pen.text(x, FLOW_Y + 234 + 15 * i, text, 11, "", "#b9c8da")
 
 
-def _cleared(pen: Pen, flow: _Flow) -> None:
-    """The green band and its branches, to scale, and the receivers' names."""
+def _cleared(pen: Pen, flow: _Flow, band: str) -> None:
+    """Draw the band of cleared money and its branches, to scale, with the receivers' names. band:
+    its colour."""
     if not flow.count:
         box: dict[str, str | float] = {"stroke": GREY, "rx": 8, "stroke_dasharray": "5 5"}
         pen.rect(OUT_X + 14, MIDDLE - 32, MONEY_X - OUT_X - 14, 64, "none", **box)
@@ -241,14 +314,14 @@ def _cleared(pen: Pen, flow: _Flow) -> None:
     pen.text(MONEY_X, FLOW_Y - 6, "money", 10.5, "end muted")
     top = MIDDLE - flow.height / 2
     with pen.group(f"Cleared: {_exact({'count': flow.count, 'sum': flow.sum})}"):
-        pen.rect(OUT_X, top, FAN_X - OUT_X + 1, flow.height, GREEN_BAND)
+        pen.rect(OUT_X, top, FAN_X - OUT_X + 1, flow.height, band)
         pen.text(OUT_X + 16, MIDDLE - 4, money(flow.sum), 21, "bold", fit=160)
         pen.text(OUT_X + 16, MIDDLE + 17, counted(flow.count, "line"), 13, fit=160)
         if flow.again:
             text = f"with {flow.again['cleared']['count']:,} held before"
             pen.text(OUT_X + 16, MIDDLE + 35, text, 11, fit=160)
     for name, colour in (*((kind, KINDS[kind][1]) for kind in KINDS), ("", GREY)):
-        pen.shade(f"payday-{name}", FAN_X, GREEN_BAND, BAR_X, colour)
+        pen.shade(f"payday-{name}", FAN_X, band, BAR_X, colour)
     slots = [flow.slot(row, flow.height) for row in flow.rows]
     gap = min(6.0, (FLOW_HEIGHT - sum(slots)) / len(slots))
     y = MIDDLE - (sum(slots) + gap * (len(slots) - 1)) / 2
@@ -274,8 +347,9 @@ def _settlement(pen: Pen, summary: Summary, flow: _Flow) -> None:
         pen.stroke(f"M{SETTLE_X - 20} {n(MIDDLE - 12)}l10 12l-10 12", GREY, 2.5)
     pen.rect(SETTLE_X, FLOW_Y, RIGHT - SETTLE_X, FLOW_HEIGHT, "#f0f4f8", stroke=RULE, rx=8)
     gross, net, own = settled["gross"], settled["settled"], flow.sum - settled["gross"]
-    saved = f"moves; netting saves {_share(gross - net, gross)}"
-    bars = (("owed between institutions", gross, "#9db7d8"), (saved, net, NAVY))
+    words = _words(summary)
+    saved = words.moves.format(_share(gross - net, gross))
+    bars = ((words.owed, gross, "#9db7d8"), (saved, net, words.colour))
     for i, (text, amount, colour) in enumerate(bars):
         y = FLOW_Y + 28 + 60 * i
         with pen.group(f"{text}: {amount:,} ₫"):
@@ -286,8 +360,8 @@ def _settlement(pen: Pen, summary: Summary, flow: _Flow) -> None:
     nets = sorted((net, code) for code, net in settled["nets"].items() if net)
     payers, paid = settled["payers"], settled["receivers"]
     facts = (
-        (f"{counted(payers, 'account')} pay{'s' if payers == 1 else ''} in", payers, nets[:1]),
-        (f"{counted(paid, 'account')} {'is' if paid == 1 else 'are'} paid", paid, nets[-1:]),
+        (f"{counted(payers, 'account')} {words.pay[payers != 1]}", payers, nets[:1]),
+        (f"{counted(paid, 'account')} {words.paid[paid != 1]}", paid, nets[-1:]),
     )
     for i, (text, count, most) in enumerate(facts):
         y = FLOW_Y + 152 + 38 * i
@@ -303,13 +377,13 @@ def _settlement(pen: Pen, summary: Summary, flow: _Flow) -> None:
     pen.text(x + 17, FLOW_END - 14, "positions add up to 0", 11.5, fit=width - 17)
 
 
-def _panels(pen: Pen, summary: Summary) -> float:
+def _panels(pen: Pen, summary: Summary | BatchStatus) -> float:
     """Held and refused lines by reason, each with its own small road from the switch. Returns
     where they end."""
     y: float = FLOW_END + 22
     most = max((row["count"] for row in summary["reasons"]), default=1)
     kinds: tuple[tuple[Outcome, str, str, int, str, str], ...] = (
-        ("held", "PDNG", "they wait; the next batch tries them again", 350, AMBER, AMBER_BAND),
+        ("held", "PDNG", _waits(summary), 350, AMBER, AMBER_BAND),
         ("refused", "RJCT", "final; the sender is told why", 290, RED, RED_BAND),
     )
     for state, status, note, road, colour, band in kinds:
@@ -362,22 +436,62 @@ def _legend(pen: Pen, flow: _Flow, bottom: float) -> None:
         pen.text(LEFT, y + 46 + 32 * i, meaning, 11, "muted", fit=235)
 
 
-def _footer(pen: Pen, summary: Summary, y: float) -> float:
-    """The proof that nothing was lost. Returns the height of the picture."""
-    pen.rect(LEFT, y, RIGHT - LEFT, 58, "#e9f4ee", stroke="#c4e0d1", rx=8)
-    pen.tick(LEFT + 18, y + 29, GREEN, 1.7)
+def _footer(pen: Pen, summary: Summary | BatchStatus, y: float) -> float:
+    """The proof that every line has its answer, and where the lines stand now, as far as that is
+    known. Returns the height of the picture."""
+    now = _now(summary)
+    height = 84 if now else 58
+    is_well = not summary["sent_back"] and summary["state"] != "HELD"
+    fill, edge = ("#e9f4ee", "#c4e0d1") if is_well else ("#fbf3e4", "#e8d3a8")
+    pen.rect(LEFT, y, RIGHT - LEFT, height, fill, stroke=edge, rx=8)
+    pen.tick(LEFT + 18, y + 29, GREEN if is_well else AMBER, 1.7)
     pen.text(LEFT + 50, y + 25, "Received = cleared + held + refused", 14, "bold")
-    pen.text(LEFT + 50, y + 44, "Nothing was lost.", 12, "muted")
+    note = "Nothing was lost." if is_well and not now else "as its run answered"
+    pen.text(LEFT + 50, y + 44, note, 12, "muted")
     states = (summary["received"], summary["cleared"], summary["held"], summary["refused"])
     sums = (([s["count"] for s in states], "lines"), ([s["sum"] for s in states], "₫"))
     for i, ((whole, *parts), unit) in enumerate(sums):
         terms = " + ".join(f"{part:,}" if part >= 0 else f"({part:,})" for part in parts)
         text = f"{whole:,} = {terms} {unit}".replace("-", "−")
         pen.text(RIGHT - 18, y + 25 + 19 * i, text, 13, "end", fit=790)
-    return y + 58 + 20
+    if now:
+        pen.text(LEFT + 50, y + 70, now, 13, "bold", fit=RIGHT - LEFT - 68)
+    return y + height + 20
 
 
 # --- words and strokes ---------------------------------------------------------------------------
+
+
+def _present(summary: Summary | BatchStatus) -> dict[str, Total]:
+    """Lines by where they stand now, in their order; empty where the summary does not say so."""
+    totals = cast(dict[str, Total], summary.get("now", {}))
+    return {name.replace("_", " "): total for name, total in totals.items() if total["count"]}
+
+
+def _now(summary: Summary | BatchStatus) -> str:
+    """The lines by where they stand now, as a sum that ties; '' where the summary has no now."""
+    parts = _present(summary)
+    if not parts:
+        return ""
+    assert sum(total["count"] for total in parts.values()) == summary["received"]["count"]
+    terms = " + ".join(f"{total['count']:,} {name}" for name, total in parts.items())
+    return f"Now: {terms} = {counted(summary['received']['count'], 'line')}"
+
+
+def _waits(summary: Summary | BatchStatus) -> str:
+    """Words beside the lines that were held."""
+    parts = _present(summary)
+    if not parts:
+        return "they wait; the next batch tries them again"
+    count = parts["held"]["count"] if "held" in parts else 0
+    return f"by its run; {count:,} of the batch wait{'s' if count == 1 else ''} now"
+
+
+def _sent_back(back: SentBack) -> str:
+    what = "aborted" if back["rule"] == "abort" else "recast"
+    why = f" ({back['why']})" if back["why"] else ""
+    lines = f"{counted(back['count'], 'line')} of {money(back['sum'])}"
+    return f"Cycle {back['cycle']} was {what}{why}: {lines} went back to wait."
 
 
 def _title(summary: Summary) -> str:
@@ -390,8 +504,9 @@ def _description(summary: Summary, flow: _Flow) -> str:
     return (
         f"Value date {summary['value_date']}, cycle {summary['cycle']}. "
         f"Received {_exact(summary['received'])}: {states}.{again} "
-        f"Cleared money went to {counted(len(flow.names), 'receiver')}. "
-        f"Settled: {summary['settlement']['settled']:,} ₫ of {summary['settlement']['gross']:,} ₫."
+        f"Cleared money went to {counted(flow.receivers, 'receiver')}. "
+        f"{_words(summary).moves.partition(';')[0]}: {summary['settlement']['settled']:,} ₫ of"
+        f" {summary['settlement']['gross']:,} ₫. {_now(summary)}"
     )
 
 

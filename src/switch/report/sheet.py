@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
+from switch import present
 from switch.files.disk import landing
 from switch.files.exports import defused
 from switch.files.segment import Groups, segment_at
@@ -20,9 +22,22 @@ from switch.home.store import Home
 
 
 def write_status(home: Home, seq: int, out: Path, name: str) -> Path:
-    """The status of a batch's lines as a sheet, as out/name."""
-    groups = Groups(segment_at(home.folder("batches", seq), "status"))
-    return write_sheet((groups.read(group) for group in range(len(groups))), out, name)
+    """The lines of a batch as a sheet, as out/name: the status file, and beside it benefit, period,
+    amount, and where each line stands now. Nobody's name is in it, for a home keeps none."""
+    folder = home.folder("batches", seq)
+    status, lines = (Groups(segment_at(folder, name)) for name in ("status", "lines"))
+    states = present.line_states(home, seq)
+
+    def tables() -> Iterator[pa.Table]:
+        for group in range(len(status)):
+            answers, inner = status.read(group), lines.read(group)
+            for name in ("benefit", "period", "amount"):
+                answers = answers.append_column(name, inner[name])
+            numbers = np.asarray(answers["line_no"])
+            now = pa.array(states[numbers - 1].tolist(), pa.string())
+            yield answers.append_column("now", now)
+
+    return write_sheet(tables(), out, name)
 
 
 def write_sheet(tables: Iterable[pa.Table], out: Path, name: str) -> Path:

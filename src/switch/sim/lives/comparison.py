@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import cast
 
+from switch import status
 from switch.home.batch import Batch
 from switch.home.history import queue_of
 from switch.reason import RULES, Reason
@@ -23,7 +24,6 @@ from switch.sim.auditor.expected import (
 from switch.sim.auditor.screening import Row
 from switch.sim.lives.difference import Difference, read_rows, require
 from switch.sim.lives.sides import Sides
-from switch.status import budgets
 
 
 class Comparison:
@@ -45,6 +45,26 @@ class Comparison:
         live = home.catalog.balances()
         if live:
             require("balances", nonzero(auditor.books.balances), nonzero(live))
+
+    def present(self) -> None:
+        """Compare where the lines of every batch stand now, in counts and in dong."""
+        auditor, home = self.sides.auditor, self.sides.engine.home
+        payments, way_back = auditor.payments, auditor.way_back
+        waiting = {entry.line for entry in payments.waiting}
+        states = way_back.states()
+        words = {"REISSUED": "reissued", "WRITTEN_BACK": "written_back"}
+        expected: dict[int, Counter[str]] = {seq: Counter() for seq in payments.batches}
+        for line in payments.status:
+            word = "held" if line in waiting else states.get(line, "REFUSED").lower()
+            expected[line[0]][words.get(way_back.disposed.get(line, ""), word)] += 1
+        found = {}
+        for row in status.batches(home):
+            totals = cast(dict[str, Total], row["now"])
+            found[row["seq"]] = {k: total["count"] for k, total in totals.items() if total["count"]}
+            own = totals["held"]["sum"]
+            queue = sum(e.row["amount"] for e in payments.waiting if e.batch == row["seq"])
+            require(f"dong of batch {row['seq']} that wait", queue, own)
+        require("where lines stand", {k: dict(v) for k, v in expected.items()}, found)
 
     def new_batch(self, expected: Expected, batch: Batch) -> None:
         """Compare a batch that has just been cleared."""
@@ -130,7 +150,7 @@ class Comparison:
         require("lines that wait in the end", {}, waiting)
         held = home.folder("batches", home.catalog.next_batch() - 1) / "held.parquet"
         require("held.parquet in the end", False, held.exists())
-        told = budgets(home)
+        told = status.budgets(home)
         require("remaining in the end", [], [row for row in told if row["remaining"]])
         found = {row["programme"]: row["reserved"] - row["released"] for row in told}
         require("budgets taken", dict(payments.taken()), nonzero(found))

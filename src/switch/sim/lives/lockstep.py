@@ -80,6 +80,7 @@ class Lockstep:
             case operations.Verify():
                 word = self.verify()
         self.comparison.home()
+        self.comparison.present()
         self.slips.keep_catalog()
         return f"{type(operation).__name__}: {word}"
 

@@ -1,0 +1,401 @@
+"""Present: where the lines of each batch stand now, in sums that tie to what was received.
+
+The answer of a batch is that of its commit and never changes; lines that waited, recasts, aborts
+and answers of receivers move them later. Sums come from the catalog and from small files: lines
+that were presented again in a run in which one moved, that a recast sent back, and that went back
+by answers. Lines themselves are read only of batches whose receivers answered since the last day
+that was closed, or whose run cleared lines of several batches.
+"""
+
+from __future__ import annotations
+
+import datetime
+import functools
+from collections.abc import Iterable
+from typing import TypeVar
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from switch.files.segment import Groups, read_table, segment_at
+from switch.home.history import (
+    SETTLED,
+    Folder,
+    Recast,
+    folders,
+    moved_lines,
+    recasts,
+    went_back,
+)
+from switch.home.rows import BatchRow
+from switch.home.store import Home
+from switch.home.times import day_of
+from switch.reason import Reason
+from switch.reconcile.day_end import KIND as DAY
+from switch.reconcile.line_states import State
+from switch.reconcile.sent_lines import day_of_cycle
+from switch.reconcile.take_in import JUDGEMENT, judged, looked_at, rules_of
+from switch.results import Now, SentBack, StoredSummary, Total
+from switch.settlement.accounts import REISSUE
+
+K = TypeVar("K")
+Pair = tuple[int, int]
+"""The batch that lines came in, and the batch whose run cleared them."""
+_PAIR = ["batch", "cleared_in"]
+
+
+class Sums(dict[K, tuple[int, int]]):
+    """Lines and their dong, by key; what is not there is nothing."""
+
+    def __missing__(self, key: K) -> tuple[int, int]:
+        return 0, 0
+
+    def put(self, key: K, count: int, amount: int) -> None:
+        self[key] = self[key][0] + count, self[key][1] + amount
+
+    def move(self, other: Sums[K], sign: int) -> None:
+        for key, (count, amount) in other.items():
+            self.put(key, sign * count, sign * amount)
+
+
+def _by_pair(lines: pa.Table) -> Sums[Pair]:
+    """Sums of a table of lines that has the columns of a pair, and amount."""
+    grouped = lines.group_by(_PAIR).aggregate([("amount", "sum"), ([], "count_all")])
+    found: Sums[Pair] = Sums()
+    for row in grouped.to_pylist():
+        found.put((row["batch"], row["cleared_in"]), row["count_all"], row["amount_sum"])
+    return found
+
+
+def _told(total: tuple[int, int]) -> Total:
+    return {"count": total[0], "sum": total[1]}
+
+
+class Present:
+    """All batches of a home as they stand now."""
+
+    def __init__(self, home: Home, batch: int | None = None) -> None:
+        """batch: the number of the only one that is asked for, where lines have to be read."""
+        self.home, self._only = home, batch
+        self.rows = home.catalog.batches()
+        self.runs = {row.seq: row for row in self.rows}
+        self.known = folders(home)
+        self.summaries: dict[int, StoredSummary] = {
+            row.seq: msgspec.json.decode(home.catalog.summary(row.seq)) for row in self.rows
+        }
+        self.cycles = {row.cycle: row for row in home.catalog.cycles()}
+        self.sent: Sums[Pair] = Sums()
+        """Lines that are cleared or settled, and neither refused by their receiver nor returned."""
+        self.refused: Sums[int] = Sums()
+        self.refused_by_receiver: Sums[int] = Sums()
+        self.returned: Sums[Pair] = Sums()
+        """Lines that came back, or are on their way, and wait for what becomes of them."""
+        self.written_back: Sums[Pair] = Sums()
+        self.reissued: Sums[Pair] = Sums()
+        self.coming: Sums[str] = Sums()
+        """Returned lines that come back with a cycle which has not settled, by cycle."""
+        self.returned_since = ""
+        """The day of the first answers by which a line came back that waits, as far as is known."""
+        self.sent_back: dict[int, list[SentBack]] = {row.seq: [] for row in self.rows}
+        """Recasts and aborts that sent lines of a batch back to wait, oldest first."""
+        self._went: set[Pair] = set()
+        self._clear()
+        self._go_back()
+        self._answer()
+        self.today = self._today()
+        """The day on which answers were last looked at; None where none ever were."""
+        self.deadline_days = rules_of(self.known).deadline_days
+        self._by_batch: dict[int, list[Pair]] | None = None
+
+    # --- what happened to lines -----------------------------------------------------------------
+
+    def _clear(self) -> None:
+        """Lines by the answers of runs: their own, and those that waited and moved."""
+        for row in self.rows:
+            own = self.summaries[row.seq]
+            self.sent.put((row.seq, row.seq), own["cleared"]["count"], own["cleared"]["sum"])
+            self.refused.put(row.seq, own["refused"]["count"], own["refused"]["sum"])
+            again = own["represented"]
+            if again is None or not again["cleared"]["count"] + again["refused"]["count"]:
+                continue
+            path = self.home.folder("batches", row.seq) / "represented.parquet"
+            names = ["batch", "amount", "status", "reason_number"]
+            table = read_table(self.home.proven(path), columns=names)
+            moved = table.filter(pc.not_equal(table["status"].cast(pa.string()), "PDNG"))
+            keys = ["batch", "reason_number"]
+            grouped = moved.group_by(keys).aggregate([("amount", "sum"), ([], "count_all")])
+            for one in grouped.to_pylist():
+                total = one["count_all"], one["amount_sum"]
+                if one["reason_number"] == Reason.NONE:
+                    self.sent.put((one["batch"], row.seq), *total)
+                else:
+                    self.refused.put(one["batch"], *total)
+
+    def _go_back(self) -> None:
+        for recast in recasts(self.home):
+            gone = _by_pair(went_back(self.home, recast))
+            self.sent.move(gone, -1)
+            self._went |= gone.keys()
+            for seq, told in _sent_back(self.home, recast, gone).items():
+                self.sent_back[seq].append(told)
+
+    def _answer(self) -> None:
+        pending = {name for name, row in self.cycles.items() if not row.answer}
+        disposed: Sums[Pair] = Sums()
+        came: list[tuple[str, Sums[Pair]]] = []
+        for folder in self.known:
+            if not folder.judges:
+                gone = _by_pair(moved_lines(self.home, folder, "disposed"))
+                disposed.move(gone, 1)
+                again = folder.detail.step == REISSUE
+                (self.reissued if again else self.written_back).move(gone, 1)
+                continue
+            refused = _by_pair(moved_lines(self.home, folder, "refused"))
+            returned = _by_pair(moved_lines(self.home, folder, "returned"))
+            self.sent.move(refused, -1)
+            self.sent.move(returned, -1)
+            self.returned.move(returned, 1)
+            for (batch, _), total in refused.items():
+                self.refused.put(batch, *total)
+                self.refused_by_receiver.put(batch, *total)
+            if folder.detail.cycle in pending:
+                for total in returned.values():
+                    self.coming.put(folder.detail.cycle, *total)
+            else:
+                came.append((str(day_of(folder.at)), returned))
+        self.returned.move(disposed, -1)
+        for day, returned in came:
+            if not self.returned_since and any(self.returned[pair][0] for pair in returned):
+                self.returned_since = day
+
+    # --- what receivers credited ----------------------------------------------------------------
+
+    def _today(self) -> datetime.date | None:
+        last = next((folder for folder in reversed(self.known) if folder.judges), None)
+        return last and datetime.date.fromisoformat(last.detail.answer["as_of"])
+
+    @functools.cached_property
+    def credited(self) -> Sums[Pair]:
+        """Lines of which a clean answer says that they were credited, by pair. Lines are read only
+        where neither that nobody answered, nor that a batch is closed, nor the statements of the
+        last day that was closed tell."""
+        found: Sums[Pair] = Sums()
+        named = _named(self.known)
+        if not named:
+            return found
+        closed = {row.seq for row in self.rows if row.state == "CLOSED"}
+        closed -= looked_at(self.home, self.known)
+        last = next((folder for folder in reversed(self.known) if folder.kind == DAY), None)
+        since = _named(self.known[last.number :]) if last else set()
+        signed: Sums[int] | None = None
+        unknown: set[Pair] = set()
+        origins: dict[int, set[int]] = {}
+        for batch, run in self.sent:
+            origins.setdefault(run, set()).add(batch)
+        for pair in [pair for pair, total in self.sent.items() if total[0]]:
+            batch, run = pair
+            if self._only not in (None, batch):
+                continue
+            if batch in closed:
+                found[pair] = self.sent[pair]
+            elif not {batch, run} & named:
+                continue
+            elif (
+                last
+                and self._is_signed(last, run)
+                and origins[run] == {batch}
+                and pair not in self._went
+                and not {batch, run} & since
+            ):
+                signed = signed or self._signed(last)
+                found[pair] = signed[run]
+            else:
+                unknown.add(pair)
+        if unknown:
+            self._judge(unknown, found)
+        return found
+
+    def _is_signed(self, day: Folder, run: int) -> bool:
+        """The statements of a day have the lines of a run, judged as they are today."""
+        later = day.detail.later or ()
+        return run <= day.after and run not in later and day.detail.judgement == JUDGEMENT
+
+    def _signed(self, day: Folder) -> Sums[int]:
+        """Credited lines by run, from the statements of a day."""
+        found: Sums[int] = Sums()
+        folder = self.home.path / day.name / "statements"
+        for path in sorted(folder.glob("*.parquet")):
+            table = read_table(
+                self.home.proven(path), columns=["batch", "state", "count", "amount"]
+            )
+            for row in table.filter(pc.equal(table["state"], State.CREDITED.name)).to_pylist():
+                found.put(row["batch"], row["count"], row["amount"])
+        return found
+
+    def _judge(self, pairs: set[Pair], found: Sums[Pair]) -> None:
+        """Count what was credited of some pairs line by line."""
+        verdicts = judged(self.home, self.known, {batch for batch, _ in pairs})
+        lines = verdicts.lines
+        mine = np.flatnonzero(verdicts.states() == State.CREDITED)
+        columns = (lines.batch()[mine], lines.run[mine], lines.amount[mine])
+        table = pa.table(dict(zip([*_PAIR, "amount"], columns, strict=True)))
+        for pair, total in _by_pair(table).items():
+            if pair in pairs:
+                found[pair] = total
+
+    # --- what is told ---------------------------------------------------------------------------
+
+    def state_of_run(self, row: BatchRow) -> str:
+        """State of lines that a run sent and of which nothing was said: a key of `Now`."""
+        if row.state not in SETTLED:
+            return "cleared"
+        return "unapplied" if self.is_overdue(row) else "settled"
+
+    def is_overdue(self, row: BatchRow) -> bool:
+        """The deadline for answers to lines that a run sent is over."""
+        if self.today is None:
+            return False
+        return (self.today - day_of_cycle(row.cycle)).days > self.deadline_days
+
+    def now(self, seq: int) -> Now:
+        """Sums of a batch's lines by where they stand; all together are what was received."""
+        sums: Sums[str] = Sums()
+        for pair in self._pairs(seq):
+            run, credited = self.runs[pair[1]], self.credited[pair]
+            count, amount = self.sent[pair]
+            state = self.state_of_run(run)
+            sums.put("credited", *credited)
+            sums.put(state, count - credited[0], amount - credited[1])
+            sums.put("returned", *self.returned[pair])
+            sums.put("written_back", *self.written_back[pair])
+            sums.put("reissued", *self.reissued[pair])
+        sums.put("refused", *self.refused[seq])
+        received = self.summaries[seq]["received"]
+        moved = [sum(total[at] for total in sums.values()) for at in (0, 1)]
+        sums.put("held", received["count"] - moved[0], received["sum"] - moved[1])
+        assert all(count >= 0 for count, _ in sums.values()), "more lines moved than came in"
+        return {
+            "held": _told(sums["held"]),
+            "cleared": _told(sums["cleared"]),
+            "settled": _told(sums["settled"]),
+            "unapplied": _told(sums["unapplied"]),
+            "credited": _told(sums["credited"]),
+            "returned": _told(sums["returned"]),
+            "written_back": _told(sums["written_back"]),
+            "reissued": _told(sums["reissued"]),
+            "refused": _told(sums["refused"]),
+        }
+
+    def answered(self, seq: int) -> dict[str, Total]:
+        """Lines of a batch that were sent, by the state that answers left them in; none that is
+        nothing."""
+        now = self.now(seq)
+        back = [now["returned"], now["written_back"], now["reissued"]]
+        found = {
+            State.CLEARED: now["cleared"],
+            State.SETTLED: now["settled"],
+            State.UNAPPLIED: now["unapplied"],
+            State.CREDITED: now["credited"],
+            State.RETURNED: _told((sum(t["count"] for t in back), sum(t["sum"] for t in back))),
+            State.REFUSED: _told(self.refused_by_receiver[seq]),
+        }
+        return {state.name: total for state, total in found.items() if total["count"]}
+
+    def _pairs(self, seq: int) -> list[Pair]:
+        """Pairs of a batch: a line is told by the run that cleared it last."""
+        if self._by_batch is None:
+            self._by_batch = {}
+            for pair in self.sent:
+                self._by_batch.setdefault(pair[0], []).append(pair)
+        return self._by_batch.get(seq, [])
+
+    def cycle_state(self, row: BatchRow) -> str:
+        """State of a batch's own cycle; without a calendar it settled with its run."""
+        cycle = self.cycles.get(row.cycle)
+        return cycle.state if cycle else "SETTLED"
+
+    def in_cycle(self, cycle: str) -> Total:
+        """Cleared lines that stand in a cycle now."""
+        runs = {row.seq for row in self.rows if row.cycle == cycle}
+        mine = [total for (_, run), total in self.sent.items() if run in runs]
+        return _told((sum(count for count, _ in mine), sum(amount for _, amount in mine)))
+
+
+def line_states(home: Home, seq: int) -> NDArray[np.object_]:
+    """States of the lines of a batch now, by line number from 1: keys of `Now`. Every line of it is
+    read."""
+    here = Present(home, seq)
+    run_of = np.zeros(here.runs[seq].lines, np.int64)
+    """The run that cleared a line last; 0 where it waits, -1 where it was refused."""
+    status = Groups(segment_at(home.folder("batches", seq), "status"))
+    for group in range(len(status)):
+        table = status.read(group, ["line_no", "status"])
+        words = table["status"].cast(pa.string())
+        at = np.asarray(table["line_no"]) - 1
+        waits, refused = (np.asarray(pc.equal(words, word)) for word in ("PDNG", "RJCT"))
+        run_of[at] = np.where(refused, -1, np.where(waits, 0, seq))
+    gone = recasts(home)
+    for row in here.rows[seq - 1 :]:
+        path = home.folder("batches", row.seq) / "represented.parquet"
+        if row.seq > seq and path.exists():
+            mine = _lines_of(read_table(home.proven(path)), seq)
+            moved = mine.filter(pc.not_equal(mine["status"].cast(pa.string()), "PDNG"))
+            cleared = np.asarray(pc.equal(moved["reason_number"], int(Reason.NONE)))
+            run_of[np.asarray(moved["line_no"]) - 1] = np.where(cleared, row.seq, -1)
+        for recast in gone:
+            if recast.after == row.seq:
+                run_of[np.asarray(_lines_of(went_back(home, recast), seq)["line_no"]) - 1] = 0
+    names = {0: "held", -1: "refused"} | {row.seq: here.state_of_run(row) for row in here.rows}
+    found = np.array([names[run] for run in run_of.tolist()], object)
+    if here.today is not None:
+        verdicts = judged(home, here.known, {seq})
+        states = verdicts.states()[verdicts.lines.batch() == seq]
+        found[np.flatnonzero(states == State.CREDITED)] = "credited"
+    for folder in here.known:
+        again = "reissued" if folder.detail.step == REISSUE else "written_back"
+        for name, state in (("refused", "refused"), ("returned", "returned"), ("disposed", again)):
+            mine = _lines_of(moved_lines(home, folder, name), seq)
+            found[np.asarray(mine["line_no"]) - 1] = state
+    return found
+
+
+def _lines_of(lines: pa.Table, seq: int) -> pa.Table:
+    return lines.filter(pc.equal(lines["batch"], seq))
+
+
+def sent_back(home: Home, seq: int) -> list[SentBack]:
+    """Recasts and aborts that sent lines of a batch back to wait, oldest first."""
+    found = (_sent_back(home, one, _by_pair(went_back(home, one))) for one in recasts(home))
+    return [told[seq] for told in found if seq in told]
+
+
+def _sent_back(home: Home, recast: Recast, gone: Sums[Pair]) -> dict[int, SentBack]:
+    """One of them by batch. gone: lines that went back by it."""
+    row = home.catalog.cycle(recast.cycle)
+    assert row is not None, "a cycle that was recast is of the calendar"
+    why = msgspec.json.decode(row.answer).get("why", "")
+    rule = "abort" if recast.aborted else "recast"
+    by_batch: Sums[int] = Sums()
+    for (batch, _), total in gone.items():
+        by_batch.put(batch, *total)
+    return {
+        seq: {
+            "cycle": recast.cycle,
+            "at": recast.at,
+            "rule": rule,
+            "why": why,
+            "count": count,
+            "sum": sum_,
+        }
+        for seq, (count, sum_) in sorted(by_batch.items())
+    }
+
+
+def _named(known: Iterable[Folder]) -> set[int]:
+    """Batches that answers named, one by one or as a whole."""
+    judges = [folder.detail for folder in known if folder.judges]
+    named = (one.batches if one.named is None else one.named for one in judges)
+    return {seq for batches in named for seq in batches} - {0}
