@@ -14,7 +14,7 @@ from scene import change_catalog, command, new_checkpoint
 
 import switch
 from switch.engine import Engine
-from switch.errors import HomeMoved, UsageError, VerificationFailed
+from switch.errors import HomeMoved, SwitchError, UsageError, VerificationFailed
 from switch.home.chain import link_of
 
 LATE = "2026-12-30"
@@ -295,3 +295,26 @@ def test_verify__finds_a_note_of_what_was_not_open_yet(tmp_path: Path) -> None:
     new_checkpoint(home)
     with pytest.raises(VerificationFailed, match="notes about breaks"):
         switch.verify(home)
+
+
+def test_verify__finds_every_flipped_bit_of_a_note(late: Path) -> None:
+    """By the digest of the catalog, and by the chain where somebody wrote that anew."""
+    with switch.open(late) as engine:
+        engine.note_breaks([rows(engine)[5]["break"]], by="an", note="so be it", accepted=True)
+    ((text,),) = catalog(late, "SELECT detail FROM audit ORDER BY seq DESC LIMIT 1")
+    file, checkpoint = late / "catalog.sqlite", late / "checkpoint"
+    content, said = file.read_bytes(), checkpoint.read_bytes()
+    start = content.index(text.encode())
+    assert content.count(text.encode()) == 1
+    for bit in range(0, 8 * len(text), 37):
+        changed = bytearray(content)
+        changed[start + bit // 8] ^= 1 << bit % 8
+        file.write_bytes(changed)
+        for is_anew in (False, True):
+            if is_anew:
+                new_checkpoint(late)
+            with pytest.raises(SwitchError):
+                switch.verify(late)
+        file.write_bytes(content)
+        checkpoint.write_bytes(said)
+    assert switch.verify(late)
