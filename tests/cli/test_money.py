@@ -43,7 +43,7 @@ def test_commands__say_money_in_whole_numbers(tmp_path: Path) -> None:
         ("settle", home, "--cycle", "20261125-2", "--abort", "it was drawn"),
         ("reconcile", home, answers, returns, "--at", "2026-11-30"),
         ("settle", home),
-        ("dispose", home, "--write-back"),
+        ("dispose", home, "--write-back", "--yes"),
         ("close", home, "--at", "2026-11-30"),
         ("status", home),
         ("status", home, "--batch", "A"),

@@ -190,6 +190,18 @@ def test_unknown_columns__an_account_does_not_live_for_ever_by_a_wrong_name(
     assert tree_digest(home) == before
 
 
+def test_unknown_columns__stand_in_the_answer_as_json(tmp_path: Path) -> None:
+    home = make_home(tmp_path / "home")
+    people = written(tmp_path / "people", scene.people_table([person(1)]), gender="f")
+    told = command("--json", "register", home, "--population", people).document
+    assert told == {"population": 1, "warnings": [f"{people}: unknown column gender is ignored"]}
+    table = scene.payment_table([line(1)]).append_column("note", pa.array(["x"]))
+    path = scene.write_table(table, tmp_path / "table")
+    told = command("--json", "run", home, path).document
+    assert told["warnings"] == [f"{path}: unknown column note is ignored"]
+    assert command("--json", "directory", home).document["warnings"] == []
+
+
 def test_unknown_columns__of_a_rehearsal_are_told(tmp_path: Path) -> None:
     home = make_home(tmp_path / "home", [person(1)], [account(1)])
     table = scene.payment_table([line(1)]).append_column("note", pa.array(["x"]))

@@ -129,6 +129,7 @@ def directory(
         context.warn(warnings)
         content = msgspec.to_builtins(engine.directory)
         content["settings"] = msgspec.to_builtins(engine.settings)
+        content["warnings"] = warnings
 
     def show() -> None:
         from switch.cli.tables import print_directory
@@ -184,7 +185,7 @@ def register(
         tell(f"loaded {listed(counts)}")
         tell_next("rehearse", home, "TABLE")
 
-    context.say(counts, show)
+    context.say({**counts, "warnings": warnings}, show)
 
 
 COMMANDS = (init, directory, register)

@@ -67,7 +67,7 @@ def run(
 
     context.stands = functools.partial(_stands, home, tables[0])
     config = context.settings()
-    done = context.done
+    done, warnings = context.done, list[str]()
     at = parse_time(at)
     out = out or (Path(config["out"]) if "out" in config else None)
     threads = threads or config.get("threads") or os.cpu_count() or 1
@@ -97,6 +97,7 @@ def run(
                 raise
             seconds = time.monotonic() - began
             context.warn(batch.warnings, table=str(table))
+            warnings += [f"{table}: {text}" for text in batch.warnings]
             context.log.info(
                 "batch answered" if batch.replayed else "batch committed",
                 batch_id=batch.batch_id,
@@ -112,7 +113,8 @@ def run(
         names = [engine.home.catalog.out_name(b["batch_id"], b["seq"]) for b in done]
 
     files = [(out or home / "out") / name for name in names]
-    context.say({"batches": done}, lambda: _tell_next(home, done[-1], files))
+    told = {"batches": done, "warnings": warnings}
+    context.say(told, lambda: _tell_next(home, done[-1], files))
     if fail_on_refused and any(b["refused"]["count"] or b["held"]["count"] for b in done):
         raise SystemExit(1)
 

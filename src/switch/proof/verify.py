@@ -529,7 +529,7 @@ def _told(document: dict[str, Any]) -> dict[str, int]:
 def verify(
     path: str | Path, *, checkpoint: str | Path | None = None, public_key: bytes | None = None
 ) -> list[Check]:
-    """All checks of a home. Raises VerificationFailed with the faults, if there are any.
+    """All checks of the home at path. Raises VerificationFailed with the faults, if there are any.
 
     checkpoint: a file of signed checkpoints that somebody kept, and public_key (PEM) what they were
     signed with: the history is proven to go on from them.

@@ -36,7 +36,7 @@ class Transfers(NamedTuple):
 
 @checked
 def fewest_transfers(position: ArrayLike) -> Transfers:
-    """Transfers that settle positions (i64[P], positive receives) that sum to zero.
+    """Transfers that settle positions that sum to zero. position: i64[P], positive receives.
 
     Equal and opposite positions are paired first, which is never wrong: any grouping in which they
     stand apart or among others can be changed so that they are a pair, and has as many groups. Of

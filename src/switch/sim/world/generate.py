@@ -239,6 +239,9 @@ def generate(
 ) -> Generated:
     """Write a whole world into `folder`, which is new or empty.
 
+    people, lines: so many of each. period: yyyymm of its entitlements. value_date: of its dossier.
+    rates: shares of lines that fail, by reason. seed: another one is another nation.
+
     At most seven lines a person, one of each monthly benefit. From 200 lines on every reason
     whose rate is not zero happens at least once. Same arguments, same bytes. `progress` is told
     (table, rows done, rows in all) after each chunk of 2**20 rows.
