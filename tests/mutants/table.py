@@ -388,6 +388,7 @@ AT_REST = [
 
 
 DATES = "files/test_dates.py::test_dates__"
+NOW = "whole/test_present.py::test_present__"
 TYPES = "files/test_types.py::test_"
 UNKNOWN = "files/test_unknown_columns.py::test_unknown_columns__"
 LONG = "files/test_long_texts.py::test_long_texts__"
@@ -442,6 +443,16 @@ DOORS = [
      "(rest != rest)", TYPES + "numbers__of_a_decimal_are_exact_or_refused"),
     ("files/columns.py", "an id beyond 64 bits is cut", "np.where((rest == 0).all(axis=1), low",
      "np.where((rest == rest).all(axis=1), low", TYPES + "ids__of_a_decimal_are_exact"),
+    ("present.py", "lines of a recast stay cleared", "self._went |= gone.keys()",
+     "self.sent.move(gone, 1)", NOW + "a_recast_batch_is_not_told_as_settled"),
+    ("present.py", "a line that waited is cleared by nobody",
+     'self.sent.put((one["batch"], row.seq), *total)', "pass",
+     NOW + "a_held_line_that_cleared_is_held_no_more"),
+    ("present.py", "statements tell of batches that were answered since",
+     "and not {batch, run} & since", "", NOW + "lines_are_not_read_where_small_files_say_it"),
+    ("present.py", "a line that was disposed of stays returned",
+     "self.returned.move(disposed, -1)", "pass",
+     NOW + "answers_returns_and_dispositions_move_lines"),
 ]  # fmt: skip
 
 
