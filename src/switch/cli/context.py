@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from switch.cli import words
 from switch.cli.voice import json_line, tell
 from switch.errors import (
     CopyFailed,
@@ -95,6 +96,7 @@ class Context:
         self.json = False
         self.quiet = False
         self.config: Path | None = None
+        self.language: str | None = None
         self.wait = 0.0
         """Seconds for which another writer of the home is waited for."""
         self.done: list[Summary] = []
@@ -143,9 +145,9 @@ class Context:
         return log
 
     def console(self) -> Console:
-        from rich.console import Console
+        from switch.cli.speaking import Speaking
 
-        return Console(highlight=False)
+        return Speaking(highlight=False)
 
     def settings(self) -> dict[str, Any]:
         """Values of --config. Raises UsageError for a file that is no such configuration."""
@@ -225,6 +227,11 @@ def shared(command: Command) -> Command:
     @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
     @click.option("--quiet", is_flag=True, help="Say nothing but warnings and errors.")
     @click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="A TOML file.")
+    @click.option(
+        "--lang",
+        type=click.Choice(words.LANGUAGES),
+        help="Of tables, reasons and timelines; default: the locale's.",
+    )
     @click.pass_context
     @functools.wraps(command)
     def wrapped(
@@ -233,9 +240,12 @@ def shared(command: Command) -> Command:
         as_json: bool,
         quiet: bool,
         config: Path | None,
+        lang: str | None,
         **rest: object,
     ) -> object:
         context = click_context.ensure_object(Context)
+        context.language = lang or context.language
+        words.Chosen.language = context.language or words.of_the_locale()
         context.json |= as_json
         context.quiet |= quiet
         context.config = config or context.config

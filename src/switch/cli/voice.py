@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
+from switch.cli.words import said
 from switch.errors import plain
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def _is_at(stream: TextIO, handle: int) -> bool:
 
 def tell(text: str, err: bool = False, bold: bool | None = None) -> None:
     """A line for people. Names that others gave do not steer a terminal."""
-    click.secho(plain(text), err=err, bold=bold)
+    click.secho(plain(text if err else said(text)), err=err, bold=bold)
 
 
 def tell_next(command: str, *words: object, files: Iterable[object] = ()) -> None:
