@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         VerificationFailed,
     )
     from switch.home.batch import Batch
+    from switch.log import log_events
     from switch.proof.repair import scrub
     from switch.proof.replay import replay
     from switch.proof.verify import verify
@@ -74,6 +75,7 @@ _HOMES = {
     "clearing_vector": "switch.settlement.liquidity.clearing_vector",
     "fewest_transfers": "switch.settlement.liquidity.fewest_transfers",
     "generate": "switch.sim.world.generate",
+    "log_events": "switch.log",
     "liquidity_needed": "switch.settlement.liquidity.queue",
     "netting_of": "switch.settlement.netting",
     "recast": "switch.settlement.liquidity.loss",
@@ -108,6 +110,7 @@ __all__ = [
     "init",
     "json_schema",
     "liquidity_needed",
+    "log_events",
     "netting_of",
     "recast",
     "rehearse",

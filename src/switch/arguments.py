@@ -22,6 +22,7 @@ from typing import Literal, TypeVar, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from switch import log
 from switch.errors import SwitchError, UsageError, of_the_machine
 
 Call = TypeVar("Call", bound=Callable[..., object])
@@ -71,14 +72,22 @@ def _checked(call: Callable[..., object]) -> Callable[..., object]:
                 bound.arguments[name] = _options(call, value, kinds[name])
             elif name in kinds:  # `self` has none.
                 bound.arguments[name] = fit(name, value, kinds[name])
-        try:
+        if log.WITHIN.get():
             return call(*bound.args, **bound.kwargs)
-        except SwitchError:
+        token = log.WITHIN.set(True)
+        try:
+            answer = call(*bound.args, **bound.kwargs)
+        except SwitchError as error:
+            log.refused(call.__name__, bound.arguments, str(error.told()["rule"]))
             raise
         except Exception as error:
             if failed := of_the_machine(error):
                 raise failed from error
             raise
+        finally:
+            log.WITHIN.reset(token)
+        log.done(call.__name__, bound.arguments, answer)
+        return answer
 
     return with_checks
 

@@ -28,6 +28,7 @@ from switch.errors import (
 )
 from switch.files.disk import CATALOG
 from switch.files.given import read_small
+from switch.log import LOG_FIELDS
 from switch.results import Rehearsal, Summary
 
 if TYPE_CHECKING:
@@ -45,15 +46,6 @@ Command = Callable[..., object]
 """A function that is a command, or becomes one."""
 
 PERSON_BYTES_MAX = 256
-LOG_FIELDS = frozenset(
-    (
-        *("event", "level", "timestamp"),
-        *("home", "table", "batch_id", "cycle", "lines", "cleared", "folder"),
-        *("population", "accounts", "paid"),
-    )
-)
-"""All that a log line may say. What is not here is dropped: nobody's id, name or account comes into
-a log because a field was added in a hurry."""
 CONFIGURATION = {
     "clearing_limit": int,
     "threads": int,

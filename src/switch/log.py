@@ -1,0 +1,95 @@
+"""Log: events of the library's calls, for whoever turns them on; by default nobody hears of any.
+
+One call, `log_events`, tells structlog of every public call that is done or refused from then on.
+What an event may say is a list of fields, the same as for commands: no id, name or account of a
+person is among them. The listener is the process's, as streams and logging are; no answer depends
+on it.
+"""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import Mapping
+from typing import Protocol
+
+LOG_FIELDS = frozenset(
+    (
+        *("event", "level", "timestamp"),
+        *("home", "table", "batch_id", "cycle", "lines", "cleared", "folder", "rule"),
+        *("population", "accounts", "paid"),
+    )
+)
+"""All that a log line may say. What is not here is dropped: nobody's id, name or account comes into
+a log because a field was added in a hurry."""
+
+
+class Listener(Protocol):
+    """A logger of structlog, or whatever takes events as it does."""
+
+    def info(self, event: str, **fields: object) -> object: ...
+
+    def warning(self, event: str, **fields: object) -> object: ...
+
+
+_LISTENERS: list[Listener] = []
+WITHIN: contextvars.ContextVar[bool] = contextvars.ContextVar("within", default=False)
+"""True within a public call: what it calls itself is no event of its own."""
+
+
+def log_events(listener: Listener | None = None, *, off: bool = False) -> None:
+    """Tell of every public call from now on. listener: a logger of structlog; by default one that
+    writes a line of JSON for each event to stderr. off: tell nobody any more."""
+    _LISTENERS.clear()
+    if not off:
+        _LISTENERS.append(_on_stderr() if listener is None else listener)
+
+
+def done(call: str, given: Mapping[str, object], answer: object) -> None:
+    """Tell that a call is done, where somebody listens."""
+    where = _home(given)
+    if call == "__init__":
+        if not where:
+            return  # Of a value, which is no work.
+        call = "open"
+    for listener in _LISTENERS:
+        for part in answer if isinstance(answer, list) and answer else [answer]:
+            listener.info(call, **where, **_fields(part))
+
+
+def refused(call: str, given: Mapping[str, object], rule: str) -> None:
+    """Tell that a call was refused, and by which rule."""
+    for listener in _LISTENERS:
+        name = "open" if call == "__init__" else call
+        listener.warning(f"{name} refused", **_home(given), rule=rule)
+
+
+def _home(given: Mapping[str, object]) -> dict[str, object]:
+    home = getattr(getattr(given.get("self"), "home", None), "path", None)
+    return {} if home is None else {"home": str(home)}
+
+
+def _fields(answer: object) -> dict[str, object]:
+    """Fields of an answer that an event may say."""
+    summary = getattr(answer, "summary", answer)
+    if not isinstance(summary, Mapping):
+        return {}
+    plain = {n: v for n, v in summary.items() if n in LOG_FIELDS and isinstance(v, str | int)}
+    counts = {"lines": summary.get("received"), "cleared": summary.get("cleared")}
+    found = {n: part["count"] for n, part in counts.items() if isinstance(part, Mapping)}
+    return {n: v for n, v in {**plain, **found}.items() if n not in ("home", "event")}
+
+
+def _on_stderr() -> Listener:
+    import sys
+
+    import structlog
+
+    made: Listener = structlog.wrap_logger(
+        structlog.PrintLogger(sys.stderr),
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.JSONRenderer(),
+        ],
+    )
+    return made
