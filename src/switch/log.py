@@ -8,9 +8,12 @@ on it.
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 from collections.abc import Mapping
 from typing import Protocol
+
+from switch.errors import UsageError
 
 LOG_FIELDS = frozenset(
     (
@@ -39,9 +42,12 @@ WITHIN: contextvars.ContextVar[bool] = contextvars.ContextVar("within", default=
 def log_events(listener: Listener | None = None, *, off: bool = False) -> None:
     """Tell of every public call from now on. listener: a logger of structlog; by default one that
     writes a line of JSON for each event to stderr. off: tell nobody any more."""
-    _LISTENERS.clear()
-    if not off:
-        _LISTENERS.append(_on_stderr() if listener is None else listener)
+    if not isinstance(off, bool):
+        raise UsageError("off is no True or False")
+    heard = [] if off else [_on_stderr() if listener is None else listener]
+    if not all(callable(getattr(one, name, None)) for one in heard for name in ("info", "warning")):
+        raise UsageError("listener is no logger: it has no info or no warning")
+    _LISTENERS[:] = heard
 
 
 def done(call: str, given: Mapping[str, object], answer: object) -> None:
@@ -53,14 +59,18 @@ def done(call: str, given: Mapping[str, object], answer: object) -> None:
         call = "open"
     for listener in _LISTENERS:
         for part in answer if isinstance(answer, list) and answer else [answer]:
-            listener.info(call, **where, **_fields(part))
+            with contextlib.suppress(
+                Exception
+            ):  # What is not told is done.
+                listener.info(call, **where, **_fields(part))
 
 
 def refused(call: str, given: Mapping[str, object], rule: str) -> None:
     """Tell that a call was refused, and by which rule."""
     for listener in _LISTENERS:
         name = "open" if call == "__init__" else call
-        listener.warning(f"{name} refused", **_home(given), rule=rule)
+        with contextlib.suppress(Exception):
+            listener.warning(f"{name} refused", **_home(given), rule=rule)
 
 
 def _home(given: Mapping[str, object]) -> dict[str, object]:

@@ -373,6 +373,7 @@ def test_other_functions__take_or_refuse_every_argument(
     for arguments in each_wrong(right_of(getattr(switch, name))):
         with ours():
             getattr(switch, name)(**arguments)
+    switch.log_events(off=True)
 
 
 def test_init__takes_or_refuses_every_argument(
