@@ -59,9 +59,7 @@ def done(call: str, given: Mapping[str, object], answer: object) -> None:
         call = "open"
     for listener in _LISTENERS:
         for part in answer if isinstance(answer, list) and answer else [answer]:
-            with contextlib.suppress(
-                Exception
-            ):  # What is not told is done.
+            with contextlib.suppress(Exception):  # What is not told is done.
                 listener.info(call, **where, **_fields(part))
 
 
