@@ -129,7 +129,8 @@ def test_days__a_leap_needs_a_word(what: str, tmp_path: Path) -> None:
     assert told.code == 2
     assert "13,155 days after all that this home knows" in told.err
     assert tree_digest(home) == before
-    assert command(what, home, "--at", "2062-12-01", "--leap").code == 0
+    # No answer came to four lines in all these years: breaks that nobody accepted.
+    assert command(what, home, "--at", "2062-12-01", "--leap").code == (what == "close")
     with switch.open(home) as engine:
         assert days.times(engine.home).now == "2062-12-01"
     assert switch.verify(home)

@@ -99,6 +99,7 @@ def test_batch__null_in_a_dictionary_with_an_index_beyond_it() -> None:
 
 
 def test_batch__a_time_is_read_as_microseconds_of_utc() -> None:
+    """A time without a zone is Vietnam's, seven hours ahead."""
     table = Table("instants", (Column("booked_at", Kind.INSTANT),))
     for kind in (pa.timestamp("s", "Asia/Ho_Chi_Minh"), pa.timestamp("ns"), pa.timestamp("us")):
         instants = pa.table(
@@ -111,7 +112,8 @@ def test_batch__a_time_is_read_as_microseconds_of_utc() -> None:
             }
         )
         ((chunk),) = open_table(instants, table).chunks()
-        assert chunk["booked_at"].tolist() == [7_000_000_000]
+        ahead = 0 if kind.tz else 7 * 3_600_000_000
+        assert chunk["booked_at"].tolist() == [7_000_000_000 - ahead]
     finer = pa.table({"booked_at": pa.array([1], pa.timestamp("ns"))})
     assert refused(lambda: list(open_table(finer, table).chunks())).rule == "TIME_INVALID"
 
@@ -199,7 +201,7 @@ def test_engine__a_balance_of_who_has_no_settlement_account(tmp_path: Path, code
 
 @pytest.mark.parametrize("how", [{"chunk_rows": 0}, {"chunk_rows": 1 << 21}, {"threads": 0}])
 def test_engine__odd_chunks_and_threads(village: Path, how: dict[str, int]) -> None:
-    with pytest.raises(UsageError, match="chunk_rows"):
+    with pytest.raises(UsageError, match=next(iter(how))):
         pay(village, LINES, **how)
 
 

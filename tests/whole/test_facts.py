@@ -105,7 +105,7 @@ def test_cutoffs__changed_between_two_runs_leave_a_sound_home(tmp_path: Path) ->
     with made(tmp_path / "home", OLD) as engine:
         run(engine, lines("A > B 100"), "1", at="2026-11-25T10:00:00")
         engine.change_directory(settings=NEW)
-        early = run(engine, lines("A > B 10", 2), "2", at="2026-11-25T07:30:00")
+        early = run(engine, lines("A > B 10", 2), "2", at="2026-11-25T07:30:00", correct="late")
         same = run(engine, lines("A > B 20", 3), "3", at="2026-11-25T10:30:00")
         late = run(engine, lines("A > B 30", 4), "4", at="2026-11-25T12:00:00")
         assert [b.cycle for b in (early, same, late)] == ["20261125-4", "20261125-1", "20261125-3"]
@@ -164,7 +164,7 @@ def test_cutoffs__a_home_that_failed_verify_by_them_is_sound_and_goes_on(
         elif first == "a closing":
             engine.settle("20261125-2")
         engine.change_directory(settings=NEW)
-        run(engine, lines("A > B 10", 2), "2", at="2026-11-25T07:30:00")
+        run(engine, lines("A > B 10", 2), "2", at="2026-11-25T07:30:00", correct="late")
         run(engine, lines("A > B 10", 3), "3", at="2026-11-25T15:30:00")
         manifests = [
             msgspec.json.decode(row["manifest"])
@@ -175,7 +175,7 @@ def test_cutoffs__a_home_that_failed_verify_by_them_is_sound_and_goes_on(
         assert closes(engine)["20261125-1"] == "11:00"
     assert is_sound(engine)  # before the closings say once more when their cycles closed
     engine = switch.open(engine.home.path)
-    more = run(engine, lines("A > B 10", 4), "4", at="2026-11-25T10:30:00")
+    more = run(engine, lines("A > B 10", 4), "4", at="2026-11-25T10:30:00", correct="late")
     engine.settle()
     engine.close_day("2026-11-25")
     assert is_sound(engine)
