@@ -206,7 +206,9 @@ def _timeline(
         "states": states,
         "breaks": breaks,
         "explained": why,
-        "reissue_of": _reissue_of(home, known, row.seq, inner),
+        "reissue_of": None
+        if states[-1]["state"] == STATES["RJCT"]
+        else _reissue_of(home, known, row.seq, inner),
     }
 
 

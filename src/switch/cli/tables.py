@@ -54,7 +54,7 @@ NOW = {
     "credited": ("credited", "green"),
     "returned": ("returned", "yellow"),
     "written_back": ("written back", ""),
-    "reissued": ("to be reissued", ""),
+    "reissued": ("reissued", ""),
     "refused": ("refused", "red"),
 }
 """Words and colours for where lines stand now."""
@@ -135,10 +135,16 @@ def print_status(console: Console, told: HomeStatus) -> None:
 
 
 def _state(row: BatchRow) -> str:
-    """State of a batch, and what became of its cycle where that says more."""
-    if row["cycle_state"] == "ABORTED":
-        return f"{row['state']}, cycle aborted"
-    return row["state"] + (", recast" if row["sent_back"] else "")
+    """State of a batch by where its lines stand now, and what became of cycles where that says
+    more. The home calls a batch HELD whose own cycle was aborted, also when its lines have gone
+    with another one since."""
+    state, now = row["state"], row["now"]
+    if state == "HELD" and not now["held"]["count"]:
+        state = "CLEARING" if now["cleared"]["count"] else "SETTLED"
+    rules = {back["rule"] for back in row["sent_back"]}
+    if row["cycle_state"] == "ABORTED" or "abort" in rules:
+        return f"{state}, cycle aborted"
+    return f"{state}, recast" if rules else state
 
 
 def _print_sent_back(console: Console, rows: Sequence[BatchRow | Summary]) -> None:

@@ -66,12 +66,15 @@ def _rows(home: Home) -> list[dict[str, Any]]:
     standing = Standing(home, Directory.of_json(home.catalog.meta("directory").encode()))
     moved = _Moved(home)
     rows = []
-    for cycle in {**of, **calendar, **back}:
+    opened = {cycle: batches[0].at for cycle, batches in of.items()}
+    for cycle in {**calendar, **back}:
+        opened.setdefault(cycle, back.get(cycle, ""))
+    for cycle in sorted(opened, key=lambda c: local_text(opened[c] or calendar[c].closes)):
         batches, row = of.get(cycle, []), calendar.get(cycle)
         count, money = moved.cleared(home, batches)
         gone, gone_sum = moved.gone.get(cycle, (0, 0))
         came, came_sum = moved.came.get(cycle, (0, 0))
-        at = batches[0].at if batches else back.get(cycle, "")
+        at = opened[cycle]
         rows.append(
             {
                 "cycle": cycle,
