@@ -101,3 +101,21 @@ def test_dossier__sum_is_exact_and_unknown_columns_are_told(tmp_path: Path) -> N
     said = command("dossier", path, *WORDS, "--force")
     assert "colour" in said.err
     assert command("dossier", path, *WORDS, "--force", "--strict-columns").code == 3
+
+
+@pytest.mark.parametrize(
+    ("numbers", "rule"), [([2], "LINE_NO_RANGE"), ([1, 1], "LINE_NO_DUPLICATE"), ([2, 1], None)]
+)
+def test_dossier__judges_line_numbers_as_a_run_does(
+    numbers: list[int], rule: str | None, tmp_path: Path
+) -> None:
+    rows = [line(at, line_no=number) for at, number in enumerate(numbers, start=1)]
+    path = write_file(payment_table(rows), tmp_path / "t.parquet", "parquet")
+    said = command(
+        *("--json", "dossier", path, "--source", "VSS", "--batch-id", "T"),
+        *("--value-date", "2026-11-25"),
+    )
+    if rule is None:
+        assert said.code == 0
+    else:
+        assert (said.code, said.document["error"]["rule"]) == (3, rule)

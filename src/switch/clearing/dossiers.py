@@ -9,6 +9,7 @@ import msgspec
 
 from switch.arguments import checked
 from switch.clearing.intake import FIELDS, Declared, as_date, dossier_path, read_dossier
+from switch.clearing.line_numbers import LineNumbers
 from switch.errors import CopyFailed, UsageError
 from switch.files.disk import landing, require_outside
 from switch.files.given import regular_file
@@ -51,12 +52,17 @@ def write_dossier(
     Declared(source, batch_id, day, 1, 0).check("dossier").require_new("dossier")
     reader = open_table(table, PAYMENT, strict_columns=strict_columns)
     count = total = 0
+    line_no = []
     for chunk in reader.chunks():
         amount = chunk["amount"]
         count += len(amount)
+        line_no.append(chunk["line_no"])
         # In two halves, none of whose sums leaves 64 bits.
         total += (int((amount >> 32).sum()) << 32) + int((amount & _LOW).sum())
     declared = Declared(source, batch_id, day, count, total, reader.sha256 or "").check(str(table))
+    numbers = LineNumbers(count)
+    for some in line_no:
+        numbers.take(some, str(table))
     told: Dossier = {
         "source": source,
         "batch_id": batch_id,

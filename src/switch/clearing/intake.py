@@ -22,6 +22,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from switch.clearing.line_numbers import LineNumbers
 from switch.errors import InputRefused, UsageError
 from switch.files.columns import Columns, Texts, day_of_text, looked_up, text_buffers
 from switch.files.given import read_small, regular_file
@@ -315,12 +316,10 @@ class Intake:
         one before it. fold: version of the fold of the register's names."""
         self.count = 0
         self.sum = 0
-        self._limit = 0
         self._benefit = {p.benefit: i for i, p in enumerate(directory.programmes)}
         self._debtor = {d.debtor_account: i for i, d in enumerate(directory.debtors)}
         self._agent = directory.index()
         self._fold = fold
-        self._seen: NDArray[np.bool_] | None = None
         self._key_cache: tuple[Any, Any, int] = (None, None, -1)
         self._digest = LogicalDigest() if digest else None
         self._known = None if rule_set == RULE_SET else _province_codes()
@@ -333,17 +332,17 @@ class Intake:
 
     def lines(self, reader: TableReader, declared: Declared, rows: int) -> Iterator[Lines]:
         """All lines; raises InputRefused where the table is not what it declares."""
-        self._limit = declared.count
+        numbers = LineNumbers(declared.count)
         if reader.rows and reader.rows != declared.count:
             raise _count_differs(reader.name, reader.rows, declared.count)
         for columns in reader.chunks(rows):
             if self.count + len(columns["line_no"]) > declared.count:
                 raise _count_differs(reader.name, self.count, declared.count, more=True)
-            self._check_line_numbers(columns["line_no"], reader.name)
+            numbers.take(columns["line_no"], reader.name)
             yield self.take(columns, reader.name)
         if self.count != declared.count:
             raise _count_differs(reader.name, self.count, declared.count)
-        self._require_all_line_numbers(reader.name)
+        numbers.require_all(reader.name)
         if not -(2**63) < self.sum < 2**63:
             what = "the sum of the amounts leaves 64 bits"
             raise InputRefused(
@@ -387,44 +386,6 @@ class Intake:
             province = np.minimum(ids // _IDS_A_PROVINCE, np.uint64(len(self._known) - 1))
             ids = np.where(self._known.take(province.astype(np.int64)), ids, NO_ID)
         return np.ascontiguousarray(ids)
-
-    def _check_line_numbers(self, line_no: NDArray[np.uint32], file: str) -> None:
-        done, count = self.count, len(line_no)
-        in_order = np.arange(done + 1, done + count + 1, dtype=np.uint32)
-        if self._seen is None:
-            if np.array_equal(line_no, in_order):
-                return
-            self._seen = np.zeros(self._limit, bool)
-            self._seen[:done] = True
-        beyond = line_no > self._limit
-        if beyond.any():
-            raise InputRefused(
-                "LINE_NO_RANGE",
-                f"the line number is above the declared count of {self._limit}",
-                file=file,
-                row=done + int(np.argmax(beyond)) + 1,
-                column="line_no",
-                remedy="number the lines 1 to n",
-            )
-        index = line_no.astype(np.int64) - 1
-        order = np.argsort(index, kind="stable")
-        again = np.zeros(count, bool)
-        again[order[1:]] = index[order[1:]] == index[order[:-1]]
-        again |= self._seen[index]
-        if again.any():
-            raise InputRefused(
-                "LINE_NO_DUPLICATE",
-                "the line number stands twice",
-                file=file,
-                row=done + int(np.argmax(again)) + 1,
-                column="line_no",
-                remedy="number the lines 1 to n",
-            )
-        self._seen[index] = True
-
-    def _require_all_line_numbers(self, file: str) -> None:
-        """As many distinct numbers as lines, none above their count: they are 1 to n."""
-        assert self._seen is None or self._seen.all(), file
 
     def _name_keys(self, names: Texts, file: str, done: int) -> NDArray[np.uint64]:
         if names.index is None:
