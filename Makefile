@@ -9,10 +9,13 @@ BIN := $(VENV)/bin
 BUILDER = $(BIN)/python -m pip install -q --disable-pip-version-check 'setuptools>=77'
 SOURCES := $(wildcard src/switch/*.pyx src/switch/native/*.p*) setup.py pyproject.toml
 
-.PHONY: demo test check lint bench crash simulate flips build debug clean sanitize mutants fuzz coverage pythons package
+.PHONY: demo docs test check lint bench crash simulate flips build debug clean sanitize mutants fuzz coverage pythons package
 
 demo: $(VENV)/.run  ## generate a small nation, run one payday, show what happened
 	$(BIN)/switch demo
+
+docs: $(VENV)/.run  ## docs/api.md, from the docstrings of the library
+	$(BIN)/python docs/make_api.py
 
 test: $(VENV)/.dev  ## build, lint, types, tests
 	$(MAKE) lint
