@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from switch.clearing.intake import Intake, read_dossier
-from switch.engine import Engine, core_of
+from switch.cli.bench import core_of
+from switch.engine import Engine
 from switch.files.formats import CHUNK_ROWS
 from switch.files.tables import open_table
 from switch.reason import Reason

@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 
 import switch
 from switch.clearing.intake import Intake, read_dossier
-from switch.engine import Engine, core_of, init
+from switch.cli.bench import core_of
+from switch.engine import Engine, init
 from switch.files.columns import Texts
 from switch.files.formats import CHUNK_ROWS
 from switch.files.tables import open_table

@@ -19,9 +19,7 @@ import msgspec
 import pyarrow as pa
 
 from switch import results, status
-from switch._core import Core
 from switch.arguments import checked
-from switch.clearing import kernel
 from switch.clearing import shared_accounts as shared
 from switch.clearing.intake import Declared, Intake, declare, declared_in
 from switch.clearing.job import Job, Options
@@ -121,6 +119,10 @@ class Engine:
     def mode(self) -> Literal["r", "w"]:
         """The way it is open: "w" where it writes, "r" where it reads beside whoever writes."""
         return "r" if self.home.is_read else "w"
+
+    def __repr__(self) -> str:
+        how = "closed" if self.home.closed else {"r": "to read", "w": "to write"}[self.mode]
+        return f"<Engine of {self.home.path}, {how}>"
 
     def __enter__(self) -> Engine:
         return self
@@ -592,9 +594,3 @@ def _chosen(home: Home) -> tuple[Directory, Settings]:
     """The directory and the settings that a home keeps."""
     kept = msgspec.json.decode(home.catalog.meta("settings"))
     return Directory.of_json(home.catalog.meta("directory").encode()), Settings.stored(kept)
-
-
-def core_of(engine: Engine, value_date: datetime.date, threads: int = 1) -> Core:
-    """A native core for one batch on an open engine: for benchmarks of the core alone."""
-    how = engine.open_register(), engine.settings, value_date, threads
-    return kernel.core_of(engine.home, engine.directory, *how)

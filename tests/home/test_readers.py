@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 import shutil
 import sqlite3
 import subprocess
@@ -337,3 +338,11 @@ def test_engine__ends_a_call_before_it_closes(village: Path) -> None:
     with pytest.raises(SwitchError):
         engine.line("B", 1)
     assert states(switch.open(village, mode="r"), 1) == ["SETTLED"]
+
+
+def test_engine__says_what_it_is_and_stays_in_its_process(village: Path) -> None:
+    with switch.open(village, mode="r") as reader:
+        assert repr(reader) == f"<Engine of {village}, to read>"
+        with pytest.raises(UsageError, match="is for the process that opened it"):
+            pickle.dumps(reader)
+    assert repr(reader) == f"<Engine of {village}, closed>"

@@ -5,6 +5,7 @@ The suite that compares with other tools stands in bench/.
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import shutil
 import statistics
@@ -13,9 +14,11 @@ import time
 from pathlib import Path
 from typing import TypedDict
 
+from switch._core import Core
+from switch.clearing import kernel
 from switch.clearing.intake import Intake, read_dossier
 from switch.cli.context import Context, generate
-from switch.engine import Engine, core_of, init
+from switch.engine import Engine, init
 from switch.files.formats import CHUNK_ROWS
 from switch.files.tables import open_table
 from switch.schema import PAYMENT
@@ -62,6 +65,12 @@ def run_bench(context: Context, lines: int, threads: int, repeat: int) -> Pace:
             "core": core,
             "files_to_files": _files(home, nation / "payday.parquet", threads, repeat, folder),
         }
+
+
+def core_of(engine: Engine, value_date: datetime.date, threads: int = 1) -> Core:
+    """A native core for one batch on an open engine: for benchmarks of the core alone."""
+    how = engine.open_register(), engine.settings, value_date, threads
+    return kernel.core_of(engine.home, engine.directory, *how)
 
 
 def _core(engine: Engine, table: Path, threads: int, repeat: int) -> Figure:

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
+from switch.errors import UsageError
 from switch.home.store import Home
 
 
@@ -21,6 +22,9 @@ class Turns:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._calls = 0
+
+    def __reduce__(self) -> str:
+        raise UsageError("an engine is for the process that opened it: open the home in the other")
 
     @contextlib.contextmanager
     def taken(self) -> Iterator[bool]:
