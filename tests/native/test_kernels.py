@@ -31,7 +31,7 @@ from scene import (
 )
 
 import switch
-from switch.engine import core_of
+from switch.cli.bench import core_of
 from switch.files.columns import Texts, text_buffers
 from switch.native import csv_text, outbox
 from switch.native import ledger as kernel
