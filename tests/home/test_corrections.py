@@ -5,15 +5,16 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import timed
 from answering import CALENDAR, back, home_of, said, write
 from hypothesis import given
 from hypothesis import strategies as st
 from scene import asked, command, line, payment_table, run, tree_digest, write_table
+from timed import NEW, OF_CYCLES
 
 import switch
 from switch.engine import Engine
@@ -23,27 +24,11 @@ from switch.home.times import is_before
 
 EARLY = "2026-11-26T08:00:00"
 WHY = "the tape of yesterday"
-NEW = [line(5, period=202612)]
 
-Door = Callable[..., Any]
-DOORS: dict[str, Door] = {
-    "run": lambda engine, **said: run(engine, NEW, "NEW", **said),
-    "settle": lambda engine, **said: engine.settle(**said),
-    "settle one": lambda engine, **said: engine.settle("20261125-1", **said),
-    "close a cycle": lambda engine, **said: engine.settle(close_only=True, **said),
-    "abort": lambda engine, **said: engine.settle("20261125-1", abort="a test", **said),
-    "reconcile": lambda engine, **said: engine.reconcile(answers_in(engine), **said),
-    "close": lambda engine, **said: engine.close_day(**said),
-    "write back": lambda engine, **said: engine.write_back(**said),
-    "reissue": lambda engine, **said: engine.reissue(**said),
+DOORS = timed.DOORS | {
     "register": lambda engine, **said: engine.register(population=people(engine), **said),
     "directory": lambda engine, **said: engine.change_directory(settings=engine.settings, **said),
 }
-OF_CYCLES = ("settle", "settle one", "close a cycle", "abort")
-
-
-def answers_in(engine: Engine) -> Path:
-    return write(engine.home.path.parent / "answers", [said(1)])
 
 
 def people(engine: Engine) -> Any:

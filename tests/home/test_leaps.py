@@ -5,13 +5,13 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from answering import CALENDAR, back, home_of, said, write
 from hypothesis import given
 from hypothesis import strategies as st
 from scene import asked, command, line, make_home, payment_table, run, tree_digest, write_table
+from timed import DOORS, NEW, OF_CYCLES
 
 import switch
 from switch.engine import Engine
@@ -24,29 +24,11 @@ from switch.rehearsal import rehearse
 
 FAR = "2062-11-25T09:00:00"
 SAYS = "13,149 days after all that this home knows"
-NEW = [line(5, period=202612)]
-
-Door = Callable[..., Any]
-DOORS: dict[str, Door] = {
-    "run": lambda engine, **said: run(engine, NEW, "NEW", **said),
-    "settle": lambda engine, **said: engine.settle(**said),
-    "settle one": lambda engine, **said: engine.settle("20261125-1", **said),
-    "close a cycle": lambda engine, **said: engine.settle(close_only=True, **said),
-    "abort": lambda engine, **said: engine.settle("20261125-1", abort="a test", **said),
-    "reconcile": lambda engine, **said: engine.reconcile(answers_in(engine), **said),
-    "close": lambda engine, **said: engine.close_day(**said),
-    "write back": lambda engine, **said: engine.write_back(**said),
-    "reissue": lambda engine, **said: engine.reissue(**said),
-}
-
-
-def answers_in(engine: Engine) -> Path:
-    return write(engine.home.path.parent / "answers", [said(1)])
 
 
 def home_for(door: str, path: Path) -> Path:
     """A home in which there is something to do behind the door."""
-    of_cycles = door in ("settle", "settle one", "close a cycle", "abort")
+    of_cycles = door in OF_CYCLES
     home = home_of(path / "h", 4, CALENDAR if of_cycles else None)
     if door in ("write back", "reissue"):
         with switch.open(home) as engine:

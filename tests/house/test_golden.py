@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pytest
 import story
 
+CONSTRAINTS = Path(__file__).resolve().parents[2] / "constraints.txt"
 REMEDY = (
     "the golden homes hold something else now: where that is meant, run"
     " `python tests/golden/story.py --record`, and say why in the commit"
@@ -24,6 +26,12 @@ def test_golden__homes_hold_what_was_recorded(tmp_path: Path) -> None:
     found = story.tell(tmp_path / "homes")
     differing = [*differences(record["homes"], found)]
     assert not differing, f"{REMEDY}:\n" + "\n".join(differing[:20])
+
+
+def test_golden__is_recorded_with_the_arrow_that_this_project_installs() -> None:
+    """So the test above is skipped on machines with another one alone, and never in CI."""
+    pinned = re.findall(r"^pyarrow==(.+)$", CONSTRAINTS.read_text("utf-8"), re.MULTILINE)
+    assert [json.loads(story.RECORD.read_text("utf-8"))["pyarrow"]] == pinned
 
 
 def differences(recorded: Any, found: Any, name: str = "") -> Any:
