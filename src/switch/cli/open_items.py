@@ -55,13 +55,13 @@ def _say(
     where = {} if out is None else {"file": str(found.write(out))}
 
     def show() -> None:
-        from switch.cli.grid import print_grid
+        from switch.cli.grid import grid_of
 
         rows = found.rows()
         if len(found) == found.total["count"] and noun != "account":
             rows = rows[:ROWS_SHOWN]
         if rows and out is None:
-            print_grid(context.console(), title, columns, rows)
+            context.console().print(grid_of(title, columns, rows))
             tell("")
         for name, parts in found.parts.items():
             told = ", ".join(f"{part['count']:,} {word}" for word, part in parts.items())
@@ -243,6 +243,19 @@ def lines_command(name: str, text: str) -> Callable[[Command], click.Command]:
     return made
 
 
+def _of_a_line() -> tuple[Shown, ...]:
+    """Columns by which people know a line."""
+    from switch.cli.grid import Shown
+
+    return (
+        Shown("batch", "batch_id"),
+        Shown("line", "line_no", grouped=False),
+        Shown("benefit", "benefit", 3),
+        Shown("period", "period", 3),
+        Shown("amount", "amount"),
+    )
+
+
 @lines_command("held", "List lines that wait: why, since when, how often tried.")
 def held(context: Context, home: Path, out: Path | None, **asked: Unpack[LinesAsked]) -> None:
     """The command `held`."""
@@ -252,11 +265,7 @@ def held(context: Context, home: Path, out: Path | None, **asked: Unpack[LinesAs
 
     found = answered(home, lambda opened: ask(opened, **_said(asked)))
     columns = (
-        Shown("batch", "batch_id"),
-        Shown("line", "line_no", grouped=False),
-        Shown("benefit", "benefit", 3),
-        Shown("period", "period", 3),
-        Shown("amount", "amount"),
+        *_of_a_line(),
         Shown("reason", "reason"),
         Shown("receiver", "participant", 1),
         Shown("since", "since"),
@@ -276,11 +285,7 @@ def returned(context: Context, home: Path, out: Path | None, **asked: Unpack[Lin
 
     found = answered(home, lambda opened: ask(opened, **_said(asked)))
     columns = (
-        Shown("batch", "batch_id"),
-        Shown("line", "line_no", grouped=False),
-        Shown("benefit", "benefit", 3),
-        Shown("period", "period", 3),
-        Shown("amount", "amount"),
+        *_of_a_line(),
         Shown("state", "state"),
         Shown("reason", "reason"),
         Shown("receiver", "participant", 1),

@@ -61,7 +61,7 @@ def dossier(
 @shared
 def schema(context: Context, kind: str | None, form: str | None, out: Path | None) -> None:
     """Show the columns of a KIND of table, or write an empty one. Without KIND: all kinds."""
-    from switch.cli.grid import Shown, print_grid
+    from switch.cli.grid import Shown, grid_of
     from switch.registry import templates
 
     if kind is None:
@@ -110,7 +110,7 @@ def schema(context: Context, kind: str | None, form: str | None, out: Path | Non
                 Shown("may be absent", "optional"),
                 Shown("written as", "reads", 0, False),
             )
-            print_grid(context.console(), f"Columns of {kind}", columns, rows)
+            context.console().print(grid_of(f"Columns of {kind}", columns, rows))
 
     context.say(document, show)
 
