@@ -6,8 +6,6 @@ run before.
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
 import datetime
 import importlib
 import warnings
@@ -15,26 +13,21 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Unpack, cast
 
-import msgspec
 import pyarrow as pa
 
 from switch import results, status
 from switch.arguments import checked
+from switch.clearing import payday
 from switch.clearing import shared_accounts as shared
-from switch.clearing.intake import Declared, Intake, declare, declared_in
-from switch.clearing.job import Job, Options
-from switch.clearing.run import clear, room_for
-from switch.errors import CopyFailed, UsageError
+from switch.clearing.job import Options
+from switch.errors import UsageError
 from switch.files.disk import out_folder
 from switch.files.formats import CHUNK_ROWS
-from switch.files.tables import TableLike, TableReader, lasting, open_table
+from switch.files.tables import TableLike, lasting
 from switch.files.threads import Progress
-from switch.home import days, signing
-from switch.home.batch import Batch
-from switch.home.changes import SetMeta
-from switch.home.copies import export_batch, export_cycle, export_day, export_requests, not_exported
-from switch.home.create import create_home
-from switch.home.rows import BatchRow
+from switch.home import days
+from switch.home.batch import Batch, batch_row
+from switch.home.days import SaidTime
 from switch.home.store import Home
 from switch.home.times import time_text
 from switch.home.turns import Turns, acts, asks
@@ -42,20 +35,16 @@ from switch.open_items import balances as accounts_held
 from switch.open_items import breaks, cycles, held
 from switch.open_items.listing import BreaksAsked, LinesAsked, Listing, Words
 from switch.outlook import HomeStatus, home_status
-from switch.present import sent_back
-from switch.reason import RULE_SET
-from switch.reconcile import Rules, break_notes, day_end, dispositions, read_rules, take_in
+from switch.reconcile import Rules, break_notes, commits
 from switch.reconcile.break_notes import NoteSaid
-from switch.registry.directory import Directory, read_directory
+from switch.reconcile.take_in import AnswerFiles
 from switch.registry.load_registers import Tables, current, load_registers
 from switch.registry.register import Register
 from switch.registry.settings import Settings
 from switch.results import HowRehearsed, Rehearsal
-from switch.schema import PAYMENT
-from switch.settlement import budgets, standing
-from switch.settlement import cycle as settling
+from switch.settlement import due, setup
 from switch.settlement.accounts import REISSUE, WRITE_BACK
-from switch.settlement.calendar import Calendar, Slot
+from switch.settlement.setup import Given
 
 
 @checked
@@ -78,22 +67,8 @@ def init(
     signed (`switch.home.signing.new_key` makes one). Raises UsageError where home is not empty,
     InputRefused for bad tables.
     """
-    directory = read_directory(participants, debtors, programmes)
-    chosen = Settings.of(settings)
-    if chosen.enforce_budgets is True:
-        budgets.require_programmes(directory)
-    opening = standing.opening_balances(directory, balances)
-    create_home(
-        Path(home),
-        {
-            "directory": directory.to_json().decode(),
-            "settings": msgspec.json.encode(chosen).decode(),
-            "opening": msgspec.json.encode(opening, order="sorted").decode(),
-        },
-        time_text(at),
-        key,
-        None if signing_key is None else signing.read_key(signing_key),
-    )
+    given = Given(participants, debtors, programmes, balances, settings)
+    setup.begin(Path(home), given, time_text(at), key, signing_key)
     return Engine(home)
 
 
@@ -112,7 +87,7 @@ class Engine:
     def __init__(self, home: str | Path, *, mode: Literal["r", "w"] = "w", wait: float = 0) -> None:
         self.turns = Turns()
         self.home = Home(Path(home), writing=mode == "w", wait=wait)
-        self.directory, self.settings = _chosen(self.home)
+        self.directory, self.settings = setup.chosen(self.home)
         self._register: tuple[int, Register] | None = None
 
     @property
@@ -138,7 +113,7 @@ class Engine:
 
     def look(self) -> None:
         """Take in directory and settings as the last commit left them."""
-        self.directory, self.settings = _chosen(self.home)
+        self.directory, self.settings = setup.chosen(self.home)
 
     # --- directory and registers ----------------------------------------------------------------
 
@@ -158,30 +133,11 @@ class Engine:
         """Replace tables of the directory, or the settings; what is None stays. balances: what
         settlement accounts hold at the State Bank now; they are bound from now on. correct: as of
         `run`. warn: is told of a day far from the home's last."""
-        at, why = days.noted(self.home, time_text(at), correct, warn)
-        if balances is not None:
-            if any(part is not None for part in (participants, debtors, programmes, settings)):
-                raise UsageError("balances are given alone: they are a commit of their own")
-            held = standing.opening_balances(self.directory, balances)
-            standing.set_balances(self.home, self.directory, held, at, why)
-            return
-
-        new = read_directory(participants, debtors, programmes, self.directory)
-        standing.require_nobody_leaves(self.home, self.directory, new)
-        chosen = self.settings if settings is None else Settings.of(settings, self.settings)
-        if chosen.enforce_budgets is True:
-            budgets.require_programmes(new)
-        changed = {
-            "directory": new.to_json().decode(),
-            "settings": msgspec.json.encode(chosen).decode(),
-        }
-        self.home.commit(
-            at=at,
-            kind="directory",
-            detail={**changed, **why},
-            changes=[SetMeta(value, name) for name, value in changed.items()],
+        given = Given(participants, debtors, programmes, balances, settings)
+        when = SaidTime.of(at, why=correct)
+        self.directory, self.settings = setup.change(
+            self.home, self.directory, self.settings, given, when, warn
         )
-        self.directory, self.settings = new, chosen
 
     @acts
     def register(
@@ -249,40 +205,8 @@ class Engine:
         that is known as it may be. correct: as of `run`. warn: is told of a day far from the
         home's last. Raises UsageError without a calendar, or to abort what has settled.
         """
-        at = time_text(at) or None
-        days.require_why(correct, at or "")
-        rows = settling.cycle_rows(self.home, cycle, at)
-        settling.require_calendar(self.home, self.settings, rows if cycle else None)
-        if abort is not None:
-            if cycle is None or close_only:
-                raise UsageError("name the one cycle that is to be aborted, with --cycle alone")
-            settling.require_abortable(self.home, cycle, abort)
-        folder = out_folder(self.home.path, out)
-        slots = [Slot(row.cycle, row.closes) for row in rows]
-        if cycle is not None and not slots:
-            slots = [Calendar(self.settings).slot_named(cycle, settling.slots_of(self.home)[1])]
-        answers: list[results.CycleFile] = []
-        ended = {row.cycle for row in rows if row.answer}
-        if at is not None and slots:
-            for text in days.unusual(days.times(self.home), at):
-                warn(text)
-        for slot in slots:
-            time = at or slot.closes
-            if slot.cycle not in ended:
-                time = days.time_for(self.home, at or "", slot.closes, leap, correct)
-            when = settling.When(time, correct)
-            answer = settling.close(self.home, self.directory, *slot, when)
-            if abort is not None and answer["state"] == "SETTLED":
-                raise UsageError(f"cycle {cycle} is settled, which is final")
-            if abort is not None and answer["state"] == "CLOSED":
-                answer = settling.abort(self.home, self.directory, slot.cycle, abort, when)
-            elif not close_only and answer["state"] == "CLOSED":
-                answer = settling.settle(self.home, self.directory, self.settings, slot.cycle, when)
-            answers.append(answer)
-        settled = {answer["cycle"]: answer for answer in not_exported(self.home, folder)}
-        for answer in (settled | {answer["cycle"]: answer for answer in answers}).values():
-            export_cycle(self.home, answer, folder)
-        return [settling.told(answer) for answer in answers]
+        wanted, when = due.Wanted(cycle, close_only, abort), SaidTime.of(at, leap, correct)
+        return due.settle(self.home, self.directory, self.settings, wanted, when, out, warn)
 
     # --- the run --------------------------------------------------------------------------------
 
@@ -317,103 +241,26 @@ class Engine:
         it does without a why, or the table is not what it declares: nothing of it is paid, the
         home is as before.
         """
-        options = Options(form, threads, chunk_rows, progress)
-        folder, at = out_folder(self.home.path, out), time_text(at)
-        days.require_why(correct, at)
-        far: list[str] = []
-        declared = declare(table, source, batch_id, value_date, count, sum)
-        known = self.home.catalog.batch_of(declared.source, declared.batch_id)
-        if is_new := known is None:
-            declared.require_new(declared_in(table, declared))
-        reader = open_table(
-            table,
-            PAYMENT,
+        given = payday.HandedIn(
+            table=table,
+            when=SaidTime.of(at, leap, correct),
+            source=source,
+            batch_id=batch_id,
+            value_date=value_date,
+            count=count,
+            sum=sum,
+            out=out,
             strict_columns=strict_columns,
-            sha256=declared.sha256,
-            room=self.home.path,
-            bounded=is_new,
         )
-        with contextlib.closing(reader):
-            if known is not None:
-                batch = self._answer(known, reader, declared)
-            else:
-                self.open_register()
-                due = declared.value_date.isoformat()
-                far = days.unusual(days.times(self.home), at, due)
-                at = days.time_for(self.home, at, due, leap, correct)
-                self.home.require_room(room_for(self.home, self.settings, table, declared))
-                clear(self._job(declared, reader, settling.When(at, correct), options))
-                row = self.home.catalog.batch_of(declared.source, declared.batch_id)
-                assert row is not None
-                batch = self._batch(row, replayed=False)
-        try:
-            export_batch(self.home, batch, folder, threads)
-        except CopyFailed as error:
-            error.done = (batch.summary,)
-            raise
-        told = (*far, *(self._twins(batch) if is_new else ()), *reader.warnings)
-        return dataclasses.replace(batch, warnings=told)
-
-    def _job(
-        self, declared: Declared, reader: TableReader, when: settling.When, options: Options
-    ) -> Job:
-        return Job(
-            home=self.home,
-            directory=self.directory,
-            register=self.open_register(),
-            settings=self.settings,
-            declared=declared,
-            reader=reader,
-            seq=self.home.catalog.next_batch(),
-            at=when.at,
-            why=when.why,
-            slot=settling.slot_for(self.home, self.settings, when.at, declared.value_date),
-            rule_set=RULE_SET,
-            options=options,
-        )
-
-    def _answer(self, known: BatchRow, reader: TableReader, declared: Declared) -> Batch:
-        """The stored answer to a table that was run before. Raises InputRefused where the table, or
-        anything that is declared of it, is other than it was then."""
-        declared.require_as_stored(known, reader.name)
-        digest = reader.sha256 and f"sha256:{reader.sha256}"
-        if digest is None:
-            intake = Intake(self.directory, digest=True)
-            for _ in intake.lines(reader, declared, CHUNK_ROWS):
-                pass
-            digest = f"logical:{intake.logical_digest}"
-        declared.require_content(known, digest, reader.name)
-        return self._batch(known, replayed=True)
-
-    def _twins(self, batch: Batch) -> list[str]:
-        """Warnings of a new batch whose content was run before under another name."""
-        same = [b for b in self.home.catalog.batches() if b.digest == batch.summary["digest"]]
-        names = [f"{b.source}:{b.batch_id}" for b in same if b.seq != batch.seq]
-        what = "what cleared there is refused here as paid already (AM05)"
-        return [f"the same content was run before as {name}: {what}" for name in names]
-
-    def _batch(self, row: BatchRow, *, replayed: bool) -> Batch:
-        stored: results.StoredSummary = msgspec.json.decode(self.home.catalog.summary(row.seq))
-        back = sent_back(self.home, row.seq) if replayed else []
-        return Batch(
-            seq=row.seq,
-            source=row.source,
-            batch_id=row.batch_id,
-            cycle=row.cycle,
-            replayed=replayed,
-            summary={**stored, "state": row.state, "replayed": replayed, "sent_back": back},
-            folder=self.home.folder("batches", row.seq),
-        )
+        payer = payday.Payer(self.home, self.directory, self.settings, self.open_register)
+        return payday.run(payer, given, Options(form, threads, chunk_rows, progress))
 
     @asks
     def export(self, batch: Batch | str, out: str | Path | None = None) -> Path:
         """Copy the answer to a batch once more, as `run` did: status, clearing files, positions and
         the request. batch: what `run` gave, or its id (SOURCE:ID where several sources use it).
         out: the folder to copy to (default HOME/out). Returns the folder of the batch in it."""
-        if not isinstance(batch, str):
-            batch = f"{batch.source}:{batch.batch_id}"
-        found = self._batch(status.batch_row(self.home, batch), replayed=True)
-        return export_batch(self.home, found, out_folder(self.home.path, out))
+        return payday.export(self.home, batch, out)
 
     # --- what came back -------------------------------------------------------------------------
 
@@ -435,19 +282,11 @@ class Engine:
         recorded (ISO 8601), else that of the home: the last that was said to it. leap: it is meant,
         far after all that is known as it may be. correct: as of `run`. out: where requests that
         changed by it are copied to (default HOME/out)."""
-        folder = out_folder(self.home.path, out)
-        answer = take_in.take_in(
-            self.home,
-            self.directory,
-            self.settings,
-            take_in.AnswerFiles([*map(lasting, files)], kind, strict_columns),
-            rules=read_rules(rules) if isinstance(rules, str | Path) else rules,
-            at=time_text(at) or None,
-            far=leap,
-            why=correct,
+        given = AnswerFiles([*map(lasting, files)], kind, strict_columns)
+        when, folder = SaidTime.of(at, leap, correct), out_folder(self.home.path, out)
+        return commits.reconcile(
+            self.home, self.directory, self.settings, given, rules, when, folder
         )
-        export_requests(self.home, folder)
-        return answer
 
     @asks
     def line(self, batch_id: str, line_no: int) -> results.LineHistory:
@@ -521,7 +360,7 @@ class Engine:
     def shared_accounts(self, batch_id: str) -> pa.Table:
         """A table of the accounts of more than one person in a batch, paid or full: the columns of
         shared.csv, most persons first. batch_id: as of `line`. Raises UsageError for none."""
-        return shared.shared_accounts(self.home, status.batch_row(self.home, batch_id).seq)
+        return shared.shared_accounts(self.home, batch_row(self.home, batch_id).seq)
 
     @acts
     def close_day(
@@ -536,15 +375,9 @@ class Engine:
         was signed or recorded. leap: it is meant, far after all that is known as it may be.
         correct: as of `run`. out: where the statements are copied to, in days/DATE (default
         HOME/out)."""
-        folder, time = out_folder(self.home.path, out), time_text(at)
-        far = days.unusual(days.times(self.home), time)
-        answer = day_end.close(
-            self.home, self.directory, self.settings, at=time, far=leap, why=correct
-        )
-        export_requests(self.home, folder)
-        export_day(self.home, folder)
-        critical = breaks.critical(self.home)["count"]
-        return {**answer, "warnings": far, "critical": critical}
+        when, folder = SaidTime.of(at, leap, correct), out_folder(self.home.path, out)
+        signed = commits.close_day(self.home, self.directory, self.settings, when, folder)
+        return {**signed, "critical": breaks.critical(self.home)["count"]}
 
     @acts
     def write_back(
@@ -557,7 +390,7 @@ class Engine:
     ) -> results.Disposed:
         """Returned lines, (batch id, line number), to the budget; without any, all that wait. leap:
         the time is meant, far after all that is known as it may be. correct: as of `run`."""
-        return self._dispose(WRITE_BACK, lines, at, leap, correct)
+        return commits.dispose(self.home, WRITE_BACK, lines, SaidTime.of(at, leap, correct))
 
     @acts
     def reissue(
@@ -570,27 +403,4 @@ class Engine:
     ) -> results.Disposed:
         """Let each of these returned lines be paid once more, by the next line for the same person,
         benefit and period. leap, correct: as of `write_back`."""
-        return self._dispose(REISSUE, lines, at, leap, correct)
-
-    def _dispose(
-        self,
-        step: str,
-        lines: Sequence[tuple[str, int]] | None,
-        at: datetime.date | str | None,
-        leap: bool,
-        correct: str | None,
-    ) -> results.Disposed:
-        chosen = None
-        if lines is not None:
-            chosen = [(status.batch_row(self.home, name).seq, line) for name, line in lines]
-        time = time_text(at)
-        far = days.unusual(days.times(self.home), time)
-        said = time or None
-        answer = dispositions.dispose(self.home, step, chosen, at=said, far=leap, why=correct)
-        return {**answer, "warnings": far}
-
-
-def _chosen(home: Home) -> tuple[Directory, Settings]:
-    """The directory and the settings that a home keeps."""
-    kept = msgspec.json.decode(home.catalog.meta("settings"))
-    return Directory.of_json(home.catalog.meta("directory").encode()), Settings.stored(kept)
+        return commits.dispose(self.home, REISSUE, lines, SaidTime.of(at, leap, correct))

@@ -12,7 +12,6 @@ from __future__ import annotations
 import datetime
 import functools
 from collections.abc import Iterable
-from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -21,16 +20,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from switch.files.segment import Groups, read_table, segment_at
-from switch.home.history import (
-    SETTLED,
-    Folder,
-    Recast,
-    folders,
-    moved_lines,
-    recasts,
-    went_back,
-)
+from switch.home.history import SETTLED, Folder, folders, moved_lines, recasts, went_back
 from switch.home.rows import BatchRow
+from switch.home.sent_back import PAIR, Pair, Sums, by_pair, sent_back_by
 from switch.home.store import Home
 from switch.home.times import day_of
 from switch.reason import Reason
@@ -40,34 +32,6 @@ from switch.reconcile.sent_lines import day_of_cycle
 from switch.reconcile.take_in import JUDGEMENT, judged, looked_at, rules_of
 from switch.results import Now, SentBack, StoredSummary, Total
 from switch.settlement.accounts import REISSUE
-
-K = TypeVar("K")
-Pair = tuple[int, int]
-"""The batch that lines came in, and the batch whose run cleared them."""
-_PAIR = ["batch", "cleared_in"]
-
-
-class Sums(dict[K, tuple[int, int]]):
-    """Lines and their dong, by key; what is not there is nothing."""
-
-    def __missing__(self, key: K) -> tuple[int, int]:
-        return 0, 0
-
-    def put(self, key: K, count: int, amount: int) -> None:
-        self[key] = self[key][0] + count, self[key][1] + amount
-
-    def move(self, other: Sums[K], sign: int) -> None:
-        for key, (count, amount) in other.items():
-            self.put(key, sign * count, sign * amount)
-
-
-def _by_pair(lines: pa.Table) -> Sums[Pair]:
-    """Sums of a table of lines that has the columns of a pair, and amount."""
-    grouped = lines.group_by(_PAIR).aggregate([("amount", "sum"), ([], "count_all")])
-    found: Sums[Pair] = Sums()
-    for row in grouped.to_pylist():
-        found.put((row["batch"], row["cleared_in"]), row["count_all"], row["amount_sum"])
-    return found
 
 
 def _told(total: tuple[int, int]) -> Total:
@@ -136,10 +100,10 @@ class Present:
 
     def _go_back(self) -> None:
         for recast in recasts(self.home):
-            gone = _by_pair(went_back(self.home, recast))
+            gone = by_pair(went_back(self.home, recast))
             self.sent.move(gone, -1)
             self._went |= gone.keys()
-            for seq, told in _sent_back(self.home, recast, gone).items():
+            for seq, told in sent_back_by(self.home, recast, gone).items():
                 self.sent_back[seq].append(told)
 
     def _answer(self) -> None:
@@ -148,13 +112,13 @@ class Present:
         came: list[tuple[str, Sums[Pair]]] = []
         for folder in self.known:
             if not folder.judges:
-                gone = _by_pair(moved_lines(self.home, folder, "disposed"))
+                gone = by_pair(moved_lines(self.home, folder, "disposed"))
                 disposed.move(gone, 1)
                 again = folder.detail.step == REISSUE
                 (self.reissued if again else self.written_back).move(gone, 1)
                 continue
-            refused = _by_pair(moved_lines(self.home, folder, "refused"))
-            returned = _by_pair(moved_lines(self.home, folder, "returned"))
+            refused = by_pair(moved_lines(self.home, folder, "refused"))
+            returned = by_pair(moved_lines(self.home, folder, "returned"))
             self.sent.move(refused, -1)
             self.sent.move(returned, -1)
             self.returned.move(returned, 1)
@@ -241,8 +205,8 @@ class Present:
         lines = verdicts.lines
         mine = np.flatnonzero(verdicts.states() == State.CREDITED)
         columns = (lines.batch()[mine], lines.run[mine], lines.amount[mine])
-        table = pa.table(dict(zip([*_PAIR, "amount"], columns, strict=True)))
-        for pair, total in _by_pair(table).items():
+        table = pa.table(dict(zip([*PAIR, "amount"], columns, strict=True)))
+        for pair, total in by_pair(table).items():
             if pair in pairs:
                 found[pair] = total
 
@@ -364,34 +328,6 @@ def line_states(home: Home, seq: int) -> NDArray[np.object_]:
 
 def _lines_of(lines: pa.Table, seq: int) -> pa.Table:
     return lines.filter(pc.equal(lines["batch"], seq))
-
-
-def sent_back(home: Home, seq: int) -> list[SentBack]:
-    """Recasts and aborts that sent lines of a batch back to wait, oldest first."""
-    found = (_sent_back(home, one, _by_pair(went_back(home, one))) for one in recasts(home))
-    return [told[seq] for told in found if seq in told]
-
-
-def _sent_back(home: Home, recast: Recast, gone: Sums[Pair]) -> dict[int, SentBack]:
-    """One of them by batch. gone: lines that went back by it."""
-    row = home.catalog.cycle(recast.cycle)
-    assert row is not None, "a cycle that was recast is of the calendar"
-    why = msgspec.json.decode(row.answer).get("why", "")
-    rule = "abort" if recast.aborted else "recast"
-    by_batch: Sums[int] = Sums()
-    for (batch, _), total in gone.items():
-        by_batch.put(batch, *total)
-    return {
-        seq: {
-            "cycle": recast.cycle,
-            "at": recast.at,
-            "rule": rule,
-            "why": why,
-            "count": count,
-            "sum": sum_,
-        }
-        for seq, (count, sum_) in sorted(by_batch.items())
-    }
 
 
 def _named(known: Iterable[Folder]) -> set[int]:

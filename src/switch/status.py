@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from switch.errors import UsageError
 from switch.files.segment import Groups, read_table, segment_at
+from switch.home.batch import batch_row
 from switch.home.history import Folder, folders, moved_lines, open_breaks, recasts, stored
 from switch.home.rows import BatchRow as CatalogRow
 from switch.home.store import Home
@@ -109,18 +110,6 @@ def batch(home: Home, batch_id: str, *, answered: bool = False) -> BatchStatus:
     return summary
 
 
-def batch_row(home: Home, name: str) -> CatalogRow:
-    """The batch of a name: its id, or SOURCE:ID where several sources use the id."""
-    source, _, batch_id = name.rpartition(":")
-    rows = [r for r in home.catalog.batches_called(batch_id) if source in ("", r.source)]
-    if not rows:
-        raise UsageError(f"no batch {name!r} here; `switch status HOME` lists them")
-    if len(rows) > 1:
-        sources = ", ".join(row.source for row in rows)
-        raise UsageError(f"batch {batch_id!r} came from {sources}: ask for SOURCE:{batch_id}")
-    return rows[0]
-
-
 def last_batch(home: Home) -> str:
     """The name of the batch that was run last, SOURCE:ID. Raises UsageError where there is none."""
     rows = home.catalog.batches()
@@ -158,10 +147,10 @@ def person(home: Home, person_id: str) -> PersonHistory:
     if row == NO_ROW:
         raise UsageError("the person is in no register of this home")
     found = []
-    for batch_row in home.catalog.batches():
-        for batch, answer in _of_person(home, batch_row, row):
-            if batch == batch_row.seq:
-                found.append(_timeline(home, batch_row, answer, answer))
+    for run in home.catalog.batches():
+        for batch, answer in _of_person(home, run, row):
+            if batch == run.seq:
+                found.append(_timeline(home, run, answer, answer))
     return {"person": home.id_hash(person_id), "lines": found}
 
 
@@ -349,16 +338,16 @@ def _reissue_of(
     return None
 
 
-def _of_person(home: Home, batch_row: CatalogRow, row: int) -> Iterator[tuple[int, dict[str, Any]]]:
+def _of_person(home: Home, run: CatalogRow, row: int) -> Iterator[tuple[int, dict[str, Any]]]:
     """(batch of the line, answer) of a person's lines that a batch answered, own ones first."""
-    folder = home.folder("batches", batch_row.seq)
+    folder = home.folder("batches", run.seq)
     lines, status = (Groups(segment_at(folder, name)) for name in ("lines", "status"))
     for group in range(len(lines)):
         rows = np.asarray(lines.read(group, ["row"])["row"])
         for at in np.flatnonzero(rows == row):
             parts = (status.read(group), lines.read(group))
             yield (
-                batch_row.seq,
+                run.seq,
                 {k: v for p in parts for k, v in p.slice(at, 1).to_pylist()[0].items()},
             )
     again = folder / "represented.parquet"
@@ -371,11 +360,11 @@ def _moved(
     home: Home, line: dict[str, int], seq: int, state: LineState
 ) -> tuple[int, LineState] | None:
     """(batch, state) with which a line that waits since a batch moved on."""
-    for batch_row in home.catalog.batches(after=seq):
+    for run in home.catalog.batches(after=seq):
         # A line that waits is presented in every batch until it moves.
-        path = home.folder("batches", batch_row.seq) / "represented.parquet"
+        path = home.folder("batches", run.seq) / "represented.parquet"
         for moved in _with(read_table(path), **line):
-            return batch_row.seq, _of_batch(batch_row, moved)
+            return run.seq, _of_batch(run, moved)
     return None
 
 

@@ -75,7 +75,7 @@ def test_replay__what_the_rules_before_judged_is_judged_by_them(
     home = make_home(tmp_path / "home", [person(1), person(2, person_id="999000000002")])
     with switch.open(home) as engine:
         engine.register(accounts=pa.Table.from_pylist([account(1)]))
-        monkeypatch.setattr("switch.engine.RULE_SET", RULE_SET_BEFORE)
+        monkeypatch.setattr("switch.clearing.payday.RULE_SET", RULE_SET_BEFORE)
         table = payment_table([line(1), line(2, person_id="999000000002"), line(3)])
         before = run(engine, table, "BEFORE")
         monkeypatch.undo()
@@ -184,7 +184,7 @@ def test_account__a_held_line_of_before_is_refused_when_it_is_tried_again(
     home = make_home(tmp_path / "home", [person(1), person(2)], [account(2)])
     odd_line = line(1, creditor_agent=CLOSED_BANK, creditor_account="1.9E+13")
     with switch.open(home) as engine:
-        monkeypatch.setattr("switch.engine.RULE_SET", RULE_SET_BEFORE)
+        monkeypatch.setattr("switch.clearing.payday.RULE_SET", RULE_SET_BEFORE)
         assert reasons(run(engine, payment_table([odd_line]), "BEFORE")) == ["AB08"]
         monkeypatch.undo()
         batch = run(engine, payment_table([line(2)]), "NOW")

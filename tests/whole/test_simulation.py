@@ -27,15 +27,15 @@ from scene import (
 )
 
 import switch
-from switch import engine
 from switch._core import Core
-from switch.clearing import batch_writer, held_queue, kernel
+from switch.clearing import batch_writer, held_queue, kernel, payday
 from switch.clearing import close as closing
 from switch.files import segment
 from switch.home import commit, paid_bits, store
 from switch.proof import verify
 from switch.reason import Reason
 from switch.reconcile import day_end, dispositions, line_states, sent_lines
+from switch.registry.register import Register
 from switch.settlement import calendar, netting, postings, recast, returns, reversal
 from switch.settlement.accounts import WRITE_BACK
 from switch.sim import simulate
@@ -212,16 +212,16 @@ def _only_the_first_defaulter_is_taken_out(patch: pytest.MonkeyPatch) -> None:
 
 
 def _other_content_is_answered(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(engine.Engine, "_answer", lambda e, known, *_: e._batch(known, replayed=True))
+    patch.setattr(payday, "_require_same", lambda *_: None)
 
 
 def _a_replay_is_run_again_on_paper(patch: pytest.MonkeyPatch) -> None:
-    batch = engine.Engine._batch
+    batch = payday.batch_of
 
-    def wrong(e: Any, row: Any, *, replayed: bool) -> Any:
-        return batch(e, row, replayed=False)
+    def wrong(home: Any, row: Any, *, replayed: bool) -> Any:
+        return batch(home, row, replayed=False)
 
-    patch.setattr(engine.Engine, "_batch", wrong)
+    patch.setattr(payday, "batch_of", wrong)
 
 
 def _files_are_not_synced(patch: pytest.MonkeyPatch) -> None:
@@ -279,14 +279,14 @@ def _a_full_disk_is_ignored(patch: pytest.MonkeyPatch) -> None:
 
 
 def _a_register_forgets_who_died(patch: pytest.MonkeyPatch) -> None:
-    put = engine.Register.put_people
+    put = Register.put_people
 
     def alive(register: Any, reader: Any) -> int:
         count = put(register, reader)
         register.since = register.since[:0]
         return int(count)
 
-    patch.setattr(engine.Register, "put_people", alive)
+    patch.setattr(Register, "put_people", alive)
 
 
 def _a_refused_line_leaves_its_position(patch: pytest.MonkeyPatch) -> None:

@@ -131,11 +131,12 @@ def shared_accounts(context: Context, home: Path, batch_id: str | None, out: Pat
     from switch import status
     from switch.clearing import shared_accounts as shared
     from switch.files.disk import out_folder
+    from switch.home.batch import batch_row
     from switch.home.store import Home
     from switch.report import sheet
 
     with Home(home, writing=False) as opened:
-        row = status.batch_row(opened, batch_id or status.last_batch(opened))
+        row = batch_row(opened, batch_id or status.last_batch(opened))
         folder = out_folder(home, out)
         table = shared.shared_accounts(opened, row.seq)
         name = opened.catalog.out_name(row.batch_id, row.seq)

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from switch.errors import UsageError
 from switch.files import segment
+from switch.home.rows import BatchRow
+from switch.home.store import Home
 from switch.results import Summary
 
 
@@ -17,6 +20,18 @@ def answered(folder: Path, *, own: bool = True) -> list[tuple[Path, Path]]:
     again = folder / "represented.parquet"
     files = [(again, again)] if again.exists() else []
     return files + ([(segment.segment_at(folder, "status"), folder / "lines.parquet")] * own)
+
+
+def batch_row(home: Home, name: str) -> BatchRow:
+    """The batch of a name: its id, or SOURCE:ID where several sources use the id."""
+    source, _, batch_id = name.rpartition(":")
+    rows = [r for r in home.catalog.batches_called(batch_id) if source in ("", r.source)]
+    if not rows:
+        raise UsageError(f"no batch {name!r} here; `switch status HOME` lists them")
+    if len(rows) > 1:
+        sources = ", ".join(row.source for row in rows)
+        raise UsageError(f"batch {batch_id!r} came from {sources}: ask for SOURCE:{batch_id}")
+    return rows[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import msgspec
@@ -17,7 +18,7 @@ import msgspec
 from switch.errors import InputRefused, UsageError, counted
 from switch.home.rows import BatchRow, CycleRow
 from switch.home.store import Home
-from switch.home.times import day_of, is_before, latest, local_text
+from switch.home.times import day_of, is_before, latest, local_text, time_text
 
 LEAP_DAYS = 92
 """So far behind all that was recorded before it a time may lie that was said, without a word; and
@@ -54,6 +55,23 @@ class Times(NamedTuple):
     def day_of_cycle(self, cycle: CycleRow) -> datetime.date:
         """A settled cycle of the calendar is of the day of its settlement."""
         return day_of(cycle.closes if cycle.cycle in self.slips else cycle.at)
+
+
+@dataclass(frozen=True)
+class SaidTime:
+    """A time as a caller says it, '' where none is said. leap: it is meant, far after all that is
+    known as it may be; why: it is meant, though it lies before what was recorded."""
+
+    at: str
+    leap: bool = False
+    why: str | None = None
+
+    @classmethod
+    def of(
+        cls, at: datetime.date | str | None, leap: bool = False, why: str | None = None
+    ) -> SaidTime:
+        """Raises UsageError for a text that is no time."""
+        return cls(time_text(at), leap, why)
 
 
 def times(home: Home) -> Times:

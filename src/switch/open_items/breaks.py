@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from switch.clearing.chunk import prefix_of
 from switch.clearing.shared_accounts import masked
 from switch.errors import UsageError
+from switch.home.batch import batch_row
 from switch.home.history import Folder, break_id, folders, notes, open_breaks
 from switch.home.store import Home
 from switch.open_items.listing import (
@@ -29,7 +30,6 @@ from switch.reconcile.break_notes import whole
 from switch.reconcile.match import rules
 from switch.reconcile.match.rules import SEVERITIES
 from switch.results import Total
-from switch.status import batch_row
 
 CLASSES = tuple(verdict.name for verdict in rules.CLASSES)
 SORTS = {

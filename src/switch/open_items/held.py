@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from switch.errors import UsageError
 from switch.files.segment import Groups, read_table, segment_at
+from switch.home.batch import batch_row
 from switch.home.days import Times, times
 from switch.home.history import folders, queue_of, recasts, went_back
 from switch.home.store import Home
@@ -32,7 +33,6 @@ from switch.open_items.listing import (
 )
 from switch.reason import GIVEN_UP, HELD, RULES, Reason
 from switch.reconcile import dispositions
-from switch.status import batch_row
 
 LINE = [("number", "ascending"), ("line_no", "ascending")]
 SORTS = {

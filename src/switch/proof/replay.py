@@ -40,7 +40,7 @@ from switch.files import given
 from switch.files.segment import FORMS, Groups, digest_of, read_segment
 from switch.files.tables import TableLike, open_table
 from switch.home import paid_bits
-from switch.home.batch import answered
+from switch.home.batch import answered, batch_row
 from switch.home.chain import Record
 from switch.home.changes import AddBatch, AddFile, AddRegister, Change, PutCycle, PutRecord, SetPaid
 from switch.home.create import create_home
@@ -54,7 +54,6 @@ from switch.settlement.calendar import Slot
 from switch.settlement.netting import Position
 from switch.settlement.postings import Posting, apply
 from switch.settlement.standing import keep_balances, keep_positions, keep_postings
-from switch.status import batch_row
 
 
 @checked

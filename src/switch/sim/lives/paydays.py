@@ -10,6 +10,7 @@ from typing import Any, TypedDict
 
 import pyarrow as pa
 
+from switch.clearing.payday import batch_of
 from switch.engine import Engine
 from switch.errors import HomeMoved, InputRefused
 from switch.home.batch import Batch
@@ -134,4 +135,4 @@ class Paydays:
         row = self.sides.engine.home.catalog.batch_of(table.source, table.batch_id)
         if row is None:
             raise Difference("batch after a crash behind its commit", table.batch_id, None)
-        return self.sides.engine._batch(row, replayed=False)
+        return batch_of(self.sides.engine.home, row, replayed=False)

@@ -1,0 +1,174 @@
+"""Payday: one table that is handed in, from its dossier to the copies of its answer.
+
+A table of which nothing is known is cleared (`run.clear`). One that was run before is answered from
+what was stored, and has to be what it was then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from switch.clearing.intake import Declared, Intake, declare, declared_in
+from switch.clearing.job import Job, Options
+from switch.clearing.run import clear, room_for
+from switch.errors import CopyFailed
+from switch.files.disk import out_folder
+from switch.files.formats import CHUNK_ROWS
+from switch.files.tables import TableLike, TableReader, open_table
+from switch.home import days
+from switch.home.batch import Batch, batch_row
+from switch.home.copies import export_batch
+from switch.home.days import SaidTime
+from switch.home.rows import BatchRow
+from switch.home.sent_back import sent_back
+from switch.home.store import Home
+from switch.reason import RULE_SET
+from switch.registry.directory import Directory
+from switch.registry.register import Register
+from switch.registry.settings import Settings
+from switch.results import StoredSummary
+from switch.schema import PAYMENT
+from switch.settlement.cycle import slot_for
+
+
+@dataclass(frozen=True)
+class Payer:
+    """A home that pays, with its directory and settings, and its register, opened when asked."""
+
+    home: Home
+    directory: Directory
+    settings: Settings
+    register: Callable[[], Register]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HandedIn:
+    """A table, what is declared of it where it has no dossier, and when it is run.
+
+    out: the folder for copies of the answer. strict_columns: unknown columns are refused.
+    """
+
+    table: TableLike
+    when: SaidTime
+    source: str | None = None
+    batch_id: str | None = None
+    value_date: datetime.date | str | None = None
+    count: int | None = None
+    sum: int | None = None
+    out: str | Path | None = None
+    strict_columns: bool = False
+
+
+def run(payer: Payer, given: HandedIn, options: Options) -> Batch:
+    """Clear a table, or give its stored answer again (`Engine.run`)."""
+    home, table, when = payer.home, given.table, given.when
+    folder = out_folder(home.path, given.out)
+    days.require_why(when.why, when.at)
+    far: list[str] = []
+    declared = declare(
+        table, given.source, given.batch_id, given.value_date, given.count, given.sum
+    )
+    known = home.catalog.batch_of(declared.source, declared.batch_id)
+    if is_new := known is None:
+        declared.require_new(declared_in(table, declared))
+    reader = open_table(
+        table,
+        PAYMENT,
+        strict_columns=given.strict_columns,
+        sha256=declared.sha256,
+        room=home.path,
+        bounded=is_new,
+    )
+    with contextlib.closing(reader):
+        if known is not None:
+            _require_same(payer.directory, known, reader, declared)
+            batch = batch_of(home, known, replayed=True)
+        else:
+            payer.register()
+            due = declared.value_date.isoformat()
+            far = days.unusual(days.times(home), when.at, due)
+            at = days.time_for(home, when.at, due, when.leap, when.why)
+            home.require_room(room_for(home, payer.settings, table, declared))
+            clear(_job(payer, declared, reader, dataclasses.replace(when, at=at), options))
+            row = home.catalog.batch_of(declared.source, declared.batch_id)
+            assert row is not None
+            batch = batch_of(home, row, replayed=False)
+    try:
+        export_batch(home, batch, folder, options.threads)
+    except CopyFailed as error:
+        error.done = (batch.summary,)
+        raise
+    told = (*far, *(_twins(home, batch) if is_new else ()), *reader.warnings)
+    return dataclasses.replace(batch, warnings=told)
+
+
+def _job(
+    payer: Payer, declared: Declared, reader: TableReader, when: SaidTime, options: Options
+) -> Job:
+    home, settings = payer.home, payer.settings
+    return Job(
+        home=home,
+        directory=payer.directory,
+        register=payer.register(),
+        settings=settings,
+        declared=declared,
+        reader=reader,
+        seq=home.catalog.next_batch(),
+        at=when.at,
+        why=when.why,
+        slot=slot_for(home, settings, when.at, declared.value_date),
+        rule_set=RULE_SET,
+        options=options,
+    )
+
+
+def _require_same(
+    directory: Directory, known: BatchRow, reader: TableReader, declared: Declared
+) -> None:
+    """Raises InputRefused where a table, or anything that is declared of it, is other than it was
+    when it was run."""
+    declared.require_as_stored(known, reader.name)
+    digest = reader.sha256 and f"sha256:{reader.sha256}"
+    if digest is None:
+        intake = Intake(directory, digest=True)
+        for _ in intake.lines(reader, declared, CHUNK_ROWS):
+            pass
+        digest = f"logical:{intake.logical_digest}"
+    declared.require_content(known, digest, reader.name)
+
+
+def _twins(home: Home, batch: Batch) -> list[str]:
+    """Warnings of a new batch whose content was run before under another name."""
+    same = [b for b in home.catalog.batches() if b.digest == batch.summary["digest"]]
+    names = [f"{b.source}:{b.batch_id}" for b in same if b.seq != batch.seq]
+    what = "what cleared there is refused here as paid already (AM05)"
+    return [f"the same content was run before as {name}: {what}" for name in names]
+
+
+def batch_of(home: Home, row: BatchRow, *, replayed: bool) -> Batch:
+    """The batch of a row of the catalog, with its answer as it was stored."""
+    stored: StoredSummary = msgspec.json.decode(home.catalog.summary(row.seq))
+    back = sent_back(home, row.seq) if replayed else []
+    return Batch(
+        seq=row.seq,
+        source=row.source,
+        batch_id=row.batch_id,
+        cycle=row.cycle,
+        replayed=replayed,
+        summary={**stored, "state": row.state, "replayed": replayed, "sent_back": back},
+        folder=home.folder("batches", row.seq),
+    )
+
+
+def export(home: Home, batch: Batch | str, out: str | Path | None) -> Path:
+    """Copy the answer to a batch once more (`Engine.export`). Returns its folder."""
+    name = batch if isinstance(batch, str) else f"{batch.source}:{batch.batch_id}"
+    found = batch_of(home, batch_row(home, name), replayed=True)
+    return export_batch(home, found, out_folder(home.path, out))
