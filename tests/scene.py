@@ -23,6 +23,7 @@ from unittest import mock
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from answer_forms import form_said
 
 import switch
 from switch.cli import main
@@ -280,7 +281,7 @@ class Said(NamedTuple):
 
 
 def command(*args: object) -> Said:
-    """`switch ARGS` in this process."""
+    """`switch ARGS` in this process; every document that it prints is held to its JSON Schema."""
     out, err = io.StringIO(), io.StringIO()
     code: Any = 0
     with (
@@ -292,6 +293,7 @@ def command(*args: object) -> Said:
             main.main()
         except SystemExit as stop:
             code = stop.code or 0
+    form_said(args, out.getvalue())
     return Said(code, out.getvalue(), err.getvalue())
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from switch.clearing.dossiers import write_dossier
     from switch.doctor import examine
+    from switch.documents import answer_schema
     from switch.engine import Engine, init
     from switch.errors import (
         CopyFailed,
@@ -67,6 +68,7 @@ _HOMES = {
     "UsageError": "switch.errors",
     "VerificationFailed": "switch.errors",
     "PaymentQueue": "switch.settlement.liquidity.queue",
+    "answer_schema": "switch.documents",
     "examine": "switch.doctor",
     "json_schema": "switch.registry.templates",
     "table_template": "switch.registry.templates",
@@ -103,6 +105,7 @@ __all__ = [
     "SwitchError",
     "UsageError",
     "VerificationFailed",
+    "answer_schema",
     "clearing_vector",
     "examine",
     "fewest_transfers",

@@ -16,9 +16,9 @@ USAGE = "USAGE"
 """The rule of every usage error, of commands and of calls."""
 
 
-def counted(count: int, noun: str) -> str:
-    """A number with its noun, for messages: 1 line, 2 lines."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+def counted(count: int, noun: str, several: str = "") -> str:
+    """A number with its noun, for messages: 1 line, 2 lines. several: 2 people."""
+    return f"{count:,} {noun if count == 1 else several or f'{noun}s'}"
 
 
 def plain(text: str) -> str:

@@ -9,14 +9,13 @@ cover, and how much money, given to whom, would let all of it go.
 from __future__ import annotations
 
 import contextlib
-import datetime
 import os
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import msgspec
 import numpy as np
@@ -38,6 +37,7 @@ from switch.registry.directory import Directory
 from switch.results import (
     CurvePoint,
     CycleAnswer,
+    HowRehearsed,
     Injection,
     Rehearsal,
     RehearsedCycle,
@@ -66,22 +66,18 @@ def rehearse(
     home: str | Path,
     tables: Sequence[TableLike],
     *,
-    at: datetime.date | str | None = None,
-    threads: int = 2,
     clearing_limit: int | None = None,
-    leap: bool = False,
-    correct: str | None = None,
-    out: str | Path | None = None,
+    **how: Unpack[HowRehearsed],
 ) -> Rehearsal:
     """Run tables (paths with their dossiers) on a copy of a home. Returns what would happen: money
     as integers of minor units; `seconds` are this machine's, all else follows from the input.
 
     A table that would be refused is told so, and the next one is rehearsed all the same.
-    clearing_limit: that of these runs, where it is not the home's. out: where the answers are
-    copied to that runs would give, of what has not happened; outside the home.
+    clearing_limit: that of these runs, where it is not the home's. how: as of `Engine.run`; out is
+    where the answers are copied to that runs would give, of what has not happened: in no home.
     """
-    if out is not None:
-        require_outside(Path(out))
+    if how.get("out") is not None:
+        require_outside(Path(str(how["out"])))
     with _copy_of(Path(home)) as path, Engine(path) as engine:
         limits = _limits(engine.home, engine.directory)
         if clearing_limit is not None:
@@ -94,9 +90,7 @@ def rehearse(
         for table in tables:
             began = time.monotonic()
             try:
-                batch = engine.run(
-                    table, at=at, threads=threads, leap=leap, correct=correct, out=out
-                )
+                batch = engine.run(table, **how)
             except InputRefused as error:
                 shown.append({"table": _name(table), "error": error.told()})
                 continue

@@ -480,6 +480,7 @@ class HowRehearsed(TypedDict, total=False):
 
     at: datetime.date | str | None
     threads: int
+    strict_columns: bool
     leap: bool
     correct: str | None
     out: str | Path | None

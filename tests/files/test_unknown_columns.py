@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from scene import BANK, account, command, line, make_home, person, tree_digest
 
 import switch
+from switch.cli.main import cli
 from switch.errors import InputRefused
 from switch.files import tables
 from switch.files.tables import UNKNOWN_MAX, _nearest, open_table
@@ -291,3 +293,97 @@ def test_unknown_columns__without_end_are_not_compared(
     assert (found.column, len(compared)) == ("(not a usual name)", UNKNOWN_MAX)
     long = refused([*names_of(table), "valid_" + "x" * 100_000], table)
     assert long is None
+
+
+# --- every door -----------------------------------------------------------------------------------
+
+
+def _doors(folder: Path) -> dict[str, tuple[list[object], list[object], Path, bool]]:
+    """By door: words of a call without its table, words that name the table, the table with one
+    column too many, and whether it is closed. The home is folder/home."""
+    small = {
+        "participants": pa.Table.from_pylist(list(scene.PARTICIPANTS)),
+        "debtors": pa.Table.from_pylist(list(scene.DEBTORS)),
+        "programmes": pa.table({"benefit": ["PENS"]}),
+        "balances": pa.table({"participant": [BANK], "balance": [5]}),
+    }
+    home = folder / "home"
+    found: dict[str, tuple[list[object], list[object], Path, bool]] = {}
+    good = {name: written(folder / f"good-{name}", small[name]) for name in [*small][:2]}
+    for name, table in small.items():
+        odd = written(folder / f"odd-{name}", table, zone="x")
+        others = [word for n, path in good.items() if n != name for word in (f"--{n}", path)]
+        found[f"init {name}"] = (["init", folder / "new", *others], [f"--{name}"], odd, True)
+        found[f"directory {name}"] = (["directory", home], [f"--{name}"], odd, True)
+    registers = {
+        "population": scene.people_table([person(1)]),
+        "accounts": scene.accounts_table([account(1)]),
+        "paid": scene.paid_table([scene.entitlement(2)]),
+    }
+    for name, table in registers.items():
+        odd = written(folder / f"odd-{name}", table, zone="x")
+        found[f"register {name}"] = (["register", home], [f"--{name}"], odd, False)
+    payment = scene.payment_table([line(1)]).append_column("zone", pa.array(["x"]))
+    paid = scene.write_table(payment, folder / "payment.parquet")
+    for name in ("rehearse", "run"):
+        found[name] = ([name, home], [], paid, False)
+    about = ["--source", "VSS", "--batch-id", "D", "--value-date", "2026-11-25", "--force"]
+    found["dossier"] = (["dossier", *about], [], paid, False)
+    record = {"participant": BANK, "transfer_id": "20261125-000009-0000000001", "amount": 5}
+    booked = {"booked_at": dt.datetime(2026, 11, 26, tzinfo=dt.UTC)}
+    answers = {
+        "confirmations": {**record, "status": "ACCC", **booked},
+        "returns": {**record, "return_id": "R1", "reason": "AC04", **booked},
+        "statement": {
+            "account": "T.RETURNS",
+            "entry_id": "E1",
+            "amount": 5,
+            "side": "C",
+            "booked_on": dt.date(2026, 11, 26),
+        },
+    }
+    for name, row in answers.items():
+        odd = written(folder / f"odd-{name}", pa.Table.from_pylist([row]), zone="x")
+        found[f"reconcile {name}"] = (["reconcile", home, "--kind", name], [], odd, False)
+    return found
+
+
+DOORS = (
+    *(f"{c} {t}" for c in ("init", "directory")
+      for t in ("participants", "debtors", "programmes", "balances")),
+    *(f"register {t}" for t in ("population", "accounts", "paid")),
+    *("rehearse", "run", "dossier"),
+    *(f"reconcile {t}" for t in ("confirmations", "returns", "statement")),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_unknown_columns__at_every_door(door: str, tmp_path: Path) -> None:
+    """Told in a warning and in JSON, refused with --strict-columns; a closed table refuses it with
+    and without, and takes the option all the same."""
+    with switch.open(make_home(tmp_path / "home", [person(1)], [account(1)])) as engine:
+        scene.run(engine, [line(1)], "A")
+    doors = _doors(tmp_path)
+    assert sorted(doors) == sorted(DOORS)
+    words, option, path, is_closed = doors[door]
+    before = tree_digest(tmp_path / "home")
+    said = command(*words, *option, path, "--strict-columns", "--json")
+    error = said.document.get("error") or said.document["tables"][0]["error"]
+    assert (said.code, error["rule"], error["column"]) == (3, "HEADER_MISMATCH", "zone")
+    assert tree_digest(tmp_path / "home") == before
+    said = command(*words, *option, path, "--json")
+    if is_closed:
+        assert (said.code, said.document["error"]["remedy"]) == (3, "remove it")
+        return
+    told = said.document
+    warnings = told["tables"][0]["warnings"] if "tables" in told else told["warnings"]
+    assert said.code == 0
+    assert [text for text in warnings if "unknown column zone is ignored" in text]
+    assert "unknown column zone is ignored" in said.err
+
+
+def test_strict_columns__is_an_option_of_every_command_that_reads_a_table() -> None:
+    named = {door.partition(" ")[0] for door in DOORS}
+    for name, found in cli.commands.items():
+        has = any("--strict-columns" in option.opts for option in found.params)
+        assert has == (name in named), name

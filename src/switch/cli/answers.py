@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -26,6 +26,9 @@ from switch.cli.voice import tell, tell_next
 from switch.errors import UsageError, counted
 from switch.files.given import read_small
 from switch.home.times import local_text
+
+if TYPE_CHECKING:
+    from switch.documents import ToDispose
 
 LINES_SHOWN = 20
 """Returned lines that are shown before somebody decides about them."""
@@ -138,7 +141,9 @@ def dispose(
     shown = f"{counted(len(rows), 'line')}, {sum_:,} dong"
     if dry:
         document = {"count": len(rows), "sum": sum_, "lines": rows}
-        context.say(document, lambda: _show_lines(rows, f"{shown} would be {what}"))
+        context.say(
+            cast("ToDispose", document), lambda: _show_lines(rows, f"{shown} would be {what}")
+        )
         return
     if rows and len(rows) == len(set(chosen)) and not yes:
         _ask(context, rows, f"{shown} would be {what}")

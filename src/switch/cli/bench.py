@@ -12,35 +12,18 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
-from typing import TypedDict
 
 from switch._core import Core
 from switch.clearing import kernel
 from switch.clearing.intake import Intake, read_dossier
 from switch.cli.context import Context, generate
+from switch.documents import Figure, Pace
 from switch.engine import Engine, init
 from switch.files.formats import CHUNK_ROWS
 from switch.files.tables import open_table
 from switch.schema import PAYMENT
 
 SEED = 11
-
-
-class Figure(TypedDict):
-    """A pace, and a digest that runs of the same lines share."""
-
-    lines_per_second: int
-    digest: str
-
-
-class Pace(TypedDict):
-    """The pace of a machine."""
-
-    lines: int
-    threads: int
-    repeat: int
-    core: Figure
-    files_to_files: Figure
 
 
 def run_bench(context: Context, lines: int, threads: int, repeat: int) -> Pace:

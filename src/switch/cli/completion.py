@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 from click.shell_completion import get_completion_class
@@ -12,6 +12,9 @@ from click.shell_completion import get_completion_class
 from switch.cli.context import Context, shared
 from switch.cli.voice import tell
 from switch.errors import EnvironmentFailed
+
+if TYPE_CHECKING:
+    from switch.documents import Completion, CompletionInstalled
 
 PLACES = {
     "bash": "XDG_DATA_HOME:.local/share:bash-completion/completions/switch",
@@ -35,7 +38,8 @@ def completion(context: Context, shell: Literal["bash", "zsh", "fish"], install:
     words = made(program, {}, "switch", "_SWITCH_COMPLETE")
     source = words.source_template % words.source_vars()
     if not install:
-        context.say({"shell": shell, "source": source}, lambda: click.echo(source))
+        printed: Completion = {"shell": shell, "source": source}
+        context.say(printed, lambda: click.echo(source))
         return
     variable, own, name = PLACES[shell].split(":")
     path = Path(os.environ.get(variable) or Path.home() / own) / name
@@ -50,7 +54,8 @@ def completion(context: Context, shell: Literal["bash", "zsh", "fish"], install:
         if shell == "zsh":
             tell(ZSH.format(folder=path.parent))
 
-    context.say({"shell": shell, "file": str(path)}, show)
+    installed: CompletionInstalled = {"shell": shell, "file": str(path)}
+    context.say(installed, show)
 
 
 COMMANDS = (completion,)

@@ -13,6 +13,7 @@ import click
 from switch.cli.context import Context, Progress, draw, generate
 from switch.cli.tables import print_batch
 from switch.cli.voice import tell
+from switch.documents import Demonstrated
 from switch.engine import init
 from switch.errors import UsageError
 from switch.files.disk import require_outside
@@ -66,7 +67,11 @@ def run_demo(context: Context, folder: Path, people: int, lines: int, seed: int)
     step("5  Every invariant recomputed from the files alone")
     checks = verify(home)
     picture = draw(batch.summary, home / "out", batch.batch_id)
-    document = {"batch": batch.summary, "checks": len(checks), "picture": str(picture)}
+    document: Demonstrated = {
+        "batch": batch.summary,
+        "checks": len(checks),
+        "picture": str(picture),
+    }
 
     def show() -> None:
         tell(f"   {len(checks)} checks, all hold")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import click
 
 from switch.cli.context import Context, shared
 from switch.cli.voice import tell
 from switch.errors import counted
+
+if TYPE_CHECKING:
+    from switch.documents import Examined
 
 
 @click.command()
@@ -31,8 +35,8 @@ def doctor(context: Context, home: Path | None) -> None:
             f" {states.count(WARN)} to look at"
         )
 
-    findings = [one._asdict() for one in found.findings]
-    context.say({"state": found.state, "findings": findings}, show)
+    told = {"state": found.state, "findings": [one._asdict() for one in found.findings]}
+    context.say(cast("Examined", told), show)
     if found.exit_code:
         raise SystemExit(found.exit_code)
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import datetime
 import tempfile
 from pathlib import Path
-from typing import TypedDict
 
 import msgspec
 
 from switch import status
+from switch.documents import Exchanged
 from switch.errors import CopyFailed, EnvironmentFailed, UsageError
 from switch.files.disk import copy_into, landing, out_folder
 from switch.home.store import Home
@@ -21,21 +21,9 @@ from switch.sim.receivers.behaviour import plain, varied
 from switch.sim.receivers.exchange import exchange, statements
 
 
-class Answers(TypedDict):
-    """Answers that receivers wrote: how many, and where."""
-
-    batch_id: str
-    folder: str
-    seed: int
-    lines: int
-    confirmations: int
-    returns: int
-    fates: dict[str, int]
-
-
 def run_exchange(
     home: Path, batch_id: str | None, out: Path | None, seed: int, plainly: bool = False
-) -> Answers:
+) -> Exchanged:
     """Answers of all receivers to a batch (default: the last), in DIR/ID/answers. plainly: none of
     them is wrong. Raises UsageError where there is no such batch, or its clearing files were taken
     away."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -14,16 +15,26 @@ from switch.cli.context import (
     correct_option,
     file_option,
     home_argument,
-    listed,
     new_settings,
     opened,
     parse_time,
     shared,
+    strict_anyway_option,
     strict_option,
     wait_option,
 )
 from switch.cli.voice import tell, tell_next
-from switch.errors import UsageError
+from switch.errors import UsageError, counted
+
+if TYPE_CHECKING:
+    from switch.documents import DirectoryShown, HomeMade, RegistersLoaded
+
+REGISTERS: dict[Literal["population", "accounts", "paid"], tuple[str, ...]] = {
+    "population": ("person", "people"),
+    "accounts": ("account",),
+    "paid": ("entitlement paid before", "entitlements paid before"),
+}
+"""Rows of registers in words: of one, and of several."""
 
 
 @click.command()
@@ -34,6 +45,7 @@ from switch.errors import UsageError
 @file_option("--balances", text="Opening balances of settlement accounts; they bind.")
 @file_option("--key", text="Secret of keyed hashes; default: made at random.")
 @file_option("--signing-key", text="Ed25519 key in PEM that signs commits; default: at random.")
+@strict_anyway_option
 @at_option
 @shared
 def init(
@@ -70,21 +82,25 @@ def init(
         signing_key=signer,
         at=parse_time(at) or "",
     ) as engine:
-        counts = {
+        made: HomeMade = {
+            "home": str(home),
             "participants": len(engine.directory.participants),
             "debtors": len(engine.directory.debtors),
             "programmes": len(engine.directory.programmes),
+            "signed": signer is not None,
+            "warnings": [],  # Its tables are closed: an unknown column is refused.
         }
 
     def show() -> None:
         unsigned = "; commits are not signed, for the extra [sign] is not installed"
-        tell(f"{home} is ready: {listed(counts)}{'' if signer else unsigned}")
+        counts = ", ".join(
+            counted(made[noun], noun.removesuffix("s"))
+            for noun in ("participants", "debtors", "programmes")
+        )
+        tell(f"{home} is ready: {counts}{'' if signer else unsigned}")
         tell_next("register", home, "--population", "FILE", "--accounts", "FILE", files=[home])
 
-    context.say(
-        {"home": str(home), **counts, "signed": signer is not None},
-        show,
-    )
+    context.say(made, show)
 
 
 @click.command()
@@ -93,6 +109,7 @@ def init(
 @file_option("--debtors", text="Accounts that pay.")
 @file_option("--programmes", text="Programme table.")
 @file_option("--balances", text="What settlement accounts hold now; they bind.")
+@strict_anyway_option
 @at_option
 @wait_option
 @correct_option
@@ -127,9 +144,8 @@ def directory(
         import msgspec
 
         context.warn(warnings)
-        content = msgspec.to_builtins(engine.directory)
-        content["settings"] = msgspec.to_builtins(engine.settings)
-        content["warnings"] = warnings
+        parts = {**msgspec.structs.asdict(engine.directory), "settings": engine.settings}
+        content: DirectoryShown = msgspec.to_builtins({**parts, "warnings": warnings})
 
     def show() -> None:
         from switch.cli.tables import print_directory
@@ -180,12 +196,17 @@ def register(
         )
     context.warn(warnings)
     context.log.info("registers loaded", home=str(home), **counts)
+    loaded: RegistersLoaded = {"warnings": warnings}
+    for name in REGISTERS:
+        if name in counts:
+            loaded[name] = counts[name]
 
     def show() -> None:
-        tell(f"loaded {listed(counts)}")
+        words = (counted(counts[n], *noun) for n, noun in REGISTERS.items() if n in counts)
+        tell(f"loaded {', '.join(words)}")
         tell_next("rehearse", home, "TABLE")
 
-    context.say({**counts, "warnings": warnings}, show)
+    context.say(loaded, show)
 
 
 COMMANDS = (init, directory, register)

@@ -6,6 +6,7 @@ import functools
 import os
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -30,6 +31,9 @@ from switch.cli.context import (
 from switch.cli.voice import tell, tell_next
 from switch.errors import CopyFailed, InputRefused, SwitchError
 from switch.results import Summary
+
+if TYPE_CHECKING:
+    from switch.documents import Ran, Settled
 
 
 @click.command()
@@ -113,7 +117,7 @@ def run(
         names = [engine.home.catalog.out_name(b["batch_id"], b["seq"]) for b in done]
 
     files = [(out or home / "out") / name for name in names]
-    told = {"batches": done, "warnings": warnings}
+    told: Ran = {"batches": done, "warnings": warnings}
     context.say(told, lambda: _tell_next(home, done[-1], files))
     if fail_on_refused and any(b["refused"]["count"] or b["held"]["count"] for b in done):
         raise SystemExit(1)
@@ -155,6 +159,7 @@ def _tell_next(home: Path, last: Summary, files: list[Path]) -> None:
 )
 @click.option("--fail-on-refused", is_flag=True, help="Exit 1 if lines would be refused or held.")
 @click.option("--dry", is_flag=True, help="Exit 0 also where a table would be refused.")
+@strict_option
 @said_options
 @shared
 def rehearse(
@@ -166,6 +171,7 @@ def rehearse(
     out: Path | None,
     fail_on_refused: bool,
     dry: bool,
+    strict_columns: bool,
     leap: bool,
     correct: str | None,
     at: str | None,
@@ -184,6 +190,7 @@ def rehearse(
         at=parse_time(at),
         threads=threads,
         clearing_limit=limit,
+        strict_columns=strict_columns,
         leap=leap,
         correct=correct,
         out=out,
@@ -253,7 +260,8 @@ def settle(
 
         print_cycles(context.console(), answers, waiting)
 
-    context.say({"cycles": answers, "waiting": waiting, "warnings": warnings}, show)
+    document: Settled = {"cycles": answers, "waiting": waiting, "warnings": warnings}
+    context.say(document, show)
 
 
 COMMANDS = (run, rehearse, settle)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,6 +18,9 @@ from switch.cli.context import (
 from switch.cli.context import generate as make_nation
 from switch.cli.voice import tell
 from switch.errors import counted
+
+if TYPE_CHECKING:
+    from switch.documents import Generated
 
 DEMO_PEOPLE, DEMO_LINES, DEMO_SEED = 200_000, 150_000, 2026
 
@@ -55,7 +59,7 @@ def generate(context: Context, folder: Path, people: int, lines: int, seed: int)
     """Simulate a nation and its payday into DIR. Directory, registers, payment table, dossier, and
     the true answer to every line."""
     made = make_nation(context, folder, people, lines, seed)
-    document = {
+    document: Generated = {
         "folder": str(folder),
         "people": people,
         "count": lines,
@@ -64,7 +68,8 @@ def generate(context: Context, folder: Path, people: int, lines: int, seed: int)
     context.say(
         document,
         lambda: tell(
-            f"{folder}: {people:,} people, {counted(lines, 'line')}, {made.declared_sum:,} dong"
+            f"{folder}: {counted(people, 'person', 'people')}, {counted(lines, 'line')},"
+            f" {made.declared_sum:,} dong"
         ),
     )
 

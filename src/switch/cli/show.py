@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,6 +18,9 @@ from switch.cli.context import (
 )
 from switch.cli.voice import tell
 from switch.errors import UsageError
+
+if TYPE_CHECKING:
+    from switch.documents import Reported
 
 
 @click.command()
@@ -85,16 +89,18 @@ def report(
         summary = ask.batch(opened, batch_id or ask.last_batch(opened))
         folder = out_folder(home, out)
         name = opened.catalog.out_name(summary["batch_id"], summary["seq"])
-        made = {"picture": str(draw(summary, folder, name))}
+        picture = str(draw(summary, folder, name))
+        made: Reported = {"batch_id": summary["batch_id"], "picture": picture}
         if as_csv:
             path = sheet.write_status(opened, summary["seq"], folder, f"{name}/status.csv")
             made["csv"] = str(path)
 
     def show() -> None:
-        for kind, path in made.items():
-            tell(f"{kind}: {path}")
+        tell(f"picture: {made['picture']}")
+        if "csv" in made:
+            tell(f"csv: {made['csv']}")
 
-    context.say({"batch_id": summary["batch_id"], **made}, show)
+    context.say(made, show)
 
 
 COMMANDS = (status, report)

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from switch.cli.grid import Grid
 from switch.cli.voice import tell
+from switch.documents import DirectoryShown
 from switch.errors import counted, plain
 from switch.home.times import local_text
 from switch.outlook import HomeStatus, OpenCycle, OpenLines
@@ -190,10 +191,11 @@ def _print_open(console: Console, told: HomeStatus) -> None:
         console.print(table)
 
 
-def print_directory(console: Console, content: dict[str, Any]) -> None:
+def print_directory(console: Console, content: DirectoryShown) -> None:
     """Print who takes part, with limits where anybody has one, and the settings of the home."""
-    rows = content["participants"]
-    counts = ", ".join(f"{len(content[n]):,} {n}" for n in ("participants", "debtors"))
+    rows = cast(list[dict[str, Any]], content["participants"])
+    debtors = counted(len(content["debtors"]), "debtor")
+    counts = f"{counted(len(rows), 'participant')}, {debtors}"
     limits = [
         name for name in ("net_debit_cap", "amount_max") if any(r[name] is not None for r in rows)
     ]
@@ -206,7 +208,7 @@ def print_directory(console: Console, content: dict[str, Any]) -> None:
         )
     console.print(table)
     console.print()
-    for name, value in content["settings"].items():
+    for name, value in cast(dict[str, object], content["settings"]).items():
         console.print(Text(f"{name} = {plain(json.dumps(value))}"), soft_wrap=True)
 
 

@@ -5,6 +5,7 @@ a look at accounts that many persons share.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import click
 
@@ -29,6 +30,9 @@ from switch.errors import (
 )
 from switch.files.given import read_small, reason_of
 from switch.results import SharedSheet
+
+if TYPE_CHECKING:
+    from switch.documents import Replayed, Scrubbed, Verified
 
 
 @click.command()
@@ -61,7 +65,8 @@ def scrub(context: Context, home: Path, copy: Path, dry_run: bool, at: str | Non
             f" the copy has {len(findings) - len(mine)}"
         )
 
-    context.say({"findings": [f._asdict() for f in findings], "remaining": len(left)}, show)
+    told = {"findings": [found._asdict() for found in findings], "remaining": len(left)}
+    context.say(cast("Scrubbed", told), show)
     if left:
         tell(f"error: {counted(len(left), 'damaged file')} in {home}", err=True)
         raise SystemExit(VerificationFailed.exit_code)
@@ -90,7 +95,8 @@ def replay(context: Context, home: Path, batch: str, table: Path, register: Path
             tell(f"  {digest[:16]}  {name}")
         tell(f"{batch}: {counted(len(digests), 'logical digest')}, all as committed")
 
-    context.say({"batch": batch, "digests": digests}, show)
+    told: Replayed = {"batch": batch, "digests": digests}
+    context.say(told, show)
 
 
 @click.command()
@@ -115,9 +121,10 @@ def verify(context: Context, home: Path, checkpoint: Path | None, public_key: Pa
             tell(f"  holds  {name} ({count})")
         tell(f"{home}: {counted(len(checks), 'check')}, all hold")
 
-    context.say(
-        {"checks": [{"name": c.name, "subject": c.subject, "holds": True} for c in checks]}, show
-    )
+    told: Verified = {
+        "checks": [{"name": c.name, "subject": c.subject, "holds": True} for c in checks]
+    }
+    context.say(told, show)
 
 
 @click.command("shared")

@@ -1,0 +1,139 @@
+"""Every document that a command prints with --json is what its published JSON Schema says."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import scene
+import story
+from answer_forms import FAILED, form_of, form_said, forms_of
+from scene import Said, command, person_id
+
+import switch
+from switch.cli.main import cli
+from switch.documents import ANSWERS
+from switch.errors import UsageError
+
+
+def printing(group: click.Group, before: str = "") -> Iterator[str]:
+    """Names of all commands that have --json."""
+    for name, found in group.commands.items():
+        if isinstance(found, click.Group):
+            yield from printing(found, f"{before}{name} ")
+        elif any("--json" in option.opts for option in found.params):
+            yield f"{before}{name}"
+
+
+def test_answer_schema__is_there_for_every_command_with_a_document() -> None:
+    assert sorted(printing(cli)) == sorted(ANSWERS)
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, set[tuple[str, str]]]]:
+    """A folder with the golden homes, and the forms that the commands which made them had."""
+    folder = tmp_path_factory.mktemp("told") / "homes"
+    seen: set[tuple[str, str]] = set()
+
+    def heard(*words: object) -> Said:
+        said = command(*words)
+        form = form_said(words, said.out)
+        if form is not None:
+            seen.add(form)
+        return said
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(story, "command", heard)
+        story.tell(folder)
+    return folder, seen
+
+
+def test_answers__have_the_forms_of_their_schemas(
+    told: tuple[Path, set[tuple[str, str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, seen = told
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("XDG_DATA_HOME", str(folder / "own"))
+    shutil.copytree("plain", "again")
+
+    def say(*words: object, code: int = 0) -> Any:
+        said = command(*words, "--json")
+        assert said.code == code, (words, said.err)
+        form = form_said((*words, "--json"), said.out)
+        assert form is not None
+        seen.add(form)
+        return said.document
+
+    for home in ("plain", "calendar", "budget"):
+        for name in ("status", "breaks", "cycles", "balances", "held", "returned", "directory"):
+            say(name, home)
+        for row in say("status", home)["batches"]:
+            named = f"{row['source']}:{row['batch_id']}"
+            say("status", home, "--batch", named)
+            say("status", home, "--line", f"{named}:1")
+            say("shared", home, "--batch", named)
+            say("report", home, "--batch", named, "--csv")
+        for name in ("breaks", "cycles", "balances", "held", "returned"):
+            say(name, home, "--out", f"{home}-{name}.csv")
+        say("doctor", home)
+    say("status", "plain", "--person", person_id(2))
+    say("breaks", "plain", "--class", "MISSING", "--note", "asked", "--by", "An")
+    say("dispose", "plain", "--write-back", "--dry")
+    for rows in ("returns", "payment"):
+        say("schema", rows)
+    say("schema", "payment", "--out", "empty.csv")
+    for words in (("schema",), ("schema", "--answers"), ("schema", "--answer", "run")):
+        say(*words)
+    say("completion", "bash")
+    say("completion", "bash", "--install")
+    dossier = ("--source", "VSS", "--batch-id", "NEW", "--value-date", "2026-11-25", "--force")
+    say("dossier", "first.parquet", *dossier)
+    say("run", "nowhere", "first.parquet", code=2)
+    say("rehearse", "again", "first.parquet", "wrong.parquet", "--dry")
+    say("generate", "nation", "--people", 20, "--lines", 20, "--seed", 1)
+    say("bench", "--lines", 100, "--repeat", 1)
+    say("demo", "--dir", "demo", "--people", 50, "--lines", 40)
+    wanted = {(name, form) for name, forms in ANSWERS.items() for form in forms}
+    assert wanted <= seen, wanted - seen
+    assert FAILED in {form for _, form in seen}
+
+
+def test_answers__with_another_key_or_type_do_not_fit(tmp_path: Path) -> None:
+    home = scene.make_home(tmp_path / "home")
+    found = command("status", home, "--json").document
+    assert form_of("status", found) == ""
+    wrong = (
+        {**found, "more": 1},
+        {**found, "open": {**found["open"], "held": {**found["open"]["held"], "sum": "0"}}},
+        {name: value for name, value in found.items() if name != "next"},
+    )
+    for one in wrong:
+        with pytest.raises(AssertionError):
+            form_of("status", one)
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_answer_schema__leaves_no_object_open(name: str) -> None:
+    assert forms_of(name)
+    for part in switch.answer_schema(name)["$defs"].values():  # type: ignore[attr-defined]
+        if "properties" in part:
+            assert part["additionalProperties"] is False
+        assert "\n" not in part.get("description", "")
+
+
+def test_schema__says_the_same_as_the_library() -> None:
+    said = command("schema", "--answer", "run")
+    assert json.loads(said.out) == switch.answer_schema("run")
+    told = command("schema", "--answer", "run", "--json").document
+    assert told == {"answer": "run", "json_schema": switch.answer_schema("run")}
+    listed = command("schema", "--answers").out.splitlines()
+    assert [line.split()[0] for line in listed] == [*ANSWERS]
+    for words in (("--answer", "fly"), ("--answer", "run", "--answers"), ("payment", "--answers")):
+        assert command("schema", *words).code == 2
+    with pytest.raises(UsageError, match="'fly' is no command that prints a document"):
+        switch.answer_schema("fly")
