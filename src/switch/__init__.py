@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from switch.registry.settings import Settings
     from switch.registry.templates import json_schema, table_template, write_template
     from switch.rehearsal import rehearse
+    from switch.report.drawing import draw_rehearsal
     from switch.settlement.liquidity.by_value import settle_by_value
     from switch.settlement.liquidity.clearing_vector import clearing_vector
     from switch.settlement.liquidity.exact import settle_exactly
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from switch.settlement.liquidity.loss import recast, share_loss
     from switch.settlement.liquidity.queue import PaymentQueue, liquidity_needed
     from switch.settlement.netting import netting_of
+    from switch.sim.exchange import exchange
     from switch.sim.world.generate import generate
 
     open = Engine
@@ -74,6 +76,8 @@ _HOMES = {
     "table_template": "switch.registry.templates",
     "write_dossier": "switch.clearing.dossiers",
     "write_template": "switch.registry.templates",
+    "draw_rehearsal": "switch.report.drawing",
+    "exchange": "switch.sim.exchange",
     "clearing_vector": "switch.settlement.liquidity.clearing_vector",
     "fewest_transfers": "switch.settlement.liquidity.fewest_transfers",
     "generate": "switch.sim.world.generate",
@@ -107,7 +111,9 @@ __all__ = [
     "VerificationFailed",
     "answer_schema",
     "clearing_vector",
+    "draw_rehearsal",
     "examine",
+    "exchange",
     "fewest_transfers",
     "generate",
     "init",

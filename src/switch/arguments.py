@@ -22,7 +22,7 @@ from typing import Literal, TypeVar, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from switch import log
+from switch import log, outcomes
 from switch.errors import SwitchError, UsageError, of_the_machine
 
 Call = TypeVar("Call", bound=Callable[..., object])
@@ -87,9 +87,16 @@ def _checked(call: Callable[..., object]) -> Callable[..., object]:
         finally:
             log.WITHIN.reset(token)
         log.done(call.__name__, bound.arguments, answer)
-        return answer
+        return outcomes.shown(answer, _noun_of(call, kinds.get("return")))
 
     return with_checks
+
+
+def _noun_of(call: Callable[..., object], kind: object) -> str:
+    """The name of the document that a call returns, or of each of its rows; else its own name."""
+    named = (typing.get_args(kind) or (kind,))[0] if typing.get_origin(kind) is list else kind
+    is_named = typing.is_typeddict(named) or hasattr(named, "_fields")
+    return str(getattr(named, "__name__", "")) if is_named else call.__name__
 
 
 @functools.cache
@@ -141,6 +148,8 @@ def _is_of(value: object, kind: object) -> bool:
         return callable(value)
     if origin is Literal:
         return isinstance(value, str) and value in typing.get_args(kind)
+    if typing.is_typeddict(origin):
+        return isinstance(value, dict)
     if not isinstance(origin, type):
         return True
     if origin in _MANY:

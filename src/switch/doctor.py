@@ -32,6 +32,7 @@ from switch.home.checkpoint import SIGNED, SIGNING_KEY, SIGNING_PUB, is_behind, 
 from switch.home.days import times
 from switch.home.store import FORMAT, KINDS, ROOM_SPARE, Home
 from switch.home.times import LOCAL, day_of, local_text
+from switch.outcomes import in_html
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 ENVIRONMENT, HOME = "environment", "home"
@@ -66,6 +67,12 @@ class Examination(NamedTuple):
     """Findings in the order in which they were made."""
 
     findings: list[Finding]
+
+    def __repr__(self) -> str:
+        return f"<examination of {len(self.findings)} things: {self.state}>"
+
+    def _repr_html_(self) -> str:
+        return in_html(self)
 
     @property
     def state(self) -> str:

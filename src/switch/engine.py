@@ -11,7 +11,7 @@ import importlib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, Unpack, cast
+from typing import Any, Literal, Unpack, cast
 
 import pyarrow as pa
 
@@ -34,6 +34,7 @@ from switch.home.turns import Turns, acts, asks
 from switch.open_items import balances as accounts_held
 from switch.open_items import breaks, cycles, held
 from switch.open_items.listing import BreaksAsked, LinesAsked, Listing, Words
+from switch.outcomes import Check, Damage, Report
 from switch.outlook import HomeStatus, home_status
 from switch.reconcile import Rules, break_notes, commits
 from switch.reconcile.break_notes import NoteSaid
@@ -70,6 +71,11 @@ def init(
     given = Given(participants, debtors, programmes, balances, settings)
     setup.begin(Path(home), given, time_text(at), key, signing_key)
     return Engine(home)
+
+
+def _above(name: str) -> Any:
+    """A module that stands over the engine, for a call of it that is a method here as well."""
+    return importlib.import_module(f"switch.{name}")
 
 
 @checked
@@ -262,6 +268,20 @@ class Engine:
         out: the folder to copy to (default HOME/out). Returns the folder of the batch in it."""
         return payday.export(self.home, batch, out)
 
+    @asks
+    def report(
+        self,
+        batch: Batch | str | None = None,
+        *,
+        out: str | Path | None = None,
+        csv: bool = False,
+    ) -> Report:
+        """Draw a batch as a picture, with where its lines stand now: OUT/ID/payday.svg. batch: as
+        of `export`, by default the last. out: the folder to write to (default HOME/out). csv: its
+        lines as a sheet, too. Raises UsageError where there is no such batch."""
+        name = f"{batch.source}:{batch.batch_id}" if isinstance(batch, Batch) else batch
+        return cast(Report, _above("report.drawing").report(self.home, name, out, csv=csv))
+
     # --- what came back -------------------------------------------------------------------------
 
     @acts
@@ -353,8 +373,7 @@ class Engine:
     def rehearse(self, tables: Sequence[TableLike], **how: Unpack[HowRehearsed]) -> Rehearsal:
         """All that would happen if tables were run now (`switch.rehearse`): the home stays as it
         is. out: a folder in no home, for the answers that runs would give; the rest as of `run`."""
-        told = importlib.import_module("switch.rehearsal").rehearse(self.home.path, tables, **how)
-        return cast(Rehearsal, told)
+        return cast(Rehearsal, _above("rehearsal").rehearse(self.home.path, tables, **how))
 
     @asks
     def shared_accounts(self, batch_id: str) -> pa.Table:
@@ -404,3 +423,45 @@ class Engine:
         """Let each of these returned lines be paid once more, by the next line for the same person,
         benefit and period. leap, correct: as of `write_back`."""
         return commits.dispose(self.home, REISSUE, lines, SaidTime.of(at, leap, correct))
+
+    # --- proof and repair -----------------------------------------------------------------------
+
+    @asks
+    def verify(
+        self, *, checkpoint: str | Path | None = None, public_key: bytes | None = None
+    ) -> list[Check]:
+        """Recompute every invariant of the home from its files (`switch.verify`); all checks, which
+        hold. checkpoint: a file of signed checkpoints that somebody kept; public_key: what they
+        were signed with (PEM). Raises VerificationFailed with the faults, if there are any."""
+        proof = _above("proof.verify")
+        told = proof.verify(self.home.path, checkpoint=checkpoint, public_key=public_key)
+        return cast(list[Check], told)
+
+    @asks
+    def replay(
+        self, batch_id: str, table: TableLike, *, register: str | Path | None = None
+    ) -> dict[str, str]:
+        """Derive a batch again from its table, and compare it with what was committed
+        (`switch.replay`); logical digests of its files by name. batch_id: as of `line`. table: a
+        path or an Arrow table. register: a folder kept of the register that judged the batch, where
+        it is not the current one. Raises VerificationFailed where anything differs."""
+        proof = _above("proof.replay")
+        told = proof.replay(self.home.path, batch_id, table, register=register)
+        return cast(dict[str, str], told)
+
+    @acts
+    def scrub(
+        self, copy: str | Path, *, dry_run: bool = False, at: datetime.date | str = ""
+    ) -> list[Damage]:
+        """Repair the home from a copy of its folder (`switch.scrub`, which also mends one that does
+        not open any more). The home is closed for it and opened again. copy: the copy's folder.
+        dry_run: nothing is written. at: the time to record. Returns what is or was damaged."""
+        place = self.home.path
+        self._register = None
+        self.home.close()
+        try:
+            told = _above("proof.repair").scrub(place, copy, dry_run=dry_run, at=at)
+        finally:
+            self.home = Home(place, writing=True)
+            self.look()
+        return cast(list[Damage], told)

@@ -13,6 +13,7 @@ from typing import Literal, NotRequired, Required, TypedDict
 
 Outcome = Literal["received", "cleared", "held", "refused"]
 """The keys under which a batch's lines are counted."""
+OUTCOMES: tuple[Outcome, ...] = ("received", "cleared", "held", "refused")
 
 
 class Total(TypedDict):

@@ -17,7 +17,6 @@ import pytest
 
 import switch
 from switch import reconcile as rec
-from switch.cli.exchange import run_exchange
 from switch.errors import InputRefused, UsageError
 from switch.files.file_schemas import CLEARING
 from switch.reconcile.match.rules import Verdict
@@ -213,7 +212,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_exchange__answers_a_batch_of_a_home_three_ways(home: Path) -> None:
-    done = run_exchange(home, None, None, 5)
+    done = switch.exchange(home, seed=5)
     answers = Path(done["folder"])
     clearing = answers.parent / "clearing"
     assert done["lines"] == sum(pq.read_metadata(p).num_rows for p in clearing.iterdir())
@@ -234,6 +233,6 @@ def test_exchange__answers_a_batch_of_a_home_three_ways(home: Path) -> None:
 
 def test_exchange__says_what_is_missing(home: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no clearing files"):
-        run_exchange(home, None, tmp_path, 1)
+        switch.exchange(home, out=tmp_path)
     with pytest.raises(UsageError):
-        run_exchange(home, "NOBODY", None, 1)
+        switch.exchange(home, "NOBODY")

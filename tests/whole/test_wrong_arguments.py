@@ -185,6 +185,7 @@ RIGHT: dict[str, dict[str, Any]] = {
     "reissue": {"lines": [("B", 1)], "at": None, "leap": False},
     "run": {"table": TABLE, **whole_run(), "out": None, "threads": 1, "chunk_rows": 10, "at": None,
             "strict_columns": False, "form": "parquet", "progress": None, "leap": False},
+    "replay": {"batch_id": "B", "table": TABLE, "register": None},
     "settle": {"cycle": None, "at": None, "out": None, "close_only": False, "abort": None,
                "leap": False},
     "shared_accounts": {"batch_id": "B"},

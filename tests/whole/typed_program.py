@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 import switch
 from switch import reconcile as rec
 from switch import status
+from switch.outcomes import Check
 from switch.outlook import HomeStatus
-from switch.proof.chains import Check
 from switch.rehearsal import rehearse
 from switch.results import (
     BatchRow,

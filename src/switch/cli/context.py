@@ -20,7 +20,6 @@ import click
 from switch.cli import words
 from switch.cli.voice import json_line, tell
 from switch.errors import (
-    CopyFailed,
     EnvironmentFailed,
     SwitchError,
     UsageError,
@@ -29,7 +28,7 @@ from switch.errors import (
 from switch.files.disk import CATALOG
 from switch.files.given import read_small
 from switch.log import LOG_FIELDS
-from switch.results import Rehearsal, Summary
+from switch.results import Summary
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -449,41 +448,6 @@ def settings_of_run(context: Context, now: Settings) -> Settings:
                 " it out"
             )
     return msgspec.structs.replace(now, clearing_limit=settings.clearing_limit)
-
-
-def draw(summary: Summary, out: Path, name: str) -> Path:
-    """The picture of a batch, as out/name/payday.svg. Raises EnvironmentFailed where it cannot
-    be written."""
-    from switch.report.payday_svg import payday_svg
-
-    _write_picture(out, f"{name}/payday.svg", payday_svg(summary))
-    return out / name / "payday.svg"
-
-
-def draw_curve(told: Rehearsal, path: Path) -> None:
-    """Positions through a rehearsed day."""
-    from switch.report.positions_svg import curve_svg
-
-    needs: dict[str, int] = {}
-    caps: dict[str, int] = {}
-    for cycle in told["cycles"]:
-        for row in cycle["participants"]:
-            needs[row["participant"]] = max(needs.get(row["participant"], 0), row["needs"])
-            limits = [limit for limit in (row["cap"], row["holds"]) if limit is not None]
-            caps |= {row["participant"]: min(limits)} if limits else {}
-    lacks = told["injection"]["given"]
-    picture = curve_svg(told["curve"], needs, told["names"], caps, lacks)
-    _write_picture(path.parent, path.name, picture)
-
-
-def _write_picture(out: Path, name: str, svg: str) -> None:
-    from switch.files.disk import landing
-
-    try:
-        with landing(out, name) as file:
-            file.write(svg.encode("utf-8", "replace"))
-    except CopyFailed as error:  # Of nothing that is committed.
-        raise error.cause from error
 
 
 def generate(context: Context, folder: Path, people: int, lines: int, seed: int) -> Generated:

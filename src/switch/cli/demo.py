@@ -10,14 +10,13 @@ from pathlib import Path
 
 import click
 
-from switch.cli.context import Context, Progress, draw, generate
+from switch.cli.context import Context, Progress, generate
 from switch.cli.tables import print_batch
 from switch.cli.voice import tell
 from switch.documents import Demonstrated
 from switch.engine import init
 from switch.errors import UsageError
 from switch.files.disk import require_outside
-from switch.proof.verify import verify
 
 
 def run_demo(context: Context, folder: Path, people: int, lines: int, seed: int) -> None:
@@ -64,9 +63,9 @@ def run_demo(context: Context, folder: Path, people: int, lines: int, seed: int)
         assert again.replayed
         if not (context.json or context.quiet):
             tell("   answered from what was stored; no money moved")
-    step("5  Every invariant recomputed from the files alone")
-    checks = verify(home)
-    picture = draw(batch.summary, home / "out", batch.batch_id)
+        step("5  Every invariant recomputed from the files alone")
+        checks = engine.verify()
+        picture = engine.report(batch).picture
     document: Demonstrated = {
         "batch": batch.summary,
         "checks": len(checks),

@@ -14,7 +14,6 @@ from switch.cli.context import (
     GIVEN_PATH,
     Context,
     Progress,
-    draw_curve,
     home_argument,
     kept_settings,
     opened,
@@ -198,7 +197,9 @@ def rehearse(
     for table in told["tables"]:
         context.warn(table.get("warnings", ()), table=table["table"])
     if picture is not None:
-        draw_curve(told, picture)
+        from switch.report.drawing import draw_rehearsal
+
+        draw_rehearsal(told, picture)
 
     def show() -> None:
         from switch.cli.tables import print_rehearsal

@@ -36,9 +36,9 @@ def exchange(
     context: Context, home: Path, batch_id: str | None, out: Path | None, seed: int, plain: bool
 ) -> None:
     """Let simulated receivers answer a batch: DIR/ID/answers."""
-    from switch.cli.exchange import run_exchange
+    from switch.sim.exchange import exchange as answer
 
-    done = run_exchange(home, batch_id, out, seed, plain)
+    done = answer(home, batch_id, out=out, seed=seed, plain=plain)
     context.say(
         done,
         lambda: tell(

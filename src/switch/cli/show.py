@@ -9,7 +9,6 @@ import click
 
 from switch.cli.context import (
     Context,
-    draw,
     home_argument,
     out_option,
     parse_line,
@@ -20,7 +19,7 @@ from switch.cli.voice import tell
 from switch.errors import UsageError
 
 if TYPE_CHECKING:
-    from switch.documents import Reported
+    pass
 
 
 @click.command()
@@ -80,27 +79,16 @@ def report(
     context: Context, home: Path, batch_id: str | None, out: Path | None, as_csv: bool
 ) -> None:
     """Draw a batch as a picture: DIR/ID/payday.svg."""
-    from switch import status as ask
-    from switch.files.disk import out_folder
-    from switch.home.store import Home
-    from switch.report import sheet
+    from switch.engine import Engine
 
-    with Home(home, writing=False) as opened:
-        summary = ask.batch(opened, batch_id or ask.last_batch(opened))
-        folder = out_folder(home, out)
-        name = opened.catalog.out_name(summary["batch_id"], summary["seq"])
-        picture = str(draw(summary, folder, name))
-        made: Reported = {"batch_id": summary["batch_id"], "picture": picture}
-        if as_csv:
-            path = sheet.write_status(opened, summary["seq"], folder, f"{name}/status.csv")
-            made["csv"] = str(path)
+    with Engine(home, mode="r") as engine:
+        told = engine.report(batch_id, out=out or home / "out", csv=as_csv).document()
 
     def show() -> None:
-        tell(f"picture: {made['picture']}")
-        if "csv" in made:
-            tell(f"csv: {made['csv']}")
+        for kind, path in list(told.items())[1:]:
+            tell(f"{kind}: {path}")
 
-    context.say(made, show)
+    context.say(told, show)
 
 
 COMMANDS = (status, report)

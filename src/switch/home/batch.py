@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
-from switch.errors import UsageError
+from switch.errors import UsageError, counted
 from switch.files import segment
 from switch.home.rows import BatchRow
 from switch.home.store import Home
-from switch.results import Summary
+from switch.outcomes import html_table
+from switch.results import OUTCOMES, Summary, Total
 
 
 def answered(folder: Path, *, own: bool = True) -> list[tuple[Path, Path]]:
@@ -34,7 +36,7 @@ def batch_row(home: Home, name: str) -> BatchRow:
     return rows[0]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Batch:
     """A payment table that was run. `summary` is what people and machines are shown."""
 
@@ -48,6 +50,24 @@ class Batch:
     folder: Path
     """The committed files, which are not to be changed; copies stand in the out folder."""
     warnings: tuple[str, ...] = ()
+
+    def __hash__(self) -> int:
+        return hash((self.folder, self.seq))
+
+    def __repr__(self) -> str:
+        state = f"{self.summary['state']}, run before" if self.replayed else self.summary["state"]
+        lines = counted(self.summary["received"]["count"], "line")
+        return f"<Batch {self.source}:{self.batch_id} of {lines}: {state}, cycle {self.cycle}>"
+
+    def _repr_html_(self) -> str:
+        """A table of its lines by what became of them, for a notebook."""
+        rows: list[tuple[str, Total]] = [
+            *((name, self.summary[name]) for name in OUTCOMES),
+            *((f"{why['reason']}: {why['sentence']}", why) for why in self.summary["reasons"]),
+        ]
+        cells = ((name, total["count"], total["sum"]) for name, total in rows)
+        heads = ("", "lines", "dong")
+        return f"<p>{html.escape(repr(self))}</p>{html_table(heads, cells)}"
 
     @property
     def content_digest(self) -> str:

@@ -15,12 +15,12 @@ import pyarrow.compute as pc
 from switch.errors import UsageError, counted
 from switch.files import exports
 from switch.home.store import Home
+from switch.outcomes import HTML_ROWS, html_table
 from switch.registry.directory import Directory
 from switch.results import Total
 
 Words = str | Sequence[str] | None
 """One word or several, of which each is meant; None: all."""
-HTML_ROWS = 20
 
 
 class BreaksAsked(TypedDict, total=False):
@@ -102,13 +102,9 @@ class Listing:
         return f"<{told}, as of {self.as_of}>" if self.as_of else f"<{told}>"
 
     def _repr_html_(self) -> str:
-        heads = "".join(f"<th>{html.escape(name)}</th>" for name in self.table.column_names)
-        cells = (
-            "".join(f"<td>{'' if v is None else html.escape(str(_plain(v)))}</td>" for v in row)
-            for row in zip(*(c.to_pylist() for c in self.table[:HTML_ROWS].columns), strict=True)
-        )
-        body = "".join(f"<tr>{row}</tr>" for row in cells)
-        return f"<p>{html.escape(repr(self))}</p><table><tr>{heads}</tr>{body}</table>"
+        first = self.table[:HTML_ROWS]
+        rows = (map(_plain, row.values()) for row in first.to_pylist())
+        return f"<p>{html.escape(repr(self))}</p>{html_table(first.column_names, rows)}"
 
 
 def _plain(value: object) -> object:

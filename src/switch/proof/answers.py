@@ -34,8 +34,9 @@ from switch.home.history import (
 )
 from switch.home.store import Home
 from switch.home.times import day_of
+from switch.outcomes import Check
 from switch.proof import line_sums
-from switch.proof.chains import Check, compare
+from switch.proof.chains import compare
 from switch.proof.line_sums import summed, tuples
 from switch.settlement import accounts
 

@@ -16,8 +16,9 @@ import pyarrow as pa
 from switch.home.history import Folder, moved_lines
 from switch.home.rows import BatchRow
 from switch.home.store import Home
+from switch.outcomes import Check
 from switch.proof import line_sums
-from switch.proof.chains import Check, compare
+from switch.proof.chains import compare
 from switch.reason import Reason
 from switch.settlement.budgets import standing
 

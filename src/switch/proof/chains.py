@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -27,20 +27,13 @@ from switch.home.history import KINDS as ANSWERS
 from switch.home.history import folders, recasts
 from switch.home.signing import Signed, read_checkpoints, require_signed
 from switch.home.store import Home, lock
+from switch.outcomes import Check
 
 SHOWN_TEXT = 80
 WAITED = b'"state": "CLOSED"'
 """So says an answer of a cycle that has not settled."""
 _IDENTITY = ("source", "batch_id", "digest", "cycle")
 """Fields that the audit record of a batch has of its row."""
-
-
-class Check(NamedTuple):
-    """One thing that was recomputed, and what is wrong with it ('' where it holds)."""
-
-    name: str
-    subject: str
-    fault: str
 
 
 def compare(name: str, subject: str, found: Any, stored: Any) -> Check:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from switch.files.segment import read_table
 from switch.home.history import Folder, break_id, notes
 from switch.home.store import Home
-from switch.proof.chains import Check
+from switch.outcomes import Check
 
 
 def checks(home: Home, known: list[Folder], seqs: list[int]) -> Iterator[Check]:

@@ -19,8 +19,9 @@ import pyarrow.compute as pc
 from switch.files.segment import read_table
 from switch.home.history import Recast
 from switch.home.store import Home
+from switch.outcomes import Check
 from switch.proof import line_sums
-from switch.proof.chains import Check, compare
+from switch.proof.chains import compare
 from switch.proof.line_sums import summed
 from switch.settlement import accounts
 from switch.settlement.accounts import REVERSAL

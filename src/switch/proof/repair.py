@@ -12,7 +12,6 @@ import hashlib
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from switch.arguments import checked
 from switch.errors import EnvironmentFailed, SwitchError, UsageError, VerificationFailed
@@ -21,19 +20,10 @@ from switch.files.segment import digest_of, new_file, sync_file, sync_folder
 from switch.home.checkpoint import SIGNED, SIGNING_KEY, read_checkpoint, write_durably
 from switch.home.store import KINDS, Home, lock
 from switch.home.times import time_text
+from switch.outcomes import Damage
 from switch.proof.chains import Records, file_faults
 
 COPY_BYTES = 1 << 20
-
-
-class Finding(NamedTuple):
-    """One damaged or missing file, and whether it is (with dry_run: can be) made whole again."""
-
-    side: str
-    """home or copy"""
-    path: str
-    fault: str
-    repaired: bool
 
 
 @checked
@@ -44,7 +34,7 @@ def scrub(
     dry_run: bool = False,
     at: datetime.date | str = "",
     wait: float = 0,
-) -> list[Finding]:
+) -> list[Damage]:
     """Compare a home with a copy of its folder, file by file against the catalog's digests, and
     repair the home. Each damaged or missing file is a finding; the copy's are reported only.
 
@@ -71,18 +61,18 @@ def scrub(
     return findings
 
 
-def _heads(home: Path, copy: Path, dry_run: bool) -> list[Finding]:
+def _heads(home: Path, copy: Path, dry_run: bool) -> list[Damage]:
     """Catalog and checkpoint belong together, or one of them can be had from the copy."""
     found = []
     if not _belong(copy, copy):
-        found.append(Finding("copy", CATALOG, "is not that of its checkpoint", False))
+        found.append(Damage("copy", CATALOG, "is not that of its checkpoint", False))
     if _belong(home, home):
         return found
     for name, catalog, checkpoint in ((CATALOG, copy, home), ("checkpoint", home, copy)):
         if _matches(catalog, checkpoint):
             if not dry_run:
                 _take(copy / name, home / name, None)
-            return [*found, Finding("home", name, "was changed or is gone", True)]
+            return [*found, Damage("home", name, "was changed or is gone", True)]
     raise VerificationFailed(
         f"{home / CATALOG} is not that of its checkpoint, and {copy} has neither the one nor the"
         " other: restore the whole home"
@@ -109,18 +99,18 @@ def _belong(catalog: Path, checkpoint: Path) -> bool:
         return False
 
 
-def _files(home: Home, copy: Path, dry_run: bool) -> Iterator[Finding]:
+def _files(home: Home, copy: Path, dry_run: bool) -> Iterator[Damage]:
     there = file_faults(home, copy)
     digests = {file.path: file.sha256 for file in home.catalog.files()}
     for path, fault in file_faults(home, home.path).items():
         if path not in there and not dry_run:
             _take(copy / path, home.path / path, digests[path])
-        yield Finding("home", path, fault, path not in there)
+        yield Damage("home", path, fault, path not in there)
     for path, fault in there.items():
-        yield Finding("copy", path, fault, False)
+        yield Damage("copy", path, fault, False)
 
 
-def _keys(home: Home, copy: Path, dry_run: bool) -> Iterator[Finding]:
+def _keys(home: Home, copy: Path, dry_run: bool) -> Iterator[Damage]:
     """Keys are those that the first event marks; signatures are made again from the chain."""
     records = Records(home)
     there = records.key_faults(copy)
@@ -129,16 +119,16 @@ def _keys(home: Home, copy: Path, dry_run: bool) -> Iterator[Finding]:
             continue
         if name not in there and not dry_run:
             _take(copy / name, home.path / name, None)
-        yield Finding("home", name, fault, name not in there)
+        yield Damage("home", name, fault, name not in there)
     for name, fault in there.items():
         if name != SIGNED:  # A copy's may be older than the home's.
-            yield Finding("copy", name, fault, False)
+            yield Damage("copy", name, fault, False)
     unsigned = records.key_faults(home.path).get(SIGNED)
     if unsigned is not None:
         if not dry_run:
             key = (home.path / SIGNING_KEY).read_bytes()
             _replace(home.path / SIGNED, b"".join(records.signed(key)))
-        yield Finding("home", SIGNED, unsigned, True)
+        yield Damage("home", SIGNED, unsigned, True)
 
 
 def _replace(target: Path, content: bytes) -> None:

@@ -30,12 +30,12 @@ from switch.home.history import Folder, Recast
 from switch.home.rows import BatchRow
 from switch.home.signing import departure
 from switch.home.store import Home
+from switch.outcomes import Check
 from switch.proof import line_sums, notes
 from switch.proof import recasts as recasts_module
 from switch.proof.answers import LINE, Answered, carry, free
 from switch.proof.budgets import Funded
 from switch.proof.chains import (
-    Check,
     Cutoffs,
     Records,
     compare,

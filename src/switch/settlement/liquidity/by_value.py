@@ -17,6 +17,7 @@ from switch.arguments import checked
 from switch.errors import UsageError
 from switch.native import branch, by_value
 from switch.native import flow as flow_kernel
+from switch.outcomes import brief
 from switch.settlement.liquidity.in_order import InOrder, settle_in_order
 from switch.settlement.liquidity.queue import Amounts, PaymentQueue, amounts, floors
 
@@ -66,6 +67,9 @@ class ByValue(NamedTuple):
     gap: float
     level: Amounts
     complete: bool
+
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 class Flow(NamedTuple):

@@ -16,6 +16,7 @@ import numpy as np
 
 from switch.arguments import fit
 from switch.errors import UsageError
+from switch.outcomes import brief
 
 TOLERANCE = 1e-12
 """Part of a debt that may be missing in floats, and it is paid in full all the same."""
@@ -33,6 +34,9 @@ class Clearing(NamedTuple, Generic[N]):
     shortfall: list[N]
     failed: list[list[int]]
     equity: list[N]
+
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 class _System(NamedTuple, Generic[N]):

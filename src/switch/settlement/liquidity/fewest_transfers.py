@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from switch.arguments import checked
 from switch.errors import InputRefused, UsageError
 from switch.native import flow
+from switch.outcomes import brief
 from switch.settlement.liquidity.queue import column
 
 MOVERS_MAX = 20
@@ -32,6 +33,9 @@ class Transfers(NamedTuple):
     transfers: list[Transfer]
     lower_bound: int
     exact: bool
+
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 @checked

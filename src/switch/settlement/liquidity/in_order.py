@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from switch.arguments import checked, whole
 from switch.errors import UsageError
 from switch.native import in_order
+from switch.outcomes import brief
 from switch.settlement.liquidity.queue import SUM_MAX, Amounts, PaymentQueue, amounts, floors
 
 NO_LIMIT = 2**63 - 1
@@ -31,6 +32,9 @@ class InOrder(NamedTuple):
     payments_count: int
     dropped: NDArray[np.int32]
     head: Amounts
+
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 @checked

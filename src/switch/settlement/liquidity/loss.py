@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from switch.arguments import checked, fit, whole
 from switch.errors import InputRefused, UsageError
+from switch.outcomes import brief
 from switch.settlement.liquidity.queue import Amounts
 
 Who = TypeVar("Who", str, int)
@@ -28,6 +29,9 @@ class Recast(NamedTuple):
     after: Amounts
     change: Amounts
     turned: list[int]
+
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 @checked

@@ -108,6 +108,9 @@ class PaymentQueue:
     def __len__(self) -> int:
         return len(self.amount)
 
+    def __repr__(self) -> str:
+        return f"<payment queue: {len(self):,} payments, {self.participants:,} participants>"
+
     @property
     def columns(self) -> tuple[NDArray[np.uint16], NDArray[np.uint16], Amounts]:
         """sender, receiver and amount, as the kernels take them."""

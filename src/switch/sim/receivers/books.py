@@ -26,8 +26,8 @@ BOOKS = pa.schema(
         ("amount", pa.int64()),
     ]
 )
-_NEVER_CAME = (Fate.REFUSED, Fate.LIMIT)
-_NOT_CREDITED = (*_NEVER_CAME, Fate.RETURNED, Fate.SILENT, Fate.REFUSED_LATE)
+NEVER_CAME = (Fate.REFUSED, Fate.LIMIT)
+_NOT_CREDITED = (*NEVER_CAME, Fate.RETURNED, Fate.SILENT, Fate.REFUSED_LATE)
 
 
 class Books:
@@ -52,7 +52,7 @@ class Books:
             ("B.NOSTRO", "B.INWARD", "B.CUSTOMER") if bank
             else ("W.SAFEGUARD", "W.INWARD", "W.EMONEY")
         )  # fmt: skip
-        inward = amount[~np.isin(fate, _NEVER_CAME)]
+        inward = amount[~np.isin(fate, NEVER_CAME)]
         self._add(code, self._begin, "P5", asset, owed, inward)
         first = np.ones(len(said.row), bool)
         first[1:] = said.row[1:] != said.row[:-1]

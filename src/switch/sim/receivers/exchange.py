@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.ipc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
@@ -30,7 +31,7 @@ from switch.sim.receivers.behaviour import (
     draw,
     stray_ids,
 )
-from switch.sim.receivers.books import Books
+from switch.sim.receivers.books import NEVER_CAME, Books
 from switch.sim.world.draw import TableFile, arrow_schema, dictionary
 
 _TEXT = pa.dictionary(pa.int16(), pa.string())
@@ -54,6 +55,18 @@ class Exchanged(NamedTuple):
     """Lines by fate; a stray confirmation counts beside its line"""
 
 
+class Finality(NamedTuple):
+    """Facts of the cycle that lines stand in, by which their receivers know what they may do."""
+
+    settled: bool = True
+    """The money is theirs. Before, they credit nothing, and send refusals alone."""
+    recalled: Sequence[Path] = ()
+    """Lists of lines that were taken out of the cycle: nobody answers those."""
+
+
+FINAL = Finality()
+
+
 def exchange(
     clearing: Path,
     out: Path,
@@ -61,13 +74,15 @@ def exchange(
     behaviour: Behaviour,
     seed: int,
     booked_on: datetime.date,
+    finality: Finality = FINAL,
 ) -> Exchanged:
     """Let every receiver with a clearing file answer it.
 
     clearing: folder of <participant>.parquet or .arrow; participants: kind by code; booked_on: the
-    value date. Writes into out: confirmations/<participant>.parquet, returns/<participant>.parquet,
-    books.parquet, truth.parquet (lines that were not simply credited, and stray ids). The same
-    seed and lines: the same answers. Raises ValueError for a file of somebody unknown.
+    value date; finality: of the lines' cycle. Writes into out: confirmations/<participant>.parquet,
+    returns/<participant>.parquet, books.parquet, truth.parquet (lines that were not simply
+    credited, and stray ids). The same seed and lines: the same answers. Raises ValueError for a
+    file of somebody unknown.
     """
     for folder in ("confirmations", "returns"):
         (out / folder).mkdir(parents=True, exist_ok=True)
@@ -78,7 +93,8 @@ def exchange(
             code = path.stem
             if code not in participants:
                 raise ValueError(f"{path.name} is of no known participant")
-            receiver = _Receiver(code, participants[code], behaviour[code], seed, booked_on)
+            who = code, participants[code], behaviour[code]
+            receiver = _Receiver(*who, seed, booked_on, finality)
             done = receiver.answer(path, out, books, truth)
             totals += done[:3]
             counts += done[3]
@@ -93,10 +109,18 @@ class _Receiver:
     """One receiver and its file."""
 
     def __init__(
-        self, code: str, kind: str, manner: Manner, seed: int, booked_on: datetime.date
+        self,
+        code: str,
+        kind: str,
+        manner: Manner,
+        seed: int,
+        booked_on: datetime.date,
+        finality: Finality,
     ) -> None:
         self.code, self.kind, self.manner = code, kind, manner
-        self.seed, self.booked_on = seed, booked_on
+        self.seed, self.booked_on, self.finality = seed, booked_on, finality
+        tables = [pq.read_table(p, columns=["transfer_id"]) for p in finality.recalled]
+        self.recalled = pa.concat_tables(tables)["transfer_id"] if tables else None
 
     def answer(
         self, path: Path, out: Path, books: Books, truth: TableFile
@@ -110,6 +134,7 @@ class _Receiver:
             TableFile(out / "returns" / f"{self.code}.parquet", RETURNS) as returns,
         ):
             for chunk in _groups(path):
+                chunk = self._answerable(chunk)
                 amount = chunk["amount"].to_numpy()
                 ids, accounts = chunk["transfer_id"], chunk["creditor_account"]
                 draws = draw(self.manner, self.seed, ids, amount)
@@ -123,10 +148,21 @@ class _Receiver:
                 counts += np.bincount(draws.fate, minlength=len(Fate))
                 self._tell(truth, draws, ids, stray_id)
                 lines += len(amount)
-        if self.manner.broken:
+        if self.manner.broken and self.finality.settled:
             content = file.read_bytes()
             file.write_bytes(content[: len(content) // 2])
         return lines, confirmations.rows, returns.rows, counts
+
+    def _answerable(self, chunk: pa.RecordBatch) -> pa.RecordBatch:
+        """Lines that the receiver answers now: none that was recalled, and before finality those
+        alone that it refuses."""
+        if self.recalled is not None:
+            chunk = chunk.filter(pc.invert(pc.is_in(chunk["transfer_id"], self.recalled)))
+        if not self.finality.settled:
+            amount = chunk["amount"].to_numpy()
+            fate = draw(self.manner, self.seed, chunk["transfer_id"], amount).fate
+            chunk = chunk.filter(pa.array(np.isin(fate, NEVER_CAME), pa.bool_()))
+        return chunk
 
     def _one(self, rows: int) -> pa.DictionaryArray:
         return dictionary(np.zeros(rows, np.int16), [self.code])

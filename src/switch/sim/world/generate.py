@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from switch import schema
 from switch.arguments import checked
 from switch.errors import EnvironmentFailed, UsageError
+from switch.outcomes import brief, in_html
 from switch.sim.world import draw, payday
 from switch.sim.world.institutions import Directory, package_rows, write_debtors, write_participants
 from switch.sim.world.names import Names
@@ -59,6 +60,12 @@ class Generated(NamedTuple):
     """Lines of the payday."""
     declared_sum: int
     """Sum of their amounts, dong."""
+
+    def __repr__(self) -> str:
+        return brief(self)
+
+    def _repr_html_(self) -> str:
+        return in_html(self)
 
 
 ACCOUNTS = draw.arrow_schema(schema.ACCOUNTS, codes=draw.CODES, ids=pa.uint64())

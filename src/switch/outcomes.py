@@ -1,0 +1,174 @@
+"""Outcomes: answers of calls that show themselves, in a line and as HTML for a notebook.
+
+A document is a dict with the fields of its type in `results`, and rows are a list, whatever else
+they do here: they compare, are pickled and become JSON as such. This file imports nothing of the
+package.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+HTML_ROWS = 20
+"""Rows of a table that a notebook shows."""
+_LINE_MAX, _TEXT_MAX = 150, 40
+_Fields = Mapping[str, object]
+
+
+class Check(NamedTuple):
+    """One thing that was recomputed, and what is wrong with it ('' where it holds)."""
+
+    name: str
+    subject: str
+    fault: str
+
+
+class Damage(NamedTuple):
+    """One damaged or missing file, and whether it is (with dry_run: can be) made whole again."""
+
+    side: str
+    """home or copy"""
+    path: str
+    fault: str
+    repaired: bool
+
+
+@dataclass(frozen=True, repr=False)
+class Report:
+    """Files that show a batch to people."""
+
+    batch_id: str
+    picture: Path
+    csv: Path | None = None
+    """Lines with where each stands now, where they were asked for."""
+    svg: str = field(default="", compare=False)
+    """The picture itself."""
+
+    def document(self) -> dict[str, str]:
+        """The report as the command prints it with --json."""
+        told = {"batch_id": self.batch_id, "picture": str(self.picture)}
+        return told | ({} if self.csv is None else {"csv": str(self.csv)})
+
+    def __repr__(self) -> str:
+        files = [path.name for path in (self.picture, self.csv) if path is not None]
+        return f"<report of {self.batch_id}: {', '.join(files)}>"
+
+    def _repr_html_(self) -> str:
+        return self.svg
+
+
+class Document(dict[str, Any]):
+    """Fields of an answer by their names."""
+
+    __slots__ = ("noun",)
+
+    def __init__(self, noun: str, fields: _Fields) -> None:
+        """noun: what it is a document of, such as `line history`."""
+        super().__init__(fields)
+        self.noun = noun
+
+    def __repr__(self) -> str:
+        shown: list[str] = []
+        for name, value in self.items():
+            text = _in_short(name, value)
+            if len(", ".join([*shown, text])) > _LINE_MAX:
+                return f"<{self.noun}: {', '.join(shown)} ...>"
+            shown += [text] if text else []
+        return f"<{self.noun}: {', '.join(shown)}>"
+
+    def _repr_html_(self) -> str:
+        return _html(dict(self))
+
+
+class Rows(list[Any]):
+    """Rows of an answer, each a document or a record."""
+
+    __slots__ = ("noun",)
+
+    def __init__(self, noun: str, rows: Iterable[object]) -> None:
+        """noun: what each row is, such as `check`."""
+        super().__init__(rows)
+        self.noun = noun
+
+    def __repr__(self) -> str:
+        return f"<{len(self):,} x {self.noun}>"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(repr(self))}</p>{_html(list(self))}"
+
+
+def shown(answer: object, noun: str) -> object:
+    """An answer that shows itself, where it is a plain dict or a plain list of rows. noun: the name
+    of its type."""
+    if type(answer) is dict:
+        return Document(_words(noun), answer)
+    if type(answer) is list and all(_fields(row) is not None for row in answer):
+        return Rows(_words(noun), answer)
+    return answer
+
+
+def brief(record: Any) -> str:
+    """The `__repr__` of a record, in a line."""
+    return repr(Document(_words(type(record).__name__), record._asdict()))
+
+
+def in_html(record: Any) -> str:
+    """The `_repr_html_` of a record."""
+    return _html(record)
+
+
+def _words(noun: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", noun).replace("_", " ").lower()
+
+
+def html_table(heads: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    """A table of cells, the first rows alone where they are many."""
+    first = "".join(f"<th>{html.escape(name)}</th>" for name in heads)
+    first = first and f"<tr>{first}</tr>"
+    lines = ("".join(f"<td>{_html(cell)}</td>" for cell in row) for row in rows)
+    body = "".join(f"<tr>{line}</tr>" for _, line in zip(range(HTML_ROWS), lines, strict=False))
+    return f"<table>{first}{body}</table>"
+
+
+def _fields(row: object) -> _Fields | None:
+    """Fields of a document or of a record; None of anything else."""
+    if isinstance(row, Mapping):
+        return row
+    made: _Fields | None = row._asdict() if hasattr(row, "_asdict") else None
+    return made
+
+
+def _html(value: object) -> str:
+    if (fields := _fields(value)) is not None:
+        return html_table((), fields.items())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        rows = [_fields(row) for row in value]
+        known = [row for row in rows if row is not None]
+        if not known or len(known) < len(rows):
+            return html.escape(", ".join(map(str, value)))
+        heads = list(dict.fromkeys(name for row in known for name in row))
+        return html_table(heads, ([row.get(name) for name in heads] for row in known))
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return "" if value is None else html.escape(f"{value:,}" if is_number else str(value))
+
+
+def _in_short(name: str, value: object) -> str:
+    """A field for one line: a value that is short, the lines of a total, or how many there are."""
+    if isinstance(value, Mapping):
+        return f"{name} {value['count']:,}" if {"count", "sum"} <= value.keys() else ""
+    if isinstance(value, list | tuple):
+        return f"{len(value):,} {name}"
+    if hasattr(value, "shape"):
+        return f"{'x'.join(map(str, value.shape))} {name}"
+    if isinstance(value, Path):
+        return f"{name} {_cut(repr(value.name))}"
+    return f"{name} {_cut(repr(value))}"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _TEXT_MAX else f"{text[: _TEXT_MAX - 3]}..."
