@@ -209,6 +209,13 @@ def whole(values: ArrayLike, name: str) -> NDArray[np.int64]:
     return given
 
 
+def require_words(name: str, text: str, most: int) -> None:
+    """A text of people is as it can be recorded for good and shown anywhere; '' says nothing.
+    Raises UsageError."""
+    if len(text) > most or not text.isprintable() or text != text.strip():
+        raise UsageError(f"{name} is 1 to {most} printable characters, without blanks around")
+
+
 def _path(name: str, value: object) -> Path:
     if not isinstance(value, str | os.PathLike):
         raise UsageError(f"{name} {_shown(name, value)} is no path")

@@ -430,6 +430,7 @@ ANSWERS: dict[str, dict[str, object]] = {
     "balances": {"": Balances},
     "held": {"": Held},
     "returned": {"": Returned},
+    "cancel-line": {"": results.LinesCancelled},
     "reconcile": {"": results.TakenIn},
     "dispose": {"": results.Disposed, "--dry": ToDispose},
     "close": {"": results.DaySigned},

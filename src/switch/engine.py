@@ -43,7 +43,7 @@ from switch.registry.load_registers import Tables, current, load_registers
 from switch.registry.register import Register
 from switch.registry.settings import Settings
 from switch.results import HowRehearsed, Rehearsal
-from switch.settlement import due, setup
+from switch.settlement import cancel, due, setup
 from switch.settlement.accounts import REISSUE, WRITE_BACK
 from switch.settlement.setup import Given
 
@@ -345,6 +345,21 @@ class Engine:
         """Note something about open breaks, for good. breaks: ids, or the first six characters or
         more. The rest as `NoteSaid` has it. Raises UsageError for a break that is not open."""
         return break_notes.noted(self.home, breaks, **said)
+
+    @acts
+    def cancel_lines(
+        self,
+        lines: Sequence[tuple[str, int]],
+        *,
+        by: str,
+        why: str,
+        at: datetime.date | str | None = None,
+    ) -> results.LinesCancelled:
+        """Cancel lines that wait, (batch id, line number), all of them or none: they are paid by no
+        run, and their entitlements are free. by: the name of whoever says so; why: the reason, 1 to
+        140 characters, both for good. at: the time that is recorded, else that of the home. The
+        same again answers what is stored. Raises UsageError for a line that does not wait."""
+        return cancel.cancel(self.home, lines, status.what_is, by=by, why=why, at=at)
 
     @asks
     def cycles(self, *, state: Words = None, limit: int | None = None) -> Listing:

@@ -2,9 +2,9 @@
 
 The answer of a batch is that of its commit and never changes; lines that waited, recasts, aborts
 and answers of receivers move them later. Sums come from the catalog and from small files: lines
-that were presented again in a run in which one moved, that a recast sent back, and that went back
-by answers. Lines themselves are read only of batches whose receivers answered since the last day
-that was closed, or whose run cleared lines of several batches.
+that were presented again in a run in which one moved, that a recast sent back, that were cancelled,
+and that went back by answers. Lines themselves are read only of batches whose receivers answered
+since the last day that was closed, or whose run cleared lines of several batches.
 """
 
 from __future__ import annotations
@@ -20,7 +20,15 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from switch.files.segment import Groups, read_table, segment_at
-from switch.home.history import SETTLED, Folder, folders, moved_lines, recasts, went_back
+from switch.home.history import (
+    SETTLED,
+    Folder,
+    cancelled_lines,
+    folders,
+    moved_lines,
+    recasts,
+    went_back,
+)
 from switch.home.rows import BatchRow
 from switch.home.sent_back import PAIR, Pair, Sums, by_pair, sent_back_by
 from switch.home.store import Home
@@ -66,6 +74,8 @@ class Present:
         self.sent_back: dict[int, list[SentBack]] = {row.seq: [] for row in self.rows}
         """Recasts and aborts that sent lines of a batch back to wait, oldest first."""
         self._went: set[Pair] = set()
+        self.cancelled: Sums[int] = Sums()
+        """Lines that were cancelled while they waited; they are refused."""
         self._clear()
         self._go_back()
         self._answer()
@@ -105,6 +115,10 @@ class Present:
             self._went |= gone.keys()
             for seq, told in sent_back_by(self.home, recast, gone).items():
                 self.sent_back[seq].append(told)
+        cancelled = cancelled_lines(self.home).group_by("batch")
+        for row in cancelled.aggregate([("amount", "sum"), ([], "count_all")]).to_pylist():
+            for sums in (self.cancelled, self.refused):
+                sums.put(row["batch"], row["count_all"], row["amount_sum"])
 
     def _answer(self) -> None:
         pending = {name for name, row in self.cycles.items() if not row.answer}
@@ -268,6 +282,10 @@ class Present:
         }
         return {state.name: total for state, total in found.items() if total["count"]}
 
+    def told_cancelled(self, seq: int) -> Total | None:
+        """Lines of a batch that were cancelled while they waited; None where there are none."""
+        return _told(self.cancelled[seq]) if self.cancelled[seq][0] else None
+
     def _pairs(self, seq: int) -> list[Pair]:
         """Pairs of a batch: a line is told by the run that cleared it last."""
         if self._by_batch is None:
@@ -312,6 +330,7 @@ def line_states(home: Home, seq: int) -> NDArray[np.object_]:
         for recast in gone:
             if recast.after == row.seq:
                 run_of[np.asarray(_lines_of(went_back(home, recast), seq)["line_no"]) - 1] = 0
+    run_of[np.asarray(_lines_of(cancelled_lines(home), seq)["line_no"]) - 1] = -1
     names = {0: "held", -1: "refused"} | {row.seq: here.state_of_run(row) for row in here.rows}
     found = np.array([names[run] for run in run_of.tolist()], object)
     if here.today is not None:

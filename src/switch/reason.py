@@ -92,6 +92,8 @@ RULES: dict[Reason, Rule] = {
 GIVEN_UP = Rule("ED05", "PDNG", "the settlement of its cycle was given up")
 """Sentence of a line whose cycle was aborted after it had cleared: no phase of a run gives it, so
 that it has no number."""
+CANCELLED = Rule("DS02", "RJCT", "it was cancelled while it waited")
+"""Sentence of a line that somebody cancelled while it waited; no phase of a run gives it either."""
 RULE_SET = "contract 2026-12"
 """Rules by which lines are judged. The manifest of a batch names it."""
 RULE_SET_BEFORE = "contract 2026-11"

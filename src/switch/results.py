@@ -137,7 +137,7 @@ class Now(TypedDict):
     reissued: Total
     """Their entitlement was freed for one more line."""
     refused: Total
-    """By screening, or by the receiver before the cycle settled."""
+    """By screening, or by the receiver before the cycle settled, or cancelled while they waited."""
 
 
 class SentBack(Total):
@@ -188,6 +188,8 @@ class BatchStatus(Summary):
     now: Now
     cycle_state: str
     """OPEN, CLOSED, SETTLED or ABORTED."""
+    cancelled: NotRequired[Total]
+    """Lines that were cancelled while they waited, where there are any; now has them as refused."""
     funding: Funding
     answered: NotRequired[Answered]
     """Sent lines by state; absent where it was not asked for, or nothing was answered yet."""
@@ -207,6 +209,8 @@ class BatchRow(TypedDict):
     received: Total
     now: Now
     sent_back: list[SentBack]
+    cancelled: NotRequired[Total]
+    """As of `BatchStatus`."""
 
 
 class Dossier(TypedDict):
@@ -331,6 +335,26 @@ class NoteTaken(TypedDict):
     accepted: bool | None
 
 
+class LineName(TypedDict):
+    """A line by the id of its batch and its number there."""
+
+    batch_id: str
+    line_no: int
+
+
+class LinesCancelled(TypedDict):
+    """Lines that waited and were cancelled, with who said so, why and when."""
+
+    number: int
+    """Number of the commit."""
+    at: str
+    by: str
+    why: str
+    count: int
+    sum: int
+    lines: list[LineName]
+
+
 # --- a line and a person --------------------------------------------------------------------------
 
 
@@ -364,13 +388,6 @@ LineBreak = TypedDict(
     },
 )
 """A break that is open about a line."""
-
-
-class LineName(TypedDict):
-    """A line by the id of its batch and its number there."""
-
-    batch_id: str
-    line_no: int
 
 
 class LineHistory(LineName):

@@ -16,11 +16,19 @@ import pyarrow.compute as pc
 from switch.errors import UsageError
 from switch.files.segment import Groups, read_table, segment_at
 from switch.home.batch import batch_row
-from switch.home.history import Folder, folders, moved_lines, open_breaks, recasts, stored
+from switch.home.history import (
+    Folder,
+    cancellations,
+    folders,
+    moved_lines,
+    open_breaks,
+    recasts,
+    stored,
+)
 from switch.home.rows import BatchRow as CatalogRow
 from switch.home.store import Home
 from switch.present import Present
-from switch.reason import CLEARED, GIVEN_UP, RULES, Reason, status_of
+from switch.reason import CANCELLED, CLEARED, GIVEN_UP, RULES, Reason, status_of
 from switch.reconcile.line_states import State, Verdicts
 from switch.reconcile.sent_lines import SentLines
 from switch.reconcile.take_in import judged
@@ -56,6 +64,7 @@ AFTER = {
     "CREDITED": "The receiver says that the account was credited.",
     "RETURNED": "The receiver sent the money back: it goes to the treasury with cycle {cycle}.",
     "UNAPPLIED": "The receiver has the money and gave no clean answer by the deadline.",
+    "CANCELLED": "Cancelled while it waited: it is not paid, and the entitlement is free.",
     "WRITTEN_BACK": "The money went back to the budget. It is not paid again.",
     "REISSUED": "The money is free for one more line{line}.",
     "LATE": "The receiver refused it after its cycle had settled: the money has to come back.",
@@ -67,7 +76,7 @@ AFTER = {
 def batches(home: Home, present: Present | None = None) -> list[BatchRow]:
     """All batches as they stand now, oldest first. present: of the home, where it is known."""
     here = present or Present(home)
-    return [
+    rows: list[BatchRow] = [
         {
             "seq": row.seq,
             "source": row.source,
@@ -82,6 +91,10 @@ def batches(home: Home, present: Present | None = None) -> list[BatchRow]:
         }
         for row in here.rows
     ]
+    for row in rows:
+        if total := here.told_cancelled(row["seq"]):
+            row["cancelled"] = total
+    return rows
 
 
 def budgets(home: Home) -> list[ProgrammeBudget]:
@@ -104,6 +117,8 @@ def batch(home: Home, batch_id: str, *, answered: bool = False) -> BatchStatus:
         "funding": told_of_batch(home, row.seq),
     }
     summary = cast(BatchStatus, {**here.summaries[row.seq], **more})
+    if total := here.told_cancelled(row.seq):
+        summary["cancelled"] = total
     if answered and here.today is not None:
         lines = here.answered(row.seq)
         summary["answered"] = {"as_of": str(here.today), "lines": lines}
@@ -131,7 +146,7 @@ def line(home: Home, batch_id: str, line_no: int) -> LineHistory:
             inner = lines.read(group).slice(at, 1).to_pylist()[0]
             return _timeline(home, row, answer, inner)
         done += len(numbers)
-    raise UsageError(f"batch {batch_id!r} has lines 1 to {done}")
+    raise UsageError(f"batch {batch_id!r} has lines 1 to {done}, and no line {line_no}")
 
 
 def person(home: Home, person_id: str) -> PersonHistory:
@@ -166,6 +181,8 @@ def _timeline(
             break
         seq, state = found
         states.append(state)
+    if states[-1]["status"] == "PDNG" and (cancelled := _cancelled(home, line, states[-1])):
+        states.append(cancelled)
     known = folders(home)
     about = [folder for folder in known if folder.is_about({line["batch"]})]
     refused = {f.number for f in about if _row_of(home, f, "refused", line)}
@@ -361,8 +378,10 @@ def _moved(
 ) -> tuple[int, LineState] | None:
     """(batch, state) with which a line that waits since a batch moved on."""
     for run in home.catalog.batches(after=seq):
-        # A line that waits is presented in every batch until it moves.
+        # A line that waits is presented in every batch until it moves, or is cancelled.
         path = home.folder("batches", run.seq) / "represented.parquet"
+        if home.catalog.file(path.relative_to(home.path).as_posix()) is None:
+            continue
         for moved in _with(read_table(path), **line):
             return run.seq, _of_batch(run, moved)
     return None
@@ -383,6 +402,25 @@ def _back(
             answer["participant"] = gone["participant"]
             return recast.after, _state(recast.at, recast.folder, answer)
     return None
+
+
+def _cancelled(home: Home, line: dict[str, int], waits: LineState) -> LineState | None:
+    """State of a line that was cancelled while it waited; None where it was not."""
+    for one in cancellations(home):
+        if _with(read_table(home.path / one.folder / "lines.parquet"), **line):
+            text = f"{AFTER['CANCELLED']} Reason: {one.why}. By: {one.by}."
+            now: LineState = {**waits, "at": one.at, "text": text, "file": one.folder}
+            now["state"], now["status"] = "CANCELLED", CANCELLED.status
+            now["reason"] = CANCELLED.code
+            return now
+    return None
+
+
+def what_is(home: Home, seq: int, line_no: int) -> str:
+    """State of a line now, in a word and a sentence."""
+    row = home.catalog.batch(seq)
+    now = line(home, f"{row.source}:{row.batch_id}", line_no)["states"][-1]
+    return f"it is {now['state']}. {now['text']}"
 
 
 def _of_batch(row: CatalogRow, answer: dict[str, Any]) -> LineState:

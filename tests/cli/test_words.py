@@ -15,7 +15,7 @@ import switch
 from switch import status
 from switch.cli import words
 from switch.cli.words import Chosen, said, vietnamese
-from switch.reason import GIVEN_UP, RULES
+from switch.reason import CANCELLED, GIVEN_UP, RULES
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +28,7 @@ def english(monkeypatch: pytest.MonkeyPatch) -> None:
 SENTENCES = [
     *(rule.sentence for rule in RULES.values()),
     GIVEN_UP.sentence,
+    CANCELLED.sentence,
     *status.SENTENCES.values(),
     *status.AFTER.values(),
 ]

@@ -72,8 +72,8 @@ def small_steps(folder: Path) -> list[Step]:
     again after registers or the directory changed; a table from a file by the command line; a
     table that had been run before; a cycle of a calendar, closed and settled; one that is settled
     without the lines of a payer that lacks funds; answers, by which a line is refused and another
-    one comes back, what is noted and decided of it, and the end of the day; and a cycle that is
-    aborted."""
+    one comes back, what is noted and decided of it, and the end of the day; a cycle that is
+    aborted; and a line that waits and is cancelled."""
     directory = [pa.Table.from_pylist(list(t)) for t in (scene.PARTICIPANTS, scene.DEBTORS)]
     opened = pa.Table.from_pylist(
         [p | {"status": "active"} for p in scene.PARTICIPANTS],
@@ -176,6 +176,7 @@ def small_steps(folder: Path) -> list[Step]:
             *("breaks", "--class", "AMOUNT", "--accept", "--note", "the bank mends it"),
             *("--by", "a clerk"),
         ),
+        _command("cancel", "cancel-line", "A:11", "--by", "a clerk", "--why", "sent in error"),
     ]
 
 

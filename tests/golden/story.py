@@ -1,4 +1,4 @@
-"""The golden homes: three small homes, made by every command with fixed keys and times.
+"""The golden homes: four small homes, made by every command with fixed keys and times.
 
     python tests/golden/story.py DIR        makes them in DIR and prints what they hold, as JSON
     python tests/golden/story.py --record   makes them and writes tests/golden/record.json anew
@@ -313,7 +313,30 @@ def the_budget_home(told: Told) -> None:
     told("budget: status", "status", "budget")
 
 
-STORIES = {"plain": the_plain_home, "calendar": the_calendar_home, "budget": the_budget_home}
+def the_lines_home(told: Told) -> None:
+    """What is said of single lines: some that wait are cancelled."""
+    init(told, "lines")
+    waits = table(Path("waits.parquet"), [line(n) for n in (1, 2, 54, 55, 56)], "WAITS")
+    told("lines: run", "run", "lines", waits)
+    said = ("--by", "a clerk", "--why", "sent in error", "--at", "2026-11-26")
+    told("lines: cancel", "cancel-line", "lines", "WAITS:4", "WAITS:3", *said)
+    told("lines: cancel again", "cancel-line", "lines", "WAITS:3", "WAITS:4", *said)
+    told("lines: paid", "cancel-line", "lines", "WAITS:1", *said, code=2)
+    again = table(Path("again.parquet"), [line(54)], "AGAIN", value_date="2026-11-27")
+    told("lines: run again", "run", "lines", again)
+    told("lines: cancel the last", "cancel-line", "lines", "WAITS:5", "AGAIN:1", *said[:4])
+    told("lines: held", "held", "lines")
+    told("lines: status", "status", "lines")
+    told("lines: batch", "status", "lines", "--batch", "WAITS")
+    told("lines: line", "status", "lines", "--line", "WAITS:3")
+
+
+STORIES = {
+    "plain": the_plain_home,
+    "calendar": the_calendar_home,
+    "budget": the_budget_home,
+    "lines": the_lines_home,
+}
 
 
 def tell(folder: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from switch import schema
-from switch.reason import REASONS_COUNT, RULES, Reason
+from switch.reason import CANCELLED, GIVEN_UP, REASONS_COUNT, RULES, Reason
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src"
@@ -118,7 +118,7 @@ def test_reasons__each_has_a_rule_whose_code_is_listed() -> None:
     with (PACKAGE / "data" / "reason_codes.csv").open(encoding="utf-8", newline="") as file:
         listed = {row["code"]: row for row in csv.DictReader(file)}
     assert sorted(RULES) == [reason for reason in Reason if reason is not Reason.NONE]
-    for rule in RULES.values():
+    for rule in (*RULES.values(), GIVEN_UP, CANCELLED):
         assert listed[rule.code]["in_status_set"] == "1", rule.code
 
 

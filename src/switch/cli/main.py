@@ -22,6 +22,7 @@ from switch.cli import (
     completion,
     doctor,
     home,
+    lines,
     open_items,
     payday,
     play,
@@ -72,7 +73,10 @@ def cli(context: Context) -> None:
     files come out."""
 
 
-for family in (home, prepare, payday, show, open_items, answers, upkeep, doctor, completion, play):
+for family in (
+    *(home, prepare, payday, show, open_items, lines, answers),
+    *(upkeep, doctor, completion, play),
+):
     for command in family.COMMANDS:
         cli.add_command(command)
 

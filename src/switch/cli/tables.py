@@ -158,6 +158,10 @@ def _print_sent_back(console: Console, rows: Sequence[BatchRow | Summary]) -> No
                 f" {counted(back['count'], 'line')} of {back['sum']:,} dong went back to wait"
             )
             console.print(Text(plain(text.strip()), "yellow"))
+        if gone := cast("Total | None", row.get("cancelled")):
+            what = f"{counted(gone['count'], 'line')} of {gone['sum']:,} dong"
+            text = f"{row['batch_id']}: {what} waited and were cancelled"
+            console.print(Text(plain(text), "yellow"))
 
 
 def _print_open(console: Console, told: HomeStatus) -> None:

@@ -66,6 +66,17 @@ HELD_SCHEMA = pa.schema(
     ]
 )
 
+CANCELLED_LINES = pa.schema(
+    [
+        ("batch", pa.uint32()),
+        ("line_no", pa.uint32()),
+        ("benefit", pa.string()),
+        ("period", pa.int32()),
+        ("amount", pa.int64()),
+    ]
+)
+"""Lines that waited and were cancelled; no person is named."""
+
 CLEARED_SCHEMA = pa.schema(
     [
         *HELD_SCHEMA,

@@ -1,4 +1,5 @@
-"""History: recasts and folders of answers that were committed, as the audit chain has them."""
+"""History: recasts, cancellations and folders of answers that were committed, as the audit chain
+has them."""
 
 from __future__ import annotations
 
@@ -10,11 +11,11 @@ import msgspec
 import pyarrow as pa
 
 from switch.errors import UsageError
-from switch.files.file_schemas import BREAK, RECORD, TAKEN
+from switch.files.file_schemas import BREAK, CANCELLED_LINES, RECORD, TAKEN
 from switch.files.segment import Groups, read_segment, read_table
 from switch.home.chain import Record
 from switch.home.days import Times, require_forward, require_likely, require_why
-from switch.home.store import ANSWERS, Home
+from switch.home.store import ANSWERS, CANCELLED, Home
 
 SETTLED = ("SETTLED", "CLOSED")
 """States of batches whose cycle has settled."""
@@ -204,24 +205,73 @@ class Recast(NamedTuple):
         return f"recasts/{self.number:06d}"
 
 
+CANCELLATION = "cancellation"
+"""Kind of the audit records by which lines that wait are cancelled."""
+
+
+class Cancellation(NamedTuple):
+    """A commit by which lines that waited were cancelled."""
+
+    number: int
+    after: int
+    """The last batch before it."""
+    at: str
+    by: str
+    why: str
+    lines: int
+    amount: int
+
+    @property
+    def folder(self) -> str:
+        return f"{CANCELLED}/{self.number:06d}"
+
+
+def queues(home: Home) -> list[Recast | Cancellation]:
+    """All commits beside batches that wrote the queue of lines that wait anew, oldest first."""
+    gone: list[Recast] = []
+    cancelled: list[Cancellation] = []
+    found: list[Recast | Cancellation] = []
+    for record in home.catalog.audit.records("settlement", CANCELLATION):
+        detail = msgspec.json.decode(record.detail)
+        if record.kind == CANCELLATION:
+            said = detail["by"], detail["why"], detail["count"], int(detail["sum"])
+            number = len(cancelled) + 1
+            cancelled.append(Cancellation(number, detail["after"], record.at, *said))
+            found.append(cancelled[-1])
+        elif "after" in detail:
+            aborted = detail["answer"]["state"] == ABORTED
+            number, cycle = len(gone) + 1, detail["cycle"]
+            gone.append(Recast(number, detail["after"], cycle, record.at, aborted))
+            found.append(gone[-1])
+    return found
+
+
 def recasts(home: Home) -> list[Recast]:
     """All of a home, oldest first."""
-    found: list[Recast] = []
-    for record in home.catalog.audit.records("settlement"):
-        detail = msgspec.json.decode(record.detail)
-        if "after" in detail:
-            aborted = detail["answer"]["state"] == ABORTED
-            found.append(
-                Recast(len(found) + 1, detail["after"], detail["cycle"], record.at, aborted)
-            )
-    return found
+    return [one for one in queues(home) if isinstance(one, Recast)]
+
+
+def cancellations(home: Home) -> list[Cancellation]:
+    """All of a home, oldest first."""
+    return [one for one in queues(home) if isinstance(one, Cancellation)]
+
+
+def cancelled_lines(home: Home) -> pa.Table:
+    """All lines of a home that were cancelled: a table of CANCELLED_LINES, in the order of their
+    commits; cancellation: the number of that commit."""
+    parts = [CANCELLED_LINES.empty_table().add_column(0, "cancellation", pa.array([], pa.int64()))]
+    for one in cancellations(home):
+        lines = read_table(home.proven(home.path / one.folder / "lines.parquet"))
+        number = pa.array([one.number] * len(lines), pa.int64())
+        parts.append(lines.cast(CANCELLED_LINES).add_column(0, "cancellation", number))
+    return pa.concat_tables(parts).combine_chunks()
 
 
 def queue_of(home: Home) -> tuple[str, str] | None:
     """(path below the home, SHA-256) of the lines that wait, oldest first: those of the last batch,
-    or of a recast after it. None where nothing waits."""
+    or of what wrote them anew after it. None where nothing waits."""
     last = home.catalog.next_batch() - 1
-    folders = [recast.folder for recast in recasts(home) if recast.after == last]
+    folders = [one.folder for one in queues(home) if one.after == last]
     path = f"{folders[-1] if folders else f'batches/{last:06d}'}/held.parquet"
     file = home.catalog.file(path)
     return None if file is None else (path, file.sha256)

@@ -18,6 +18,7 @@ quarantine at open.
     HOME/batches/000001/    one committed batch (docs/formats.md)
     HOME/registers/000001/  one version of the register
     HOME/recasts/000001/    what one recast took out of a cycle
+    HOME/cancelled/000001/  lines that waited and were cancelled, and the queue without them
     HOME/answers/000001/    answers taken in, and what came of them
     HOME/quarantine/        what a crash left behind
 """
@@ -53,9 +54,9 @@ from switch.home.checkpoint import (
 from switch.home.commit import Commit, Writer
 
 FORMAT = 3
-RECASTS, ANSWERS = "recasts", "answers"
-KINDS = ("batches", "registers", RECASTS, ANSWERS)
-"""Folders that commits are renamed into. The last two are made with their first commit."""
+RECASTS, ANSWERS, CANCELLED = "recasts", "answers", "cancelled"
+KINDS = ("batches", "registers", RECASTS, ANSWERS, CANCELLED)
+"""Folders that commits are renamed into. The last three are made with their first commit."""
 ROOM_SPARE = 1 << 22
 """Bytes for small files by receiver, and for the catalog and its journal."""
 

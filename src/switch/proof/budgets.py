@@ -73,6 +73,18 @@ class Funded:
             _add(self.in_cycles.setdefault(cycle, {}), (batch, benefit), -amount)
             self.waiting[batch, line_no] = benefit, amount
 
+    def cancel(self, lines: Any) -> str:
+        """Lines that were cancelled wait no more, and take nothing. Returns what is wrong with
+        that."""
+        fault = ""
+        for batch, line_no, benefit, amount in line_sums.tuples(
+            lines, ["batch", "line_no", "benefit", "amount"]
+        ):
+            if self.waiting.pop((batch, line_no), None) != (benefit, amount):
+                fault = fault or f"batch {batch}, line {line_no} did not wait as it was cancelled"
+            _add(self.stands["released"], (batch, benefit), amount)
+        return fault
+
     def release(self, home: Home, folder: Folder) -> None:
         """Lines that receivers refused, and those that came back and were disposed of."""
         cycle_of = {batch.seq: batch.cycle for batch in home.catalog.batches()}

@@ -23,8 +23,8 @@ from switch.home import signing
 from switch.home.catalog import tables_as_made
 from switch.home.chain import GENESIS, Record, link_of
 from switch.home.checkpoint import SIGNED, SIGNING_KEY, SIGNING_PUB, read_checkpoint
+from switch.home.history import CANCELLATION, folders, recasts
 from switch.home.history import KINDS as ANSWERS
-from switch.home.history import folders, recasts
 from switch.home.signing import Signed, read_checkpoints, require_signed
 from switch.home.store import Home, lock
 from switch.outcomes import Check
@@ -270,7 +270,7 @@ def files(home: Home, records: Records, faults: dict[str, str]) -> Iterator[Chec
     extra = strangers(home)
     yield Check("files", "no strangers", f"{extra[0]} is not in the catalog" if extra else "")
     audited: dict[str, str] = {}
-    for kind, detail in records.details("batch", "register", "settlement", *ANSWERS):
+    for kind, detail in records.details("batch", "register", "settlement", CANCELLATION, *ANSWERS):
         if kind == "register":  # The versions before are dropped.
             audited = {path: d for path, d in audited.items() if not path.startswith("registers/")}
         audited |= detail["files"]

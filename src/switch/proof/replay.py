@@ -6,7 +6,7 @@ which neither Parquet nor its writer's version shows. State before:
 
     directory              as the audit chain records it
     settings, cycle        as the batch's manifest has them
-    held lines             held.parquet of the batch before, or of a recast after it
+    held lines             held.parquet of the batch before, or of what wrote it anew after it
     balances               opening balances and all postings before: of batches, liquidity, cycles
     cycles of a calendar   their states as the audit chain has them, positions of their batches
     who was paid           the lines of all batches before, without those that recasts took back,
@@ -44,9 +44,9 @@ from switch.home.batch import answered, batch_row
 from switch.home.chain import Record
 from switch.home.changes import AddBatch, AddFile, AddRegister, Change, PutCycle, PutRecord, SetPaid
 from switch.home.create import create_home
-from switch.home.history import folders, recasts, went_back
+from switch.home.history import CANCELLATION, folders, queues, recasts, went_back
 from switch.home.rows import BatchRow
-from switch.home.store import Home
+from switch.home.store import CANCELLED, Home
 from switch.reason import RULE_SET, RULE_SET_BEFORE
 from switch.registry.settings import Settings
 from switch.schema import PAYMENT
@@ -177,7 +177,7 @@ def _state_before(home: Home, scratch: Path, row: BatchRow, folder: Path) -> Non
     create_home(scratch, audited, "")
     (scratch / "registers" / f"{version:06d}").symlink_to(folder.resolve())
     kept = [home.folder("batches", number) for number in range(1, seq)]
-    kept += [home.path / recast.folder for recast in recasts(home) if recast.after < seq]
+    kept += [home.path / queue.folder for queue in queues(home) if queue.after < seq]
     for committed in kept:
         link = scratch / committed.relative_to(home.path)
         link.parent.mkdir(exist_ok=True)
@@ -215,13 +215,15 @@ def _rows_before(
         if batch.seq < seq:
             summary = home.catalog.summary(batch.seq)
             yield AddBatch(*batch, home.catalog.manifest(batch.seq), summary)
-    # Where the queue stands is told by the records of recasts, and who is bound by those of funds.
+    # Where the queue stands is told by the records of what wrote it anew, and who is bound by those
+    # of funds.
     for record, detail in _audited_before(home, seq):
         is_recast = record.kind == "settlement" and "after" in detail
-        if is_recast or record.kind == "liquidity":
+        if is_recast or record.kind in ("liquidity", CANCELLATION):
             yield PutRecord(*record)
     for file in home.catalog.files():
-        if file.path.endswith("/held.parquet") and (scratch / file.path).exists():
+        is_of_queue = file.path.endswith("/held.parquet") or file.path.startswith(CANCELLED)
+        if is_of_queue and (scratch / file.path).exists():
             yield AddFile(*file)
     for number, (key, cleared) in enumerate(sorted(_paid_before(home, seq).items())):
         bits = scratch / f"paid-{number:04d}.bits"

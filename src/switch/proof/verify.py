@@ -26,12 +26,12 @@ from switch.errors import HomeLocked, SwitchError, VerificationFailed
 from switch.files.disk import CATALOG
 from switch.files.segment import read_segment, read_table
 from switch.home import history, paid_bits
-from switch.home.history import Folder, Recast
+from switch.home.history import Cancellation, Folder, Recast
 from switch.home.rows import BatchRow
 from switch.home.signing import departure
 from switch.home.store import Home
 from switch.outcomes import Check
-from switch.proof import line_sums, notes
+from switch.proof import cancellations, line_sums, notes
 from switch.proof import recasts as recasts_module
 from switch.proof.answers import LINE, Answered, carry, free
 from switch.proof.budgets import Funded
@@ -78,6 +78,8 @@ class Verifier:
         self.history_since = 0
         self.cleared: set[tuple[str, int]] = set()
         self.waiting: dict[tuple[int, int], None] = {}
+        self.queue = ""
+        """The folder that has the queue of lines that wait, as far as was looked."""
         self.funded = Funded()
         self.balances: dict[str, int] = {}
         self.positions: dict[str, dict[str, list[int]]] = {}
@@ -116,7 +118,7 @@ class Verifier:
         for version in self.home.catalog.registers():
             if "paid" in msgspec.json.decode(version.manifest)["counts"]:
                 self.history_since = version.seq
-        recasts = history.recasts(self.home)
+        queues = history.queues(self.home)
         behind: dict[int, list[Folder]] = {}
         for folder in self.answered.known:
             behind.setdefault(folder.after, []).append(folder)
@@ -127,9 +129,9 @@ class Verifier:
                 yield from self._batch(_Batch(self.home, row))
             except (OSError, pa.ArrowException, KeyError, IndexError, ValueError) as error:
                 yield Check("files", f"batch {row.seq}", f"cannot be read: {error}")
-            for recast in recasts:
-                if recast.after == row.seq and not broken:
-                    yield from self._recast(recast)
+            for queue in queues:
+                if queue.after == row.seq and not broken:
+                    yield from self._queue(queue)
             for folder in behind.get(row.seq, ()) if not broken else ():
                 carried = self.positions, self._bits, self.waiting
                 yield from self.answered.checks(folder, *carried)
@@ -471,6 +473,7 @@ class Verifier:
         if stored != list(self.waiting):
             fault = "the lines that wait are not those that were held and did not move"
         yield Check("held lines", subject, fault)
+        self.queue = f"batches/{batch.name}"
 
     def _recast(self, recast: Recast) -> Iterator[Check]:
         """Lines that went back are those that defaulters had cleared, and is free, waiting and owed
@@ -487,6 +490,16 @@ class Verifier:
         stored = line_sums.tuples(read_table(folder / "held.parquet", columns=LINE), LINE)
         fault = "" if list(stored) == list(self.waiting) else "those that wait are others"
         yield Check("held lines", f"recast {recast.number}", fault)
+
+    def _queue(self, queue: Recast | Cancellation) -> Iterator[Check]:
+        """A commit that wrote the queue of lines that wait anew."""
+        if isinstance(queue, Recast):
+            yield from self._recast(queue)
+        else:
+            yield from cancellations.checks(self.home, queue, self.queue, self.funded)
+            for line in cancellations.names(self.home, queue):
+                self.waiting.pop(line, None)
+        self.queue = queue.folder
 
     def _paid_bits(self) -> Iterator[Check]:
         kept = {file.path for file in self.home.catalog.files("registers/")}

@@ -12,6 +12,7 @@ from typing import Required, TypedDict, Unpack
 
 import msgspec
 
+from switch.arguments import require_words
 from switch.errors import UsageError
 from switch.home.days import times
 from switch.home.history import (
@@ -105,8 +106,7 @@ def _require_words(note: Note) -> None:
         ("owner", note.owner, NAME_MAX),
         ("note", note.note, WORDS_MAX),
     ):
-        if len(text) > most or not text.isprintable() or text != text.strip():
-            raise UsageError(f"{name} is 1 to {most} printable characters, without blanks around")
+        require_words(name, text, most)
     if not note.by:
         raise UsageError("say by whom the note is")
     if note.accepted is not None and not note.note:

@@ -134,6 +134,13 @@ class Auditor:
         self.commits += 1
         return Verdict(frozenset(), None, expected)
 
+    def cancel(self, lines: Collection[Line], words: str) -> bool | None:
+        """Cancel lines that wait, all or none. Returns true where it is new, None where it must be
+        refused."""
+        is_new = self.payments.cancel(lines, words)
+        self.commits += is_new is True
+        return is_new
+
     # --- cycles of the calendar ------------------------------------------------------------------
 
     def fund(self, balances: Mapping[str, int]) -> dict[str, int]:

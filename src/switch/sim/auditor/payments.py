@@ -32,6 +32,8 @@ class Payments:
         """All statuses of a line until it was answered, oldest first."""
         self.sent: dict[Line, Owed] = {}
         """Lines as they were sent last; those that a recast or an abort took back are not there."""
+        self.cancelled: dict[tuple[Line, ...], str] = {}
+        """Words in which lines were cancelled while they waited."""
         self._amounts: dict[Line, tuple[str, int]] = {}
         """(benefit, amount)."""
         self._cleared_as: dict[Line, tuple[str, str]] = {}
@@ -94,6 +96,21 @@ class Payments:
             self.waiting += [owed.entry for owed in gone]
             self.waiting.sort(key=lambda entry: entry.line)
         return recall
+
+    def cancel(self, lines: Collection[Line], words: str) -> bool | None:
+        """Let lines wait no more, for good. Returns true where it is new, None where it must be
+        refused: one of them does not wait."""
+        chosen = tuple(sorted(set(lines)))
+        if self.cancelled.get(chosen) == words:
+            return False
+        if not chosen or not set(chosen) <= {entry.line for entry in self.waiting}:
+            return None
+        self.cancelled[chosen] = words
+        self.waiting = [entry for entry in self.waiting if entry.line not in chosen]
+        for line in chosen:
+            self.status[line] = "RJCT"
+            self.told[line] += ("RJCT",)
+        return True
 
     def free(self, owed: Owed) -> None:
         """Let the entitlement of a line be paid once more."""

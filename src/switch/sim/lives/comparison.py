@@ -132,10 +132,14 @@ class Comparison:
             words.append(f"{answer['cycle']} {answer['state']} {count} back")
             recalled |= bool(recall)
         if recalled:
-            queue = queue_of(self.sides.engine.home)
-            held = read_rows(self.sides.home / queue[0]) if queue else []
-            self._held("lines that wait", self.sides.auditor.payments.waiting, held)
+            self.queue()
         return ", ".join(words) or "nothing"
+
+    def queue(self) -> None:
+        """Compare the lines that wait, whole and in their order."""
+        queue = queue_of(self.sides.engine.home)
+        held = read_rows(self.sides.home / queue[0]) if queue else []
+        self._held("lines that wait", self.sides.auditor.payments.waiting, held)
 
     def _held(self, where: str, entries: Iterable[Waiting], rows: Iterable[Row]) -> None:
         """Compare lines that wait."""

@@ -31,6 +31,8 @@ ODD = 0.04
 """Rates before an operation: a date that is none is written; a time is said that leaps."""
 RACES = 0.05
 """Rate of tables that are handed to two writers at once."""
+CANCELS = 0.08
+"""Rate at which lines that wait are cancelled before an operation."""
 NOTES = 0.4
 """Rate at which something is noted about breaks behind that."""
 WAYS_BACK = 0.22
@@ -79,6 +81,8 @@ class Life:
         )
         self.desk = random.Random(repr(self.facts.rng.getstate()[1][:2]))
         """Draws what is noted about breaks."""
+        self.window = random.Random(repr(self.desk.getstate()[1][:2]))
+        """Draws what is said of single lines."""
         self.settles = bool(self.nation.rules.cutoffs) or self.facts.is_changing
         """There are cycles of a calendar, or there may be."""
 
@@ -135,6 +139,8 @@ class Life:
                     yield note
                     if fault is not None or self.desk.random() < 0.2:
                         yield note._replace(fault=None)
+            if self.sender.sent and self.window.random() < CANCELS:
+                yield from self._cancel()
             if self.nation.rules.budgets and self.purse.random() < 0.1:
                 yield operations.Change(debtors=self._with_budgets())
             if self.nation.rules.rule and self.beside.random() < 0.3:
@@ -162,6 +168,15 @@ class Life:
                 yield operations.Settle()
             else:
                 yield operations.Verify()
+
+    def _cancel(self) -> Iterator[operations.Operation]:
+        """Lines that wait are cancelled; what was broken off, or is known, is said again."""
+        rng = self.window
+        fault = operations.fault_of(rng)
+        cancel = operations.CancelLines(rng.getrandbits(32), fault)
+        yield cancel
+        if fault is not None or rng.random() < 0.2:
+            yield cancel._replace(fault=None)
 
     def _money(self) -> Iterator[operations.Operation]:
         """Money leaves before a cycle settles, and mostly comes back, so that lines clear."""

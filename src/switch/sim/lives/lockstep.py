@@ -10,6 +10,7 @@ from pathlib import Path
 
 from switch.sim.lives import operations
 from switch.sim.lives.comparison import Comparison
+from switch.sim.lives.lines import Lines
 from switch.sim.lives.paydays import Paydays
 from switch.sim.lives.rules import ruled, settings_of
 from switch.sim.lives.sides import Sides
@@ -35,6 +36,7 @@ class Lockstep:
         self.comparison = Comparison(self.sides)
         self.paydays = Paydays(self.sides, self.comparison, tables, chunk_rows)
         self.way_back = WayBack(self.sides, mail)
+        self.lines = Lines(self.sides, self.comparison)
         self.slips = Slips(self.sides, self.comparison, tables)
 
     def close(self) -> None:
@@ -57,6 +59,8 @@ class Lockstep:
                 word = self.way_back.dispose(operation)
             case operations.NoteBreaks():
                 word = self.way_back.note(operation)
+            case operations.CancelLines():
+                word = self.lines.cancel(operation)
             case operations.CloseDay():
                 word = self.way_back.close_day(operation)
             case operations.Register():

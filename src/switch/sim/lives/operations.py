@@ -148,6 +148,14 @@ class NoteBreaks(NamedTuple):
     fault: Fault | None = None
 
 
+class CancelLines(NamedTuple):
+    """Lines that wait are cancelled."""
+
+    salt: int
+    """Chooses lines, which may be such as do not wait, and words."""
+    fault: Fault | None = None
+
+
 class PayAgain(NamedTuple):
     """The sender hands in lines anew that may be paid once more."""
 
@@ -214,6 +222,7 @@ Operation = (
     | Verify
     | PayAgain
     | NoteBreaks
+    | CancelLines
     | OddDate
     | Leap
     | WayBack
