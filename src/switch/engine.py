@@ -63,9 +63,12 @@ def init(
 ) -> Engine:
     """Make a new home and open it. Tables: paths or Arrow tables, as the contract has them.
 
-    balances: opening balances of settlement accounts, which then may not go below zero. key: the
-    secret of keyed hashes. signing_key: an Ed25519 private key as PEM, with which every commit is
-    signed (`switch.home.signing.new_key` makes one). Raises UsageError where home is not empty,
+    home: a folder that is not there yet, or is empty. participants, debtors: the directory: banks
+    and wallets, and accounts that pay. programmes: their budgets. balances: opening balances of
+    settlement accounts, which then may not go below zero. settings: `switch.Settings`, or a mapping
+    of them by name. key: the secret of keyed hashes (default: a new one). signing_key: an Ed25519
+    private key as PEM, with which every commit is signed (`switch.home.signing.new_key` makes one).
+    at: the time that is recorded (ISO 8601). Raises UsageError where home is not empty,
     InputRefused for bad tables.
     """
     given = Given(participants, debtors, programmes, balances, settings)
@@ -136,9 +139,13 @@ class Engine:
         correct: str | None = None,
         warn: Callable[[str], None] = warnings.warn,
     ) -> None:
-        """Replace tables of the directory, or the settings; what is None stays. balances: what
-        settlement accounts hold at the State Bank now; they are bound from now on. correct: as of
-        `run`. warn: is told of a day far from the home's last."""
+        """Replace tables of the directory, or the settings; what is None stays.
+
+        participants, debtors, programmes: whole tables, as of `init`. balances: what settlement
+        accounts hold at the State Bank now; they are bound from now on, and are given alone.
+        settings: new ones, or those of a mapping that change. at: the time that is recorded.
+        correct: as of `run`. warn: is told of a day far from the home's last.
+        """
         given = Given(participants, debtors, programmes, balances, settings)
         when = SaidTime.of(at, why=correct)
         self.directory, self.settings = setup.change(
@@ -161,8 +168,11 @@ class Engine:
     ) -> dict[str, int]:
         """Load registers: upsert by key, or with replace swap the whole of each that is given.
 
-        warn: is told of ignored columns, and of a day far from the home's last. correct: as of
-        `run`. Returns rows read by table. All is committed, or nothing.
+        population, accounts: people, and accounts that receive. paid_history: who was paid before
+        this home. replace: as said. at: the time that is recorded. strict_columns: unknown columns
+        are refused. progress: is told how far each table is. warn: is told of ignored columns, and
+        of a day far from the home's last. correct: as of `run`. Returns rows read by table. All is
+        committed, or nothing.
         """
         at, why = days.noted(self.home, time_text(at), correct, warn)
         return load_registers(
@@ -203,13 +213,14 @@ class Engine:
     ) -> list[results.CycleAnswer]:
         """Close and settle a cycle of the calendar, or all whose cut-off is not after `at`.
 
-        at: the time that is recorded; without it every cycle that is not settled is taken, each at
-        its cut-off. close_only: they take no more lines, and their requests are written. Returns
-        the answers, oldest cycle first; a state of CLOSED is one that waits for funds. abort: why
-        the settlement of the named cycle is given up: its lines wait again. out: where positions,
-        request and answer are copied to (default HOME/out). leap: the time is meant, far after all
-        that is known as it may be. correct: as of `run`. warn: is told of a day far from the
-        home's last. Raises UsageError without a calendar, or to abort what has settled.
+        cycle: its name, such as 20261125-1. at: the time that is recorded; without it every cycle
+        that is not settled is taken, each at its cut-off. close_only: they take no more lines, and
+        their requests are written. Returns the answers, oldest cycle first; a state of CLOSED is
+        one that waits for funds. abort: why the settlement of the named cycle is given up: its
+        lines wait again. out: where positions, request and answer are copied to (default HOME/out).
+        leap: the time is meant, far after all that is known as it may be. correct: as of `run`.
+        warn: is told of a day far from the home's last. Raises UsageError without a calendar, or to
+        abort what has settled.
         """
         wanted, when = due.Wanted(cycle, close_only, abort), SaidTime.of(at, leap, correct)
         return due.settle(self.home, self.directory, self.settings, wanted, when, out, warn)
@@ -240,12 +251,14 @@ class Engine:
 
         table: a path with its dossier beside it, or an Arrow table, which then needs source,
         batch_id, value_date, count and sum (minor units) here. out: where the answer is copied to
-        (default HOME/out). form: of the status and clearing files, "parquet" or "arrow". at: the
-        time that is recorded (ISO 8601), else the value date (of a day that was closed, the last
-        closed one). leap: it is meant, far after all that is known as it may be. correct: why it
-        is recorded though it lies before what was signed or recorded. Raises InputRefused where
-        it does without a why, or the table is not what it declares: nothing of it is paid, the
-        home is as before.
+        (default HOME/out). threads, chunk_rows: how many work, and the lines that they take at a
+        time; they change no byte. at: the time that is recorded (ISO 8601), else the value date (of
+        a day that was closed, the last closed one). strict_columns: unknown columns are refused.
+        form: of the status and clearing files, "parquet" or "arrow". progress: is told how far each
+        phase is. leap: it is meant, far after all that is known as it may be. correct: why it is
+        recorded though it lies before what was signed or recorded. Raises InputRefused where it
+        does without a why, or the table is not what it declares: nothing of it is paid, the home is
+        as before.
         """
         given = payday.HandedIn(
             table=table,
@@ -299,9 +312,10 @@ class Engine:
         """Take files of confirmations, returns and statements into the home, in one commit, and
         hold everything against everything (`take_in.take_in`). files: paths, or tables as of `run`.
         kind: of all, where columns do not say it. rules: from now on, or their file. at: what is
-        recorded (ISO 8601), else that of the home: the last that was said to it. leap: it is meant,
-        far after all that is known as it may be. correct: as of `run`. out: where requests that
-        changed by it are copied to (default HOME/out)."""
+        recorded (ISO 8601), else that of the home: the last that was said to it. out: where
+        requests that changed by it are copied to (default HOME/out). strict_columns: unknown
+        columns are refused. leap: the time is meant, far after all that is known as it may be.
+        correct: as of `run`."""
         given = AnswerFiles([*map(lasting, files)], kind, strict_columns)
         when, folder = SaidTime.of(at, leap, correct), out_folder(self.home.path, out)
         return commits.reconcile(
@@ -311,7 +325,8 @@ class Engine:
     @asks
     def line(self, batch_id: str, line_no: int) -> results.LineHistory:
         """A line's states, oldest first, and the open breaks about it, as `status --line`.
-        batch_id: SOURCE:ID where several sources use the id. Raises UsageError for none."""
+        batch_id: SOURCE:ID where several sources use the id. line_no: its number in the table.
+        Raises UsageError for none."""
         return status.line(self.home, batch_id, line_no)
 
     @asks
@@ -331,19 +346,27 @@ class Engine:
 
     @asks
     def person(self, person_id: str) -> results.PersonHistory:
-        """All lines of one person (12 digits). Raises UsageError for who is in no register."""
+        """All lines of one person. person_id: 12 digits. Raises UsageError for who is in no
+        register."""
         return status.person(self.home, person_id)
 
     @asks
     def breaks(self, **asked: Unpack[BreaksAsked]) -> Listing:
-        """Breaks that are open, as `switch breaks` lists them (filters: `BreaksAsked`). Raises
-        UsageError for a word that is not known here."""
+        """Breaks that are open, as `switch breaks` lists them.
+
+        Filters, one word or several: class_ such as MISSING; owner, the desk; severity; ids, or
+        their first six characters or more; receiver, the code of a participant. batch: the only
+        one. accepted: by a note, or not. age: least days. sort: severity, value, age, class, owner
+        or receiver. limit: rows at most. Raises UsageError for a word that is not known here.
+        """
         return breaks.breaks(self.home, **asked)
 
     @acts
     def note_breaks(self, /, breaks: Sequence[str], **said: Unpack[NoteSaid]) -> results.NoteTaken:
         """Note something about open breaks, for good. breaks: ids, or the first six characters or
-        more. The rest as `NoteSaid` has it. Raises UsageError for a break that is not open."""
+        more. by: the name of whoever says so. note: the text. owner: the desk that looks after them
+        from now on. accepted: they are taken as they are, or no more, and the note says why. at:
+        the time that is recorded. Raises UsageError for a break that is not open."""
         return break_notes.noted(self.home, breaks, **said)
 
     @acts
@@ -375,19 +398,26 @@ class Engine:
 
     @asks
     def held(self, **asked: Unpack[LinesAsked]) -> Listing:
-        """Lines that wait now, oldest first (`LinesAsked` has the filters): since when, for which
-        reason they began to, and how many runs tried them; no person is named."""
+        """Lines that wait now, oldest first: since when, for which reason they began to, and how
+        many runs tried them; no person is named.
+
+        Filters, one word or several: reason, an ISO code such as AC03; receiver, the code of a
+        participant. batch: the only one. age: least days. sort: age, amount, reason, receiver or
+        batch. limit: rows at most. Raises UsageError for a word that is not known here.
+        """
         return held.held(self.home, **asked)
 
     @asks
     def returned(self, **asked: Unpack[LinesAsked]) -> Listing:
-        """Lines that came back and wait (state WAITS), or are on their way (COMING); as `held`."""
+        """Lines that came back and wait (state WAITS), or are on their way (COMING). reason, batch,
+        receiver, age, sort, limit: as of `held`."""
         return held.returned(self.home, **asked)
 
     @asks
     def rehearse(self, tables: Sequence[TableLike], **how: Unpack[HowRehearsed]) -> Rehearsal:
         """All that would happen if tables were run now (`switch.rehearse`): the home stays as it
-        is. out: a folder in no home, for the answers that runs would give; the rest as of `run`."""
+        is. out: a folder in no home, for the answers that runs would give. at, threads,
+        strict_columns, leap, correct: as of `run`."""
         return cast(Rehearsal, _above("rehearsal").rehearse(self.home.path, tables, **how))
 
     @asks
@@ -422,8 +452,9 @@ class Engine:
         leap: bool = False,
         correct: str | None = None,
     ) -> results.Disposed:
-        """Returned lines, (batch id, line number), to the budget; without any, all that wait. leap:
-        the time is meant, far after all that is known as it may be. correct: as of `run`."""
+        """Returned lines, (batch id, line number), to the budget; without any, all that wait. at:
+        the time that is recorded. leap: it is meant, far after all that is known as it may be.
+        correct: as of `run`."""
         return commits.dispose(self.home, WRITE_BACK, lines, SaidTime.of(at, leap, correct))
 
     @acts
@@ -436,7 +467,7 @@ class Engine:
         correct: str | None = None,
     ) -> results.Disposed:
         """Let each of these returned lines be paid once more, by the next line for the same person,
-        benefit and period. leap, correct: as of `write_back`."""
+        benefit and period. at, leap, correct: as of `write_back`."""
         return commits.dispose(self.home, REISSUE, lines, SaidTime.of(at, leap, correct))
 
     # --- proof and repair -----------------------------------------------------------------------

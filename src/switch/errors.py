@@ -66,8 +66,8 @@ class UsageError(SwitchError, ValueError):
 class InputRefused(SwitchError, ValueError):
     """A file cannot be read or proven, so nothing of it is used and the home is as before.
 
-    Says what is wrong, where (file, row counted from 1, column) and what to do. `rule` is a stable
-    word for programs, such as ``AMOUNT_FORMAT``.
+    Says what is wrong, where (file, row counted from 1, column) and what to do, its remedy. `rule`
+    is a stable word for programs, such as ``AMOUNT_FORMAT``.
     """
 
     exit_code = 3

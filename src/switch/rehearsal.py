@@ -73,8 +73,9 @@ def rehearse(
     as integers of minor units; `seconds` are this machine's, all else follows from the input.
 
     A table that would be refused is told so, and the next one is rehearsed all the same.
-    clearing_limit: that of these runs, where it is not the home's. how: as of `Engine.run`; out is
-    where the answers are copied to that runs would give, of what has not happened: in no home.
+    home: its folder. clearing_limit: that of these runs, where it is not the home's. at, threads,
+    strict_columns, leap, correct: as of `Engine.run`. out: where the answers are copied to that
+    runs would give, of what has not happened: in no home.
     """
     if how.get("out") is not None:
         require_outside(Path(str(how["out"])))

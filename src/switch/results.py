@@ -497,11 +497,17 @@ class HowRehearsed(TypedDict, total=False):
     """Options of a rehearsal, as `Engine.run` has them; out is in no home."""
 
     at: datetime.date | str | None
+    """Time of the runs."""
     threads: int
+    """Number that work."""
     strict_columns: bool
+    """Unknown columns are refused."""
     leap: bool
+    """The time is meant, far after all that is known as it may be."""
     correct: str | None
+    """A reason for which the time lies before what was signed or recorded."""
     out: str | Path | None
+    """Folder for the answers that runs would give."""
 
 
 class Rehearsal(TypedDict):

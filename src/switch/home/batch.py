@@ -41,15 +41,20 @@ class Batch:
     """A payment table that was run. `summary` is what people and machines are shown."""
 
     seq: int
+    """Number of the batch in its home, from 1."""
     source: str
+    """Agency that sent the table."""
     batch_id: str
+    """The agency's name for it."""
     cycle: str
+    """Cycle that its cleared lines settle in."""
     replayed: bool
     """The table had been run before: this is the stored answer."""
     summary: Summary
     folder: Path
     """The committed files, which are not to be changed; copies stand in the out folder."""
     warnings: tuple[str, ...] = ()
+    """Sentences on what is odd about the table, and was taken all the same."""
 
     def __hash__(self) -> int:
         return hash((self.folder, self.seq))

@@ -31,6 +31,7 @@ class BreaksAsked(TypedDict, total=False):
     owner: Words
     """The desk that looks after it, by the rules or by a note."""
     severity: Words
+    """Low, medium, high or critical."""
     ids: Words
     """Ids of breaks, or their first six characters or more."""
     accepted: bool | None
@@ -53,12 +54,15 @@ class LinesAsked(TypedDict, total=False):
     reason: Words
     """ISO code, such as AC03."""
     batch: str | None
+    """Its id, or SOURCE:ID where several sources use it."""
     receiver: Words
+    """Code of a participant."""
     age: int | None
     """Least days since it waits, or came back."""
     sort: str
     """One of age, amount, reason, receiver and batch."""
     limit: int | None
+    """Rows at most."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)

@@ -35,8 +35,9 @@ def scrub(
     at: datetime.date | str = "",
     wait: float = 0,
 ) -> list[Damage]:
-    """Compare a home with a copy of its folder, file by file against the catalog's digests, and
-    repair the home. Each damaged or missing file is a finding; the copy's are reported only.
+    """Compare the home at path with a copy of its folder, file by file against the catalog's
+    digests, and repair the home. Each damaged or missing file is a finding; the copy's are reported
+    only.
 
     dry_run: nothing is written. at: the time to record. wait: seconds for which a writer of the
     home is waited for. Raises VerificationFailed where catalog and checkpoint do not belong

@@ -40,11 +40,13 @@ class NoteSaid(TypedDict, total=False):
     by: Required[str]
     """The name of whoever says so."""
     note: str
+    """The text."""
     owner: str
     """The desk that looks after the breaks from now on."""
     accepted: bool | None
     """They are taken as they are, or no more; a note says why."""
     at: datetime.date | str | None
+    """Time that is recorded."""
 
 
 def noted(home: Home, breaks: Sequence[str], **said: Unpack[NoteSaid]) -> NoteTaken:

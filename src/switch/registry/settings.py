@@ -24,6 +24,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
     others, which its manifest records."""
 
     clearing_limit: int = CLEARING_LIMIT
+    """Most dong that one line may be of."""
     cutoffs: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
     """Local times HH:MM at which the cycles of a business day close. Without them there is no
     calendar: every batch settles in a cycle of its own, at once."""

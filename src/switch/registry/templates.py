@@ -94,7 +94,7 @@ def json_schema(kind: str) -> dict[str, object]:
 
 @checked
 def write_template(kind: str, path: str | Path) -> Path:
-    """Write an empty table of a kind as the ending says: .csv, .parquet or .arrow. Raises
+    """Write an empty table of a kind as the ending of path says: .csv, .parquet or .arrow. Raises
     UsageError, also for a file that is there."""
     table, path = table_template(kind), exports.require_ending(path)
     if path.exists():

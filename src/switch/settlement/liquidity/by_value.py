@@ -106,15 +106,16 @@ def settle_by_value(
 ) -> ByValue:
     """Settle at once a set of payments of high value, in whatever order they are queued.
 
-    balance and floor as in `settle_in_order`. Payments that the flow would cancel in part are
-    decided first, the flow being asked after each few of them. Then whole payments are cancelled as
-    the flow cancels parts of pairs; what is then still lacking is freed from the highest level
-    down, at the least cost by the levels; the flow is asked again for what that leaves. In the end
-    payments are added back in descending amount, and exchanged as long as that gains. Never below
-    what settles in order; with too few steps it is that. Up to 20 payments the answer is the best,
-    and its own bound. Up to 512 payments it is searched on, branch by branch, where more than a
-    64th of the bound may be missing: up to 256 payments with 32 times the steps, which fall to
-    eight times for 512; if complete, at most a 64th of it is missing to the best.
+    queue, balance and floor as in `settle_in_order`. steps_max: so far it is searched. Payments
+    that the flow would cancel in part are decided first, the flow being asked after each few of
+    them. Then whole payments are cancelled as the flow cancels parts of pairs; what is then still
+    lacking is freed from the highest level down, at the least cost by the levels; the flow is asked
+    again for what that leaves. In the end payments are added back in descending amount, and
+    exchanged as long as that gains. Never below what settles in order; with too few steps it is
+    that. Up to 20 payments the answer is the best, and its own bound. Up to 512 payments it is
+    searched on, branch by branch, where more than a 64th of the bound may be missing: up to 256
+    payments with 32 times the steps, which fall to eight times for 512; if complete, at most a 64th
+    of it is missing to the best.
     """
     if not 0 <= steps_max <= STEPS_BOUND:
         raise UsageError(f"steps_max is not in 0..{STEPS_BOUND}")

@@ -41,10 +41,11 @@ def settle_exactly(
     """Settle as `settle_by_value` does, from which it starts and below which it never falls, but by
     an exhaustive search.
 
-    seconds_max is given to the solver, which looks at its clock now and then only: an answer that
-    ends with it may differ from run to run, and is valid all the same. Its bound, which is tighter
-    than that of the flow, is known as a float; it is rounded up by the solver's tolerance.
-    complete: the solver ended by itself.
+    queue, balance and floor as in `settle_in_order`. gap_min: part of the bound that may be missing
+    when the search ends. seconds_max is given to the solver, which looks at its clock now and then
+    only: an answer that ends with it may differ from run to run, and is valid all the same. Its
+    bound, which is tighter than that of the flow, is known as a float; it is rounded up by the
+    solver's tolerance. complete: the solver ended by itself.
     """
     try:
         highspy = importlib.import_module("highspy")

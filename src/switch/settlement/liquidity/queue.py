@@ -55,10 +55,10 @@ def amounts(values: ArrayLike, count: int, name: str) -> Amounts:
 class PaymentQueue:
     """Payments that wait, as columns; they do not change.
 
-    sender, receiver u16[N]; amount i64[N], at least 1; priority u8[N] or none: class 0 is the most
-    urgent, and within a class the order of the columns counts. pair_sum i64[P, P]: what is queued
-    from row to column. Raises UsageError where a column cannot be one, InputRefused where the
-    amounts together leave 62 bits.
+    sender, receiver u16[N], of so many participants; amount i64[N], at least 1; priority u8[N] or
+    none: class 0 is the most urgent, and within a class the order of the columns counts. pair_sum
+    i64[P, P]: what is queued from row to column. Raises UsageError where a column cannot be one,
+    InputRefused where the amounts together leave 62 bits.
     """
 
     __slots__ = ("amount", "pair_sum", "participants", "priority", "receiver", "sender")
