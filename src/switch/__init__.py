@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from switch.clearing.dossiers import write_dossier
+    from switch.controlled import Control
+    from switch.deliveries import deliver
     from switch.doctor import examine
     from switch.documents import answer_schema
     from switch.engine import Engine, init
@@ -57,6 +59,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Batch": "switch.engine",
+    "Control": "switch.controlled",
     "Engine": "switch.engine",
     "Settings": "switch.registry.settings",
     "init": "switch.engine",
@@ -71,6 +74,7 @@ _HOMES = {
     "VerificationFailed": "switch.errors",
     "PaymentQueue": "switch.settlement.liquidity.queue",
     "answer_schema": "switch.documents",
+    "deliver": "switch.deliveries",
     "examine": "switch.doctor",
     "json_schema": "switch.registry.templates",
     "table_template": "switch.registry.templates",
@@ -98,6 +102,7 @@ _HOMES = {
 # `switch.open` is not among them: `from switch import *` would take Python's own away.
 __all__ = [
     "Batch",
+    "Control",
     "CopyFailed",
     "Engine",
     "EnvironmentFailed",
@@ -111,6 +116,7 @@ __all__ = [
     "VerificationFailed",
     "answer_schema",
     "clearing_vector",
+    "deliver",
     "draw_rehearsal",
     "examine",
     "exchange",

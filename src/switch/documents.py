@@ -11,6 +11,11 @@ from typing import Any, NotRequired, Required, TypedDict
 
 from switch import outlook, results
 from switch.arguments import checked
+from switch.control.acts import STOPS
+from switch.control.desk import PolicyShown
+from switch.control.policy import STEPS
+from switch.control.portal import Delivered
+from switch.control.take import ActTaken, PolicySet
 from switch.errors import UsageError
 from switch.registry.directory import Debtor, Participant, Programme
 from switch.registry.settings import Settings
@@ -139,6 +144,41 @@ class Reported(TypedDict):
     csv: NotRequired[str]
 
 
+# --- control --------------------------------------------------------------------------------------
+
+
+class KeyShown(TypedDict):
+    """A public key, and the file of its private one."""
+
+    file: str
+    public: str
+
+
+class StatementWritten(TypedDict):
+    """The file of a statement that was written or signed."""
+
+    file: str
+    dossier: int
+    step: str
+    by: str
+
+
+class Taken(TypedDict):
+    """Deliveries, and what became of each."""
+
+    deliveries: list[Delivered]
+
+
+class Delivery(TypedDict):
+    """A delivery that landed in an inbox."""
+
+    party: str
+    number: int
+    kind: str
+    count: int
+    sum: int
+
+
 # --- what is open ---------------------------------------------------------------------------------
 
 
@@ -190,6 +230,34 @@ class Breaks(Listed):
     classes: dict[str, Total]
     severities: dict[str, Total]
     breaks: list[BreakRow]
+
+
+class DossierRow(TypedDict):
+    """A dossier: where it stands, who signed, who may sign what is due."""
+
+    dossier: int
+    source: str
+    batch_id: str
+    state: str
+    value_date: str
+    count: int
+    sum: int
+    digest: str
+    policy: int
+    due: str
+    missing: int
+    may_sign: str
+    signed: str
+    last_at: str
+    last_by: str
+    why: str
+
+
+class Dossiers(Listed):
+    """Dossiers in the order of preparation."""
+
+    states: dict[str, Total]
+    dossiers: list[DossierRow]
 
 
 class CycleRow(TypedDict):
@@ -409,12 +477,22 @@ class Pace(TypedDict):
 
 # --- schemas --------------------------------------------------------------------------------------
 
+SIGNED = (*STEPS, *STOPS, "act")
+"""Commands that take an act into a home."""
 ANSWERS: dict[str, dict[str, object]] = {
     "init": {"": HomeMade},
     "directory": {"": DirectoryShown},
     "register": {"": RegistersLoaded},
     "dossier": {"": results.Dossier},
     "schema": {"": Kinds, "KIND": Template, "--answers": Forms, "--answer": AnswerShown},
+    "key": {"": KeyShown},
+    "policy": {"": PolicyShown, "FILE": PolicySet},
+    **{name: {"": ActTaken} for name in SIGNED},
+    "statement": {"": StatementWritten},
+    "sign": {"": StatementWritten},
+    "dossiers": {"": Dossiers},
+    "portal": {"": Taken},
+    "deliver": {"": Delivery},
     "run": {"": Ran},
     "rehearse": {"": results.Rehearsal},
     "settle": {"": Settled},

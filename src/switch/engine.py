@@ -20,6 +20,8 @@ from switch.arguments import checked
 from switch.clearing import payday
 from switch.clearing import shared_accounts as shared
 from switch.clearing.job import Options
+from switch.control.release import require_released
+from switch.controlled import Control
 from switch.errors import UsageError
 from switch.files.disk import out_folder
 from switch.files.formats import CHUNK_ROWS
@@ -103,6 +105,11 @@ class Engine:
     def mode(self) -> Literal["r", "w"]:
         """The way it is open: "w" where it writes, "r" where it reads beside whoever writes."""
         return "r" if self.home.is_read else "w"
+
+    @property
+    def control(self) -> Control:
+        """Control of the home: its policy, and the tables that it lets run."""
+        return Control(self)
 
     def __repr__(self) -> str:
         how = "closed" if self.home.closed else {"r": "to read", "w": "to write"}[self.mode]
@@ -271,7 +278,13 @@ class Engine:
             out=out,
             strict_columns=strict_columns,
         )
-        payer = payday.Payer(self.home, self.directory, self.settings, self.open_register)
+        payer = payday.Payer(
+            self.home,
+            self.directory,
+            self.settings,
+            self.open_register,
+            lambda declared: require_released(self.home, declared),
+        )
         return payday.run(payer, given, Options(form, threads, chunk_rows, progress))
 
     @asks

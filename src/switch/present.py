@@ -267,6 +267,12 @@ class Present:
             "refused": _told(sums["refused"]),
         }
 
+    def is_reconciled(self, seq: int) -> bool:
+        """Nothing of a batch waits, for cover, for its cycle or for an answer."""
+        now = self.now(seq)
+        open_now = (now["held"], now["cleared"], now["settled"], now["unapplied"])
+        return not any(total["count"] for total in open_now)
+
     def answered(self, seq: int) -> dict[str, Total]:
         """Lines of a batch that were sent, by the state that answers left them in; none that is
         nothing."""

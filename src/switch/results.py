@@ -223,8 +223,29 @@ class Dossier(TypedDict):
     sum: int
     sha256: str
     value_date: str
+    programmes: dict[str, int] | None
+    """Minor units by benefit; None where it has too many to name."""
+    debtors: dict[str, int] | None
+    """The same by debtor account."""
     file: str
     warnings: list[str]
+
+
+class DossierFacts(TypedDict):
+    """A table as its dossier declares it, when its file was found to be that one."""
+
+    source: str
+    batch_id: str
+    value_date: str
+    currency: str
+    count: int
+    sum: int
+    digest: str
+    """sha256: and 64 hexadecimal digits."""
+    programmes: dict[str, int]
+    """Minor units by benefit."""
+    debtors: dict[str, int]
+    """The same by debtor account."""
 
 
 # --- a cycle --------------------------------------------------------------------------------------

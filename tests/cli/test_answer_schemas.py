@@ -14,9 +14,11 @@ import scene
 import story
 from answer_forms import FAILED, form_of, form_said, forms_of
 from scene import Said, command, person_id
+from signing_people import DAY, SIGNERS, pem, policy, public, table
 
 import switch
 from switch.cli.main import cli
+from switch.control.policy import STEPS as POLICY_STEPS
 from switch.documents import ANSWERS
 from switch.errors import UsageError
 
@@ -98,9 +100,50 @@ def test_answers__have_the_forms_of_their_schemas(
     say("generate", "nation", "--people", 20, "--lines", 20, "--seed", 1)
     say("bench", "--lines", 100, "--repeat", 1)
     say("demo", "--dir", "demo", "--people", 50, "--lines", 40)
+    _control(say, folder)
     wanted = {(name, form) for name, forms in ANSWERS.items() for form in forms}
     assert wanted <= seen, wanted - seen
     assert FAILED in {form for _, form in seen}
+
+
+def _control(say: Any, folder: Path) -> None:
+    """Every command of control, in a home of its own."""
+    scene.make_home(
+        folder / "kept", map(scene.person, range(1, 4)), map(scene.account, range(1, 4))
+    )
+    parties = [{"name": "vss", "keys": [{"public": public("vss")}], "kinds": ["table"]}]
+    steps = [{"step": step} for step in POLICY_STEPS]
+    given = policy(parties=parties, steps=steps)
+    given["people"][0]["roles"] = ["prepare", "authenticate"]
+    given["people"][1]["roles"] = ["prepare", "authenticate"]
+    (folder / "policy.json").write_text(json.dumps(given))
+    for name in (*(person["name"] for person in given["people"]), "vss"):
+        (folder / name).write_bytes(pem(name))
+    table(folder)
+    say("key", "ana")
+    say("policy", "kept", "policy.json")
+    say("policy", "kept")
+    ana, anh = ("--by", "ana", "--key", "ana"), ("--by", "anh", "--key", "anh")
+    hoa = ("--by", "hoa", "--key", "hoa", "--why", "asked")
+    say("prepare", "kept", "B1.parquet", *ana)
+    asked = ("--by", "binh", "--public", public("binh"), "--out", "binh.json")
+    say("statement", "kept", "B1", "approve", *asked)
+    say("sign", "binh.json", "--key", "binh")
+    say("act", "kept", "binh.json")
+    say("hold", "kept", "B1", *hoa)
+    say("resume", "kept", "B1", *hoa)
+    say("authenticate", "kept", "B1", *anh, "--answered", 3)
+    for step, name in list(SIGNERS.items())[2:]:
+        say(step, "kept", "B1", "--by", name, "--key", name)
+    say("pause", "kept", "B1", *hoa)
+    say("cancel", "kept", "B1", *hoa)
+    say("prepare", "kept", "B1.parquet", *ana)
+    say("approve", "kept", "B1", "--by", "bao", "--key", "bao")
+    say("refuse", "kept", "B1", *anh, "--why", "not known")
+    say("dossiers", "kept")
+    say("dossiers", "kept", "--out", "kept-dossiers.csv")
+    say("deliver", "spool", "vss", "B1.parquet", "--kind", "table", "--key", "vss", "--at", DAY)
+    say("portal", "kept", "spool")
 
 
 def test_answers__with_another_key_or_type_do_not_fit(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
+import hashlib
 from pathlib import Path
 
 import msgspec
@@ -10,14 +12,17 @@ import msgspec
 from switch.arguments import checked
 from switch.clearing.intake import FIELDS, Declared, as_date, dossier_path, read_dossier
 from switch.clearing.line_numbers import LineNumbers
-from switch.errors import CopyFailed, UsageError
-from switch.files.disk import landing, require_outside
-from switch.files.given import regular_file
-from switch.files.tables import open_table
-from switch.results import Dossier
+from switch.clearing.parts import PARTS, Parts
+from switch.errors import InputRefused, UsageError
+from switch.files.disk import land, require_outside
+from switch.files.given import opened, regular_file
+from switch.files.tables import TableReader, open_table
+from switch.results import Dossier, DossierFacts
 from switch.schema import PAYMENT
 
 _LOW = 0xFFFF_FFFF
+NAMES_MAX = 5_000
+"""Names by which a dossier divides its sum: as a file it is small."""
 
 
 @checked
@@ -51,34 +56,100 @@ def write_dossier(
             raise UsageError(f"{name} {text!r} is no text")
     Declared(source, batch_id, day, 1, 0).check("dossier").require_new("dossier")
     reader = open_table(table, PAYMENT, strict_columns=strict_columns)
-    count = total = 0
-    line_no = []
-    for chunk in reader.chunks():
-        amount = chunk["amount"]
-        count += len(amount)
-        line_no.append(chunk["line_no"])
-        # In two halves, none of whose sums leaves 64 bits.
-        total += (int((amount >> 32).sum()) << 32) + int((amount & _LOW).sum())
-    declared = Declared(source, batch_id, day, count, total, reader.sha256 or "").check(str(table))
-    numbers = LineNumbers(count)
-    for some in line_no:
-        numbers.take(some, str(table))
+    warnings: list[str] = []
+    declared = _declared(reader, Declared(source, batch_id, day, 1, 0), warnings).check(str(table))
     told: Dossier = {
         "source": source,
         "batch_id": batch_id,
         "currency": declared.currency,
-        "count": count,
-        "sum": total,
+        "count": declared.count,
+        "sum": declared.sum,
         "sha256": declared.sha256,
         "value_date": day.isoformat(),
+        "programmes": None if declared.programmes is None else dict(declared.programmes),
+        "debtors": None if declared.debtors is None else dict(declared.debtors),
         "file": str(path),
-        "warnings": list(reader.warnings),
+        "warnings": [*reader.warnings, *warnings],
     }
-    content = {name: value for name, value in told.items() if name in FIELDS}
-    try:
-        with landing(path.parent, path.name) as file:
-            file.write(msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
-    except CopyFailed as error:  # Of nothing that is committed.
-        raise error.cause from error
+    content = {
+        name: value
+        for name, value in told.items()
+        if name in (*FIELDS, *PARTS) and value is not None
+    }
+    land(path, msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
     assert read_dossier(table) == declared, "the dossier is not what was declared"
     return told
+
+
+def _declared(reader: TableReader, named: Declared, warnings: list[str]) -> Declared:
+    """Everything that can be computed of a table, under its names. Raises InputRefused for line
+    numbers that are none."""
+    count = total = 0
+    parts = Parts()
+    line_no = []
+    for chunk in reader.chunks():
+        amount = chunk["amount"]
+        parts.take(chunk)
+        count += len(amount)
+        line_no.append(chunk["line_no"])
+        # In two halves, none of whose sums leaves 64 bits.
+        total += (int((amount >> 32).sum()) << 32) + int((amount & _LOW).sum())
+    numbers = LineNumbers(count)
+    for some in line_no:
+        numbers.take(some, reader.name)
+    sums = {name: _few(name, parts.sums(name), warnings) for name in PARTS}
+    return dataclasses.replace(
+        named,
+        count=count,
+        sum=total,
+        sha256=reader.sha256 or "",
+        programmes=sums["programmes"],
+        debtors=sums["debtors"],
+    )
+
+
+def _few(name: str, sums: dict[str, int], warnings: list[str]) -> dict[str, int] | None:
+    """Sums by name, or None and a warning where there are too many to name."""
+    if len(sums) <= NAMES_MAX:
+        return sums
+    warnings.append(
+        f"the dossier says nothing of {name}: there are {len(sums):,}, and it may name"
+        f" {NAMES_MAX:,}; a home with a policy does not take it"
+    )
+    return None
+
+
+def proven_facts(table: str | Path) -> DossierFacts:
+    """A table as its dossier declares it, whose file has the digest of it. Raises InputRefused
+    where no batch can be declared so, or the file is another one."""
+    table = Path(table)
+    declared, path = read_dossier(table), str(dossier_path(table))
+    declared.require_new(path)
+    with opened(table) as (file, _), open(file, "rb", closefd=False) as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    if digest != declared.sha256:
+        raise InputRefused(
+            "FILE_HASH",
+            "the file is not the one that its dossier was made for",
+            file=str(table),
+            remedy="give that file, or write the dossier anew: `switch dossier`",
+        )
+    if declared.programmes is None or declared.debtors is None:
+        raise InputRefused(
+            "DOSSIER_INVALID",
+            "the dossier does not declare its sums by programme and by debtor account",
+            file=path,
+            column="debtors" if declared.debtors is None else "programmes",
+            remedy="write it anew: `switch dossier TABLE --force`",
+        )
+    return {
+        "source": declared.source,
+        "batch_id": declared.batch_id,
+        "value_date": declared.value_date.isoformat(),
+        "currency": declared.currency,
+        "count": declared.count,
+        "sum": declared.sum,
+        "digest": f"sha256:{declared.sha256}",
+        "programmes": dict(declared.programmes),
+        "debtors": dict(declared.debtors),
+    }

@@ -13,7 +13,7 @@ import hashlib
 import json
 import operator
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, SupportsIndex
@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from switch.clearing.line_numbers import LineNumbers
+from switch.clearing.parts import PARTS, Parts
 from switch.errors import InputRefused, UsageError
 from switch.files.columns import Columns, Texts, day_of_text, looked_up, text_buffers
 from switch.files.given import read_small, regular_file
@@ -64,6 +65,15 @@ class Declared:
     sum: int
     sha256: str = ""
     currency: str = CURRENCY
+    programmes: Mapping[str, int] | None = None
+    """Minor units by benefit; None where nothing is said of them."""
+    debtors: Mapping[str, int] | None = None
+    """The same by debtor account."""
+
+    @property
+    def parts(self) -> dict[str, Mapping[str, int] | None]:
+        """Parts of the sum, by name of the field."""
+        return {name: getattr(self, name) for name in PARTS}
 
     def check(self, file: str) -> Declared:
         """Refuse what no batch was ever declared by. What is new is held to more: `require_new`."""
@@ -86,6 +96,10 @@ class Declared:
             raise refuse("ROW_LIMIT", f"more than {LINES_MAX} lines", "count", "split the table")
         if not -(2**63) < self.sum < 2**63:
             raise refuse("TOTAL_RANGE", "the declared sum leaves 64 bits", "sum", "split the table")
+        for name, parts in self.parts.items():
+            if parts is not None and sum(parts.values()) != self.sum:
+                what = f"{name} add up to {sum(parts.values())}, and not to the declared sum"
+                raise refuse("CONTROL_PARTS", what, name, "correct it, or write the dossier anew")
         return self
 
     def require_new(self, file: str) -> None:
@@ -138,9 +152,11 @@ class _Dossier(msgspec.Struct):
     sum: int | str
     sha256: str
     value_date: datetime.date
+    programmes: dict[str, int | str] | None = None
+    debtors: dict[str, int | str] | None = None
 
 
-FIELDS = _Dossier.__struct_fields__
+FIELDS = tuple(name for name in _Dossier.__struct_fields__ if name not in PARTS)
 
 
 def dossier_path(table: Path) -> Path:
@@ -185,7 +201,15 @@ def read_dossier(table: Path) -> Declared:
         sum=_whole(dossier.sum, "sum", path),
         sha256=dossier.sha256,
         currency=dossier.currency,
+        programmes=_parts(dossier.programmes, "programmes", path),
+        debtors=_parts(dossier.debtors, "debtors", path),
     ).check(str(path))
+
+
+def _parts(parts: dict[str, int | str] | None, column: str, path: Path) -> dict[str, int] | None:
+    if parts is None:
+        return None
+    return {name: _whole(part, column, path) for name, part in parts.items()}
 
 
 def _require_single(text: bytes, path: Path) -> None:
@@ -333,12 +357,16 @@ class Intake:
     def lines(self, reader: TableReader, declared: Declared, rows: int) -> Iterator[Lines]:
         """All lines; raises InputRefused where the table is not what it declares."""
         numbers = LineNumbers(declared.count)
+        is_parted = any(parts is not None for parts in declared.parts.values())
+        parts = Parts() if is_parted else None
         if reader.rows and reader.rows != declared.count:
             raise _count_differs(reader.name, reader.rows, declared.count)
         for columns in reader.chunks(rows):
             if self.count + len(columns["line_no"]) > declared.count:
                 raise _count_differs(reader.name, self.count, declared.count, more=True)
             numbers.take(columns["line_no"], reader.name)
+            if parts is not None:
+                parts.take(columns)
             yield self.take(columns, reader.name)
         if self.count != declared.count:
             raise _count_differs(reader.name, self.count, declared.count)
@@ -354,6 +382,8 @@ class Intake:
             raise InputRefused(
                 "CONTROL_SUM", what, file=reader.name, column="amount", remedy=remedy
             )
+        if parts is not None:
+            parts.require(declared.parts, reader.name)
 
     def take(self, columns: Columns, file: str) -> Lines:
         """One chunk of columns as lines."""

@@ -46,6 +46,8 @@ class Payer:
     directory: Directory
     settings: Settings
     register: Callable[[], Register]
+    admit: Callable[[Declared], None]
+    """Raises InputRefused for a new table that the home may not run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +80,7 @@ def run(payer: Payer, given: HandedIn, options: Options) -> Batch:
     known = home.catalog.batch_of(declared.source, declared.batch_id)
     if is_new := known is None:
         declared.require_new(declared_in(table, declared))
+        payer.admit(declared)
     reader = open_table(
         table,
         PAYMENT,

@@ -20,6 +20,7 @@ from switch import __version__, interrupt
 from switch.cli import (
     answers,
     completion,
+    control,
     doctor,
     home,
     lines,
@@ -74,7 +75,7 @@ def cli(context: Context) -> None:
 
 
 for family in (
-    *(home, prepare, payday, show, open_items, lines, answers),
+    *(home, prepare, control, payday, show, open_items, lines, answers),
     *(upkeep, doctor, completion, play),
 ):
     for command in family.COMMANDS:

@@ -47,7 +47,7 @@ def several_option(name: str, metavar: str, text: str) -> Callable[[Command], Co
     return click.option(f"--{name}", multiple=True, metavar=metavar, help=text)
 
 
-def _say(
+def say_listing(
     context: Context, found: Listing, title: str, columns: Sequence[Shown], out: Path | None
 ) -> None:
     """Print a listing, or write it where out is given: the same rows."""
@@ -148,7 +148,7 @@ def breaks(
         Shown("note", "note", 3, False),
         Shown("what to do", "action", 5, False),
     )
-    _say(context, found, f"Open breaks, as of {found.as_of or 'no day yet'}", columns, out)
+    say_listing(context, found, f"Open breaks, as of {found.as_of or 'no day yet'}", columns, out)
 
 
 def _note(context: Context, home: Path, asked: BreaksAsked, said: NoteSaid) -> None:
@@ -192,7 +192,7 @@ def cycles(
         Shown("returned", "returned_lines", 2),
         Shown("waits for", "waits", 0, False),
     )
-    _say(context, found, "Cycles, oldest first", columns, out)
+    say_listing(context, found, "Cycles, oldest first", columns, out)
 
 
 @click.command()
@@ -217,7 +217,7 @@ def balances(context: Context, home: Path, at: str | None, out: Path | None) -> 
         Shown("at", "moved_at", 4),
         Shown("by", "moved_by", 5, False),
     )
-    _say(context, found, "Settlement accounts, in dong", columns, out)
+    say_listing(context, found, "Settlement accounts, in dong", columns, out)
 
 
 def lines_command(name: str, text: str) -> Callable[[Command], click.Command]:
@@ -273,7 +273,7 @@ def held(context: Context, home: Path, out: Path | None, **asked: Unpack[LinesAs
         Shown("tried", "tried"),
         Shown("why", "why", 4, False),
     )
-    _say(context, found, "Lines that wait", columns, out)
+    say_listing(context, found, "Lines that wait", columns, out)
 
 
 @lines_command("returned", "List lines whose money came back and waits for `dispose`.")
@@ -292,7 +292,7 @@ def returned(context: Context, home: Path, out: Path | None, **asked: Unpack[Lin
         Shown("booked", "booked_at", 4),
         Shown("days", "days"),
     )
-    _say(context, found, "Lines that came back", columns, out)
+    say_listing(context, found, "Lines that came back", columns, out)
 
 
 def _said(asked: LinesAsked) -> LinesAsked:

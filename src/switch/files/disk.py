@@ -98,6 +98,15 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
+def land(path: Path, content: bytes) -> None:
+    """Write a file of people whole or not at all. Raises EnvironmentFailed."""
+    try:
+        with landing(path.parent, path.name) as file:
+            file.write(content)
+    except CopyFailed as error:  # Of nothing that is committed.
+        raise error.cause from error
+
+
 @contextlib.contextmanager
 def _entered(out: Path, names: Sequence[str]) -> Iterator[int]:
     """The handle of a folder below out. What is missing of it is made, for its owner alone."""

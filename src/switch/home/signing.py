@@ -70,13 +70,13 @@ def new_key() -> bytes:
 
 def read_key(pem: bytes) -> bytes:
     """A private key in the one form that a home keeps. Raises UsageError for what is none."""
-    return _private_pem(_private(pem))
+    return _private_pem(private_key(pem))
 
 
 def public_of(pem: bytes) -> bytes:
     """The public key of a private one, as PEM."""
     forms = _serialization()
-    key, form = _private(pem).public_key(), forms.PublicFormat.SubjectPublicKeyInfo
+    key, form = private_key(pem).public_key(), forms.PublicFormat.SubjectPublicKeyInfo
     public: bytes = key.public_bytes(forms.Encoding.PEM, form)
     return public
 
@@ -89,7 +89,8 @@ def _private_pem(key: Any) -> bytes:
     return pem
 
 
-def _private(pem: bytes) -> Any:
+def private_key(pem: bytes) -> Any:
+    """An Ed25519 private key of the library. Raises UsageError for what is none."""
     from_pem = _serialization().load_pem_private_key
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -124,7 +125,7 @@ def _unsupported() -> type[Exception]:
 
 def sign(pem: bytes, records: Sequence[tuple[int, str]]) -> list[Signed]:
     """Signed checkpoints of audit records (seq, link)."""
-    key = _private(pem)
+    key = private_key(pem)
     return [Signed(seq, link, key.sign(_statement(seq, link)).hex()) for seq, link in records]
 
 

@@ -31,7 +31,7 @@ from switch.home.rows import BatchRow
 from switch.home.signing import departure
 from switch.home.store import Home
 from switch.outcomes import Check
-from switch.proof import cancellations, line_sums, notes
+from switch.proof import cancellations, control, line_sums, notes
 from switch.proof import recasts as recasts_module
 from switch.proof.answers import LINE, Answered, carry, free
 from switch.proof.budgets import Funded
@@ -142,6 +142,7 @@ class Verifier:
         yield from self._cycles()
         yield from self.answered.lines_add_up()
         yield from notes.checks(self.home, self.answered.known, self.answered.seqs)
+        yield from control.checks(self.home)
         yield from self.funded.checks(self.home, self.states)
         live = self.home.catalog.balances()
         if live or self.home.catalog.batches():

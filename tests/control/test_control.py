@@ -1,0 +1,457 @@
+"""Control: a table is run when all have signed who have to, and not otherwise."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from home_reads import catalog
+from scene import DEBTORS, PARTICIPANTS, TREASURY_ACCOUNT, command, tree_digest
+from signing_people import DAY, SIGNERS, STEPS, pem, person, policy, public, sign_all, table
+
+import switch
+from switch.control.acts import acts
+from switch.control.keys import FileKey
+from switch.errors import InputRefused, UsageError
+
+
+@pytest.fixture
+def kept(village: Path, tmp_path: Path) -> Path:
+    """A home with the usual policy, and the private keys of all people in a folder beside it."""
+    with switch.open(village) as engine:
+        engine.control.set_policy(policy())
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    for given in policy()["people"]:
+        (keys / given["name"]).write_bytes(pem(given["name"]))
+    return village
+
+
+def signed(kept: Path, step: str, target: object, name: str, *more: object) -> Any:
+    """A step by the command line."""
+    key = kept.parent / "keys" / name
+    return command(step, kept, target, "--by", name, "--key", key, *more)
+
+
+def refused(kept: Path, *call: Any) -> str:
+    """The rule by which a step is refused, exit 3: history is as before, and it is noted."""
+    history = catalog(kept, "SELECT link FROM audit")
+    noted = len(catalog(kept, "SELECT seq FROM events WHERE kind = 'refused act'"))
+    said = signed(kept, *call, "--json")
+    assert said.code == 3, said.err
+    rule = str(said.document["error"]["rule"])
+    assert catalog(kept, "SELECT link FROM audit") == history
+    events = catalog(kept, "SELECT detail FROM events WHERE kind = 'refused act'")
+    assert len(events) == noted + 1
+    assert json.loads(events[-1][0])["rule"] == rule
+    return rule
+
+
+def run_by_hand(kept: Path, path: Path, until: str = "") -> None:
+    for step, name in SIGNERS.items():
+        if step == until:
+            return
+        said = signed(kept, step, path if step == "prepare" else "B1", name)
+        assert said.code == 0, said.err
+
+
+def test_payday__through_every_step_by_the_command_line(kept: Path, tmp_path: Path) -> None:
+    path = table(tmp_path / "in")
+    states = []
+    for step, name in SIGNERS.items():
+        said = signed(kept, step, path if step == "prepare" else "B1", name, "--json")
+        assert said.code == 0, said.err
+        states.append(said.document["state"])
+    assert states == ["DRAFT", "SUBMITTED", "CONTROLLED", "CERTIFIED", "FUNDED", "RELEASED"]
+    assert command("run", kept, path).code == 0
+    assert switch.verify(kept)
+    with switch.open(kept, mode="r") as engine:
+        (row,) = engine.control.dossiers().rows()
+    assert row["state"] == "SETTLED"
+    assert row["signed"] == ", ".join(f"{step} {name}" for step, name in SIGNERS.items())
+    lines = [check for check in switch.verify(kept) if "I7 executed is certified" in check.name]
+    assert len(lines) == 1
+
+
+@pytest.mark.parametrize("until", STEPS)
+def test_run__refuses_what_is_not_released(kept: Path, tmp_path: Path, until: str) -> None:
+    path = table(tmp_path / "in")
+    run_by_hand(kept, path, until)
+    before = tree_digest(kept)
+    said = command("run", kept, path, "--json")
+    assert said.code == 3
+    assert said.document["error"]["rule"] == "NOT_RELEASED"
+    assert tree_digest(kept) == before
+
+
+def test_run__refuses_a_table_in_memory_and_takes_one_that_was_run_before(
+    kept: Path, tmp_path: Path
+) -> None:
+    path = table(tmp_path / "in")
+    run_by_hand(kept, path)
+    assert command("run", kept, path).code == 0
+    assert command("run", kept, path).code == 0, "it is answered again"
+    with switch.open(kept) as engine, pytest.raises(InputRefused, match="NOT_RELEASED"):
+        engine.run(
+            pq.read_table(path), source="VSS", batch_id="B2", value_date=DAY, count=3, sum=3_000_006
+        )
+
+
+class TestRefused:
+    """Each forged or mistaken step has a word of its own; nothing happens, and it is noted."""
+
+    def test_same_person_twice(self, kept: Path, tmp_path: Path) -> None:
+        given = policy()
+        person(given, "binh")["roles"] = ["approve", "control"]
+        with switch.open(kept) as engine:
+            keys = {"phuc": pem("phuc")}
+            engine.control.set_policy(given, signers=keys, at=DAY)
+        run_by_hand(kept, table(tmp_path / "in"), "control")
+        assert refused(kept, "control", "B1", "binh") == "SIGNER_TWICE"
+
+    def test_same_person_twice_for_one_step(self, kept: Path, tmp_path: Path) -> None:
+        steps = [{"step": s, "signers": 2 if s == "approve" else 1} for s in STEPS]
+        with switch.open(kept) as engine:
+            engine.control.set_policy(policy(steps=steps), signers={"phuc": pem("phuc")}, at=DAY)
+        run_by_hand(kept, table(tmp_path / "in"), "control")
+        assert refused(kept, "approve", "B1", "binh") == "SIGNER_TWICE"
+        assert signed(kept, "approve", "B1", "bao").code == 0
+
+    def test_own_batch(self, kept: Path, tmp_path: Path) -> None:
+        given = policy()
+        person(given, "ana")["roles"] = ["prepare", "approve"]
+        with switch.open(kept) as engine:
+            engine.control.set_policy(given, signers={"phuc": pem("phuc")}, at=DAY)
+        run_by_hand(kept, table(tmp_path / "in"), "approve")
+        assert refused(kept, "approve", "B1", "ana") == "SIGNER_OWN_BATCH"
+
+    def test_unknown_person(self, kept: Path, tmp_path: Path) -> None:
+        run_by_hand(kept, table(tmp_path / "in"), "approve")
+        (kept.parent / "keys" / "eve").write_bytes(pem("eve"))
+        assert refused(kept, "approve", "B1", "eve") == "SIGNER_UNKNOWN"
+
+    def test_unknown_key(self, kept: Path, tmp_path: Path) -> None:
+        run_by_hand(kept, table(tmp_path / "in"), "approve")
+        (kept.parent / "keys" / "binh").write_bytes(pem("binh", 2))
+        assert refused(kept, "approve", "B1", "binh") == "KEY_UNKNOWN"
+
+    def test_key_of_another(self, kept: Path, tmp_path: Path) -> None:
+        run_by_hand(kept, table(tmp_path / "in"), "approve")
+        (kept.parent / "keys" / "binh").write_bytes(pem("bao"))
+        assert refused(kept, "approve", "B1", "binh") == "KEY_UNKNOWN"
+
+    def test_expired_key(self, kept: Path, tmp_path: Path) -> None:
+        given = policy()
+        person(given, "binh")["keys"] = [{"public": public("binh"), "until": "2026-11-24"}]
+        with switch.open(kept) as engine:
+            engine.control.set_policy(given, signers={"phuc": pem("phuc")}, at=DAY)
+        run_by_hand(kept, table(tmp_path / "in"), "approve")
+        assert refused(kept, "approve", "B1", "binh") == "KEY_EXPIRED"
+
+    def test_key_of_another_role(self, kept: Path, tmp_path: Path) -> None:
+        run_by_hand(kept, table(tmp_path / "in"), "approve")
+        assert refused(kept, "approve", "B1", "chi") == "ROLE_MISSING"
+
+    def test_changed_file(self, kept: Path, tmp_path: Path) -> None:
+        path = table(tmp_path / "in")
+        run_by_hand(kept, path, "approve")
+        path.write_bytes(path.read_bytes() + b"\0")
+        said = signed(kept, "approve", "B1", "binh", "--table", path, "--json")
+        assert said.code == 3
+        assert said.document["error"]["rule"] == "FILE_HASH"
+        table(tmp_path / "in", lines=2)
+        said = signed(kept, "approve", "B1", "binh", "--table", path, "--json")
+        assert said.code == 3
+        assert said.document["error"]["rule"] == "FILE_CHANGED"
+
+    def test_another_table_under_a_signed_dossier(self, kept: Path, tmp_path: Path) -> None:
+        path = table(tmp_path / "in")
+        run_by_hand(kept, path)
+        table(tmp_path / "in", lines=4)
+        said = command("run", kept, path, "--json")
+        assert said.code == 3
+        assert said.document["error"]["rule"] == "TABLE_OTHER"
+
+    def test_over_budget__with_what_is_under_way(self, kept: Path, tmp_path: Path) -> None:
+        first, second = table(tmp_path / "in"), table(tmp_path / "in", "B2", period=202612)
+        debtors = [
+            {
+                **debtor,
+                "budget": 5_000_000 if debtor["debtor_account"] == TREASURY_ACCOUNT else None,
+            }
+            for debtor in DEBTORS
+        ]
+        with switch.open(kept) as engine:
+            engine.change_directory(debtors=pa.Table.from_pylist(debtors))
+        run_by_hand(kept, first, "certify")
+        assert signed(kept, "prepare", second, "ana").code == 0
+        assert signed(kept, "approve", "B2", "binh").code == 0
+        assert refused(kept, "control", "B2", "chi") == "BUDGET_EXCEEDED"
+        assert signed(kept, "cancel", "B1", "hoa", "--why", "not needed").code == 0
+        assert signed(kept, "control", "B2", "chi").code == 0
+
+    def test_wrong_order(self, kept: Path, tmp_path: Path) -> None:
+        run_by_hand(kept, table(tmp_path / "in"), "approve")
+        assert refused(kept, "certify", "B1", "cuc") == "STEP_ORDER"
+
+    def test_certificate_used_again(self, kept: Path, tmp_path: Path) -> None:
+        path = table(tmp_path / "in")
+        run_by_hand(kept, path)
+        assert command("run", kept, path).code == 0
+        assert refused(kept, "prepare", path, "ana") == "CERTIFICATE_USED"
+        assert refused(kept, "cancel", "B1", "hoa", "--why", "too late") == "CERTIFICATE_USED"
+
+    def test_no_reason(self, kept: Path, tmp_path: Path) -> None:
+        run_by_hand(kept, table(tmp_path / "in"), "approve")
+        assert refused(kept, "hold", "B1", "hoa", "--why", "") == "WHY_MISSING"
+
+    def test_deadline(self, kept: Path, tmp_path: Path) -> None:
+        steps = [{"step": s, "days": 3} for s in STEPS]
+        with switch.open(kept) as engine:
+            engine.control.set_policy(policy(steps=steps), signers={"phuc": pem("phuc")}, at=DAY)
+        run_by_hand(kept, table(tmp_path / "in"), "approve")
+        late = str(dt.date.fromisoformat(DAY) + dt.timedelta(days=4))
+        assert refused(kept, "approve", "B1", "binh", "--at", late) == "DEADLINE_PASSED"
+
+    def test_time_order(self, kept: Path, tmp_path: Path) -> None:
+        run_by_hand(kept, table(tmp_path / "in"), "approve")
+        assert refused(kept, "approve", "B1", "binh", "--at", "2026-11-24") == "TIME_ORDER"
+
+    def test_sums_above_need_more(self, kept: Path, tmp_path: Path) -> None:
+        steps = [{"step": s} for s in STEPS]
+        steps[3]["above"] = [{"sum": 3_000_005, "signers": 2}]  # type: ignore[index, assignment]
+        with switch.open(kept) as engine:
+            engine.control.set_policy(policy(steps=steps), signers={"phuc": pem("phuc")}, at=DAY)
+        run_by_hand(kept, table(tmp_path / "in"), "fund")
+        assert refused(kept, "fund", "B1", "dung") == "STEP_ORDER"
+        assert signed(kept, "certify", "B1", "cam").code == 0
+        assert signed(kept, "fund", "B1", "dung").code == 0
+
+    def test_delegation(self, kept: Path, tmp_path: Path) -> None:
+        given = {"giver": "chi", "taker": "bao", "role": "control", "from": DAY, "until": DAY}
+        with switch.open(kept) as engine:
+            engine.control.set_policy(
+                policy(delegations=[given]), signers={"phuc": pem("phuc")}, at=DAY
+            )
+        run_by_hand(kept, table(tmp_path / "in"), "control")
+        late = "2026-11-26"
+        assert refused(kept, "control", "B1", "bao", "--for", "chi", "--at", late) == (
+            "DELEGATION_INVALID"
+        )
+        assert refused(kept, "control", "B1", "bao", "--for", "cuc") == "DELEGATION_INVALID"
+        assert refused(kept, "control", "B1", "bao") == "ROLE_MISSING"
+        assert signed(kept, "control", "B1", "bao", "--for", "chi").code == 0
+
+
+class TestForged:
+    """Acts that were signed elsewhere, and are not what they should be."""
+
+    def taken(self, engine: switch.Engine, act: Any) -> str:
+        with pytest.raises(InputRefused) as error:
+            engine.control.take_act(act)
+        events = catalog(engine.home.path, "SELECT detail FROM events WHERE kind = 'refused act'")
+        assert json.loads(events[-1][0])["rule"] == error.value.rule
+        return error.value.rule
+
+    def approved(self, engine: switch.Engine, path: Path, name: str = "binh") -> Any:
+        if not len(engine.control.dossiers()):
+            sign_all(engine, path, until="approve")
+        return engine.control.statement("B1", "approve", by=name, public=public(name))
+
+    def key(self, name: str) -> Any:
+        return FileKey(pem(name))
+
+    def test_signed_elsewhere__is_taken_once(self, kept: Path, tmp_path: Path) -> None:
+        with switch.open(kept) as engine:
+            act = self.approved(engine, table(tmp_path / "in")).signed(self.key("binh"))
+            assert engine.control.take_act(act)["state"] == "SUBMITTED"
+            assert self.taken(engine, act) in ("CERTIFICATE_USED", "STEP_ORDER")
+        assert switch.verify(kept)
+
+    def test_by_another_signer(self, kept: Path, tmp_path: Path) -> None:
+        with switch.open(kept) as engine:
+            act = self.approved(engine, table(tmp_path / "in")).signed(self.key("bao"))
+            assert self.taken(engine, act) == "SIGNATURE_INVALID"
+
+    def test_unsigned(self, kept: Path, tmp_path: Path) -> None:
+        with switch.open(kept) as engine:
+            assert self.taken(engine, self.approved(engine, table(tmp_path / "in"))) == (
+                "SIGNATURE_INVALID"
+            )
+
+    @pytest.mark.parametrize(
+        ("changes", "rule"),
+        [
+            ({"algorithm": "RS256"}, "ALGORITHM_OTHER"),
+            ({"algorithm": "none"}, "ALGORITHM_OTHER"),
+            ({"policy": 2}, "POLICY_OTHER"),
+            ({"after": "0" * 64}, "STEP_ORDER"),
+            ({"step": "bless"}, "STEP_UNKNOWN"),
+            ({"why": " blank"}, "WHY_INVALID"),
+        ],
+    )
+    def test_signed_for_something_else(
+        self, kept: Path, tmp_path: Path, changes: dict[str, Any], rule: str
+    ) -> None:
+        with switch.open(kept) as engine:
+            act = msgspec.structs.replace(self.approved(engine, table(tmp_path / "in")), **changes)
+            assert self.taken(engine, act.signed(self.key("binh"))) == rule
+
+    def test_edited_table(self, kept: Path, tmp_path: Path) -> None:
+        with switch.open(kept) as engine:
+            act = self.approved(engine, table(tmp_path / "in"))
+            other = msgspec.structs.replace(act.table, digest="sha256:" + "0" * 64)
+            forged = msgspec.structs.replace(act, table=other).signed(self.key("binh"))
+            assert self.taken(engine, forged) == "TABLE_OTHER"
+            forged = msgspec.structs.replace(act.signed(self.key("binh")), table=other)
+            assert self.taken(engine, forged) == "SIGNATURE_INVALID"
+
+    def test_certificate_of_a_cancelled_dossier_used_for_the_next(
+        self, kept: Path, tmp_path: Path
+    ) -> None:
+        with switch.open(kept) as engine:
+            path = table(tmp_path / "in")
+            act = self.approved(engine, path).signed(self.key("binh"))
+            engine.control.take_act(act)
+            engine.control.sign("B1", "cancel", by="hoa", key=pem("hoa"), why="a mistake")
+            sign_all(engine, path, until="approve")
+            assert self.taken(engine, act) == "CERTIFICATE_USED"
+            assert engine.control.dossiers().rows()[-1]["state"] == "DRAFT"
+        assert switch.verify(kept)
+
+    def test_certificate_of_another_home(self, kept: Path, tmp_path: Path) -> None:
+        """A home's first act names its first record, which holds a hash by the home's own key."""
+        path = table(tmp_path / "in")
+        nation = {
+            "participants": pa.Table.from_pylist(list(PARTICIPANTS)),
+            "debtors": pa.Table.from_pylist(list(DEBTORS)),
+        }
+        with switch.init(tmp_path / "other", **nation, key=b"another key 16 b") as other:
+            other.control.set_policy(policy())
+            other.control.prepare(path, by="ana", key=pem("ana"))
+            (act,) = acts(other.home)
+        with switch.open(kept) as engine:
+            assert self.taken(engine, act) == "STEP_ORDER"
+            assert not len(engine.control.dossiers())
+
+    def test_policy_edited_in_mid_dossier(self, kept: Path, tmp_path: Path) -> None:
+        """Who is added later signs no step of a dossier that began before; who is taken out, none
+        at all; and what the steps ask for stays."""
+        path = table(tmp_path / "in")
+        with switch.open(kept) as engine:
+            sign_all(engine, path, until="approve")
+            given = policy(steps=[{"step": s} for s in ("prepare", "certify", "release")])
+            given["people"].append(
+                {"name": "eve", "roles": ["approve"], "keys": [{"public": public("eve")}]}
+            )
+            given["people"] = [p for p in given["people"] if p["name"] != "binh"]
+            with pytest.raises(InputRefused, match="POLICY_UNSIGNED"):
+                engine.control.set_policy(given, at=DAY)
+            with pytest.raises(InputRefused, match="ROLE_MISSING"):
+                engine.control.set_policy(given, signers={"chi": pem("chi")}, at=DAY)
+            with pytest.raises(InputRefused, match="KEY_UNKNOWN"):
+                engine.control.set_policy(given, signers={"phuc": pem("phuong")}, at=DAY)
+            assert (
+                engine.control.set_policy(given, signers={"phuc": pem("phuc")}, at=DAY)["version"]
+                == 2
+            )
+            with pytest.raises(InputRefused, match="SIGNER_UNKNOWN"):
+                engine.control.sign("B1", "approve", by="eve", key=pem("eve"))
+            with pytest.raises(InputRefused, match="SIGNER_UNKNOWN"):
+                engine.control.sign("B1", "approve", by="binh", key=pem("binh"))
+            with pytest.raises(InputRefused, match="STEP_ORDER"):
+                engine.control.sign("B1", "certify", by="cuc", key=pem("cuc"))
+            assert (
+                engine.control.sign("B1", "approve", by="bao", key=pem("bao"))["state"]
+                == "SUBMITTED"
+            )
+        assert switch.verify(kept)
+
+    def test_keys_rotate_with_overlap(self, kept: Path, tmp_path: Path) -> None:
+        path = table(tmp_path / "in")
+        given = policy(steps=[{"step": s, "signers": 1} for s in STEPS])
+        person(given, "chi")["keys"] = [
+            {"public": public("chi"), "until": "2026-11-26"},
+            {"public": public("chi", 2), "from": "2026-11-26"},
+        ]
+        with switch.open(kept) as engine:
+            sign_all(engine, path, until="control")
+            engine.control.set_policy(given, signers={"phuc": pem("phuc")}, at=DAY)
+
+            def control(number: int, day: str) -> Any:
+                key = pem("chi", number)
+                return engine.control.sign("B1", "control", by="chi", key=key, at=day)
+
+            for number, day in ((2, "2026-11-25"), (1, "2026-11-27")):
+                with pytest.raises(InputRefused, match="KEY_EXPIRED"):
+                    control(number, day)
+            both = []
+            for number in (1, 2):
+                copy = shutil.copytree(kept, tmp_path / f"copy{number}")
+                with switch.open(copy) as other:
+                    key = pem("chi", number)
+                    both.append(
+                        other.control.sign("B1", "control", by="chi", key=key, at="2026-11-26")[
+                            "state"
+                        ]
+                    )
+                assert switch.verify(copy)
+            assert both == ["CONTROLLED"] * 2
+
+
+def test_hold__pause_resume_cancel(kept: Path, tmp_path: Path) -> None:
+    path = table(tmp_path / "in")
+    run_by_hand(kept, path, "certify")
+    assert signed(kept, "hold", "B1", "hoa", "--why", "the ministry asked").code == 0
+    assert refused(kept, "certify", "B1", "cuc") == "DOSSIER_HELD"
+    assert refused(kept, "hold", "B1", "hoa", "--why", "again") == "STEP_ORDER"
+    assert signed(kept, "resume", "B1", "hoa", "--why", "it is clear").code == 0
+    assert refused(kept, "pause", "B1", "hoa", "--why", "not released") == "STEP_ORDER"
+    for step in ("certify", "fund", "release"):
+        assert signed(kept, step, "B1", SIGNERS[step]).code == 0
+    assert signed(kept, "pause", "B1", "hoa", "--why", "funds are late").code == 0
+    assert command("run", kept, path).code == 3
+    assert signed(kept, "resume", "B1", "hoa", "--why", "funds came").code == 0
+    assert refused(kept, "cancel", "B1", "giang", "--why", "no") == "ROLE_MISSING"
+    assert command("run", kept, path).code == 0
+    assert switch.verify(kept)
+
+
+def test_cancelled__is_prepared_anew(kept: Path, tmp_path: Path) -> None:
+    path = table(tmp_path / "in")
+    run_by_hand(kept, path)
+    assert refused(kept, "prepare", path, "anh") == "DOSSIER_THERE"
+    assert signed(kept, "cancel", "B1", "hoa", "--why", "wrong month").code == 0
+    assert command("run", kept, path).code == 3
+    run_by_hand(kept, table(tmp_path / "in", lines=2))
+    assert command("run", kept, path).code == 0
+    with switch.open(kept, mode="r") as engine:
+        assert [row["state"] for row in engine.control.dossiers().rows()] == [
+            "CANCELLED",
+            "SETTLED",
+        ]
+    assert switch.verify(kept)
+
+
+def test_refuse__by_who_may_sign_the_due_step(kept: Path, tmp_path: Path) -> None:
+    run_by_hand(kept, table(tmp_path / "in"), "control")
+    assert refused(kept, "refuse", "B1", "cuc", "--why", "no") == "ROLE_MISSING"
+    assert signed(kept, "refuse", "B1", "chi", "--why", "no budget line").code == 0
+    assert refused(kept, "control", "B1", "chi") == "DOSSIER_REFUSED"
+
+
+def test_home_without_a_policy__has_no_steps(village: Path, tmp_path: Path) -> None:
+    path = table(tmp_path / "in")
+    with switch.open(village) as engine:
+        with pytest.raises(UsageError, match="no policy"):
+            engine.control.prepare(path, by="ana", key=pem("ana"))
+        assert engine.control.policy() is None
+        engine.run(path)
+    assert switch.verify(village)
