@@ -13,7 +13,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from home_reads import catalog
-from scene import DEBTORS, PARTICIPANTS, TREASURY_ACCOUNT, command, tree_digest
+from scene import (
+    BANK_ACCOUNT,
+    DEBTORS,
+    PARTICIPANTS,
+    TREASURY,
+    TREASURY_ACCOUNT,
+    account,
+    command,
+    make_home,
+    tree_digest,
+)
+from scene import person as person_row
 from signing_people import DAY, SIGNERS, STEPS, pem, person, policy, public, sign_all, table
 
 import switch
@@ -104,306 +115,475 @@ def test_run__refuses_a_table_in_memory_and_takes_one_that_was_run_before(
         )
 
 
-class TestRefused:
-    """Each forged or mistaken step has a word of its own; nothing happens, and it is noted."""
-
-    def test_same_person_twice(self, kept: Path, tmp_path: Path) -> None:
-        given = policy()
-        person(given, "binh")["roles"] = ["approve", "control"]
-        with switch.open(kept) as engine:
-            keys = {"phuc": pem("phuc")}
-            engine.control.set_policy(given, signers=keys, at=DAY)
-        run_by_hand(kept, table(tmp_path / "in"), "control")
-        assert refused(kept, "control", "B1", "binh") == "SIGNER_TWICE"
-
-    def test_same_person_twice_for_one_step(self, kept: Path, tmp_path: Path) -> None:
-        steps = [{"step": s, "signers": 2 if s == "approve" else 1} for s in STEPS]
-        with switch.open(kept) as engine:
-            engine.control.set_policy(policy(steps=steps), signers={"phuc": pem("phuc")}, at=DAY)
-        run_by_hand(kept, table(tmp_path / "in"), "control")
-        assert refused(kept, "approve", "B1", "binh") == "SIGNER_TWICE"
-        assert signed(kept, "approve", "B1", "bao").code == 0
-
-    def test_own_batch(self, kept: Path, tmp_path: Path) -> None:
-        given = policy()
-        person(given, "ana")["roles"] = ["prepare", "approve"]
-        with switch.open(kept) as engine:
-            engine.control.set_policy(given, signers={"phuc": pem("phuc")}, at=DAY)
-        run_by_hand(kept, table(tmp_path / "in"), "approve")
-        assert refused(kept, "approve", "B1", "ana") == "SIGNER_OWN_BATCH"
-
-    def test_unknown_person(self, kept: Path, tmp_path: Path) -> None:
-        run_by_hand(kept, table(tmp_path / "in"), "approve")
-        (kept.parent / "keys" / "eve").write_bytes(pem("eve"))
-        assert refused(kept, "approve", "B1", "eve") == "SIGNER_UNKNOWN"
-
-    def test_unknown_key(self, kept: Path, tmp_path: Path) -> None:
-        run_by_hand(kept, table(tmp_path / "in"), "approve")
-        (kept.parent / "keys" / "binh").write_bytes(pem("binh", 2))
-        assert refused(kept, "approve", "B1", "binh") == "KEY_UNKNOWN"
-
-    def test_key_of_another(self, kept: Path, tmp_path: Path) -> None:
-        run_by_hand(kept, table(tmp_path / "in"), "approve")
-        (kept.parent / "keys" / "binh").write_bytes(pem("bao"))
-        assert refused(kept, "approve", "B1", "binh") == "KEY_UNKNOWN"
-
-    def test_expired_key(self, kept: Path, tmp_path: Path) -> None:
-        given = policy()
-        person(given, "binh")["keys"] = [{"public": public("binh"), "until": "2026-11-24"}]
-        with switch.open(kept) as engine:
-            engine.control.set_policy(given, signers={"phuc": pem("phuc")}, at=DAY)
-        run_by_hand(kept, table(tmp_path / "in"), "approve")
-        assert refused(kept, "approve", "B1", "binh") == "KEY_EXPIRED"
-
-    def test_key_of_another_role(self, kept: Path, tmp_path: Path) -> None:
-        run_by_hand(kept, table(tmp_path / "in"), "approve")
-        assert refused(kept, "approve", "B1", "chi") == "ROLE_MISSING"
-
-    def test_changed_file(self, kept: Path, tmp_path: Path) -> None:
-        path = table(tmp_path / "in")
-        run_by_hand(kept, path, "approve")
-        path.write_bytes(path.read_bytes() + b"\0")
-        said = signed(kept, "approve", "B1", "binh", "--table", path, "--json")
-        assert said.code == 3
-        assert said.document["error"]["rule"] == "FILE_HASH"
-        table(tmp_path / "in", lines=2)
-        said = signed(kept, "approve", "B1", "binh", "--table", path, "--json")
-        assert said.code == 3
-        assert said.document["error"]["rule"] == "FILE_CHANGED"
-
-    def test_another_table_under_a_signed_dossier(self, kept: Path, tmp_path: Path) -> None:
-        path = table(tmp_path / "in")
-        run_by_hand(kept, path)
-        table(tmp_path / "in", lines=4)
-        said = command("run", kept, path, "--json")
-        assert said.code == 3
-        assert said.document["error"]["rule"] == "TABLE_OTHER"
-
-    def test_over_budget__with_what_is_under_way(self, kept: Path, tmp_path: Path) -> None:
-        first, second = table(tmp_path / "in"), table(tmp_path / "in", "B2", period=202612)
-        debtors = [
-            {
-                **debtor,
-                "budget": 5_000_000 if debtor["debtor_account"] == TREASURY_ACCOUNT else None,
-            }
-            for debtor in DEBTORS
-        ]
-        with switch.open(kept) as engine:
-            engine.change_directory(debtors=pa.Table.from_pylist(debtors))
-        run_by_hand(kept, first, "certify")
-        assert signed(kept, "prepare", second, "ana").code == 0
-        assert signed(kept, "approve", "B2", "binh").code == 0
-        assert refused(kept, "control", "B2", "chi") == "BUDGET_EXCEEDED"
-        assert signed(kept, "cancel", "B1", "hoa", "--why", "not needed").code == 0
-        assert signed(kept, "control", "B2", "chi").code == 0
-
-    def test_wrong_order(self, kept: Path, tmp_path: Path) -> None:
-        run_by_hand(kept, table(tmp_path / "in"), "approve")
-        assert refused(kept, "certify", "B1", "cuc") == "STEP_ORDER"
-
-    def test_certificate_used_again(self, kept: Path, tmp_path: Path) -> None:
-        path = table(tmp_path / "in")
-        run_by_hand(kept, path)
-        assert command("run", kept, path).code == 0
-        assert refused(kept, "prepare", path, "ana") == "CERTIFICATE_USED"
-        assert refused(kept, "cancel", "B1", "hoa", "--why", "too late") == "CERTIFICATE_USED"
-
-    def test_no_reason(self, kept: Path, tmp_path: Path) -> None:
-        run_by_hand(kept, table(tmp_path / "in"), "approve")
-        assert refused(kept, "hold", "B1", "hoa", "--why", "") == "WHY_MISSING"
-
-    def test_deadline(self, kept: Path, tmp_path: Path) -> None:
-        steps = [{"step": s, "days": 3} for s in STEPS]
-        with switch.open(kept) as engine:
-            engine.control.set_policy(policy(steps=steps), signers={"phuc": pem("phuc")}, at=DAY)
-        run_by_hand(kept, table(tmp_path / "in"), "approve")
-        late = str(dt.date.fromisoformat(DAY) + dt.timedelta(days=4))
-        assert refused(kept, "approve", "B1", "binh", "--at", late) == "DEADLINE_PASSED"
-
-    def test_time_order(self, kept: Path, tmp_path: Path) -> None:
-        run_by_hand(kept, table(tmp_path / "in"), "approve")
-        assert refused(kept, "approve", "B1", "binh", "--at", "2026-11-24") == "TIME_ORDER"
-
-    def test_sums_above_need_more(self, kept: Path, tmp_path: Path) -> None:
-        steps = [{"step": s} for s in STEPS]
-        steps[3]["above"] = [{"sum": 3_000_005, "signers": 2}]  # type: ignore[index, assignment]
-        with switch.open(kept) as engine:
-            engine.control.set_policy(policy(steps=steps), signers={"phuc": pem("phuc")}, at=DAY)
-        run_by_hand(kept, table(tmp_path / "in"), "fund")
-        assert refused(kept, "fund", "B1", "dung") == "STEP_ORDER"
-        assert signed(kept, "certify", "B1", "cam").code == 0
-        assert signed(kept, "fund", "B1", "dung").code == 0
-
-    def test_delegation(self, kept: Path, tmp_path: Path) -> None:
-        given = {"giver": "chi", "taker": "bao", "role": "control", "from": DAY, "until": DAY}
-        with switch.open(kept) as engine:
-            engine.control.set_policy(
-                policy(delegations=[given]), signers={"phuc": pem("phuc")}, at=DAY
-            )
-        run_by_hand(kept, table(tmp_path / "in"), "control")
-        late = "2026-11-26"
-        assert refused(kept, "control", "B1", "bao", "--for", "chi", "--at", late) == (
-            "DELEGATION_INVALID"
-        )
-        assert refused(kept, "control", "B1", "bao", "--for", "cuc") == "DELEGATION_INVALID"
-        assert refused(kept, "control", "B1", "bao") == "ROLE_MISSING"
-        assert signed(kept, "control", "B1", "bao", "--for", "chi").code == 0
+def test_refused__same_person_twice(kept: Path, tmp_path: Path) -> None:
+    given = policy()
+    person(given, "binh")["roles"] = ["approve", "control"]
+    with switch.open(kept) as engine:
+        keys = {"phuc": pem("phuc")}
+        engine.control.set_policy(given, signers=keys, at=DAY)
+    run_by_hand(kept, table(tmp_path / "in"), "control")
+    assert refused(kept, "control", "B1", "binh") == "SIGNER_TWICE"
 
 
-class TestForged:
-    """Acts that were signed elsewhere, and are not what they should be."""
+def test_refused__same_person_twice_for_one_step(kept: Path, tmp_path: Path) -> None:
+    steps = [{"step": s, "signers": 2 if s == "approve" else 1} for s in STEPS]
+    with switch.open(kept) as engine:
+        engine.control.set_policy(policy(steps=steps), signers={"phuc": pem("phuc")}, at=DAY)
+    run_by_hand(kept, table(tmp_path / "in"), "control")
+    assert refused(kept, "approve", "B1", "binh") == "SIGNER_TWICE"
+    assert signed(kept, "approve", "B1", "bao").code == 0
 
-    def taken(self, engine: switch.Engine, act: Any) -> str:
-        with pytest.raises(InputRefused) as error:
-            engine.control.take_act(act)
-        events = catalog(engine.home.path, "SELECT detail FROM events WHERE kind = 'refused act'")
-        assert json.loads(events[-1][0])["rule"] == error.value.rule
-        return error.value.rule
 
-    def approved(self, engine: switch.Engine, path: Path, name: str = "binh") -> Any:
-        if not len(engine.control.dossiers()):
-            sign_all(engine, path, until="approve")
-        return engine.control.statement("B1", "approve", by=name, public=public(name))
+def test_refused__own_batch(kept: Path, tmp_path: Path) -> None:
+    given = policy()
+    person(given, "ana")["roles"] = ["prepare", "approve"]
+    with switch.open(kept) as engine:
+        engine.control.set_policy(given, signers={"phuc": pem("phuc")}, at=DAY)
+    run_by_hand(kept, table(tmp_path / "in"), "approve")
+    assert refused(kept, "approve", "B1", "ana") == "SIGNER_OWN_BATCH"
 
-    def key(self, name: str) -> Any:
-        return FileKey(pem(name))
 
-    def test_signed_elsewhere__is_taken_once(self, kept: Path, tmp_path: Path) -> None:
-        with switch.open(kept) as engine:
-            act = self.approved(engine, table(tmp_path / "in")).signed(self.key("binh"))
-            assert engine.control.take_act(act)["state"] == "SUBMITTED"
-            assert self.taken(engine, act) in ("CERTIFICATE_USED", "STEP_ORDER")
-        assert switch.verify(kept)
+def test_refused__unknown_person(kept: Path, tmp_path: Path) -> None:
+    run_by_hand(kept, table(tmp_path / "in"), "approve")
+    (kept.parent / "keys" / "eve").write_bytes(pem("eve"))
+    assert refused(kept, "approve", "B1", "eve") == "SIGNER_UNKNOWN"
 
-    def test_by_another_signer(self, kept: Path, tmp_path: Path) -> None:
-        with switch.open(kept) as engine:
-            act = self.approved(engine, table(tmp_path / "in")).signed(self.key("bao"))
-            assert self.taken(engine, act) == "SIGNATURE_INVALID"
 
-    def test_unsigned(self, kept: Path, tmp_path: Path) -> None:
-        with switch.open(kept) as engine:
-            assert self.taken(engine, self.approved(engine, table(tmp_path / "in"))) == (
-                "SIGNATURE_INVALID"
-            )
+def test_refused__unknown_key(kept: Path, tmp_path: Path) -> None:
+    run_by_hand(kept, table(tmp_path / "in"), "approve")
+    (kept.parent / "keys" / "binh").write_bytes(pem("binh", 2))
+    assert refused(kept, "approve", "B1", "binh") == "KEY_UNKNOWN"
 
-    @pytest.mark.parametrize(
-        ("changes", "rule"),
-        [
-            ({"algorithm": "RS256"}, "ALGORITHM_OTHER"),
-            ({"algorithm": "none"}, "ALGORITHM_OTHER"),
-            ({"policy": 2}, "POLICY_OTHER"),
-            ({"after": "0" * 64}, "STEP_ORDER"),
-            ({"step": "bless"}, "STEP_UNKNOWN"),
-            ({"why": " blank"}, "WHY_INVALID"),
-        ],
-    )
-    def test_signed_for_something_else(
-        self, kept: Path, tmp_path: Path, changes: dict[str, Any], rule: str
-    ) -> None:
-        with switch.open(kept) as engine:
-            act = msgspec.structs.replace(self.approved(engine, table(tmp_path / "in")), **changes)
-            assert self.taken(engine, act.signed(self.key("binh"))) == rule
 
-    def test_edited_table(self, kept: Path, tmp_path: Path) -> None:
-        with switch.open(kept) as engine:
-            act = self.approved(engine, table(tmp_path / "in"))
-            other = msgspec.structs.replace(act.table, digest="sha256:" + "0" * 64)
-            forged = msgspec.structs.replace(act, table=other).signed(self.key("binh"))
-            assert self.taken(engine, forged) == "TABLE_OTHER"
-            forged = msgspec.structs.replace(act.signed(self.key("binh")), table=other)
-            assert self.taken(engine, forged) == "SIGNATURE_INVALID"
+def test_refused__key_of_another(kept: Path, tmp_path: Path) -> None:
+    run_by_hand(kept, table(tmp_path / "in"), "approve")
+    (kept.parent / "keys" / "binh").write_bytes(pem("bao"))
+    assert refused(kept, "approve", "B1", "binh") == "KEY_UNKNOWN"
 
-    def test_certificate_of_a_cancelled_dossier_used_for_the_next(
-        self, kept: Path, tmp_path: Path
-    ) -> None:
-        with switch.open(kept) as engine:
-            path = table(tmp_path / "in")
-            act = self.approved(engine, path).signed(self.key("binh"))
-            engine.control.take_act(act)
-            engine.control.sign("B1", "cancel", by="hoa", key=pem("hoa"), why="a mistake")
-            sign_all(engine, path, until="approve")
-            assert self.taken(engine, act) == "CERTIFICATE_USED"
-            assert engine.control.dossiers().rows()[-1]["state"] == "DRAFT"
-        assert switch.verify(kept)
 
-    def test_certificate_of_another_home(self, kept: Path, tmp_path: Path) -> None:
-        """A home's first act names its first record, which holds a hash by the home's own key."""
-        path = table(tmp_path / "in")
-        nation = {
-            "participants": pa.Table.from_pylist(list(PARTICIPANTS)),
-            "debtors": pa.Table.from_pylist(list(DEBTORS)),
+def test_refused__expired_key(kept: Path, tmp_path: Path) -> None:
+    given = policy()
+    person(given, "binh")["keys"] = [{"public": public("binh"), "until": "2026-11-24"}]
+    with switch.open(kept) as engine:
+        engine.control.set_policy(given, signers={"phuc": pem("phuc")}, at=DAY)
+    run_by_hand(kept, table(tmp_path / "in"), "approve")
+    assert refused(kept, "approve", "B1", "binh") == "KEY_EXPIRED"
+
+
+def test_refused__key_of_another_role(kept: Path, tmp_path: Path) -> None:
+    run_by_hand(kept, table(tmp_path / "in"), "approve")
+    assert refused(kept, "approve", "B1", "chi") == "ROLE_MISSING"
+
+
+def test_refused__changed_file(kept: Path, tmp_path: Path) -> None:
+    path = table(tmp_path / "in")
+    run_by_hand(kept, path, "approve")
+    path.write_bytes(path.read_bytes() + b"\0")
+    said = signed(kept, "approve", "B1", "binh", "--table", path, "--json")
+    assert said.code == 3
+    assert said.document["error"]["rule"] == "FILE_HASH"
+    table(tmp_path / "in", lines=2)
+    said = signed(kept, "approve", "B1", "binh", "--table", path, "--json")
+    assert said.code == 3
+    assert said.document["error"]["rule"] == "FILE_CHANGED"
+
+
+def test_refused__another_table_under_a_signed_dossier(kept: Path, tmp_path: Path) -> None:
+    path = table(tmp_path / "in")
+    run_by_hand(kept, path)
+    table(tmp_path / "in", lines=4)
+    said = command("run", kept, path, "--json")
+    assert said.code == 3
+    assert said.document["error"]["rule"] == "TABLE_OTHER"
+
+
+def test_refused__over_budget__with_what_is_under_way(kept: Path, tmp_path: Path) -> None:
+    first, second = table(tmp_path / "in"), table(tmp_path / "in", "B2", period=202612)
+    debtors = [
+        {
+            **debtor,
+            "budget": 5_000_000 if debtor["debtor_account"] == TREASURY_ACCOUNT else None,
         }
-        with switch.init(tmp_path / "other", **nation, key=b"another key 16 b") as other:
-            other.control.set_policy(policy())
-            other.control.prepare(path, by="ana", key=pem("ana"))
-            (act,) = acts(other.home)
-        with switch.open(kept) as engine:
-            assert self.taken(engine, act) == "STEP_ORDER"
-            assert not len(engine.control.dossiers())
+        for debtor in DEBTORS
+    ]
+    with switch.open(kept) as engine:
+        engine.change_directory(debtors=pa.Table.from_pylist(debtors))
+    run_by_hand(kept, first, "certify")
+    assert signed(kept, "prepare", second, "ana").code == 0
+    assert signed(kept, "approve", "B2", "binh").code == 0
+    assert refused(kept, "control", "B2", "chi") == "BUDGET_EXCEEDED"
+    assert signed(kept, "cancel", "B1", "hoa", "--why", "not needed").code == 0
+    assert signed(kept, "control", "B2", "chi").code == 0
 
-    def test_policy_edited_in_mid_dossier(self, kept: Path, tmp_path: Path) -> None:
-        """Who is added later signs no step of a dossier that began before; who is taken out, none
-        at all; and what the steps ask for stays."""
+
+def test_refused__wrong_order(kept: Path, tmp_path: Path) -> None:
+    run_by_hand(kept, table(tmp_path / "in"), "approve")
+    assert refused(kept, "certify", "B1", "cuc") == "STEP_ORDER"
+
+
+def test_refused__certificate_used_again(kept: Path, tmp_path: Path) -> None:
+    path = table(tmp_path / "in")
+    run_by_hand(kept, path)
+    assert command("run", kept, path).code == 0
+    assert refused(kept, "prepare", path, "ana") == "CERTIFICATE_USED"
+    assert refused(kept, "cancel", "B1", "hoa", "--why", "too late") == "CERTIFICATE_USED"
+
+
+def test_refused__no_reason(kept: Path, tmp_path: Path) -> None:
+    run_by_hand(kept, table(tmp_path / "in"), "approve")
+    assert refused(kept, "hold", "B1", "hoa", "--why", "") == "WHY_MISSING"
+
+
+def test_refused__deadline(kept: Path, tmp_path: Path) -> None:
+    steps = [{"step": s, "days": 3} for s in STEPS]
+    with switch.open(kept) as engine:
+        engine.control.set_policy(policy(steps=steps), signers={"phuc": pem("phuc")}, at=DAY)
+    run_by_hand(kept, table(tmp_path / "in"), "approve")
+    late = str(dt.date.fromisoformat(DAY) + dt.timedelta(days=4))
+    assert refused(kept, "approve", "B1", "binh", "--at", late) == "DEADLINE_PASSED"
+
+
+def test_refused__time_order(kept: Path, tmp_path: Path) -> None:
+    run_by_hand(kept, table(tmp_path / "in"), "approve")
+    assert refused(kept, "approve", "B1", "binh", "--at", "2026-11-24") == "TIME_ORDER"
+
+
+def test_refused__sums_above_need_more(kept: Path, tmp_path: Path) -> None:
+    steps = [{"step": s} for s in STEPS]
+    steps[3]["above"] = [{"sum": 3_000_005, "signers": 2}]  # type: ignore[index, assignment]
+    with switch.open(kept) as engine:
+        engine.control.set_policy(policy(steps=steps), signers={"phuc": pem("phuc")}, at=DAY)
+    run_by_hand(kept, table(tmp_path / "in"), "fund")
+    assert refused(kept, "fund", "B1", "dung") == "STEP_ORDER"
+    assert signed(kept, "certify", "B1", "cam").code == 0
+    assert signed(kept, "fund", "B1", "dung").code == 0
+
+
+def test_refused__delegation(kept: Path, tmp_path: Path) -> None:
+    given = {"giver": "chi", "taker": "bao", "role": "control", "from": DAY, "until": DAY}
+    with switch.open(kept) as engine:
+        engine.control.set_policy(
+            policy(delegations=[given]), signers={"phuc": pem("phuc")}, at=DAY
+        )
+    run_by_hand(kept, table(tmp_path / "in"), "control")
+    late = "2026-11-26"
+    assert refused(kept, "control", "B1", "bao", "--for", "chi", "--at", late) == (
+        "DELEGATION_INVALID"
+    )
+    assert refused(kept, "control", "B1", "bao", "--for", "cuc") == "DELEGATION_INVALID"
+    assert refused(kept, "control", "B1", "bao") == "ROLE_MISSING"
+    assert signed(kept, "control", "B1", "bao", "--for", "chi").code == 0
+
+
+def refusal_of(engine: switch.Engine, act: Any) -> str:
+    with pytest.raises(InputRefused) as error:
+        engine.control.take_act(act)
+    events = catalog(engine.home.path, "SELECT detail FROM events WHERE kind = 'refused act'")
+    assert json.loads(events[-1][0])["rule"] == error.value.rule
+    return error.value.rule
+
+
+def approval(engine: switch.Engine, path: Path, name: str = "binh") -> Any:
+    if not len(engine.control.dossiers()):
+        sign_all(engine, path, until="approve")
+    return engine.control.statement("B1", "approve", by=name, public=public(name))
+
+
+def key_of(name: str) -> Any:
+    return FileKey(pem(name))
+
+
+def test_forged__signed_elsewhere__is_taken_once(kept: Path, tmp_path: Path) -> None:
+    with switch.open(kept) as engine:
+        act = approval(engine, table(tmp_path / "in")).signed(key_of("binh"))
+        assert engine.control.take_act(act)["state"] == "SUBMITTED"
+        assert refusal_of(engine, act) in ("CERTIFICATE_USED", "STEP_ORDER")
+    assert switch.verify(kept)
+
+
+def test_forged__by_another_signer(kept: Path, tmp_path: Path) -> None:
+    with switch.open(kept) as engine:
+        act = approval(engine, table(tmp_path / "in")).signed(key_of("bao"))
+        assert refusal_of(engine, act) == "SIGNATURE_INVALID"
+
+
+def test_forged__unsigned(kept: Path, tmp_path: Path) -> None:
+    with switch.open(kept) as engine:
+        assert refusal_of(engine, approval(engine, table(tmp_path / "in"))) == ("SIGNATURE_INVALID")
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"algorithm": "RS256"}, "ALGORITHM_OTHER"),
+        ({"algorithm": "none"}, "ALGORITHM_OTHER"),
+        ({"policy": 2}, "POLICY_OTHER"),
+        ({"after": "0" * 64}, "STEP_ORDER"),
+        ({"step": "bless"}, "STEP_UNKNOWN"),
+        ({"why": " blank"}, "WHY_INVALID"),
+    ],
+)
+def test_forged__signed_for_something_else(
+    kept: Path, tmp_path: Path, changes: dict[str, Any], rule: str
+) -> None:
+    with switch.open(kept) as engine:
+        act = msgspec.structs.replace(approval(engine, table(tmp_path / "in")), **changes)
+        assert refusal_of(engine, act.signed(key_of("binh"))) == rule
+
+
+def test_forged__edited_table(kept: Path, tmp_path: Path) -> None:
+    with switch.open(kept) as engine:
+        act = approval(engine, table(tmp_path / "in"))
+        other = msgspec.structs.replace(act.table, digest="sha256:" + "0" * 64)
+        forged = msgspec.structs.replace(act, table=other).signed(key_of("binh"))
+        assert refusal_of(engine, forged) == "TABLE_OTHER"
+        forged = msgspec.structs.replace(act.signed(key_of("binh")), table=other)
+        assert refusal_of(engine, forged) == "SIGNATURE_INVALID"
+
+
+def test_forged__certificate_of_a_cancelled_dossier_used_for_the_next(
+    kept: Path, tmp_path: Path
+) -> None:
+    with switch.open(kept) as engine:
         path = table(tmp_path / "in")
-        with switch.open(kept) as engine:
-            sign_all(engine, path, until="approve")
-            given = policy(steps=[{"step": s} for s in ("prepare", "certify", "release")])
-            given["people"].append(
-                {"name": "eve", "roles": ["approve"], "keys": [{"public": public("eve")}]}
-            )
-            given["people"] = [p for p in given["people"] if p["name"] != "binh"]
-            with pytest.raises(InputRefused, match="POLICY_UNSIGNED"):
-                engine.control.set_policy(given, at=DAY)
-            with pytest.raises(InputRefused, match="ROLE_MISSING"):
-                engine.control.set_policy(given, signers={"chi": pem("chi")}, at=DAY)
-            with pytest.raises(InputRefused, match="KEY_UNKNOWN"):
-                engine.control.set_policy(given, signers={"phuc": pem("phuong")}, at=DAY)
-            assert (
-                engine.control.set_policy(given, signers={"phuc": pem("phuc")}, at=DAY)["version"]
-                == 2
-            )
-            with pytest.raises(InputRefused, match="SIGNER_UNKNOWN"):
-                engine.control.sign("B1", "approve", by="eve", key=pem("eve"))
-            with pytest.raises(InputRefused, match="SIGNER_UNKNOWN"):
-                engine.control.sign("B1", "approve", by="binh", key=pem("binh"))
-            with pytest.raises(InputRefused, match="STEP_ORDER"):
-                engine.control.sign("B1", "certify", by="cuc", key=pem("cuc"))
-            assert (
-                engine.control.sign("B1", "approve", by="bao", key=pem("bao"))["state"]
-                == "SUBMITTED"
-            )
-        assert switch.verify(kept)
+        act = approval(engine, path).signed(key_of("binh"))
+        engine.control.take_act(act)
+        engine.control.sign("B1", "cancel", by="hoa", key=pem("hoa"), why="a mistake")
+        sign_all(engine, path, until="approve")
+        assert refusal_of(engine, act) == "CERTIFICATE_USED"
+        assert engine.control.dossiers().rows()[-1]["state"] == "DRAFT"
+    assert switch.verify(kept)
 
-    def test_keys_rotate_with_overlap(self, kept: Path, tmp_path: Path) -> None:
-        path = table(tmp_path / "in")
-        given = policy(steps=[{"step": s, "signers": 1} for s in STEPS])
-        person(given, "chi")["keys"] = [
-            {"public": public("chi"), "until": "2026-11-26"},
-            {"public": public("chi", 2), "from": "2026-11-26"},
-        ]
-        with switch.open(kept) as engine:
-            sign_all(engine, path, until="control")
-            engine.control.set_policy(given, signers={"phuc": pem("phuc")}, at=DAY)
 
-            def control(number: int, day: str) -> Any:
+def test_forged__certificate_of_another_home(kept: Path, tmp_path: Path) -> None:
+    """A home's first act names its first record, which holds a hash by the home's own key."""
+    path = table(tmp_path / "in")
+    nation = {
+        "participants": pa.Table.from_pylist(list(PARTICIPANTS)),
+        "debtors": pa.Table.from_pylist(list(DEBTORS)),
+    }
+    with switch.init(tmp_path / "other", **nation, key=b"another key 16 b") as other:
+        other.control.set_policy(policy())
+        other.control.prepare(path, by="ana", key=pem("ana"))
+        (act,) = acts(other.home)
+    with switch.open(kept) as engine:
+        assert refusal_of(engine, act) == "STEP_ORDER"
+        assert not len(engine.control.dossiers())
+
+
+def test_forged__policy_edited_in_mid_dossier(kept: Path, tmp_path: Path) -> None:
+    """Who is added later signs no step of a dossier that began before; who is taken out, none
+    at all; and what the steps ask for stays."""
+    path = table(tmp_path / "in")
+    with switch.open(kept) as engine:
+        sign_all(engine, path, until="approve")
+        given = policy(steps=[{"step": s} for s in ("prepare", "certify", "release")])
+        given["people"].append(
+            {"name": "eve", "roles": ["approve"], "keys": [{"public": public("eve")}]}
+        )
+        given["people"] = [p for p in given["people"] if p["name"] != "binh"]
+        with pytest.raises(InputRefused, match="POLICY_UNSIGNED"):
+            engine.control.set_policy(given, at=DAY)
+        with pytest.raises(InputRefused, match="ROLE_MISSING"):
+            engine.control.set_policy(given, signers={"chi": pem("chi")}, at=DAY)
+        with pytest.raises(InputRefused, match="KEY_UNKNOWN"):
+            engine.control.set_policy(given, signers={"phuc": pem("phuong")}, at=DAY)
+        assert (
+            engine.control.set_policy(given, signers={"phuc": pem("phuc")}, at=DAY)["version"] == 2
+        )
+        with pytest.raises(InputRefused, match="SIGNER_UNKNOWN"):
+            engine.control.sign("B1", "approve", by="eve", key=pem("eve"))
+        with pytest.raises(InputRefused, match="SIGNER_UNKNOWN"):
+            engine.control.sign("B1", "approve", by="binh", key=pem("binh"))
+        with pytest.raises(InputRefused, match="STEP_ORDER"):
+            engine.control.sign("B1", "certify", by="cuc", key=pem("cuc"))
+        assert (
+            engine.control.sign("B1", "approve", by="bao", key=pem("bao"))["state"] == "SUBMITTED"
+        )
+    assert switch.verify(kept)
+
+
+def test_forged__keys_rotate_with_overlap(kept: Path, tmp_path: Path) -> None:
+    path = table(tmp_path / "in")
+    given = policy(steps=[{"step": s, "signers": 1} for s in STEPS])
+    person(given, "chi")["keys"] = [
+        {"public": public("chi"), "until": "2026-11-26"},
+        {"public": public("chi", 2), "from": "2026-11-26"},
+    ]
+    with switch.open(kept) as engine:
+        sign_all(engine, path, until="control")
+        engine.control.set_policy(given, signers={"phuc": pem("phuc")}, at=DAY)
+
+        def control(number: int, day: str) -> Any:
+            key = pem("chi", number)
+            return engine.control.sign("B1", "control", by="chi", key=key, at=day)
+
+        for number, day in ((2, "2026-11-25"), (1, "2026-11-27")):
+            with pytest.raises(InputRefused, match="KEY_EXPIRED"):
+                control(number, day)
+        both = []
+        for number in (1, 2):
+            copy = shutil.copytree(kept, tmp_path / f"copy{number}")
+            with switch.open(copy) as other:
                 key = pem("chi", number)
-                return engine.control.sign("B1", "control", by="chi", key=key, at=day)
+                both.append(
+                    other.control.sign("B1", "control", by="chi", key=key, at="2026-11-26")["state"]
+                )
+            assert switch.verify(copy)
+        assert both == ["CONTROLLED"] * 2
 
-            for number, day in ((2, "2026-11-25"), (1, "2026-11-27")):
-                with pytest.raises(InputRefused, match="KEY_EXPIRED"):
-                    control(number, day)
-            both = []
-            for number in (1, 2):
-                copy = shutil.copytree(kept, tmp_path / f"copy{number}")
-                with switch.open(copy) as other:
-                    key = pem("chi", number)
-                    both.append(
-                        other.control.sign("B1", "control", by="chi", key=key, at="2026-11-26")[
-                            "state"
-                        ]
-                    )
-                assert switch.verify(copy)
-            assert both == ["CONTROLLED"] * 2
+
+def test_policy__takes_as_many_as_the_one_before_asks_for(kept: Path) -> None:
+    with switch.open(kept) as engine:
+        one = {"phuc": pem("phuc")}
+        both = {**one, "phuong": pem("phuong")}
+        given = policy(changed_by=2)
+        assert engine.control.set_policy(given, signers=one, at=DAY)["version"] == 2
+        assert engine.control.set_policy(given, at=DAY)["version"] == 2, "it is the same"
+        with pytest.raises(InputRefused, match="POLICY_UNSIGNED"):
+            engine.control.set_policy(policy(), signers=one, at=DAY)
+        assert engine.control.set_policy(policy(), signers=both, at=DAY)["version"] == 3
+        shown = engine.control.policy()
+        assert shown is not None
+        assert (shown["version"], shown["signed_by"]) == (3, ["phuc", "phuong"])
+    assert switch.verify(kept)
+
+
+def test_budget__of_a_programme_with_what_is_under_way(tmp_path: Path) -> None:
+    """The debtor accounts have room for either table; together they are beyond the programme."""
+    programmes = [{"benefit": name, "name": name, "purpose": "SSBE"} for name in ("PENS", "SICK")]
+    budgeted = {TREASURY_ACCOUNT: ("PENS", 3_500_000), BANK_ACCOUNT: ("SICK", 9_000_000)}
+    debtors = [
+        {**debtor, "programme": name, "budget": budget}
+        for debtor in DEBTORS
+        for name, budget in [budgeted[str(debtor["debtor_account"])]]
+    ]
+    home = make_home(tmp_path / "home", map(person_row, range(1, 4)), map(account, range(1, 4)))
+    first = table(tmp_path / "in")
+    second = table(tmp_path / "in", "B2", debtor_account=BANK_ACCOUNT, period=202612)
+    with switch.open(home) as engine:
+        engine.change_directory(
+            programmes=pa.Table.from_pylist(programmes), debtors=pa.Table.from_pylist(debtors)
+        )
+        engine.control.set_policy(policy())
+        sign_all(engine, first, until="certify")
+        sign_all(engine, second, "B2", until="control")
+        with pytest.raises(InputRefused, match=r"programme PENS needs 3,000,006 and has 499,994"):
+            engine.control.sign("B2", "control", by="chi", key=pem("chi"))
+        engine.control.sign("B1", "cancel", by="hoa", key=pem("hoa"), why="not needed")
+        engine.control.sign("B2", "control", by="chi", key=pem("chi"))
+
+
+def test_funds__with_what_is_under_way(kept: Path, tmp_path: Path) -> None:
+    first, second = table(tmp_path / "in"), table(tmp_path / "in", "B2", period=202612)
+    with switch.open(kept) as engine:
+        given = {"participant": [TREASURY], "balance": [5_000_000]}
+        engine.change_directory(balances=pa.table(given))
+        sign_all(engine, first, until="release")
+        sign_all(engine, second, "B2", until="fund")
+        with pytest.raises(InputRefused, match="FUNDS_MISSING"):
+            engine.control.sign("B2", "fund", by="dung", key=pem("dung"))
+        engine.control.sign("B1", "release", by="giang", key=pem("giang"))
+        engine.run(first)
+        with pytest.raises(InputRefused, match=r"needs 3,000,006 and has 1,999,994"):
+            engine.control.sign("B2", "fund", by="dung", key=pem("dung"))
+        engine.change_directory(balances=pa.table({**given, "balance": [3_000_006]}))
+        engine.control.sign("B2", "fund", by="dung", key=pem("dung"))
+    assert switch.verify(kept)
+
+
+WRONG_POLICIES: dict[str, Any] = {
+    "no people": {"people": []},
+    "no certificate": {"steps": [{"step": s} for s in STEPS if s != "certify"]},
+    "another order": {"steps": [{"step": s} for s in reversed(STEPS)]},
+    "a step twice": {"steps": [{"step": s} for s in ("prepare", *STEPS)]},
+    "an unknown step": {"steps": [{"step": s} for s in (*STEPS, "bless")]},
+    "too few people": {"steps": [{"step": s, "signers": 3} for s in STEPS]},
+    "no signer": {"steps": [{"step": s, "signers": 0} for s in STEPS]},
+    "too few above": {"steps": [{"step": s, "above": [{"sum": 1, "signers": 9}]} for s in STEPS]},
+    "too few houses": {"steps": [{"step": s, "signers": 2, "apart": True} for s in STEPS]},
+    "an unknown word": {"colour": "red"},
+    "nobody changes it": {"changed_by": 3},
+    "a delegation to nobody": {
+        "delegations": [
+            {"giver": "chi", "taker": "eve", "role": "control", "from": DAY, "until": DAY}
+        ]
+    },
+    "a delegation of nothing": {
+        "delegations": [{"giver": "chi", "taker": "bao", "role": "fund", "from": DAY, "until": DAY}]
+    },
+    "a delegation that ends before": {
+        "delegations": [
+            {"giver": "chi", "taker": "bao", "role": "control", "from": DAY, "until": "2026-11-24"}
+        ]
+    },
+}
+
+
+@pytest.mark.parametrize("name", WRONG_POLICIES)
+def test_policy__that_could_not_be_kept_is_refused(village: Path, name: str) -> None:
+    with switch.open(village) as engine:
+        history = tree_digest(village)
+        with pytest.raises(InputRefused, match="POLICY_INVALID"):
+            engine.control.set_policy(policy(**WRONG_POLICIES[name]))
+        assert tree_digest(village) == history
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"keys": []},
+        {"keys": [{"public": "00"}]},
+        {"keys": [{"public": "Z" * 64}]},
+        {"keys": [{"public": public("bao")}]},
+        {"keys": [{"public": public("binh"), "from": "2026-12-01", "until": "2026-11-01"}]},
+        {"roles": []},
+        {"roles": ["king"]},
+        {"roles": ["approve", "approve"]},
+        {"name": "bao"},
+        {"name": "a b"},
+        {"organisation": "x" * 65},
+    ],
+)
+def test_person__that_is_none_is_refused(village: Path, changes: dict[str, Any]) -> None:
+    given = policy()
+    person(given, "binh").update(changes)
+    with switch.open(village) as engine, pytest.raises(InputRefused, match="POLICY_INVALID"):
+        engine.control.set_policy(given)
+
+
+def test_policy_file__is_toml_or_json(village: Path, tmp_path: Path) -> None:
+    text = json.dumps(policy())
+    (tmp_path / "policy.json").write_text(text)
+    lines = ["changed_by = 1"]
+    for step in STEPS:
+        lines += ["[[steps]]", f'step = "{step}"']
+    for one in policy()["people"]:
+        roles = json.dumps(one["roles"])
+        lines += ["[[people]]", f'name = "{one["name"]}"', f"roles = {roles}"]
+        lines += [f'keys = [{{ public = "{one["keys"][0]["public"]}", until = 2027-01-01 }}]']
+    (tmp_path / "policy.toml").write_text("\n".join(lines))
+    (tmp_path / "policy.txt").write_text("people: many")
+    assert command("policy", village, tmp_path / "policy.json").code == 0
+    key = tmp_path / "phuc"
+    key.write_bytes(pem("phuc"))
+    said = command(
+        "policy", village, tmp_path / "policy.toml", "--sign", f"phuc={key}", "--at", DAY
+    )
+    assert said.code == 0, said.err
+    assert "policy 2" in command("policy", village).out
+    assert command("policy", village, tmp_path / "policy.txt").code == 3
+
+
+def test_key__is_made_once_and_shows_its_public_half(tmp_path: Path) -> None:
+    path = tmp_path / "ana.pem"
+    made = command("key", path, "--new", "--json")
+    assert made.code == 0, made.err
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert made.document["public"] == command("key", path, "--json").document["public"]
+    before = path.read_bytes()
+    assert command("key", path, "--new").code == 2
+    assert path.read_bytes() == before
 
 
 def test_hold__pause_resume_cancel(kept: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ here moves with it (tests/house/test_mutants.py says which).
 
 from __future__ import annotations
 
+from control_table import CONTROL
 from lines_table import LINES
 from native_table import CORE, ENCODE, LEDGER, NAME_KEYS, SCREEN, TABLE, TEXT, WIRE
 from notes_table import NOTES
@@ -567,7 +568,7 @@ OF_FILES = [
 
 MUTANTS = [
     *_of("reconcile/line_states.py", OF_FILES),
-    *(Mutant(file, what, *rest) for what, file, *rest in (*SENTENCES, *NOTES, *LINES)),
+    *(Mutant(file, what, *rest) for what, file, *rest in (*SENTENCES, *NOTES, *LINES, *CONTROL)),
     *_of("reconcile/match/files.py", RECORD_FILES),
     Mutant(
         "reconcile/__init__.py",
