@@ -70,7 +70,7 @@ CONTROL = [
      f"{REFUSED}certificate_used_again"),
     ("one signs a policy for two", "control/judge.py",
      "if len(signed) < before.changed_by:", "if not signed:",
-     f"{ROAD}policy__takes_as_many_as_the_one_before_asks_for"),
+     "control/test_policy.py::test_policy__takes_as_many_as_the_one_before_asks_for"),
     ("what is under way costs nothing", "control/take.py",
      "and needed + ways.get(name, 0) > left:", "and needed > left:",
      f"{ROAD}budget__of_a_programme_with_what_is_under_way"),

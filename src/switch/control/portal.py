@@ -97,6 +97,8 @@ class Portal:
         told: list[Delivered] = []
         for party in sorted(self._policy.parties, key=lambda party: party.name):
             folder = boxes.make_folders(self._spool, party.name)
+            known = self._last.get(party.name, {})
+            boxes.tidy(folder, {number: one.outcome for number, (_, one) in known.items()})
             for number in boxes.waiting(folder):
                 told.append(self._take(party, folder, number))
         return told
@@ -161,7 +163,7 @@ class Portal:
             boxes.put_away(folder, manifest)
         else:
             boxes.put_aside(folder, manifest.number)
-            boxes.forget_copy(folder, manifest.number)
+            boxes.tidy(folder, {})
         return _told(manifest, outcome.outcome, outcome.rule, outcome.what)
 
     def _again(self, folder: Path, manifest: Manifest, at: str, before: Kept) -> Delivered:

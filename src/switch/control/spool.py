@@ -15,7 +15,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -36,6 +36,7 @@ GENESIS = "0" * 64
 """`after` of a party's first manifest."""
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _NUMBER = re.compile(r"[0-9]{6}")
+_ASIDE = re.compile(r"\.(taking|emptied)-([0-9]{6})")
 
 
 class Content(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -190,19 +191,33 @@ def take_copy(folder: Path, manifest: Manifest) -> Path:
 
 
 def put_away(folder: Path, manifest: Manifest) -> None:
-    """Give the copy of a delivery its place in the archive, and empty the inbox of it. A part of it
-    that a crash cut off is done again."""
+    """Empty the inbox of a delivery, and give its copy a place in the archive: each is one
+    renaming, so that a crash leaves the one or the other. `tidy` does what is left."""
     name = name_of(manifest.number)
-    taking, target = folder / f".taking-{name}", folder / "archive" / name
     with machine(folder):
-        if not target.exists():
-            if not taking.exists():
-                take_copy(folder, manifest)
-            taking.rename(target)
-            sync_folder(target.parent)
-        shutil.rmtree(taking, ignore_errors=True)
-        shutil.rmtree(folder / "inbox" / name, ignore_errors=True)
+        if not (folder / f".taking-{name}").exists():
+            take_copy(folder, manifest)
+        shutil.rmtree(folder / f".emptied-{name}", ignore_errors=True)
+        (folder / "inbox" / name).rename(folder / f".emptied-{name}")
         sync_folder(folder / "inbox")
+    tidy(folder, {manifest.number: "taken"})
+
+
+def tidy(folder: Path, known: Mapping[int, str]) -> None:
+    """Do what a crash left of deliveries that are recorded, and remove what is of no use. known:
+    outcomes by number."""
+    with machine(folder):
+        found = (_ASIDE.fullmatch(entry.name) for entry in os.scandir(folder))
+        for match in [one for one in found if one]:
+            name, kind, number = match[0], match[1], match[2]
+            target = folder / "archive" / number
+            is_taken = kind == "taking" and known.get(int(number)) == "taken"
+            if is_taken and (folder / "inbox" / number).exists():
+                continue  # Its answer may be missing, too.
+            if is_taken and not target.exists():
+                (folder / name).rename(target)
+                sync_folder(target.parent)
+            shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def put_aside(folder: Path, number: int) -> None:
@@ -213,12 +228,6 @@ def put_aside(folder: Path, number: int) -> None:
         while os.path.lexists(target):
             target = target.with_name(target.name + "+")
         (folder / "inbox" / name).rename(target)
-
-
-def forget_copy(folder: Path, number: int) -> None:
-    """Remove the private copy of a delivery."""
-    with machine(folder):
-        shutil.rmtree(folder / f".taking-{name_of(number)}", ignore_errors=True)
 
 
 def is_done(folder: Path, number: int, outcome: str) -> bool:
