@@ -128,18 +128,26 @@ class Declared:
 
     def require_content(self, batch: BatchRow, digest: str, file: str) -> None:
         """A table that was run before holds what it held then. digest: that of it now."""
-        if digest == batch.digest:
-            return
-        name = f"batch {self.batch_id!r} of {self.source!r}"
-        what, remedy = f"{name} was run with other content", "give the new table a new batch id"
-        if digest.partition(":")[0] != batch.digest.partition(":")[0]:
-            was, now = "a file", "a table in memory"
-            was, now = (was, now) if batch.digest.startswith("sha256") else (now, was)
-            what = f"{name} was run as {was}, and {now} is not known to be the same"
-            remedy = f"send {was} again, as it was; or give a new table a new batch id"
-        raise InputRefused("REFERENCE_REUSED", what, file=file, column="batch_id", remedy=remedy)
+        if digest != batch.digest:
+            remedy = "give the new table a new batch id"
+            raise self._reused(batch, "was run with other content", file, remedy)
+
+    def require_file(self, batch: BatchRow, sha256: str | None, file: str) -> None:
+        """A batch that was run as a file is known again by the file's SHA-256: its rows were not
+        kept as they came."""
+        if sha256 is None:
+            what = "was run as a file, and a table in memory is not known to be the same"
+            remedy = "send the file again, as it was; or give a new table a new batch id"
+            raise self._reused(batch, what, file, remedy)
+        self.require_content(batch, f"{OF_A_FILE}{sha256}", file)
+
+    def _reused(self, batch: BatchRow, what: str, file: str, remedy: str) -> InputRefused:
+        what = f"batch {batch.batch_id!r} of {batch.source!r} {what}"
+        return InputRefused("REFERENCE_REUSED", what, file=file, column="batch_id", remedy=remedy)
 
 
+OF_A_FILE = "sha256:"
+"""Begin of the digest of a batch that was run as a file; else it is that of its rows."""
 STORED = {"value_date": "value_date", "count": "lines", "sum": "amount"}
 """Fields declared beside identity, currency and digest, and where a batch keeps it."""
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from switch.clearing.intake import Declared, Intake, declare, declared_in
+from switch.clearing.intake import OF_A_FILE, Declared, Intake, declare, declared_in
 from switch.clearing.job import Job, Options
 from switch.clearing.run import clear, room_for
 from switch.errors import CopyFailed
@@ -136,15 +136,16 @@ def _require_same(
     directory: Directory, known: BatchRow, reader: TableReader, declared: Declared
 ) -> None:
     """Raises InputRefused where a table, or anything that is declared of it, is other than it was
-    when it was run."""
+    when it was run. Rows that came from memory are known again in any form; of a file its digest
+    alone was kept."""
     declared.require_as_stored(known, reader.name)
-    digest = reader.sha256 and f"sha256:{reader.sha256}"
-    if digest is None:
+    if known.digest.startswith(OF_A_FILE):
+        declared.require_file(known, reader.sha256, reader.name)
+    else:
         intake = Intake(directory, digest=True)
         for _ in intake.lines(reader, declared, CHUNK_ROWS):
             pass
-        digest = f"logical:{intake.logical_digest}"
-    declared.require_content(known, digest, reader.name)
+        declared.require_content(known, f"logical:{intake.logical_digest}", reader.name)
 
 
 def _twins(home: Home, batch: Batch) -> list[str]:

@@ -20,7 +20,7 @@ from switch.clearing.chunk import ids_of, prefix_of
 from switch.clearing.close import Through
 from switch.clearing.held import Moved, Tally
 from switch.clearing.held_queue import HeldQueue
-from switch.clearing.intake import Declared, Intake
+from switch.clearing.intake import OF_A_FILE, Declared, Intake
 from switch.clearing.job import Job
 from switch.clearing.kernel import Kernel
 from switch.files.threads import ahead
@@ -95,7 +95,7 @@ def _own_lines(job: Job, kernel: Kernel, writer: BatchWriter) -> str:
         done += len(lines)
         job.options.tell("clearing", done, job.declared.count)
     if reader.sha256 is not None:
-        return f"sha256:{reader.sha256}"
+        return f"{OF_A_FILE}{reader.sha256}"
     return f"logical:{intake.logical_digest}"
 
 

@@ -31,7 +31,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from switch.arguments import checked
-from switch.clearing.intake import declare
+from switch.clearing.intake import OF_A_FILE, declare
 from switch.clearing.job import Job, Options
 from switch.clearing.run import clear, room_for
 from switch.engine import Engine
@@ -134,11 +134,16 @@ def _require_its_table(table: Any, row: BatchRow, batch: str) -> None:
     """A file that is not the batch's cannot derive it."""
     if not isinstance(table, str | Path):
         return
+    if not row.digest.startswith(OF_A_FILE):
+        raise UsageError(
+            f"batch {batch!r} was run as a table in memory: give its table as one, with the"
+            " library's replay"
+        )
     hasher = hashlib.sha256()
     with given.opened(Path(table)) as (file, _):
         for block in given.blocks(file):
             hasher.update(block)
-    if row.digest != f"sha256:{hasher.hexdigest()}":
+    if row.digest != f"{OF_A_FILE}{hasher.hexdigest()}":
         raise _other_table(batch, str(table))
 
 

@@ -30,6 +30,7 @@ from switch.sim.auditor.expected import (
     Settled,
     Table,
     Verdict,
+    is_again,
 )
 from switch.sim.auditor.notes import Mark, Notes
 from switch.sim.auditor.payments import Payments
@@ -114,7 +115,7 @@ class Auditor:
         number = self.payments.number_of(table)
         if number is not None:
             ran = self.payments.batches[number]
-            if (ran.content, ran.declared) != (table.content, table.declared):
+            if not is_again(ran.content, table.content) or ran.declared != table.declared:
                 return Verdict(frozenset(faults | {"REFERENCE_REUSED"}), None, None)
             return Verdict(frozenset(faults), number, None)
         if faults:

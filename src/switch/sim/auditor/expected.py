@@ -18,6 +18,17 @@ Line = tuple[int, int]
 """(number of the batch it came in, line number)."""
 
 
+ROWS = "rows"
+"""Form of the content of a table that was handed over from memory."""
+
+
+def is_again(ran: str, content: str) -> bool:
+    """True where a table holds what one held that was run: the same file, or, where rows came from
+    memory, the same rows in any form."""
+    form, _, rows = ran.partition(":")
+    return content == ran or (form == ROWS and content.partition(":")[2] == rows)
+
+
 class Table(NamedTuple):
     """A payment table with what is declared of it."""
 
@@ -28,7 +39,7 @@ class Table(NamedTuple):
     declared_sum: int
     rows: tuple[Row, ...]
     content: str
-    """A word for its content: two tables are the same when these are equal."""
+    """Its form, ROWS or that of a file, a colon, and its rows."""
     digest_true: bool = True
     """The dossier's digest is that of the file."""
     dossier: bool = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from switch.sim.auditor.expected import Table
+from switch.sim.auditor.expected import ROWS, Table
 from switch.sim.auditor.screening import Row
 from switch.sim.lives.changes import Cells
 from switch.sim.lives.village import DAY, Village
@@ -124,7 +124,6 @@ class Sender:
 
 
 def content_of(rows: Sequence[Row], form: str) -> str:
-    """Equal for tables that must count as the same: rows from memory are compared as rows, files
-    byte by byte."""
-    kind = "rows" if form.endswith("rows") else form
+    """A word for the content of a table (`expected.Table.content`)."""
+    kind = ROWS if form.endswith("rows") else form
     return f"{kind}: {[sorted(row.items(), key=lambda item: item[0]) for row in rows]}"
