@@ -409,6 +409,8 @@ def test_calls_by_home__take_or_refuse_every_argument(
         (switch.verify, {"path": home, "checkpoint": None, "public_key": None}),
         (replay, {"path": home, "batch": "B", "table": TABLE, "register": None}),
         (scrub, {"path": home, "copy": tmp_path / "copy", "dry_run": True, "at": ""}),
+        (switch.exchange, {"home": home, "batch_id": "B", "out": None, "seed": 1, "plain": True}),
+        (switch.draw_rehearsal, {"told": rehearse(home, []), "path": "day.svg"}),
         (rehearse, {"home": home, "tables": [], "at": None, "threads": 1, "clearing_limit": None,
                     "leap": False}),
     ]  # fmt: skip
