@@ -36,7 +36,7 @@ from switch.home.turns import Turns, acts, asks
 from switch.open_items import balances as accounts_held
 from switch.open_items import breaks, cycles, held
 from switch.open_items.listing import BreaksAsked, LinesAsked, Listing, Words
-from switch.outcomes import Check, Damage, Report
+from switch.outcomes import Check, Damage, Report, Rows, rows_of
 from switch.outlook import HomeStatus, home_status
 from switch.reconcile import Rules, break_notes, commits
 from switch.reconcile.break_notes import NoteSaid
@@ -217,7 +217,7 @@ class Engine:
         leap: bool = False,
         correct: str | None = None,
         warn: Callable[[str], None] = warnings.warn,
-    ) -> list[results.CycleAnswer]:
+    ) -> Rows[results.CycleAnswer]:
         """Close and settle a cycle of the calendar, or all whose cut-off is not after `at`.
 
         cycle: its name, such as 20261125-1. at: the time that is recorded; without it every cycle
@@ -230,7 +230,8 @@ class Engine:
         abort what has settled.
         """
         wanted, when = due.Wanted(cycle, close_only, abort), SaidTime.of(at, leap, correct)
-        return due.settle(self.home, self.directory, self.settings, wanted, when, out, warn)
+        found = due.settle(self.home, self.directory, self.settings, wanted, when, out, warn)
+        return rows_of("CycleAnswer", found)
 
     # --- the run --------------------------------------------------------------------------------
 
@@ -348,9 +349,9 @@ class Engine:
         return home_status(self.home)
 
     @asks
-    def batches(self) -> list[results.BatchRow]:
-        """All batches as they stand now, oldest first."""
-        return status.batches(self.home)
+    def batches(self) -> Rows[results.BatchRow]:
+        """All batches as they stand now, oldest first; `table()` of them is an Arrow table."""
+        return rows_of("BatchRow", status.batches(self.home))
 
     @asks
     def batch(self, batch_id: str) -> results.BatchStatus:
@@ -488,13 +489,13 @@ class Engine:
     @asks
     def verify(
         self, *, checkpoint: str | Path | None = None, public_key: bytes | None = None
-    ) -> list[Check]:
+    ) -> Rows[Check]:
         """Recompute every invariant of the home from its files (`switch.verify`); all checks, which
         hold. checkpoint: a file of signed checkpoints that somebody kept; public_key: what they
         were signed with (PEM). Raises VerificationFailed with the faults, if there are any."""
         proof = _above("proof.verify")
         told = proof.verify(self.home.path, checkpoint=checkpoint, public_key=public_key)
-        return cast(list[Check], told)
+        return rows_of("Check", told)
 
     @asks
     def replay(
@@ -511,7 +512,7 @@ class Engine:
     @acts
     def scrub(
         self, copy: str | Path, *, dry_run: bool = False, at: datetime.date | str = ""
-    ) -> list[Damage]:
+    ) -> Rows[Damage]:
         """Repair the home from a copy of its folder (`switch.scrub`, which also mends one that does
         not open any more). The home is closed for it and opened again. copy: the copy's folder.
         dry_run: nothing is written. at: the time to record. Returns what is or was damaged."""
@@ -523,4 +524,4 @@ class Engine:
         finally:
             self.home = Home(place, writing=True)
             self.look()
-        return cast(list[Damage], told)
+        return rows_of("Damage", told)

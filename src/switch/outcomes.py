@@ -12,12 +12,16 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 HTML_ROWS = 20
 """Rows of a table that a notebook shows."""
 _LINE_MAX, _TEXT_MAX = 150, 40
 _Fields = Mapping[str, object]
+R = TypeVar("R")
 
 
 class Check(NamedTuple):
@@ -85,15 +89,21 @@ class Document(dict[str, Any]):
         return _html(dict(self))
 
 
-class Rows(list[Any]):
-    """Rows of an answer, each a document or a record."""
+class Rows(list[R], Generic[R]):
+    """Rows of an answer, each a document or a record; a list that gives itself as a table."""
 
     __slots__ = ("noun",)
 
-    def __init__(self, noun: str, rows: Iterable[object]) -> None:
+    def __init__(self, noun: str, rows: Iterable[R]) -> None:
         """noun: what each row is, such as `check`."""
         super().__init__(rows)
         self.noun = noun
+
+    def table(self) -> pa.Table:
+        """An Arrow table of the rows, a column for each field; documents in them are structs."""
+        import pyarrow as pa
+
+        return pa.Table.from_pylist([dict(_fields(row) or {}) for row in self])
 
     def __repr__(self) -> str:
         return f"<{len(self):,} x {self.noun}>"
@@ -108,8 +118,13 @@ def shown(answer: object, noun: str) -> object:
     if type(answer) is dict:
         return Document(_words(noun), answer)
     if type(answer) is list and all(_fields(row) is not None for row in answer):
-        return Rows(_words(noun), answer)
+        return rows_of(noun, answer)
     return answer
+
+
+def rows_of(noun: str, rows: Iterable[R]) -> Rows[R]:
+    """Rows that show themselves. noun: the name of their type."""
+    return Rows(_words(noun), rows)
 
 
 def brief(record: Any) -> str:

@@ -1,11 +1,18 @@
-"""Mutants of what is said of single lines: mistake, file, text, change, test."""
+"""Mutants of single lines and of tables that come again: mistake, file, text, change, test."""
 
 from __future__ import annotations
 
 CANCEL = "settlement/test_cancel.py::test_cancel__"
 CANCEL_PROOF = "settlement/test_cancel.py::test_verify__finds_a_cancellation_that_is_wrong"
 
+AGAIN = "clearing/test_again.py::test_run__"
+
 LINES = [
+    ("other content, an old id", "clearing/intake.py", "if digest != batch.digest:", "if False:",
+     AGAIN + "same_id_with_other_content_is_refused"),
+    ("rows from memory known by a file alone", "clearing/payday.py",
+     "known.digest.startswith(OF_A_FILE)", "reader.sha256",
+     "files/test_frames.py::test_run__a_file_of_rows_that_came_from_memory_is_known_again"),
     ("a cancelled line stays in the queue", "settlement/cancel.py",
      "table.filter(pc.invert(_among(table, chosen)))", "table",
      CANCEL + "no_later_run_pays_it_and_the_entitlement_is_free"),

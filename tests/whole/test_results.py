@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import json
 import pickle
 import shutil
+import typing
 from collections.abc import Callable, Hashable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -140,12 +142,29 @@ def test_results__are_dicts_and_lists_whatever_else_they_do(name: str, place: Pa
     assert json.dumps(found) == json.dumps(plain)
 
 
-def test_results__are_the_same_types_for_all_calls_of_the_engine() -> None:
-    methods = {name for name, value in vars(switch.Engine).items()
-               if callable(value) and not name.startswith("_")}  # fmt: skip
-    said_nothing = {"close", "look", "change_directory", "open_register"}
-    others = {"note", "assign", "accept", "annotate", "note_breaks"}
-    assert methods - said_nothing - others <= {*CALLS}, "name the new call here"
+@pytest.mark.parametrize("name", ["batches", "settle", "verify"])
+def test_rows__are_an_arrow_table_too(name: str, place: Path) -> None:
+    with switch.open(place / "h") as engine:
+        found = CALLS[name](engine, place)
+    table = found.table()
+    assert len(table) == len(found) > 0
+    first = found[0] if isinstance(found[0], dict) else found[0]._asdict()
+    assert table.column_names == list(first)
+    assert table.to_pylist()[0].keys() == first.keys()
+
+
+def shows_itself(kind: Any) -> bool:
+    """A type whose values are short in a line, or become so as they are returned."""
+    origin = typing.get_origin(kind) or kind
+    plain = (type(None), dict, list, Rows, Path, pa.Table)
+    return typing.is_typeddict(origin) or origin in plain or "__repr__" in vars(origin)
+
+
+def test_results__of_all_calls_of_the_engine_show_themselves() -> None:
+    methods = inspect.getmembers(switch.Engine, inspect.isfunction)
+    for name, method in methods:
+        if not name.startswith("_") and name not in {*CALLS, "open_register"}:
+            assert shows_itself(typing.get_type_hints(method)["return"]), name
 
 
 @pytest.mark.parametrize(
