@@ -59,7 +59,7 @@ def described_fields(kind: type) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("name", "call"), public(), ids=lambda one: one if isinstance(one, str) else ""
+    ("name", "call"), [*public()], ids=lambda one: one if isinstance(one, str) else ""
 )
 def test_docstring__names_every_parameter(name: str, call: Callable[..., Any]) -> None:
     said = inspect.getdoc(call) or ""

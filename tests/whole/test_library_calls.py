@@ -13,6 +13,7 @@ from cycles import lines, make
 from scene import command, payment_table, run
 
 import switch
+from switch.cli import control
 from switch.cli.main import cli
 from switch.errors import UsageError, VerificationFailed
 from switch.outcomes import Check
@@ -21,6 +22,7 @@ ENGINE = switch.Engine
 CALLS: dict[str, object] = {
     "balances": ENGINE.balances,
     "breaks": ENGINE.breaks,
+    "cancel-line": ENGINE.cancel_lines,
     "close": ENGINE.close_day,
     "cycles": ENGINE.cycles,
     "directory": ENGINE.change_directory,
@@ -60,7 +62,8 @@ def home(tmp_path: Path) -> Path:
 
 
 def test_commands__have_a_call_of_the_library() -> None:
-    assert set(cli.commands) == {*CALLS, *OF_A_TERMINAL}
+    of_control = {command.name for command in control.COMMANDS}  # Each is one of switch.Control.
+    assert set(cli.commands) == {*CALLS, *OF_A_TERMINAL} | of_control
     for name, call in CALLS.items():
         assert callable(call)
         assert call.__doc__, name
