@@ -4,6 +4,8 @@ other; a fault strikes at one call of one of them."""
 from __future__ import annotations
 
 import datetime
+import itertools
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +13,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 import scene
+import signing_people
 
 import switch
 from switch.home.store import Home
@@ -73,7 +76,7 @@ def small_steps(folder: Path) -> list[Step]:
     table that had been run before; a cycle of a calendar, closed and settled; one that is settled
     without the lines of a payer that lacks funds; answers, by which a line is refused and another
     one comes back, what is noted and decided of it, and the end of the day; a cycle that is
-    aborted; and a line that waits and is cancelled."""
+    aborted; a line that waits and is cancelled; and a table that a policy's people sign."""
     directory = [pa.Table.from_pylist(list(t)) for t in (scene.PARTICIPANTS, scene.DEBTORS)]
     opened = pa.Table.from_pylist(
         [p | {"status": "active"} for p in scene.PARTICIPANTS],
@@ -177,6 +180,38 @@ def small_steps(folder: Path) -> list[Step]:
             *("--by", "a clerk"),
         ),
         _command("cancel", "cancel-line", "A:11", "--by", "a clerk", "--why", "sent in error"),
+        *_control(folder),
+    ]
+
+
+def _control(folder: Path) -> list[Step]:
+    """A policy, and a table that is signed, step by step, stopped, let go on and run."""
+    steps = ("prepare", "certify", "release")
+    given = signing_people.policy(steps=[{"step": step} for step in steps])
+    (folder / "policy.json").write_text(json.dumps(given))
+    table = signing_people.table(folder / "signed", "K", period=202707)
+
+    def said(name: str, *words: object) -> Step:
+        """An act by one person; number: how many there are when it is done."""
+        number, who = (
+            next(numbers),
+            {**signing_people.SIGNERS, "resume": "hoa", "hold": "hoa"}[name],
+        )
+        key = folder / who
+        key.write_bytes(signing_people.pem(who))
+        step = _command(name, name, *words, "--by", who, "--key", key)
+        count = "SELECT 1 FROM audit WHERE kind = 'control'"
+        return step._replace(done=lambda home: len(scene.asked(home, count)) >= number)
+
+    numbers = itertools.count(1)
+    return [
+        _command("policy", "policy", folder / "policy.json"),
+        said("prepare", table),
+        said("certify", "K"),
+        said("hold", "K", "--why", "asked"),
+        said("resume", "K", "--why", "answered"),
+        said("release", "K"),
+        _command("run K", "run", table, "--threads", 1),
     ]
 
 

@@ -1,4 +1,4 @@
-"""The golden homes: four small homes, made by every command with fixed keys and times.
+"""The golden homes: five small homes, made by every command with fixed keys and times.
 
     python tests/golden/story.py DIR        makes them in DIR and prints what they hold, as JSON
     python tests/golden/story.py --record   makes them and writes tests/golden/record.json anew
@@ -49,6 +49,7 @@ from scene import (
     write_file,
     write_table,
 )
+from signing_people import pem, policy, public
 
 RECORD = Path(__file__).with_name("record.json")
 KEY = b"a key of the golden homes"
@@ -331,11 +332,61 @@ def the_lines_home(told: Told) -> None:
     told("lines: line", "status", "lines", "--line", "WAITS:3")
 
 
+def the_signed_home(told: Told) -> None:
+    """A table on the word of several people: signed, stopped, refused, delivered and run."""
+    init(told, "signed")
+    keys = Path("keys")
+    keys.mkdir()
+    party = {"name": "vss", "keys": [{"public": public("vss")}], "kinds": ["table", "act"]}
+    given = policy(parties=[party], changed_by=2)
+    for name in (*(one["name"] for one in given["people"]), "vss"):
+        (keys / name).write_bytes(pem(name))
+    Path("policy.json").write_text(json.dumps(given))
+    Path("next.json").write_text(json.dumps({**given, "changed_by": 1}))
+    told("signed: policy", "policy", "signed", "policy.json", "--at", "2026-11-03")
+    told("signed: policy alone", "policy", "signed", "next.json", "--at", "2026-11-04", code=3)
+    both = ("--sign", "phuc=keys/phuc", "--sign", "phuong=keys/phuong")
+    told("signed: policy changed", "policy", "signed", "next.json", "--at", "2026-11-04", *both)
+    told("signed: policy shown", "policy", "signed")
+    rows = table(Path("signed.parquet"), [line(n) for n in (1, 2, 54)], "SIGNED")
+    declared = ("--source", "VSS", "--batch-id", "SIGNED", "--value-date", "2026-11-25", "--force")
+    told("signed: dossier", "dossier", rows, *declared)
+    told("signed: run too early", "run", "signed", rows, code=3)
+
+    def said(step: str, who: str, *more: object, code: int = 0) -> None:
+        target = rows if step == "prepare" else "SIGNED"
+        key = ("--by", who, "--key", keys / who, "--at", "2026-11-20")
+        told(f"signed: {step} {who}", step, "signed", target, *key, *more, code=code)
+
+    said("prepare", "ana")
+    said("approve", "ana", code=3)
+    asked = ("--by", "binh", "--public", public("binh"), "--out", "binh.json")
+    told("signed: statement", "statement", "signed", "SIGNED", "approve", *asked)
+    told("signed: sign", "sign", "binh.json", "--key", keys / "binh")
+    told("signed: act", "act", "signed", "binh.json")
+    said("control", "chi", code=3)
+    told("signed: deliver", "deliver", "spool", "vss", rows, "--kind", "table",
+         *("--key", keys / "vss", "--at", "2026-11-25"))  # fmt: skip
+    told("signed: portal", "portal", "signed", "spool")
+    for step, who in (("control", "chi"), ("certify", "cuc"), ("fund", "dung")):
+        key = ("--by", who, "--key", keys / who)
+        told(f"signed: {step}", step, "signed", "SIGNED", *key)
+    hoa = ("--by", "hoa", "--key", keys / "hoa", "--why", "somebody asked")
+    told("signed: hold", "hold", "signed", "SIGNED", *hoa)
+    told("signed: resume", "resume", "signed", "SIGNED", *hoa)
+    told("signed: release", "release", "signed", "SIGNED", "--by", "giang", "--key", keys / "giang")
+    told("signed: dossiers", "dossiers", "signed")
+    told("signed: run", "run", "signed", rows)
+    told("signed: cancel too late", "cancel", "signed", "SIGNED", *hoa, code=3)
+    told("signed: dossiers after", "dossiers", "signed")
+
+
 STORIES = {
     "plain": the_plain_home,
     "calendar": the_calendar_home,
     "budget": the_budget_home,
     "lines": the_lines_home,
+    "signed": the_signed_home,
 }
 
 

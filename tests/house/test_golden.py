@@ -19,7 +19,7 @@ REMEDY = (
 
 
 def test_golden__homes_hold_what_was_recorded(tmp_path: Path) -> None:
-    """Every file, row, link and answer of four homes that went through every command."""
+    """Every file, row, link and answer of five homes that went through every command."""
     record = json.loads(story.RECORD.read_text("utf-8"))
     if record["pyarrow"] != pa.__version__:
         pytest.skip(f"recorded with pyarrow {record['pyarrow']}: another one may encode otherwise")
