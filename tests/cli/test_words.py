@@ -8,6 +8,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
+import story
 from answering import back, home_of, write
 from scene import command, line, payment_table, tree_digest, write_table
 
@@ -106,3 +107,85 @@ def test_language__is_that_of_the_locale(
     monkeypatch.delenv("LC_MESSAGES", raising=False)
     monkeypatch.setenv("LANG", "vi_VN.UTF-8")
     assert words.of_the_locale() == "vi"
+
+
+def test_said__leaves_commands_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Chosen, "language", "vi")
+    assert said("next: switch held home --batch lines") == (
+        "tiếp theo: switch held home --batch lines"
+    )
+    assert said("more: `switch returned HOME --out FILE` has returned lines").startswith(
+        "more: `switch returned HOME --out FILE` has "
+    )
+    assert said('insufficient_funds = "share"') == 'insufficient_funds = "share"'
+    assert said("/home/held is ready") == "/home/held đã sẵn sàng"
+
+
+# --- every screen ---------------------------------------------------------------------------------
+
+DATA = {"csv", "cutoffs", "true"}
+"""Words of files and settings, the same in every language, as are those in capitals: codes."""
+
+
+WHY = "the bank is closed"
+"""Words of whoever gave a cycle up, which stay as they are."""
+
+
+def english_in(out: str) -> set[str]:
+    """Words of a screen that are no Vietnamese, no command, no name and no code."""
+    out = words.COMMAND.sub("", out).replace(WHY, "")
+    out = re.sub(r"\S*[\d_/@=\[\]\"'-]\S*", " ", out)
+    known = {w for told in vietnamese().values() for w in re.findall(r"[A-Za-z]+", told)}
+    found = set(re.findall(r"(?<![^\W\d_])[A-Za-z]{3,}(?![^\W\d_])", out))
+    return {word for word in found if not word.isupper()} - known - DATA
+
+
+SCREENS = (
+    *((name, home) for home in ("plain", "calendar", "budget") for name in (
+        *("status", "breaks", "cycles", "balances", "held", "returned", "shared", "directory"),
+    )),
+    *(("status", "plain", "--batch", name) for name in ("FIRST", "SECOND", "THIRD")),
+    *(("status", "calendar", "--batch", name) for name in ("ONE", "TWO", "THREE", "FOUR")),
+    ("status", "budget", "--batch", "MORE"),
+    *(("status", "plain", "--line", f"FIRST:{n}") for n in (1, 2, 3, 4, 5, 8, 9, 51, 54)),
+    *(("status", "calendar", "--line", f"{name}:{n}") for name in ("ONE", "TWO") for n in (1, 2)),
+    ("settle", "calendar"),
+    ("rehearse", "plain", "first.parquet"),
+    ("rehearse", "calendar", "five.parquet"),
+    ("run", "calendar", "five.parquet"),
+    ("status", "calendar"),
+    ("status", "calendar", "--batch", "FIVE"),
+    ("cycles", "calendar"),
+    ("settle", "calendar", "--at", "2026-12-07T08:00"),
+    ("settle", "calendar", "--close", "--cycle", "20261207-1"),
+    ("settle", "calendar", "--cycle", "20261207-1"),
+    ("reconcile", "plain", "returns.parquet"),
+    ("dispose", "plain", "--write-back", "--dry"),
+    ("breaks", "plain", "--class", "MISSING", "--note", "x", "--by", "An"),
+    ("breaks", "plain", "--class", "MISSING", "--note", "x", "--by", "An"),
+    ("run", "plain", "first.parquet"),
+    ("close", "plain", "--at", "2026-12-20"),
+    ("report", "plain"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("columns", [80, 250])
+def test_screens__in_vietnamese_have_no_english_word(
+    columns: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of all commands that list, ask and act on a payday and on the way back. Refusals and warnings
+    on stderr, proofs, templates and the doctor's findings are English."""
+    story.tell(tmp_path / "homes")
+    monkeypatch.chdir(tmp_path / "homes")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    table = story.moves("A > C 9, B > A 2", 41)
+    write_table(
+        payment_table(table), Path("five.parquet"), batch_id="FIVE", value_date="2026-12-07"
+    )
+    left = {}
+    for words_ in SCREENS:
+        told = command(*words_, "--lang", "vi")
+        assert told.code in (0, 1), told.err
+        if found := english_in(told.out):
+            left[" ".join(words_)] = sorted(found)
+    assert not left, left

@@ -14,6 +14,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from switch.cli.words import said
 from switch.errors import plain
 
 WORD_MAX = 24
@@ -62,16 +63,16 @@ class Grid:
     room, the column with the highest leaves first, the last of several; one of 0 stays."""
 
     def __init__(self, title: str, *heads: str, ranks: Sequence[int] = ()) -> None:
-        self.title = title
+        self.title = said(title)
         self._ranks = ranks or [0] * len(heads)
-        self._heads = [head.removeprefix("#").removeprefix("=") for head in heads]
+        self._heads = [said(head.removeprefix("#").removeprefix("=")) for head in heads]
         self._is_number = [head.startswith("#") for head in heads]
         self._is_whole = [head.startswith(("#", "=")) for head in heads]
         self._rows: list[list[Text]] = []
 
     def add_row(self, *cells: str | Text) -> None:
         assert len(cells) == len(self._heads), "a row has a cell for each head"
-        self._rows.append([Text(cell) if isinstance(cell, str) else cell for cell in cells])
+        self._rows.append([Text(said(cell)) if isinstance(cell, str) else cell for cell in cells])
 
     def __len__(self) -> int:
         return len(self._rows)

@@ -40,12 +40,23 @@ def vietnamese() -> Mapping[str, str]:
     return {row["english"]: row["vietnamese"] for row in csv.DictReader(text.splitlines())}
 
 
+COMMAND = re.compile(r"`[^`]*`|(?<![\w/.-])switch [a-z].*$", re.MULTILINE)
+"""A command, which is copied: it is the same in every language."""
+
+
 def said(text: str) -> str:
-    """A text in the language that was chosen; what has no words there stays as it is."""
+    """A text in the language that was chosen; what has no words there stays as it is, and so do
+    commands."""
     if Chosen.language == "en" or not text:
         return text
     whole = vietnamese().get(text)
-    return whole if whole is not None else _pattern().sub(_replaced(), text)
+    if whole is not None:
+        return whole
+    parts, at = [], 0
+    for command in COMMAND.finditer(text):
+        parts += [_pattern().sub(_replaced(), text[at : command.start()]), command[0]]
+        at = command.end()
+    return "".join([*parts, _pattern().sub(_replaced(), text[at:])])
 
 
 @functools.cache
@@ -53,7 +64,7 @@ def _pattern() -> re.Pattern[str]:
     """All words, the longest first, none of them a part of a name, a path or an option."""
     known = sorted(vietnamese(), key=lambda words: (-len(words), words))
     parts = (f"(?P<w{n}>{_open(words)})" for n, words in enumerate(known))
-    return re.compile(rf"(?<![\w/.:=-])(?:{'|'.join(parts)})(?![\w/=-]|[.:]\w)")
+    return re.compile(rf"(?<![\w/.:=\"-])(?:{'|'.join(parts)})(?![\w/=\"-]|[.:]\w)")
 
 
 def _open(words: str) -> str:
