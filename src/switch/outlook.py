@@ -16,13 +16,14 @@ import pyarrow.compute as pc
 
 from switch import status
 from switch.errors import counted
-from switch.home import days
+from switch.home import days, paid_bits
 from switch.home.catalog import PENDING
-from switch.home.history import open_breaks
+from switch.home.history import moved_lines, open_breaks
 from switch.home.store import Home
 from switch.home.times import day_of, local_text
 from switch.present import Present
 from switch.results import BatchRow, ProgrammeBudget, Total
+from switch.settlement.accounts import REISSUE
 
 
 class OpenLines(TypedDict):
@@ -90,6 +91,8 @@ class OpenItems(TypedDict):
     unanswered: Unanswered
     breaks: OpenBreaks
     returned: OpenReturns
+    reissued: OpenLines
+    """Lines that were freed for a re-issue, since then, and that no line has paid again."""
     days: OpenDays
 
 
@@ -167,6 +170,7 @@ def _open_items(home: Home, here: Present, rows: list[BatchRow], known: days.Tim
         "unanswered": _unanswered(rows, today),
         "breaks": _breaks(home, here),
         "returned": _returned(here, today),
+        "reissued": _reissued(home, here, today),
         "days": _days(known),
     }
 
@@ -215,6 +219,17 @@ def open_cycles(home: Home, here: Present | None = None) -> list[OpenCycle]:
     return found
 
 
+def lines_in(cycle: OpenCycle) -> str:
+    """Lines of a cycle in words: those that settle with it, and those that come back."""
+    parts = ((cycle, "line"), (cycle["returns"], "returned line"))
+    told = [
+        f"{counted(part['count'], noun)} of {part['sum']:,} dong"
+        for part, noun in parts
+        if part["count"] or (part is cycle and not cycle["returns"]["count"])
+    ]
+    return ", ".join(told)
+
+
 def _breaks(home: Home, here: Present) -> OpenBreaks:
     table = open_breaks(home, here.known)
     first = pc.min(table["day"]).as_py()
@@ -244,6 +259,25 @@ def _returned(here: Present, today: datetime.date | None) -> OpenReturns:
     }
 
 
+def _reissued(home: Home, here: Present, today: datetime.date | None) -> OpenLines:
+    """Lines whose entitlement was freed, and is free still: its paid bit says so."""
+    freed: dict[tuple[str, int], dict[int, tuple[int, str]]] = {}
+    for folder in here.known:
+        if folder.detail.step == REISSUE:
+            day = str(day_of(folder.at))
+            for line in moved_lines(home, folder, "disposed").to_pylist():
+                mine = freed.setdefault((line["benefit"], line["period"]), {})
+                mine[line["row"]] = line["amount"], day
+    files = home.paid_files("cleared") if freed else {}
+    left = []
+    for key, lines in freed.items():
+        words = paid_bits.read(*files[key]) if key in files else ()
+        left += [line for row, line in lines.items() if not paid_bits.is_set(words, row)]
+    since = min((day for _, day in left), default="")
+    sum_ = sum(amount for amount, _ in left)
+    return {"count": len(left), "sum": sum_, "since": since, "age_days": _age(since, today)}
+
+
 def _days(known: days.Times) -> OpenDays:
     closed = str(day_of(known.closed)) if known.closed else ""
     return {"closed": closed, "open": [str(d) for d in sorted(known.days) if str(d) > closed]}
@@ -267,10 +301,10 @@ def _steps(
         step("no table was run yet", f"run {place} TABLE")
     day = f" --at {day_of(known.now)}" if known.now else ""
     for cycle in items["cycles"]:
-        lines = f"{counted(cycle['count'], 'line')} of {cycle['sum']:,} dong"
         closes = local_text(cycle["closes"])
         state = f"is open until {closes}" if cycle["state"] == "OPEN" else "waits for settlement"
-        step(f"cycle {cycle['cycle']} {state}: {lines}", f"settle {place} --cycle {cycle['cycle']}")
+        what = f"cycle {cycle['cycle']} {state}: {lines_in(cycle)}"
+        step(what, f"settle {place} --cycle {cycle['cycle']}")
     waits = items["unanswered"]
     if waits["count"]:
         late = waits["overdue"]["count"]
@@ -283,6 +317,9 @@ def _steps(
     if items["returned"]["count"]:
         back = counted(items["returned"]["count"], "returned line")
         step(f"{back} without a disposition", f"dispose {place} --write-back{day}")
+    if items["reissued"]["count"]:
+        free = counted(items["reissued"]["count"], "line")
+        step(f"{free} free for a re-issue, not paid again", f"run {place} TABLE")
     if items["days"]["open"]:
         first = items["days"]["open"][0]
         step(

@@ -80,7 +80,8 @@ def rehearse(
     if how.get("out") is not None:
         require_outside(Path(str(how["out"])))
     with _copy_of(Path(home)) as path, Engine(path) as engine:
-        limits = _limits(engine.home, engine.directory)
+        standing = Standing(engine.home, engine.directory)
+        limits = _limits(standing)
         if clearing_limit is not None:
             engine.settings = msgspec.structs.replace(
                 engine.settings, clearing_limit=clearing_limit
@@ -97,7 +98,9 @@ def rehearse(
                 continue
             shown.append(_shown(table, batch, time.monotonic() - began))
             if not batch.replayed:
-                last = batch
+                last, there = batch, standing.nets_of(batch.cycle)
+                if there and all(point["cycle"] != batch.cycle for point in curve):
+                    curve.append({"batch_id": "", "cycle": batch.cycle, "nets": there})
                 curve.append(
                     {"batch_id": batch.batch_id, "cycle": batch.cycle, "nets": _nets(batch)}
                 )
@@ -179,15 +182,14 @@ def _name(table: TableLike) -> str:
     return str(table) if isinstance(table, str | Path) else PAYMENT.name
 
 
-def _limits(home: Home, directory: Directory) -> dict[str, tuple[int | None, int | None]]:
+def _limits(standing: Standing) -> dict[str, tuple[int | None, int | None]]:
     """(net debit cap, money on an account that binds) of each settlement participant."""
-    standing = Standing(home, directory)
     return {
         p.participant: (
             p.net_debit_cap,
             held(standing.balances, p.participant) if p.participant in standing.bound else None,
         )
-        for p in directory.participants
+        for p in standing.directory.participants
         if p.settled_by == p.participant
     }
 

@@ -354,6 +354,8 @@ class NoteTaken(TypedDict):
     note: str
     owner: str
     accepted: bool | None
+    new: bool
+    """False where the same was said of these breaks before, at that time: nothing is recorded."""
 
 
 class LineName(TypedDict):
@@ -414,7 +416,8 @@ LineBreak = TypedDict(
 class LineHistory(LineName):
     """All that is known of a line, oldest state first."""
 
-    benefit: str
+    benefit: str | None
+    """None where the programme table had none such."""
     period: str
     amount: int
     states: list[LineState]
@@ -507,9 +510,10 @@ class Injection(TypedDict):
 
 
 class CurvePoint(TypedDict):
-    """Net positions that one table adds."""
+    """Net positions that one table adds, or those that stand in its cycle already."""
 
     batch_id: str
+    """'' of what stands there already."""
     cycle: str
     nets: dict[str, int]
 

@@ -47,6 +47,7 @@ def test_note__is_recorded_once_and_shown_with_its_break(late: Path) -> None:
             "note": "the bank was asked",
             "owner": "night",
             "accepted": None,
+            "new": True,
         }
         after = rows(engine)
         assert engine.home.catalog.heads().seq == seq + 1
@@ -105,7 +106,8 @@ def test_note__same_again_records_nothing(late: Path) -> None:
         names = [found[5]["break"], found[6]["break"]]
         first = engine.note_breaks(names, by="an", note="so be it", accepted=True, at="2026-12-31")
         seq = engine.home.catalog.heads().seq
-        assert engine.note_breaks(names, by="an", note="so be it", accepted=True) == first
+        again = engine.note_breaks(names, by="an", note="so be it", accepted=True)
+        assert (first["new"], again) == (True, {**first, "new": False})
         assert engine.note_breaks(names[:1], by="an", note="so be it", accepted=True)["at"]
         assert engine.home.catalog.heads().seq == seq
         engine.note_breaks(names, by="another", note="so be it", accepted=True)

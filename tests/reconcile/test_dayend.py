@@ -65,13 +65,14 @@ def test_status__tells_what_was_answered_and_decided(tmp_path: Path) -> None:
         line_4 = status.line(engine.home, "A", 4)
         assert [b["class"] for b in line_4["breaks"]] == ["STATUS"]
         (why, _) = line_4["explained"]
-        assert why.startswith("lines: 1000004 dong, STATUS: 'transfer-id' brought it together with")
+        assert why.startswith("line of 1,000,004 dong, STATUS: it goes with ")
+        assert "(rule 'transfer-id')" in why
         assert status.line(engine.home, "A", 3)["explained"] == []
         (why, *rest) = status.line(engine.home, "A", 1)["explained"]
-        assert why.startswith("lines: 1000001 dong, MATCHED: its money came back")
+        assert why.startswith("line of 1,000,001 dong, MATCHED: its money came back")
         assert all("transfer-id" in sentence for sentence in rest)
         (why,) = status.line(engine.home, "A", 6)["explained"]
-        assert why.endswith("no pass found a counterpart; deadline after 1 day")
+        assert why.endswith("nothing fits it, for which the rules allow 1 day")
         assert line_4["states"][1]["at"] == "2026-11-25T12:00:00+00:00"
         assert line_4["states"][1]["file"] == "answers/000001"
         run(engine, [line(2)], "B")
@@ -89,7 +90,10 @@ def test_status__tells_what_was_answered_and_decided(tmp_path: Path) -> None:
             "RETURNED": {"count": 2, "sum": 2_000_003},
         },
     }
-    assert "Sent lines on 2026-11-30" in command("status", tmp_path / "h", "--batch", "A").out
+    assert (
+        "by what was answered, as of 2026-11-30"
+        in command("status", tmp_path / "h", "--batch", "A").out
+    )
     shown = command("status", tmp_path / "h", "--line", "A:4").out
     assert "break STATUS (transfer-id): critical, 3-7 days, operations" in shown
     assert "re-issue of A:2" in command("status", tmp_path / "h", "--line", "B:1").out

@@ -305,7 +305,7 @@ def test_explain__says_which_rule_decided() -> None:
     assert len(said) == 2
     assert "AMOUNT" in said[0]
     assert "'transfer-id'" in said[0]
-    assert "-999995 dong" in said[0]
+    assert "999,995 dong less" in said[0]
     assert "'account-amount-date'" in rec.explain(found, transfer(2))[0]
     assert rec.explain(found, "nobody") == []
 

@@ -336,6 +336,7 @@ def home_status(batch_id: str, state: str, sums: dict[str, int]) -> HomeStatus:
             "age_days": 5,
         },
         "returned": {**old, "coming": {"count": 7, "sum": 70}},
+        "reissued": old,
         "days": {"closed": "", "open": ["2026-11-25"]},
     }
     budget = dict.fromkeys(

@@ -242,12 +242,13 @@ def test_explain__says_of_every_record_which_rule_decided() -> None:
     ]
     found = record_sets.compare(left, right)
     said = {name: explain(found, name) for name in ("R2", "L", "M", "N", "X")}
-    assert said["R2"][0].endswith("by 'transfer-id' its id stands on this side already")
+    assert said["R2"][0].endswith("its id was there before (rule 'transfer-id')")
     assert said["L"] == [
-        "lines: 30 dong, SPLIT: 'sums-of-an-account' found the sum with X, an entry of 20 dong"
+        "line of 30 dong, SPLIT: it adds up with X, an entry of 20 dong (rule 'sums-of-an-account')"
     ]
-    assert said["M"][0].endswith("several counterparts fit equally well")
-    assert "brought it together with Z, 0 dong and -1 day away" in said["N"][0]
+    assert "several counterparts fit equally well" in said["M"][0]
+    assert "it goes with Z (rule 'account-amount-date')" in said["N"][0]
+    assert "which is as much, 1 day earlier" in said["N"][0]
     counts = found.counts()
     assert counts["lines"] == {"MATCHED": 2, "SPLIT": 1, "AMBIGUOUS": 1}
     assert sum(counts["confirmations"].values()) == len(right)

@@ -223,6 +223,7 @@ def test_settle__says_which_cycle_is_open_and_until_when(tmp_path: Path) -> None
     out = " ".join(command(*early).out.split())
     assert out == (
         "cycle 20261125-1 is OPEN with 2 lines of 110 dong: its cut-off is 2026-11-25T11:00:00"
+        f" next: switch settle {home} --cycle 20261125-1"
     )
     (waiting,) = command(*early, "--json").document["waiting"]
     assert (waiting["cycle"], waiting["count"], waiting["sum"]) == ("20261125-1", 2, 110)

@@ -23,12 +23,14 @@ from switch.cli.context import (
     wait_option,
 )
 from switch.cli.voice import tell, tell_next
+from switch.cli.writing import writer
 from switch.errors import UsageError, counted
 from switch.files.given import read_small
 from switch.home.times import local_text
 
 if TYPE_CHECKING:
     from switch.documents import ToDispose
+    from switch.results import TakenIn
 
 LINES_SHOWN = 20
 """Returned lines that are shown before somebody decides about them."""
@@ -62,11 +64,10 @@ def reconcile(
 ) -> None:
     """Take answers of receivers and banks into HOME. Confirmations, returns and statements are
     held against its lines; without FILES breaks age."""
-    from switch.engine import Engine
     from switch.reconcile import read_rules
 
     ruled = None if rules is None else read_rules(rules)
-    with Engine(home, wait=context.wait) as engine:
+    with writer(context, home) as engine:
         answer = engine.reconcile(
             *files,
             kind=kind,
@@ -89,8 +90,11 @@ def reconcile(
         for name, moved in answer["moved"].items():
             if moved["count"]:
                 tell(f"  {counted(moved['count'], 'line')} {name}, {moved['sum']:,} dong")
-        tell(f"  lines: {_list(answer['states'])}")
-        tell(f"  open breaks: {_list(answer['breaks']) or 'none'}")
+        _tell_states(answer)
+        if answer["breaks"]:
+            tell_next("breaks", home)
+        else:
+            tell_next("close", home, "--at", answer["as_of"])
 
     context.say(answer, show)
 
@@ -147,7 +151,7 @@ def dispose(
         return
     if rows and len(rows) == len(set(chosen)) and not yes:
         _ask(context, rows, f"{shown} would be {what}")
-    with Engine(home, wait=context.wait) as engine:
+    with writer(context, home) as engine:
         decide = engine.reissue if reissue else engine.write_back
         answer = decide(chosen, at=parse_time(at), leap=leap, correct=correct)
     context.warn(answer["warnings"])
@@ -233,19 +237,16 @@ def close(
 ) -> None:
     """End a day of HOME. Breaks age, receivers get statements, totals have to tie, and batches
     that are done with are closed. Exit 1 where critical breaks are open that nobody accepted."""
-    from switch.engine import Engine
-
-    with Engine(home, wait=context.wait) as engine:
+    with writer(context, home) as engine:
         answer = engine.close_day(parse_time(at) or "", out=out, leap=leap, correct=correct)
     critical = answer["critical"]
     context.warn(answer["warnings"])
 
     def show() -> None:
         tell(f"day {answer['as_of']} is signed: answers {answer['number']}")
-        tell(f"  lines: {_list(answer['states'])}")
-        tell(f"  open breaks: {_list(answer['breaks']) or 'none'}")
+        _tell_states(answer)
         tell(f"  critical and not accepted: {answer['critical']:,}")
-        tell(f"  dong: {_list(answer['totals'])}")
+        _tell_totals(answer["totals"])
         if answer["closed"]:
             tell(f"  batches closed: {', '.join(map(str, answer['closed']))}")
         tell_next("status", home, files=[(out or home / "out") / "days" / answer["as_of"]])
@@ -257,6 +258,25 @@ def close(
         ask = f"switch breaks {home} --severity critical --not-accepted"
         tell(f"{what} {be} open and not accepted: {ask}", err=True)
         raise SystemExit(1)
+
+
+def _tell_states(answer: TakenIn) -> None:
+    tell(f"  lines: {_list(answer['states']) or 'none'}")
+    tell(f"  open breaks: {_list(answer['breaks']) or 'none'}")
+
+
+def _tell_totals(totals: dict[str, int]) -> None:
+    """Totals of batches that are not closed: where receivers are owed or have money, as a sum that
+    ties with the books, and the money beside it."""
+    from switch.reconcile.day_end import STANDING
+
+    parts = [(totals[state.name], state.name) for state in STANDING if totals[state.name]]
+    added = " = " + " + ".join(f"{sum_:,} {name}" for sum_, name in parts) if parts else ""
+    tell("  of batches that are not closed, in dong:")
+    tell(f"    payable to receivers: {totals['payable']:,}{added}")
+    tell(f"    refused by receivers: {totals['REFUSED']:,}; returned: {totals['RETURNED']:,}")
+    tell(f"  money back that waits for dispositions: {totals['returns']:,} dong")
+    tell(f"  moved at the State Bank by cycles: {totals['asked']:,} dong")
 
 
 def _list(counts: dict[str, int]) -> str:

@@ -5,7 +5,6 @@ Nothing here knows a command.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
 import re
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
     from rich.text import Text
     from structlog.typing import FilteringBoundLogger, Processor
 
-    from switch.engine import Engine
     from switch.registry.settings import Settings
     from switch.sim.world.generate import Generated
 
@@ -514,22 +512,6 @@ def say_error(document: Mapping[str, object], code: int, done: Sequence[Summary]
     batches: dict[str, object] = {"batches": done} if done else {}
     sys.stdout.write(json_line(batches | {"error": {**document, "exit_code": code}}))
     sys.stdout.flush()
-
-
-def opened(context: Context, home: Path) -> Engine:
-    """The engine of a home, which is closed again where a configuration does not fit it."""
-    from switch.engine import Engine
-    from switch.files import airlock
-
-    airlock.start()  # The process that reads files gets ready while the home is opened.
-    found = Engine(home, wait=context.wait)
-    with contextlib.ExitStack() as refused:
-        refused.callback(found.close)
-        settings_of_run(context, found.settings)
-        refused.pop_all()
-    for name in found.home.quarantined:
-        context.log.warning("a crash left this behind; it is in quarantine", folder=name)
-    return found
 
 
 def listed(counts: dict[str, int]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -16,7 +17,6 @@ from switch.cli.context import (
     file_option,
     home_argument,
     new_settings,
-    opened,
     parse_time,
     shared,
     strict_anyway_option,
@@ -24,6 +24,7 @@ from switch.cli.context import (
     wait_option,
 )
 from switch.cli.voice import tell, tell_next
+from switch.cli.writing import opened, writer
 from switch.errors import UsageError, counted
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def init(
     from switch.engine import init as make
     from switch.home import signing
 
+    context.stands = functools.partial(_is_made, home)
     secret = None if key is None else upkeep.read_secret("--key", key)
     if secret is not None and len(secret) < 16:
         raise UsageError(f"--key {key}: a key has at least 16 bytes")
@@ -103,6 +105,13 @@ def init(
     context.say(made, show)
 
 
+def _is_made(home: Path) -> str:
+    from switch.files.disk import CATALOG
+
+    made = (home / CATALOG).exists()
+    return f"{home} is made, and complete" if made else f"{home} is not made"
+
+
 @click.command()
 @home_argument
 @file_option("--participants", text="Participant directory.")
@@ -125,10 +134,8 @@ def directory(
     correct: str | None,
 ) -> None:
     """Show the directory of HOME, or replace tables of it. Each change is audited."""
-    from switch.engine import Engine
-
     warnings: list[str] = []
-    with Engine(home, wait=context.wait) as engine:
+    with writer(context, home) as engine:
         settings = new_settings(context, engine.settings)
         if participants or debtors or programmes or balances or settings:
             engine.change_directory(

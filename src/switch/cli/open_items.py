@@ -19,13 +19,17 @@ from switch.cli.context import (
     wait_option,
 )
 from switch.cli.voice import tell
+from switch.cli.writing import writer
 from switch.errors import UsageError, counted
+from switch.home.times import local_text
 
 if TYPE_CHECKING:
     from switch.cli.grid import Shown
     from switch.open_items.listing import BreaksAsked, LinesAsked, Listing
     from switch.reconcile.break_notes import NoteSaid
 
+MOMENTS = ("opened_at", "closes", "ended_at", "moved_at", "booked_at", "noted_at")
+"""Columns of times, which people read by Vietnam's clock."""
 ROWS_SHOWN = 20
 """Rows on a screen where no limit is given. JSON and exports have all."""
 MORE = "more with --limit, all with --out FILE or --json"
@@ -57,7 +61,7 @@ def say_listing(
     def show() -> None:
         from switch.cli.grid import grid_of
 
-        rows = found.rows()
+        rows = [_for_people(row) for row in found.rows()]
         if len(found) == found.total["count"] and noun != "account":
             rows = rows[:ROWS_SHOWN]
         if rows and out is None:
@@ -75,6 +79,11 @@ def say_listing(
             tell(f"{len(rows):,} of them are shown: {more}")
 
     context.say({**found.document(), **where}, show)
+
+
+def _for_people(row: dict[str, object]) -> dict[str, object]:
+    times = {name: local_text(str(row[name])) for name in MOMENTS if row.get(name)}
+    return {**row, **times}
 
 
 @click.command()
@@ -133,34 +142,34 @@ def breaks(
         raise UsageError("--by and --at are of a note: say what is noted")
     found = answered(home, lambda opened: ask(opened, **filters))
     columns = (
-        Shown("break", "break", 6),
+        Shown("break", "break", 4),
         Shown("class", "class"),
-        Shown("severity", "severity"),
-        Shown("receiver", "participant"),
-        Shown("batch", "batch_id", 1),
-        Shown("line", "line_no", 1, grouped=False),
+        Shown("severity", "severity", 1),
+        Shown("receiver", "participant", 2),
+        Shown("batch", "batch_id"),
+        Shown("line", "line_no", grouped=False),
         Shown("value", "value"),
-        Shown("expected", "expected", 4),
-        Shown("found", "found", 3),
+        Shown("expected", "expected", 6),
+        Shown("found", "found", 6),
         Shown("days", "days"),
-        Shown("owner", "owner", 2, False),
-        Shown("accepted", "accepted"),
-        Shown("note", "note", 3, False),
-        Shown("what to do", "action", 5, False),
+        Shown("owner", "owner", 3, False),
+        Shown("accepted", "accepted", 1),
+        Shown("note", "note", 5, False),
+        Shown("what to do", "action", 7, False),
     )
     say_listing(context, found, f"Open breaks, as of {found.as_of or 'no day yet'}", columns, out)
 
 
 def _note(context: Context, home: Path, asked: BreaksAsked, said: NoteSaid) -> None:
     """Note something about the breaks that the filters take."""
-    from switch.engine import Engine
-
-    with Engine(home, wait=context.wait) as engine:
+    with writer(context, home) as engine:
         found = engine.breaks(**asked)
         if not len(found):
             raise UsageError("no open break fits: `switch breaks HOME` lists all")
         taken = engine.note_breaks(found.table["break"].to_pylist(), **said)
-    text = "accepted" if taken["accepted"] else "noted"
+    text = {True: "accepted", False: "no more accepted", None: "noted"}[taken["accepted"]]
+    if not taken["new"]:
+        text += f" already, at {local_text(taken['at'])}: nothing is new"
     context.say(taken, lambda: tell(f"{counted(len(taken['breaks']), 'break')} {text}"))
 
 
@@ -190,6 +199,7 @@ def cycles(
         Shown("dong", "sum"),
         Shown("went back", "went_back_lines", 1),
         Shown("returned", "returned_lines", 2),
+        Shown("dong returned", "returned_sum", 2),
         Shown("waits for", "waits", 0, False),
     )
     say_listing(context, found, "Cycles, oldest first", columns, out)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,6 @@ from switch.cli.context import (
     Progress,
     home_argument,
     kept_settings,
-    opened,
     out_option,
     parse_time,
     said_options,
@@ -28,11 +28,14 @@ from switch.cli.context import (
     wait_option,
 )
 from switch.cli.voice import tell, tell_next
+from switch.cli.writing import opened
 from switch.errors import CopyFailed, InputRefused, SwitchError
 from switch.results import Summary
 
 if TYPE_CHECKING:
     from switch.documents import Ran, Settled
+    from switch.outlook import OpenCycle
+    from switch.results import CycleAnswer
 
 
 @click.command()
@@ -216,6 +219,28 @@ def rehearse(
         raise SystemExit(1)
 
 
+def _tell_after_settling(
+    home: Path,
+    answers: Sequence[CycleAnswer],
+    waiting: Sequence[OpenCycle],
+    folders: Sequence[Path],
+) -> None:
+    """Say where the answers of cycles are, and what comes next: funds for one that lacks them, then
+    answers to what has settled, then the next cut-off."""
+    states = {answer["state"] for answer in answers}
+    if any(answer["short"] and answer["state"] == "CLOSED" for answer in answers):
+        tell_next("directory", home, "--balances", "FILE", files=folders)
+    elif "CLOSED" in states:
+        named = next(answer["cycle"] for answer in answers if answer["state"] == "CLOSED")
+        tell_next("settle", home, "--cycle", named, files=folders)
+    elif "SETTLED" in states:
+        tell_next("reconcile", home, "ANSWERS...", files=folders)
+    elif waiting:
+        tell_next("settle", home, "--cycle", waiting[0]["cycle"], files=folders)
+    elif folders:
+        tell_next("status", home, files=folders)
+
+
 @click.command()
 @home_argument
 @click.option("--cycle", metavar="C", help="One cycle, such as 20261125-1.")
@@ -260,6 +285,8 @@ def settle(
         from switch.cli.tables import print_cycles
 
         print_cycles(context.console(), answers, waiting)
+        folders = [(out or home / "out") / "cycles" / answer["cycle"] for answer in answers]
+        _tell_after_settling(home, answers, waiting, folders)
 
     document: Settled = {"cycles": answers, "waiting": waiting, "warnings": warnings}
     context.say(document, show)

@@ -18,7 +18,7 @@ from switch.cli.voice import tell
 from switch.documents import DirectoryShown
 from switch.errors import counted, plain
 from switch.home.times import local_text
-from switch.outlook import HomeStatus, OpenCycle, OpenLines
+from switch.outlook import HomeStatus, OpenCycle, OpenLines, lines_in
 from switch.reason import HELD, REFUSED, RULES
 from switch.results import (
     Answered,
@@ -117,7 +117,7 @@ def print_status(console: Console, told: HomeStatus) -> None:
     )
     for row, total in zip(rows, totals, strict=True):
         table.add_row(
-            plain(row["batch_id"]),
+            plain(called(row, rows)),
             row["value_date"],
             _state(row),
             f"{row['received']['count']:,}",
@@ -133,6 +133,12 @@ def print_status(console: Console, told: HomeStatus) -> None:
         console.print(Text(f"    {plain(step['command'])}", "bold"), soft_wrap=True)
     if not told.next:
         console.print(Text("\nNothing is open."))
+
+
+def called(row: BatchRow | Summary, rows: Sequence[BatchRow | Summary]) -> str:
+    """The name by which people ask for a batch: with its source where several use the id."""
+    twice = sum(other["batch_id"] == row["batch_id"] for other in rows) > 1
+    return f"{row['source']}:{row['batch_id']}" if twice else row["batch_id"]
 
 
 def _state(row: BatchRow) -> str:
@@ -154,7 +160,7 @@ def _print_sent_back(console: Console, rows: Sequence[BatchRow | Summary]) -> No
             what = "aborted" if back["rule"] == "abort" else "recast"
             why = f" ({back['why']})" if back["why"] else ""
             text = (
-                f"\n{row['batch_id']}: cycle {back['cycle']} was {what}{why}, and"
+                f"\n{called(row, rows)}: cycle {back['cycle']} was {what}{why}, and"
                 f" {counted(back['count'], 'line')} of {back['sum']:,} dong went back to wait"
             )
             console.print(Text(plain(text.strip()), "yellow"))
@@ -177,13 +183,16 @@ def _print_open(console: Console, told: HomeStatus) -> None:
     for cycle in items["cycles"]:
         until = local_text(cycle["closes"])
         name = f"in cycle {cycle['cycle']}, {cycle['state']}, cut-off {until}"
-        table.add_row(plain(name), f"{cycle['count']:,}", f"{cycle['sum']:,}", "", "")
+        back = cycle["returns"]
+        if cycle["count"] or not back["count"]:
+            table.add_row(plain(name), f"{cycle['count']:,}", f"{cycle['sum']:,}", "", "")
+        if back["count"]:
+            name = f"coming back with cycle {cycle['cycle']}, {cycle['state']}, cut-off {until}"
+            table.add_row(plain(name), f"{back['count']:,}", f"{back['sum']:,}", "", "")
     add("settled, without an answer", items["unanswered"])
     add("returned, without a disposition", items["returned"])
-    breaks, coming = items["breaks"], items["returned"]["coming"]
-    if coming["count"]:
-        name = "coming back with a cycle"
-        table.add_row(name, f"{coming['count']:,}", f"{coming['sum']:,}", "", "")
+    add("free for a re-issue, not paid again", items["reissued"])
+    breaks = items["breaks"]
     if breaks["count"]:
         kinds = ", ".join(f"{count:,} {name}" for name, count in breaks["severities"].items())
         name = f"{counted(breaks['count'], 'break')}: {kinds}"
@@ -261,8 +270,7 @@ def print_cycles(
         for code in answer["turned_payer"]:
             say(f"  {code} would now have to pay, and had nothing to pay before")
     for cycle in waiting:
-        lines = f"{counted(cycle['count'], 'line')} of {cycle['sum']:,} dong"
-        text = f"cycle {cycle['cycle']} is {cycle['state']} with {lines}"
+        text = f"cycle {cycle['cycle']} is {cycle['state']} with {lines_in(cycle)}"
         say(f"{text}: its cut-off is {local_text(cycle['closes'])}")
     if not answers and not waiting:
         say("no cycle waits for settlement")
@@ -336,7 +344,8 @@ def _again(again: LineTotals) -> Grid:
 
 def _answered(answered: Answered) -> Grid:
     """Print the states of lines that were sent."""
-    table = Grid(f"Sent lines on {answered['as_of']}", "", "#lines", "#money")
+    title = f"Sent lines by what was answered, as of {answered['as_of']}"
+    table = Grid(title, "", "#lines", "#money")
     for state, mine in answered["lines"].items():
         table.add_row(state, f"{mine['count']:,}", f"{mine['sum']:,}")
     return table
@@ -448,7 +457,7 @@ def print_lines(lines: list[LineHistory]) -> None:
         tell("no line of this person came in")
     for line in lines:
         tell(
-            f"{line['batch_id']}:{line['line_no']}  {line['benefit']} {line['period']}"
+            f"{line['batch_id']}:{line['line_no']}  {line['benefit'] or '-'} {line['period']}"
             f"  {line['amount']:,} dong"
         )
         if old := line["reissue_of"]:

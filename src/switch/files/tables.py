@@ -115,14 +115,14 @@ class TableReader:
         every = f"give the columns {', '.join(c.name for c in self.table.columns)}"
         known = {column.name for column in self.table.columns}
         missing = [c.name for c in self.table.columns if not c.nullable and c.name not in names]
+        extra = [name for name in names if name not in known and name not in self.table.beside]
         if missing:
-            hint = ""
+            hint = self._meant_by(missing[0], extra)
             for mark, word in ((";", "semicolons"), ("\t", "tabs")):
                 if len(names) == 1 and mark in names[0]:
-                    hint = f"; the file seems to be separated by {word}, use commas"
+                    hint += f"; the file seems to be separated by {word}, use commas"
             what = f"column {missing[0]!r} of the {self.table.name} is missing"
             raise self._refuse_column(missing[0], what, every + hint)
-        extra = [name for name in names if name not in known and name not in self.table.beside]
         if len(extra) > UNKNOWN_MAX:
             what = f"{len(extra)} unknown columns, more than {UNKNOWN_MAX}"
             raise self._refuse_column(columns.shown(extra[0]), what, every)
@@ -130,6 +130,12 @@ class TableReader:
         for name in extra:
             self._check_unknown(name, absent)
         return extra
+
+    def _meant_by(self, missing: str, extra: list[str]) -> str:
+        """Words on those unknown columns that look like one which must be there."""
+        column = self.table.column(missing)
+        like = [columns.shown(name) for name in extra[:UNKNOWN_MAX] if _nearest(name, [column])]
+        return f"; is {' or '.join(like)} the column {missing}? then call it so" if like else ""
 
     def _check_unknown(self, name: str, absent: list[Column]) -> None:
         """Refuse an unknown column that looks like an absent one, or that may not be there."""

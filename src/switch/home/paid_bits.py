@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,11 @@ def mark(bits: NDArray[np.uint64], rows: NDArray[np.uint32]) -> None:
     if len(rows):
         assert int(rows.max()) < 32 * len(bits)
         ledger.set_bits(bits, np.ascontiguousarray(rows, np.uint32))
+
+
+def is_set(words: Sequence[int] | NDArray[np.uint64], row: int) -> bool:
+    """True where the bit of a row is set; words may be shorter than the register."""
+    return row >> 6 < len(words) and bool(int(words[row >> 6]) >> (row & 63) & 1)
 
 
 def write(path: Path, words: NDArray[np.uint64]) -> None:

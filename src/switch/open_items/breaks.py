@@ -153,17 +153,19 @@ def critical(home: Home) -> Total:
 
 
 def _lines(home: Home, ids: pa.ChunkedArray) -> tuple[pa.Array, pa.Array]:
-    """Number of the batch, and of the line in it, that each transfer id names; null where it names
-    none of this home. An id may be that of a whole clearing file."""
+    """Number of the batch, and of the line in it, that each transfer id names; null where this home
+    has none such. An id may be that of a whole clearing file."""
     of = {
-        prefix_of(datetime.date.fromisoformat(row.value_date), row.seq).decode()[:-1]: row.seq
+        prefix_of(datetime.date.fromisoformat(row.value_date), row.seq).decode()[:-1]: row
         for row in home.catalog.batches()
     }
-    names, seqs = pa.array(of, pa.string()), pa.array(of.values(), pa.int64())
+    names, rows = pa.array(of, pa.string()), [(row.seq, row.lines) for row in of.values()]
+    seqs, most = (pa.array([r[k] for r in rows], pa.int64()) for k in (0, 1))
     ids = ids.combine_chunks()
     is_line = pc.fill_null(pc.match_substring_regex(ids, r"-\d{6,}-\d{10}$"), False)
     batch = pc.if_else(is_line, pc.utf8_slice_codeunits(ids, 0, -11), ids)
     number = pc.if_else(is_line, pc.utf8_slice_codeunits(ids, -10), pa.scalar(None, pa.string()))
     at = pc.index_in(batch, names)
-    number = pc.if_else(pc.is_valid(at), number, pa.scalar(None, pa.string()))
-    return seqs.take(at), number.cast(pa.int64())
+    number = pc.if_else(pc.is_valid(at), number, pa.scalar(None, pa.string())).cast(pa.int64())
+    is_there = pc.and_(pc.greater(number, 0), pc.less_equal(number, most.take(at)))
+    return seqs.take(at), pc.if_else(is_there, number, pa.scalar(None, pa.int64()))

@@ -207,6 +207,15 @@ def _set(found: Comparison, left: NDArray[np.int64], verdict: Verdict) -> None:
     found.right.verdict[right] = found.right_verdict[found.right.rows[right]] = verdict
 
 
+NOUNS = {
+    "lines": "line",
+    "confirmations": "confirmation",
+    "returns": "return",
+    "statement": "entry of a statement",
+}
+"""Records of a set in words; another set is called as its caller calls it."""
+
+
 def explain(outcome: Outcome, reference: str) -> list[str]:
     """Sentences on every record with this transfer id or record id: its verdict, and which rule
     decided. Empty where no set has it among what was looked at one by one: then it was plain."""
@@ -227,28 +236,30 @@ def _sentence(found: Comparison, side: Side, other: Side, side_name: str, i: int
     verdict = Verdict(int(side.verdict[i])).name
     rules = found.rules
     rule = rules.passes[side.decided[i]].name if side.decided[i] >= 0 else ""
-    head = f"{side_name}: {int(side.amount[i])} dong, {verdict}"
+    head = f"{NOUNS.get(side_name, side_name)} of {int(side.amount[i]):,} dong, {verdict}"
     if side.kin[i] >= 0:
-        return f"{head}: by {rule!r} its id stands on this side already"
+        return f"{head}: its id was there before (rule {rule!r})"
     if side.mate[i] >= 0:
         j = int(side.mate[i])
         away = int(other.amount[j] - side.amount[i])
         apart = int(other.day[j] - side.day[i])
-        days = f"{apart} {'day' if abs(apart) == 1 else 'days'}"
+        money = f"{abs(away):,} dong {'more' if away > 0 else 'less'}" if away else "as much"
+        days = f"{counted(abs(apart), 'day')} {'later' if apart > 0 else 'earlier'}"
+        may = f"{rules.amount:,} dong and {counted(rules.days, 'day')}"
         return (
-            f"{head}: {rule!r} brought it together with {_name(other, j)},"
-            f" {away} dong and {days} away (allowed: {rules.amount} and {rules.days})"
+            f"{head}: it goes with {_name(other, j)} (rule {rule!r}), which is {money},"
+            f" {days if apart else 'of the same day'}; the rules allow {may}"
         )
     if side.group[i] >= 0:
         theirs = np.flatnonzero(other.group == side.group[i]).tolist()
         names = ", ".join(_name(other, j) for j in theirs)
-        return f"{head}: {rule!r} found the sum with {names}"
+        return f"{head}: it adds up with {names} (rule {rule!r})"
     if verdict == Verdict.AMBIGUOUS.name:
-        return f"{head}: for {rule!r} several counterparts fit equally well"
+        return f"{head}: several counterparts fit equally well (rule {rule!r})"
     if verdict == Verdict.MATCHED.name:
         return f"{head}: its money came back, so that nothing else has to answer it"
     due = counted(rules.deadline_days, "day")
-    return f"{head}: no pass found a counterpart; deadline after {due}"
+    return f"{head}: nothing fits it, for which the rules allow {due}"
 
 
 def _name(side: Side, i: int) -> str:
@@ -256,4 +267,4 @@ def _name(side: Side, i: int) -> str:
         value = side.table[column][i].as_py()
         if value is not None:
             return str(value)
-    return f"an entry of {int(side.amount[i])} dong"
+    return f"an entry of {int(side.amount[i]):,} dong"

@@ -79,9 +79,10 @@ def take(home: Home, breaks: Sequence[str], note: Note, *, at: str | None = None
         "note": note.note,
         "owner": note.owner,
         "accepted": note.accepted,
+        "new": True,
     }
     if stored := _stored(home, marks, note):
-        return {**taken, "at": stored}
+        return {**taken, "at": stored, "new": False}
     time = time_of(home, at, times(home), far=True)  # It moves nothing, and no time by itself.
     detail = msgspec.structs.replace(note, breaks=marks)
     home.commit(at=time, kind=NOTE, detail=detail, changes=[])

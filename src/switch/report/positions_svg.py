@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from switch.errors import counted
 from switch.report.svg import FONTS, MUTED, PAPER, RULE, Pen, money, n, safe
 from switch.results import CurvePoint
 
@@ -55,7 +56,7 @@ def curve_svg(
             cycle = point["cycle"]
             pen.stroke(f"M{n(x - step)} {TOP}V{BOTTOM}", RULE, 0.8)
             pen.text(x - step + 4, BOTTOM + 40, cycle, 11, "muted cut", fit=max(step - 6, 40))
-        pen.text(x, BOTTOM + 22, point["batch_id"], 11, "middle cut", fit=max(step - 4, 20))
+        pen.text(x, BOTTOM + 22, _called(point), 11, "middle cut", fit=max(step - 4, 20))
     far = {code: max(abs(value) for _, value, _ in run) for code, run in runs.items()}
     order = sorted(runs, key=lambda code: (-far[code], code))
     for rank, code in reversed(list(enumerate(order))):
@@ -82,7 +83,7 @@ def curve_svg(
     if len(order) > NAMED_MAX:
         y = TOP + 12 + NAMED_MAX * 27
         pen.text(RIGHT + 24, y, f"{len(order) - NAMED_MAX} more are grey, not named", 12, "muted")
-    title = f"Positions after {len(points)} tables"
+    title = f"Positions after {counted(sum(bool(p['batch_id']) for p in points), 'table')}"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" '
         f'height="{HEIGHT}" role="img" font-family="{FONTS}">\n<title>{safe(title)}</title>\n'
@@ -90,6 +91,10 @@ def curve_svg(
         + "\n".join(pen.parts)
         + "\n</svg>\n"
     )
+
+
+def _called(point: CurvePoint) -> str:
+    return point["batch_id"] or "before"
 
 
 def _runs(points: list[CurvePoint]) -> dict[str, list[tuple[int, int, bool]]]:
