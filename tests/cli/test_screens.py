@@ -30,6 +30,7 @@ from scene import (
 )
 
 import switch
+from switch.cli.writing import DONE
 from switch.registry.settings import Settings
 
 
@@ -246,6 +247,13 @@ CASES: dict[str, tuple[Callable[[Path], Path], list[str], str]] = {
     "breaks": (_plain, ["breaks", "HOME", "--class", "AMOUNT", "--note", "x", "--by", "An"],
                "the note is recorded"),
 }  # fmt: skip
+
+
+def test_interrupt__has_words_for_every_record() -> None:
+    """Of audit records that a command makes; others are told by their kind."""
+    source = "".join(p.read_text("utf-8") for p in Path(switch.__file__).parent.rglob("*.py"))
+    kinds = set(re.findall(r"kind=\"([a-z]+)\",\n\s+detail", source))
+    assert kinds <= set(DONE), kinds - set(DONE)
 
 
 @pytest.mark.parametrize("before", [True, False])

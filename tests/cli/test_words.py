@@ -118,7 +118,7 @@ def test_said__leaves_commands_as_they_are(monkeypatch: pytest.MonkeyPatch) -> N
         "more: `switch returned HOME --out FILE` has "
     )
     assert said('insufficient_funds = "share"') == 'insufficient_funds = "share"'
-    assert said("/home/held is ready") == "/home/held đã sẵn sàng"
+    assert said("out/held is ready") == "out/held đã sẵn sàng"
 
 
 # --- every screen ---------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from switch.cli.context import (
 )
 from switch.cli.open_items import export_option, limit_option, say_listing, several_option
 from switch.cli.voice import tell, tell_next
+from switch.cli.writing import writer
 from switch.errors import UsageError, counted
 
 if TYPE_CHECKING:
@@ -84,8 +85,6 @@ def policy(
     context: Context, home: Path, file: Path | None, sign: tuple[str, ...], at: str | None
 ) -> None:
     """Set the policy of HOME from FILE (TOML or JSON), or show the one that holds."""
-    from switch.engine import Engine
-
     if file is None:
         if sign or at:
             raise UsageError("--sign and --at are of a new policy: name its FILE")
@@ -97,7 +96,7 @@ def policy(
         if not equals or not name or not path:
             raise UsageError(f"--sign {text!r} is not NAME=KEY")
         signers[name] = path
-    with Engine(home, wait=context.wait) as engine:
+    with writer(context, home) as engine:
         told = engine.control.set_policy(file, signers=signers, at=parse_time(at))
 
     def show() -> None:
@@ -138,9 +137,7 @@ def _show_policy(context: Context, home: Path) -> None:
 @shared
 def prepare(context: Context, home: Path, table: Path, at: str | None, **said: Any) -> None:
     """Prepare TABLE for release, with its dossier: the first step, by its maker."""
-    from switch.engine import Engine
-
-    with Engine(home, wait=context.wait) as engine:
+    with writer(context, home) as engine:
         told = engine.control.prepare(table, **said, at=parse_time(at))
     _say_act(context, home, told)
 
@@ -151,9 +148,7 @@ def _step_command(name: str, text: str, *options: Callable[[Command], Command]) 
     def command(
         context: Context, home: Path, batch: str, at: str | None, table: Path | None, **said: Any
     ) -> None:
-        from switch.engine import Engine
-
-        with Engine(home, wait=context.wait) as engine:
+        with writer(context, home) as engine:
             told = engine.control.sign(batch, name, table=table, **said, at=parse_time(at))
         _say_act(context, home, told)
 
@@ -249,9 +244,7 @@ def sign(context: Context, file: Path, key: str) -> None:
 @shared
 def act(context: Context, home: Path, file: Path) -> None:
     """Take the statement in FILE, which was signed elsewhere, into HOME."""
-    from switch.engine import Engine
-
-    with Engine(home, wait=context.wait) as engine:
+    with writer(context, home) as engine:
         told = engine.control.take_act(file)
     _say_act(context, home, told)
 
@@ -295,9 +288,7 @@ def dossiers(
 @shared
 def portal(context: Context, home: Path, spool: Path) -> None:
     """Take what parties delivered into SPOOL, once, and answer each delivery."""
-    from switch.engine import Engine
-
-    with Engine(home, wait=context.wait) as engine:
+    with writer(context, home) as engine:
         told = engine.control.portal(spool)
 
     def show() -> None:

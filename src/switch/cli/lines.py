@@ -16,6 +16,7 @@ from switch.cli.context import (
     wait_option,
 )
 from switch.cli.voice import tell
+from switch.cli.writing import writer
 from switch.errors import counted
 
 lines_argument = click.argument("lines", nargs=-1, required=True, metavar="LINE...")
@@ -36,10 +37,8 @@ def cancel_line(
 ) -> None:
     """Cancel lines that wait. No run pays them, and the entitlement is free for another line. LINE
     is ID:NUMBER; all are cancelled, or none."""
-    from switch.engine import Engine
-
     chosen = [parse_line(text) for text in lines]
-    with Engine(home, wait=context.wait) as engine:
+    with writer(context, home) as engine:
         answer = engine.cancel_lines(chosen, by=by, why=why, at=parse_time(at))
     shown = f"{counted(answer['count'], 'line')}, {answer['sum']:,} dong: cancelled"
     context.say(answer, lambda: tell(shown))

@@ -24,6 +24,10 @@ DONE = {
     "disposition": "the lines are disposed of",
     "day": "the day is signed",
     "note": "the note is recorded",
+    "control": "the step is signed",
+    "policy": "the policy is set",
+    "portal": "a delivery is taken",
+    "cancellation": "the lines are cancelled",
 }
 """Audit records in words, by their kind."""
 
