@@ -349,7 +349,7 @@ def test_screens__one_is_not_many(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("column", "wrong"), [("benefit", "benefits"), ("amount", "amout"), ("period", "Period")]
+    ("column", "wrong"), [("benefit", "benefits"), ("amount", "amounts"), ("period", "Period")]
 )
 def test_missing_column__names_one_that_looks_like_it(
     column: str, wrong: str, tmp_path: Path
