@@ -210,7 +210,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "share_loss": (switch.share_loss, {"amount": 5, "weights": [1, 2]}),
     "value_of": (QUEUE.value_of, {"kept": np.array([True, False])}),
 }  # fmt: skip
-TRIED_BELOW = {"Batch", "Engine", "Settings", "generate", "init", "open", "verify"}
+TRIED_BELOW = {"Batch", "Control", "Engine", "Settings", "generate", "init", "open", "verify"}
 """Names of `__all__` that other tests here call, or of results."""
 
 
@@ -250,6 +250,12 @@ def rights() -> dict[str, dict[str, Any]]:
     """Right arguments of all public methods of an engine, RIGHT's where it has them."""
     methods = inspect.getmembers(switch.Engine, inspect.isfunction)
     return {name: RIGHT.get(name) or right_of(m) for name, m in methods if name[0] != "_"}
+
+
+def controls() -> list[str]:
+    """Public methods of control that take anything."""
+    methods = inspect.getmembers(switch.Control, inspect.isfunction)
+    return [name for name, method in methods if name[0] != "_" and right_of(method)]
 
 
 def other_functions() -> list[str]:
@@ -320,6 +326,14 @@ def test_engine__takes_or_refuses_every_argument(engine: switch.Engine, name: st
     for arguments in each_wrong(rights()[name]):
         with ours():
             getattr(engine, name)(**arguments)
+    assert not engine.home.stopped
+
+
+@pytest.mark.parametrize("name", controls())
+def test_control__takes_or_refuses_every_argument(engine: switch.Engine, name: str) -> None:
+    for arguments in each_wrong(right_of(getattr(switch.Control, name))):
+        with ours():
+            getattr(engine.control, name)(**arguments)
     assert not engine.home.stopped
 
 
