@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 import switch
 from switch import reconcile as rec
 from switch import status
-from switch.outcomes import Check
+from switch.outcomes import Check, Report, Rows
 from switch.outlook import HomeStatus
 from switch.rehearsal import rehearse
 from switch.results import (
@@ -113,7 +113,7 @@ def payday(folder: Path) -> None:
         assert line["states"][-1]["reason"] == "AC03"
         assert_type(engine.shared_accounts("PENS"), pa.Table)
 
-        cycles = assert_type(engine.settle(), list[CycleAnswer])
+        cycles = assert_type(engine.settle(), Rows[CycleAnswer])
         assert_type(cycles[0]["participants"][0]["amount"], int)
         assert cycles[0]["state"] == "SETTLED"
 
@@ -131,7 +131,10 @@ def payday(folder: Path) -> None:
         assert_type(status.batches(engine.home), list[BatchRow])
         home = assert_type(engine.status(), HomeStatus)
         assert_type(home.open["held"]["count"], int)
-        assert_type(engine.batches(), list[BatchRow])
+        assert_type(engine.batches(), Rows[BatchRow])
+        assert_type(engine.batches().table(), pa.Table)
+        assert_type(engine.verify(), Rows[Check])
+        assert_type(engine.report("PENS", csv=True), Report)
         assert_type(engine.batch("PENS")["now"]["credited"]["sum"], int)
         assert_type(engine.person("001150000017"), PersonHistory)
         assert_type(status.budgets(engine.home), list[ProgrammeBudget])
