@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from switch.clearing.dossiers import write_dossier
+    from switch.control.draft import draft_policy
     from switch.controlled import Control
     from switch.deliveries import deliver
     from switch.doctor import examine
@@ -75,6 +76,7 @@ _HOMES = {
     "PaymentQueue": "switch.settlement.liquidity.queue",
     "answer_schema": "switch.documents",
     "deliver": "switch.deliveries",
+    "draft_policy": "switch.control.draft",
     "examine": "switch.doctor",
     "json_schema": "switch.registry.templates",
     "table_template": "switch.registry.templates",
@@ -117,6 +119,7 @@ __all__ = [
     "answer_schema",
     "clearing_vector",
     "deliver",
+    "draft_policy",
     "draw_rehearsal",
     "examine",
     "exchange",

@@ -154,6 +154,12 @@ class KeyShown(TypedDict):
     public: str
 
 
+class PolicyDrafted(TypedDict):
+    """The file of a policy to begin with."""
+
+    policy: str
+
+
 class StatementWritten(TypedDict):
     """The file of a statement that was written or signed."""
 
@@ -485,6 +491,7 @@ ANSWERS: dict[str, dict[str, object]] = {
     "register": {"": RegistersLoaded},
     "dossier": {"": results.Dossier},
     "schema": {"": Kinds, "KIND": Template, "--answers": Forms, "--answer": AnswerShown},
+    "draft": {"": PolicyDrafted},
     "key": {"": KeyShown},
     "policy": {"": PolicyShown, "FILE": PolicySet},
     **{name: {"": ActTaken} for name in SIGNED},

@@ -120,6 +120,7 @@ def _control(say: Any, folder: Path) -> None:
     for name in (*(person["name"] for person in given["people"]), "vss"):
         (folder / name).write_bytes(pem(name))
     table(folder)
+    say("draft", "people")
     say("key", "ana")
     say("policy", "kept", "policy.json")
     say("policy", "kept")

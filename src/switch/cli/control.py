@@ -75,6 +75,21 @@ def key(context: Context, file: Path, new: bool) -> None:
 
 
 @click.command()
+@click.argument("folder", type=GIVEN_PATH, metavar="DIR")
+@shared
+def draft(context: Context, folder: Path) -> None:
+    """Write a policy to begin with into DIR, a new folder: a person for each step, and keys."""
+    from switch.control.draft import draft_policy
+
+    path = draft_policy(folder)
+
+    def show() -> None:
+        tell_next("policy", "HOME", path, files=[path])
+
+    context.say({"policy": str(path)}, show)
+
+
+@click.command()
 @home_argument
 @click.argument("file", required=False, type=GIVEN_PATH)
 @several_option("sign", "NAME=KEY", "Who signs the change, and their private key.")
@@ -334,6 +349,7 @@ def deliver(
 
 
 COMMANDS = (
+    draft,
     key,
     policy,
     prepare,
