@@ -525,3 +525,22 @@ def test_home_without_a_policy__has_no_steps(village: Path, tmp_path: Path) -> N
         assert engine.control.policy() is None
         engine.run(path)
     assert switch.verify(village)
+
+
+def test_fund__asks_for_money_and_not_for_caps(kept: Path, tmp_path: Path) -> None:
+    """A net debit cap limits what is owed in a cycle, where lines wait for it: no money is missing
+    by it, and none would help."""
+    path = table(tmp_path / "in")
+    capped = [
+        row | {"net_debit_cap": 0 if row["kind"] == "treasury" else None} for row in PARTICIPANTS
+    ]
+    balance = {"participant": "KBNN", "balance": 3_000_005}
+    with switch.open(kept) as engine:
+        engine.change_directory(participants=pa.Table.from_pylist(capped))
+        engine.change_directory(balances=pa.Table.from_pylist([balance]))
+    run_by_hand(kept, path, "fund")
+    assert refused(kept, "fund", "B1", "dung") == "FUNDS_MISSING"
+    enough = pa.Table.from_pylist([balance | {"balance": 3_000_006}])
+    with switch.open(kept) as engine:
+        engine.change_directory(balances=enough)
+    assert signed(kept, "fund", "B1", "dung").code == 0

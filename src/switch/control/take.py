@@ -266,7 +266,7 @@ def _beyond(whose: str, needed: int, left: int) -> str:
 
 def _require_funds(book: Book, directory: Directory, act: Act) -> None:
     """Settlement accounts that are bound hold what the table takes, beside what unsettled cycles
-    and funded tables take."""
+    and funded tables take. A net debit cap is no matter of money: lines beyond it wait."""
     standing = Standing(book.home, directory)
     settles = {p.participant: p.settled_by for p in directory.participants}
     payers = {d.debtor_account: settles[d.debtor_agent] for d in directory.debtors}
@@ -277,10 +277,10 @@ def _require_funds(book: Book, directory: Directory, act: Act) -> None:
             payer = payers.get(account, "")
             needs[payer] = needs.get(payer, 0) + amount
     short = []
-    rooms = standing.rooms("")
+    funds = standing.funds("")
     for payer, needed in sorted(needs.items()):
-        if payer in standing.bound and needed > rooms.get(payer, needed):
-            short.append(_beyond(payer, needed, max(rooms[payer], 0)))
+        if payer in funds and needed > funds[payer]:
+            short.append(_beyond(payer, needed, max(funds[payer], 0)))
     if short:
         what = f"money is missing: {'; '.join(short)}, with what is under way"
         remedy = "bring money to the account (`switch directory --balances`), then fund it"

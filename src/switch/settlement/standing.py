@@ -55,7 +55,13 @@ class Standing:
         """Amount by which each may still be debited in a cycle. What other unsettled cycles will
         take is taken already; what they will bring has not come."""
         nets = self.nets_of(cycle)
-        funds = {}
+        funds = self.funds(cycle)
+        return postings.rooms(self.directory, funds, nets)
+
+    def funds(self, cycle: str) -> dict[str, int]:
+        """Money of bound participants with which they may be debited in a cycle, whatever their
+        caps are: what other unsettled cycles will take is taken already."""
+        nets, found = self.nets_of(cycle), {}
         for p in self.directory.participants:
             code = p.participant
             if code in self.bound:
@@ -64,8 +70,8 @@ class Standing:
                     for other in self.nets
                     if other != cycle
                 )
-                funds[code] = self.holds(code, cycle) + nets.get(code, 0) + others
-        return postings.rooms(self.directory, funds, nets)
+                found[code] = self.holds(code, cycle) + nets.get(code, 0) + others
+        return found
 
     def short(self, cycle: str, nets: dict[str, int]) -> dict[str, int]:
         """Money that bound payers lack for the nets of a cycle."""
