@@ -11,12 +11,13 @@ home must be as one of the two says, and nothing in between.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TypeVar
 
 from switch.sim.auditor.books import Books
 from switch.sim.auditor.breaks import OpenBreaks
 from switch.sim.auditor.clearing import Clearing
+from switch.sim.auditor.control import Act, Control, Vote, unequal_parts, unproven
 from switch.sim.auditor.cycles import Cycles, business_day
 from switch.sim.auditor.days import Days
 from switch.sim.auditor.directory import Directory
@@ -35,11 +36,16 @@ from switch.sim.auditor.expected import (
 from switch.sim.auditor.notes import Mark, Notes
 from switch.sim.auditor.payments import Payments
 from switch.sim.auditor.people import People
+from switch.sim.auditor.policy import Policy
+from switch.sim.auditor.portal import Portal, Told
 from switch.sim.auditor.records import Records
 from switch.sim.auditor.screening import Row, entitlement
 from switch.sim.auditor.way_back import WayBack
 
-PARTS = (Books, Clearing, Cycles, Days, Directory, Notes, Payments, People, Records, WayBack)
+PARTS = (
+    *(Books, Clearing, Control, Cycles, Days, Directory),
+    *(Notes, Payments, People, Portal, Records, WayBack),
+)
 Part = TypeVar("Part")
 
 
@@ -66,6 +72,8 @@ class Auditor:
         self.clearing = Clearing(self.directory, self.people, self.payments, self.cycles)
         self.way_back = WayBack(self.books, self.cycles, self.payments, self.days)
         self.notes = Notes()
+        self.control = Control(self.books, self.cycles, self.days, self.payments, self.way_back)
+        self.portal = Portal(self.control)
         self.commits = 1
         """Operations that took place: as many as there are audit records."""
 
@@ -109,10 +117,14 @@ class Auditor:
 
     # --- the run --------------------------------------------------------------------------------
 
-    def run(self, table: Table) -> Verdict:
-        """Take a table in. Returns what must become of it."""
+    def run(self, table: Table, *, in_memory: bool = False) -> Verdict:
+        """Take a table in. in_memory: it is no file. Returns what must become of it."""
         faults = table.faults()
+        if self.control.versions and not in_memory:
+            faults |= unequal_parts(table)
         number = self.payments.number_of(table)
+        if number is None:
+            faults |= self.control.may_run(table, in_memory)
         if number is not None:
             ran = self.payments.batches[number]
             if not is_again(ran.content, table.content) or ran.declared != table.declared:
@@ -180,6 +192,32 @@ class Auditor:
         for owed in gone:
             self.books.expense_back(owed)
         return self.payments.take_back(gone)
+
+    # --- control --------------------------------------------------------------------------------
+
+    def set_policy(self, policy: Policy, day: dt.date, votes: Collection[Vote]) -> frozenset[str]:
+        """Set the next version of the policy. Returns the rules by which it must be refused."""
+        rules = self.control.set_policy(policy, day, votes)
+        self.commits += not rules
+        return rules
+
+    def sign(self, act: Act, table: Table | None = None) -> frozenset[str]:
+        """Take an act. table: the file that is prepared. Returns the rules by which it must be
+        refused."""
+        unsound = unproven(table) if table else frozenset()
+        rules = unsound or self.control.take(act)
+        self.commits += not rules
+        return rules
+
+    def take_deliveries(self, committed: Callable[[], None]) -> list[Told] | None:
+        """Take what parties delivered. committed: is told of each commit. Returns what must become
+        of each; None where nobody may deliver."""
+
+        def one() -> None:
+            self.commits += 1
+            committed()
+
+        return self.portal.take_all(one)
 
     # --- the way back ---------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from switch.sim.auditor.expected import Table
 from switch.sim.auditor.screening import Row
 from switch.sim.lives import operations
 from switch.sim.lives.changes import CHANGES, CUTOFFS, LIMITS, Facts, debtor
+from switch.sim.lives.office import Office
 from switch.sim.lives.sender import Sender, content_of
 from switch.sim.lives.village import BENEFITS, DAY, FIRST_DAY, TREASURY, Village
 
@@ -83,6 +84,7 @@ class Life:
         """Draws what is noted about breaks."""
         self.window = random.Random(repr(self.desk.getstate()[1][:2]))
         """Draws what is said of single lines."""
+        self.office = Office(random.Random(repr(self.window.getstate()[1][:2])))
         self.settles = bool(self.nation.rules.cutoffs) or self.facts.is_changing
         """There are cycles of a calendar, or there may be."""
 
@@ -118,7 +120,10 @@ class Life:
     # --- operations -----------------------------------------------------------------------------
 
     def script(self) -> Iterator[operations.Operation]:
-        """10 to 40 operations, the first of which is a register."""
+        """10 to 40 operations, the first of which is a register; and what is said of control."""
+        return self.office.controlled(self._script())
+
+    def _script(self) -> Iterator[operations.Operation]:
         rng, village = self.rng, self.village
         yield self._first_register()
         for _ in range(rng.randint(9, 39)):
@@ -287,6 +292,9 @@ class Life:
 
     def repair(self) -> Iterator[operations.Operation]:
         """All faults stop: nobody is suspended, everybody has an account, the treasury pays."""
+        return self.office.last(self._repair())
+
+    def _repair(self) -> Iterator[operations.Operation]:
         village = self.village
         if self.nation.rules.rule or self.answered or self.facts.is_changing:
             yield operations.Fund(dict.fromkeys([*village.banks, TREASURY], ENOUGH))

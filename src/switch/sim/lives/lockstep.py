@@ -10,8 +10,11 @@ from pathlib import Path
 
 from switch.sim.lives import operations
 from switch.sim.lives.comparison import Comparison
+from switch.sim.lives.control import Control
 from switch.sim.lives.lines import Lines
+from switch.sim.lives.office import filed
 from switch.sim.lives.paydays import Paydays
+from switch.sim.lives.portal import Portal
 from switch.sim.lives.rules import ruled, settings_of
 from switch.sim.lives.sides import Sides
 from switch.sim.lives.slips import Slips
@@ -38,6 +41,8 @@ class Lockstep:
         self.way_back = WayBack(self.sides, mail)
         self.lines = Lines(self.sides, self.comparison)
         self.slips = Slips(self.sides, self.comparison, tables)
+        self.control = Control(self.sides, self.paydays)
+        self.portal = Portal(self.sides, self.control, folder)
 
     def close(self) -> None:
         """Let go of the home."""
@@ -52,7 +57,7 @@ class Lockstep:
             case operations.Race():
                 word = self.paydays.race(operation.payday)
             case operations.PayAgain():
-                word = self.paydays.run(self.way_back.pays_again(operation))
+                word = self._pay_again(operation)
             case operations.Answers():
                 word = self.way_back.answers(operation)
             case operations.Dispose():
@@ -83,8 +88,19 @@ class Lockstep:
                 word = self.slips.leap(operation)
             case operations.Verify():
                 word = self.verify()
+            case (
+                operations.SetPolicy()
+                | operations.Prepare()
+                | operations.Sign()
+                | operations.Stop()
+                | operations.Release()
+                | operations.Deliver()
+            ):
+                word = self._controls(operation)
         self.comparison.home()
         self.comparison.present()
+        self.control.compare()
+        self.portal.compare()
         self.slips.keep_catalog()
         return f"{type(operation).__name__}: {word}"
 
@@ -112,6 +128,27 @@ class Lockstep:
         return self.sides.engine.home.catalog.heads().link
 
     # --- operations -----------------------------------------------------------------------------
+
+    def _controls(self, operation: operations.Controls) -> str:
+        match operation:
+            case operations.SetPolicy():
+                return self.control.set_policy(operation)
+            case operations.Prepare():
+                return self.control.prepare(operation)
+            case operations.Sign():
+                return self.control.sign(operation)
+            case operations.Stop():
+                return self.control.stop(operation)
+            case operations.Release():
+                return self.control.release(operation)
+            case operations.Deliver():
+                return self.portal.deliver(operation)
+
+    def _pay_again(self, operation: operations.PayAgain) -> str:
+        payday = self.way_back.pays_again(operation)
+        if self.sides.auditor.control.versions:
+            payday = self.control.pays(filed(payday))
+        return self.paydays.run(payday)
 
     def _register(self, operation: operations.Register) -> str:
         after = self.sides.auditor.copy()

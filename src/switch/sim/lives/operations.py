@@ -171,6 +171,56 @@ class CloseDay(NamedTuple):
     """As of `Answers`."""
 
 
+class SetPolicy(NamedTuple):
+    """The policy is set, or its next version."""
+
+    salt: int
+    """Chooses what it says and who signs it."""
+    fault: Fault | None = None
+
+
+class Prepare(NamedTuple):
+    """Somebody begins the dossier of a table."""
+
+    table: Table
+    form: str
+    salt: int
+    """Chooses who, who may be one that may not; 0: one that may."""
+    fault: Fault | None = None
+
+
+class Sign(NamedTuple):
+    """Somebody signs a step of a dossier, rightly or not."""
+
+    salt: int
+    """Chooses the dossier, who signs, and what is wrong with it."""
+    fault: Fault | None = None
+
+
+class Stop(NamedTuple):
+    """Somebody holds, pauses, resumes, cancels or refuses a dossier."""
+
+    salt: int
+    """Chooses the dossier, who does what, and why."""
+    fault: Fault | None = None
+
+
+class Release(NamedTuple):
+    """All that is missing of the dossier of a batch is signed by those who may."""
+
+    source: str
+    batch_id: str
+    salt: int
+
+
+class Deliver(NamedTuple):
+    """A party delivers, rightly or not, and the portal takes what is there."""
+
+    salt: int
+    """Chooses who delivers what, and what is wrong with it."""
+    fault: Fault | None = None
+
+
 DATE_DOORS = ("value date", "time", "close", "status_since", "valid_from", "valid_to", "holiday")
 ODD_DATES = (
     *("0001-01-01", "0999-12-31", "1899-12-31", "3000-01-01", "9999-12-31", "2026-02-30"),
@@ -209,6 +259,7 @@ def slips(rng: random.Random) -> Iterator[OddDate | Leap]:
 
 
 WayBack = Answers | Dispose | CloseDay
+Controls = SetPolicy | Prepare | Sign | Stop | Release | Deliver
 Operation = (
     Register
     | Change
@@ -226,6 +277,7 @@ Operation = (
     | OddDate
     | Leap
     | WayBack
+    | Controls
 )
 
 

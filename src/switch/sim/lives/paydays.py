@@ -14,6 +14,7 @@ from switch.clearing.payday import batch_of
 from switch.engine import Engine
 from switch.errors import HomeMoved, InputRefused
 from switch.home.batch import Batch
+from switch.sim.auditor.control import sheet_of
 from switch.sim.auditor.expected import Table
 from switch.sim.lives.comparison import Comparison
 from switch.sim.lives.difference import Difference, require
@@ -47,8 +48,8 @@ class Paydays:
         """Hand a table over. Returns what happened, in words."""
         sides = self.sides
         after = sides.auditor.copy()
-        verdict = after.run(operation.table)
-        source, declared = self._hand_over(operation)
+        verdict = after.run(operation.table, in_memory=operation.form.endswith("rows"))
+        source, declared = self.hand_over(operation)
 
         def act() -> Batch:
             return self._run_on(sides.engine, operation, source, declared)
@@ -76,7 +77,7 @@ class Paydays:
             commit(**values)
 
         other.home.commit = late  # type: ignore[method-assign]
-        source, declared = self._hand_over(operation)
+        source, declared = self.hand_over(operation)
         said = "answered"
         try:
             self._run_on(other, operation, source, declared)
@@ -99,7 +100,7 @@ class Paydays:
         rows = self.chunk_rows or operation.chunk_rows
         return engine.run(source, threads=1, chunk_rows=rows, **declared)
 
-    def _hand_over(self, operation: Payday) -> tuple[Path | pa.Table, Declared]:
+    def hand_over(self, operation: Payday) -> tuple[Path | pa.Table, Declared]:
         """The table as `Engine.run` takes it: from memory with arguments, or a file."""
         table, form = operation.table, operation.form
         if form in ("rows", "typed rows"):
@@ -118,7 +119,7 @@ class Paydays:
         path.write_bytes(content)
         if table.dossier:
             digest = hashlib.sha256(content if table.digest_true else b"").hexdigest()
-            dossier = {
+            dossier: dict[str, object] = {
                 "source": table.source,
                 "batch_id": table.batch_id,
                 "currency": table.currency,
@@ -127,6 +128,9 @@ class Paydays:
                 "sha256": digest,
                 "value_date": table.value_date.isoformat(),
             }
+            if self.sides.auditor.control.versions:
+                sheet = sheet_of(table)
+                dossier |= {"programmes": dict(sheet.programmes), "debtors": dict(sheet.debtors)}
             path.with_name("table.dossier.json").write_text(json.dumps(dossier), "utf-8")
         return path, {}
 

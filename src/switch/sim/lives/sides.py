@@ -8,7 +8,7 @@ catalog's transaction had ended.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -86,11 +86,13 @@ class Sides:
         after: Auditor,
         refusals: frozenset[str] = NOTHING,
         replay: bool | None = False,
+        between: Sequence[Auditor] = (),
     ) -> tuple[str, Result | None]:
         """(word, result) of an operation, and the auditor that is right afterwards.
 
         refusals: rules of which one must be named, none if empty; replay: it may also be answered
-        from what is stored, which commits nothing; None: nobody says whether it commits.
+        from what is stored, which commits nothing; None: nobody says whether it commits. between:
+        auditors that are right behind each commit but the last, where there are several.
         """
         link = self.engine.home.catalog.heads().link
         result = None
@@ -116,7 +118,8 @@ class Sides:
             self._recover(faults, fault, said)
             if faults.committed:
                 require("commits of what must be refused", NOTHING, refusals)
-                self.auditor = after
+                seq = self.engine.home.catalog.heads().seq
+                self.auditor = next((a for a in between if a.commits == seq), after)
             return f"{said} at {faults.fired}", None
         if said == "done":
             commits = (

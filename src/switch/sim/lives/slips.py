@@ -17,7 +17,7 @@ from switch.sim.lives.comparison import Comparison
 from switch.sim.lives.difference import Difference, require
 from switch.sim.lives.faults import KINDS
 from switch.sim.lives.operations import Leap, OddDate, OldCatalog
-from switch.sim.lives.sides import Sides
+from switch.sim.lives.sides import USAGE, Sides
 from switch.sim.lives.tables import PAYMENT
 
 OLD_CATALOGS = 4
@@ -109,7 +109,9 @@ class Slips:
         at, doors = day.isoformat(), self._doors_of_time(day)
         if operation.door not in doors:
             return "nothing"
-        word = sides.refused(lambda: doors[operation.door](at))
+        is_unreleased = operation.door == "run" and auditor.control.versions
+        refusals = frozenset({"NOT_RELEASED"}) if is_unreleased else USAGE
+        word = sides.refused(lambda: doors[operation.door](at), refusals)
         require("history after a leap", before, sides.engine.home.catalog.heads().link)
         if operation.door == "settle" and operation.meant:
             auditor.days.furthest = day
