@@ -356,6 +356,24 @@ class Returned(Listed):
     returned: list[ReturnedRow]
 
 
+class RecallRow(OpenLine):
+    """A line that was recalled: OPEN, ACCEPTED or REFUSED."""
+
+    state: str
+    transfer_id: str
+    action: str
+    """STOP: it left its cycle; RETURN: its receiver is asked."""
+    by: str
+    why: str
+
+
+class RecallsListed(Listed):
+    """Lines that were recalled, and how each recall stands."""
+
+    states: dict[str, Total]
+    recalls: list[RecallRow]
+
+
 class ToDispose(TypedDict):
     """Lines of which a disposition would be taken."""
 
@@ -516,6 +534,8 @@ ANSWERS: dict[str, dict[str, object]] = {
     "held": {"": Held},
     "returned": {"": Returned},
     "cancel-line": {"": results.LinesCancelled},
+    "recall": {"": results.Recalled},
+    "recalls": {"": RecallsListed},
     "reconcile": {"": results.TakenIn},
     "dispose": {"": results.Disposed, "--dry": ToDispose},
     "close": {"": results.DaySigned},

@@ -34,12 +34,13 @@ from switch.home.store import Home
 from switch.home.times import time_text
 from switch.home.turns import Turns, acts, asks
 from switch.open_items import balances as accounts_held
-from switch.open_items import breaks, cycles, held
-from switch.open_items.listing import BreaksAsked, LinesAsked, Listing, Words
+from switch.open_items import breaks, cycles, held, recalls
+from switch.open_items.listing import BreaksAsked, LinesAsked, Listing, RecallsAsked, Words
 from switch.outcomes import Check, Damage, Report, Rows, rows_of
 from switch.outlook import HomeStatus, home_status
 from switch.reconcile import Rules, break_notes, commits
 from switch.reconcile.break_notes import NoteSaid
+from switch.reconcile.recalls import Said as Recall
 from switch.reconcile.take_in import AnswerFiles
 from switch.registry.load_registers import Tables, current, load_registers
 from switch.registry.register import Register
@@ -397,6 +398,37 @@ class Engine:
         140 characters, both for good. at: the time that is recorded, else that of the home. The
         same again answers what is stored. Raises UsageError for a line that does not wait."""
         return cancel.cancel(self.home, lines, status.what_is, by=by, why=why, at=at)
+
+    @acts
+    def recall(
+        self,
+        lines: Sequence[tuple[str, int]],
+        *,
+        reason: str,
+        by: str,
+        why: str,
+        at: datetime.date | str | None = None,
+        out: str | Path | None = None,
+        leap: bool = False,
+        correct: str | None = None,
+    ) -> results.Recalled:
+        """Recall lines that were sent, (batch id, line number), all of them or none: one whose
+        cycle has not settled leaves it, and its entitlement is free; of one that has settled its
+        receiver is asked to give it back. reason: an ISO 20022 cancellation reason code. by, why:
+        as of `cancel_lines`. out: where the lists of receivers are copied to, in recalls/NNNNNN
+        (default HOME/out). The same again answers what is stored. at, leap, correct: as of
+        `write_back`. Raises UsageError for a line that came back, was refused or waits."""
+        said, when = Recall(reason, by, why), SaidTime.of(at, leap, correct)
+        folder, what_is = out_folder(self.home.path, out), status.what_is
+        return commits.recall(
+            self.home, self.directory, self.settings, lines, said, when, folder, what_is
+        )
+
+    @asks
+    def recalls(self, **asked: Unpack[RecallsAsked]) -> Listing:
+        """Lines that were recalled, oldest recall first (filters: `RecallsAsked`), each with its
+        state: OPEN, ACCEPTED or REFUSED."""
+        return recalls.recalls(self.home, **asked)
 
     @asks
     def cycles(self, *, state: Words = None, limit: int | None = None) -> Listing:

@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from html import escape
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import pyarrow.compute as pc
 
@@ -22,6 +22,7 @@ from switch.home.history import moved_lines, open_breaks
 from switch.home.store import Home
 from switch.home.times import day_of, local_text
 from switch.present import Present
+from switch.reconcile.asked import OPEN, standing
 from switch.results import BatchRow, ProgrammeBudget, Total
 from switch.settlement.accounts import REISSUE
 
@@ -85,6 +86,10 @@ class OpenDays(TypedDict):
 
 class OpenItems(TypedDict):
     """All that a home has open."""
+
+    recalls: NotRequired[OpenLines]
+    """Recalled lines whose receivers have not answered, where there are any; since: the first was
+    recalled."""
 
     held: OpenLines
     cycles: list[OpenCycle]
@@ -164,7 +169,7 @@ def home_status(home: Home, name: str = "") -> HomeStatus:
 
 def _open_items(home: Home, here: Present, rows: list[BatchRow], known: days.Times) -> OpenItems:
     today = day_of(known.now) if known.now else None
-    return {
+    items: OpenItems = {
         "held": _lines(rows, ("held",), today),
         "cycles": open_cycles(home, here),
         "unanswered": _unanswered(rows, today),
@@ -173,6 +178,19 @@ def _open_items(home: Home, here: Present, rows: list[BatchRow], known: days.Tim
         "reissued": _reissued(home, here, today),
         "days": _days(known),
     }
+    lines = standing(home, here.known)
+    asked = lines.filter(pc.equal(lines["state"], OPEN))
+    if len(asked):
+        since = str(min(map(day_of, asked["at"].to_pylist())))
+        sum_ = sum(asked["amount"].to_pylist())
+        ages: OpenLines = {
+            "count": len(asked),
+            "sum": sum_,
+            "since": since,
+            "age_days": _age(since, today),
+        }
+        items["recalls"] = ages
+    return items
 
 
 def _lines(rows: list[BatchRow], states: Iterable[str], today: datetime.date | None) -> OpenLines:
@@ -314,6 +332,9 @@ def _steps(
     if items["breaks"]["count"]:
         kinds = ", ".join(f"{n:,} {name}" for name, n in items["breaks"]["severities"].items())
         step(f"{counted(items['breaks']['count'], 'break')} open: {kinds}", f"breaks {place}")
+    if "recalls" in items:
+        what = f"{counted(items['recalls']['count'], 'recall')} without an answer"
+        step(what, f"recalls {place} --state OPEN")
     if items["returned"]["count"]:
         back = counted(items["returned"]["count"], "returned line")
         step(f"{back} without a disposition", f"dispose {place} --write-back{day}")

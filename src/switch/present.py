@@ -125,7 +125,7 @@ class Present:
         disposed: Sums[Pair] = Sums()
         came: list[tuple[str, Sums[Pair]]] = []
         for folder in self.known:
-            if not folder.judges:
+            if folder.kind == "disposition":
                 gone = by_pair(moved_lines(self.home, folder, "disposed"))
                 disposed.move(gone, 1)
                 again = folder.detail.step == REISSUE

@@ -210,7 +210,6 @@ class BatchRow(TypedDict):
     now: Now
     sent_back: list[SentBack]
     cancelled: NotRequired[Total]
-    """As of `BatchStatus`."""
 
 
 class Dossier(TypedDict):
@@ -335,6 +334,21 @@ class DaySigned(TakenIn):
     """Critical breaks that are open and were not accepted, when the answer was given."""
 
 
+class Recalled(TypedDict):
+    """Lines that were recalled: stopped ones left their cycle, receivers are asked for others."""
+
+    number: int
+    at: str
+    reason: str
+    by: str
+    why: str
+    stopped: Total
+    asked: Total
+    lines: list[LineName]
+    receivers: dict[str, Total]
+    warnings: NotRequired[list[str]]
+
+
 class Disposed(TypedDict):
     """Returned lines that were written back or freed for a re-issue; number is 0 where none was."""
 
@@ -369,7 +383,6 @@ class LinesCancelled(TypedDict):
     """Lines that waited and were cancelled, with who said so, why and when."""
 
     number: int
-    """Number of the commit."""
     at: str
     by: str
     why: str

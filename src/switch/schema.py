@@ -187,6 +187,21 @@ STATEMENT = Table(
     ),
 )
 
+RESOLUTIONS = Table(
+    "resolutions",
+    (
+        Column("participant", Kind.CODE),
+        Column("transfer_id", Kind.TEXT),
+        Column("status", Kind.CODE),
+        Column("reason", Kind.CODE, nullable=True),
+        Column("booked_at", Kind.INSTANT),
+    ),
+)
+"""Answers to recalls (the meaning of camt.029)."""
+
+DECIDED = ("CNCL", "RJCR")
+RESOLVED = (*DECIDED, "PDCR")
+"""ISO 20022 status of a resolution: it is given back, it is not, or that is not decided yet."""
 LIFE = ("alive", "deceased", "missing", "revoked")
 """Status of a person; the index is the number in the native record."""
 ACCOUNT_KINDS = ("bank", "wallet", "mobile_money")

@@ -11,13 +11,16 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple, cast
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from switch.errors import UsageError
 from switch.files.segment import Groups, read_table, segment_at
 from switch.home.batch import batch_row
 from switch.home.history import (
+    RECALL,
     Folder,
+    asked_back,
     cancellations,
     folders,
     moved_lines,
@@ -27,6 +30,7 @@ from switch.home.history import (
 )
 from switch.home.rows import BatchRow as CatalogRow
 from switch.home.store import Home
+from switch.home.times import micros_of
 from switch.present import Present
 from switch.reason import CANCELLED, CLEARED, GIVEN_UP, RULES, Reason, status_of
 from switch.reconcile.line_states import State, Verdicts
@@ -44,7 +48,7 @@ from switch.results import (
     PersonHistory,
     ProgrammeBudget,
 )
-from switch.schema import NO_ROW
+from switch.schema import NO_ROW, RESOLVED
 from switch.settlement.accounts import REISSUE
 from switch.settlement.budgets import told, told_of_batch
 
@@ -64,6 +68,12 @@ AFTER = {
     "CREDITED": "The receiver says that the account was credited.",
     "RETURNED": "The receiver sent the money back: it goes to the treasury with cycle {cycle}.",
     "UNAPPLIED": "The receiver has the money and gave no clean answer by the deadline.",
+    "STOPPED": "It was recalled before its cycle settled: it left the cycle, and the entitlement is"
+    " free.",
+    "ASKED": "It was recalled: its receiver is asked to give the money back.",
+    "CNCL": "The receiver agrees to give the money back.",
+    "RJCR": "The receiver refuses to give the money back: the line stays as it was.",
+    "PDCR": "The receiver has not decided yet whether it gives the money back.",
     "CANCELLED": "Cancelled while it waited: it is not paid, and the entitlement is free.",
     "WRITTEN_BACK": "The money went back to the budget. It is not paid again.",
     "REISSUED": "The money is free for one more line{line}.",
@@ -195,7 +205,7 @@ def _timeline(
             states.append(now)
     breaks: list[LineBreak] = []
     why: list[str] = []
-    if any(f.judges for f in known) and states[-1]["transfer_id"]:
+    if known and states[-1]["transfer_id"]:
         verdicts = judged(home, known, {row.seq}, states[-1]["participant"] or "")
         why = verdicts.explain(states[-1]["transfer_id"])
         states += _answered(home, known, verdicts, line, states[-1], inner)
@@ -247,18 +257,21 @@ def _answered(
     (place,) = verdicts.lines.at(*([value] for value in line.values())).tolist()
     final = State(int(verdicts.states()[place]))
     heard = _heard(home, about, verdicts.lines, line, last["transfer_id"], final)
-    end = next(folder for folder in reversed(known) if folder.judges)
+    end = next((folder for folder in reversed(known) if folder.judges), known[-1])
     if final is State.CREDITED and not any(one.state == "CREDITED" for one in heard):
         heard.append(_Heard(int(verdicts.lines.said_at[place]), "CREDITED", None, end))
     found: list[LineState] = []
     now = last
     for one in sorted(heard, key=_Heard.rank):
         text = one.state
-        if now["state"] in _ENDS and one.state not in _ENDS:
+        if now["state"] in _ENDS and one.state not in (*_ENDS, *_ASIDE):
             text = "UNFIT" if one.state == "UNFIT" else "CONTRADICTED"
         elif one.state in _STATUS:
+            text = "STOPPED" if one.folder.kind == RECALL else text
             now = {**now, "state": one.state, "status": _STATUS[one.state]}
         text = AFTER[text].format(cycle=one.folder.detail.cycle)
+        if one.folder.kind == RECALL:
+            text = f"{text} Reason: {one.folder.detail.words}. By: {one.folder.detail.by}."
         now = {**now, "at": _instant(one.at), "reason": one.reason, "text": text}
         now["file"] = one.folder.name
         found.append(now)
@@ -292,6 +305,13 @@ def _heard(
     for folder in about:
         if gone := _row_of(home, folder, "refused", line):
             heard.append(_Heard(gone["booked_at"], "REFUSED", gone["reason"], folder))
+        if folder.kind == RECALL and _with(asked_back(home, folder), **line):
+            heard.append(_Heard(micros_of(folder.at), "ASKED", folder.detail.reason, folder))
+        for table in stored(home, folder, "resolutions"):
+            mine = table.filter(pc.equal(table["transfer_id"], transfer_id))
+            own = lines.fits(mine, np.full(len(mine), place)).own
+            for record in mine.filter(pa.array(own)).to_pylist():
+                heard.append(_Heard(record["at"], record["status"], record["reason"], folder))
         for table in stored(home, folder, "confirmations"):
             mine = table.filter(pc.equal(table["transfer_id"], transfer_id))
             fit = lines.fits(mine, np.full(len(mine), place)).clean
@@ -323,6 +343,8 @@ class _Heard(NamedTuple):
 
 
 _STATUS = {"REFUSED": "RJCT", "CREDITED": "ACCC", "RETURNED": RETURN_STATUS}
+_ASIDE = ("ASKED", *RESOLVED)
+"""Words about a recall, which by themselves change no state."""
 _ENDS = ("REFUSED", "RETURNED")
 """States that no answer leads out of."""
 

@@ -76,7 +76,8 @@ def small_steps(folder: Path) -> list[Step]:
     table that had been run before; a cycle of a calendar, closed and settled; one that is settled
     without the lines of a payer that lacks funds; answers, by which a line is refused and another
     one comes back, what is noted and decided of it, and the end of the day; a cycle that is
-    aborted; a line that waits and is cancelled; and a table that a policy's people sign."""
+    aborted; a line that waits and is cancelled; a table that a policy's people sign; and lines that
+    are recalled, one before its cycle settled, with what is said of another."""
     directory = [pa.Table.from_pylist(list(t)) for t in (scene.PARTICIPANTS, scene.DEBTORS)]
     opened = pa.Table.from_pylist(
         [p | {"status": "active"} for p in scene.PARTICIPANTS],
@@ -181,6 +182,12 @@ def small_steps(folder: Path) -> list[Step]:
         ),
         _command("cancel", "cancel-line", "A:11", "--by", "a clerk", "--why", "sent in error"),
         *_control(folder),
+        _command(
+            "recall",
+            *("recall", "D:5", "D:6", "H:1", "--reason", "CUST"),
+            *("--by", "a clerk", "--why", "sent in error"),
+        ),
+        _command("resolve", "reconcile", _resolution(folder), "--at", "2026-12-02"),
     ]
 
 
@@ -233,6 +240,18 @@ def _answers(folder: Path) -> list[Path]:
     back = [row(4, 1, return_id="R1", reason="AC04")]
     pq.write_table(pa.Table.from_pylist(back), files[1])
     return files
+
+
+def _resolution(folder: Path) -> Path:
+    """A line of D that was recalled is not given back."""
+    row = {
+        "participant": scene.BANK,
+        "transfer_id": "20261125-000004-0000000005",
+        "status": "RJCR",
+        "booked_at": datetime.datetime(2026, 12, 1, 6, tzinfo=datetime.UTC),
+    }
+    pq.write_table(pa.Table.from_pylist([row]), folder / "resolution.parquet")
+    return folder / "resolution.parquet"
 
 
 def _odd(folder: Path) -> Path:

@@ -45,14 +45,17 @@ from switch.home import store
 from switch.home.chain import Chain
 
 WHOLE = bool(os.environ.get("CRASH"))
-AROUND = ("0", "1", "2", "3", "5", "6", "7", "9", "10", "11", "16", "18", "22", "23", "26", "29")
+AROUND = (
+    *("0", "1", "2", "3", "5", "6", "7", "9", "10"),
+    *("11", "16", "18", "22", "23", "26", "29", "38", "39"),
+)
 """Steps around the batch, which is 4."""
 EVERYWHERE = ["kill", "torn", "eio", "enospc-on", "eintr", "short"]
 """Modes that strike every call of the batch in `make test`; the others are close to these."""
 HALVES = [pytest.param(("--part", n, 2), id=f"half {n + 1}") for n in (0, 1)]
-COMMITS = ("0", "3", "4", "5", "10", "11", "16", "18", "22", "23", "26", "29", "31", "33")
+COMMITS = ("0", "3", "4", "5", "10", "11", "16", "18", "22", "23", "26", "29", "31", "33", "38")
 """One commit of each kind: init, register, run, directory, close, settle, recast, answers,
-disposition, day, abort, note, policy, act."""
+disposition, day, abort, note, policy, act, recall."""
 NOTICE = interposer.unavailable()
 needs_cc = pytest.mark.skipif(bool(NOTICE), reason=NOTICE)
 whole_only = pytest.mark.skipif(not WHOLE, reason="`make crash` runs this")

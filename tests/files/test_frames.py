@@ -161,7 +161,9 @@ def test_reconcile__takes_tables_as_well_as_paths(tmp_path: Path) -> None:
 
 def test_reconcile__of_a_table_that_is_of_no_kind(tmp_path: Path) -> None:
     with switch.open(home_of(tmp_path / "h")) as engine:
-        with pytest.raises(InputRefused, match="neither confirmations, returns nor a statement"):
+        with pytest.raises(
+            InputRefused, match="neither confirmations, returns, a statement nor resolutions"
+        ):
             engine.reconcile(TABLE, at=LATER)
         told = engine.reconcile(
             pq.read_table(write(tmp_path / "a", [said(2)])).append_column("x", pa.array([1])),

@@ -315,7 +315,7 @@ def the_budget_home(told: Told) -> None:
 
 
 def the_lines_home(told: Told) -> None:
-    """What is said of single lines: some that wait are cancelled."""
+    """What is said of single lines: some that wait are cancelled, some that were paid recalled."""
     init(told, "lines")
     waits = table(Path("waits.parquet"), [line(n) for n in (1, 2, 54, 55, 56)], "WAITS")
     told("lines: run", "run", "lines", waits)
@@ -327,6 +327,20 @@ def the_lines_home(told: Told) -> None:
     told("lines: run again", "run", "lines", again)
     told("lines: cancel the last", "cancel-line", "lines", "WAITS:5", "AGAIN:1", *said[:4])
     told("lines: held", "held", "lines")
+    recall = ("--reason", "DUPL", *said[:4], "--at", "2026-11-28")
+    told("lines: recall", "recall", "lines", "WAITS:2", "WAITS:1", *recall)
+    told("lines: recall again", "recall", "lines", "WAITS:1", "WAITS:2", *recall)
+    answer = {
+        "participant": BANK,
+        "transfer_id": "20261125-000001-0000000001",
+        "status": "RJCR",
+        "reason": "CUST",
+        "booked_at": dt.datetime(2026, 11, 28, 2, tzinfo=dt.UTC),
+    }
+    pq.write_table(pa.Table.from_pylist([answer]), "resolutions.parquet")
+    told("lines: resolve", "reconcile", "lines", "resolutions.parquet", "--at", "2026-11-28")
+    told("lines: recalls", "recalls", "lines", "--state", "OPEN")
+    told("lines: overdue", "close", "lines", "--at", "2026-12-20", code=1)
     told("lines: status", "status", "lines")
     told("lines: batch", "status", "lines", "--batch", "WAITS")
     told("lines: line", "status", "lines", "--line", "WAITS:3")

@@ -6,6 +6,8 @@ CANCEL = "settlement/test_cancel.py::test_cancel__"
 CANCEL_PROOF = "settlement/test_cancel.py::test_verify__finds_a_cancellation_that_is_wrong"
 
 AGAIN = "clearing/test_again.py::test_run__"
+RECALL = "reconcile/test_recalls.py::test_recall__"
+RESOLUTION = "reconcile/test_recalls.py::test_resolution__"
 
 LINES = [
     ("other content, an old id", "clearing/intake.py", "if digest != batch.digest:", "if False:",
@@ -36,4 +38,38 @@ LINES = [
     ("any queue after a cancellation is proven", "proof/cancellations.py",
      "queue.filter(stays).equals(left)", "len(left) <= len(queue)",
      CANCEL_PROOF),
+    ("a recall of a settled line takes it out of its cycle", "reconcile/recalls.py",
+     "stops = lines.lines(places[~settled[places]])", "stops = lines.lines(places[:0])",
+     RECALL + "a_line_leaves_its_cycle_as_a_refused_one_does"),
+    ("a line that came back is recalled", "reconcile/recalls.py",
+     "if line in again or gone[place]:", "if line in again:",
+     RECALL + "what_came_back_was_refused_or_waits_is_refused"),
+    ("a line is recalled twice", "reconcile/recalls.py",
+     "if line in again or gone[place]:", "if gone[place]:",
+     RECALL + "same_again_records_nothing"),
+    ("what was recalled in time is due in a whole file", "reconcile/line_states.py",
+     "lines.sent() & ~self.stopped & np.isin", "lines.sent() & np.isin",
+     RECALL + "nobody_owes_an_answer_to_what_left_its_cycle"),
+    ("nobody looks at an open recall of a closed batch", "reconcile/take_in.py",
+     " | open_batches(home, known)", "",
+     RESOLUTION + "no_answer_by_the_deadline_is_a_break"),
+    ("a credit that was recalled contradicts its return", "reconcile/line_states.py",
+     "said = (spoken & ~undone)[places]", "said = spoken[places]",
+     RECALL + "the_receiver_is_asked_and_a_return_closes_it"),
+    ("a recall that was refused stays open", "reconcile/asked.py",
+     "else REFUSED", "else OPEN",
+     RESOLUTION + "a_refusal_closes_the_recall_and_the_line_stays"),
+    ("the first answer to a recall decides", "reconcile/asked.py",
+     "last[name] = max(", "last[name] = min(",
+     RESOLUTION + "the_last_that_decides_counts_in_any_order"),
+    ("anybody answers a recall", "reconcile/line_states.py",
+     "fits = kept.own & (self.asked", "fits = (kept.place >= 0) & (self.asked",
+     RESOLUTION + "an_answer_to_no_recall_is_a_break"),
+    ("a batch with an open recall is closed", "reconcile/day_end.py",
+     " | verdicts.open_recalls()", "",
+     RECALL + "the_receiver_is_asked_and_a_return_closes_it"),
+    ("a line is asked for before it settled", "proof/recalled.py",
+     "if answered.ends.get(answered.cycle_of[batch], seq + 1) > seq:", "if False:",
+     "reconcile/test_recalls.py::"
+     "test_verify__finds_a_line_that_was_asked_for_though_it_had_not_settled"),
 ]  # fmt: skip

@@ -41,7 +41,7 @@ LINES_SHOWN = 20
 @click.argument("files", nargs=-1, metavar="[FILES]...", type=click.Path(path_type=Path))
 @click.option(
     "--kind",
-    type=click.Choice(["confirmations", "returns", "statement"]),
+    type=click.Choice(["confirmations", "returns", "statement", "resolutions"]),
     help="Of all FILES; default: what their columns say.",
 )
 @file_option("--rules", text="Rules from now on; default: those given last.")

@@ -1,4 +1,4 @@
-"""Commands about single lines: what waits is cancelled."""
+"""Commands about single lines: what waits is cancelled, what was sent is recalled."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from switch.cli.context import (
     Context,
     at_option,
     home_argument,
+    out_option,
     parse_line,
     parse_time,
+    said_options,
     shared,
     wait_option,
 )
@@ -44,4 +46,57 @@ def cancel_line(
     context.say(answer, lambda: tell(shown))
 
 
-COMMANDS = (cancel_line,)
+@click.command()
+@home_argument
+@lines_argument
+@click.option("--reason", required=True, metavar="CODE", help="ISO code, such as DUPL.")
+@by_option
+@why_option
+@out_option
+@said_options
+@wait_option
+@shared
+def recall(
+    context: Context,
+    home: Path,
+    lines: tuple[str, ...],
+    reason: str,
+    by: str,
+    why: str,
+    out: Path | None,
+    leap: bool,
+    correct: str | None,
+    at: str | None,
+) -> None:
+    """Recall lines that were sent. One whose cycle has not settled leaves it; of one that has
+    settled its receiver is asked. LINE is ID:NUMBER; all are recalled, or none."""
+    from switch.engine import Engine
+
+    chosen = [parse_line(text) for text in lines]
+    with Engine(home, wait=context.wait) as engine:
+        answer = engine.recall(
+            chosen,
+            reason=reason,
+            by=by,
+            why=why,
+            at=parse_time(at),
+            out=out,
+            leap=leap,
+            correct=correct,
+        )
+    context.warn(answer.get("warnings", []))
+
+    def show() -> None:
+        for what, total in (
+            ("left their cycle", answer["stopped"]),
+            ("are asked for", answer["asked"]),
+        ):
+            if total["count"]:
+                tell(f"{counted(total['count'], 'line')}, {total['sum']:,} dong: {what}")
+        folder = (out or home / "out") / "recalls" / f"{answer['number']:06d}"
+        tell(f"lists of receivers: {folder}")
+
+    context.say(answer, show)
+
+
+COMMANDS = (cancel_line, recall)

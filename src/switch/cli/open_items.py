@@ -25,7 +25,7 @@ from switch.home.times import local_text
 
 if TYPE_CHECKING:
     from switch.cli.grid import Shown
-    from switch.open_items.listing import BreaksAsked, LinesAsked, Listing
+    from switch.open_items.listing import BreaksAsked, LinesAsked, Listing, RecallsAsked
     from switch.reconcile.break_notes import NoteSaid
 
 MOMENTS = ("opened_at", "closes", "ended_at", "moved_at", "booked_at", "noted_at")
@@ -314,4 +314,26 @@ def _said(asked: LinesAsked) -> LinesAsked:
     }
 
 
-COMMANDS = (breaks, cycles, balances, held, returned)
+@lines_command("recalls", "List lines that were recalled: by whom, since when, how each stands.")
+@several_option("state", "STATE", "OPEN, ACCEPTED or REFUSED; may be given again.")
+def recalls(context: Context, home: Path, out: Path | None, **asked: Unpack[RecallsAsked]) -> None:
+    """The command `recalls`."""
+    from switch.cli.grid import Shown
+    from switch.home.store import asked as answered
+    from switch.open_items.recalls import recalls as ask
+
+    filters = cast("RecallsAsked", {**_said(asked), "state": asked["state"] or None})
+    found = answered(home, lambda opened: ask(opened, **filters))
+    columns = (
+        *_of_a_line(),
+        Shown("state", "state"),
+        Shown("reason", "reason"),
+        Shown("receiver", "participant", 1),
+        Shown("days", "days"),
+        Shown("by", "by", 2, False),
+        Shown("why", "why", 4, False),
+    )
+    say_listing(context, found, "Recalled lines", columns, out)
+
+
+COMMANDS = (breaks, cycles, balances, held, returned, recalls)

@@ -192,6 +192,8 @@ def _print_open(console: Console, told: HomeStatus) -> None:
     add("settled, without an answer", items["unanswered"])
     add("returned, without a disposition", items["returned"])
     add("free for a re-issue, not paid again", items["reissued"])
+    if "recalls" in items:
+        add("recalled, without an answer", items["recalls"])
     breaks = items["breaks"]
     if breaks["count"]:
         kinds = ", ".join(f"{count:,} {name}" for name, count in breaks["severities"].items())

@@ -194,6 +194,17 @@ WENT_BACK = pa.schema(
     ]
 )
 
+ASKED = pa.schema(
+    [
+        ("transfer_id", pa.string()),
+        ("amount", pa.int64()),
+        ("reason", pa.string()),
+        ("action", pa.string()),
+    ]
+)
+"""The list of a receiver: lines that it must not credit (STOP), or is asked to give back (RETURN),
+by the transfer id that it knows them by."""
+
 IDENTITY = [("batch", "ascending"), ("line_no", "ascending")]
 
 

@@ -15,7 +15,7 @@ from switch.files.file_schemas import positions_table
 from switch.files.segment import json_of, write_table
 from switch.files.threads import in_order
 from switch.home.batch import Batch
-from switch.home.history import folders, recasts
+from switch.home.history import RECALL, folders, recasts
 from switch.home.store import Home
 from switch.home.times import latest
 from switch.results import CycleFile
@@ -99,6 +99,18 @@ def export_requests(home: Home, out: Path) -> None:
             requests[folder.detail.cycle] = folder.detail.request
         for cycle, request in requests.items():
             _export_request(home, cycle, request, out)
+
+
+def export_recalls(home: Home, out: Path) -> None:
+    """The lists of receivers of all recalls that are not there, in out/recalls/NNNNNN; those of
+    the last one in any case, for a power cut may have cut them short."""
+    recalls = [folder for folder in folders(home) if folder.kind == RECALL]
+    for folder in recalls:
+        for path in sorted((home.path / folder.name / "recall").iterdir()):
+            name = f"recalls/{folder.number:06d}/{path.name}"
+            if folder is recalls[-1] or not (out / name).exists():
+                with landing(out, name) as file:
+                    copy_into(file, home.proven(path))
 
 
 def export_day(home: Home, out: Path) -> None:

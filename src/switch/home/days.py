@@ -27,7 +27,7 @@ FAR_DAYS = 45
 """So far from the last of a home a day may lie without a warning: a payday is left out by then."""
 WHY_MAX = 140
 """Characters of the reason for which a time is recorded that lies before others."""
-DEEDS = ("batch", "settlement", "answers", "disposition", "day")
+DEEDS = ("batch", "settlement", "answers", "disposition", "day", "recall")
 """Kinds of audit records whose times count."""
 
 

@@ -11,7 +11,7 @@ import msgspec
 import pyarrow as pa
 
 from switch.errors import UsageError
-from switch.files.file_schemas import BREAK, CANCELLED_LINES, RECORD, TAKEN
+from switch.files.file_schemas import BREAK, CANCELLED_LINES, RECORD, TAKEN, WENT_BACK
 from switch.files.segment import Groups, read_segment, read_table
 from switch.home.chain import Record
 from switch.home.days import Times, require_forward, require_likely, require_why
@@ -21,7 +21,8 @@ SETTLED = ("SETTLED", "CLOSED")
 """States of batches whose cycle has settled."""
 
 
-KINDS = ("answers", "disposition", "day")
+RECALL = "recall"
+KINDS = ("answers", "disposition", "day", RECALL)
 """Kinds of audit records that have a folder of HOME/answers."""
 
 STORED = pa.schema([field for field in RECORD if field.name != "currency"])
@@ -65,6 +66,10 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     totals: dict[str, str] | None = None
     step: str = ""
     """Fields of a disposition: the step of its postings, and of how many lines and money it is."""
+    reason: str = ""
+    """Fields of a recall: its ISO code, who recalls, and why in words."""
+    by: str = ""
+    words: str = ""
     count: int = 0
     sum: str = ""
 
@@ -84,7 +89,7 @@ class Folder(NamedTuple):
     @property
     def judges(self) -> bool:
         """Lines were held against answers in it, and breaks found."""
-        return self.kind != "disposition"
+        return self.kind in ("answers", "day")
 
     @property
     def after(self) -> int:
@@ -183,6 +188,15 @@ def moved_lines(home: Home, folder: Folder, name: str) -> Any:
     """Lines that a commit sent back: a table of TAKEN."""
     path = home.path / folder.name / f"{name}.parquet"
     return read_table(home.proven(path)).cast(TAKEN) if path.exists() else TAKEN.empty_table()
+
+
+def asked_back(home: Home, folder: Folder) -> Any:
+    """Lines that a recall asks receivers to give back, as they had settled: a table of WENT_BACK.
+    Those that left their cycle by it are `moved_lines` of refused."""
+    path = home.path / folder.name / "recalled.parquet"
+    return (
+        read_table(home.proven(path)).cast(WENT_BACK) if path.exists() else WENT_BACK.empty_table()
+    )
 
 
 ABORTED = "ABORTED"

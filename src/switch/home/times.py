@@ -36,6 +36,12 @@ def day_of(at: str) -> datetime.date:
     return _local(at).date()
 
 
+def micros_of(at: str) -> int:
+    """Microseconds since 1970 (UTC) of a time; a day begins at midnight of Vietnam."""
+    since = _local(at) - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+    return since // datetime.timedelta(microseconds=1)
+
+
 def local_text(at: str) -> str:
     """A time for people, by Vietnam's clock, without a zone; a day without a time stays one."""
     return at if len(at) == len(DAY) else f"{_local(at):%Y-%m-%dT%H:%M:%S}"

@@ -31,7 +31,7 @@ from switch.reconcile.match import rules
 from switch.reconcile.match.rules import SEVERITIES
 from switch.results import Total
 
-CLASSES = tuple(verdict.name for verdict in rules.CLASSES)
+CLASSES = tuple(verdict.name for verdict in (*rules.CLASSES, *rules.RECALL_CLASSES))
 SORTS = {
     "severity": [("rank", "descending"), ("value", "descending"), ("break", "ascending")],
     "value": [("value", "descending"), ("break", "ascending")],

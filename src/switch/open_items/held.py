@@ -93,12 +93,12 @@ def _waiting(home: Home, known: Times) -> pa.Table:
         "batch_id": names_of(lines["batch"], batch_names(home)),
         "line_no": lines["line_no"].cast(pa.int64()),
         "benefit": lines["benefit"],
-        "period": _period_texts(lines["period"]),
+        "period": period_texts(lines["period"]),
         "amount": lines["amount"],
         "reason": reason,
         "participant": participant,
         "since": since,
-        "days": _days(known, since),
+        "days": days_since(known, since),
         "tried": tried,
         "why": _sentences(reason),
         "number": lines["batch"].cast(pa.int64()),
@@ -173,13 +173,13 @@ def _number(day: datetime.date) -> int:
     return (day - datetime.date(1970, 1, 1)).days
 
 
-def _days(known: Times, since: pa.Array) -> pa.Array:
+def days_since(known: Times, since: pa.Array) -> pa.Array:
     """Days for which something waits, as the home knows the time; 0 for what lies behind it."""
     now = _number(day_of(known.now)) if known.now else 0
     return pc.max_element_wise(pc.subtract(pa.scalar(now, pa.int32()), since.cast(pa.int32())), 0)
 
 
-def _period_texts(periods: pa.ChunkedArray) -> pa.Array:
+def period_texts(periods: pa.ChunkedArray) -> pa.Array:
     texts = (f"{period // 100}-{period % 100:02d}" for period in periods.to_pylist())
     return pa.array(texts, pa.string())
 
@@ -203,7 +203,7 @@ def _returned(home: Home, known: Times) -> pa.Table:
         "batch_id": names_of(lines["batch"], batch_names(home)),
         "line_no": lines["line_no"].cast(pa.int64()),
         "benefit": lines["benefit"],
-        "period": _period_texts(lines["period"]),
+        "period": period_texts(lines["period"]),
         "amount": lines["amount"],
         "state": pa.array([WAITS] * there + [COMING] * len(parts[1]), pa.string()),
         "reason": lines["reason"],
@@ -211,7 +211,7 @@ def _returned(home: Home, known: Times) -> pa.Table:
         "transfer_id": lines["transfer_id"],
         "booked_at": booked,
         "since": since,
-        "days": _days(known, since),
+        "days": days_since(known, since),
         "number": lines["batch"].cast(pa.int64()),
     }
     return pa.table(whole)

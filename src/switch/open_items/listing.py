@@ -65,6 +65,13 @@ class LinesAsked(TypedDict, total=False):
     """Rows at most."""
 
 
+class RecallsAsked(LinesAsked, total=False):
+    """Filters, order and limit of lines that were recalled (`Engine.recalls`)."""
+
+    state: Words
+    """OPEN, ACCEPTED or REFUSED."""
+
+
 @dataclass(frozen=True, repr=False, eq=False)
 class Listing:
     """Rows that fit a question, as an Arrow table; anything that takes `__arrow_c_stream__` takes

@@ -24,8 +24,10 @@ from switch.files.segment import Groups, read_table
 from switch.home.days import LEAP_DAYS
 from switch.home.history import (
     KINDS,
+    RECALL,
     Folder,
     Recast,
+    asked_back,
     folders,
     moved_lines,
     recasts,
@@ -45,7 +47,7 @@ Bits = Callable[[tuple[str, int], int], Any]
 """Persons paid by (benefit, period): bool arrays of at least one value for each row."""
 Due = dict[str, dict[tuple[str, str, str], int]]
 """Money by cycle, and by step, debit and credit."""
-_KNOWN = (*LINE, "transfer_id", "participant", "debtor_agent", "row", "benefit", "period", "amount")
+KNOWN = (*LINE, "transfer_id", "participant", "debtor_agent", "row", "benefit", "period", "amount")
 _TEXTS = {"transfer_id", "participant", "debtor_agent", "benefit"}
 _SAYS = {"confirmations": "RJCT", "returns": "RTRN"}
 """Kinds of records that name lines, and the status that sends one back."""
@@ -118,6 +120,8 @@ class Answered:
                 carry(positions.setdefault(cycle, {}), name, mine)
             if name == "refused":
                 yield Check("I6 entitlements are free", subject, free(lines, bits))
+        asks = asked_back(self.home, folder)
+        named.update(pc.unique(asks["batch"]).to_pylist())
         disposed = moved_lines(self.home, folder, "disposed")
         if len(disposed):
             yield Check("disposed lines", subject, self._disposed(folder, disposed))
@@ -189,7 +193,7 @@ class Answered:
     def _went_out(self) -> dict[tuple[int, str], int]:
         """The number of lines sent back that had gone out with equal columns, by (folder, name).
         Answers of a run are read once for all folders."""
-        keys = [*_KNOWN, "cleared_in"]
+        keys = [*KNOWN, "cleared_in"]
         parts = [
             table.select(keys)
             .append_column("folder", pa.array(np.full(len(table), number)))
@@ -217,6 +221,8 @@ class Answered:
                 named |= self._named(table["transfer_id"].combine_chunks(), folder.after)
                 back = table.filter(pc.equal(table["status"], status))
                 self.said[kind].update(tuples(back, _TOLD))
+        for table in stored(self.home, folder, "resolutions"):
+            named |= self._named(table["transfer_id"].combine_chunks(), folder.after)
         return named
 
     def _named(self, ids: Any, after: int) -> set[int]:
@@ -279,6 +285,10 @@ class Answered:
             return "a line did not go out as it came back"
         said = self.said["confirmations" if name == "refused" else "returns"]
         judgement = folder.detail.judgement
+        if folder.kind == RECALL:
+            # Nobody answered: it is said by who recalled.
+            reasons = pc.unique(lines["reason"]).to_pylist()
+            return "" if reasons == [folder.detail.reason] else "a line has another reason"
         told = lines.rename_columns({"booked_at": "at"}).select([*_TOLD, "cleared_in"])
         told = tuples(self._answerable(told, judgement), _TOLD)
         if len({row[0] for row in told if row in said}) != len(lines):
@@ -306,7 +316,7 @@ class Answered:
     def sent(self, runs: set[int], own: set[int] | None = None) -> Any:
         """Lines that some runs cleared, from what they answered; cleared_in is the run. own: runs
         of which lines of their own batch are read (default: all)."""
-        parts = [WENT_BACK.empty_table().select([*_KNOWN, "cleared_in"])]
+        parts = [WENT_BACK.empty_table().select([*KNOWN, "cleared_in"])]
         for seq in sorted(runs):
             folder = self.home.folder("batches", seq)
             for status, lines in line_sums.answers(folder, own=own is None or seq in own):
@@ -315,7 +325,7 @@ class Answered:
                 columns.setdefault("batch", number)
                 chosen = {
                     name: columns[name].cast(pa.string()) if name in _TEXTS else columns[name]
-                    for name in _KNOWN
+                    for name in KNOWN
                 }
                 alive = pa.array(np.asarray(lines["reason_number"]) == 0)
                 parts.append(pa.table(chosen | {"cleared_in": number}).filter(alive))
@@ -475,6 +485,16 @@ class Answered:
         )
         lines = out.select(["transfer_id", "participant", "amount", "cleared_in"]).join(
             accounts, ["transfer_id", "cleared_in"]
+        )
+        # What was recalled in time is in no sum of a whole file.
+        stopped = [
+            name
+            for f, table in zip(self.known[: last.number], self.back["refused"], strict=False)
+            if f.kind == RECALL
+            for name in table["transfer_id"].to_pylist()
+        ]
+        lines = lines.filter(
+            pc.invert(pc.is_in(lines["transfer_id"], pa.array(stopped, pa.string())))
         )
         own = said.join(
             self._answerable(lines, judgement).rename_columns({"amount": "due"}),

@@ -23,7 +23,7 @@ from switch.home import signing
 from switch.home.catalog import tables_as_made
 from switch.home.chain import GENESIS, Record, link_of
 from switch.home.checkpoint import SIGNED, SIGNING_KEY, SIGNING_PUB, read_checkpoint
-from switch.home.history import CANCELLATION, folders, recasts
+from switch.home.history import CANCELLATION, RECALL, folders, recasts
 from switch.home.history import KINDS as ANSWERS
 from switch.home.signing import Signed, read_checkpoints, require_signed
 from switch.home.store import Home, lock
@@ -299,7 +299,7 @@ def _copies_fault(home: Home) -> str:
     closed = home.catalog.audit.records("cycle")
     requests = [msgspec.json.decode(record.detail) for record in closed]
     asked = {said["cycle"]: [json_of(said["request"])] for said in requests}
-    for record in home.catalog.audit.records("answers", "day"):
+    for record in home.catalog.audit.records("answers", "day", RECALL):
         for name, request in msgspec.json.decode(record.detail).get("requests", {}).items():
             asked[name].append(json_of(request))
     for row in of_calendar.values():
@@ -315,7 +315,7 @@ def _copies_fault(home: Home) -> str:
             if content != json_of(msgspec.json.decode(kept)):
                 shown = copy.relative_to(home.path).as_posix()
                 return f"{shown} is no copy of what was committed: settle the cycle again"
-    return _recall_fault(home) or _day_fault(home)
+    return _recall_fault(home) or _recalled_fault(home) or _day_fault(home)
 
 
 def _day_fault(home: Home) -> str:
@@ -338,6 +338,18 @@ def _recall_fault(home: Home) -> str:
             if name.startswith("recall/") and copy.is_file() and digest_of(copy) != sha256:
                 shown = copy.relative_to(home.path).as_posix()
                 return f"{shown} is no copy of the committed file: settle the cycle again"
+    return ""
+
+
+def _recalled_fault(home: Home) -> str:
+    """Lists of recalls that were handed out are those that were committed."""
+    for folder in folders(home):
+        for name, sha256 in home.digests(home.path / folder.name).items():
+            copy = home.path / "out" / "recalls" / f"{folder.number:06d}" / Path(name).name
+            is_list = folder.kind == RECALL and name.startswith("recall/")
+            if is_list and copy.is_file() and digest_of(copy) != sha256:
+                shown = copy.relative_to(home.path).as_posix()
+                return f"{shown} is no copy of the committed file: recall the lines again"
     return ""
 
 

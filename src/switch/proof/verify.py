@@ -31,7 +31,7 @@ from switch.home.rows import BatchRow
 from switch.home.signing import departure
 from switch.home.store import Home
 from switch.outcomes import Check
-from switch.proof import cancellations, control, line_sums, notes
+from switch.proof import cancellations, control, line_sums, notes, recalled
 from switch.proof import recasts as recasts_module
 from switch.proof.answers import LINE, Answered, carry, free
 from switch.proof.budgets import Funded
@@ -81,6 +81,8 @@ class Verifier:
         self.queue = ""
         """The folder that has the queue of lines that wait, as far as was looked."""
         self.funded = Funded()
+        self.recalled: set[tuple[int, int]] = set()
+        """Lines that were recalled."""
         self.balances: dict[str, int] = {}
         self.positions: dict[str, dict[str, list[int]]] = {}
         """By cycle of the calendar and participant: counts and sums of its batches' lines."""
@@ -135,6 +137,7 @@ class Verifier:
             for folder in behind.get(row.seq, ()) if not broken else ():
                 carried = self.positions, self._bits, self.waiting
                 yield from self.answered.checks(folder, *carried)
+                yield from recalled.checks(self.answered, self.recalled, folder)
                 self.funded.release(self.home, folder)
         if broken:
             return  # What follows adds up all batches.

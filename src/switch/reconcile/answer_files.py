@@ -20,15 +20,16 @@ from switch.files.file_schemas import RECORD
 from switch.files.tables import TableReader, open_table
 from switch.reconcile.match.records import DAY_US
 from switch.reconcile.match.rules import AMOUNT_BOUND
-from switch.schema import CONFIRMATIONS, RETURNS, STATEMENT, Table
+from switch.schema import CONFIRMATIONS, RESOLUTIONS, RESOLVED, RETURNS, STATEMENT, Table
 
 TABLES: dict[str, Table] = {
     "confirmations": CONFIRMATIONS,
     "returns": RETURNS,
     "statement": STATEMENT,
+    "resolutions": RESOLUTIONS,
 }
 WORDS = {"status": ("ACCC", "RJCT"), "side": ("C", "D")}
-"""The words that a column may have."""
+"""The words that a column may have; the status of a resolution has its own."""
 _NAMES = {
     "participant": "participant",
     "transfer_id": "transfer_id",
@@ -54,7 +55,9 @@ def opened(
     except InputRefused as refused:
         if refused.rule != "KIND_UNKNOWN":
             raise
-        what = "the columns are those of neither confirmations, returns nor a statement"
+        what = (
+            "the columns are those of neither confirmations, returns, a statement nor resolutions"
+        )
         remedy = "give the columns that docs/contract.md has, or say with --kind what it is"
         raise InputRefused("KIND_UNKNOWN", what, file=refused.file, remedy=remedy) from None
 
@@ -70,7 +73,9 @@ def records_in(reader: TableReader, most: int) -> Iterator[pa.Table]:
     done = 0
     _require_few(reader, reader.rows or 0, most)
     for chunk in _chunks(reader):
-        amount = chunk["amount"]
+        # An answer to a recall names no amount.
+        is_resolution = reader.table is RESOLUTIONS
+        amount = np.zeros(len(chunk["booked_at"]), np.int64) if is_resolution else chunk["amount"]
         rows = len(amount)
         _require_few(reader, done + rows, most)
         beyond = (amount <= -AMOUNT_BOUND) | (amount >= AMOUNT_BOUND)
@@ -84,7 +89,7 @@ def records_in(reader: TableReader, most: int) -> Iterator[pa.Table]:
                 remedy="correct the amount",
             )
         columns = {ours: chunk[name].rows() for name, ours in _NAMES.items() if name in chunk}
-        for name, words in WORDS.items():
+        for name, words in ({"status": RESOLVED} if is_resolution else WORDS).items():
             if name in chunk:
                 known = np.asarray(pc.is_in(chunk[name].rows(), pa.array(words)))
                 if not known.all():

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from switch.home import days
 from switch.home.batch import batch_row
-from switch.home.copies import export_day, export_requests
+from switch.home.copies import export_day, export_recalls, export_requests
 from switch.home.days import SaidTime
 from switch.home.store import Home
-from switch.reconcile import Rules, day_end, dispositions, read_rules, take_in
+from switch.reconcile import Rules, day_end, dispositions, read_rules, recalls, take_in
 from switch.reconcile.take_in import AnswerFiles
 from switch.registry.directory import Directory
 from switch.registry.settings import Settings
-from switch.results import DaySigned, Disposed, TakenIn
+from switch.results import DaySigned, Disposed, Recalled, TakenIn
 
 
 def reconcile(
@@ -38,6 +38,23 @@ def reconcile(
         why=when.why,
     )
     export_requests(home, out)
+    return answer
+
+
+def recall(
+    home: Home,
+    directory: Directory,
+    settings: Settings,
+    lines: Sequence[tuple[str, int]],
+    said: recalls.Said,
+    when: SaidTime,
+    out: Path,
+    what_is: Callable[[Home, int, int], str],
+) -> Recalled:
+    """Recall lines, and write the lists of receivers (`Engine.recall`)."""
+    answer = recalls.recall(home, directory, settings, lines, said, when, what_is)
+    export_requests(home, out)
+    export_recalls(home, out)
     return answer
 
 

@@ -160,7 +160,7 @@ def _closed(
     """Batches that are done with: no line waits, is unanswered, or is on its way back; nor is one
     of those whose runs cleared their lines open."""
     home, lines = before.home, verdicts.lines
-    open_lines = np.isin(states, OPEN)
+    open_lines = np.isin(states, OPEN) | verdicts.open_recalls()
     pending = {row.cycle for row in home.catalog.cycles() if row.state != "SETTLED"}
     coming = [
         moved_lines(home, folder, "returned")

@@ -22,13 +22,15 @@ from switch import reconcile as rec
 from switch.files.file_schemas import BREAK
 from switch.native.sent import ELSEWHERE, FRESH, NOWHERE, REST
 from switch.reconcile import RECORD, Rules
-from switch.reconcile.match.breaks import drifts
+from switch.reconcile.asked import refusals
+from switch.reconcile.match.breaks import drifts, of_recalls
 from switch.reconcile.match.records import DAY_US
 from switch.reconcile.sent_lines import GROUPED, NEVER, REFUSED, SentLines, text_of
 from switch.schema import NO_CODE
 from switch.settlement.accounts import RETURNED
 
 CONFIRMATIONS, RETURNS, STATEMENT = "confirmations", "returns", "statement"
+RESOLUTIONS = "resolutions"
 SETTLEMENT, TREASURY = "settlement", "treasury"
 """Sets that a statement is read as: what the State Bank moved, and what came back."""
 _PARTICIPANT = RECORD.get_field_index("participant")
@@ -102,7 +104,7 @@ class Said:
 
     def __init__(self, lines: SentLines) -> None:
         self.lines = lines
-        self.kept = {kind: Kept() for kind in (CONFIRMATIONS, RETURNS, STATEMENT)}
+        self.kept = {kind: Kept() for kind in (CONFIRMATIONS, RETURNS, STATEMENT, RESOLUTIONS)}
 
     def hear(self, kind: str, table: pa.Table, *, new: bool) -> tuple[pa.Table, Place]:
         """Take in records (a table of RECORD). Returns those of them that are new for certain and
@@ -117,6 +119,9 @@ class Said:
         if elsewhere.any():
             table, place = table.filter(pa.array(~elsewhere)), place[~elsewhere]
         fit = self.lines.fits(table, place)
+        if kind == RESOLUTIONS:
+            self.kept[kind].add(table, place, fit.own, fit.own, new)
+            return nothing
         if kind == RETURNS:
             self.kept[kind].add(table, place, fit.own, fit.clean, new)
             return nothing
@@ -138,6 +143,10 @@ class Booked(NamedTuple):
 
     refused: NDArray[np.bool_]
     returned: NDArray[np.bool_]
+    stopped: NDArray[np.bool_]
+    """They were refused by a recall, and not by their receiver, who need not say so."""
+    asked: NDArray[np.int32]
+    """Day since 1970 on which a recall asked for them, as they had settled; 0 where none did."""
 
 
 class Groups(NamedTuple):
@@ -183,6 +192,7 @@ class Verdicts:
         self.said, self.rules, self.as_of = said, rules, as_of
         self.today = (as_of - datetime.date(1970, 1, 1)).days
         self.lines = said.lines
+        self.stopped, self.asked_on, self.asked = booked.stopped, booked.asked, booked.asked > 0
         self.confirmations, self.returns = said.kept[CONFIRMATIONS], said.kept[RETURNS]
         self.groups = self._groups()
         self.refused, self.returned = booked.refused.copy(), booked.returned.copy()
@@ -197,6 +207,10 @@ class Verdicts:
         back &= settled & ~self.refused & ~self.returned
         self.newly_returned = np.flatnonzero(back)
         self._sent, self._settled = sent, settled
+        self.denied = np.zeros(len(self.lines), bool)
+        """Lines that their receiver refuses to give back."""
+        denied = refusals(self._resolutions(own=True))
+        self.denied[self.lines.places(text_of(pa.array(sorted(denied), pa.string())))] = True
 
     def _groups(self) -> Groups:
         """Answers to a whole clearing file: they speak for all its lines but those that are named,
@@ -218,7 +232,8 @@ class Verdicts:
         code = pc.index_in(table["participant"], pa.array(lines.codes, pa.string()))
         code = np.asarray(code.fill_null(NO_CODE)).astype(np.int64)
         files, which = np.unique(run[at].astype(np.int64) << 16 | code, return_inverse=True)
-        sent = np.flatnonzero(lines.sent() & np.isin(lines.run, run[at]))
+        # What was recalled in time is in no sum that its receiver may have credited.
+        sent = np.flatnonzero(lines.sent() & ~self.stopped & np.isin(lines.run, run[at]))
         file_of = lines.run[sent].astype(np.int64) << 16 | lines.participant[sent]
         place = np.minimum(np.searchsorted(files, file_of), len(files) - 1)
         sent, place = (array[files[place] == file_of] for array in (sent, place))
@@ -276,6 +291,34 @@ class Verdicts:
         late: NDArray[np.bool_] = self.today - self.lines.day() > self.rules.deadline_days
         return self._settled & late
 
+    def open_recalls(self) -> NDArray[np.bool_]:
+        """Lines that a recall asks for, and that did not come back."""
+        found: NDArray[np.bool_] = self.asked & ~self.returned & ~self.denied
+        return found
+
+    def _resolutions(self, *, own: bool) -> pa.Table:
+        """Answers to recalls by who may give them, of lines that were recalled; or all others, and
+        those that refuse what has left its cycle."""
+        kept = self.said.kept[RESOLUTIONS]
+        if not len(kept.table) or not len(self.lines):
+            return RECORD.empty_table() if own else kept.table
+        place = np.maximum(kept.place, 0)
+        fits = kept.own & (self.asked | self.stopped)[place]
+        fits &= ~(self.stopped[place] & _is(kept.table, "RJCR"))
+        return kept.table.filter(pa.array(fits if own else ~fits))
+
+    def _recall_breaks(self) -> pa.Table:
+        """Recalls that nobody answered in time, and answers to none."""
+        strays = self._resolutions(own=False)
+        late = self.open_recalls() & (self.today - self.asked_on > self.rules.recall_deadline)
+        if not late.any() and not len(strays):
+            return BREAK.empty_table()
+        table = self.lines.records(late, pa.array([], pa.string()))
+        places = self.lines.places(text_of(table["transfer_id"]))
+        at = pa.array(self.asked_on[places].astype(np.int64) * DAY_US)
+        table = table.set_column(RECORD.get_field_index("at"), RECORD.field("at"), at)
+        return of_recalls(table.cast(RECORD), strays, self.rules, self.today)
+
     def states(self) -> NDArray[np.uint8]:
         """State by place. A line is RETURNED from when its return enters a cycle."""
         state = np.where(self._sent, State.CLEARED, State.NOT_SENT).astype(np.uint8)
@@ -318,6 +361,8 @@ class Verdicts:
         looked_at = (self._weighed(), self._returns_of_files())
         outcomes = [totals, *looked_at, *self._statements(requests, returned)]
         found = self._due(rec.kept(outcomes, open_breaks))
+        if len(recalls := self._recall_breaks()):
+            found = pa.concat_tables([found, recalls]).sort_by("key")
         assert len(pc.unique(found["key"])) == len(found), "a break stands twice"
         return found
 
@@ -349,7 +394,8 @@ class Verdicts:
         refused = lines.said & REFUSED > 0
         chosen |= spoken & ~refused & (apart > self.rules.days)
         chosen |= spoken & refused & ~self.refused
-        chosen |= ~spoken & self._overdue() & ~self.returned
+        chosen |= spoken & ~refused & self.stopped
+        chosen |= ~spoken & self._overdue() & ~self.returned & ~self.stopped
         chosen[self.groups.twice] = True
         chosen &= self._sent
         strays = kept.table.filter(pa.array(~kept.own & rest))
@@ -357,7 +403,9 @@ class Verdicts:
         places = lines.places(text_of(table["transfer_id"]))
         status = pc.if_else(pa.array(self.refused[places]), "RJCT", pa.scalar(None, pa.string()))
         table = table.set_column(RECORD.get_field_index("status"), RECORD.field("status"), status)
-        said = spoken[places]
+        # A credit that was recalled and came back is in order.
+        undone = self.asked & self.returned & ~refused
+        said = (spoken & ~undone)[places]
         clean = lines.spoken(places[said], table.filter(pa.array(said)))
         order = np.argsort(places)
         twice = order[np.searchsorted(places, self.groups.twice, sorter=order)]

@@ -34,9 +34,11 @@ from switch.home.changes import Change, OpenCycle, SetPaid, SetRequest
 from switch.home.days import Times, behind, correction, leaps, times, unusual
 from switch.home.history import (
     MOVES,
+    RECALL,
     STORED,
     Answers,
     Folder,
+    asked_back,
     bytes_again,
     folders,
     moved_lines,
@@ -48,7 +50,8 @@ from switch.home.store import ANSWERS, ROOM_SPARE, Home
 from switch.home.times import day_of
 from switch.reconcile import Rules
 from switch.reconcile.answer_files import TABLES, kind_of, opened, records_in
-from switch.reconcile.line_states import STATEMENT, Booked, Said, State, Verdicts
+from switch.reconcile.asked import open_batches
+from switch.reconcile.line_states import RESOLUTIONS, STATEMENT, Booked, Said, State, Verdicts
 from switch.reconcile.sent_lines import SentLines, together
 from switch.registry.directory import Directory
 from switch.registry.settings import Settings
@@ -90,7 +93,9 @@ def taken_in(home: Home, known: list[Folder], lines: SentLines) -> tuple[Said, B
     """All that was said and done of some batches before. What commits took in that are about none
     of them is not read, but for statements."""
     said = Said(lines)
-    moved = {name: np.zeros(len(lines), bool) for name in MOVES}
+    moved = {name: np.zeros(len(lines), bool) for name in (*MOVES, "stopped")}
+    asked = np.zeros(len(lines), np.int32)
+    mine = pa.array(lines.batches, pa.uint32())
     receivers = pa.array(sorted(lines.receivers()), pa.string())
     for folder in known:
         about = folder.is_about(lines.batches)
@@ -101,10 +106,17 @@ def taken_in(home: Home, known: list[Folder], lines: SentLines) -> tuple[Said, B
                     table = table.filter(pc.is_in(table["participant"], receivers))
                 said.hear(kind, table, new=False)
         for name, marks in moved.items() if about else ():
-            back = moved_lines(home, folder, name)
-            some = back.filter(pc.is_in(back["batch"], pa.array(lines.batches, pa.uint32())))
+            if name == "stopped" and folder.kind != RECALL:
+                continue
+            back = moved_lines(home, folder, "refused" if name == "stopped" else name)
+            some = back.filter(pc.is_in(back["batch"], mine))
             marks[lines.at(some["batch"], some["line_no"])] = True
-    return said, Booked(**moved)
+        if about and folder.kind == RECALL:
+            back = asked_back(home, folder)
+            some = back.filter(pc.is_in(back["batch"], mine))
+            day = (day_of(folder.at) - datetime.date(1970, 1, 1)).days
+            asked[lines.at(some["batch"], some["line_no"])] = day
+    return said, Booked(**moved, asked=asked)
 
 
 def judged(home: Home, known: list[Folder], batches: set[int], receiver: str = "") -> Verdicts:
@@ -112,19 +124,19 @@ def judged(home: Home, known: list[Folder], batches: set[int], receiver: str = "
     receiver: whose lines alone are looked at, where it is named."""
     said, booked = taken_in(home, known, SentLines(home, together(home, batches), receiver))
     said.close()
-    last = next(folder for folder in reversed(known) if folder.judges)
-    as_of = datetime.date.fromisoformat(last.detail.answer["as_of"])
-    return Verdicts(said, booked, rules_of(known), as_of)
+    last = next((folder for folder in reversed(known) if folder.judges), known[-1])
+    as_of = last.detail.answer["as_of"] if last.judges else str(day_of(last.at))
+    return Verdicts(said, booked, rules_of(known), datetime.date.fromisoformat(as_of))
 
 
 def looked_at(home: Home, known: list[Folder]) -> set[int]:
-    """Batches that are not closed, or about which a break is open."""
+    """Batches that are not closed, or about which a break or a recall is open."""
     breaks = open_breaks(home, known)
     # The sum of a whole clearing file is named by its receiver, a space and its head.
     scopes = breaks["participant"].filter(pc.equal(breaks["class"], "TOTAL_DRIFT")).to_pylist()
     files = pa.array([scope.rpartition(" ")[2] for scope in scopes], pa.string())
     ids = pa.chunked_array([*breaks["transfer_id"].chunks, files], pa.string())
-    closed = SentLines(home, ()).batches_of(ids)
+    closed = SentLines(home, ()).batches_of(ids) | open_batches(home, known)
     return {run.seq for run in home.catalog.batches() if run.state != "CLOSED"} | closed
 
 
@@ -330,7 +342,7 @@ def move(before: Before, judged: Judged) -> dict[str, pa.Table]:
     return found
 
 
-def _money(
+def money(
     before: Before, moves: dict[str, pa.Table]
 ) -> tuple[list[MoneyBack], list[Change], dict[str, Any]]:
     """Effects of lines that go back on cycles: (postings and positions by cycle, changes beside
@@ -407,15 +419,15 @@ def commit(
     """Make what was judged final. Returns the answer; its number is 0, and nothing is done, where
     nothing is new."""
     home, draft, new = before.home, judged.draft, judged.new
-    done, changes, money = _money(before, moves)
+    done, changes, told_of = money(before, moves)
     was_open = open_breaks(home, before.known)
     back = [moved_lines(home, folder, "returned") for folder in before.known]
     back.append(moves["returned"].cast(TAKEN))
-    asked = _requests(before, money)
+    asked = _requests(before, told_of)
     found = judged.verdicts.breaks(asked, pa.concat_tables(back), was_open)
     events = rec.fold(was_open, found, before.as_of)
     answer = _answer(before, judged, moves) | {
-        "cycle": money.get("cycle", ""),
+        "cycle": told_of.get("cycle", ""),
         "breaks": dict(zip(*_counted(found, "class"), strict=True)),
         "events": dict(zip(*_counted(events, "event"), strict=True)),
     }
@@ -434,13 +446,13 @@ def commit(
         changes += keep_postings(0, cycle, part)
     signed, closing = extra.sign(judged, moves["returned"], after)
     folder = home.folder(ANSWERS, before.number)
-    changes += [*closing, *_freed(before, draft, folder, moves["refused"])]
+    changes += [*closing, *freed(before, draft, folder, moves["refused"])]
     went = {seq for table in moves.values() for seq in pc.unique(table["batch"]).to_pylist()}
     home.commit(
         at=before.at,
         kind=extra.kind,
         detail=Answers(
-            **money,
+            **told_of,
             **signed,
             leap=leaps(before.times, before.at),
             correct=correction(before.times, before.at, before.why),
@@ -471,8 +483,8 @@ def _answer(before: Before, judged: Judged, moves: dict[str, pa.Table]) -> dict[
     return {
         "at": before.at,
         "as_of": str(before.as_of),
-        "new": new.counts,
-        "read": read,
+        "new": _of_kinds(new.counts),
+        "read": _of_kinds(read),
         "moved": {
             name: {"count": len(table), "sum": str(pc.sum(table["amount"]).as_py() or 0)}
             for name, table in moves.items()
@@ -482,7 +494,12 @@ def _answer(before: Before, judged: Judged, moves: dict[str, pa.Table]) -> dict[
     }
 
 
-def _freed(before: Before, draft: Path, folder: Path, refused: pa.Table) -> list[Change]:
+def _of_kinds(counts: dict[str, int]) -> dict[str, int]:
+    """Counts by kind of file; of answers to recalls only where there are any."""
+    return {kind: count for kind, count in counts.items() if count or kind != RESOLUTIONS}
+
+
+def freed(before: Before, draft: Path, folder: Path, refused: pa.Table) -> list[Change]:
     """Entitlements of lines that were refused are free again: bits of who was paid, written into
     the draft, and that they count from now on."""
     if not len(refused):

@@ -25,6 +25,7 @@ KINDS: dict[str, Table] = {
     "confirmations": schema.CONFIRMATIONS,
     "returns": schema.RETURNS,
     "statement": schema.STATEMENT,
+    "resolutions": schema.RESOLUTIONS,
 }
 """Tables by the names that options and documents have for them."""
 TYPES = {
@@ -57,6 +58,7 @@ WORDS = {
     (PARTICIPANTS.name, "status"): schema.PARTICIPANT_STATUS,
     (schema.CONFIRMATIONS.name, "status"): ("ACCC", "RJCT"),
     (schema.STATEMENT.name, "side"): ("C", "D"),
+    (schema.RESOLUTIONS.name, "status"): schema.RESOLVED,
 }
 """All values that a column takes, by table and column."""
 

@@ -19,10 +19,12 @@ from numpy.typing import NDArray
 from switch.files.file_schemas import BREAK, EVENT
 from switch.files.parquet_reader import in_one
 from switch.reconcile.match.certify import Comparison, Side
+from switch.reconcile.match.records import DAY_US
 from switch.reconcile.match.rules import SEVERITIES, Rules, Verdict
 
 LINES = "lines"
 TOTALS = "totals"
+RECALLS = "recalls"
 
 
 def breaks_of(name: str, found: Comparison) -> pa.Table:
@@ -228,7 +230,7 @@ def _table(
         for i, a in enumerate(firsts)
     ]  # fmt: skip
     bucket = np.searchsorted(np.array(firsts), age, side="right") - 1
-    treated = [rules.treatment.get(v.name) for v in Verdict]
+    treated = [rules.treated(v) for v in Verdict]
     base = np.array([SEVERITIES.index(t.severity) if t else 0 for t in treated])
     raised = (value >= rules.severity.value).astype(np.int64) + (age >= rules.severity.days)
     severity = np.minimum(base[verdict] + raised, len(SEVERITIES) - 1)
@@ -289,6 +291,36 @@ def drifts(
         rules,
         as_of,
     )
+
+
+def of_recalls(overdue: pa.Table, strays: pa.Table, rules: Rules, as_of: int) -> pa.Table:
+    """RECALL_OVERDUE of lines (RECORD; at: the day of the recall), and RECALL_UNMATCHED of answers
+    to no recall (RECORD)."""
+    whole = pa.concat_tables([overdue, strays]).combine_chunks()
+    mine, count = len(overdue), len(whole)
+    late = np.arange(count) < mine
+    head = f"{KEY_VERSION}/{_part(RECALLS)}"
+    lines = _joined([pa.repeat(f"{head}/l", mine), _parts(overdue["transfer_id"].combine_chunks())])
+    answers = [pa.repeat(f"{head}/r", count - mine)]
+    answers += [_parts(strays[name].combine_chunks()) for name in strays.column_names]
+    amount = np.asarray(whole["amount"])
+    nothing = pa.nulls(count, pa.string())
+    columns = {
+        "key": pa.concat_arrays([lines, _joined(answers)]),
+        "set": pa.repeat(RECALLS, count),
+        "side": pc.if_else(pa.array(late), LINES, RECALLS),
+        "transfer_id": whole["transfer_id"],
+        "record_id": nothing,
+        "participant": whole["participant"],
+        "account": nothing,
+        "counterpart": nothing,
+        "expected": pa.array(amount, mask=~late),
+        "found": pa.nulls(count, pa.int64()),
+        "rule": pc.if_else(pa.array(late), "deadline", RECALLS),
+    }
+    verdict = np.where(late, Verdict.RECALL_OVERDUE, Verdict.RECALL_UNMATCHED).astype(np.uint8)
+    day = np.asarray(whole["at"]) // DAY_US
+    return _table(columns, verdict, np.abs(amount), day, rules, as_of).sort_by("key")
 
 
 # --- from day to day -----------------------------------------------------------------------------

@@ -39,9 +39,18 @@ class Verdict(IntEnum):
     RETURN_UNMATCHED = 13
     TOTAL_DRIFT = 14
     AMBIGUOUS = 15
+    RECALL_OVERDUE = 16
+    """A recall that nobody answered by its deadline: `RECALL_CLASSES`, which no matching gives."""
+    RECALL_UNMATCHED = 17
+    """An answer to no recall."""
 
 
-CLASSES = tuple(verdict for verdict in Verdict if verdict >= Verdict.MISSING)
+CLASSES = tuple(v for v in Verdict if Verdict.MISSING <= v <= Verdict.AMBIGUOUS)
+"""Classes that rules have to treat."""
+RECALL_CLASSES = (Verdict.RECALL_OVERDUE, Verdict.RECALL_UNMATCHED)
+"""Classes that they may treat; else `RECALL_TREATMENT` does."""
+RECALL_DAYS = 15
+"""Days for which a recall may be without an answer, where rules do not say it."""
 SEVERITIES = ("low", "medium", "high", "critical")
 AMOUNT_BOUND = 2**56
 """Amounts and tolerances stay below it, so that 64 of them sum within 64 bits."""
@@ -103,6 +112,26 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     ageing: Ageing
     severity: SeverityRaise
     treatment: dict[str, Treatment] = msgspec.field(name="class")
+    recall_days: Days | msgspec.UnsetType = msgspec.UNSET
+    """Days for which a recall may be without an answer."""
+
+    def treated(self, verdict: Verdict) -> Treatment | None:
+        """Severity, owner and action of a class; None of what is no break."""
+        return self.treatment.get(verdict.name) or RECALL_TREATMENT.get(verdict)
+
+    @property
+    def recall_deadline(self) -> int:
+        return RECALL_DAYS if self.recall_days is msgspec.UNSET else self.recall_days
+
+
+RECALL_TREATMENT = {
+    Verdict.RECALL_OVERDUE: Treatment(
+        "high", "receiver desk", "ask the receiver once more whether it gives the money back"
+    ),
+    Verdict.RECALL_UNMATCHED: Treatment(
+        "medium", "operations", "ask the receiver which recall it answers"
+    ),
+}
 
 
 def default_rules() -> Rules:
@@ -147,7 +176,8 @@ def _checked(content: object, file: str) -> Rules:
     if buckets[:1] != (0,) or list(buckets) != sorted(set(buckets)):
         raise _refused(file, "ageing.buckets", "the buckets do not rise from 0")
     names = {verdict.name for verdict in CLASSES}
-    for name in sorted(names ^ set(rules.treatment)):
+    more = {verdict.name for verdict in RECALL_CLASSES}
+    for name in sorted(names ^ set(rules.treatment) - more):
         fault = "no treatment of this class" if name in names else "no class of breaks"
         raise _refused(file, f"class.{name}", fault)
     return rules

@@ -226,6 +226,13 @@ class Auditor:
         self.commits += 1
         return self.way_back.reconcile(records, day)
 
+    def recall(self, lines: Collection[Line], words: str, day: dt.date) -> bool | None:
+        """Recall lines that were sent, all or none. Returns true where it is new, None where it
+        must be refused."""
+        is_new = self.way_back.recall(lines, words, day)
+        self.commits += is_new is True
+        return is_new
+
     def dispose(self, lines: Collection[Line] | None, again: bool) -> list[Line] | None:
         """Decide about money that came back. Returns the lines it is about; None where it must be
         refused."""

@@ -11,6 +11,8 @@ import datetime as dt
 from switch.sim.auditor.expected import Breaks, Owed, Record
 from switch.sim.auditor.way_back import WayBack
 
+RECALL_DAYS = 15
+"""Days for which a recall may be without an answer."""
 APART_DAYS = 1
 """Days by which a booking may differ from the business day of its line's cycle."""
 
@@ -47,7 +49,31 @@ class OpenBreaks:
                 unsure.add(name)
         classes |= {head: ["DUPLICATE"] * many for head, many in self.files.again.items()}
         classes = {name: words for name, words in classes.items() if words}
-        return Breaks(classes, unsure, self.files.drifts, self._unbooked())
+        return Breaks(classes, unsure, self.files.drifts, self._unbooked(), self._recalls())
+
+    def _recalls(self) -> list[tuple[str, str]]:
+        """Recalls that nobody answered by the deadline, and answers to none."""
+        way_back, sent = self.way_back, self.way_back.payments.sent
+        late = {
+            line
+            for line in way_back.open_recalls()
+            if (way_back.days.as_of - way_back.asked[line]).days > RECALL_DAYS
+        }
+        found = [("RECALL_OVERDUE", sent[line].transfer_id) for line in late]
+        by_id = {owed.transfer_id: owed for owed in sent.values()}
+        for name, records in self.records.resolved.items():
+            owed = by_id.get(name)
+            for record in records:
+                is_asked = owed is not None and record.is_of(owed) and owed.line in way_back.asked
+                is_stopped = (
+                    owed is not None
+                    and record.is_of(owed)
+                    and owed.line in way_back.payments.stopped
+                    and record.status != "RJCR"
+                )
+                if not (is_asked or is_stopped):
+                    found.append(("RECALL_UNMATCHED", name))
+        return sorted(found)
 
     def _unbooked(self) -> list[str]:
         """Returned lines that no statement books in time, from the first day that one covers."""
@@ -75,6 +101,8 @@ class OpenBreaks:
         """Classes of breaks about a line; None where the rules have to choose."""
         records = self.records.own(owed)
         by_file, twice = self.files.credited.get(owed.line), self.files.twice.get(owed.line)
+        if owed.line in self.way_back.payments.stopped:
+            return self._of_stopped(records)
         if not records:
             if by_file is not None:
                 return self._timing(owed, by_file)
@@ -93,12 +121,24 @@ class OpenBreaks:
         if statuses == ["RJCT"]:
             return [] if owed.line in self.way_back.refused else ["STATUS"]
         returned = owed.line in self.way_back.returned
+        if returned and owed.line in self.way_back.asked and len(records) < 3:
+            return [] if len(set(statuses)) == len(statuses) else None
         if returned and statuses in (["RTRN"], ["RJCT", "RTRN"], ["ACCC", "RTRN"]):
             credits = [record.at for record in records if record.status == "ACCC"]
             credits += [] if by_file is None else [by_file]
             return [word for at in credits for word in ("STATUS", *self._timing(owed, at))]
         on_time = not any(self._timing(owed, record.at) for record in records)
         return ["DUPLICATE"] if statuses == ["ACCC", "ACCC"] and on_time else None
+
+    def _of_stopped(self, records: tuple[Record, ...]) -> list[str] | None:
+        """Classes of breaks about a line that was recalled in time: nobody owes an answer to it."""
+        if not records:
+            return []
+        (record, *more) = records
+        owed = self.way_back.payments.by_id(record.transfer_id)
+        if more or not record.fits(owed):
+            return None
+        return {"RJCT": [], "ACCC": ["STATUS"]}.get(record.status)
 
     def _timing(self, owed: Owed, at: dt.datetime) -> list[str]:
         apart = abs((at.date() - self.way_back.day_of(owed)).days)

@@ -240,6 +240,10 @@ BOOKED = "BOOKED"
 """Status of an entry in the statement of the treasury's account for what came back."""
 
 
+RESOLVED = ("CNCL", "RJCR", "PDCR")
+"""Status of answers to recalls: yes, no, not decided yet."""
+
+
 class Record(NamedTuple):
     """One saying of a receiver, or of a statement, about a transfer. Its whole content is its
     identity."""
@@ -250,7 +254,7 @@ class Record(NamedTuple):
     amount: int
     at: dt.datetime
     status: str
-    """ACCC, RJCT, or RTRN where money is sent back; or BOOKED."""
+    """ACCC, RJCT, or RTRN where money is sent back; or BOOKED; or of RESOLVED."""
     account: str | None = None
     reason: str | None = None
     return_id: str | None = None
@@ -259,6 +263,8 @@ class Record(NamedTuple):
     @property
     def kind(self) -> str:
         """Kind of the file that it stands in."""
+        if self.status in RESOLVED:
+            return "resolutions"
         return {"RTRN": "returns", BOOKED: "statement"}.get(self.status, "confirmations")
 
     def is_of(self, owed: Owed) -> bool:
@@ -297,6 +303,8 @@ class Breaks(NamedTuple):
     """Receivers and clearing files whose sum is not ours."""
     unbooked: list[str]
     """Transfer ids that came back, and of which the treasury's statement does not tell."""
+    recalls: list[tuple[str, str]]
+    """(class, transfer id) of recalls that nobody answered in time, and of answers to none."""
 
 
 class Settled(NamedTuple):

@@ -32,6 +32,8 @@ class Payments:
         """All statuses of a line until it was answered, oldest first."""
         self.sent: dict[Line, Owed] = {}
         """Lines as they were sent last; those that a recast or an abort took back are not there."""
+        self.stopped: dict[Line, dt.datetime] = {}
+        """Lines that were recalled before their cycle settled, with the time of that."""
         self.cancelled: dict[tuple[Line, ...], str] = {}
         """Words in which lines were cancelled while they waited."""
         self._amounts: dict[Line, tuple[str, int]] = {}
@@ -43,6 +45,10 @@ class Payments:
         """Number of the batch that a table of this name became; None where there is none."""
         name = table.source, table.batch_id
         return next((seq for seq, ran in self.batches.items() if ran.name == name), None)
+
+    def by_id(self, transfer_id: str) -> Owed:
+        """The line that was sent by this id."""
+        return next(owed for owed in self.sent.values() if owed.transfer_id == transfer_id)
 
     def heads(self) -> dict[str, int]:
         """Numbers of batches by the beginning of their transfer ids."""

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from switch.sim.auditor.expected import BOOKED, Line, Owed, Record
+from switch.sim.auditor.expected import BOOKED, RESOLVED, Line, Owed, Record
 from switch.sim.auditor.payments import Payments
 
 
@@ -35,6 +35,8 @@ class Records:
         self.said: dict[str, tuple[Record, ...]] = {}
         self.booked: dict[str, dt.date] = {}
         """Days of the treasury's entries."""
+        self.resolved: dict[str, tuple[Record, ...]] = {}
+        """Answers to recalls by the transfer id that they name."""
         self.heard: dict[Record, int] = {}
         """Every record, with the number of the commit that took it in."""
 
@@ -48,7 +50,9 @@ class Records:
                 continue
             self.heard[record] = commit
             new[record.kind] += 1
-            if record.status == BOOKED:
+            if record.status in RESOLVED:
+                self.resolved[name] = (*self.resolved.get(name, ()), record)
+            elif record.status == BOOKED:
                 self.booked[name] = record.at.date()
             else:
                 self.said[name] = (*self.said.get(name, ()), record)
@@ -69,6 +73,13 @@ class Records:
         found = self.said.get(owed.transfer_id, ())
         return [record for record in found if record.status == status and record.fits(owed)]
 
+    def denies(self, owed: Owed) -> bool:
+        """Tell whether the receiver refuses to give a line back, by the last answer that decides;
+        of one time a refusal does."""
+        mine = [r for r in self.resolved.get(owed.transfer_id, ()) if r.is_of(owed)]
+        said = [(r.at, r.status) for r in mine if r.status != "PDCR"]
+        return max(said, default=(None, ""))[1] == "RJCR"
+
     def own(self, owed: Owed) -> tuple[Record, ...]:
         """Records of a line by those who may answer to it."""
         return tuple(r for r in self.said.get(owed.transfer_id, ()) if r.is_of(owed))
@@ -82,7 +93,9 @@ class Records:
                 mine = [
                     owed
                     for owed in self.payments.sent.values()
-                    if owed.cleared_in == seq and owed.participant == record.participant
+                    if owed.cleared_in == seq
+                    and owed.participant == record.participant
+                    and owed.line not in self.payments.stopped
                 ]
                 said = {o.line: {r.status for r in self.own(o)} for o in mine}
                 due = sum(o.amount for o in mine if "RJCT" not in said[o.line])

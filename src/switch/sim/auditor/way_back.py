@@ -36,6 +36,10 @@ class WayBack:
         self.returned: dict[Line, str] = {}
         """The cycle through which each came back."""
         self.disposed: dict[Line, str] = {}
+        self.asked: dict[Line, dt.date] = {}
+        """Days on which receivers were asked for settled lines."""
+        self.recalled: dict[tuple[Line, ...], str] = {}
+        """Words in which lines were recalled."""
         self.closed: set[int] = set()
         """Batches that are done with."""
 
@@ -115,6 +119,47 @@ class WayBack:
             self._do(owed, "RTRN", "RTRN")
         return name
 
+    # --- what is recalled -----------------------------------------------------------------------
+
+    def recall(self, lines: Collection[Line], words: str, day: dt.date) -> bool | None:
+        """Lines leave their cycle, or their receivers are asked. Returns true where it is new, None
+        where it must be refused."""
+        chosen = tuple(sorted(set(lines)))
+        if self.recalled.get(chosen) == words:
+            return False
+        sent = self.payments.sent
+        gone = {*self.refused, *self.returned, *self.asked}
+        if not chosen or not gone.isdisjoint(chosen) or not set(chosen) <= set(sent):
+            return None
+        self.folders += 1
+        self.days.known.add(day)
+        self.recalled[chosen] = words
+        mine = [sent[line] for line in chosen]
+        stopped = [owed for owed in mine if not self._is_settled(owed)]
+        midnight = dt.datetime.combine(day, dt.time(), dt.UTC) - dt.timedelta(hours=7)
+        self.payments.stopped |= {owed.line: midnight for owed in stopped}
+        for name in sorted({self._cycle_of(owed) for owed in stopped}):
+            self._refuse(name, [owed for owed in stopped if self._cycle_of(owed) == name])
+        self.asked |= {owed.line: day for owed in mine if owed not in stopped}
+        return True
+
+    def open_recalls(self) -> list[Line]:
+        """Lines that receivers were asked for and neither gave back nor refused to."""
+        return [
+            line
+            for line in self.asked
+            if line not in self.returned and not self.records.denies(self.payments.sent[line])
+        ]
+
+    def recalls(self) -> dict[Line, str]:
+        """States of recalls by line."""
+        found = dict.fromkeys(self.payments.stopped, "ACCEPTED")
+        pending = set(self.open_recalls())
+        for line in self.asked:
+            word = "ACCEPTED" if line in self.returned else "REFUSED"
+            found[line] = "OPEN" if line in pending else word
+        return found
+
     # --- what is decided ------------------------------------------------------------------------
 
     def returns_there(self) -> list[Line]:
@@ -150,6 +195,7 @@ class WayBack:
         unfinished = {entry.batch for entry in self.payments.waiting}
         unfinished |= {line[0] for line, state in self.states().items() if state in OPEN}
         unfinished |= {line[0] for line, name in self.returned.items() if name in pending}
+        unfinished |= {line[0] for line in self.open_recalls()}
         due = {
             seq
             for seq, ran in self.payments.batches.items()
@@ -212,5 +258,7 @@ class WayBack:
 
     def _said_at(self, owed: Owed, commit: int, status: str) -> dt.datetime:
         """The time at which what a commit did to a line was said to have happened."""
+        if status == "RJCT" and owed.line in self.payments.stopped:
+            return self.payments.stopped[owed.line]
         said = self.records.clean(owed, status)
         return min(record.at for record in said if self.records.heard[record] <= commit)

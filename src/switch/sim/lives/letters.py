@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from switch.sim.auditor.expected import BOOKED, Line, Owed, Record
 
@@ -91,12 +91,41 @@ class Post:
             if states[owed.line] in OPEN:
                 self._say("credited" if self.rng.random() < 0.8 else "returned", owed, day)
 
+    def recalls(
+        self, asked: Sequence[Owed], day: dt.date, late: Collection[str], *, whole: bool
+    ) -> None:
+        """Receivers answer recalls; whole: each of them, for good. asked: lines of which one is
+        open, or was; late: transfer ids of those answered later than that day."""
+        rng = self.rng
+        noon = dt.datetime.combine(day, dt.time(12), dt.UTC)
+        for owed in asked:
+            back = Record(owed.participant, owed.transfer_id, owed.amount, noon, "RTRN")
+            back = back._replace(reason="FOCR", return_id=f"R-{owed.transfer_id}")
+            word = Record(owed.participant, owed.transfer_id, 0, noon, "RJCR", None, "NOAS")
+            choices = {
+                "back": [back],
+                "no": [word],
+                "its bank": [word._replace(participant=owed.payee)],
+                "yes": [word._replace(status="CNCL", reason=None)],
+                "later": [word._replace(status="PDCR", reason=None)],
+                "another": [word._replace(participant=self._another())],
+                "no line": [word._replace(transfer_id=f"{owed.transfer_id[:-10]}9999999998")],
+                "silent": [],
+            }
+            # A refusal that is older than another answer decides nothing.
+            final = ["back"] if owed.transfer_id in late else ["back", "no"]
+            names = final if whole else list(choices)
+            self.records += choices[rng.choice(names)]
+
     def files(self) -> list[list[Record]]:
         """The records as files: cut anywhere, in any order, some records in two of them."""
         rng = self.rng
         rng.shuffle(self.records)
         found = []
-        for kind in ("confirmations", "returns", "statement"):
+        kinds = ["confirmations", "returns", "statement"]
+        if any(record.kind == "resolutions" for record in self.records):
+            kinds.append("resolutions")
+        for kind in kinds:
             mine = [record for record in self.records if record.kind == kind]
             mine += rng.sample(mine, len(mine) // 8)
             cut = rng.randint(0, len(mine))

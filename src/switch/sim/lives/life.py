@@ -32,6 +32,8 @@ ODD = 0.04
 """Rates before an operation: a date that is none is written; a time is said that leaps."""
 RACES = 0.05
 """Rate of tables that are handed to two writers at once."""
+RECALLS = 0.04, 0.25
+"""Rates at which lines that were sent are recalled: without a way back, and with one."""
 CANCELS = 0.08
 """Rate at which lines that wait are cancelled before an operation."""
 NOTES = 0.4
@@ -146,6 +148,8 @@ class Life:
                         yield note._replace(fault=None)
             if self.sender.sent and self.window.random() < CANCELS:
                 yield from self._cancel()
+            if self.sender.sent and self.window.random() < RECALLS[self.answered]:
+                yield from self._recall()
             if self.nation.rules.budgets and self.purse.random() < 0.1:
                 yield operations.Change(debtors=self._with_budgets())
             if self.nation.rules.rule and self.beside.random() < 0.3:
@@ -182,6 +186,16 @@ class Life:
         yield cancel
         if fault is not None or rng.random() < 0.2:
             yield cancel._replace(fault=None)
+
+    def _recall(self) -> Iterator[operations.Operation]:
+        """Lines that were sent are recalled, on time."""
+        rng = self.window
+        day = max(self.village.day + rng.choice([0, 0, 1, 3]) * DAY, self.signed)
+        fault = operations.fault_of(rng)
+        recall = operations.RecallLines(day, rng.getrandbits(32), fault)
+        yield recall
+        if fault is not None or rng.random() < 0.2:
+            yield recall._replace(fault=None)
 
     def _money(self) -> Iterator[operations.Operation]:
         """Money leaves before a cycle settles, and mostly comes back, so that lines clear."""

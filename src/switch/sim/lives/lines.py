@@ -8,9 +8,10 @@ from switch import status
 from switch.sim.auditor.expected import Line
 from switch.sim.lives.comparison import Comparison
 from switch.sim.lives.difference import require
-from switch.sim.lives.operations import CancelLines
+from switch.sim.lives.operations import CancelLines, RecallLines
 from switch.sim.lives.sides import Sides
 
+LATE = "it came late"
 REASONS = ("sent in error", "the agency asked for it")
 
 
@@ -39,6 +40,50 @@ class Lines:
             for line in chosen[:2]:
                 self._compare_story(line, why)
         return f"{word} {chosen}"
+
+    def recall(self, operation: RecallLines) -> str:
+        """Recall lines that were sent. Returns what came of it, in words."""
+        sides, rng, day = self.sides, random.Random(operation.salt), operation.day
+        if day < sides.auditor.days.signed or not sides.auditor.payments.batches:
+            return "nothing"
+        leap = sides.auditor.days.leaps(day)
+        chosen, why = self._sent(rng), rng.choice(REASONS)
+        after = sides.auditor.copy()
+        is_new = after.recall(chosen, why, day)
+        named = [(self._name(seq), number) for seq, number in chosen]
+
+        def act() -> object:
+            return sides.engine.recall(
+                named,
+                reason="CUST",
+                by="a clerk",
+                why=why,
+                at=day.isoformat(),
+                leap=leap,
+                correct=LATE,
+            )
+
+        if is_new is None:
+            return sides.refused(act)
+        word, _ = sides.attempt(act, operation.fault, after, replay=not is_new)
+        names = {self._name(seq): seq for seq in sides.auditor.payments.batches}
+        names |= {name.partition(":")[2]: seq for name, seq in names.items()}
+        rows = sides.engine.recalls().rows()
+        found = {(names[str(r["batch_id"])], r["line_no"]): r["state"] for r in rows}
+        require("recalls", sides.auditor.way_back.recalls(), found)
+        return f"{word} {chosen}"
+
+    def _sent(self, rng: random.Random) -> list[Line]:
+        """Some lines that were sent and can be recalled, and rarely one of all, or again."""
+        way_back, payments = self.sides.auditor.way_back, self.sides.auditor.payments
+        gone = {*way_back.refused, *way_back.returned, *way_back.asked}
+        there = sorted(set(payments.sent) - gone)
+        if way_back.recalled and rng.random() < 0.15:
+            return list(rng.choice(list(way_back.recalled)))
+        chosen = rng.sample(there, min(len(there), rng.randint(0, 3)))
+        if payments.status and rng.random() < 0.15:
+            chosen.append(rng.choice(sorted(payments.status)))
+        return chosen
 
     def _chosen(self, rng: random.Random) -> list[Line]:
         """Some lines that wait, and rarely one of all, or what was cancelled before."""

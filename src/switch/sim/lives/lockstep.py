@@ -66,6 +66,8 @@ class Lockstep:
                 word = self.way_back.note(operation)
             case operations.CancelLines():
                 word = self.lines.cancel(operation)
+            case operations.RecallLines():
+                word = self.lines.recall(operation)
             case operations.CloseDay():
                 word = self.way_back.close_day(operation)
             case operations.Register():

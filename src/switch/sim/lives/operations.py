@@ -156,6 +156,15 @@ class CancelLines(NamedTuple):
     fault: Fault | None = None
 
 
+class RecallLines(NamedTuple):
+    """Lines that were sent are recalled."""
+
+    day: dt.date
+    salt: int
+    """Chooses lines, which may be such as cannot be recalled, and words."""
+    fault: Fault | None = None
+
+
 class PayAgain(NamedTuple):
     """The sender hands in lines anew that may be paid once more."""
 
@@ -274,6 +283,7 @@ Operation = (
     | PayAgain
     | NoteBreaks
     | CancelLines
+    | RecallLines
     | OddDate
     | Leap
     | WayBack

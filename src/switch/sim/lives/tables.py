@@ -24,11 +24,17 @@ PAYMENT = arrow_schema(schema.PAYMENT)
 CONFIRMATIONS = arrow_schema(schema.CONFIRMATIONS)
 RETURNS = arrow_schema(schema.RETURNS)
 STATEMENT = arrow_schema(schema.STATEMENT)
-_ANSWERS = {"confirmations": CONFIRMATIONS, "returns": RETURNS, "statement": STATEMENT}
+RESOLUTIONS = arrow_schema(schema.RESOLUTIONS)
+_ANSWERS = {
+    "confirmations": CONFIRMATIONS,
+    "returns": RETURNS,
+    "statement": STATEMENT,
+    "resolutions": RESOLUTIONS,
+}
 
 
 def answers_of(records: Sequence[Record]) -> bytes:
-    """A file of confirmations, of returns, or a statement."""
+    """A file of confirmations, of returns, a statement, or of answers to recalls."""
     rows = [
         {
             **record._asdict(),

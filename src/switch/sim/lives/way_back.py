@@ -80,6 +80,15 @@ class WayBack:
         else:
             post.any()
         post.statement(list(way_back.returned))
+        sent_now = payments.sent
+        asked = way_back.open_recalls() if operation.whole else list(way_back.recalls())
+        if asked:
+            mine = [sent_now[line] for line in sorted(asked)]
+            resolved = records.resolved.items()
+            late = {
+                name for name, said in resolved if any(r.at.date() >= operation.day for r in said)
+            }
+            post.recalls(mine, operation.day, late, whole=operation.whole)
         files = post.files()
         self._given += files
         # What a crash kept from being heard may open lines again: not in the end.
@@ -266,10 +275,12 @@ class WayBack:
         """Compare the breaks that are open, as far as the auditor is sure of them."""
         expected = self.sides.auditor.breaks()
         classes: dict[str, list[str]] = {}
-        drifts, unbooked = set(), []
+        drifts, unbooked, recalls = set(), [], []
         for row in open_breaks(self.sides.engine.home, known).to_pylist():
             if row["class"] == "TOTAL_DRIFT":
                 drifts.add(row["participant"])
+            elif row["set"] == "recalls":
+                recalls.append((row["class"], row["transfer_id"]))
             elif row["set"] == "treasury":
                 unbooked.append(row["transfer_id"])
             elif row["set"] in SETS and row["transfer_id"] not in expected.unsure:
@@ -278,6 +289,7 @@ class WayBack:
         require("breaks of", sure, {name: sorted(words) for name, words in classes.items()})
         require("returns that no statement has", expected.unbooked, sorted(unbooked))
         require("sums that drift", sorted(expected.drifts), sorted(drifts))
+        require("breaks of recalls", expected.recalls, sorted(recalls))
 
     def compare_story(self, line: Line) -> None:
         """Compare all that a line ever was, as `status` tells it."""
@@ -286,7 +298,7 @@ class WayBack:
         told = status.line(self.sides.engine.home, name, line_no)
         states = [state["status"] for state in told["states"]]
         way_back = auditor.way_back
-        if way_back.records.heard:
+        if way_back.folders:
             # Of several answers in one file each is told, in whatever order.
             states = [s for i, s in enumerate(states) if i == 0 or states[i - 1] != s]
         require(f"states of batch {batch}, line {line_no}", way_back.statuses(line), states)
