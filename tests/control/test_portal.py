@@ -144,6 +144,22 @@ def test_repeated__is_told_and_changes_nothing(kept: Path, spool: Path, tmp_path
     assert switch.verify(kept)
 
 
+def test_deliver__goes_on_from_what_was_answered_and_not_from_what_was_repeated(
+    kept: Path, spool: Path, tmp_path: Path
+) -> None:
+    """A number that was refused and used once more has two answers: the first one counts."""
+    deliver(spool, "bank", "table", table(tmp_path / "in"))
+    inbox = spool / "bank" / "inbox" / "000001"
+    first = msgspec.json.decode((inbox / MANIFEST).read_bytes(), type=switch.deliveries.Manifest)
+    copy = shutil.copytree(inbox, tmp_path / "copy")
+    assert taken(kept, spool) == [("bank", 1, "refused", "KIND_OTHER")]
+    other = msgspec.structs.replace(first, count=4).signed(FileKey(pem("bank")))
+    (copy / MANIFEST).write_bytes(msgspec.json.encode(other))
+    shutil.copytree(copy, inbox)
+    assert taken(kept, spool) == [("bank", 1, "repeated", "MANIFEST_REUSED")]
+    assert deliver(spool, "bank", "table", table(tmp_path / "in")).after == first.digest()
+
+
 def forged(spool: Path, tmp_path: Path, signer: str, **changes: Any) -> None:
     """A delivery of vss whose manifest says something else."""
     deliver(spool, "vss", "table", table(tmp_path / "in"))

@@ -247,7 +247,8 @@ def last_of(folder: Path, party: str) -> tuple[int, str]:
     """Number and digest of the last manifest of a party that was answered, or waits in its inbox; 0
     and GENESIS where there is none."""
     found = {0: GENESIS}
-    found |= {told.number: told.manifest for told in answers(folder) if told.manifest}
+    known = [told for told in answers(folder) if told.outcome in ("taken", "refused")]
+    found |= {told.number: told.manifest for told in known if told.manifest}
     for number in waiting(folder):
         found[number] = read_manifest(folder, party, number).digest()
     last = max(found)
