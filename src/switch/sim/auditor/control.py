@@ -166,6 +166,8 @@ class Control:
         self.versions: list[Policy] = []
         self.dossiers: list[Dossier] = []
         self.used: set[Act] = set()
+        self.said = dt.date.min
+        """The latest day that was said, as the life tells it."""
 
     # --- the policy -----------------------------------------------------------------------------
 
@@ -240,7 +242,7 @@ class Control:
             "STEP_ORDER": act.behind != behind,
             "TABLE_OTHER": dossier is not None and act.sheet != dossier.sheet,
             "TIME_ORDER": act.day < last,
-            "DAYS_RUN_BACK": act.day < self.days.signed,
+            "DAYS_RUN_BACK": act.day < max(self.days.signed, self.said),
         }.items():
             faults |= {rule} if is_broken else set()
         return faults

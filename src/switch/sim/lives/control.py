@@ -152,9 +152,10 @@ class Control:
         return Signatures(self.sides.auditor.control, rng, self.today())
 
     def today(self) -> dt.date:
-        """A day that lies before nothing that was said."""
+        """A day that lies before nothing that was said, of which the auditor is told."""
         control = self.sides.auditor.control
         said = times(self.sides.engine.home).said
+        control.said = day_of(said) if said else dt.date.min
         days = [dossier.sheet.day for dossier in control.dossiers]
         return max([FIRST_DAY, *days, *([day_of(said)] if said else [])])
 

@@ -49,6 +49,7 @@ class Portal:
         rng, versions = random.Random(operation.salt), self.sides.auditor.control.versions
         if not versions:
             return self.sides.refused(lambda: self.sides.engine.control.portal(self.spool))
+        self.control.today()
         party = rng.choice(versions[-1].parties)
         kind = rng.choice(KINDS)
         if party.name in self._kept_back:
