@@ -11,7 +11,7 @@ from switch.clearing.dossiers import proven_facts
 from switch.clearing.intake import dossier_path
 from switch.control import desk
 from switch.control import spool as boxes
-from switch.control.acts import Act, acts
+from switch.control.acts import Act, acts, policies
 from switch.control.keys import Signer, signer_of
 from switch.control.policy import DELIVERED
 from switch.control.portal import Taker
@@ -51,7 +51,7 @@ def takers(home: Home, directory: Directory, settings: Settings) -> dict[str, Ta
     return {
         "table": Taker(_totals_of_table, keep),
         "act": Taker(_totals_of_acts, take_acts),
-        **{name: Taker(_totals_by(table), take_answers) for name, table in ANSWERS.items()},
+        **{name: Taker(_totals_by(home, table), take_answers) for name, table in ANSWERS.items()},
     }
 
 
@@ -132,15 +132,26 @@ def _totals_of_acts(folder: Path, manifest: Manifest) -> tuple[int, int]:
     return totals("act", _paths(folder, manifest))
 
 
-def _totals_by(table: Table) -> Callable[[Path, Manifest], tuple[int, int]]:
-    return lambda folder, manifest: _sums(_paths(folder, manifest), table)
+def _totals_by(home: Home, table: Table) -> Callable[[Path, Manifest], tuple[int, int]]:
+    def totals_of(folder: Path, manifest: Manifest) -> tuple[int, int]:
+        parties = policies(home)[-1].policy.parties
+        (party,) = [one for one in parties if one.name == manifest.party]
+        return _sums(_paths(folder, manifest), table, party.participants)
+
+    return totals_of
 
 
-def _sums(files: list[Path], table: Table) -> tuple[int, int]:
-    """Rows of answer files, and the sum of their amounts."""
+def _sums(files: list[Path], table: Table, speaking: Sequence[str] = ()) -> tuple[int, int]:
+    """Rows of answer files, and the sum of their amounts. speaking: participants for which alone
+    they may speak; none: for all. Raises InputRefused for an answer of another one."""
     count = total = 0
     for path in files:
         for chunk in open_table(path, table).chunks():
+            named = chunk.get("participant")
+            if speaking and (named is None or not set(named.rows().to_pylist()) <= {*speaking}):
+                what = "it speaks for another participant than its party may"
+                remedy = f"deliver answers of {', '.join(speaking)} alone"
+                raise InputRefused("PARTY_OTHER", what, file=path.name, remedy=remedy)
             amount = chunk["amount"]
             count += len(amount)
             # In two halves, none of whose sums leaves 64 bits.

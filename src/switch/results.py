@@ -223,7 +223,7 @@ class Dossier(TypedDict):
     sha256: str
     value_date: str
     programmes: dict[str, int] | None
-    """Minor units by benefit; None where it has too many to name."""
+    """Minor units of the lines above zero, by benefit; None where it has too many to name."""
     debtors: dict[str, int] | None
     """The same by debtor account."""
     file: str

@@ -66,7 +66,7 @@ class Declared:
     sha256: str = ""
     currency: str = CURRENCY
     programmes: Mapping[str, int] | None = None
-    """Minor units by benefit; None where nothing is said of them."""
+    """Minor units of the lines above zero, by benefit; None where nothing is said of them."""
     debtors: Mapping[str, int] | None = None
     """The same by debtor account."""
 
@@ -96,10 +96,11 @@ class Declared:
             raise refuse("ROW_LIMIT", f"more than {LINES_MAX} lines", "count", "split the table")
         if not -(2**63) < self.sum < 2**63:
             raise refuse("TOTAL_RANGE", "the declared sum leaves 64 bits", "sum", "split the table")
-        for name, parts in self.parts.items():
-            if parts is not None and sum(parts.values()) != self.sum:
-                what = f"{name} add up to {sum(parts.values())}, and not to the declared sum"
-                raise refuse("CONTROL_PARTS", what, name, "correct it, or write the dossier anew")
+        totals = [sum(parts.values()) for parts in self.parts.values() if parts is not None]
+        if any(total != totals[0] or total < self.sum for total in totals):
+            what = f"sums by {' and by '.join(PARTS)} add up to {totals}: not the same, or less"
+            column, remedy = "programmes", "correct them, or write the dossier anew"
+            raise refuse("CONTROL_PARTS", f"{what} than the declared sum", column, remedy)
         return self
 
     def require_new(self, file: str) -> None:

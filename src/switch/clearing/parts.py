@@ -1,4 +1,8 @@
-"""Parts of a table's sum: by programme and by debtor account, as its dossier may declare them."""
+"""Parts of a table: what its lines above zero add up to, by programme and by debtor account.
+
+A dossier declares them, and people sign them, as the most that the table pays: a line below zero is
+refused when it is screened, and takes nothing from what the others are paid.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ EXACT_BELOW = 1 << 33
 
 
 class Parts:
-    """The sum of a table in its parts, chunk by chunk, those left out that are zero. Amounts are
+    """The sums of a table's lines above zero, chunk by chunk: the most that it pays. Amounts are
     minor units."""
 
     def __init__(self) -> None:
@@ -25,8 +29,8 @@ class Parts:
 
     def take(self, columns: Columns) -> None:
         """Add a chunk of a table's columns, as they were read."""
-        amount = np.ascontiguousarray(columns["amount"])
-        is_small = bool(len(amount)) and 0 <= amount.min() and amount.max() < EXACT_BELOW
+        amount = np.maximum(columns["amount"], 0)
+        is_small = bool(len(amount)) and amount.max() < EXACT_BELOW
         weight = amount.astype(np.float64) if is_small else None
         for name, column in PARTS.items():
             sums, texts = self._sums[name], columns[column]

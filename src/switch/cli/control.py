@@ -281,6 +281,7 @@ def dossiers(
     found = answered(home, lambda opened: ask(opened, state=state or None, limit=limit))
     columns = (
         Shown("dossier", "dossier"),
+        Shown("source", "source", 3),
         Shown("batch", "batch_id"),
         Shown("state", "state"),
         Shown("due", "due"),

@@ -39,9 +39,14 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     digest: str
     """sha256: and 64 hexadecimal digits."""
     programmes: dict[str, int]
-    """Minor units by benefit; they add up to sum."""
+    """Minor units of the lines above zero, by benefit."""
     debtors: dict[str, int]
     """The same by debtor account."""
+
+    @property
+    def most(self) -> int:
+        """The most that the table pays: a line below zero takes nothing from it."""
+        return sum(self.programmes.values())
 
 
 class Act(

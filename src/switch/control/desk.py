@@ -118,7 +118,13 @@ def to_sign(
 
 def take_signed(home: Home, directory: Directory, act: Act | str | Path) -> ActTaken:
     """Take an act that was signed elsewhere (`Control.take_act`). act: itself, or its file."""
-    return take(Book(home), directory, act if isinstance(act, Act) else read_act(act))
+    if not isinstance(act, Act):
+        return take(Book(home), directory, read_act(act))
+    try:
+        told = msgspec.convert(msgspec.to_builtins(act), Act)
+    except (msgspec.ValidationError, TypeError, OverflowError) as error:
+        raise UsageError(f"the act is none: {str(error)[:120]}") from None
+    return take(Book(home), directory, told)
 
 
 def read_act(file: str | Path) -> Act:

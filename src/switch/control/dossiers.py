@@ -83,12 +83,12 @@ class Dossier:
 
     def is_done(self, step: Step) -> bool:
         """As many have signed a step as have to."""
-        return len(self.signed(step.step)) >= step.signers_for(self.table.sum)
+        return len(self.signed(step.step)) >= step.signers_for(self.table.most)
 
     def missing(self) -> int:
         """Signatures that the due step still takes."""
         step = self.due
-        return step.signers_for(self.table.sum) - len(self.signed(step.step)) if step else 0
+        return step.signers_for(self.table.most) - len(self.signed(step.step)) if step else 0
 
     def has_passed(self, steps: Iterable[str]) -> bool:
         """One of these steps is done, and the dossier neither refused nor cancelled."""

@@ -8,6 +8,7 @@ the same person does. Pure: IN an act and what it is about, OUT nothing, or Inpu
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn
@@ -21,15 +22,21 @@ from switch.control.acts import (
     STOPS,
     Act,
     PolicySigned,
+    Table,
     policy_message,
 )
 from switch.control.dossiers import HELD, RELEASED, Dossier
 from switch.control.keys import ALGORITHM, PUBLIC_FORM, is_signed
 from switch.control.policy import STEPS, Person, Policy, Step
-from switch.errors import InputRefused, counted
-from switch.home.times import day_of, is_before
+from switch.errors import InputRefused, UsageError, counted
+from switch.files.columns import day_of_text
+from switch.home.days import LEAP_DAYS
+from switch.home.times import day_of, is_before, latest, time_text
+from switch.schema import BATCH_ID_RULE, CURRENCY, LINES_MAX, is_in_years
 
 WHY_MAX = 140
+NAMES_MAX = 5_000
+"""Programmes, and debtor accounts, by which a table divides its sum."""
 ROLE_OF = {HOLD: "hold", PAUSE: "hold", RESUME: "hold", CANCEL: "cancel"}
 """Role that stops a dossier or lets it go on; who may sign the due step may refuse it."""
 
@@ -46,11 +53,13 @@ STOPPED = {
 class Stand:
     """Everything that is known when an act comes. rules: versions of the policy, oldest first.
     dossier: the one that the act names; None where it begins one. after: digest that the act has to
-    name. ran: its table was run. used: signatures of all acts before."""
+    name. last: the time of the last policy, act or batch of the home, '' where there is none. ran:
+    its table was run. used: signatures of all acts before."""
 
     rules: Sequence[Policy]
     dossier: Dossier | None
     after: str
+    last: str
     ran: bool
     used: frozenset[str]
 
@@ -58,6 +67,7 @@ class Stand:
 def require_allowed(act: Act, stand: Stand) -> None:
     """An act may be added. Raises InputRefused, with a rule for each reason."""
     _require_words(act)
+    _require_table(act.table)
     policy = _policy_of(act, stand)
     person = _require_signer(act, policy, stand.rules[-1])
     if act.signature in stand.used:
@@ -108,6 +118,12 @@ def _policy_of(act: Act, stand: Stand) -> Policy:
 
 
 def _require_words(act: Act) -> None:
+    try:
+        time_text(act.at)
+    except UsageError as error:
+        _refuse("TIME_INVALID", str(error), "write it as 2026-11-25T08:30:00")
+    if not act.at:
+        _refuse("TIME_INVALID", "it has no time", "write it as 2026-11-25T08:30:00")
     if act.algorithm != ALGORITHM:
         _refuse("ALGORITHM_OTHER", f"the signature is no {ALGORITHM} one", f"sign with {ALGORITHM}")
     if act.step not in (*STEPS, *STOPS):
@@ -123,6 +139,32 @@ def _require_words(act: Act) -> None:
         _refuse("WHY_MISSING", f"{act.step} needs a reason", "say why: --why WORDS")
 
 
+def _require_table(table: Table) -> None:
+    """The table of an act is one that may be run: a hand-made act says whatever it likes."""
+    names = (table.source, table.batch_id)
+    day = day_of_text(table.value_date)
+    parts = (table.programmes, table.debtors)
+    faults = {
+        "source or batch id": not all(re.fullmatch(BATCH_ID_RULE, name) for name in names),
+        "value date": day is None or not is_in_years(day),
+        "currency": table.currency != CURRENCY,
+        "count": not 1 <= table.count <= LINES_MAX,
+        "sum": not 0 <= table.sum < 2**63,
+        "digest": not re.fullmatch("sha256:[0-9a-f]{64}", table.digest),
+        "sums by programme and debtor account": any(
+            not table.sum <= sum(part.values()) == table.most < 2**63
+            or min(part.values(), default=0) < 0
+            for part in parts
+        ),
+        "names": any(len(part) > NAMES_MAX for part in parts)
+        or not all(name.isprintable() for part in parts for name in part),
+    }
+    wrong = [name for name, is_wrong in faults.items() if is_wrong]
+    if wrong:
+        what = f"the table cannot be one that is run: {', '.join(wrong)}"
+        _refuse("TABLE_INVALID", what, "prepare a table with the dossier that `dossier` writes")
+
+
 def _known(name: str, policy: Policy) -> Person:
     person = policy.person(name)
     if person is None:
@@ -135,6 +177,8 @@ def _require_signer(act: Act, policy: Policy, now: Policy) -> Person:
     """The person who signs: known when the dossier began, and by a key that is theirs now."""
     person = _known(act.by, policy)
     _known(act.by, now)
+    if act.behalf:
+        _known(act.behalf, now)
     _require_key(person, act.key, now, day_of(act.at))
     return person
 
@@ -165,10 +209,13 @@ def _require_dossier(act: Act, stand: Stand) -> None:
     if stand.ran:
         what = f"batch {act.table.batch_id!r} of {act.table.source!r} was run already"
         _refuse("CERTIFICATE_USED", what, "prepare a new table under a new batch id")
-    last = dossier.acts[-1].at if dossier and dossier.acts else act.at
-    if is_before(act.at, last):
-        what = f"its time {act.at} lies before {last}, that of the act before"
+    if stand.last and is_before(act.at, stand.last):
+        what = f"its time {act.at} lies before {stand.last}, the last that was signed here"
         _refuse("TIME_ORDER", what, "sign it at a time that is not before that")
+    known = latest([stand.last, act.table.value_date])
+    if (day_of(act.at) - day_of(known)).days > LEAP_DAYS:
+        what = f"its time {act.at} lies more than {LEAP_DAYS} days after {known}"
+        _refuse("TIME_ORDER", what, "sign it at the time that it is")
 
 
 def _require_step(act: Act, policy: Policy, person: Person, stand: Stand) -> None:
@@ -212,6 +259,9 @@ def _require_once(act: Act, dossier: Dossier) -> None:
         what = f"{whose}: nobody takes a further step on their own batch"
         _refuse("SIGNER_OWN_BATCH", what, "let another person sign")
     for before in dossier.acts:
+        if before.key == act.key and before.by != act.by:
+            what = f"its key signed {before.step} of this dossier as {before.by}"
+            _refuse("SIGNER_TWICE", what, "let another person sign, with a key of their own")
         if before.step in STEPS and {before.by, before.behalf} & ({act.by, act.behalf} - {""}):
             who = act.by if act.by in (before.by, before.behalf) else act.behalf
             what = f"{who} signed {before.step} of this dossier at {before.at}"
@@ -221,12 +271,17 @@ def _require_once(act: Act, dossier: Dossier) -> None:
 def _require_apart(act: Act, dossier: Dossier, step: Step) -> None:
     if not step.apart:
         return
-    policy = dossier.policy
-    names = [act.by, *(before.by for before in dossier.signed(step.step))]
-    houses = [person.organisation for name in names if (person := policy.person(name))]
-    if len(set(houses)) < len(houses):
-        what = f"one of {houses[0] or 'no organisation'} signed {step.step} already"
+    mine = _houses(act, dossier.policy)
+    taken = [house for a in dossier.signed(step.step) for house in _houses(a, dossier.policy)]
+    if twice := sorted(mine & set(taken)):
+        what = f"one of {twice[0] or 'no organisation'} signed {step.step} already"
         _refuse("SIGNER_NOT_APART", what, "let a person of another organisation sign")
+
+
+def _houses(act: Act, policy: Policy) -> set[str]:
+    """Organisations of whoever signs, and of whoever delegated it to them."""
+    people = [policy.person(name) for name in (act.by, act.behalf)]
+    return {person.organisation for person in people if person}
 
 
 def _require_in_time(act: Act, dossier: Dossier, step: Step) -> None:

@@ -19,6 +19,10 @@ from switch.home import signing
 ALGORITHM = "Ed25519"
 PUBLIC_FORM = re.compile("[0-9a-f]{64}")
 SIGNATURE_FORM = re.compile("[0-9a-f]{128}")
+_FIELD, _WITHOUT_SIGN = 2**255 - 19, 2**255 - 1
+_EIGHTH = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
+_SMALL_ORDER = (0, 1, _EIGHTH, _FIELD - _EIGHTH, _FIELD - 1, _FIELD, _FIELD + 1)
+"""Points of small order by their y, without the bit of the sign; RFC 8032, section 5.1."""
 TOKEN = "pkcs11:"
 """Beginning of the name of a key that a hardware module keeps (RFC 7512)."""
 
@@ -83,6 +87,8 @@ def require_public(text: str) -> str:
     if not PUBLIC_FORM.fullmatch(text):
         raise ValueError("a public key is 64 hexadecimal digits in lower case")
     _public(text)
+    if int.from_bytes(bytes.fromhex(text), "little") & _WITHOUT_SIGN in _SMALL_ORDER:
+        raise ValueError("a public key of small order is one by which anybody signs")
     return text
 
 

@@ -19,7 +19,7 @@ import msgspec
 from switch.control.keys import require_public
 from switch.errors import InputRefused
 from switch.files.given import read_small
-from switch.schema import BATCH_ID_RULE, MONEY_BOUND, is_in_years
+from switch.schema import MONEY_BOUND, is_in_years
 
 STEPS = ("prepare", "approve", "authenticate", "control", "certify", "fund", "release")
 """Steps in their order. A policy may leave out those that are not NEEDED."""
@@ -27,6 +27,7 @@ NEEDED = ("prepare", "certify", "release")
 OTHERS = ("hold", "cancel", "policy")
 """Roles beside the steps; who may hold also lets go on."""
 ROLES = (*STEPS, *OTHERS)
+NAME_RULE = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}"
 DELIVERED = ("table", "act", "confirmations", "returns", "statement")
 """Kinds of what parties deliver through the portal."""
 PEOPLE_MAX, KEYS_MAX, SIGNERS_MAX, DAYS_MAX = 500, 16, 20, 366
@@ -102,6 +103,8 @@ class Party(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     keys: tuple[Key, ...]
     kinds: tuple[str, ...]
     """Kinds of what it may deliver: some of DELIVERED."""
+    participants: tuple[str, ...] = ()
+    """Participants for which its answers may speak; none: for all."""
 
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -172,6 +175,7 @@ def _faults(policy: Policy) -> Iterator[tuple[str, str]]:
     """Faults of a policy, each with what to do."""
     yield from _faults_of_people(policy)
     yield from _faults_of_steps(policy)
+    yield from _faults_of_order(policy)
     for given in policy.delegations:
         giver, taker = policy.person(given.giver), policy.person(given.taker)
         whom = f"the delegation of {given.role!r} from {given.giver!r} to {given.taker!r}"
@@ -191,7 +195,7 @@ def _faults(policy: Policy) -> Iterator[tuple[str, str]]:
 def _faults_of_people(policy: Policy) -> Iterator[tuple[str, str]]:
     names, keys = set[str](), set[str]()
     for party in policy.parties:
-        if not re.fullmatch(BATCH_ID_RULE, party.name) or party.name in names:
+        if not re.fullmatch(NAME_RULE, party.name) or party.name in names:
             what = f"the party {party.name[:64]!r} is not 1 to 64 of A-Z a-z 0-9 . _ -, and unique"
             yield what, "name each party once by that rule"
         names.add(party.name)
@@ -203,7 +207,7 @@ def _faults_of_people(policy: Policy) -> Iterator[tuple[str, str]]:
     if not 1 <= len(policy.people) <= PEOPLE_MAX:
         yield f"it has not 1 to {PEOPLE_MAX} people", "name those who sign"
     for person in policy.people:
-        if not re.fullmatch(BATCH_ID_RULE, person.name) or person.name in names:
+        if not re.fullmatch(NAME_RULE, person.name) or person.name in names:
             what = f"the name {person.name[:64]!r} is not 1 to 64 of A-Z a-z 0-9 . _ -, and unique"
             yield what, "name each person once by that rule"
         names.add(person.name)
@@ -235,19 +239,47 @@ def _faults_of_keys(
             yield f"a key of {name} ends before it begins", "correct its days"
 
 
+def _faults_of_order(policy: Policy) -> Iterator[tuple[str, str]]:
+    """Steps that could never all be signed, as nobody signs a table twice."""
+    prepare = policy.step("prepare")
+    if prepare and (prepare.signers != 1 or prepare.above or prepare.days is not None):
+        yield "prepare is signed by one maker, without a deadline", "let approve take more"
+    places = [
+        step.step
+        for step in policy.steps
+        for _ in range(max(step.signers, *(0, *(above.signers for above in step.above))))
+    ]
+    if len(places) > PEOPLE_MAX:
+        yield "its steps take more persons than it may have", "ask for fewer"
+        return
+    taken: dict[str, int] = {}
+
+    def place(at: int, seen: set[str]) -> bool:
+        """Find a person for a place, moving others to places of theirs."""
+        for person in policy.with_role(places[at]):
+            if person.name not in seen:
+                seen.add(person.name)
+                if person.name not in taken or place(taken[person.name], seen):
+                    taken[person.name] = at
+                    return True
+        return False
+
+    for at in range(len(places)):
+        if not place(at, set()):
+            what = "no table could be released by it: nobody signs a table twice, and too few have"
+            yield f"{what} the role {places[at]!r}", "give more people roles, or ask for fewer"
+            return
+
+
 def _faults_of_steps(policy: Policy) -> Iterator[tuple[str, str]]:
     names = [step.step for step in policy.steps]
     if names != [name for name in STEPS if name in names] or set(NEEDED) - set(names):
         what = f"steps are not some of {', '.join(STEPS)}, in this order, each once"
         yield what, f"give at least {', '.join(NEEDED)}"
         return
-    needed = set[str]()
-    least = 0
     for step in policy.steps:
         most = max(step.signers, *(0, *(above.signers for above in step.above)))
         people = policy.with_role(step.step)
-        least += step.signers
-        needed.update(person.name for person in people)
         if not all(1 <= n <= SIGNERS_MAX for n in (step.signers, most)):
             yield f"{step.step} has not 1 to {SIGNERS_MAX} signers", "correct it"
         if any(not 0 <= above.sum < MONEY_BOUND for above in step.above):
@@ -260,6 +292,3 @@ def _faults_of_steps(policy: Policy) -> Iterator[tuple[str, str]]:
         elif step.apart and len({person.organisation for person in people}) < most:
             what = f"{step.step} takes persons of {most} organisations, and there are fewer"
             yield what, "give people of more organisations its role, or ask for fewer"
-    if len(needed) < least:
-        what = f"all steps take {least} persons, each of whom signs once, and there are fewer"
-        yield what, "give more people roles, or ask for fewer"

@@ -7,7 +7,7 @@ as taken or refused; the answer; its place in the archive. What is recorded is n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple, TypedDict
 
@@ -18,7 +18,7 @@ from switch.control.acts import policies
 from switch.control.keys import is_signed
 from switch.control.policy import Party, Policy
 from switch.control.spool import Answer, Manifest
-from switch.errors import USAGE, InputRefused, UsageError
+from switch.errors import USAGE, EnvironmentFailed, InputRefused, SwitchError, UsageError
 from switch.home import days
 from switch.home.store import Home
 from switch.home.times import day_of, latest, time_text
@@ -53,7 +53,7 @@ class Delivered(TypedDict):
     number: int
     kind: str
     outcome: str
-    """taken, refused, missing or repeated."""
+    """taken, refused, missing, repeated; or failed: its folders keep the portal from the party."""
     rule: str
     what: str
 
@@ -96,12 +96,23 @@ class Portal:
         """Take what is there, party by party in order of names."""
         told: list[Delivered] = []
         for party in sorted(self._policy.parties, key=lambda party: party.name):
-            folder = boxes.make_folders(self._spool, party.name)
-            known = self._last.get(party.name, {})
-            boxes.tidy(folder, {number: one.outcome for number, (_, one) in known.items()})
-            for number in boxes.waiting(folder):
-                told.append(self._take(party, folder, number))
+            try:
+                for one in self._of_party(party):
+                    told.append(one)
+            except (InputRefused, UsageError, EnvironmentFailed) as error:
+                if self._home.stopped:
+                    raise
+                told.append(_failed(party, error))
         return told
+
+    def _of_party(self, party: Party) -> Iterator[Delivered]:
+        """Take what one party delivered. What keeps the portal from it keeps no other party
+        waiting."""
+        folder = boxes.make_folders(self._spool, party.name)
+        known = self._last.get(party.name, {})
+        boxes.tidy(folder, {number: one.outcome for number, (_, one) in known.items()})
+        for number in boxes.waiting(folder):
+            yield self._take(party, folder, number)
 
     def _take(self, party: Party, folder: Path, number: int) -> Delivered:
         known = self._last.setdefault(party.name, {})
@@ -231,7 +242,12 @@ class Portal:
 
 def _require_party(party: Party, manifest: Manifest) -> None:
     """A manifest is signed by a key that its party has on the day that it says."""
-    time_text(manifest.at)
+    try:
+        if not time_text(manifest.at):
+            raise UsageError("it has no time")
+    except UsageError as error:
+        remedy = "write it as 2026-11-25T08:30:00, and deliver it again"
+        raise InputRefused("TIME_INVALID", str(error), remedy=remedy) from None
     key = next((key for key in party.keys if key.public == manifest.key), None)
     if key is None:
         what, remedy = (
@@ -245,6 +261,19 @@ def _require_party(party: Party, manifest: Manifest) -> None:
     if not is_signed(manifest.key, manifest.message(), manifest.signature):
         what = f"the signature is not of {party.name} for this manifest"
         raise InputRefused("SIGNATURE_INVALID", what, remedy="sign it, and deliver it again")
+
+
+def _failed(party: Party, error: SwitchError) -> Delivered:
+    """Words for a party whose folders keep the portal from its deliveries."""
+    rule = str(error.told()["rule"])
+    return {
+        "party": party.name,
+        "number": 0,
+        "kind": "",
+        "outcome": "failed",
+        "rule": rule,
+        "what": str(error),
+    }
 
 
 def _told(manifest: Manifest, outcome: str, rule: str, what: str) -> Delivered:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from typing import NoReturn, Protocol
 
 from switch.control.dossiers import RELEASED, Dossier
@@ -25,6 +26,12 @@ class Declared(Protocol):
     @property
     def sum(self) -> int: ...
     @property
+    def currency(self) -> str: ...
+    @property
+    def programmes(self) -> Mapping[str, int] | None: ...
+    @property
+    def debtors(self) -> Mapping[str, int] | None: ...
+    @property
     def sha256(self) -> str:
         """Digest of its file, which is held to it; '' where it has none."""
 
@@ -46,7 +53,13 @@ def require_released(home: Home, declared: Declared) -> None:
     if dossier.state != RELEASED:
         _refuse("NOT_RELEASED", f"{name} is {dossier.state}: {_due(dossier)}", "release it first")
     table = dossier.table
+    said = [
+        dict(part) if part is not None else None for part in (declared.programmes, declared.debtors)
+    ]
     pairs = {
+        "currency": (declared.currency, table.currency),
+        "sums by programme": (said[0], table.programmes),
+        "sums by debtor account": (said[1], table.debtors),
         "content": (f"sha256:{declared.sha256}", table.digest),
         "count": (declared.count, table.count),
         "sum": (declared.sum, table.sum),
@@ -55,7 +68,7 @@ def require_released(home: Home, declared: Declared) -> None:
     other = [name for name, (said, certified) in pairs.items() if said != certified]
     if other:
         what = f"{name} is not what was certified: {', '.join(other)} differs"
-        _refuse("TABLE_OTHER", what, "run the file that was prepared, as it was then")
+        _refuse("TABLE_OTHER", what, "run the file that was prepared, with its dossier of then")
 
 
 def _due(dossier: Dossier) -> str:

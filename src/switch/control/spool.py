@@ -15,6 +15,7 @@ import hashlib
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -32,11 +33,13 @@ DOMAIN = "switch delivery 1"
 """First part of what is signed, so that no signature can be taken for one about something else."""
 FILES_MAX = 16
 BLOCK_BYTES = 1 << 20
+SHARED = 0o640
+"""Mode of manifests and answers: the other side of the spool reads them by its group."""
 GENESIS = "0" * 64
 """`after` of a party's first manifest."""
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _NUMBER = re.compile(r"[0-9]{6}")
-_ASIDE = re.compile(r"\.(taking|emptied)-([0-9]{6})")
+_ASIDE = re.compile(r"\.(taking|copying|emptied)-([0-9]{6})")
 
 
 class Content(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -107,9 +110,15 @@ def party_folder(spool: Path, party: str) -> Path:
 def make_folders(spool: Path, party: str) -> Path:
     """Make the folders of a party, where they are not there; its folder."""
     folder = party_folder(spool, party)
+    places = [folder / name for name in ("inbox", "outbox", "archive", "refused")]
     with machine(spool):
-        for name in ("inbox", "outbox", "archive", "refused"):
-            (folder / name).mkdir(mode=0o770, parents=True, exist_ok=True)
+        for place in places:
+            if not os.path.lexists(place):
+                place.mkdir(mode=0o770, parents=True)
+        for place in (folder, *places):
+            if not stat.S_ISDIR(place.lstat().st_mode):
+                what, remedy = "a link or a file stands where a folder has to", "remove it"
+                raise InputRefused("NOT_REGULAR", what, file=str(place), remedy=remedy)
     return folder
 
 
@@ -131,6 +140,13 @@ def deliver(spool: Path, draft: Manifest, files: Iterable[Path], signer: Signer)
     """Put a delivery into the inbox of a party: its files first, and its manifest when all of them
     are on the disk. draft: without contents and signature. Raises UsageError where the number was
     delivered already."""
+    files = list(files)
+    if not all(_NAME.fullmatch(file.name) and file.name != MANIFEST for file in files):
+        raise UsageError(
+            "files of a delivery have names of A-Z a-z 0-9 . _ -, and none a manifest's"
+        )
+    if not _NUMBER.fullmatch(name_of(draft.number)):
+        raise UsageError(f"{draft.number} is beyond the last number of a delivery")
     folder = party_folder(spool, draft.party) / "inbox" / name_of(draft.number)
     if os.path.lexists(folder / MANIFEST):
         raise UsageError(f"{folder} is delivered already: give the next number")
@@ -142,6 +158,7 @@ def deliver(spool: Path, draft: Manifest, files: Iterable[Path], signer: Signer)
         sync_folder(folder)
     land(folder / MANIFEST, _text(manifest))
     with machine(spool):
+        (folder / MANIFEST).chmod(SHARED)
         sync_folder(folder)
         sync_folder(folder.parent)
     return manifest
@@ -170,14 +187,16 @@ def take_copy(folder: Path, manifest: Manifest) -> Path:
     """A copy of the files of a delivery that nobody else writes to, as its manifest has them.
     Raises InputRefused for a file that is missing, or another one."""
     source = folder / "inbox" / name_of(manifest.number)
-    target = folder / f".taking-{name_of(manifest.number)}"
+    whole = folder / f".taking-{name_of(manifest.number)}"
+    target = folder / f".copying-{name_of(manifest.number)}"
     with machine(folder):
+        shutil.rmtree(whole, ignore_errors=True)
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir(mode=0o700)
         for content in manifest.contents:
             if not os.path.lexists(source / content.name):
                 raise _invalid(source / content.name, "the manifest names it, and it is not there")
-            if _copied(source / content.name, target / content.name) != content:
+            if _copied(source / content.name, target / content.name, content.bytes) != content:
                 raise InputRefused(
                     "FILE_HASH",
                     "it is not the file that its manifest names",
@@ -187,7 +206,8 @@ def take_copy(folder: Path, manifest: Manifest) -> Path:
         (target / MANIFEST).write_bytes(_text(manifest))
         sync_file(target / MANIFEST)
         sync_folder(target)
-    return target
+        target.rename(whole)
+    return whole
 
 
 def put_away(folder: Path, manifest: Manifest) -> None:
@@ -224,9 +244,10 @@ def put_aside(folder: Path, number: int) -> None:
     """Move a delivery that nobody can be held to out of the inbox, as it is."""
     name = name_of(number)
     with machine(folder):
-        target = folder / "refused" / name
+        target, again = folder / "refused" / name, 1
         while os.path.lexists(target):
-            target = target.with_name(target.name + "+")
+            again += 1
+            target = target.with_name(f"{name}.{again}")
         (folder / "inbox" / name).rename(target)
 
 
@@ -241,24 +262,34 @@ def answer(folder: Path, told: Answer) -> None:
     """Put an answer into the outbox of a party; the same again is the same file."""
     name = f"{name_of(told.number)}.{told.outcome}.json"
     land(folder / "outbox" / name, msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n")
+    with machine(folder):
+        (folder / "outbox" / name).chmod(SHARED)
 
 
 def last_of(folder: Path, party: str) -> tuple[int, str]:
-    """Number and digest of the last manifest of a party that was answered, or waits in its inbox; 0
-    and GENESIS where there is none."""
+    """Number and digest of the last manifest of a party that was taken or refused, or waits in its
+    inbox behind that; 0 and GENESIS where there is none."""
     found = {0: GENESIS}
-    known = [told for told in answers(folder) if told.outcome in ("taken", "refused")]
-    found |= {told.number: told.manifest for told in known if told.manifest}
-    for number in waiting(folder):
-        found[number] = read_manifest(folder, party, number).digest()
+    for told in answers(folder):
+        if told.manifest and told.outcome in ("taken", "refused"):
+            found[told.number] = told.manifest
+    there = waiting(folder)
     last = max(found)
+    while last + 1 in there:
+        last += 1
+        found[last] = read_manifest(folder, party, last).digest()
     return last, found[last]
 
 
 def answers(folder: Path) -> Iterator[Answer]:
     """Answers in the outbox of a party, in order of names."""
     for path in sorted((folder / "outbox").glob("*.json")):
-        yield msgspec.json.decode(read_small(path), type=Answer)
+        try:
+            yield msgspec.json.decode(_own(path), type=Answer)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            raise InputRefused(
+                "MANIFEST_INVALID", "it is no answer", file=str(path), remedy="remove it"
+            ) from None
 
 
 def _own(path: Path) -> bytes:
@@ -268,11 +299,15 @@ def _own(path: Path) -> bytes:
     return read_small(path)
 
 
-def _copied(source: Path, target: Path) -> Content:
-    """Copy a plain file, synced; its size and digest as it was copied."""
+def _copied(source: Path, target: Path, most: int | None = None) -> Content:
+    """Copy a plain file, synced; its size and digest as it was copied. most: bytes beyond which it
+    is another one, whose rest is left."""
     digest, size = hashlib.sha256(), 0
     with opened(source) as (file, _), open(target, "xb") as out:
-        while block := os.read(file, BLOCK_BYTES):
+        while most is None or size <= most:
+            block = os.read(file, BLOCK_BYTES)
+            if not block:
+                break
             digest.update(block)
             size += len(block)
             out.write(block)

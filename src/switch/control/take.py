@@ -7,7 +7,6 @@ the key is, and `take` takes the signed one.
 from __future__ import annotations
 
 import datetime
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Required, TypedDict
 
@@ -16,6 +15,7 @@ import msgspec
 from switch.control.acts import (
     ACT,
     POLICY,
+    STOPS,
     Act,
     PolicyKept,
     PolicySigned,
@@ -28,15 +28,17 @@ from switch.control.acts import (
 from switch.control.dossiers import FUNDED, RESERVING, Dossier, current, folded
 from switch.control.judge import Stand, require_allowed, require_next
 from switch.control.keys import Signer
-from switch.control.policy import Policy
+from switch.control.policy import STEPS, Policy
 from switch.errors import InputRefused, UsageError
 from switch.home import days
 from switch.home.store import Home
-from switch.home.times import latest, time_text
+from switch.home.times import day_of, is_before, latest, time_text
 from switch.registry.directory import Directory
 from switch.settlement import budgets
 from switch.settlement.standing import Standing
 
+POLICY_DAYS = 366
+"""Days after all that was signed by which a policy may follow."""
 REFUSED_ACT = "refused act"
 """Kind of the events that say which act was refused, and by which rule."""
 
@@ -116,6 +118,11 @@ class Book:
         known = [d for d in self.dossiers if d.number != without and d.has_passed(steps)]
         return [d for d in known if not self.ran(d)]
 
+    def last(self) -> str:
+        """The time of the home, or of the last policy or act, where that is later."""
+        stamps = self.home.catalog.audit.stamps(ACT, POLICY)
+        return latest([days.times(self.home).now, *(stamp.at for stamp in stamps)])
+
     def after(self, dossier: Dossier | None) -> str:
         """Digest that the next act of a dossier has to name."""
         return dossier.acts[-1].digest() if dossier else mark_of(self.home)
@@ -142,14 +149,12 @@ def statement(book: Book, about: Dossier | Table, step: str, asked: Asked) -> Ac
     book.require_policy()
     dossier = None if isinstance(about, Table) else about
     table = about if isinstance(about, Table) else about.table
-    last = dossier.acts[-1].at if dossier else ""
-    known = [days.times(book.home).now, last, table.value_date]
     return Act(
         dossier=len(book.dossiers) + 1 if dossier is None else dossier.number,
         step=step,
         by=asked["by"],
         key=asked["public"],
-        at=time_text(asked.get("at")) or latest(known),
+        at=time_text(asked.get("at")) or latest([book.last(), table.value_date]),
         policy=len(book.rules) if dossier is None else dossier.version,
         after=book.after(dossier),
         table=table,
@@ -170,8 +175,8 @@ def take(book: Book, directory: Directory, act: Act) -> ActTaken:
         refused = {
             "rule": error.rule,
             "dossier": act.dossier,
-            "step": act.step,
-            "by": hashlib.sha256(act.by.encode()).hexdigest()[:16],
+            "step": act.step if act.step in (*STEPS, *STOPS) else "",
+            "by": home.id_hash(act.by),
             "digest": act.digest(),
         }
         home.note(REFUSED_ACT, refused)
@@ -217,6 +222,7 @@ def _require(book: Book, directory: Directory, act: Act) -> Dossier | None:
         rules=book.rules,
         dossier=numbered,
         after=book.after(numbered),
+        last=book.last(),
         ran=ran,
         used=frozenset(known.signature for known in book.acts),
     )
@@ -292,13 +298,11 @@ def set_policy(home: Home, policy: Policy, signers: Mapping[str, Signer], at: st
     InputRefused where too few sign, and notes that; the same policy again is answered as it was."""
     kept = policies(home)
     if kept and kept[-1].policy == policy:
-        last = home.catalog.audit.records(POLICY)[-1]
-        return _set(kept[-1], last.at)
+        return _set(kept[-1], home.catalog.audit.records(POLICY)[-1].at)
     version = len(kept) + 1
-    time = at or days.times(home).now
-    if time:
-        days.require_forward(days.times(home), time, None)
-    elif kept:
+    last = Book(home).last()
+    time = at or last
+    if kept and not time:
         raise UsageError("say when the policy changes: --at TIME")
     message = policy_message(mark_of(home), version, time, policy)
     signed = [
@@ -307,6 +311,7 @@ def set_policy(home: Home, policy: Policy, signers: Mapping[str, Signer], at: st
     ]
     if kept:
         try:
+            _require_time(time, last)
             require_next(policy, kept[-1].policy, time, mark_of(home), version, signed)
         except InputRefused as error:
             home.note(REFUSED_ACT, {"rule": error.rule, "policy": version})
@@ -316,6 +321,15 @@ def set_policy(home: Home, policy: Policy, signers: Mapping[str, Signer], at: st
     said = PolicyKept(version=version, policy=policy, signatures=signed)
     home.commit(at=time, kind=POLICY, detail=msgspec.to_builtins(said), changes=[])
     return _set(said, time)
+
+
+def _require_time(at: str, last: str) -> None:
+    """A change of the policy is of a time that is not before the last, nor far behind it."""
+    if not last:
+        return
+    if is_before(at, last) or (day_of(at) - day_of(last)).days > POLICY_DAYS:
+        what = f"its time {at} lies before {last}, or more than {POLICY_DAYS} days after it"
+        raise InputRefused("TIME_ORDER", what, remedy="sign it at the time that it is")
 
 
 def _set(kept: PolicyKept, at: str) -> PolicySet:

@@ -14,7 +14,7 @@ from typing import Any
 
 from switch.home.chain import Record
 from switch.home.store import Home
-from switch.home.times import day_of
+from switch.home.times import day_of, is_before, latest
 from switch.outcomes import Check
 
 Doc = dict[str, Any]
@@ -34,12 +34,15 @@ class _Way:
         """Time of the last act, and of the last act of a step."""
         self.signed: dict[str, list[str]] = {}
         """Persons, with who delegated to them, by step."""
+        self.keys: dict[str, str] = {}
+        """Persons by the key with which they signed."""
         self.stopped = ""
 
     def due(self) -> str:
         """The first step that too few have signed; '' where all are signed."""
         for step in self.policy["steps"]:
-            more = [a["signers"] for a in step.get("above", ()) if self.table["sum"] > a["sum"]]
+            most = sum(self.table["programmes"].values())
+            more = [a["signers"] for a in step.get("above", ()) if most > a["sum"]]
             needed = max([step.get("signers", 1), *more])
             acts = [name for name in self.signed.get(step["step"], []) if not name.startswith("=")]
             if len(acts) < needed:
@@ -59,6 +62,8 @@ class _Book:
         self.policies: list[Doc] = []
         self.ways: dict[int, _Way] = {}
         self.signatures: set[str] = set()
+        self.last = ""
+        """The last time of a policy or an act."""
         self.run: set[tuple[str, str]] = set()
         self.delivered: dict[str, tuple[int, str]] = {}
         """Number and digest of the last manifest, by party."""
@@ -82,7 +87,12 @@ class _Book:
                 if not _is_signed(one, _message("switch policy 1", told)):
                     fault = fault or f"the signature of {one['by']} is none"
         self.policies.append(policy)
-        return fault
+        return fault or self._timed(record.at)
+
+    def _timed(self, at: str) -> str:
+        """Fault of a time before which something was signed; ''."""
+        before, self.last = self.last, latest([self.last, at])
+        return "its time lies before the last that was signed" if is_before_any(at, before) else ""
 
     def act(self, record: Record, said: Doc) -> str:
         """Fault of an act; ''."""
@@ -98,21 +108,35 @@ class _Book:
         fault = fault or _key(self.policies[-1], said["by"], said["key"], day_of(said["at"]))
         way = self.ways.get(said["dossier"])
         if way is None:
+            table = said["table"]
+            names = (table["source"], table["batch_id"])
+            others = [
+                w for w in self.ways.values() if (w.table["source"], w.table["batch_id"]) == names
+            ]
+            if others and others[-1].stopped not in ("cancel", "refuse"):
+                fault = fault or "another dossier of its batch is under way"
             way = _Way(said["policy"], self.policies[-1], said["table"])
             self.ways[said["dossier"]] = way
             way.link = self.home
             if said["policy"] != len(self.policies) or said["dossier"] != len(self.ways):
                 fault = fault or "it begins no dossier"
         table = said["table"]
-        parts = [sum(table[name].values()) for name in ("programmes", "debtors")]
-        if table != way.table or said["policy"] != way.version or parts != [table["sum"]] * 2:
+        parts = [sorted(table[name].values()) for name in ("programmes", "debtors")]
+        is_sound = (
+            table["sum"] <= sum(parts[0]) == sum(parts[1]) and min(*parts[0], *parts[1], 0) == 0
+        )
+        if table != way.table or said["policy"] != way.version or not is_sound:
             fault = fault or "it is about another table than its dossier"
         if said["after"] != way.link:
             fault = fault or "it follows another act than the one before it"
         way.link = hashlib.sha256(message + signature.encode()).hexdigest()
         if (table["source"], table["batch_id"]) in self.run:
             fault = fault or "its table was run before it"
-        return fault or _moved(way, said)
+        if way.keys.setdefault(said["key"], said["by"]) != said["by"]:
+            fault = fault or "its key signed as another person"
+        if said.get("behalf") and not _person(self.policies[-1], said["behalf"]):
+            fault = fault or f"{said['behalf']} is nobody any more"
+        return fault or self._timed(said["at"]) or _moved(way, said)
 
     def delivery(self, said: Doc) -> str:
         """Fault of a delivery; ''."""
@@ -200,7 +224,8 @@ def _moved(way: _Way, said: Doc) -> str:
             "cancel": True,
             "refuse": bool(due),
         }
-        fault = "" if fits.get(step) and said.get("why") else "it fits no state of its dossier"
+        is_fit = fits.get(step) and said.get("why") and not behalf
+        fault = "" if is_fit else "it fits no state of its dossier"
         way.stopped = step if step in _STOPPING else ""
         return fault or _trusted(way.policy, by, role)
     fault = "" if step == due and not way.stopped else f"{step} was not due"
@@ -218,26 +243,32 @@ def _moved(way: _Way, said: Doc) -> str:
     here += [by, *([f"={behalf}"] if behalf else [])]
     rule: Doc = next((s for s in way.policy["steps"] if s["step"] == step), {})
     if rule.get("apart"):
-        houses = [
-            str(_person(way.policy, name).get("organisation", ""))
-            for name in here
-            if not name.startswith("=")
-        ]
-        if len(set(houses)) < len(houses):
+        mine = {_house(way.policy, name) for name in (by, behalf) if name}
+        before = here[: -2 if behalf else -1]
+        if mine & {_house(way.policy, name.removeprefix("=")) for name in before}:
             fault = fault or "two of one organisation signed it"
     return fault
+
+
+def _house(policy: Doc, name: str) -> str:
+    return str(_person(policy, name).get("organisation", ""))
 
 
 def _late(way: _Way, said: Doc) -> str:
     """Fault of the time of an act; ''."""
     before, stepped = way.last
-    if before and day_of(said["at"]) < day_of(before):
+    if before and is_before(said["at"], before):
         return "its time lies before that of the act before"
     rule: Doc = next((s for s in way.policy["steps"] if s["step"] == said["step"]), {})
     if not stepped or way.signed.get(said["step"]) or rule.get("days") is None:
         return ""
     days = (day_of(said["at"]) - day_of(stepped)).days
     return "" if days <= rule["days"] else f"it comes {days} days behind the step before"
+
+
+def is_before_any(at: str, before: str) -> bool:
+    """A time lies before another one, where both are given."""
+    return bool(at and before) and is_before(at, before)
 
 
 def _message(domain: str, said: Doc) -> bytes:
@@ -283,6 +314,7 @@ def _valid(holder: Doc, name: str, public: str, day: datetime.date) -> str:
     for key in holder.get("keys", ()):
         if key["public"] == public:
             first, last = key.get("from"), key.get("until")
-            late = (first or "") > str(day) or (last or "9999") < str(day)
-            return f"the key of {name} was not valid on {day}" if late else ""
+            early = first is not None and str(day) < first
+            late = last is not None and str(day) > last
+            return f"the key of {name} was not valid on {day}" if early or late else ""
     return f"the key is none of {name}"
