@@ -426,8 +426,8 @@ class Engine:
 
     @asks
     def recalls(self, **asked: Unpack[RecallsAsked]) -> Listing:
-        """Lines that were recalled, oldest recall first (filters: `RecallsAsked`), each with its
-        state: OPEN, ACCEPTED or REFUSED."""
+        """Lines that were recalled, oldest recall first, each with its state. state: OPEN, ACCEPTED
+        or REFUSED. reason, batch, receiver, age, sort, limit: as of `held` (`RecallsAsked`)."""
         return recalls.recalls(self.home, **asked)
 
     @asks

@@ -14,6 +14,8 @@ from scene import command, line, payment_table, write_table
 
 import switch
 from switch.cli.main import cli
+from switch.control.acts import STOPS
+from switch.control.policy import STEPS
 
 WITH_HOME = sorted(
     name
@@ -45,6 +47,15 @@ def calls(path: Path) -> dict[str, tuple[object, ...]]:
         "register": ("--population", path / "none"),
         "init": ("--participants", path / "none", "--debtors", path / "none"),
         "settle": (),
+        "cancel-line": ("A:1", "--by", "an", "--why", "x"),
+        "recall": ("A:1", "--reason", "DUPL", "--by", "an", "--why", "x"),
+        "prepare": (table, "--by", "an", "--key", path / "none"),
+        "statement": ("A", "approve", "--by", "an", "--public", "00", "--out", path / "out"),
+        "act": (path / "none",),
+        "portal": (path / "spool",),
+        **dict.fromkeys(
+            (*STEPS[1:], *STOPS), ("A", "--by", "an", "--key", path / "none", "--why", "x")
+        ),
     }
 
 

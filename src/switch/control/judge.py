@@ -53,7 +53,7 @@ STOPPED = {
 class Stand:
     """Everything that is known when an act comes. rules: versions of the policy, oldest first.
     dossier: the one that the act names; None where it begins one. after: digest that the act has to
-    name. last: the time of the last policy, act or batch of the home, '' where there is none. ran:
+    name. last: the last time of a policy or an act in the home, '' where there is none. ran:
     its table was run. used: signatures of all acts before."""
 
     rules: Sequence[Policy]

@@ -119,9 +119,12 @@ class Book:
         return [d for d in known if not self.ran(d)]
 
     def last(self) -> str:
+        """The last time of a policy or an act; '' where there is none."""
+        return latest(stamp.at for stamp in self.home.catalog.audit.stamps(ACT, POLICY))
+
+    def now(self) -> str:
         """The time of the home, or of the last policy or act, where that is later."""
-        stamps = self.home.catalog.audit.stamps(ACT, POLICY)
-        return latest([days.times(self.home).now, *(stamp.at for stamp in stamps)])
+        return latest([days.times(self.home).now, self.last()])
 
     def after(self, dossier: Dossier | None) -> str:
         """Digest that the next act of a dossier has to name."""
@@ -154,7 +157,7 @@ def statement(book: Book, about: Dossier | Table, step: str, asked: Asked) -> Ac
         step=step,
         by=asked["by"],
         key=asked["public"],
-        at=time_text(asked.get("at")) or latest([book.last(), table.value_date]),
+        at=time_text(asked.get("at")) or latest([book.now(), table.value_date]),
         policy=len(book.rules) if dossier is None else dossier.version,
         after=book.after(dossier),
         table=table,
@@ -300,8 +303,10 @@ def set_policy(home: Home, policy: Policy, signers: Mapping[str, Signer], at: st
     if kept and kept[-1].policy == policy:
         return _set(kept[-1], home.catalog.audit.records(POLICY)[-1].at)
     version = len(kept) + 1
-    last = Book(home).last()
-    time = at or last
+    book = Book(home)
+    last, time = book.last(), at or book.now()
+    if time:
+        days.require_forward(days.times(home), time, None)
     if kept and not time:
         raise UsageError("say when the policy changes: --at TIME")
     message = policy_message(mark_of(home), version, time, policy)

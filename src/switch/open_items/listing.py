@@ -65,11 +65,23 @@ class LinesAsked(TypedDict, total=False):
     """Rows at most."""
 
 
-class RecallsAsked(LinesAsked, total=False):
+class RecallsAsked(TypedDict, total=False):
     """Filters, order and limit of lines that were recalled (`Engine.recalls`)."""
 
     state: Words
     """OPEN, ACCEPTED or REFUSED."""
+    reason: Words
+    """ISO code of the recall, such as DUPL."""
+    batch: str | None
+    """Its id, or SOURCE:ID where several sources use it."""
+    receiver: Words
+    """Code of a participant."""
+    age: int | None
+    """Least days since it was recalled."""
+    sort: str
+    """One of age, amount, reason, receiver and batch."""
+    limit: int | None
+    """Rows at most."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)

@@ -39,8 +39,8 @@ def chosen(home: Home) -> tuple[Directory, Settings]:
 
 def begin(path: Path, given: Given, at: str, key: bytes | None, signing_key: bytes | None) -> None:
     """Make a home of what is given (`switch.init`)."""
-    assert given.participants is not None
-    assert given.debtors is not None
+    if given.participants is None or given.debtors is None:
+        raise UsageError("a home has participants and debtors: give both tables")
     directory = read_directory(given.participants, given.debtors, given.programmes)
     settings = Settings.of(given.settings)
     if settings.enforce_budgets is True:

@@ -35,6 +35,8 @@ RESERVES = {"control", "certify", "fund", "release"}
 """Steps from which on a dossier takes of budgets."""
 FUNDS = {"fund", "release"}
 """Steps from which on it takes of what accounts hold."""
+ACT_DAYS, POLICY_DAYS = 92, 366
+"""Days so far behind what was signed, or is due, an act or a policy may be."""
 HOME = (0, 0)
 """Place behind which a first act is signed."""
 OF_CYCLE = {"OPEN": "CLEARING", "CLOSED": "CLEARING", "SETTLED": "SETTLED", "ABORTED": "HELD"}
@@ -55,6 +57,11 @@ class Sheet(NamedTuple):
     @property
     def name(self) -> tuple[str, str]:
         return self.source, self.batch_id
+
+    @property
+    def most(self) -> int:
+        """Sum of the lines above zero."""
+        return sum(part for _, part in self.programmes)
 
 
 class Act(NamedTuple):
@@ -116,7 +123,7 @@ class Dossier(NamedTuple):
 
     def lacks(self, step: Step) -> int:
         """Signatures that a step still takes."""
-        return step.takes(self.sheet.total) - len(self.signed(step.name))
+        return step.takes(self.sheet.most) - len(self.signed(step.name))
 
     def signed(self, step: str) -> list[Act]:
         """Acts of a step."""
@@ -133,8 +140,9 @@ def sheet_of(table: Table) -> Sheet:
     """A table as its dossier declares it."""
     parts = [Counter[str](), Counter[str]()]
     for row in table.rows:
-        parts[0][row["benefit"]] += row["amount"]
-        parts[1][row["debtor_account"]] += row["amount"]
+        if row["amount"] > 0:
+            parts[0][row["benefit"]] += row["amount"]
+            parts[1][row["debtor_account"]] += row["amount"]
     sums = [tuple(sorted(part.items())) for part in parts]
     declared = table.declared_count, table.declared_sum
     return Sheet(table.source, table.batch_id, table.value_date, *declared, table.content, *sums)
@@ -150,9 +158,9 @@ def unproven(table: Table) -> frozenset[str]:
 
 
 def unequal_parts(table: Table) -> set[str]:
-    """The rule for a table whose parts do not add up to its declared sum."""
-    found = sum(row["amount"] for row in table.rows)
-    return set() if table.declared_sum == found else {"CONTROL_PARTS"}
+    """The rule for a table whose lines above zero add up to less than its declared sum."""
+    found = sum(max(row["amount"], 0) for row in table.rows)
+    return set() if table.declared_sum <= found else {"CONTROL_PARTS"}
 
 
 class Control:
@@ -168,6 +176,8 @@ class Control:
         self.used: set[Act] = set()
         self.said = dt.date.min
         """The latest day that was said, as the life tells it."""
+        self.last: dt.date | None = None
+        """The last day of a policy or an act."""
 
     # --- the policy -----------------------------------------------------------------------------
 
@@ -182,6 +192,8 @@ class Control:
             faults |= {"USAGE"} if votes else set()
         else:
             before = self.versions[-1]
+            if self.last and not 0 <= (day - self.last).days <= POLICY_DAYS:
+                faults.add("TIME_ORDER")
             faults |= {"POLICY_UNSIGNED"} if len(votes) < before.changed_by else set()
             for vote in votes:
                 faults |= self._unknown(vote.by, before)
@@ -190,6 +202,7 @@ class Control:
                 faults |= set() if vote.is_genuine else {"SIGNATURE_INVALID"}
         if not faults:
             self.versions.append(policy)
+            self.last = max(day, self.last or day)
         return frozenset(faults)
 
     def _unknown(self, name: str, policy: Policy) -> set[str]:
@@ -224,6 +237,7 @@ class Control:
             taken = dossier._replace(acts=(*dossier.acts, act))
             self.dossiers[act.dossier - 1] = taken
             self.used.add(act)
+            self.last = max(act.day, self.last or act.day)
         return frozenset(faults)
 
     def _faults_of_statement(self, act: Act, dossier: Dossier | None) -> set[str]:
@@ -231,7 +245,8 @@ class Control:
         faults = set[str]()
         version = dossier.version if dossier else len(self.versions)
         behind = (act.dossier, len(dossier.acts)) if dossier else HOME
-        last = dossier.acts[-1].day if dossier else act.day
+        last = self.last or act.day
+        far = (act.day - max(last if self.last else act.sheet.day, act.sheet.day)).days
         for rule, is_broken in {
             "ALGORITHM_OTHER": not act.is_pinned,
             "SIGNATURE_INVALID": not act.is_genuine,
@@ -241,7 +256,7 @@ class Control:
             "POLICY_OTHER": act.version != version,
             "STEP_ORDER": act.behind != behind,
             "TABLE_OTHER": dossier is not None and act.sheet != dossier.sheet,
-            "TIME_ORDER": act.day < last,
+            "TIME_ORDER": act.day < last or far > ACT_DAYS,
             "DAYS_RUN_BACK": act.day < max(self.days.signed, self.said),
         }.items():
             faults |= {rule} if is_broken else set()
@@ -251,6 +266,8 @@ class Control:
         """Faults of a name and a key: rules are of the dossier's version, keys of the last."""
         policy = dossier.policy if dossier else self.versions[-1]
         faults = self._unknown(act.by, policy) | self._unknown(act.by, self.versions[-1])
+        if act.behalf:
+            faults |= self._unknown(act.behalf, self.versions[-1])
         return faults | self.versions[-1].faults_of_key(act.by, act.key, act.day)
 
     def _faults_of_first(self, act: Act) -> set[str]:
@@ -282,14 +299,15 @@ class Control:
         if step is None or step.name != act.step:
             return faults | {"STEP_ORDER"}
         steps = [before for before in dossier.acts if before.step in STEPS]
-        if any(signing & {before.by, before.behalf} for before in steps):
+        renamed = any(a.key == act.key and a.by != act.by for a in dossier.acts)
+        if renamed or any(signing & {before.by, before.behalf} for before in steps):
             faults.add("SIGNER_TWICE")
         if act.step != "prepare" and signing & {steps[0].by, steps[0].behalf}:
             faults.add("SIGNER_OWN_BATCH")
         signed = dossier.signed(act.step)
-        houses = {p.house for p in dossier.policy.people if p.name in {s.by for s in signed}}
-        person = dossier.policy.person(act.by)
-        if step.apart and person and person.house in houses:
+        known = {name for other in signed for name in (other.by, other.behalf)}
+        houses = {p.house for p in dossier.policy.people if p.name in known}
+        if step.apart and houses & {p.house for p in dossier.policy.people if p.name in signing}:
             faults.add("SIGNER_NOT_APART")
         before = [other for other in steps if other.step != act.step]
         if step.days is not None and before and not signed:

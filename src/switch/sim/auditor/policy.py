@@ -108,5 +108,19 @@ class Policy(NamedTuple):
             most = max([step.signers, *(number for _, number in step.above)])
             people = self.with_role(step.name)
             kept &= len({p.house for p in people} if step.apart else people) >= most
-        signing = {person.name for name in names for person in self.with_role(name)}
-        return kept and len(signing) >= sum(step.signers for step in self.steps)
+        first = self.steps[0]
+        kept &= first.name != "prepare" or (first.signers, first.above, first.days) == (1, (), None)
+        return kept and self._has_people_for_all()
+
+    def _has_people_for_all(self) -> bool:
+        """Tell whether each place of each step can have a person of its own (Hall's condition)."""
+        places = [
+            {person.name for person in self.with_role(step.name)}
+            for step in self.steps
+            for _ in range(max([step.signers, *(number for _, number in step.above)]))
+        ]
+        free: list[set[str]] = [set()]
+        for people in places:
+            free = [{*taken, name} for taken in free for name in people - taken]
+            free = [set(one) for one in {frozenset(one) for one in free}]
+        return bool(free)
