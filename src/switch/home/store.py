@@ -307,8 +307,10 @@ class Home:
         """Record what was done to the home beside its history: it has a chain of its own, so that
         a crash and its repair change no link and no byte of an answer."""
         self.require_writer()
+        self.stopped = f"a note in {self.path} was broken off: open the home again"
         with machine(self.path):
             self._writer.note(at, kind, detail)
+        self.stopped = ""
 
     def _recover(self) -> None:
         """Put aside what no commit names; stop where a commit's folder is gone, or where more is
