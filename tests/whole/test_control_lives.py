@@ -16,11 +16,14 @@ from switch.control import dossiers, judge, portal, spool, take
 from switch.control.policy import Policy, Step
 from switch.sim import simulate
 from switch.sim.auditor import control as auditor
-from switch.sim.simulate import Failure, live, script_of
+from switch.sim.simulate import Failure, live, live_twice, script_of
 
 CONTROLLED_SEEDS = [56, 82, 73, 36]
 """Seeds whose lives have a policy."""
 PLANTED_SEEDS = [*CONTROLLED_SEEDS, 6]
+FOUND_ONCE = [73, 76]
+"""Seeds that once found a difference: a disk that was full as a refusal was noted, and lines of a
+queue in another order than theirs that were cancelled twice."""
 KINDS = ("SetPolicy", "Prepare", "Sign", "Stop", "Release", "Deliver")
 
 
@@ -63,6 +66,12 @@ def test_lives__have_what_control_is_for_in_them() -> None:
 
 def _words(line: str) -> set[str]:
     return set(line.replace(":", " ").replace(",", " ").split())
+
+
+@pytest.mark.parametrize("seed", FOUND_ONCE)
+def test_lives__engine_and_auditor_agree(seed: int) -> None:
+    result = live_twice(seed)
+    assert not isinstance(result, Failure), str(result)
 
 
 # --- planted bugs ---------------------------------------------------------------------------------

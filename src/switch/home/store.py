@@ -308,7 +308,7 @@ class Home:
         a crash and its repair change no link and no byte of an answer."""
         self.require_writer()
         self.stopped = f"a note in {self.path} was broken off: open the home again"
-        with machine(self.path):
+        with machine(self.path, self._catalog.needed):
             self._writer.note(at, kind, detail)
         self.stopped = ""
 

@@ -99,7 +99,7 @@ def _stored(home: Home, chosen: list[Line], by: str, why: str) -> Cancellation |
     lines = cancelled_lines(home)
     for one in cancellations(home):
         mine = lines.filter(pc.equal(lines["cancellation"], one.number))
-        if (one.by, one.why) == (by, why) and _names(mine) == chosen:
+        if (one.by, one.why) == (by, why) and sorted(_names(mine)) == chosen:
             return one
     return None
 
