@@ -182,6 +182,12 @@ class Portal:
         known, outcome = self.sides.auditor.portal.answered[draft.party, draft.number]
         place = "archive" if outcome == "taken" else "refused"
         folder = self.spool / draft.party / place / boxes.name_of(draft.number)
+        if outcome == "refused":
+            # Others of this number that nobody signed may have been moved there before.
+            folder = self._last_place(folder)
+            text = (folder / boxes.MANIFEST).read_bytes()
+            if msgspec.json.decode(text, type=Manifest) != self._manifests[known.serial]:
+                return
         if kind == "repeated":
             shutil.copytree(folder, self._inbox(draft))
             self._stands(known)
@@ -189,6 +195,12 @@ class Portal:
         draft, files = self._brings(rng, draft)
         if files:
             self._put(draft, files)
+
+    def _last_place(self, folder: Path) -> Path:
+        """The last of folders that have this name, or a longer one."""
+        while folder.with_name(f"{folder.name}+").exists():
+            folder = folder.with_name(f"{folder.name}+")
+        return folder
 
     def _inbox(self, delivery: Delivery) -> Path:
         return self.spool / delivery.party / "inbox" / boxes.name_of(delivery.number)
