@@ -36,7 +36,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def calls(path: Path) -> dict[str, tuple[object, ...]]:
     """Words behind a command's name that do without HOME."""
     table = write_table(payment_table([line(5)]), path / "t.parquet", batch_id="T")
-    an = ("--by", "an", "--key", path / "none")
     return {
         "run": (table,),
         "rehearse": (table,),

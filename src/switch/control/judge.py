@@ -53,13 +53,13 @@ STOPPED = {
 class Stand:
     """Everything that is known when an act comes. rules: versions of the policy, oldest first.
     dossier: the one that the act names; None where it begins one. after: digest that the act has to
-    name. last: the last time of a policy or an act in the home, '' where there is none. ran:
-    its table was run. used: signatures of all acts before."""
+    name. now: the time of the home, or of its last policy or act. ran: its table was run. used:
+    signatures of all acts before."""
 
     rules: Sequence[Policy]
     dossier: Dossier | None
     after: str
-    last: str
+    now: str
     ran: bool
     used: frozenset[str]
 
@@ -209,10 +209,11 @@ def _require_dossier(act: Act, stand: Stand) -> None:
     if stand.ran:
         what = f"batch {act.table.batch_id!r} of {act.table.source!r} was run already"
         _refuse("CERTIFICATE_USED", what, "prepare a new table under a new batch id")
-    if stand.last and is_before(act.at, stand.last):
-        what = f"its time {act.at} lies before {stand.last}, the last that was signed here"
+    last = dossier.acts[-1].at if dossier and dossier.acts else act.at
+    if is_before(act.at, last):
+        what = f"its time {act.at} lies before {last}, that of the act before"
         _refuse("TIME_ORDER", what, "sign it at a time that is not before that")
-    known = latest([stand.last, act.table.value_date])
+    known = latest([stand.now, act.table.value_date])
     if (day_of(act.at) - day_of(known)).days > LEAP_DAYS:
         what = f"its time {act.at} lies more than {LEAP_DAYS} days after {known}"
         _refuse("TIME_ORDER", what, "sign it at the time that it is")

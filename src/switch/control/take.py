@@ -32,13 +32,11 @@ from switch.control.policy import STEPS, Policy
 from switch.errors import InputRefused, UsageError
 from switch.home import days
 from switch.home.store import Home
-from switch.home.times import day_of, is_before, latest, time_text
+from switch.home.times import latest, time_text
 from switch.registry.directory import Directory
 from switch.settlement import budgets
 from switch.settlement.standing import Standing
 
-POLICY_DAYS = 366
-"""Days after all that was signed by which a policy may follow."""
 REFUSED_ACT = "refused act"
 """Kind of the events that say which act was refused, and by which rule."""
 
@@ -118,13 +116,10 @@ class Book:
         known = [d for d in self.dossiers if d.number != without and d.has_passed(steps)]
         return [d for d in known if not self.ran(d)]
 
-    def last(self) -> str:
-        """The last time of a policy or an act; '' where there is none."""
-        return latest(stamp.at for stamp in self.home.catalog.audit.stamps(ACT, POLICY))
-
     def now(self) -> str:
         """The time of the home, or of the last policy or act, where that is later."""
-        return latest([days.times(self.home).now, self.last()])
+        stamps = self.home.catalog.audit.stamps(ACT, POLICY)
+        return latest([days.times(self.home).now, *(stamp.at for stamp in stamps)])
 
     def after(self, dossier: Dossier | None) -> str:
         """Digest that the next act of a dossier has to name."""
@@ -152,12 +147,14 @@ def statement(book: Book, about: Dossier | Table, step: str, asked: Asked) -> Ac
     book.require_policy()
     dossier = None if isinstance(about, Table) else about
     table = about if isinstance(about, Table) else about.table
+    last = dossier.acts[-1].at if dossier else ""
+    known = [days.times(book.home).now, last, table.value_date]
     return Act(
         dossier=len(book.dossiers) + 1 if dossier is None else dossier.number,
         step=step,
         by=asked["by"],
         key=asked["public"],
-        at=time_text(asked.get("at")) or latest([book.now(), table.value_date]),
+        at=time_text(asked.get("at")) or latest(known),
         policy=len(book.rules) if dossier is None else dossier.version,
         after=book.after(dossier),
         table=table,
@@ -225,7 +222,7 @@ def _require(book: Book, directory: Directory, act: Act) -> Dossier | None:
         rules=book.rules,
         dossier=numbered,
         after=book.after(numbered),
-        last=book.last(),
+        now=book.now(),
         ran=ran,
         used=frozenset(known.signature for known in book.acts),
     )
@@ -304,7 +301,7 @@ def set_policy(home: Home, policy: Policy, signers: Mapping[str, Signer], at: st
         return _set(kept[-1], home.catalog.audit.records(POLICY)[-1].at)
     version = len(kept) + 1
     book = Book(home)
-    last, time = book.last(), at or book.now()
+    time = at or book.now()
     if time:
         days.require_forward(days.times(home), time, None)
     if kept and not time:
@@ -316,7 +313,6 @@ def set_policy(home: Home, policy: Policy, signers: Mapping[str, Signer], at: st
     ]
     if kept:
         try:
-            _require_time(time, last)
             require_next(policy, kept[-1].policy, time, mark_of(home), version, signed)
         except InputRefused as error:
             home.note(REFUSED_ACT, {"rule": error.rule, "policy": version})
@@ -326,15 +322,6 @@ def set_policy(home: Home, policy: Policy, signers: Mapping[str, Signer], at: st
     said = PolicyKept(version=version, policy=policy, signatures=signed)
     home.commit(at=time, kind=POLICY, detail=msgspec.to_builtins(said), changes=[])
     return _set(said, time)
-
-
-def _require_time(at: str, last: str) -> None:
-    """A change of the policy is of a time that is not before the last, nor far behind it."""
-    if not last:
-        return
-    if is_before(at, last) or (day_of(at) - day_of(last)).days > POLICY_DAYS:
-        what = f"its time {at} lies before {last}, or more than {POLICY_DAYS} days after it"
-        raise InputRefused("TIME_ORDER", what, remedy="sign it at the time that it is")
 
 
 def _set(kept: PolicyKept, at: str) -> PolicySet:

@@ -14,7 +14,7 @@ from typing import Any
 
 from switch.home.chain import Record
 from switch.home.store import Home
-from switch.home.times import day_of, is_before, latest
+from switch.home.times import day_of, is_before
 from switch.outcomes import Check
 
 Doc = dict[str, Any]
@@ -62,8 +62,6 @@ class _Book:
         self.policies: list[Doc] = []
         self.ways: dict[int, _Way] = {}
         self.signatures: set[str] = set()
-        self.last = ""
-        """The last time of a policy or an act."""
         self.run: set[tuple[str, str]] = set()
         self.delivered: dict[str, tuple[int, str]] = {}
         """Number and digest of the last manifest, by party."""
@@ -87,12 +85,7 @@ class _Book:
                 if not _is_signed(one, _message("switch policy 1", told)):
                     fault = fault or f"the signature of {one['by']} is none"
         self.policies.append(policy)
-        return fault or self._timed(record.at)
-
-    def _timed(self, at: str) -> str:
-        """Fault of a time before which something was signed; ''."""
-        before, self.last = self.last, latest([self.last, at])
-        return "its time lies before the last that was signed" if is_before_any(at, before) else ""
+        return fault
 
     def act(self, record: Record, said: Doc) -> str:
         """Fault of an act; ''."""
@@ -136,7 +129,7 @@ class _Book:
             fault = fault or "its key signed as another person"
         if said.get("behalf") and not _person(self.policies[-1], said["behalf"]):
             fault = fault or f"{said['behalf']} is nobody any more"
-        return fault or self._timed(said["at"]) or _moved(way, said)
+        return fault or _moved(way, said)
 
     def delivery(self, said: Doc) -> str:
         """Fault of a delivery; ''."""
@@ -264,11 +257,6 @@ def _late(way: _Way, said: Doc) -> str:
         return ""
     days = (day_of(said["at"]) - day_of(stepped)).days
     return "" if days <= rule["days"] else f"it comes {days} days behind the step before"
-
-
-def is_before_any(at: str, before: str) -> bool:
-    """A time lies before another one, where both are given."""
-    return bool(at and before) and is_before(at, before)
 
 
 def _message(domain: str, said: Doc) -> bytes:

@@ -35,8 +35,8 @@ RESERVES = {"control", "certify", "fund", "release"}
 """Steps from which on a dossier takes of budgets."""
 FUNDS = {"fund", "release"}
 """Steps from which on it takes of what accounts hold."""
-ACT_DAYS, POLICY_DAYS = 92, 366
-"""Days so far behind what was signed, or is due, an act or a policy may be."""
+ACT_DAYS = 92
+"""Days so far behind what was signed, said or is due an act may be."""
 HOME = (0, 0)
 """Place behind which a first act is signed."""
 OF_CYCLE = {"OPEN": "CLEARING", "CLOSED": "CLEARING", "SETTLED": "SETTLED", "ABORTED": "HELD"}
@@ -192,8 +192,6 @@ class Control:
             faults |= {"USAGE"} if votes else set()
         else:
             before = self.versions[-1]
-            if self.last and not 0 <= (day - self.last).days <= POLICY_DAYS:
-                faults.add("TIME_ORDER")
             faults |= {"POLICY_UNSIGNED"} if len(votes) < before.changed_by else set()
             for vote in votes:
                 faults |= self._unknown(vote.by, before)
@@ -245,8 +243,9 @@ class Control:
         faults = set[str]()
         version = dossier.version if dossier else len(self.versions)
         behind = (act.dossier, len(dossier.acts)) if dossier else HOME
-        last = self.last or act.day
-        far = (act.day - max(last if self.last else act.sheet.day, act.sheet.day)).days
+        last = dossier.acts[-1].day if dossier else act.day
+        known = max(self.last or act.sheet.day, act.sheet.day, self.said)
+        far = (act.day - known).days
         for rule, is_broken in {
             "ALGORITHM_OTHER": not act.is_pinned,
             "SIGNATURE_INVALID": not act.is_genuine,
