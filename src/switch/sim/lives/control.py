@@ -101,7 +101,10 @@ class Control:
         self.tables.append(payday)
         rng = random.Random(operation.salt)
         right = operation.salt == WITHOUT_FAULT or rng.random() < 0.85
-        act = self.signatures(rng).first(sheet_of(operation.table), right=right)
+        signatures = self.signatures(rng)
+        # A dossier is of its table's day from the beginning, or a step of no days would be late.
+        signatures.today = max(signatures.today, operation.table.value_date)
+        act = signatures.first(sheet_of(operation.table), right=right)
         if right or unproven(operation.table):
             return self._take(act, operation.fault, source, operation)
         return self._take(act, operation.fault)
