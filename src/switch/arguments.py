@@ -111,10 +111,6 @@ def _options(
     """Options whose names and types one record has (`Unpack`)."""
     (record,) = typing.get_args(kind)
     kinds = typing.get_type_hints(record)
-    fields = typing.get_type_hints(record, include_extras=True)
-    for name, kind_of in fields.items():
-        if typing.get_origin(kind_of) is typing.Required and name not in given:
-            raise TypeError(f"{call.__name__}() missing a required keyword argument: {name!r}")
     for name in given:
         if name not in kinds:
             raise TypeError(f"{call.__name__}() got an unexpected keyword argument {name!r}")

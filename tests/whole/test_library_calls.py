@@ -23,6 +23,8 @@ CALLS: dict[str, object] = {
     "balances": ENGINE.balances,
     "breaks": ENGINE.breaks,
     "cancel-line": ENGINE.cancel_lines,
+    "recall": ENGINE.recall,
+    "recalls": ENGINE.recalls,
     "close": ENGINE.close_day,
     "cycles": ENGINE.cycles,
     "directory": ENGINE.change_directory,

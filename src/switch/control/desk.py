@@ -87,6 +87,8 @@ def _signed(
 ) -> ActTaken:
     if step == "prepare" and isinstance(about, Dossier):
         raise UsageError("a dossier begins with the table that is prepared: `prepare`")
+    if "by" not in said or "key" not in said:
+        raise UsageError("say who signs, by the name that the policy has (by), and with which key")
     signer = signer_of(said["key"])
     asked: Asked = {
         "by": said["by"],
@@ -106,6 +108,8 @@ def to_sign(
     is meant, or None."""
     book = Book(home)
     book.require_policy()
+    if "by" not in asked or "public" not in asked:
+        raise UsageError("say who will sign (by), and with which public key (public)")
     if step == "prepare":
         if facts is None or facts["batch_id"] != batch_id.rpartition(":")[2]:
             raise UsageError("to prepare a batch, name the file of its table")
