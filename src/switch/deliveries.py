@@ -6,9 +6,11 @@ import datetime
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from switch.arguments import checked
 from switch.clearing.dossiers import proven_facts
-from switch.clearing.intake import dossier_path
+from switch.clearing.intake import dossier_path, exact_sum
 from switch.control import desk
 from switch.control import spool as boxes
 from switch.control.acts import Act, acts, policies
@@ -28,7 +30,6 @@ from switch.registry.settings import Settings
 from switch.schema import CONFIRMATIONS, RETURNS, STATEMENT, Table
 
 ANSWERS = {"confirmations": CONFIRMATIONS, "returns": RETURNS, "statement": STATEMENT}
-_LOW = 0xFFFF_FFFF
 
 
 def takers(home: Home, directory: Directory, settings: Settings) -> dict[str, Taker]:
@@ -152,8 +153,7 @@ def _sums(files: list[Path], table: Table, speaking: Sequence[str] = ()) -> tupl
                 what = "it speaks for another participant than its party may"
                 remedy = f"deliver answers of {', '.join(speaking)} alone"
                 raise InputRefused("PARTY_OTHER", what, file=path.name, remedy=remedy)
-            amount = chunk["amount"]
+            amount = np.ascontiguousarray(chunk["amount"])
             count += len(amount)
-            # In two halves, none of whose sums leaves 64 bits.
-            total += (int((amount >> 32).sum()) << 32) + int((amount & _LOW).sum())
+            total += exact_sum(amount)
     return count, total

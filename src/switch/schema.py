@@ -22,6 +22,9 @@ assert AMOUNT_MAX * CHUNK_ROWS_MAX < 2**63, "the sum of a chunk must fit in 64 b
 CLEARING_LIMIT = 500_000_000
 """Default clearing limit in minor units (VND)."""
 LINES_MAX = 0xFFFF_FFF0
+PARTS_MAX = 5_000
+"""Programmes, and debtor accounts, by which a dossier divides the sum of its table: as a file, and
+in each act that is signed, it is small."""
 CURRENCY = "VND"
 YEAR_MIN, YEAR_MAX = 1900, 2999
 MONTHS = (YEAR_MAX - YEAR_MIN + 1) * 12

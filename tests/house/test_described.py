@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import sys
 import textwrap
 import typing
 from collections.abc import Callable, Iterator
@@ -45,10 +46,14 @@ def parameters(call: Callable[..., Any]) -> Iterator[str]:
 
 
 def described_fields(kind: type) -> set[str]:
-    """Fields of a class that have a docstring of their own."""
+    """Fields of a class, and of records that it adds to, that have a docstring of their own."""
     (tree,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
     assert isinstance(tree, ast.ClassDef)
-    return {
+    # A TypedDict does not keep its bases, so they are looked up by name.
+    module = sys.modules[kind.__module__]
+    bases = [getattr(module, base.id, None) for base in tree.bases if isinstance(base, ast.Name)]
+    inherited = [described_fields(base) for base in bases if base and typing.is_typeddict(base)]
+    return set[str]().union(*inherited) | {
         field.target.id
         for field, text in zip(tree.body, tree.body[1:], strict=False)
         if isinstance(field, ast.AnnAssign)

@@ -8,9 +8,10 @@ import hashlib
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from switch.arguments import checked
-from switch.clearing.intake import FIELDS, Declared, as_date, dossier_path, read_dossier
+from switch.clearing.intake import FIELDS, Declared, as_date, dossier_path, exact_sum, read_dossier
 from switch.clearing.line_numbers import LineNumbers
 from switch.clearing.parts import PARTS, Parts
 from switch.errors import InputRefused, UsageError
@@ -18,11 +19,7 @@ from switch.files.disk import land, require_outside
 from switch.files.given import opened, regular_file
 from switch.files.tables import TableReader, open_table
 from switch.results import Dossier, DossierFacts
-from switch.schema import PAYMENT
-
-_LOW = 0xFFFF_FFFF
-NAMES_MAX = 5_000
-"""Names by which a dossier divides its sum: as a file it is small."""
+from switch.schema import PARTS_MAX, PAYMENT
 
 
 @checked
@@ -88,12 +85,11 @@ def _declared(reader: TableReader, named: Declared, warnings: list[str]) -> Decl
     parts = Parts()
     line_no = []
     for chunk in reader.chunks():
-        amount = chunk["amount"]
+        amount = np.ascontiguousarray(chunk["amount"])
         parts.take(chunk)
         count += len(amount)
         line_no.append(chunk["line_no"])
-        # In two halves, none of whose sums leaves 64 bits.
-        total += (int((amount >> 32).sum()) << 32) + int((amount & _LOW).sum())
+        total += exact_sum(amount)
     numbers = LineNumbers(count)
     for some in line_no:
         numbers.take(some, reader.name)
@@ -110,11 +106,11 @@ def _declared(reader: TableReader, named: Declared, warnings: list[str]) -> Decl
 
 def _few(name: str, sums: dict[str, int], warnings: list[str]) -> dict[str, int] | None:
     """Sums by name, or None and a warning where there are too many to name."""
-    if len(sums) <= NAMES_MAX:
+    if len(sums) <= PARTS_MAX:
         return sums
     warnings.append(
         f"the dossier says nothing of {name}: there are {len(sums):,}, and it may name"
-        f" {NAMES_MAX:,}; a home with a policy does not take it"
+        f" {PARTS_MAX:,}; a home with a policy does not take it"
     )
     return None
 

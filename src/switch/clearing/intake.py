@@ -399,7 +399,7 @@ class Intake:
         done = self.count
         line_no = columns["line_no"]
         amount = np.ascontiguousarray(columns["amount"])
-        self.sum += _exact_sum(amount)
+        self.sum += exact_sum(amount)
         self.count += len(line_no)
         agent, account = self._given_accounts(columns, file, done)
         if self._digest is not None:
@@ -487,7 +487,7 @@ def _count_differs(file: str, count: int, declared: int, more: bool = False) -> 
     )
 
 
-def _exact_sum(amount: NDArray[np.int64]) -> int:
+def exact_sum(amount: NDArray[np.int64]) -> int:
     """The sum of a chunk, also where it leaves 64 bits: what counts is the table's, not that of
     the chunks in which it comes."""
     try:

@@ -32,11 +32,9 @@ from switch.errors import InputRefused, UsageError, counted
 from switch.files.columns import day_of_text
 from switch.home.days import LEAP_DAYS
 from switch.home.times import day_of, is_before, latest, time_text
-from switch.schema import BATCH_ID_RULE, CURRENCY, LINES_MAX, is_in_years
+from switch.schema import BATCH_ID_RULE, CURRENCY, LINES_MAX, PARTS_MAX, is_in_years
 
 WHY_MAX = 140
-NAMES_MAX = 5_000
-"""Programmes, and debtor accounts, by which a table divides its sum."""
 ROLE_OF = {HOLD: "hold", PAUSE: "hold", RESUME: "hold", CANCEL: "cancel"}
 """Role that stops a dossier or lets it go on; who may sign the due step may refuse it."""
 
@@ -156,7 +154,7 @@ def _require_table(table: Table) -> None:
             or min(part.values(), default=0) < 0
             for part in parts
         ),
-        "names": any(len(part) > NAMES_MAX for part in parts)
+        "names": any(len(part) > PARTS_MAX for part in parts)
         or not all(name.isprintable() for part in parts for name in part),
     }
     wrong = [name for name, is_wrong in faults.items() if is_wrong]

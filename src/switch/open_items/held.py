@@ -21,6 +21,7 @@ from switch.home.history import folders, queue_of, recasts, went_back
 from switch.home.store import Home
 from switch.home.times import day_of
 from switch.open_items.listing import (
+    SORTS,
     Choice,
     LinesAsked,
     Listing,
@@ -34,14 +35,6 @@ from switch.open_items.listing import (
 from switch.reason import GIVEN_UP, HELD, RULES, Reason
 from switch.reconcile import dispositions
 
-LINE = [("number", "ascending"), ("line_no", "ascending")]
-SORTS = {
-    "age": [("since", "ascending"), *LINE],
-    "amount": [("amount", "descending"), *LINE],
-    "reason": [("reason", "ascending"), ("since", "ascending"), *LINE],
-    "receiver": [("participant", "ascending"), ("since", "ascending"), *LINE],
-    "batch": LINE,
-}
 SENTENCES = {rule.code: rule.sentence for rule in (*(RULES[r] for r in HELD), GIVEN_UP)}
 """Reasons for which a line waits."""
 WAITS, COMING = "WAITS", "COMING"

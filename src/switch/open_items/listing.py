@@ -65,23 +65,22 @@ class LinesAsked(TypedDict, total=False):
     """Rows at most."""
 
 
-class RecallsAsked(TypedDict, total=False):
+class RecallsAsked(LinesAsked, total=False):
     """Filters, order and limit of lines that were recalled (`Engine.recalls`)."""
 
     state: Words
     """OPEN, ACCEPTED or REFUSED."""
-    reason: Words
-    """ISO code of the recall, such as DUPL."""
-    batch: str | None
-    """Its id, or SOURCE:ID where several sources use it."""
-    receiver: Words
-    """Code of a participant."""
-    age: int | None
-    """Least days since it was recalled."""
-    sort: str
-    """One of age, amount, reason, receiver and batch."""
-    limit: int | None
-    """Rows at most."""
+
+
+LINE = [("number", "ascending"), ("line_no", "ascending")]
+SORTS = {
+    "age": [("since", "ascending"), *LINE],
+    "amount": [("amount", "descending"), *LINE],
+    "reason": [("reason", "ascending"), ("since", "ascending"), *LINE],
+    "receiver": [("participant", "ascending"), ("since", "ascending"), *LINE],
+    "batch": LINE,
+}
+"""Orders of lines that are open, by the word for each."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)

@@ -13,6 +13,7 @@ from switch.home.store import Home
 from switch.home.times import day_of
 from switch.open_items.held import days_since, period_texts
 from switch.open_items.listing import (
+    SORTS,
     Choice,
     Listing,
     RecallsAsked,
@@ -27,14 +28,6 @@ from switch.reconcile.asked import ACCEPTED, OPEN, REFUSED, standing
 from switch.reconcile.recalls import reasons
 
 STATES = (OPEN, ACCEPTED, REFUSED)
-LINE = [("number", "ascending"), ("line_no", "ascending")]
-SORTS = {
-    "age": [("since", "ascending"), *LINE],
-    "amount": [("amount", "descending"), *LINE],
-    "reason": [("reason", "ascending"), ("since", "ascending"), *LINE],
-    "receiver": [("participant", "ascending"), ("since", "ascending"), *LINE],
-    "batch": LINE,
-}
 
 
 def recalls(home: Home, **asked: Unpack[RecallsAsked]) -> Listing:
