@@ -215,6 +215,30 @@ def test_signed_and_wrong__is_recorded_as_refused(
     assert switch.verify(kept)
 
 
+def test_unsigned_before__takes_no_place_of_what_is_recorded(
+    kept: Path, spool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A delivery that nobody signed, then a true one under its number, which is recorded as refused
+    and cut off before it has its place: it is no repeated one, and its answer is the true one."""
+    forged(spool, tmp_path, "bank")
+    assert taken(kept, spool) == [("vss", 1, "refused", "SIGNATURE_INVALID")]
+    forged(spool, tmp_path, "vss", count=4)
+
+    def cut_off(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("switch.control.spool.put_aside", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            taken(kept, spool)
+    assert taken(kept, spool) == [("vss", 1, "refused", "CONTROL_SUM")]
+    assert answer(spool, "vss", 1, "refused")["rule"] == "CONTROL_SUM"
+    assert answer(spool, "vss", 1, "unsigned")["rule"] == "SIGNATURE_INVALID"
+    places = {path.name for path in (spool / "vss" / "refused").iterdir()}
+    assert places == {"000001", "000001.unsigned"}
+    assert taken(kept, spool) == []
+
+
 def test_changed_file(kept: Path, spool: Path, tmp_path: Path) -> None:
     deliver(spool, "vss", "table", table(tmp_path / "in"))
     path = spool / "vss" / "inbox" / "000001" / "B1.parquet"

@@ -186,7 +186,7 @@ class Portal:
         rule = RULES["repeated" if same else "reused"]
         what = f"number {manifest.number} of {manifest.party} was {before.outcome} before"
         told = self._tell(folder, manifest, "repeated", rule, what)
-        boxes.put_aside(folder, manifest.number)
+        boxes.put_aside(folder, manifest.number, boxes.REPEATED)
         return told
 
     def _tell(
@@ -229,7 +229,7 @@ class Portal:
                 remedy=error.remedy,
             ),
         )
-        boxes.put_aside(folder, number)
+        boxes.put_aside(folder, number, boxes.UNSIGNED)
         return {
             "party": party.name,
             "number": number,

@@ -35,6 +35,8 @@ FILES_MAX = 16
 BLOCK_BYTES = 1 << 20
 SHARED = 0o640
 """Mode of manifests and answers: the other side of the spool reads them by its group."""
+UNSIGNED, REPEATED = "unsigned", "repeated"
+"""Words for deliveries that are not the one which was recorded under their number."""
 GENESIS = "0" * 64
 """`after` of a party's first manifest."""
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
@@ -240,27 +242,31 @@ def tidy(folder: Path, known: Mapping[int, str]) -> None:
             shutil.rmtree(folder / name, ignore_errors=True)
 
 
-def put_aside(folder: Path, number: int) -> None:
-    """Move a delivery that nobody can be held to out of the inbox, as it is."""
+def put_aside(folder: Path, number: int, why: str = "") -> None:
+    """Move a delivery out of the inbox to those that were refused, as it is. why: a word behind its
+    number where it is not the one that was recorded under that: unsigned or repeated."""
     name = name_of(number)
     with machine(folder):
-        target, again = folder / "refused" / name, 1
+        again = 1
+        target = first = folder / "refused" / (f"{name}.{why}" if why else name)
         while os.path.lexists(target):
             again += 1
-            target = target.with_name(f"{name}.{again}")
+            target = first.with_name(f"{first.name}.{again}")
         (folder / "inbox" / name).rename(target)
 
 
 def is_done(folder: Path, number: int, outcome: str) -> bool:
-    """A delivery was answered and has its place."""
+    """The delivery that was recorded under a number was answered, and has its place."""
     name = name_of(number)
     place = folder / ("archive" if outcome == "taken" else "refused") / name
     return os.path.lexists(place) and (folder / "outbox" / f"{name}.{outcome}.json").exists()
 
 
 def answer(folder: Path, told: Answer) -> None:
-    """Put an answer into the outbox of a party; the same again is the same file."""
-    name = f"{name_of(told.number)}.{told.outcome}.json"
+    """Put an answer into the outbox of a party; the same again is the same file, and what nobody
+    signed takes the place of no answer to what somebody did."""
+    outcome = told.outcome if told.manifest else UNSIGNED
+    name = f"{name_of(told.number)}.{outcome}.json"
     land(folder / "outbox" / name, msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n")
     with machine(folder):
         (folder / "outbox" / name).chmod(SHARED)
