@@ -30,6 +30,8 @@ Call = TypeVar("Call", bound=Callable[..., object])
 SECRET = ("key", "signing_key", "public_key", "person_id", "secret")
 """Parameters whose values no message repeats."""
 SHOWN_MAX = 80
+BY_MAX, WHY_MAX = 64, 140
+"""Characters of who does something, and of why, as the audit chain keeps them for good."""
 PATH_MAX, NAME_MAX = 4096, 255
 """Length of a path and of each name in it, as POSIX systems have them."""
 _MANY = (Sequence, Collection)
@@ -214,6 +216,14 @@ def require_words(name: str, text: str, most: int) -> None:
     Raises UsageError."""
     if len(text) > most or not text.isprintable() or text != text.strip():
         raise UsageError(f"{name} is 1 to {most} printable characters, without blanks around")
+
+
+def require_said(deed: str, by: str, why: str) -> None:
+    """Somebody does something to lines, for a reason. deed: its participle. Raises UsageError."""
+    for name, text, most in (("by", by, BY_MAX), ("why", why, WHY_MAX)):
+        require_words(name, text, most)
+        if not text:
+            raise UsageError(f"a line is {deed} by somebody, for a reason: say {name}")
 
 
 def _path(name: str, value: object) -> Path:

@@ -15,7 +15,6 @@ from switch.control import desk
 from switch.control import spool as boxes
 from switch.control.acts import Act, acts, policies
 from switch.control.keys import Signer, signer_of
-from switch.control.policy import DELIVERED
 from switch.control.portal import Taker
 from switch.control.spool import Manifest
 from switch.errors import InputRefused, UsageError
@@ -27,7 +26,7 @@ from switch.reconcile import commits
 from switch.reconcile.take_in import AnswerFiles
 from switch.registry.directory import Directory
 from switch.registry.settings import Settings
-from switch.schema import CONFIRMATIONS, RETURNS, STATEMENT, Table
+from switch.schema import CONFIRMATIONS, DELIVERED, RETURNS, STATEMENT, Table
 
 ANSWERS = {"confirmations": CONFIRMATIONS, "returns": RETURNS, "statement": STATEMENT}
 

@@ -41,6 +41,8 @@ DAY_FIRST, DAY_LAST = (
 )
 """Days since 1970 that a date at a door may be."""
 TRANSFER_ID_MAX = 35
+DELIVERED = ("table", "act", "confirmations", "returns", "statement")
+"""Kinds of what parties deliver through the portal."""
 TEXT_BYTES_MAX, WORDS_BYTES_MAX = 140, 560
 """Bytes that a text may take which comes in by a door: a code or an id (those of ISO 20022 have 35
 characters, accounts 34), and what stands in words (140 characters of up to four bytes). Rows are

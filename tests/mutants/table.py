@@ -550,7 +550,7 @@ SENTENCES = [
      "if not sys.stdin.isatty() and ", "if False and ",
      "whole/test_hostile.py::test_status__reads_the_person_from_stdin"),
     ("a cycle of another line is named", "reconcile/dispositions.py",
-     '        if line in _lines_of(moved_lines(home, folder, "returned"))',
+     '        if line in lines_of(moved_lines(home, folder, "returned"))',
      "        if folder.detail",
      "whole/test_edges_back.py::test_dispose__of_a_line_on_its_way_back_names_the_cycle_to_settle"),
 ]  # fmt: skip

@@ -22,11 +22,11 @@ from switch.cli.open_items import export_option, limit_option, say_listing, seve
 from switch.cli.voice import tell, tell_next
 from switch.cli.writing import writer
 from switch.errors import UsageError, counted
+from switch.schema import DELIVERED
 
 if TYPE_CHECKING:
     from switch.control.take import ActTaken
 
-DELIVERED = ("table", "act", "confirmations", "returns", "statement")
 STEPS = {
     "approve": "Approve the table that another person prepared.",
     "authenticate": "Sign that the population database answered for every line.",

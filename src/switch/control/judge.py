@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
+from switch.arguments import WHY_MAX
 from switch.control.acts import (
     CANCEL,
     HOLD,
@@ -34,7 +35,6 @@ from switch.home.days import LEAP_DAYS
 from switch.home.times import day_of, is_before, latest, time_text
 from switch.schema import BATCH_ID_RULE, CURRENCY, LINES_MAX, PARTS_MAX, is_in_years
 
-WHY_MAX = 140
 ROLE_OF = {HOLD: "hold", PAUSE: "hold", RESUME: "hold", CANCEL: "cancel"}
 """Role that stops a dossier or lets it go on; who may sign the due step may refuse it."""
 

@@ -19,7 +19,7 @@ import msgspec
 from switch.control.keys import require_public
 from switch.errors import InputRefused
 from switch.files.given import read_small
-from switch.schema import MONEY_BOUND, is_in_years
+from switch.schema import DELIVERED, MONEY_BOUND, is_in_years
 
 STEPS = ("prepare", "approve", "authenticate", "control", "certify", "fund", "release")
 """Steps in their order. A policy may leave out those that are not NEEDED."""
@@ -28,8 +28,6 @@ OTHERS = ("hold", "cancel", "policy")
 """Roles beside the steps; who may hold also lets go on."""
 ROLES = (*STEPS, *OTHERS)
 NAME_RULE = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}"
-DELIVERED = ("table", "act", "confirmations", "returns", "statement")
-"""Kinds of what parties deliver through the portal."""
 PEOPLE_MAX, KEYS_MAX, SIGNERS_MAX, DAYS_MAX = 500, 16, 20, 366
 
 

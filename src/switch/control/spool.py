@@ -22,11 +22,11 @@ from pathlib import Path
 import msgspec
 
 from switch.control.keys import Signer
-from switch.control.policy import DELIVERED
 from switch.errors import InputRefused, UsageError
 from switch.files.disk import land, machine, require_outside
 from switch.files.given import opened, read_small
 from switch.files.segment import sync_file, sync_folder
+from switch.schema import DELIVERED
 
 MANIFEST = "manifest.json"
 DOMAIN = "switch delivery 1"

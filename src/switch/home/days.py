@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from switch.arguments import WHY_MAX
 from switch.errors import InputRefused, UsageError, counted
 from switch.home.rows import BatchRow, CycleRow
 from switch.home.store import Home
@@ -25,8 +26,6 @@ LEAP_DAYS = 92
 where none was ever said, each value date behind the one before."""
 FAR_DAYS = 45
 """So far from the last of a home a day may lie without a warning: a payday is left out by then."""
-WHY_MAX = 140
-"""Characters of the reason for which a time is recorded that lies before others."""
 DEEDS = ("batch", "settlement", "answers", "disposition", "day", "recall")
 """Kinds of audit records whose times count."""
 

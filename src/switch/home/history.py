@@ -199,6 +199,11 @@ def asked_back(home: Home, folder: Folder) -> Any:
     )
 
 
+def lines_of(table: pa.Table) -> list[tuple[int, int]]:
+    """(number of the batch, line number) of the rows of a table of lines."""
+    return list(zip(table["batch"].to_pylist(), table["line_no"].to_pylist(), strict=True))
+
+
 ABORTED = "ABORTED"
 """State of a cycle whose settlement was given up: it is as if its lines had never cleared."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from switch.files.file_schemas import RECORD, WENT_BACK
-from switch.home.history import RECALL, Folder, asked_back, moved_lines, stored
+from switch.home.history import RECALL, Folder, asked_back, lines_of, moved_lines, stored
 from switch.home.store import Home
 from switch.schema import DECIDED
 
@@ -99,8 +99,3 @@ def _answers(home: Home, known: list[Folder], recalls: list[Folder]) -> pa.Table
 
 def _came_back(home: Home, known: list[Folder]) -> set[tuple[int, int]]:
     return {line for f in known for line in lines_of(moved_lines(home, f, "returned"))}
-
-
-def lines_of(table: pa.Table) -> list[tuple[int, int]]:
-    """(batch, line number) of the rows of a table."""
-    return list(zip(table["batch"].to_pylist(), table["line_no"].to_pylist(), strict=True))

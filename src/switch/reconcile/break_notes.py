@@ -12,7 +12,7 @@ from typing import Required, TypedDict, Unpack
 
 import msgspec
 
-from switch.arguments import require_words
+from switch.arguments import BY_MAX, WHY_MAX, require_words
 from switch.errors import UsageError
 from switch.home.days import times
 from switch.home.history import (
@@ -29,7 +29,7 @@ from switch.home.store import Home
 from switch.home.times import time_text
 from switch.results import NoteTaken
 
-ID_MIN, WORDS_MAX, NAME_MAX = 6, 140, 64
+ID_MIN = 6
 Mark = tuple[str, str, int]
 """A break as it was open: its id, class and value."""
 
@@ -105,9 +105,9 @@ def _stored(home: Home, marks: list[Mark], note: Note) -> str:
 
 def _require_words(note: Note) -> None:
     for name, text, most in (
-        ("by", note.by, NAME_MAX),
-        ("owner", note.owner, NAME_MAX),
-        ("note", note.note, WORDS_MAX),
+        ("by", note.by, BY_MAX),
+        ("owner", note.owner, BY_MAX),
+        ("note", note.note, WHY_MAX),
     ):
         require_words(name, text, most)
     if not note.by:

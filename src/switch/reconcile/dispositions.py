@@ -18,7 +18,15 @@ from switch.files.segment import write_table
 from switch.home.catalog import PENDING
 from switch.home.changes import SetPaid
 from switch.home.days import correction, leaps, times
-from switch.home.history import Answers, Folder, bytes_again, folders, moved_lines, time_of
+from switch.home.history import (
+    Answers,
+    Folder,
+    bytes_again,
+    folders,
+    lines_of,
+    moved_lines,
+    time_of,
+)
 from switch.home.store import ANSWERS, ROOM_SPARE, Home
 from switch.results import Disposed
 from switch.settlement import returns, reversal
@@ -38,9 +46,9 @@ def returned(home: Home, known: list[Folder]) -> tuple[pa.Table, pa.Table]:
     for folder in known:
         on_its_way = folder.detail.cycle in pending
         (coming if on_its_way else there).append(moved_lines(home, folder, "returned"))
-    decided = {line for f in known for line in _lines_of(moved_lines(home, f, "disposed"))}
+    decided = {line for f in known for line in lines_of(moved_lines(home, f, "disposed"))}
     whole = pa.concat_tables(there)
-    waits = np.array([line not in decided for line in _lines_of(whole)], bool)
+    waits = np.array([line not in decided for line in lines_of(whole)], bool)
     return whole.filter(pa.array(waits)), pa.concat_tables(coming)
 
 
@@ -49,12 +57,8 @@ def _cycle_of(home: Home, known: list[Folder], line: Line) -> str:
     return next(
         folder.detail.cycle
         for folder in known
-        if line in _lines_of(moved_lines(home, folder, "returned"))
+        if line in lines_of(moved_lines(home, folder, "returned"))
     )
-
-
-def _lines_of(table: pa.Table) -> list[Line]:
-    return list(zip(table["batch"].to_pylist(), table["line_no"].to_pylist(), strict=True))
 
 
 def dispose(
@@ -73,12 +77,12 @@ def dispose(
     known, said = folders(home), times(home)
     waiting, coming = returned(home, known)
     if lines is not None:
-        there, wanted = _lines_of(waiting), set(lines)
+        there, wanted = lines_of(waiting), set(lines)
         known_there = set(there)
         for line in lines:
             if line not in known_there:
                 why = "is not on T.RETURNS"
-                if line in _lines_of(coming):
+                if line in lines_of(coming):
                     name = _cycle_of(home, known, line)
                     why = f"is on its way back through cycle {name}: settle that first"
                 batch_id = home.catalog.batch(line[0]).batch_id

@@ -19,18 +19,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from switch.arguments import require_words
+from switch.arguments import require_said
 from switch.errors import UsageError
 from switch.files.file_schemas import ASKED, TAKEN, WENT_BACK
 from switch.files.segment import write_table
 from switch.home import days
 from switch.home.batch import batch_row
 from switch.home.days import SaidTime, correction, leaps
-from switch.home.history import RECALL, Answers, Folder, bytes_again
+from switch.home.history import RECALL, Answers, Folder, bytes_again, lines_of
 from switch.home.store import ANSWERS, ROOM_SPARE, Home
 from switch.home.times import micros_of
 from switch.reconcile import asked, take_in
-from switch.reconcile.asked import RETURN, STOP, lines_of
+from switch.reconcile.asked import RETURN, STOP
 from switch.reconcile.line_states import Verdicts
 from switch.reconcile.sent_lines import SentLines, together
 from switch.reconcile.take_in import Before
@@ -43,7 +43,6 @@ from switch.settlement.standing import keep_balances, keep_postings
 
 Line = tuple[int, int]
 """Number of the batch, and of the line in it."""
-BY_MAX, WHY_MAX = 64, 140
 
 
 class Said(NamedTuple):
@@ -94,10 +93,7 @@ def _require_words(words: Said) -> None:
     if words.reason not in reasons():
         known = ", ".join(sorted(reasons()))
         raise UsageError(f"reason {words.reason!r} is no code of a recall; there are {known}")
-    for name, text, most in (("by", words.by, BY_MAX), ("why", words.why, WHY_MAX)):
-        require_words(name, text, most)
-        if not text:
-            raise UsageError(f"a line is recalled by somebody, for a reason: say {name}")
+    require_said("recalled", words.by, words.why)
 
 
 def _stored(before: Before, recalled: pa.Table, chosen: list[Line], words: Said) -> Folder | None:

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from switch.arguments import require_words
+from switch.arguments import require_said
 from switch.errors import UsageError
 from switch.files.file_schemas import CANCELLED_LINES, HELD_SCHEMA, STYLES
 from switch.files.segment import Groups, Segment, write_table
@@ -28,6 +28,7 @@ from switch.home.history import (
     Cancellation,
     cancellations,
     cancelled_lines,
+    lines_of,
     queue_of,
     time_of,
 )
@@ -37,8 +38,6 @@ from switch.results import LinesCancelled
 
 Line = tuple[int, int]
 """Number of the batch, and of the line in it."""
-BY_MAX, WHY_MAX = 64, 140
-"""Characters of who cancels lines, and of why."""
 
 
 def cancel(
@@ -53,17 +52,14 @@ def cancel(
     """Cancel lines that wait (`Engine.cancel_lines`), all of them or none. what_is: says in words
     what a line is that does not. Returns the answer; the stored one where just these lines were
     cancelled in the same words."""
-    for name, text, most in (("by", by, BY_MAX), ("why", why, WHY_MAX)):
-        require_words(name, text, most)
-        if not text:
-            raise UsageError(f"a line is cancelled by somebody, for a reason: say {name}")
+    require_said("cancelled", by, why)
     chosen = sorted({(batch_row(home, name).seq, line_no) for name, line_no in lines})
     if not chosen:
         raise UsageError("name the lines that are to be cancelled")
     if stored := _stored(home, chosen, by, why):
         return _answer(home, stored, chosen)
     gone = _waiting(home, chosen)
-    there = set(_names(gone))
+    there = set(lines_of(gone))
     for line in chosen:
         if line not in there:
             name = home.catalog.batch(line[0]).batch_id
@@ -99,7 +95,7 @@ def _stored(home: Home, chosen: list[Line], by: str, why: str) -> Cancellation |
     lines = cancelled_lines(home)
     for one in cancellations(home):
         mine = lines.filter(pc.equal(lines["cancellation"], one.number))
-        if (one.by, one.why) == (by, why) and sorted(_names(mine)) == chosen:
+        if (one.by, one.why) == (by, why) and sorted(lines_of(mine)) == chosen:
             return one
     return None
 
@@ -130,7 +126,7 @@ def _waiting(home: Home, chosen: list[Line]) -> pa.Table:
 
 def _write_queue(path: Path, into: Path, gone: pa.Table) -> None:
     """Write the queue of lines that wait without some of them, as far as any is left."""
-    groups, chosen = Groups(path), _names(gone)
+    groups, chosen = Groups(path), lines_of(gone)
     segment: Segment | None = None
     for number in range(len(groups)):
         table = groups.read(number).cast(HELD_SCHEMA)
@@ -140,10 +136,6 @@ def _write_queue(path: Path, into: Path, gone: pa.Table) -> None:
             segment.append({name: part.column(name) for name in HELD_SCHEMA.names})
     if segment:
         segment.close()
-
-
-def _names(lines: pa.Table) -> list[Line]:
-    return list(zip(lines["batch"].to_pylist(), lines["line_no"].to_pylist(), strict=True))
 
 
 def _among(table: pa.Table, chosen: list[Line]) -> pa.Array:

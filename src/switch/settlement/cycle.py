@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, cast
 import msgspec
 import pyarrow as pa
 
+from switch.arguments import WHY_MAX
 from switch.errors import UsageError
 from switch.home import days
 from switch.home.catalog import PENDING
@@ -40,7 +41,6 @@ from switch.settlement.standing import (
     nets_without,
 )
 
-WHY_MAX = 140
 """Characters of the reason for which a cycle is aborted."""
 
 
