@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 BUILDER = $(BIN)/python -m pip install -q --disable-pip-version-check 'setuptools>=77'
 SOURCES := $(wildcard src/switch/*.pyx src/switch/native/*.p*) setup.py pyproject.toml
 
-.PHONY: demo docs test check lint bench crash simulate flips build debug clean sanitize mutants fuzz coverage pythons package
+.PHONY: demo docs test check lint bench crash simulate flips build debug clean sanitize mutants event fuzz coverage pythons package
 
 demo: $(VENV)/.run  ## generate a small nation, run one payday, show what happened
 	$(BIN)/switch demo
@@ -67,6 +67,9 @@ sanitize: $(VENV)/.dev  ## all tests on a core under AddressSanitizer and UBSan,
 mutants: $(VENV)/.dev  ## some two hundred small mistakes in the core and the commit, each caught by a test
 	$(BUILDER)
 	$(BIN)/python tests/mutants/run.py
+
+event: $(VENV)/.dev  ## gifts and an advance of a nation, from preparation to closed dossiers (docs/events.md)
+	$(BIN)/python -m switch.sim.events.play
 
 fuzz: $(VENV)/.dev  ## SECONDS of coverage-guided fuzzing for each reader
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[fuzz]'

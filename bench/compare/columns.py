@@ -272,14 +272,18 @@ def first_reason(
     return reason, participant
 
 
-def cleared_accounts(people: People, lines: dict[str, Any], order: Any, row: Any) -> Any:
+def cleared_accounts(people: People, lines: dict[str, Any], order: Any, result: Any) -> Any:
     """Account texts (pa.StringArray) of the lines in order: their own, else the register's."""
-    place = people.account[row[order]]
+    place = people.account[result["row"][order]]
     given = lines["agent"][order] != NOT_GIVEN
     texts = people.account_texts.take(pa.array(np.where(given, 0, place)))
     if given.any():
         own = lines["account_texts"].take(pa.array(order[given]))
         texts = pc.replace_with_mask(texts, pa.array(given), pa.chunked_array(own).combine_chunks())
+    went = np.isin(order, list(result["went"]))
+    if went.any():
+        later = pa.array([result["went"][line][0] for line in order[went].tolist()])
+        texts = pc.replace_with_mask(texts, pa.array(went), later)
     return texts
 
 
@@ -290,7 +294,7 @@ def answer_of(
     of_cleared = None
     if cleared:
         order = np.flatnonzero(result["reason"] == 0)
-        accounts = cleared_accounts(people, lines, order, result["row"])
+        accounts = cleared_accounts(people, lines, order, result)
         of_cleared = (result["participant"][order], accounts)
     return job.answer(result["reason"], result["pair_sum"], result["pair_count"], of_cleared)
 
@@ -355,7 +359,8 @@ def _writer(path: Path, schema: Any, coded: list[str], delta: tuple[str, ...] = 
 
 
 def _details(job: Job, people: People, lines: dict[str, Any], result: dict[str, Any]) -> Any:
-    """(texts, index) of reason_detail: the sentences, then one text a line whose name differs."""
+    """(texts, index) of reason_detail: the sentences, then one text a line whose name differs or
+    that went to a later account."""
     reason = result["reason"]
     at = reason.astype(np.int32)
     differs = np.flatnonzero(reason == DIFFERS)
@@ -367,11 +372,21 @@ def _details(job: Job, people: People, lines: dict[str, Any], result: dict[str, 
             pa.array(known.astype(np.int64) - 1, mask=known == NO_NAME)
         ).to_pylist()
         texts += [name_differs(a, b or "") for a, b in zip(said, known, strict=True)]
+        at[differs] = np.arange(len(SENTENCES), len(SENTENCES) + len(differs))
+    went = went_to_later(result)
+    at[went] = np.arange(len(texts), len(texts) + len(went))
+    texts += [result["went"][line][1] for line in went.tolist()]
+    if len(texts) > len(SENTENCES):
         # A dictionary's values are distinct.
         texts, places = _distinct(texts)
-        at[differs] = np.arange(len(SENTENCES), len(SENTENCES) + len(differs))
         at = places[at]
     return texts, at
+
+
+def went_to_later(result: dict[str, Any]) -> Any:
+    """Numbers of lines that cleared and went to a later account, ascending."""
+    went = np.array(sorted(result["went"]), np.int64)
+    return went[result["reason"][went] == 0]
 
 
 def _write_status(
@@ -381,6 +396,8 @@ def _write_status(
     statuses, status_of = _distinct(STATUSES)
     codes, code_of = _distinct(ISO_CODES)
     details, detail = _details(job, people, lines, result)
+    silent = reason == 0
+    silent[went_to_later(result)] = False
     routed = np.zeros(len(SENTENCES), bool)
     routed[list(ROUTED)] = True
     text = pa.dictionary(pa.int32(), pa.string())
@@ -409,7 +426,7 @@ def _write_status(
                         pa.array(line_no),
                         dictionary(statuses, status_of[r]),
                         dictionary(codes, code_of[r], ~refused),
-                        dictionary(details, detail[part], ~refused),
+                        dictionary(details, detail[part], silent[part]),
                         ids.take(pa.array(place, mask=refused)),
                         dictionary(job.participants, participant[part], ~routed[r]),
                         dictionary([job.cycle], np.zeros(len(r), np.int32), refused),
@@ -456,7 +473,7 @@ def _write_clearing(
                         [
                             transfer_ids(job.transfer_prefix, lines["line_no"][rows]),
                             pa.nulls(len(rows), pa.string()),
-                            cleared_accounts(people, lines, rows, result["row"]),
+                            cleared_accounts(people, lines, rows, result),
                             names,
                             pa.array(lines["amount"][rows]),
                             dictionary(purposes, purpose_of[lines["benefit"][rows]]),

@@ -34,6 +34,7 @@ from .job import (
     fold_names,
     name_differs,
 )
+from .later import Later
 
 PARQUET = "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1"
 OTHER, UNUSABLE = 2**64 - 2, 0
@@ -83,6 +84,14 @@ WITH live AS (
     SELECT entitlement, min(line_no) AS first FROM live GROUP BY entitlement HAVING count(*) > 1
 )
 SELECT line_no FROM live JOIN several USING (entitlement) WHERE line_no > first
+"""
+
+LEFT_OVER = """
+SELECT s.line_no, l.person_id, s.amount, EXISTS (
+    SELECT 1 FROM paid
+    WHERE paid.person_id = l.person_id AND paid.benefit = s.benefit AND paid.month = s.month)
+FROM screened s JOIN lines l USING (line_no)
+WHERE s.reason BETWEEN 12 AND 14 AND l.agent = {not_given}
 """
 
 POSITIONS = """
@@ -160,6 +169,7 @@ class ToolPeer(Peer):
 
     def load_register(self, form: str) -> None:
         job, db = self.job, self.db
+        self.later = Later(job)
         day = f"DATE '{job.value_date}'"
         if form == "memory":
             key = self._register_keys(engine=True)
@@ -286,6 +296,7 @@ class ToolPeer(Peer):
                 amount_max=job.amount_max.tolist(),
             )
         )
+        self._to_later()
         db.execute(DUPLICATES)
         db.execute(
             f"UPDATE screened SET reason = {DUPLICATE} WHERE line_no IN (SELECT line_no FROM again)"
@@ -293,6 +304,24 @@ class ToolPeer(Peer):
         rows = db.execute(POSITIONS).fetchnumpy()
         place = (rows["agent"], rows["participant"])
         self.pairs = [job.pair_matrix(*place, rows[n]) for n in ("total", "lines")]
+
+    def _to_later(self) -> None:
+        """Let lines go to later accounts of their people: a handful, out of SQL and back."""
+        rows = self.db.execute(LEFT_OVER.format(not_given=NOT_GIVEN)).fetchall()
+        self.went, updates = {}, []
+        for line_no, person, amount, is_paid in rows:
+            chosen = self.later.choose(person, amount)
+            if chosen is not None:
+                participant, *self.went[line_no] = chosen
+                updates.append((line_no, PAID_BEFORE if is_paid else 0, participant))
+        if updates:
+            columns = [list(column) for column in zip(*updates, strict=True)]
+            table = pa.table(dict(zip(("line_no", "reason", "participant"), columns, strict=True)))
+            self.db.register("later", table)
+            self.db.execute("""
+                UPDATE screened SET reason = later.reason, participant = later.participant
+                FROM later WHERE screened.line_no = later.line_no""")
+            self.db.unregister("later")
 
     def answer(self, *, cleared: bool) -> Answer:
         rows = self.db.execute("SELECT line_no, reason FROM screened").fetchnumpy()
@@ -307,7 +336,11 @@ class ToolPeer(Peer):
                 WHERE s.reason = 0 ORDER BY line_no""").to_arrow_table()
             own = self.accounts.take(pc.subtract(of["line_no"], pa.scalar(1, pa.uint32())))
             texts = pc.coalesce(of["account"].cast(pa.string()), own.cast(pa.string()))
-            of_cleared = (of["participant"].to_numpy(), texts.combine_chunks())
+            texts = texts.combine_chunks()
+            went = [line in self.went for line in of["line_no"].to_pylist()]
+            later = [self.went[n][0] for n in of["line_no"].to_pylist() if n in self.went]
+            texts = pc.replace_with_mask(texts, pa.array(went), pa.array(later, pa.string()))
+            of_cleared = (of["participant"].to_numpy(), texts)
         return self.job.answer(reasons, *self.pairs, of_cleared)
 
     # --- files ----------------------------------------------------------------------------------
@@ -349,7 +382,8 @@ class ToolPeer(Peer):
             COPY (
                 SELECT line_no, {_list(STATUSES)}[1 + reason] AS status,
                     {_list(ISO_CODES)}[1 + reason] AS reason,
-                    CASE WHEN reason = 10 THEN getvariable('details')[name_index]
+                    CASE WHEN reason = 10 OR name_index < 0
+                        THEN getvariable('details')[abs(name_index)]
                         ELSE {_list([None, *SENTENCES[1:]])}[1 + reason] END AS reason_detail,
                     CASE WHEN reason = 0 THEN {transfer} END AS transfer_id,
                     CASE WHEN reason = 0 OR reason > 12 THEN {participants}[1 + participant] END
@@ -368,7 +402,8 @@ class ToolPeer(Peer):
             )
 
     def _details(self) -> None:
-        """The text of each line whose name differs: in a list, its place in name_index."""
+        """The text of each line whose name differs or that went to a later account: in a list, its
+        place in name_index, below zero for the latter."""
         rows = self.db.execute(
             "SELECT line_no, name_index, register_key FROM screened WHERE reason = 10"
         ).fetchnumpy()
@@ -378,9 +413,21 @@ class ToolPeer(Peer):
         registered = self.names.take(known).to_pylist()
         texts = [name_differs(a, b or "") for a, b in zip(said, registered, strict=True)]
         place = np.arange(1, len(texts) + 1, dtype=np.int32)
-        self.db.register("given", pa.table({"line_no": rows["line_no"], "place": place}))
+        numbers = list(self.went) or [0]
+        cleared = self.db.execute(
+            f"SELECT line_no FROM screened WHERE reason = 0 AND line_no IN {(*numbers, 0)}"
+        ).fetchall()
+        went = [line_no for (line_no,) in cleared]
+        later = -np.arange(len(texts) + 1, len(texts) + len(went) + 1, dtype=np.int32)
+        texts += [self.went[line_no][1] for line_no in went]
+        line_no = np.concatenate([rows["line_no"], np.array(went, np.uint32)])
+        place = np.concatenate([place, later])
+        accounts = [self.went[n][0] if n in self.went else None for n in line_no.tolist()]
+        given = pa.table({"line_no": line_no, "place": place})
+        self.db.register("given", given.append_column("account", pa.array(accounts, pa.string())))
         self.db.execute("""
-            UPDATE screened SET name_index = given.place FROM given
+            UPDATE screened SET name_index = given.place,
+                account = coalesce(given.account, screened.account) FROM given
             WHERE screened.line_no = given.line_no""")
         self.db.unregister("given")
         self.db.execute("SET VARIABLE details = ?", [texts])

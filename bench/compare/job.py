@@ -37,7 +37,7 @@ import pyarrow.compute as pc
 import pyarrow.ipc
 import pyarrow.parquet as pq
 
-from switch.reason import REASONS_COUNT, RULES, Reason, status_of
+from switch.reason import PASSED_OVER, REASONS_COUNT, RULES, Reason, status_of
 from switch.registry.directory import Directory, read_directory
 from switch.schema import CLEARING_LIMIT, NO_CODE, NOT_GIVEN
 from switch.settlement.netting import positions
@@ -421,9 +421,14 @@ def _hash_file(path: Path, columns: tuple[str, ...], see: Any = None) -> str:
     return "".join(a.hexdigest() + b.hexdigest() for a, b in hashes.values())
 
 
+def _reason_in(detail: str | None) -> str:
+    """The sentence of a reason; that of none where an account was passed over."""
+    return "" if detail is None or detail.startswith(PASSED_OVER) else detail
+
+
 def read_answer(status: Path, clearing: Path, positions_file: Path) -> tuple[Answer, str]:
     """What files answer, and a digest of all their columns."""
-    number = {text: n for n, text in enumerate(SENTENCES) if n}
+    number = {text: n for n, text in enumerate(SENTENCES) if n} | {"": 0}
     differs = SENTENCES[Reason.NAME_DIFFERS]
     reasons = []
 
@@ -432,7 +437,7 @@ def read_answer(status: Path, clearing: Path, positions_file: Path) -> tuple[Ans
         if not pa.types.is_dictionary(detail.type):
             detail = detail.dictionary_encode()
         texts = detail.dictionary.to_pylist()
-        codes = [number[differs if t is not None and t.startswith(differs) else t] for t in texts]
+        codes = [number[differs if t.startswith(differs) else t] for t in map(_reason_in, texts)]
         at = np.asarray(pc.fill_null(detail.indices, len(codes)))
         reasons.append(np.array([*codes, 0], np.uint8)[at])
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from . import columns as c
 from .job import DUPLICATE, NO_CODE, NOT_GIVEN, PAID_BEFORE, Answer, Job, Peer, engine_columns
+from .later import Later
 
 BLOCK = 1 << 16
 MIX = np.uint64(0x9E3779B97F4A7C15)
@@ -98,6 +99,7 @@ class ToolPeer(Peer):
             return self.table.rows
 
         people = self.people = c.load_people(self.job, form, self.threads, table_of)
+        self.later = Later(self.job)
         slot_of = self.table.slot_of
         clean = c.clean_people(self.job, people)
         self.table.slots[slot_of, 1] = np.where(clean, people.key, c.NO_NAME)
@@ -143,6 +145,7 @@ class ToolPeer(Peer):
             "reason": np.zeros(count, np.uint8),
             "row": np.empty(count, np.uint32),
             "participant": np.empty(count, np.uint16),
+            "went": {},
         }
         starts = range(0, count, BLOCK)
         if self.pool is None:
@@ -208,6 +211,7 @@ class ToolPeer(Peer):
                     participant[odd],
                     self.limits,
                 )
+                self._to_later(start, odd, (ids, amount, agent, reason, participant), result)
             live = np.flatnonzero(reason == 0)
             paid = self._paid(benefit[live], lines["month"][part][live], row[live])
             if paid.any():
@@ -219,6 +223,14 @@ class ToolPeer(Peer):
             sums = np.bincount(pair, weights=amount[live], minlength=size)
             pair_sum += sums.astype(np.int64)
         return pair_count, pair_sum
+
+    def _to_later(self, start: int, odd: Any, columns: Any, result: dict[str, Any]) -> None:
+        """Let odd lines of a block go to later accounts. columns: of the block."""
+        ids, amount, agent, reason, participant = columns
+        why, who = reason[odd], participant[odd]
+        part = ids[odd], amount[odd], agent[odd]
+        self.later.apply(result["went"], start + odd, *part, why, who)
+        reason[odd], participant[odd] = why, who
 
     def _paid(self, benefit: Any, month: Any, row: Any) -> Any:
         at = self.paid_of[benefit.astype(np.int32) * c.MONTHS + month]

@@ -26,6 +26,7 @@ from .job import (
     Peer,
     engine_columns,
 )
+from .later import Later, Went
 
 
 class ToolPeer(Peer):
@@ -49,6 +50,7 @@ class ToolPeer(Peer):
             return self.index.get_indexer
 
         people = self.people = c.load_people(self.job, form, self.threads, index_of)
+        self.later = Later(self.job)
         clean = c.clean_people(self.job, people)
         self.key = np.append(np.where(clean, people.key, c.NO_NAME), c.NO_NAME)
         self.participant = np.append(people.participant, np.uint16(NOT_GIVEN))
@@ -100,20 +102,24 @@ class ToolPeer(Peer):
         odd = np.flatnonzero(~right)
         some = frame.take(odd)
         who = row[odd]
-        reason[odd], participant[odd] = c.first_reason(
+        some_ids, some_agents = some["person_id"].to_numpy(), some["agent"].to_numpy()
+        why, receiver = c.first_reason(
             self.job,
-            some["person_id"].to_numpy(),
+            some_ids,
             key[odd],
             amount[odd],
             some["benefit"].to_numpy(),
             some["debtor"].to_numpy(),
-            some["agent"].to_numpy(),
+            some_agents,
             who >= 0,
             self.people.life[who],
             self.people.key[who],
             participant[odd],
             self.limits,
         )
+        went: Went = {}
+        self.later.apply(went, odd, some_ids, amount[odd], some_agents, why, receiver)
+        reason[odd], participant[odd] = why, receiver
         live = np.flatnonzero(reason == 0)
         entitlement = self.entitlements(row[live], frame["benefit"].to_numpy()[live])
         month = frame["month"].to_numpy()[live]
@@ -140,6 +146,7 @@ class ToolPeer(Peer):
             "reason": reason,
             "row": np.where(row >= 0, row, NO_PERSON).astype(np.uint32),
             "participant": participant,
+            "went": went,
             "pair_count": count.reshape(size, size),
             "pair_sum": total.reshape(size, size),
         }

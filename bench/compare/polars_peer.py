@@ -35,6 +35,7 @@ from .job import (
     fold_names,
     name_differs,
 )
+from .later import Later, Went
 
 KEY = pl.UInt64
 
@@ -83,6 +84,7 @@ class ToolPeer(Peer):
 
     def load_register(self, form: str) -> None:
         job = self.job
+        self.later = Later(job)
         day = pl.lit(job.value_date)
         people = (
             pl.scan_parquet(job.path("population"))
@@ -225,7 +227,8 @@ class ToolPeer(Peer):
             .collect()
         )
         odd = frame["right"].not_().arg_true()
-        reason, participant = self._in_full(lines[odd], frame[odd])
+        went: Went = {}
+        reason, participant = self._in_full(lines[odd], frame[odd], odd.to_numpy(), went)
         reason = pl.zeros(len(frame), pl.UInt8, eager=True).scatter(odd, reason)
         participant = frame["participant"].scatter(odd, participant)
         months = lines["month"].unique().to_list()
@@ -262,13 +265,15 @@ class ToolPeer(Peer):
         self.result = {
             "reason": reason,
             "participant": participant,
+            "went": went,
             "row": frame["row"],
             "pair_sum": job.pair_matrix(*place, sums["amount"].to_numpy()),
             "pair_count": job.pair_matrix(*place, sums["count"].to_numpy()),
         }
 
-    def _in_full(self, lines: Any, found: Any) -> tuple[Any, Any]:
-        """Reason and receiver of the few lines that are not plainly right."""
+    def _in_full(self, lines: Any, found: Any, odd: Any, went: Went) -> tuple[Any, Any]:
+        """Reason and receiver of the few lines that are not plainly right. odd: their numbers;
+        went: takes those that go to a later account."""
         row = found["row"].fill_null(0)
         person = self.detail[row]
         reason, participant = first_reason(
@@ -283,6 +288,8 @@ class ToolPeer(Peer):
             found["participant"].fill_null(NOT_GIVEN).to_numpy(),
             self.limits,
         )
+        ids, amount, agent = (lines[n].to_numpy() for n in ("person_id", "amount", "agent"))
+        self.later.apply(went, odd, ids, amount, agent, reason, participant)
         return series(reason), series(participant)
 
     def answer(self, *, cleared: bool) -> Answer:
@@ -301,7 +308,15 @@ class ToolPeer(Peer):
 
     def _accounts(self, live: Any, agent: Any, own: Any) -> Any:
         registered = self.account.gather(self.result["row"].gather(live).fill_null(0))
-        return registered.zip_with(agent.gather(live) == NOT_GIVEN, own.gather(live))
+        accounts = registered.zip_with(agent.gather(live) == NOT_GIVEN, own.gather(live))
+        lines = self._went()
+        places = live.search_sorted(series(lines, live.dtype)) if lines else []
+        return accounts.scatter(places, [self.result["went"][line][0] for line in lines])
+
+    def _went(self) -> list[int]:
+        """Numbers of lines that cleared and went to a later account, ascending."""
+        reason = self.result["reason"]
+        return [line for line in sorted(self.result["went"]) if reason[line] == 0]
 
     # --- files ----------------------------------------------------------------------------------
 
@@ -347,6 +362,8 @@ class ToolPeer(Peer):
             known = self.names.take(place).to_pylist()
             texts = [name_differs(a, b or "") for a, b in zip(said, known, strict=True)]
             detail = detail.scatter(differs, texts)
+        went = self._went()
+        detail = detail.scatter(went, [result["went"][line][1] for line in went])
         cleared = pl.col("number") == 0
         routed = cleared | (pl.col("number") > 12)
         frame = pl.DataFrame(

@@ -31,6 +31,7 @@ from .job import (
     fold_slowly,
     name_differs,
 )
+from .later import Later
 
 STRANGER = (0, None, None, 0, 0)
 
@@ -83,6 +84,7 @@ class ToolPeer(Peer):
                 known = best.get(person)
                 if known is None or rank < known:
                     best[person] = rank
+        self.later = Later(job)
         self.people: dict[int, tuple[Any, ...]] = {}
         columns = ("person_id", "status", "status_since")
         names = pq.read_table(job.path("population"), columns=["name"])["name"]
@@ -152,6 +154,7 @@ class ToolPeer(Peer):
         reasons = bytearray(len(ids))
         receivers: list[int] = []
         accounts: list[Any] = []
+        self.went: dict[int, str] = {}
         rows = zip(ids, amounts, benefits, debtors, agents, months, names, strict=True)
         for i, (person_id, amount, benefit, debtor, agent, month, name) in enumerate(rows):
             participant = NO_CODE
@@ -179,6 +182,12 @@ class ToolPeer(Peer):
                 else:
                     if agent != NOT_GIVEN:
                         own, account = agent, i
+                    elif own != NOT_GIVEN and (
+                        own == NO_CODE or suspended[own] or amount > amount_max[own]
+                    ):
+                        chosen = self.later.choose(person_id, amount)
+                        if chosen is not None:
+                            own, account, self.went[i] = chosen
                     if own == NOT_GIVEN:
                         reason = 11
                     elif own == NO_CODE:
@@ -252,6 +261,8 @@ class ToolPeer(Peer):
         for i, reason in enumerate(reasons):
             if reason == 10:
                 details[i] = name_differs(folded[i], self.people[ids[i]][1] or "")
+            elif reason == 0:
+                details[i] = self.went.get(i)
         codes = [*job.participants, *[None] * (NO_CODE + 1 - len(job.participants))]
         status = (
             line_no,

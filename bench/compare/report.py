@@ -237,7 +237,7 @@ in the forms with files every column of every file.
 {tables}
 
 {light}
-{nation}## What is left out
+{nation}{kept}## What is left out
 
 - **memory, names**: reading and decoding files, looking codes up, and making the register ready,
   for everyone. The register stands in whatever form serves a tool best: hash tables of people in
@@ -260,6 +260,9 @@ in the forms with files every column of every file.
   that above what was loaded before. Clearing files are Parquet, not ISO 20022.
 """
 
+
+TIMELINE = "A citizen's timeline"
+"""Title of the section of `python -m bench.timeline`, which is written by hand."""
 
 NATION = """## A nation's payday
 
@@ -296,6 +299,14 @@ def nation_section(paydays: list[dict[str, Any]]) -> str:
         sizes=" ".join(str(p["lines"]) for p in paydays),
         table="\n".join(lines),
     )
+
+
+def kept_section(path: Path, title: str) -> str:
+    """A section of the page as it stands there: another benchmark measured it. Empty where there is
+    none."""
+    text = path.read_text("utf-8") if path.exists() else ""
+    _, found, rest = text.partition(f"## {title}\n")
+    return found + rest.partition("\n## ")[0] + "\n" if found else ""
 
 
 def write_page(
@@ -362,6 +373,7 @@ def write_page(
             tables="\n".join(tables).rstrip(),
             evicted=evicted,
             nation=nation_section(paydays or []),
+            kept=kept_section(path, TIMELINE),
             light=f"## The speed of light\n\n{light}" if light else "",
         ),
         "utf-8",

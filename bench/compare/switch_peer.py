@@ -17,6 +17,8 @@ import pyarrow.parquet as pq
 
 import switch
 from switch.clearing.intake import Intake, read_dossier
+from switch.clearing.kernel import next_accounts_of
+from switch.clearing.next_accounts import Found
 from switch.cli.bench import core_of
 from switch.engine import Engine, init
 from switch.files.columns import Texts
@@ -140,6 +142,9 @@ class ToolPeer(Peer):
                 self.core.close()
             assert self.engine is not None
             self.core = core_of(self.engine, self.job.value_date, self.threads)
+            engine = self.engine
+            home = engine.home, engine.directory, engine.open_register()
+            self.next = next_accounts_of(*home, self.job.value_date)
             self.result: list[Any] = []
 
     def screen(self, form: str) -> None:
@@ -150,9 +155,9 @@ class ToolPeer(Peer):
         at = 0
         for c in self.chunks:
             key = c.name_key if form == "memory" else keys[at : at + len(c)]
-            reason, row, participant, account = core.screen(
-                c.amount, c.person_id, key, c.benefit, c.debtor, c.agent
-            )
+            found = core.screen(c.amount, c.person_id, key, c.benefit, c.debtor, c.agent)
+            self.next.choose(c, Found(*found))
+            reason, row, participant, account = found
             core.post(reason, row, c.benefit, c.month, c.debtor, participant, c.amount)
             self.result.append((reason, participant, account))
             at += len(c)

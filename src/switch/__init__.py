@@ -17,6 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from switch.citizens import Citizens
     from switch.clearing.dossiers import write_dossier
     from switch.control.draft import draft_policy
     from switch.controlled import Control
@@ -60,6 +61,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Batch": "switch.engine",
+    "Citizens": "switch.citizens",
     "Control": "switch.controlled",
     "Engine": "switch.engine",
     "Settings": "switch.registry.settings",
@@ -104,6 +106,7 @@ _HOMES = {
 # `switch.open` is not among them: `from switch import *` would take Python's own away.
 __all__ = [
     "Batch",
+    "Citizens",
     "Control",
     "CopyFailed",
     "Engine",

@@ -160,6 +160,11 @@ class Core:
         self._waiting = [[column[stay] for column in columns]]
         return verdict
 
+    def waiting(self):
+        """(row uint32, benefit uint16, month uint16) of the lines that wait, in order of age."""
+        parts = [[np.empty(0, kind) for kind in WAITING[:3]], *(w[:3] for w in self._waiting)]
+        return tuple(np.concatenate(column) for column in zip(*parts))
+
     def tally(self):
         """[(count, sum)] by reason number so far; sums are exact."""
         return self._ledger.tally()

@@ -27,7 +27,18 @@ from switch.errors import SwitchError, UsageError, of_the_machine
 
 Call = TypeVar("Call", bound=Callable[..., object])
 
-SECRET = ("key", "signing_key", "public_key", "person_id", "secret")
+SECRET = (
+    "key",
+    "signing_key",
+    "public_key",
+    "person_id",
+    "secret",
+    "secrets",
+    "device",
+    "code",
+    "account",
+    "instead_of",
+)
 """Parameters whose values no message repeats."""
 SHOWN_MAX = 80
 BY_MAX, WHY_MAX = 64, 140

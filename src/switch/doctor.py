@@ -38,8 +38,9 @@ OK, WARN, FAIL = "ok", "warn", "fail"
 ENVIRONMENT, HOME = "environment", "home"
 PACKAGE = "payment-switch"
 NATIVE = (
-    *("alone", "branch", "by_value", "csv_text", "flow", "in_order", "ledger", "match", "names"),
-    *("outbox", "pages", "parquet_decode", "parquet_encode", "people_table", "screen", "sent"),
+    *("alone", "branch", "by_row", "by_value", "csv_text", "flow", "in_order", "ledger", "match"),
+    *("names", "outbox", "pages", "parquet_decode", "parquet_encode", "parquet_row", "parts"),
+    *("people_table", "screen", "sent"),
 )
 """Native modules beside `_core`."""
 DISK_BYTES, TEMPORARY_BYTES, MEMORY_BYTES = 1 << 30, 1 << 28, 1 << 30

@@ -17,9 +17,14 @@ from switch.control.policy import STEPS
 from switch.control.portal import Delivered
 from switch.control.take import ActTaken, PolicySet
 from switch.errors import UsageError
+from switch.open_items.totals import TotalsShown
+from switch.reconcile import cash
+from switch.registry.claims import AccountClaimed, CitizenBound, CitizenShown
 from switch.registry.directory import Debtor, Participant, Programme
+from switch.registry.load_registers import RegisterCompacted
 from switch.registry.settings import Settings
 from switch.results import Total
+from switch.settlement import cancel, expire
 
 JSON_SCHEMA = "https://json-schema.org/draft/2020-12/schema"
 
@@ -330,6 +335,8 @@ class OpenLine(TypedDict):
 class HeldRow(OpenLine):
     """A line that waits: how many runs have tried it, and why it waits."""
 
+    deadline: str | None
+    """The last day on which it may wait; null where it may for ever."""
     tried: int
     why: str
 
@@ -462,6 +469,8 @@ class Exchanged(TypedDict):
     lines: int
     confirmations: int
     returns: int
+    resolutions: int
+    """Answers to recalls."""
     fates: dict[str, int]
 
 
@@ -507,6 +516,7 @@ ANSWERS: dict[str, dict[str, object]] = {
     "init": {"": HomeMade},
     "directory": {"": DirectoryShown},
     "register": {"": RegistersLoaded},
+    "compact": {"": RegisterCompacted},
     "dossier": {"": results.Dossier},
     "schema": {"": Kinds, "KIND": Template, "--answers": Forms, "--answer": AnswerShown},
     "draft": {"": PolicyDrafted},
@@ -518,6 +528,7 @@ ANSWERS: dict[str, dict[str, object]] = {
     "dossiers": {"": Dossiers},
     "portal": {"": Taken},
     "deliver": {"": Delivery},
+    "citizen": {"bind": CitizenBound, "account": AccountClaimed, "show": CitizenShown},
     "run": {"": Ran},
     "rehearse": {"": results.Rehearsal},
     "settle": {"": Settled},
@@ -533,9 +544,12 @@ ANSWERS: dict[str, dict[str, object]] = {
     "balances": {"": Balances},
     "held": {"": Held},
     "returned": {"": Returned},
-    "cancel-line": {"": results.LinesCancelled},
+    "cancel-line": {"": cancel.LinesCancelled},
+    "expire": {"": expire.LinesExpired},
+    "cash": {"": cash.CashLists},
     "recall": {"": results.Recalled},
     "recalls": {"": RecallsListed},
+    "totals": {"": TotalsShown},
     "reconcile": {"": results.TakenIn},
     "dispose": {"": results.Disposed, "--dry": ToDispose},
     "close": {"": results.DaySigned},

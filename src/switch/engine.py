@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from switch import results, status
 from switch.arguments import checked
+from switch.citizens import Citizens
 from switch.clearing import payday
 from switch.clearing import shared_accounts as shared
 from switch.clearing.job import Options
@@ -35,18 +36,19 @@ from switch.home.times import time_text
 from switch.home.turns import Turns, acts, asks
 from switch.open_items import balances as accounts_held
 from switch.open_items import breaks, cycles, held, recalls
+from switch.open_items import totals as added_up
 from switch.open_items.listing import BreaksAsked, LinesAsked, Listing, RecallsAsked, Words
 from switch.outcomes import Check, Damage, Report, Rows, rows_of
 from switch.outlook import HomeStatus, home_status
-from switch.reconcile import Rules, break_notes, commits
+from switch.reconcile import Rules, break_notes, cash, commits
 from switch.reconcile.break_notes import NoteSaid
 from switch.reconcile.recalls import Said as Recall
 from switch.reconcile.take_in import AnswerFiles
-from switch.registry.load_registers import Tables, current, load_registers
+from switch.registry import load_registers as registers
 from switch.registry.register import Register
 from switch.registry.settings import Settings
 from switch.results import HowRehearsed, Rehearsal
-from switch.settlement import cancel, due, setup
+from switch.settlement import cancel, due, expire, setup
 from switch.settlement.accounts import REISSUE, WRITE_BACK
 from switch.settlement.setup import Given
 
@@ -112,6 +114,11 @@ class Engine:
         """Control of the home: its policy, and the tables that it lets run."""
         return Control(self)
 
+    @property
+    def citizens(self) -> Citizens:
+        """Self-service of citizens: devices that are bound, and accounts that they register."""
+        return Citizens(self)
+
     def __repr__(self) -> str:
         how = "closed" if self.home.closed else {"r": "to read", "w": "to write"}[self.mode]
         return f"<Engine of {self.home.path}, {how}>"
@@ -174,7 +181,8 @@ class Engine:
         warn: Callable[[str], None] = warnings.warn,
         correct: str | None = None,
     ) -> dict[str, int]:
-        """Load registers: upsert by key, or with replace swap the whole of each that is given.
+        """Load registers: upsert by key, or with replace swap the whole of each that is given. A
+        few changes are written as a delta, and what they change stays as it is (`compact`).
 
         population, accounts: people, and accounts that receive. paid_history: who was paid before
         this home. replace: as said. at: the time that is recorded. strict_columns: unknown columns
@@ -183,9 +191,9 @@ class Engine:
         committed, or nothing.
         """
         at, why = days.noted(self.home, time_text(at), correct, warn)
-        return load_registers(
+        return registers.load_registers(
             self.home,
-            Tables(population, accounts, paid_history),
+            registers.Tables(population, accounts, paid_history),
             replace=replace,
             at=at,
             strict_columns=strict_columns,
@@ -194,6 +202,20 @@ class Engine:
             why=why,
         )
 
+    @acts
+    def compact(
+        self,
+        *,
+        at: datetime.date | str = "",
+        warn: Callable[[str], None] = warnings.warn,
+        correct: str | None = None,
+    ) -> registers.RegisterCompacted:
+        """Write the register whole, with its deltas in place; without any nothing is done. It
+        happens by itself once it pays. at, warn, correct: as of `register`. Raises UsageError
+        without a register."""
+        at, why = days.noted(self.home, time_text(at), correct, warn)
+        return registers.compact(self.home, at=at, why=why)
+
     @asks
     def open_register(self) -> Register:
         """The current register, opened once."""
@@ -201,10 +223,8 @@ class Engine:
         if version == 0:
             raise UsageError(f"{self.home.path} has no register: load one with `switch register`")
         if self._register is None or self._register[0] != version:
-            self._register = version, current(self.home)
+            self._register = version, registers.current(self.home)
         return self._register[1]
-
-    # --- cycles of the calendar ------------------------------------------------------------------
 
     @acts
     def settle(
@@ -233,8 +253,6 @@ class Engine:
         wanted, when = due.Wanted(cycle, close_only, abort), SaidTime.of(at, leap, correct)
         found = due.settle(self.home, self.directory, self.settings, wanted, when, out, warn)
         return rows_of("CycleAnswer", found)
-
-    # --- the run --------------------------------------------------------------------------------
 
     @acts
     def run(
@@ -270,23 +288,13 @@ class Engine:
         as before.
         """
         given = payday.HandedIn(
-            table=table,
-            when=SaidTime.of(at, leap, correct),
-            source=source,
-            batch_id=batch_id,
-            value_date=value_date,
-            count=count,
-            sum=sum,
-            out=out,
-            strict_columns=strict_columns,
-        )
+            table=table, when=SaidTime.of(at, leap, correct), source=source, batch_id=batch_id,
+            value_date=value_date, count=count, sum=sum, out=out, strict_columns=strict_columns,
+        )  # fmt: skip
         payer = payday.Payer(
-            self.home,
-            self.directory,
-            self.settings,
-            self.open_register,
+            self.home, self.directory, self.settings, self.open_register,
             lambda declared: require_released(self.home, declared),
-        )
+        )  # fmt: skip
         return payday.run(payer, given, Options(form, threads, chunk_rows, progress))
 
     @asks
@@ -309,8 +317,6 @@ class Engine:
         lines as a sheet, too. Raises UsageError where there is no such batch."""
         name = f"{batch.source}:{batch.batch_id}" if isinstance(batch, Batch) else batch
         return cast(Report, _above("report.drawing").report(self.home, name, out, csv=csv))
-
-    # --- what came back -------------------------------------------------------------------------
 
     @acts
     def reconcile(
@@ -392,12 +398,37 @@ class Engine:
         by: str,
         why: str,
         at: datetime.date | str | None = None,
-    ) -> results.LinesCancelled:
+    ) -> cancel.LinesCancelled:
         """Cancel lines that wait, (batch id, line number), all of them or none: they are paid by no
         run, and their entitlements are free. by: the name of whoever says so; why: the reason, 1 to
         140 characters, both for good. at: the time that is recorded, else that of the home. The
         same again answers what is stored. Raises UsageError for a line that does not wait."""
         return cancel.cancel(self.home, lines, status.what_is, by=by, why=why, at=at)
+
+    @acts
+    def expire(
+        self,
+        at: datetime.date | str,
+        *,
+        out: str | Path | None = None,
+        leap: bool = False,
+        correct: str | None = None,
+    ) -> expire.LinesExpired:
+        """Let lines that waited beyond their deadline (settings held_days, held_days_of) leave the
+        queue: no run pays them any more, and their entitlements are free. Cash lines that nobody
+        proved by theirs (cash_days) are recalled. at: the time that is recorded, of the day after a
+        deadline or later. out: where lists are copied to, in expired/NNNNNN.parquet and recalls
+        (default HOME/out). leap, correct: as of `write_back`. Raises UsageError without deadlines.
+        """
+        when, folder = SaidTime.of(at, leap, correct), out_folder(self.home.path, out)
+        return commits.expire(self.home, when, folder, status.what_is)
+
+    @asks
+    def cash(self, batch: str | None = None, *, out: str | Path | None = None) -> cash.CashLists:
+        """Write the lists of the pay points of a run: settled lines that were neither proven nor
+        asked back, and totals. batch: its id, as of `line`; default: the last. out: the folder to
+        write to, in ID/cash (default HOME/out). Raises UsageError where there is none."""
+        return cash.write_lists(self.home, batch, out_folder(self.home.path, out))
 
     @acts
     def recall(
@@ -471,6 +502,16 @@ class Engine:
         """A table of the accounts of more than one person in a batch, paid or full: the columns of
         shared.csv, most persons first. batch_id: as of `line`. Raises UsageError for none."""
         return shared.shared_accounts(self.home, batch_row(self.home, batch_id).seq)
+
+    @asks
+    def totals(self, table: TableLike, *, by: str, batch: str | None = None) -> added_up.Totals:
+        """Add up the lines of a table that was run, by a key and by where they stand now; all of it
+        adds up to the batch. table: the very file that was run, or those rows. by: commune,
+        province, benefit, debtor_account, participant, period, creditor_agent, or a column of texts
+        that the table has besides. batch: as of `line`, of rows from memory, or of a file that was
+        run twice. Raises InputRefused for another table, UsageError for a column that names people
+        or single lines."""
+        return added_up.totals(self.home, table, by=by, batch=batch)
 
     @acts
     def close_day(

@@ -12,7 +12,10 @@ from dataclasses import asdict, dataclass
 from html import escape
 from typing import Any, NotRequired, TypedDict
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from switch import status
 from switch.errors import counted
@@ -22,8 +25,10 @@ from switch.home.history import moved_lines, open_breaks
 from switch.home.store import Home
 from switch.home.times import day_of, local_text
 from switch.present import Present
+from switch.reconcile import cash
 from switch.reconcile.asked import OPEN, standing
 from switch.results import BatchRow, ProgrammeBudget, Total
+from switch.settlement import queue, setup
 from switch.settlement.accounts import REISSUE
 
 
@@ -49,6 +54,30 @@ class OpenReturns(OpenLines):
 
     coming: Total
     """Lines that come back with a cycle that has not settled; they are in no other total here."""
+
+
+class Deadlines(TypedDict):
+    """Lines that wait and may not for ever, where some are near their deadline or beyond it."""
+
+    past: Total
+    """Beyond it: a run may pay them until `expire` takes them out."""
+    near: Total
+    """They reach it within WARNING_DAYS."""
+    next: str
+    """The first deadline that is yet to come; '' where all are over."""
+
+
+class OpenCash(TypedDict):
+    """Lines that pay points are to pay over their counters, where there are any."""
+
+    count: int
+    sum: int
+    past: Total
+    """Beyond their deadline: `expire` asks them back."""
+    near: Total
+    """They reach it within WARNING_DAYS."""
+    next: str
+    """The first deadline that is yet to come; '' where there is none."""
 
 
 class OpenCycle(TypedDict):
@@ -87,10 +116,12 @@ class OpenDays(TypedDict):
 class OpenItems(TypedDict):
     """All that a home has open."""
 
+    cash: NotRequired[OpenCash]
     recalls: NotRequired[OpenLines]
     """Recalled lines whose receivers have not answered, where there are any; since: the first was
     recalled."""
 
+    deadlines: NotRequired[Deadlines]
     held: OpenLines
     cycles: list[OpenCycle]
     unanswered: Unanswered
@@ -190,7 +221,55 @@ def _open_items(home: Home, here: Present, rows: list[BatchRow], known: days.Tim
             "age_days": _age(since, today),
         }
         items["recalls"] = ages
+    if today and (near := _deadlines(home, known, today)):
+        items["deadlines"] = near
+    if today and (over := _cash(home, today)):
+        items["cash"] = over
     return items
+
+
+def _cash(home: Home, today: datetime.date) -> OpenCash | None:
+    """Lines that are to be paid over a counter on a day; None where there are none."""
+    directory, settings = setup.chosen(home)
+    found = cash.left(home, directory, today)
+    if not len(found.amounts):
+        return None
+    days = settings.cash_days or 0
+    over = (today - queue.EPOCH).days - found.days.astype(int) - days
+    """Days since the deadline of each."""
+    past, near = (days > 0) & (over > 0), (days > 0) & (over <= 0) & (over >= -queue.WARNING_DAYS)
+
+    def total(which: NDArray[np.bool_]) -> Total:
+        amounts = found.amounts[which].tolist()
+        return {"count": len(amounts), "sum": sum(amounts)}
+
+    first = today + datetime.timedelta(days=int(-over[over <= 0].max())) if near.any() else ""
+    whole = total(np.ones(len(over), bool))
+    return {**whole, "past": total(past), "near": total(near), "next": str(first)}
+
+
+def _deadlines(home: Home, known: days.Times, today: datetime.date) -> Deadlines | None:
+    """Lines that wait and are near their deadline on a day, or beyond it; None where none is."""
+    _, settings = setup.chosen(home)
+    if not settings.has_deadlines:
+        return None
+    lines = queue.waiting(home)
+    began, _ = queue.since(home, known, lines)
+    deadline = queue.deadlines(settings, lines["benefit"], began)
+    last = pa.scalar(today + datetime.timedelta(days=queue.WARNING_DAYS), pa.date32())
+    near = pc.less_equal(deadline, last).fill_null(False)
+    lines, deadline = lines.filter(near), deadline.filter(near)
+    past = pc.less(deadline, pa.scalar(today, pa.date32()))
+
+    def total(which: pa.Array) -> Total:
+        amounts = lines["amount"].filter(which).to_pylist()
+        return {"count": len(amounts), "sum": sum(amounts)}
+
+    if not len(lines):
+        return None
+    to_come = pc.invert(past)
+    first = pc.min(deadline.filter(to_come)).as_py()
+    return {"past": total(past), "near": total(to_come), "next": str(first or "")}
 
 
 def _lines(rows: list[BatchRow], states: Iterable[str], today: datetime.date | None) -> OpenLines:
@@ -347,6 +426,16 @@ def _steps(
             f"{counted(len(items['days']['open']), 'day')} not closed",
             f"close {place} --at {first}",
         )
+    for due, what, past, near, first, shown in (
+        (items.get("deadlines"), "line", "held beyond", "held until a deadline", "is", "held"),
+        (items.get("cash"), "cash line", "not proven by", "to be proven", "by", "cash"),
+    ):
+        if due and due["past"]["count"]:
+            over = counted(due["past"]["count"], what)
+            step(f"{over} {past} the deadline", f"expire {place}{day}")
+        if due and due["near"]["count"]:
+            soon = f"{counted(due['near']['count'], what)} {near} within {queue.WARNING_DAYS} days"
+            step(f"{soon}: the first {first} {due['next']}", f"{shown} {place}")
     if items["held"]["count"]:
         what = f"{counted(items['held']['count'], 'line')} held, tried again with the next run"
         step(what, f"held {place}")

@@ -2,16 +2,16 @@
 
 The answer of a batch is that of its commit and never changes; lines that waited, recasts, aborts
 and answers of receivers move them later. Sums come from the catalog and from small files: lines
-that were presented again in a run in which one moved, that a recast sent back, that were cancelled,
-and that went back by answers. Lines themselves are read only of batches whose receivers answered
-since the last day that was closed, or whose run cleared lines of several batches.
+that were presented again in a run in which one moved, that a recast sent back, that were cancelled
+or expired, and that went back by answers. Lines themselves are read only of batches whose receivers
+answered since the last day that was closed, or whose run cleared lines of several batches.
 """
 
 from __future__ import annotations
 
 import datetime
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import msgspec
 import numpy as np
@@ -19,11 +19,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from switch.files.file_schemas import REPRESENTED
 from switch.files.segment import Groups, read_table, segment_at
 from switch.home.history import (
+    RECALL,
     SETTLED,
     Folder,
     cancelled_lines,
+    expired_lines,
     folders,
     moved_lines,
     recasts,
@@ -38,7 +41,8 @@ from switch.reconcile.day_end import KIND as DAY
 from switch.reconcile.line_states import State
 from switch.reconcile.sent_lines import day_of_cycle
 from switch.reconcile.take_in import JUDGEMENT, judged, looked_at, rules_of
-from switch.results import Now, SentBack, StoredSummary, Total
+from switch.results import Left, Now, SentBack, StoredSummary, Total
+from switch.schema import NO_CODE
 from switch.settlement.accounts import REISSUE
 
 
@@ -76,6 +80,8 @@ class Present:
         self._went: set[Pair] = set()
         self.cancelled: Sums[int] = Sums()
         """Lines that were cancelled while they waited; they are refused."""
+        self.expired: Sums[int] = Sums()
+        """Lines that waited beyond their deadline and left the queue; they are refused, too."""
         self._clear()
         self._go_back()
         self._answer()
@@ -115,10 +121,14 @@ class Present:
             self._went |= gone.keys()
             for seq, told in sent_back_by(self.home, recast, gone).items():
                 self.sent_back[seq].append(told)
-        cancelled = cancelled_lines(self.home).group_by("batch")
-        for row in cancelled.aggregate([("amount", "sum"), ([], "count_all")]).to_pylist():
-            for sums in (self.cancelled, self.refused):
-                sums.put(row["batch"], row["count_all"], row["amount_sum"])
+        for mine, lines in (
+            (self.cancelled, cancelled_lines(self.home)),
+            (self.expired, expired_lines(self.home)),
+        ):
+            grouped = lines.group_by("batch").aggregate([("amount", "sum"), ([], "count_all")])
+            for row in grouped.to_pylist():
+                for sums in (mine, self.refused):
+                    sums.put(row["batch"], row["count_all"], row["amount_sum"])
 
     def _answer(self) -> None:
         pending = {name for name, row in self.cycles.items() if not row.answer}
@@ -167,7 +177,7 @@ class Present:
         closed = {row.seq for row in self.rows if row.state == "CLOSED"}
         closed -= looked_at(self.home, self.known)
         last = next((folder for folder in reversed(self.known) if folder.kind == DAY), None)
-        since = _named(self.known[last.number :]) if last else set()
+        since = _named(self.known[last.number :], recalls=True) if last else set()
         signed: Sums[int] | None = None
         unknown: set[Pair] = set()
         origins: dict[int, set[int]] = {}
@@ -288,9 +298,14 @@ class Present:
         }
         return {state.name: total for state, total in found.items() if total["count"]}
 
-    def told_cancelled(self, seq: int) -> Total | None:
-        """Lines of a batch that were cancelled while they waited; None where there are none."""
-        return _told(self.cancelled[seq]) if self.cancelled[seq][0] else None
+    def left(self, seq: int) -> Left:
+        """Lines of a batch that left the queue without a run, as far as there are any."""
+        found: Left = {}
+        if self.cancelled[seq][0]:
+            found["cancelled"] = _told(self.cancelled[seq])
+        if self.expired[seq][0]:
+            found["expired"] = _told(self.expired[seq])
+        return found
 
     def _pairs(self, seq: int) -> list[Pair]:
         """Pairs of a batch: a line is told by the run that cleared it last."""
@@ -312,51 +327,105 @@ class Present:
         return _told((sum(count for count, _ in mine), sum(amount for _, amount in mine)))
 
 
-def line_states(home: Home, seq: int) -> NDArray[np.object_]:
-    """States of the lines of a batch now, by line number from 1: keys of `Now`. Every line of it is
-    read."""
+STANDS = (
+    *("held", "cleared", "settled", "unapplied", "credited", "returned", "written_back"),
+    *("reissued", "refused", "cancelled", "expired", "recalled"),
+)
+"""States of a line: keys of `Now`, and why a refused one is so where no run and no receiver refused
+it: it was cancelled or expired while it waited, or left its cycle by a recall."""
+_CODE = {name: code for code, name in enumerate(STANDS)}
+
+
+def now_of(code: int) -> str:
+    """The key of `Now` that a state counts to."""
+    return STANDS[min(code, _CODE["refused"])]
+
+
+def line_states(home: Home, seq: int) -> NDArray[np.uint8]:
+    """States of the lines of a batch now, by line number from 1: indices of STANDS. Every line of
+    it is read."""
     here = Present(home, seq)
     run_of = np.zeros(here.runs[seq].lines, np.int64)
     """The run that cleared a line last; 0 where it waits, -1 where it was refused."""
-    status = Groups(segment_at(home.folder("batches", seq), "status"))
-    for group in range(len(status)):
-        table = status.read(group, ["line_no", "status"])
-        words = table["status"].cast(pa.string())
-        at = np.asarray(table["line_no"]) - 1
+    for status in answers_of(home, seq, ["line_no", "status"]):
+        words = status["status"].cast(pa.string())
+        at = np.asarray(status["line_no"]) - 1
         waits, refused = (np.asarray(pc.equal(words, word)) for word in ("PDNG", "RJCT"))
         run_of[at] = np.where(refused, -1, np.where(waits, 0, seq))
     gone = recasts(home)
     for row in here.rows[seq - 1 :]:
-        path = home.folder("batches", row.seq) / "represented.parquet"
-        if row.seq > seq and path.exists():
-            mine = _lines_of(read_table(home.proven(path)), seq)
-            moved = mine.filter(pc.not_equal(mine["status"].cast(pa.string()), "PDNG"))
-            cleared = np.asarray(pc.equal(moved["reason_number"], int(Reason.NONE)))
-            run_of[np.asarray(moved["line_no"]) - 1] = np.where(cleared, row.seq, -1)
+        moved = moved_later(home, row, seq)
+        cleared = np.asarray(pc.equal(moved["reason_number"], int(Reason.NONE)))
+        run_of[np.asarray(moved["line_no"]) - 1] = np.where(cleared, row.seq, -1)
         for recast in gone:
             if recast.after == row.seq:
                 run_of[np.asarray(_lines_of(went_back(home, recast), seq)["line_no"]) - 1] = 0
-    run_of[np.asarray(_lines_of(cancelled_lines(home), seq)["line_no"]) - 1] = -1
-    names = {0: "held", -1: "refused"} | {row.seq: here.state_of_run(row) for row in here.rows}
-    found = np.array([names[run] for run in run_of.tolist()], object)
+    # By run; 0 waits, and the last one, which -1 finds, is refused.
+    codes = [_CODE[here.state_of_run(row)] for row in here.rows]
+    found = np.array([_CODE["held"], *codes, _CODE["refused"]], np.uint8).take(run_of)
     if here.today is not None:
         verdicts = judged(home, here.known, {seq})
         states = verdicts.states()[verdicts.lines.batch() == seq]
-        found[np.flatnonzero(states == State.CREDITED)] = "credited"
+        found[states == State.CREDITED] = _CODE["credited"]
+
+    def put(lines: pa.Table, state: str) -> None:
+        found[np.asarray(_lines_of(lines, seq)["line_no"]) - 1] = _CODE[state]
+
+    put(cancelled_lines(home), "cancelled")
+    put(expired_lines(home), "expired")
     for folder in here.known:
+        left = "recalled" if folder.kind == RECALL else "refused"
         again = "reissued" if folder.detail.step == REISSUE else "written_back"
-        for name, state in (("refused", "refused"), ("returned", "returned"), ("disposed", again)):
-            mine = _lines_of(moved_lines(home, folder, name), seq)
-            found[np.asarray(mine["line_no"]) - 1] = state
+        for name, state in (("refused", left), ("returned", "returned"), ("disposed", again)):
+            put(moved_lines(home, folder, name), state)
     return found
+
+
+def line_receivers(home: Home, seq: int) -> tuple[NDArray[np.uint16], list[str]]:
+    """Codes of the participants that the lines of a batch went to, or would go to, as they were
+    answered last, by line number from 1: indices of the names; NO_CODE where there is none."""
+    names: dict[str, int] = {}
+    row = home.catalog.batches()[seq - 1]
+    found = np.full(row.lines, NO_CODE, np.uint16)
+
+    def put(lines: pa.Table) -> None:
+        column = lines["participant"].combine_chunks().cast(pa.string()).dictionary_encode()
+        known = [names.setdefault(name, len(names)) for name in column.dictionary.to_pylist()]
+        table = np.array([*known, NO_CODE], np.uint16)
+        at = np.asarray(lines["line_no"]) - 1
+        found[at] = table.take(np.asarray(column.indices.fill_null(len(known))))
+
+    for status in answers_of(home, seq, ["line_no", "participant"]):
+        put(status)
+    for later in home.catalog.batches()[seq:]:
+        put(moved_later(home, later, seq))
+    return found, list(names)
+
+
+def answers_of(home: Home, seq: int, columns: list[str]) -> Iterator[pa.Table]:
+    """The answer to a batch at its commit, a table of some columns a row group."""
+    status = Groups(home.proven(segment_at(home.folder("batches", seq), "status")))
+    for group in range(len(status)):
+        yield status.read(group, columns)
+
+
+def moved_later(home: Home, run: BatchRow, seq: int) -> pa.Table:
+    """Lines of a batch that had waited and moved in a later run: a table of REPRESENTED."""
+    path = home.folder("batches", run.seq) / "represented.parquet"
+    if run.seq <= seq or not path.exists():
+        return REPRESENTED.empty_table()
+    mine = _lines_of(read_table(home.proven(path)), seq)
+    return mine.filter(pc.not_equal(mine["status"].cast(pa.string()), "PDNG"))
 
 
 def _lines_of(lines: pa.Table, seq: int) -> pa.Table:
     return lines.filter(pc.equal(lines["batch"], seq))
 
 
-def _named(known: Iterable[Folder]) -> set[int]:
-    """Batches that answers named, one by one or as a whole."""
-    judges = [folder.detail for folder in known if folder.judges]
+def _named(known: Iterable[Folder], *, recalls: bool = False) -> set[int]:
+    """Batches that answers named, one by one or as a whole. recalls: or recalls, by which lines
+    leave their cycle though they were credited."""
+    kinds = ("answers", DAY, RECALL) if recalls else ("answers", DAY)
+    judges = [folder.detail for folder in known if folder.kind in kinds]
     named = (one.batches if one.named is None else one.named for one in judges)
     return {seq for batches in named for seq in batches} - {0}

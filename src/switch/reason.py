@@ -8,6 +8,7 @@ change; the precedence is the order of RULES.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -36,6 +37,8 @@ class Reason(IntEnum):
     COVER_MISSING = 17
     ACCOUNT_MALFORMED = 18
     ACCOUNT_SHARED = 19
+    EXCLUDED = 20
+    IDENTITY_PENDING = 21
 
 
 class Rule(NamedTuple):
@@ -67,6 +70,9 @@ RULES: dict[Reason, Rule] = {
     Reason.PERSON_RECORD_INVALID: Rule(
         "RR04", "RJCT", "the person's record is missing or revoked on the value date"
     ),
+    Reason.IDENTITY_PENDING: Rule(
+        "G003", "PDNG", "the population database has not answered for the person yet"
+    ),
     Reason.NAME_DIFFERS: Rule("BE01", "RJCT", "the name differs from the population register"),
     Reason.ACCOUNT_MISSING: Rule("AC03", "PDNG", "no account is valid on the value date"),
     Reason.ACCOUNT_MALFORMED: Rule(
@@ -86,6 +92,9 @@ RULES: dict[Reason, Rule] = {
     Reason.DUPLICATE_IN_TABLE: Rule(
         "AM05", "RJCT", "the entitlement stands earlier in the same table"
     ),
+    Reason.EXCLUDED: Rule(
+        "AM05", "RJCT", "another benefit of its exclusive group was cleared or paid for the period"
+    ),
     Reason.COVER_MISSING: Rule("AM23", "PDNG", "the payer's cap or funds leave no room for it yet"),
 }
 
@@ -94,11 +103,20 @@ GIVEN_UP = Rule("ED05", "PDNG", "the settlement of its cycle was given up")
 that it has no number."""
 CANCELLED = Rule("DS02", "RJCT", "it was cancelled while it waited")
 """Sentence of a line that somebody cancelled while it waited; no phase of a run gives it either."""
-RULE_SET = "contract 2026-12"
-"""Rules by which lines are judged. The manifest of a batch names it."""
+EXPIRED = Rule("AB01", "CANC", "it waited beyond its deadline")
+"""Sentence of a line that was taken out of the queue after its deadline; no phase gives it."""
+PASSED_OVER = "the next account of the person counts; passed over"
+"""Beginning of what is said of a line that goes to a later account of its person."""
+RULE_SET = "contract 2027-01"
+"""Rules by which lines are judged. The manifest of a batch names the oldest rules by which all of
+its lines are answered so, those of FIRST_ACCOUNT where no line went to a later account."""
+FIRST_ACCOUNT = "contract 2026-12"
+"""Rules by which they were judged before, and by which `replay` still judges: the first valid
+account of a person was the only one."""
 RULE_SET_BEFORE = "contract 2026-11"
-"""Rules by which they were judged before, and by which `replay` still judges: an id needed a
-province code of the package, and any text that a table named was an account."""
+"""The rules before those: an id also needed a province code of the package, and any text that a
+table named was an account."""
+RULE_SETS = (RULE_SET, FIRST_ACCOUNT, RULE_SET_BEFORE)
 SENTENCES_BEFORE = {
     Reason.PERSON_ID_MALFORMED: "the person's id is not 12 digits with a known province code"
 }
@@ -108,6 +126,23 @@ CLEARED = "ACSP"
 """ISO status of a line that is cleared in a cycle that has not settled."""
 HELD = tuple(reason for reason, rule in RULES.items() if rule.status == "PDNG")
 REFUSED = tuple(reason for reason, rule in RULES.items() if rule.status == "RJCT")
+
+
+def sentence_of(reason: int, excluded_by: str | None = None) -> str:
+    """A reason in words; empty where a line is alive. excluded_by: the benefit that was paid in
+    place of a line with reason EXCLUDED."""
+    if reason == Reason.NONE:
+        return ""
+    sentence = RULES[Reason(reason)].sentence
+    return sentence if excluded_by is None else f"{sentence}: {excluded_by}"
+
+
+def passed_over(accounts: Iterable[tuple[str, int]]) -> str:
+    """Words about a line that goes to a later account of its person. accounts: participant of
+    each that was passed over, and the number of the reason; those at one fare alike and are named
+    once."""
+    named = [f"{who} ({RULES[Reason(why)].sentence})" for who, why in dict.fromkeys(accounts)]
+    return f"{PASSED_OVER}: {', '.join(named)}"
 
 
 def status_of(reason: int) -> str:

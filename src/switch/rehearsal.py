@@ -140,12 +140,12 @@ def _copy_of(home: Path) -> Iterator[Path]:
 def _copy(home: Home, copy: Path) -> None:
     """All that the last commit of a home names, in a folder that is made for it."""
     shutil.rmtree(copy, ignore_errors=True)
-    current = f"{home.catalog.register_seq():06d}"
+    current = {f"{seq:06d}" for seq in home.catalog.register_chain()}
     folders = [
         home.path / kind / name
         for kind in KINDS
         for name in home.catalog.folders(kind)
-        if kind != "registers" or name == current
+        if kind != "registers" or name in current
     ]
     kept = [path for folder in folders for path in (folder, *folder.rglob("*"))]
     try:

@@ -137,7 +137,8 @@ class Now(TypedDict):
     reissued: Total
     """Their entitlement was freed for one more line."""
     refused: Total
-    """By screening, or by the receiver before the cycle settled, or cancelled while they waited."""
+    """By screening, or by the receiver before the cycle settled, or cancelled or expired while they
+    waited."""
 
 
 class SentBack(Total):
@@ -182,20 +183,26 @@ class Summary(StoredSummary):
     """Recasts and aborts that took lines of the batch out of a cycle again, oldest first."""
 
 
-class BatchStatus(Summary):
+class Left(TypedDict):
+    """Lines of a batch that left the queue without a run, where there are any: cancelled, or beyond
+    their deadline. now has them as refused."""
+
+    cancelled: NotRequired[Total]
+    expired: NotRequired[Total]
+
+
+class BatchStatus(Summary, Left):
     """The outcome of a batch, which never changes, with where it stands now and its funding."""
 
     now: Now
     cycle_state: str
     """OPEN, CLOSED, SETTLED or ABORTED."""
-    cancelled: NotRequired[Total]
-    """Lines that were cancelled while they waited, where there are any; now has them as refused."""
     funding: Funding
     answered: NotRequired[Answered]
     """Sent lines by state; absent where it was not asked for, or nothing was answered yet."""
 
 
-class BatchRow(TypedDict):
+class BatchRow(Left):
     """A batch in the list of all batches, as it stands now."""
 
     seq: int
@@ -209,7 +216,6 @@ class BatchRow(TypedDict):
     received: Total
     now: Now
     sent_back: list[SentBack]
-    cancelled: NotRequired[Total]
 
 
 class Dossier(TypedDict):
@@ -377,18 +383,6 @@ class LineName(TypedDict):
 
     batch_id: str
     line_no: int
-
-
-class LinesCancelled(TypedDict):
-    """Lines that waited and were cancelled, with who said so, why and when."""
-
-    number: int
-    at: str
-    by: str
-    why: str
-    count: int
-    sum: int
-    lines: list[LineName]
 
 
 # --- a line and a person --------------------------------------------------------------------------

@@ -207,10 +207,14 @@ RESOLUTIONS = Table(
 DECIDED = ("CNCL", "RJCR")
 RESOLVED = (*DECIDED, "PDCR")
 """ISO 20022 status of a resolution: it is given back, it is not, or that is not decided yet."""
-LIFE = ("alive", "deceased", "missing", "revoked")
-"""Status of a person; the index is the number in the native record."""
-ACCOUNT_KINDS = ("bank", "wallet", "mobile_money")
-PARTICIPANT_KINDS = ("bank", "wallet", "mobile_money", "treasury")
+LATE = "late"
+"""Status of a person for whom the population database has not answered yet."""
+LIFE = ("alive", "deceased", "missing", "revoked", LATE)
+"""Status of a person; the index is the number that the native table takes."""
+CASH = "cash"
+"""Kind of a participant that pays over a counter, and of an account there: a pay point."""
+ACCOUNT_KINDS = ("bank", "wallet", "mobile_money", CASH)
+PARTICIPANT_KINDS = ("bank", "wallet", "mobile_money", "treasury", CASH)
 PARTICIPANT_STATUS = ("active", "suspended")
 
 PARTICIPANT_COLUMNS = (
@@ -223,6 +227,8 @@ PARTICIPANT_COLUMNS = (
     "net_debit_cap",
     "amount_max",
     "status",
+    "replaced_by",
+    "replaced_from",
 )
 DEBTOR_COLUMNS = ("debtor_account", "debtor_agent", "programme", "budget")
 

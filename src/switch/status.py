@@ -7,7 +7,7 @@ decided since. Ids are asked for by people, never listed. Columns of the status 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -19,25 +19,32 @@ from switch.files.segment import Groups, read_table, segment_at
 from switch.home.batch import batch_row
 from switch.home.history import (
     RECALL,
+    Cancellation,
+    Expiry,
     Folder,
+    Recast,
     asked_back,
-    cancellations,
     folders,
     moved_lines,
     open_breaks,
+    queues,
     recasts,
     stored,
 )
+from switch.home.person_lines import PersonLines
 from switch.home.rows import BatchRow as CatalogRow
 from switch.home.store import Home
 from switch.home.times import micros_of
 from switch.present import Present
-from switch.reason import CANCELLED, CLEARED, GIVEN_UP, RULES, Reason, status_of
+from switch.reason import CANCELLED, CLEARED, EXPIRED, GIVEN_UP, RULES, Reason, status_of
+from switch.reconcile import Rules
+from switch.reconcile.cash import payers
 from switch.reconcile.line_states import State, Verdicts
+from switch.reconcile.plain_credit import Sent, plain_credit
 from switch.reconcile.sent_lines import SentLines
-from switch.reconcile.take_in import judged
+from switch.reconcile.take_in import judged, rules_of
 from switch.registry.directory import Directory
-from switch.registry.register import Register
+from switch.registry.lookup import row_of
 from switch.results import (
     BatchRow,
     BatchStatus,
@@ -60,6 +67,9 @@ SENTENCES = {
 }
 STATES = {"ACSP": "CLEARED", "ACSC": "SETTLED", "PDNG": "HELD", "RJCT": "REJECTED"}
 """State of the domain by the status that is answered."""
+CASH_PAID = "CASH_PAID"
+CASH_STATES = {"SETTLED": "CASH", "CREDITED": CASH_PAID}
+"""States of lines that a pay point pays, in place of those of others."""
 RETURN_STATUS = "RTRN"
 """ISO 20022 has a message for a return (pacs.004) and no status."""
 AFTER = {
@@ -75,6 +85,10 @@ AFTER = {
     "RJCR": "The receiver refuses to give the money back: the line stays as it was.",
     "PDCR": "The receiver has not decided yet whether it gives the money back.",
     "CANCELLED": "Cancelled while it waited: it is not paid, and the entitlement is free.",
+    "EXPIRED": "It waited beyond its deadline: it is not paid, and the entitlement is free.",
+    "CASH": "The pay point has the money and pays it over its counter.",
+    CASH_PAID: "The pay point says that it was paid over its counter.",
+    "UNPROVEN": "It was not proven by its deadline: its pay point is asked to give the money back.",
     "WRITTEN_BACK": "The money went back to the budget. It is not paid again.",
     "REISSUED": "The money is free for one more line{line}.",
     "LATE": "The receiver refused it after its cycle had settled: the money has to come back.",
@@ -102,8 +116,7 @@ def batches(home: Home, present: Present | None = None) -> list[BatchRow]:
         for row in here.rows
     ]
     for row in rows:
-        if total := here.told_cancelled(row["seq"]):
-            row["cancelled"] = total
+        row.update(here.left(row["seq"]))  # type: ignore[typeddict-item]
     return rows
 
 
@@ -127,8 +140,7 @@ def batch(home: Home, batch_id: str, *, answered: bool = False) -> BatchStatus:
         "funding": told_of_batch(home, row.seq),
     }
     summary = cast(BatchStatus, {**here.summaries[row.seq], **more})
-    if total := here.told_cancelled(row.seq):
-        summary["cancelled"] = total
+    summary.update(here.left(row.seq))  # type: ignore[typeddict-item]
     if answered and here.today is not None:
         lines = here.answered(row.seq)
         summary["answered"] = {"as_of": str(here.today), "lines": lines}
@@ -153,8 +165,8 @@ def line(home: Home, batch_id: str, line_no: int) -> LineHistory:
         numbers = np.asarray(status.read(group, ["line_no"])["line_no"])
         for at in np.flatnonzero(numbers == line_no):
             answer = status.read(group).slice(at, 1).to_pylist()[0]
-            inner = lines.read(group).slice(at, 1).to_pylist()[0]
-            return _timeline(home, row, answer, inner)
+            answer |= lines.read(group).slice(at, 1).to_pylist()[0]
+            return _timeline(_Asked(home, answer["row"]), row, answer)
         done += len(numbers)
     raise UsageError(f"batch {batch_id!r} has lines 1 to {done}, and no line {line_no}")
 
@@ -164,38 +176,76 @@ def person(home: Home, person_id: str) -> PersonHistory:
     if len(person_id) != 12 or not (person_id.isascii() and person_id.isdigit()):
         raise UsageError("a citizen id has 12 digits")
     version = home.catalog.register_seq()
-    row = NO_ROW
-    if version:
-        folder = home.folder("registers", version)
-        register = Register.load(folder, digests=home.digests(folder))
-        row = int(register.rows_of(np.array([int(person_id)], np.uint64))[0])
+    row = row_of(home.folder("registers", version), int(person_id)) if version else NO_ROW
     if row == NO_ROW:
         raise UsageError("the person is in no register of this home")
-    found = []
-    for run in home.catalog.batches():
-        for batch, answer in _of_person(home, run, row):
-            if batch == run.seq:
-                found.append(_timeline(home, run, answer, answer))
+    asked = _Asked(home, row)
+    lines = asked.lines
+    found = [_timeline(asked, run, answer) for run in lines.batches for answer in lines.own(run)]
     return {"person": home.id_hash(person_id), "lines": found}
 
 
-def _timeline(
-    home: Home, row: CatalogRow, answer: dict[str, Any], inner: dict[str, Any]
-) -> LineHistory:
+class _Asked:
+    """A home that is asked about the lines of one person: what more than one of them needs is read
+    once."""
+
+    def __init__(self, home: Home, row: int) -> None:
+        self.home, self.lines = home, PersonLines(home, row)
+        self._moved: dict[tuple[str, str], list[dict[str, Any]]] = {}
+
+    @functools.cached_property
+    def known(self) -> list[Folder]:
+        """Commits of answers, oldest first."""
+        return folders(self.home)
+
+    @functools.cached_property
+    def rules(self) -> Rules:
+        """Rules that were given last."""
+        return rules_of(self.known)
+
+    @functools.cached_property
+    def recasts(self) -> list[Recast]:
+        return recasts(self.home)
+
+    @functools.cached_property
+    def left(self) -> list[Cancellation | Expiry]:
+        """Commits by which lines left the queue, oldest first."""
+        return [one for one in queues(self.home) if not isinstance(one, Recast)]
+
+    @functools.cached_property
+    def payers(self) -> set[str]:
+        """Participants that pay over a counter."""
+        return payers(Directory.of_json(self.home.catalog.meta("directory").encode()))
+
+    @functools.cached_property
+    def breaks(self) -> Any:
+        """Open breaks: a table of BREAK."""
+        return open_breaks(self.home, self.known)
+
+    def went(self, folder: Folder, name: str) -> list[dict[str, Any]]:
+        """The person's lines in a folder's file of lines that went back."""
+        if (folder.name, name) not in self._moved:
+            table = moved_lines(self.home, folder, name)
+            self._moved[folder.name, name] = _with(table, row=self.lines.row)
+        return self._moved[folder.name, name]
+
+
+def _timeline(asked: _Asked, row: CatalogRow, answer: dict[str, Any]) -> LineHistory:
+    """A line's states. answer: what its batch, of this row, answered and kept of it."""
+    home, known = asked.home, asked.known
     line = {"batch": row.seq, "line_no": answer["line_no"]}
     states = [_of_batch(row, answer)]
     seq = row.seq
     while True:
-        found = (_moved if states[-1]["status"] == "PDNG" else _back)(home, line, seq, states[-1])
+        found = (_moved if states[-1]["status"] == "PDNG" else _back)(asked, line, seq, states[-1])
         if found is None:
             break
         seq, state = found
         states.append(state)
-    if states[-1]["status"] == "PDNG" and (cancelled := _cancelled(home, line, states[-1])):
-        states.append(cancelled)
-    known = folders(home)
+    if states[-1]["status"] == "PDNG" and (left := _left(asked, line, states[-1])):
+        states.append(left)
     about = [folder for folder in known if folder.is_about({line["batch"]})]
-    refused = {f.number for f in about if _row_of(home, f, "refused", line)}
+    refused = {f.number for f in about if _row_of(asked, f, "refused", line)}
     if states[-1]["status"] == CLEARED and not refused:
         cycle = home.catalog.cycle(states[-1]["cycle"] or "")
         if cycle is not None and cycle.state == "SETTLED":
@@ -205,32 +255,90 @@ def _timeline(
             states.append(now)
     breaks: list[LineBreak] = []
     why: list[str] = []
-    if known and states[-1]["transfer_id"]:
+    plain = _credited(asked, about, row, answer, states[-1])
+    if plain is not None:
+        states.append(plain)
+    elif known and states[-1]["transfer_id"]:
         verdicts = judged(home, known, {row.seq}, states[-1]["participant"] or "")
-        why = verdicts.explain(states[-1]["transfer_id"])
-        states += _answered(home, known, verdicts, line, states[-1], inner)
-        open_now = open_breaks(home, known)
-        mine = open_now.filter(pc.equal(open_now["transfer_id"], states[-1]["transfer_id"]))
+        # Rules say something once answers were looked at, and of a recall alone nothing.
+        if any(folder.judges for folder in known):
+            why = verdicts.explain(states[-1]["transfer_id"])
+        states += _answered(asked, verdicts, line, states[-1], answer)
+        mine = asked.breaks.filter(pc.equal(asked.breaks["transfer_id"], states[-1]["transfer_id"]))
         names = ["class", "set", "side", "expected", "found", "age", "severity", "owner", "action"]
         breaks = mine.select([*names, "rule"]).to_pylist()
+    states = _over_the_counter(asked, states)
     return {
         "batch_id": row.batch_id,
         "line_no": answer["line_no"],
-        "benefit": inner["benefit"],
-        "period": f"{inner['period'] // 100}-{inner['period'] % 100:02d}",
-        "amount": inner["amount"],
+        "benefit": answer["benefit"],
+        "period": f"{answer['period'] // 100}-{answer['period'] % 100:02d}",
+        "amount": answer["amount"],
         "states": states,
         "breaks": breaks,
         "explained": why,
         "reissue_of": None
         if states[-1]["state"] == STATES["RJCT"]
-        else _reissue_of(home, known, row.seq, inner),
+        else _reissue_of(asked, row.seq, answer),
     }
 
 
-def _row_of(home: Home, folder: Folder, name: str, line: dict[str, int]) -> dict[str, Any] | None:
+def _over_the_counter(asked: _Asked, states: list[LineState]) -> list[LineState]:
+    """States of a line in the words of pay points, where one of them pays it, as the directory has
+    it now. It has a deadline of its own, and is not late before."""
+    found: list[LineState] = []
+    for state in states:
+        if state["participant"] in asked.payers:
+            if state["state"] == "UNAPPLIED":
+                continue
+            word = CASH_STATES.get(state["state"], state["state"])
+            text = state["text"]
+            if text == AFTER["CREDITED"]:
+                text = AFTER[word]
+            elif text.startswith(SENTENCES["ACSC"]):
+                # What is said of an account that was passed over stays behind it.
+                text = AFTER[word] + text.removeprefix(SENTENCES["ACSC"])
+            found.append({**state, "state": word, "text": text})
+        else:
+            found.append(state)
+    return found
+
+
+def _credited(
+    asked: _Asked, about: list[Folder], row: CatalogRow, answer: dict[str, Any], last: LineState
+) -> LineState | None:
+    """State of a line that was credited and of which nothing else was said; None where more has to
+    be looked at: what the rules make of its records is then for all of them together to say."""
+    line = {"batch": row.seq, "line_no": answer["line_no"]}
+    gone = ("refused", "returned", "disposed")
+    if not last["transfer_id"] or any(
+        _row_of(asked, f, name, line) for f in about for name in gone
+    ):
+        return None
+    by_seq = {run.seq: run for run in asked.lines.batches}
+    run = by_seq[int(last["file"].rpartition("/")[2])]
+    transfer_id, participant = last["transfer_id"], last["participant"] or ""
+    sent = Sent(row, line["line_no"], run, transfer_id, participant, answer["amount"])
+    credit = plain_credit(asked.home, asked.known, asked.rules, sent)
+    if credit is None or pc.any(pc.equal(asked.breaks["transfer_id"], transfer_id)).as_py():
+        return None
+    now: LineState = {**last, "at": _instant(credit.at), "reason": credit.reason}
+    now["state"], now["status"] = "CREDITED", _STATUS["CREDITED"]
+    now["text"] = AFTER["CREDITED"]
+    now["file"] = credit.folder.name
+    return now
+
+
+def _row_of(
+    asked: _Asked, folder: Folder, name: str, line: dict[str, int]
+) -> dict[str, Any] | None:
     """The row of a line in a folder's file of lines; None where it is not there."""
-    return next(iter(_with(moved_lines(home, folder, name), **line)), None)
+    return _first(asked.went(folder, name), line)
+
+
+def _first(rows: list[dict[str, Any]], line: dict[str, int]) -> dict[str, Any] | None:
+    """The first of some rows that is of a line."""
+    return next((row for row in rows if all(row[n] == line[n] for n in line)), None)
 
 
 def _with(table: Any, **values: int) -> list[dict[str, Any]]:
@@ -242,8 +350,7 @@ def _with(table: Any, **values: int) -> list[dict[str, Any]]:
 
 
 def _answered(
-    home: Home,
-    known: list[Folder],
+    asked: _Asked,
     verdicts: Verdicts,
     line: dict[str, int],
     last: LineState,
@@ -253,10 +360,11 @@ def _answered(
     The last of them names the state that the line has now: neither the order in which answers came
     in nor that of their files shows, and what is booked behind the end of a line does not undo
     it."""
+    known = asked.known
     about = [folder for folder in known if folder.is_about({line["batch"]})]
     (place,) = verdicts.lines.at(*([value] for value in line.values())).tolist()
     final = State(int(verdicts.states()[place]))
-    heard = _heard(home, about, verdicts.lines, line, last["transfer_id"], final)
+    heard = _heard(asked, about, verdicts.lines, line, last["transfer_id"], final)
     end = next((folder for folder in reversed(known) if folder.judges), known[-1])
     if final is State.CREDITED and not any(one.state == "CREDITED" for one in heard):
         heard.append(_Heard(int(verdicts.lines.said_at[place]), "CREDITED", None, end))
@@ -266,6 +374,8 @@ def _answered(
         text = one.state
         if now["state"] in _ENDS and one.state not in (*_ENDS, *_ASIDE):
             text = "UNFIT" if one.state == "UNFIT" else "CONTRADICTED"
+        elif one.state == "ASKED" and one.folder.detail.days and final is not State.CREDITED:
+            text, now = "UNPROVEN", {**now, "state": "EXPIRED"}
         elif one.state in _STATUS:
             text = "STOPPED" if one.folder.kind == RECALL else text
             now = {**now, "state": one.state, "status": _STATUS[one.state]}
@@ -276,14 +386,15 @@ def _answered(
         now["file"] = one.folder.name
         found.append(now)
     for folder in about:
-        if _row_of(home, folder, "disposed", line):
+        if _row_of(asked, folder, "disposed", line):
             again = folder.detail.step == REISSUE
             state = "REISSUED" if again else "WRITTEN_BACK"
-            text = AFTER[state].format(line=_reissued_as(home, folder, inner) if again else "")
+            text = AFTER[state].format(line=_reissued_as(asked, folder, inner) if again else "")
             now = {**now, "at": folder.at, "state": state, "text": text, "file": folder.name}
             now["status"], now["reason"] = RETURN_STATUS, None
             found.append(now)
-    if final is State.UNAPPLIED:
+    if final is State.UNAPPLIED and end.judges:
+        # Until answers were looked at once, nobody is late.
         now = {**now, "at": str(verdicts.as_of), "reason": None, "text": AFTER["UNAPPLIED"]}
         now["state"], now["status"] = "UNAPPLIED", last["status"]
         now["file"] = end.name
@@ -292,7 +403,7 @@ def _answered(
 
 
 def _heard(
-    home: Home,
+    asked: _Asked,
     about: list[Folder],
     lines: SentLines,
     line: dict[str, int],
@@ -300,10 +411,11 @@ def _heard(
     final: State,
 ) -> list[_Heard]:
     """All that receivers said of a line, by folder. final: the state that the line has now."""
+    home = asked.home
     (place,) = lines.at(*([value] for value in line.values())).tolist()
     heard: list[_Heard] = []
     for folder in about:
-        if gone := _row_of(home, folder, "refused", line):
+        if gone := _row_of(asked, folder, "refused", line):
             heard.append(_Heard(gone["booked_at"], "REFUSED", gone["reason"], folder))
         if folder.kind == RECALL and _with(asked_back(home, folder), **line):
             heard.append(_Heard(micros_of(folder.at), "ASKED", folder.detail.reason, folder))
@@ -321,7 +433,7 @@ def _heard(
                     continue  # It is told by what it did.
                 state = "UNFIT" if not fits else "LATE" if refuses else "CREDITED"
                 heard.append(_Heard(record["at"], state, record["reason"], folder))
-        if back := _row_of(home, folder, "returned", line):
+        if back := _row_of(asked, folder, "returned", line):
             heard.append(_Heard(back["booked_at"], "RETURNED", back["reason"], folder))
     return heard
 
@@ -353,70 +465,48 @@ def _instant(microseconds: int) -> str:
     return str(np.datetime64(microseconds, "us").astype("datetime64[s]")) + "+00:00"
 
 
-def _reissued_as(home: Home, folder: Folder, inner: dict[str, Any]) -> str:
+def _reissued_as(asked: _Asked, folder: Folder, inner: dict[str, Any]) -> str:
     """The line that took an entitlement which was freed, in words; '' where none did yet."""
-    for row in home.catalog.batches(after=folder.after):
-        for batch, answer in _of_person(home, row, inner["row"]):
+    home, lines = asked.home, asked.lines
+    for run in lines.batches:
+        for answer in [*lines.own(run), *lines.moved(run)] if run.seq > folder.after else ():
             same = all(answer[name] == inner[name] for name in ("benefit", "period"))
-            if same and answer["reason_number"] == Reason.NONE:
-                return f": it is {home.catalog.batch(batch).batch_id}:{answer['line_no']}"
+            if same and answer["reason"] is None:
+                named = home.catalog.batch(answer["batch"]).batch_id
+                return f": it is {named}:{answer['line_no']}"
     return ""
 
 
-def _reissue_of(
-    home: Home, known: list[Folder], seq: int, inner: dict[str, Any]
-) -> LineName | None:
+def _reissue_of(asked: _Asked, seq: int, inner: dict[str, Any]) -> LineName | None:
     """The returned line that a line pays again; None where it is no re-issue."""
-    names = ("row", "benefit", "period")
-    for folder in known:
+    for folder in asked.known:
         if folder.detail.step == REISSUE and folder.after < seq:
-            for old in moved_lines(home, folder, "disposed").to_pylist():
-                if all(old[name] == inner[name] for name in names):
-                    row = home.catalog.batch(old["batch"])
+            for old in asked.went(folder, "disposed"):
+                if all(old[name] == inner[name] for name in ("benefit", "period")):
+                    row = asked.home.catalog.batch(old["batch"])
                     return {"batch_id": row.batch_id, "line_no": old["line_no"]}
     return None
 
 
-def _of_person(home: Home, run: CatalogRow, row: int) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(batch of the line, answer) of a person's lines that a batch answered, own ones first."""
-    folder = home.folder("batches", run.seq)
-    lines, status = (Groups(segment_at(folder, name)) for name in ("lines", "status"))
-    for group in range(len(lines)):
-        rows = np.asarray(lines.read(group, ["row"])["row"])
-        for at in np.flatnonzero(rows == row):
-            parts = (status.read(group), lines.read(group))
-            yield (
-                run.seq,
-                {k: v for p in parts for k, v in p.slice(at, 1).to_pylist()[0].items()},
-            )
-    again = folder / "represented.parquet"
-    if again.exists():
-        for moved in _with(read_table(again), row=row):
-            yield moved["batch"], moved
-
-
 def _moved(
-    home: Home, line: dict[str, int], seq: int, state: LineState
+    asked: _Asked, line: dict[str, int], seq: int, state: LineState
 ) -> tuple[int, LineState] | None:
     """(batch, state) with which a line that waits since a batch moved on."""
-    for run in home.catalog.batches(after=seq):
-        # A line that waits is presented in every batch until it moves, or is cancelled.
-        path = home.folder("batches", run.seq) / "represented.parquet"
-        if home.catalog.file(path.relative_to(home.path).as_posix()) is None:
-            continue
-        for moved in _with(read_table(path), **line):
+    for run in asked.lines.batches:
+        # A line that waits is presented in every batch until it moves, or leaves the queue.
+        if run.seq > seq and (moved := _first(asked.lines.moved(run), line)):
             return run.seq, _of_batch(run, moved)
     return None
 
 
 def _back(
-    home: Home, line: dict[str, int], seq: int, state: LineState
+    asked: _Asked, line: dict[str, int], seq: int, state: LineState
 ) -> tuple[int, LineState] | None:
     """(last batch before, state) with which a cleared line was taken out of its cycle again."""
-    for recast in recasts(home):
+    for recast in asked.recasts:
         if recast.after < seq or recast.cycle != state["cycle"]:
             continue
-        path = home.path / recast.folder / "lines.parquet"
+        path = asked.home.path / recast.folder / "lines.parquet"
         for gone in _with(read_table(path), **line):
             rule = GIVEN_UP if recast.aborted else RULES[Reason.COVER_MISSING]
             status, detail = {"status": rule.status, "reason": rule.code}, rule.sentence
@@ -426,15 +516,22 @@ def _back(
     return None
 
 
-def _cancelled(home: Home, line: dict[str, int], waits: LineState) -> LineState | None:
-    """State of a line that was cancelled while it waited; None where it was not."""
-    for one in cancellations(home):
-        if _with(read_table(home.path / one.folder / "lines.parquet"), **line):
-            text = f"{AFTER['CANCELLED']} Reason: {one.why}. By: {one.by}."
-            now: LineState = {**waits, "at": one.at, "text": text, "file": one.folder}
-            now["state"], now["status"] = "CANCELLED", CANCELLED.status
-            now["reason"] = CANCELLED.code
-            return now
+def _left(asked: _Asked, line: dict[str, int], waits: LineState) -> LineState | None:
+    """State of a line that left the queue without a run, cancelled or beyond its deadline; None
+    where it did not."""
+    for one in asked.left:
+        mine = _with(read_table(asked.home.path / one.folder / "lines.parquet"), **line)
+        if not mine:
+            continue
+        if isinstance(one, Cancellation):
+            state, rule = "CANCELLED", CANCELLED
+            said = f" Reason: {one.why}. By: {one.by}."
+        else:
+            state, rule = "EXPIRED", EXPIRED
+            said = f" Deadline: {mine[0]['deadline']}."
+        now: LineState = {**waits, "at": one.at, "text": AFTER[state] + said, "file": one.folder}
+        now["state"], now["status"], now["reason"] = state, rule.status, rule.code
+        return now
     return None
 
 
@@ -452,12 +549,13 @@ def _of_batch(row: CatalogRow, answer: dict[str, Any]) -> LineState:
 def _state(at: str, file: str, answer: dict[str, Any]) -> LineState:
     reason = answer["reason"]
     why = answer["reason_detail"] or ""
+    said = why and (f" Reason: {why}." if reason else f" {why[0].upper()}{why[1:]}.")
     return {
         "at": at,
         "state": STATES[answer["status"]],
         "status": answer["status"],
         "reason": reason,
-        "text": SENTENCES[answer["status"]] + (f" Reason: {why}." if why else ""),
+        "text": SENTENCES[answer["status"]] + said,
         "transfer_id": answer["transfer_id"],
         "participant": answer["participant"],
         "cycle": answer["cycle"],

@@ -281,7 +281,7 @@ REGISTER_CASES: tuple[tuple[str, str, Any, str, int | None], ...] = (
     ("accounts", "person_id", [1, 10**12], "ID_FORMAT", 2),
     ("accounts", "account", ["1", ""], "ACCOUNT_LENGTH", 2),
     ("accounts", "account", ["1", "9" * 256], "ACCOUNT_LENGTH", 2),
-    ("accounts", "kind", ["bank", "cash"], "VALUE_UNKNOWN", 2),
+    ("accounts", "kind", ["bank", "coins"], "VALUE_UNKNOWN", 2),
     ("accounts", "priority", [1, 256], "RANGE", 2),
     ("accounts", "priority", [1.0, 2.0], "TYPE", None),
     ("paid", "person_id", ["001000000001", "x"], "ID_FORMAT", 2),

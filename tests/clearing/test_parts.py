@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scene import TREASURY_ACCOUNT, command, line, payment_table, write_file
 
@@ -26,6 +26,7 @@ AMOUNTS = st.one_of(
 ROWS = st.lists(st.tuples(st.sampled_from([None, 0, 1, 2]), AMOUNTS), max_size=40)
 
 
+@example([[(0, 2**63 - 1)] * 9])
 @given(st.lists(ROWS, max_size=4))
 def test_parts__are_exact(chunks: list[list[tuple[int | None, int]]]) -> None:
     names, parts = ["A", "B", "C"], Parts()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import click
+import phones
 import pytest
 import scene
 import story
@@ -84,6 +86,8 @@ def test_answers__have_the_forms_of_their_schemas(
             say(name, home, "--out", f"{home}-{name}.csv")
         say("doctor", home)
     say("status", "plain", "--person", person_id(2))
+    say("totals", "plain", "first.parquet", "--by", "commune")
+    say("totals", "plain", "first.parquet", "--by", "benefit", "--out", "benefits.csv")
     say("breaks", "plain", "--class", "MISSING", "--note", "asked", "--by", "An")
     say("dispose", "plain", "--write-back", "--dry")
     for rows in ("returns", "payment"):
@@ -102,6 +106,10 @@ def test_answers__have_the_forms_of_their_schemas(
     say("demo", "--dir", "demo", "--people", 50, "--lines", 40)
     _control(say, folder)
     wanted = {(name, form) for name, forms in ANSWERS.items() for form in forms}
+    if find_spec("pyotp"):
+        _citizens(say, folder)
+    else:
+        wanted -= {("citizen", form) for form in ANSWERS["citizen"]}
     assert wanted <= seen, wanted - seen
     assert FAILED in {form for _, form in seen}
 
@@ -145,6 +153,19 @@ def _control(say: Any, folder: Path) -> None:
     say("dossiers", "kept", "--out", "kept-dossiers.csv")
     say("deliver", "spool", "vss", "B1.parquet", "--kind", "table", "--key", "vss", "--at", DAY)
     say("portal", "kept", "spool")
+
+
+def _citizens(say: Any, folder: Path) -> None:
+    """Every form of the command of citizens."""
+    secret = ("--secrets", phones.secret_file(folder))
+    phone = ("--device", "phone", *secret)
+    person = person_id(3)
+    bound = ("--by", "an officer", "--out", "phone", "--at", phones.later(0))
+    say("citizen", "kept", "bind", person, *phone, *bound)
+    code = ("--code", phones.code(folder / "phone", 60), "--at", phones.later(60))
+    claim = ("--participant", scene.SMALL_BANK, "--account", "200003")
+    say("citizen", "kept", "account", person, *phone, *code, *claim)
+    say("citizen", "kept", "show", person)
 
 
 def test_answers__with_another_key_or_type_do_not_fit(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import switch
 from switch import status
 from switch.cli import words
 from switch.cli.words import Chosen, said, vietnamese
-from switch.reason import CANCELLED, GIVEN_UP, RULES
+from switch.reason import CANCELLED, EXPIRED, GIVEN_UP, RULES
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +30,7 @@ SENTENCES = [
     *(rule.sentence for rule in RULES.values()),
     GIVEN_UP.sentence,
     CANCELLED.sentence,
+    EXPIRED.sentence,
     *status.SENTENCES.values(),
     *status.AFTER.values(),
 ]
@@ -166,6 +167,8 @@ SCREENS = (
     ("run", "plain", "first.parquet"),
     ("close", "plain", "--at", "2026-12-20"),
     ("report", "plain"),
+    *(("totals", "plain", "first.parquet", "--by", key) for key in ("province", "participant")),
+    ("totals", "plain", "first.parquet", "--by", "debtor_account"),
 )  # fmt: skip
 
 

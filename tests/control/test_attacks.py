@@ -16,6 +16,7 @@ import switch
 from switch.control.keys import FileKey
 from switch.control.spool import MANIFEST, Manifest
 from switch.errors import InputRefused
+from switch.reconcile import read_rules
 
 PHUC = {"phuc": pem("phuc")}
 
@@ -208,3 +209,40 @@ def test_portal__follows_no_link_and_serves_the_next_party(
         ("aaa", "failed"),
         ("vss", "taken"),
     ]
+
+
+def doubled(text: bytes, name: str, other: object) -> bytes:
+    """A JSON object in which a name stands twice: first with another value."""
+    return b"{" + json.dumps(name).encode() + b": " + json.dumps(other).encode() + b"," + text[1:]
+
+
+def test_name_that_stands_twice__is_read_by_nobody(kept: Path, tmp_path: Path) -> None:
+    """Whoever signs a document reads it with another reader than the switch's."""
+    path = table(tmp_path / "in")
+    act, given = tmp_path / "act.json", tmp_path / "policy.json"
+    given.write_bytes(doubled(json.dumps(policy()).encode(), "people", []))
+    with switch.open(kept) as engine:
+        stated = engine.control.statement(
+            "B1", "prepare", table=path, by="ana", public=public("ana")
+        )
+        sound = msgspec.json.encode(stated.signed(FileKey(pem("ana"))))
+        act.write_bytes(doubled(sound, "by", "binh"))
+        with pytest.raises(InputRefused, match="people stands twice"):
+            engine.control.set_policy(given, signers=PHUC, at=DAY)
+        with pytest.raises(InputRefused, match="by stands twice"):
+            engine.control.take_act(act)
+        spool = tmp_path / "spool"
+        switch.deliver(spool, "vss", "table", [path], key=pem("vss"), at=DAY)
+        manifest = spool / "vss" / "inbox" / "000001" / MANIFEST
+        manifest.write_bytes(doubled(manifest.read_bytes(), "sum", 1))
+        (told,) = engine.control.portal(spool)
+        assert (told["outcome"], told["rule"]) == ("refused", "MANIFEST_INVALID")
+        act.write_bytes(sound)
+        assert engine.control.take_act(act)["state"] == "DRAFT"
+
+
+def test_rules__whose_name_stands_twice_are_refused(tmp_path: Path) -> None:
+    rules = tmp_path / "rules.json"
+    rules.write_bytes(doubled(b'{"order": []}', "order", ["x"]))
+    with pytest.raises(InputRefused, match="order stands twice"):
+        read_rules(rules)

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from home_reads import catalog
 from scene import (
+    BANK,
     BANK_ACCOUNT,
     DEBTORS,
     PARTICIPANTS,
@@ -109,10 +110,20 @@ def test_run__refuses_a_table_in_memory_and_takes_one_that_was_run_before(
     run_by_hand(kept, path)
     assert command("run", kept, path).code == 0
     assert command("run", kept, path).code == 0, "it is answered again"
-    with switch.open(kept) as engine, pytest.raises(InputRefused, match="NOT_RELEASED"):
+    with switch.open(kept) as engine, pytest.raises(InputRefused, match="is a table in memory"):
         engine.run(
             pq.read_table(path), source="VSS", batch_id="B2", value_date=DAY, count=3, sum=3_000_006
         )
+
+
+def test_verify__judges_a_signed_table_in_which_nothing_is_paid(kept: Path, tmp_path: Path) -> None:
+    """Lines of no money have no sums by programme and account; simulation found it (seed 533)."""
+    path = table(tmp_path / "in", amount=0)
+    with switch.open(kept) as engine:
+        sign_all(engine, path)
+        engine.verify()
+        assert engine.run(path).summary["cleared"]["count"] == 0
+        engine.verify()
 
 
 def test_refused__same_person_twice(kept: Path, tmp_path: Path) -> None:
@@ -195,6 +206,10 @@ def test_refused__another_table_under_a_signed_dossier(kept: Path, tmp_path: Pat
     said = command("run", kept, path, "--json")
     assert said.code == 3
     assert said.document["error"]["rule"] == "TABLE_OTHER"
+    table(tmp_path / "in", creditor_agent=BANK, creditor_account="1")
+    said = command("run", kept, path, "--json")
+    assert said.document["error"]["rule"] == "TABLE_OTHER"
+    assert "content differs" in said.err, "lines, sums and days are the same"
 
 
 def test_refused__over_budget__with_what_is_under_way(kept: Path, tmp_path: Path) -> None:

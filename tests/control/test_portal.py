@@ -244,6 +244,12 @@ def test_changed_file(kept: Path, spool: Path, tmp_path: Path) -> None:
     path = spool / "vss" / "inbox" / "000001" / "B1.parquet"
     path.write_bytes(path.read_bytes() + b"\0")
     assert taken(kept, spool) == [("vss", 1, "refused", "FILE_HASH")]
+    deliver(spool, "vss", "table", table(tmp_path / "in"))
+    path = spool / "vss" / "inbox" / "000002" / "B1.dossier.json"
+    changed = path.read_bytes().replace(b" ", b"\t", 1)  # It says the same.
+    assert changed != path.read_bytes()
+    path.write_bytes(changed)
+    assert taken(kept, spool) == [("vss", 2, "refused", "FILE_HASH")]
 
 
 def test_link_in_place_of_a_file(kept: Path, spool: Path, tmp_path: Path) -> None:

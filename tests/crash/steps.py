@@ -7,9 +7,12 @@ import datetime
 import itertools
 import json
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest import mock
 
+import phones
 import pyarrow as pa
 import pyarrow.parquet as pq
 import scene
@@ -17,6 +20,7 @@ import signing_people
 
 import switch
 from switch.home.store import Home
+from switch.registry import delta
 from switch.registry.settings import Settings
 
 
@@ -76,8 +80,9 @@ def small_steps(folder: Path) -> list[Step]:
     table that had been run before; a cycle of a calendar, closed and settled; one that is settled
     without the lines of a payer that lacks funds; answers, by which a line is refused and another
     one comes back, what is noted and decided of it, and the end of the day; a cycle that is
-    aborted; a line that waits and is cancelled; a table that a policy's people sign; and lines that
-    are recalled, one before its cycle settled, with what is said of another."""
+    aborted; a line that waits and is cancelled; a table that a policy's people sign; lines that are
+    recalled, one before its cycle settled, with what is said of another; lines that waited beyond
+    their deadline, and cash that nobody proved by its own; and a citizen."""
     directory = [pa.Table.from_pylist(list(t)) for t in (scene.PARTICIPANTS, scene.DEBTORS)]
     opened = pa.Table.from_pylist(
         [p | {"status": "active"} for p in scene.PARTICIPANTS],
@@ -109,6 +114,20 @@ def small_steps(folder: Path) -> list[Step]:
     def calendar(home: Path) -> None:
         with switch.open(home) as engine:
             engine.change_directory(settings=Settings(cutoffs=("11:00",)))
+
+    def deadlines(home: Path) -> None:
+        with switch.open(home) as engine:
+            engine.change_directory(settings={"held_days": 3})
+
+    def counters(home: Path) -> None:
+        """The small bank becomes a post office."""
+        rows = [
+            row | ({"kind": "cash"} if row["participant"] == scene.SMALL_BANK else {})
+            for row in opened.to_pylist()
+        ]
+        with switch.open(home) as engine:
+            given = pa.Table.from_pylist(rows, schema=opened.schema)
+            engine.change_directory(participants=given, settings={"cash_days": 2})
 
     def rule(home: Path) -> None:
         with switch.open(home) as engine:
@@ -188,6 +207,59 @@ def small_steps(folder: Path) -> list[Step]:
             *("--by", "a clerk", "--why", "sent in error"),
         ),
         _command("resolve", "reconcile", _resolution(folder), "--at", "2026-12-02"),
+        Step("deadlines", deadlines, lambda home: "held_days" in home.catalog.meta("settings")),
+        _command("expire", "expire", "--at", "2026-12-02"),
+        Step("cash days", counters, lambda home: "cash_days" in home.catalog.meta("settings")),
+        _command("ask back", "expire", "--at", "2026-12-03"),
+        *(_citizens(folder) if find_spec("pyotp") else ()),
+        Step("delta", _delta, lambda home: len(home.catalog.register_chain()) > 1),
+        Step("compact", _compact, lambda home: len(home.catalog.register_chain()) == 1),
+    ]
+
+
+def _delta(home: Path) -> None:
+    """Change few people of a register that is not large enough for a delta elsewhere."""
+    people = [scene.person(1, status="deceased"), scene.person(12)]
+    with mock.patch.object(delta, "CHANGES_SHARE", 1), switch.open(home) as engine:
+        engine.register(
+            population=scene.people_table(people),
+            accounts=scene.accounts_table([scene.account(12, account="VN-12")]),
+            paid_history=scene.paid_table([scene.entitlement(12)]),
+        )
+
+
+def _compact(home: Path) -> None:
+    with switch.open(home) as engine:
+        engine.compact()
+
+
+def _citizens(folder: Path) -> list[Step]:
+    """A device that is bound, a code that is refused, which is a commit, too, and an account."""
+    phone, start = folder / "phone", 7 * 24 * 3600
+    secrets = ("--secrets", phones.secret_file(folder), "--device", "a phone")
+
+    def claim(at: int, rule: str) -> Callable[[Path], None]:
+        """A claim by the right code, or by a wrong one where it is to be refused."""
+
+        def do(home: Path) -> None:
+            code = phones.code(phone, at)
+            words = ("--code", phones.wrong(code) if rule else code, "--at", phones.later(at))
+            place = ("--participant", scene.SMALL_BANK, "--account", "VN-2000")
+            who = ("citizen", home, "account", scene.person_id(1))
+            said = scene.command(*who, *secrets, *words, *place)
+            if said.code and not (rule and f"error: {rule}" in said.err):
+                raise Failed(f"exit {said.code}: {said.err.strip().splitlines()[-1]}")
+
+        return do
+
+    def refusals(home: Home) -> int:
+        return len(scene.asked(home, "SELECT 1 FROM audit WHERE kind = 'citizen'")) - 1
+
+    bind = ("--by", "an officer", "--out", phone, "--at", phones.later(start))
+    return [
+        _command("bind", "citizen", "bind", scene.person_id(1), *secrets, *bind),
+        Step("wrong code", claim(start + 60, "CODE_WRONG"), lambda home: refusals(home) >= 1),
+        Step("account", claim(start + 90, ""), lambda home: home.catalog.register_seq() >= 3),
     ]
 
 

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -47,15 +48,18 @@ from switch.home.chain import Chain
 WHOLE = bool(os.environ.get("CRASH"))
 AROUND = (
     *("0", "1", "2", "3", "5", "6", "7", "9", "10"),
-    *("11", "16", "18", "22", "23", "26", "29", "38", "39"),
+    *("11", "16", "18", "22", "23", "26", "29", "38", "39", "41", "43"),
+    *(("44", "45", "46") if find_spec("pyotp") else ()),
 )
-"""Steps around the batch, which is 4."""
+"""Steps around the batch, which is 4. Those of citizens need an extra, which `make` installs."""
 EVERYWHERE = ["kill", "torn", "eio", "enospc-on", "eintr", "short"]
 """Modes that strike every call of the batch in `make test`; the others are close to these."""
 HALVES = [pytest.param(("--part", n, 2), id=f"half {n + 1}") for n in (0, 1)]
 COMMITS = ("0", "3", "4", "5", "10", "11", "16", "18", "22", "23", "26", "29", "31", "33", "38")
+COMMITS += ("41", "43", *(("44", "45", "46") if find_spec("pyotp") else ()))
 """One commit of each kind: init, register, run, directory, close, settle, recast, answers,
-disposition, day, abort, note, policy, act, recall."""
+disposition, day, abort, note, policy, act, recall, expiry, cash asked back, a device, a refusal, an
+account."""
 NOTICE = interposer.unavailable()
 needs_cc = pytest.mark.skipif(bool(NOTICE), reason=NOTICE)
 whole_only = pytest.mark.skipif(not WHOLE, reason="`make crash` runs this")

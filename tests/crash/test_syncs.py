@@ -8,8 +8,8 @@ from pathlib import Path
 import interposer
 import pytest
 
-SYNCS_MAX = 16
-"""Seven files, the folder of clearing files, the draft and the folder that names it: 10. SQLite's
+SYNCS_MAX = 17
+"""Eight files, the folder of clearing files, the draft and the folder that names it: 11. SQLite's
 journal twice, its name, the catalog, the journal's end: 5. Checkpoint: 1."""
 NOTICE = interposer.unavailable()
 

@@ -1,4 +1,4 @@
-"""The golden homes: five small homes, made by every command with fixed keys and times.
+"""The golden homes: several small homes, made by every command with fixed keys and times.
 
     python tests/golden/story.py DIR        makes them in DIR and prints what they hold, as JSON
     python tests/golden/story.py --record   makes them and writes tests/golden/record.json anew
@@ -18,6 +18,7 @@ import shutil
 import sqlite3
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ import pyarrow.parquet as pq
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import counters
+import phones
+import several
 from scene import (
     BANK,
     BANK_ACCOUNT,
@@ -346,6 +350,73 @@ def the_lines_home(told: Told) -> None:
     told("lines: line", "status", "lines", "--line", "WAITS:3")
 
 
+def the_waiting_home(told: Told) -> None:
+    """Lines that may not wait for ever: told before their deadline, paid after it, and expired."""
+    deadlines = settings("deadlines.toml", held_days="30", held_days_of="{ SICK = 10 }")
+    init(told, "waiting", "--config", deadlines)
+    rows = [*(line(n) for n in (1, 54, 55, 56)), line(57, benefit="SICK"), line(58, benefit="SICK")]
+    told("waiting: run", "run", "waiting", table(Path("long.parquet"), rows, "LONG"))
+    told("waiting: held", "held", "waiting")
+    told("waiting: near", "status", "waiting")
+    told("waiting: in time", "expire", "waiting", "--at", "2026-12-05")
+    told("waiting: expire", "expire", "waiting", "--at", "2026-12-06")
+    told("waiting: expire again", "expire", "waiting", "--at", "2026-12-06")
+    told("waiting: runs back", "expire", "waiting", "--at", "2026-12-01", code=3)
+    told("waiting: leaps", "expire", "waiting", "--at", "2027-12-06", code=2)
+    late = accounts_table([account(54), account(57)])
+    pq.write_table(late, "later.parquet")
+    told("waiting: upsert", "register", "waiting", "--accounts", "later.parquet")
+    again = table(Path("late.parquet"), [line(57, benefit="SICK")], "LATE")
+    told("waiting: run late", "run", "waiting", again, "--at", "2026-12-28")
+    told("waiting: expire the rest", "expire", "waiting", "--at", "2026-12-28")
+    told("waiting: status", "status", "waiting")
+    told("waiting: batch", "status", "waiting", "--batch", "LONG")
+    told("waiting: line", "status", "waiting", "--line", "LONG:5")
+    none = settings("no-deadlines.toml", held_days="0", held_days_of="{}")
+    told("waiting: for ever", "directory", "waiting", "--config", none, "--at", "2026-12-29")
+    told("waiting: no deadlines", "expire", "waiting", "--at", "2026-12-29", code=2)
+
+
+def the_living_home(told: Told) -> None:
+    """Registers that change a little between batches, each of which is derived again with the
+    version that it used; then one version is made of all."""
+    init(told, "living")
+    town = people_table([person(n) for n in range(1, 151)])
+    paths = [write_file(town, Path("town.parquet"), "parquet")]
+    held = accounts_table([account(n) for n in range(1, 151)])
+    paths.append(write_file(held, Path("town-accounts.parquet"), "parquet"))
+    words = ("--population", paths[0], "--accounts", paths[1], "--at", "2026-11-03")
+    told("living: a town", "register", "living", *words)
+
+    def change(number: int, **rows: Any) -> None:
+        words: list[object] = []
+        for option, given in rows.items():
+            path = write_file(given, Path(f"{option}-{number}.parquet"), "parquet")
+            words += [f"--{option}", path]
+        at = ("--at", f"2026-11-{10 + number}")
+        told(f"living: change {number}", "register", "living", *words, *at)
+
+    def run(number: int) -> None:
+        rows = [line(n, period=202600 + number) for n in (1, 2, 3, 54, 160)]
+        made = table(Path(f"living-{number}.parquet"), rows, f"L{number}")
+        told(f"living: run {number}", "run", "living", made)
+
+    run(1)
+    dead = person(1, status="deceased", status_since=dt.date(2026, 11, 1))
+    change(1, population=people_table([dead, person(160)]))
+    run(2)
+    change(2, accounts=accounts_table([account(160)]), paid=paid_table([entitlement(3)]))
+    run(3)
+    for number in (1, 2, 3):
+        words = (f"L{number}", f"living-{number}.parquet")
+        told(f"living: replay {number}", "replay", "living", *words)
+    told("living: verify deltas", "verify", "living")
+    told("living: compact", "compact", "living", "--at", "2026-11-30")
+    told("living: compact again", "compact", "living", "--at", "2026-11-30")
+    told("living: replay last", "replay", "living", "L3", "living-3.parquet", code=2)
+    run(4)
+
+
 def the_signed_home(told: Told) -> None:
     """A table on the word of several people: signed, stopped, refused, delivered and run."""
     init(told, "signed")
@@ -395,12 +466,70 @@ def the_signed_home(told: Told) -> None:
     told("signed: dossiers after", "dossiers", "signed")
 
 
+def the_gift_home(told: Told) -> None:
+    """A gift that two lists promise: who stands in both is paid one, and is told which."""
+    rows = [{"benefit": code, "name": code, "purpose": "SSBE", "exclusive_group": group}
+            for code, group in (("PENS", None), ("MERT", "tet"), ("SASS", "tet"))]  # fmt: skip
+    pq.write_table(pa.Table.from_pylist(rows), "programmes.parquet")
+    init(told, "gift", "--programmes", "programmes.parquet")
+    merit = [line(n, benefit="MERT") for n in range(1, 6)]
+    told("gift: merit", "run", "gift", table(Path("merit.parquet"), merit, "MERIT"))
+    social = [line(n, benefit=code) for n in range(4, 9) for code in ("SASS", "MERT")]
+    told("gift: social", "run", "gift", table(Path("social.parquet"), social, "SOCIAL"))
+    told("gift: status", "status", "gift", "--batch", "SOCIAL")
+    told("gift: line", "status", "gift", "--line", "SOCIAL:1")
+
+
+def the_served_home(told: Told) -> None:
+    """Citizens who register accounts: a code that is used, borrowed, wrong too often; a run."""
+    init(told, "served")
+    secret = phones.secret_file(Path())
+
+    def said(name: str, action: str, number: int, at: int, *more: object, code: int = 0) -> None:
+        words = ("--secrets", secret, "--at", phones.later(at), *more)
+        told(f"served: {name}", "citizen", "served", action, person_id(number), *words, code=code)
+
+    def claim(
+        name: str, number: int, at: int, account: str, *more: object, shown: str = "", code: int = 0
+    ) -> None:
+        shown = shown or phones.code(Path(f"phone-{number}"), at)
+        words = ("--device", f"phone-{number}", "--code", shown, "--participant", SMALL_BANK)
+        said(name, "account", number, at, *words, "--account", account, *more, code=code)
+
+    for number in (1, 54):
+        words = ("--device", f"phone-{number}", "--by", "an officer", "--out", f"phone-{number}")
+        said(f"bind {number}", "bind", number, number, *words)
+    claim("another device", 1, 60, "200001", "--device", "phone-54", code=3)
+    claim("a borrowed code", 54, 60, "200054", shown=phones.code(Path("phone-1"), 60), code=3)
+    claim("an account", 54, 60, "200054")
+    claim("a used code", 54, 61, "200055", code=3)
+    claim("not the holder", 1, 62, "200054", code=3)
+    for at in range(90, 95):
+        wrong = phones.wrong(phones.code(Path("phone-1"), at))
+        claim(f"wrong at {at}", 1, at, "200001", shown=wrong, code=3)
+    claim("locked", 1, 100, "200001", code=3)
+    claim("change", 1, 394, "ABC-200001", "--instead-of", BANK, f"1000{1:06d}")
+    told("served: show", "citizen", "served", "show", person_id(1))
+    rows = table(
+        Path("served.parquet"), [line(1), line(2), line(54)], "SERVED", value_date="2026-11-27"
+    )
+    told("served: run", "run", "served", rows)
+    told("served: status", "status", "served")
+
+
 STORIES = {
+    "gift": the_gift_home,
+    "several": several.the_several_home,
+    "renamed": several.the_renamed_home,
     "plain": the_plain_home,
     "calendar": the_calendar_home,
     "budget": the_budget_home,
     "lines": the_lines_home,
     "signed": the_signed_home,
+    **({"served": the_served_home} if find_spec("pyotp") else {}),
+    "waiting": the_waiting_home,
+    "living": the_living_home,
+    "counter": counters.the_counter_home,
 }
 
 

@@ -28,11 +28,11 @@ from scene import (
 )
 
 import switch
+from switch import status
 from switch.errors import HomeLocked, SwitchError, UsageError, VerificationFailed
 from switch.files import segment
 from switch.home import store
 from switch.home.store import Home
-from switch.registry.register import Register
 from switch.rehearsal import rehearse
 
 
@@ -147,20 +147,16 @@ def test_reader__what_a_commit_took_away_is_asked_again(
     """A register is dropped when the next one is committed, also while somebody looks a person
     up."""
     pay(village, [line(1)])
-    load, loads = Register.load, []
+    look, loads = status.row_of, []
     with switch.open(village) as writer, Home(village, writing=False) as home:
 
-        def loaded(folder: Path, **options: object) -> Register:
+        def looked(folder: Path, person: int) -> int:
             loads.append(folder.name)
             if len(loads) == 1:
-                monkeypatch.setattr(Register, "load", load)
-                writer.register(accounts=accounts_table([account(9)]))
-                monkeypatch.setattr(Register, "load", loaded)
-            return load(folder, **options)  # type: ignore[arg-type]
+                writer.register(accounts=accounts_table([account(9)]), replace=True)
+            return look(folder, person)
 
-        monkeypatch.setattr(Register, "load", loaded)
-        from switch import status
-
+        monkeypatch.setattr(status, "row_of", looked)
         found = home.of_last_commit(lambda: status.person(home, person_id(1)))
         assert [one["batch_id"] for one in found["lines"]] == ["B"]
     assert len(loads) == 2

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from switch import schema
-from switch.reason import CANCELLED, GIVEN_UP, REASONS_COUNT, RULES, Reason
+from switch.reason import CANCELLED, EXPIRED, GIVEN_UP, REASONS_COUNT, RULES, Reason
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src"
@@ -26,9 +26,21 @@ WRITTEN = sorted([*CODE, *TESTS.rglob("*.py"), *(ROOT / "bench").rglob("*.py")])
 LINES_MAX = 600
 
 STEPS = (
-    {"types", "reason", "account", "pages", "parquet_encode", "parquet_decode"},
-    {"names", "people_table", "csv_text", "transfer_id", "alone"},
-    {"screen", "ledger", "outbox", "in_order", "by_value", "branch", "flow", "match", "sent"},
+    {"types", "reason", "account", "pages", "parquet_encode", "thrift"},
+    {"names", "people_table", "csv_text", "transfer_id", "alone", "parquet_decode", "parquet_row"},
+    {
+        "screen",
+        "ledger",
+        "outbox",
+        "in_order",
+        "by_value",
+        "branch",
+        "flow",
+        "match",
+        "sent",
+        "parts",
+        "by_row",
+    },
     {"_core"},
 )
 """Native files from the ground up: a file knows only files of lower steps."""
@@ -119,7 +131,7 @@ def test_reasons__each_has_a_rule_whose_code_is_listed() -> None:
     with (PACKAGE / "data" / "reason_codes.csv").open(encoding="utf-8", newline="") as file:
         listed = {row["code"]: row for row in csv.DictReader(file)}
     assert sorted(RULES) == [reason for reason in Reason if reason is not Reason.NONE]
-    for rule in (*RULES.values(), GIVEN_UP, CANCELLED):
+    for rule in (*RULES.values(), GIVEN_UP, CANCELLED, EXPIRED):
         assert listed[rule.code]["in_status_set"] == "1", rule.code
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import csv
+import datetime as dt
 import io
 import os
 import re
@@ -176,7 +178,12 @@ def test_docs__links_lead_somewhere(path: Path) -> None:
             assert anchor in anchors(found), target
 
 
-LATER_ROWS = {"11b": int(Reason.ACCOUNT_MALFORMED), "14b": int(Reason.ACCOUNT_SHARED)}
+LATER_ROWS = {
+    "9b": int(Reason.IDENTITY_PENDING),
+    "11b": int(Reason.ACCOUNT_MALFORMED),
+    "14b": int(Reason.ACCOUNT_SHARED),
+    "15b": int(Reason.EXCLUDED),
+}
 
 
 def test_contract__screening_table_is_the_table_of_reasons() -> None:
@@ -204,7 +211,7 @@ def rules_in(tree: ast.AST) -> Iterator[str]:
             rules = node.args[: REFUSING.get(name, 0)]
             given = [part for arg in rules for part in ast.walk(arg)]
         elif isinstance(node, ast.Dict):
-            given = [v.elts[0] if isinstance(v, ast.Tuple) else v for v in node.values]
+            given = [v.elts[0] if isinstance(v, ast.Tuple) and v.elts else v for v in node.values]
             given = [v for v in given if "_" in str(getattr(v, "value", ""))]
         elif isinstance(node, ast.Tuple) and len(node.elts) == 3:
             given = node.elts[:1]
@@ -251,3 +258,15 @@ def test_limits__are_those_of_the_code() -> None:
         assert eval(shown) == eval(found[1]), row
         checked += 1
     assert checked >= 10
+
+
+def test_agencies__have_their_time_and_where_it_is_known_from() -> None:
+    """A reform is rows of data: an agency that ended ends before those that took over begin."""
+    path = ROOT / "src/switch/data/agencies.csv"
+    rows = list(csv.DictReader(path.read_text("utf-8").splitlines()))
+    assert len({row["agency"] for row in rows}) == len(rows)
+    assert all(row["name"] and row["does"] and row["basis"] for row in rows)
+    ended = [row["until"] for row in rows if row["until"]]
+    begun = [row["since"] for row in rows if row["since"]]
+    assert ended
+    assert max(map(dt.date.fromisoformat, ended)) < min(map(dt.date.fromisoformat, begun))

@@ -6,10 +6,8 @@ here moves with it (tests/house/test_mutants.py says which).
 
 from __future__ import annotations
 
-from control_table import CONTROL
-from lines_table import LINES
+from features import FEATURES
 from native_table import CORE, ENCODE, LEDGER, NAME_KEYS, SCREEN, TABLE, TEXT, WIRE
-from notes_table import NOTES
 from promises import (
     ABORT,
     AGAIN,
@@ -69,8 +67,9 @@ BACK_IN = [
      "claim[i] >= CROWD",
      "reconcile/test_reconcile.py::test_returns__are_weighed_with_the_confirmations"),
     ("packed numbers lose what all have", "native/parquet_decode.pyx",
-     "total += (word & mask) + least",
-     "total += word & mask", GROUPS + "decode__packed_numbers_are_read_back"),
+     "total += (bits_at(data, end, k * width) & mask) + least",
+     "total += bits_at(data, end, k * width) & mask",
+     GROUPS + "decode__packed_numbers_are_read_back"),
     ("a code that no word has is taken", "native/parquet_decode.pyx",
      "if b.broken or most >= <uint32_t> limit:", "if b.broken:",
      GROUPS + "decode__noise_is_refused_and_never_read_beyond"),
@@ -266,7 +265,7 @@ AT_REST = [
      "if before.times.day_of_batch(run) > before.as_of]", "]",
      "home/test_leaps.py::test_close__of_a_home_whose_first_run_slipped_signs_its_batch"),
     ("proof/answers.py", "any batch may be named a slip",
-     "if self._days[s][1] <= day and folder.detail.slips is not None}",
+     "if self.days[s][1] <= day and folder.detail.slips is not None}",
      "if s in (folder.detail.slips or ())}",
      "home/test_leaps.py::test_verify__finds_slips_that_are_none"),
     ("reconcile/day_end.py", "totals hold later batches", " and run.seq not in later", "",
@@ -529,8 +528,8 @@ SHARED = [
     ("clearing/shared_accounts.py", "what waits for its account is what it waited for first",
      "(said | older & is_full)", "said",
      SHARING_HELD + "counts_those_who_wait_as_the_slow_twin_does"),
-    ("registry/register.py", "an account counts on any day", '(day <= part["valid_to"])',
-     '(part["valid_to"] <= DAY_MAX)',
+    ("clearing/next_accounts.py", "an account counts on any day",
+     '(self._day <= accounts["valid_to"])', '(self._day <= self._day)',
      SHARING_HELD + "lines_that_name_no_account_wait_for_that_of_the_register"),
     ("clearing/shared_accounts.py", "accounts are shown whole", 'masked(row["creditor_account"])',
      'row["creditor_account"]',
@@ -566,7 +565,7 @@ OF_FILES = [
 
 MUTANTS = [
     *_of("reconcile/line_states.py", OF_FILES),
-    *(Mutant(file, what, *rest) for what, file, *rest in (*SENTENCES, *NOTES, *LINES, *CONTROL)),
+    *(Mutant(file, what, *rest) for what, file, *rest in (*SENTENCES, *FEATURES)),
     *_of("reconcile/match/files.py", RECORD_FILES),
     Mutant(
         "reconcile/__init__.py",

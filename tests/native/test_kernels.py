@@ -38,22 +38,13 @@ from switch.native import ledger as kernel
 from switch.native.pages import Pages
 from switch.native.people_table import PeopleTable, pack_accounts
 from switch.reason import RULES, Reason
-from switch.registry.register import ACCOUNT, name_keys
+from switch.registry.register import name_keys
+from switch.registry.versions import ACCOUNT, PERSON
 from switch.schema import DAY_MAX, DAY_MIN, MONTHS, NO_CODE
 
 DAY = dt.timedelta(days=1)
 MASK_64 = (1 << 64) - 1
 IN_TABLE = 3 << 62
-PERSON = np.dtype(
-    [
-        ("word", "<u8"),
-        ("name_key", "<u8"),
-        ("account", "<u8"),
-        ("row", "<u4"),
-        ("participant", "<u2"),
-        ("valid_from", "<u2"),
-    ]
-)
 
 
 # --- screening ------------------------------------------------------------------------------------
@@ -229,7 +220,7 @@ def test_table__ids_of_the_last_slot_go_on_at_the_first() -> None:
     ids, rows = np.array(last, np.uint64), np.empty(5, np.uint32)
     table.rows(ids, rows, True)
     assert list(rows) == [0, 1, 2, 3, 4]
-    assert table.audit() == (0, 0)
+    assert table.audit() == (0, 0, 0)
     assert {int(word) & (1 << 40) - 1 for word in slots(table)["word"][:4]} == set(last[1:])
     table.rows(ids, rows, False)
     assert list(rows) == [0, 1, 2, 3, 4]
@@ -251,7 +242,7 @@ def test_table__people_keep_their_listed_accounts() -> None:
     before = slots(table)["word"].copy()
     table.put_people(ids, key, none, none, rows)
     assert np.array_equal(slots(table)["word"], before)
-    assert table.audit() == (1, 1)
+    assert table.audit() == (1, 1, 0)
 
 
 def test_register__texts_of_accounts_stay_when_others_come(village: Path) -> None:

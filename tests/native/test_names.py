@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from reference import name_key, name_unusable
 
 from switch.files.columns import Texts
-from switch.registry.register import mask_text, name_keys
+from switch.registry.register import name_keys
+from switch.registry.versions import mask_text
 
 ONE_NAME = (
     ("Hoà", "Hòa", "HOA", "hoa", "  Hoa ", "Hoa\u0300", "HO\u0300A"),

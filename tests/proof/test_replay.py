@@ -105,8 +105,7 @@ def test_replay__of_rules_that_nobody_knows_any_more_is_refused(
     table = payment_table([line(1)])
     with switch.open(village) as engine:
         run(engine, table, "OLD")
-    for name in ("RULE_SET", "RULE_SET_BEFORE"):
-        monkeypatch.setattr(f"switch.proof.replay.{name}", "other rules")
+    monkeypatch.setattr("switch.proof.replay.RULE_SETS", ("other rules",))
     with pytest.raises(UsageError, match=r"'OLD' was judged by .* does not know"):
         replay(village, "OLD", table)
 

@@ -28,6 +28,7 @@ RICH_FILES = (
     "batches/000001/positions.parquet",
     "batches/000001/settlement.json",
     "batches/000001/manifest.json",
+    "batches/000001/rows.index",
     f"batches/000001/clearing/{BANK}.parquet",
     "batches/000001/paid-0000.bits",
     "batches/000002/represented.parquet",

@@ -144,6 +144,17 @@ def test_recall__a_credit_of_what_left_its_cycle_is_a_break(cleared: Path) -> No
         assert switch_verify(engine)
 
 
+def test_recall__what_a_stranger_says_of_a_line_makes_nobody_owe_an_answer(cleared: Path) -> None:
+    """Found by simulation (seed 567): the line was missing at its receiver beside the stray."""
+    with switch.open(cleared) as engine:
+        engine.recall([("A", 3)], **SAID, at="2026-11-25")
+        engine.settle()
+        take(engine, cleared, *(said(n) for n in range(1, 13) if n != 3), at="2026-11-26")
+        take(engine, cleared, back(3, participant=RECEIVERS[1]), at="2026-12-02")
+        assert breaks_of(engine) == [("RETURN_UNMATCHED", transfer(3))]
+        assert switch_verify(engine)
+
+
 # --- a line that has settled ----------------------------------------------------------------------
 
 

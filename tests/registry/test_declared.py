@@ -15,6 +15,7 @@ import switch
 from switch.clearing import intake
 from switch.clearing.intake import Declared
 from switch.errors import InputRefused
+from switch.files import given
 from switch.registry import directory
 from switch.schema import PARTICIPANT_KINDS
 
@@ -97,7 +98,7 @@ def test_dossier__of_many_fields_costs_as_many_looks(
     def loads(_: bytes, object_pairs_hook: Any, **__: Any) -> Any:
         return object_pairs_hook(fields)
 
-    monkeypatch.setattr(intake.json, "loads", loads)
+    monkeypatch.setattr(given.json, "loads", loads)
     Counted.compared = 0
     intake._require_single(b"", tmp_path)
     assert Counted.compared < 2 * many

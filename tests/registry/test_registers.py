@@ -6,6 +6,7 @@ import datetime as dt
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from home_reads import clearing_rows
@@ -153,14 +154,47 @@ def test_run__deceased_in_april_is_alive_in_march(tmp_path: Path) -> None:
         person(4, status="missing", status_since=APRIL),
         person(5, status="revoked", status_since=APRIL),
         person(6, status="alive", status_since=APRIL),
+        person(7, status="late", status_since=APRIL),
     ]
-    home = make_home(tmp_path / "h", people, map(account, range(1, 7)))
-    march = [line(n, period=202603) for n in range(1, 7)]
-    april = [line(n, period=202604) for n in range(1, 7)]
-    assert reasons(pay(home, march, "M", value_date=MARCH)) == [None, None, "MD07"] + [None] * 3
+    home = make_home(tmp_path / "h", people, map(account, range(1, 8)))
+    march = [line(n, period=202603) for n in range(1, 8)]
+    april = [line(n, period=202604) for n in range(1, 8)]
+    assert reasons(pay(home, march, "M", value_date=MARCH)) == [None, None, "MD07"] + [None] * 4
     assert reasons(pay(home, april, "A", value_date=APRIL)) == [
-        "MD07", None, "MD07", "RR04", "RR04", None,
+        "MD07", None, "MD07", "RR04", "RR04", None, "G003",
     ]  # fmt: skip
+
+
+def test_run__line_of_a_person_who_is_late_waits(tmp_path: Path) -> None:
+    people = [person(n, status="late") for n in range(1, 7)]
+    home = make_home(tmp_path / "h", people, map(account, (1, 2, 3, 4, 5)))
+    first = [line(1), line(2), line(3), line(4, person_name="Lê Văn Bình"), line(5), line(6)]
+    assert answers(pay(home, first, "A")) == [("PDNG", "G003")] * 6, "it comes before the name"
+    assert reasons(pay(home, [line(1, amount=0), line(2, person_name=" ")], "B")) == [
+        "AM12", "BE22",
+    ]  # fmt: skip
+    told = [
+        person(1),
+        person(2, status="deceased"),
+        person(3, status="revoked"),
+        person(4),
+        person(6),
+    ]
+    with switch.open(home) as engine:
+        engine.register(population=people_table(told))
+        assert reasons(run(engine, [line(1)], "C")) == ["AM05"], "the line that waited was paid"
+        states = [engine.line("A", n)["states"][-1] for n in range(1, 7)]
+        assert engine.held(reason=["G003"]).table.num_rows == 2, "why they began to wait"
+    assert [state["reason"] for state in states] == [None, "MD07", "RR04", "BE01", "G003", "G003"]
+    assert states[4]["text"].endswith("has not answered for the person yet.")
+
+
+def test_verify__who_does_not_know_the_bit_of_who_is_late_refuses(tmp_path: Path) -> None:
+    """Reads the two bits of the status alone: somebody who is not paid."""
+    home = make_home(tmp_path / "h", [person(1, status="late")], [account(1)])
+    slots = np.fromfile(home / "registers" / "000001" / "people.slots", "<u8").reshape(-1, 4)
+    (word,) = slots[slots[:, 0] != 0][:, 0]
+    assert (int(word) >> 40 & 3, int(word) >> 47) == (3, 1)
 
 
 def test_register__upsert_replaces_by_key_and_keeps_the_rest(village: Path) -> None:

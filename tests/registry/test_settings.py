@@ -21,6 +21,9 @@ KEPT = {
     "insufficient_funds": '"share"',
     "enforce_budgets": "true",
     "accounts_shared_max": "3",
+    "held_days": "30",
+    "held_days_of": "{ PENS = 30 }",
+    "cash_days": "30",
 }
 
 
@@ -66,12 +69,12 @@ def test_settings__that_are_given_as_nothing_are_taken_away(tmp_path: Path) -> N
     """A calendar by no cut-off, a limit of persons by 0; open cycles come to their end."""
     home = make_home(tmp_path / "home", [person(n) for n in (1, 2)])
     config = tmp_path / "c.toml"
-    config.write_text('cutoffs = ["11:00"]\naccounts_shared_max = 3\n')
+    config.write_text('cutoffs = ["11:00"]\naccounts_shared_max = 3\nheld_days = 3\n')
     assert command("directory", home, "--config", config).code == 0
     pay(home, [line(1)])
-    config.write_text("cutoffs = []\naccounts_shared_max = 0\n")
+    config.write_text("cutoffs = []\naccounts_shared_max = 0\nheld_days = 0\n")
     said = command("--json", "directory", home, "--config", config)
-    assert {"cutoffs", "accounts_shared_max"}.isdisjoint(said.document["settings"])
+    assert {"cutoffs", "accounts_shared_max", "held_days"}.isdisjoint(said.document["settings"])
     assert "20261125-1: SETTLED" in command("settle", home).out
     assert pay(home, [line(2)], "C").cycle == "20261125-000002"
     assert command("verify", home).code == 0
@@ -79,5 +82,6 @@ def test_settings__that_are_given_as_nothing_are_taken_away(tmp_path: Path) -> N
 
 def test_settings__of_nothing_are_those_of_a_home_without() -> None:
     assert Settings(cutoffs=(), accounts_shared_max=0).check() == Settings()
+    assert Settings(held_days=0, held_days_of={}).check() == Settings()
     with pytest.raises(UsageError, match="0 is any"):
         Settings(accounts_shared_max=-1).check()

@@ -2,6 +2,9 @@
 
     python tests/sanitize/run.py [ARGUMENTS OF PYTEST]      default: tests but for SWEEPS
 
+Without arguments each room of tests has a run of its own, and each file of tests/whole: workers
+slow down for as long as they live (see malloc_context_size below), so that they are to be young.
+
 The package is copied into build/sanitize and built there (SWITCH_BUILD=sanitize in setup.py), so
 that the release build stays as it is. Python takes its memory from malloc and Arrow from the
 system, for both would hide single objects in pools of their own. Before the tests two planted
@@ -10,6 +13,9 @@ mistakes prove that the sanitizers see what happens in the core.
 What is left out, and why:
 - Leaks (detect_leaks=0): CPython frees neither interned texts nor modules at exit, and Arrow keeps
   its pools. Kernels own no memory but `native.pages`, which has a test.
+- The deeper callers of who took and freed memory (malloc_context_size=3): Python's are so many that
+  a worker comes to do little but look for stacks that it knows, and slows down for as long as it
+  lives. What is reported is the same, and so is the stack of the access itself.
 - Requests for more memory than there is (allocator_may_return_null=1): Arrow makes them for a file
   that lies about its sizes, and must be answered as it is elsewhere, by a refusal.
 - The code of CPython, numpy and pyarrow itself: they are not built with sanitizers. What they do
@@ -34,6 +40,9 @@ LIBRARIES = ("libasan.so", "libubsan.so", "libstdc++.so.6")
 
 SWEEPS = ("every_call", "every_fourth_call", "calls_may_fail", "unsynced", "many_processes")
 """Words in the names of tests that are left out."""
+
+NO_TESTS = 5
+"""What pytest returns for a part whose tests are all left out."""
 
 CANARIES = {
     "heap-buffer-overflow": """
@@ -97,7 +106,8 @@ def environment(libraries: list[str]) -> dict[str, str]:
     """What a process under the sanitizers needs."""
     return os.environ | {
         "LD_PRELOAD": " ".join(libraries),
-        "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1:allocator_may_return_null=1",
+        "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1:allocator_may_return_null=1"
+        ":malloc_context_size=3",
         "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
         "PYTHONMALLOC": "malloc",
         "ARROW_DEFAULT_MEMORY_POOL": "system",
@@ -116,6 +126,20 @@ def require_canaries(known: dict[str, str]) -> None:
         print(f"a planted {report} is seen", flush=True)
 
 
+def parts() -> list[str]:
+    """Rooms of tests with tests in them, and each file of the largest, tests/whole."""
+    tests = ROOT / "tests"
+    rooms = sorted({path.parent for path in tests.rglob("test_*.py")})
+    files = sorted((tests / "whole").glob("test_*.py"))
+    split = [room for room in rooms if room != tests / "whole"] + files
+    return [str(path.relative_to(ROOT)) for path in split]
+
+
+def run(command: list[str], known: dict[str, str]) -> int:
+    """The return code of one run of tests."""
+    return subprocess.run(command, cwd=ROOT, env=known, check=False).returncode
+
+
 def main() -> None:
     if shutil.which("gcc") is None:
         raise SystemExit("SANITIZERS NOT RUN: there is no gcc")
@@ -125,11 +149,15 @@ def main() -> None:
     # Everything takes three times as long here.
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--timeout=1800"]
     if sys.argv[1:]:
-        command += sys.argv[1:]
-    else:
-        print(f"left out: tests with {', '.join(SWEEPS)} in their names", flush=True)
-        command += ["tests", "-k", " and ".join(f"not {word}" for word in SWEEPS), "-n", "2"]
-    raise SystemExit(subprocess.run(command, cwd=ROOT, env=known, check=False).returncode)
+        raise SystemExit(run([*command, *sys.argv[1:]], known))
+    print(f"left out: tests with {', '.join(SWEEPS)} in their names", flush=True)
+    command += ["-k", " and ".join(f"not {word}" for word in SWEEPS), "-n", "2"]
+    failed = []
+    for part in parts():
+        print(f"tests of {part}", flush=True)
+        if run([*command, part], known) not in {0, NO_TESTS}:
+            failed.append(part)
+    raise SystemExit(f"FAILED: {', '.join(failed)}" if failed else 0)
 
 
 if __name__ == "__main__":

@@ -95,3 +95,49 @@ def test_exchange__of_closed_days_still_answers(tmp_path: Path) -> None:
         assert switch.exchange(home, plain=True)["lines"] == 1
     with pytest.raises(UsageError, match="no clearing files"):
         switch.exchange(home, out=tmp_path / "elsewhere")
+
+
+WORDS: Any = {"reason": "DUPL", "by": "Lan", "why": "paid by two agencies"}
+
+
+def test_exchange__answers_recalls_of_settled_lines(tmp_path: Path) -> None:
+    """Most are given back, some kept; what was given back before is not there any more."""
+    home = tmp_path / "h"
+    with make(home) as engine:
+        run(engine, lines(MANY), "X")
+        engine.settle()
+        switch.exchange(home, "X", seed=4)
+        given = [
+            p for p in (home / "out/X/answers").rglob("*.parquet") if p.parent.name != "answers"
+        ]
+        engine.reconcile(*sorted(given))
+        engine.recall([("X", number) for number in range(1, 41)], **WORDS)
+        told = switch.exchange(home, "X", seed=4)
+        words = said(home, "resolutions")
+        assert told["resolutions"] == len(words) > 30
+        kept = {row["transfer_id"] for row in words if row["status"] == "RJCR"}
+        back = {row["transfer_id"] for row in words if row["status"] == "CNCL"}
+        assert kept
+        assert back
+        sent = [row for row in said(home, "returns") if row["reason"] == "FOCR"]
+        assert {row["transfer_id"] for row in sent} == back
+        engine.reconcile(
+            *sorted((home / "out/X/answers/resolutions").iterdir()),
+            *sorted((home / "out/X/answers/returns").iterdir()),
+            at="2026-12-05",
+        )
+        states = {row["transfer_id"]: row["state"] for row in engine.recalls().rows()}
+    assert {name for name, state in states.items() if state == "REFUSED"} == kept
+    assert {name for name, state in states.items() if state == "ACCEPTED"} == back
+    assert len(states) == 40
+    assert switch.verify(home)
+
+
+def test_exchange__credits_no_line_that_was_recalled_before_it_settled(tmp_path: Path) -> None:
+    home = tmp_path / "h"
+    with make(home, CUTOFFS) as engine:
+        run(engine, lines(MANY), "X")
+        engine.recall([("X", 1), ("X", 3)], **WORDS)
+        engine.settle()
+        assert switch.exchange(home, "X", plain=True)["lines"] == 56
+        assert not (home / "out/X/answers/resolutions").exists()

@@ -6,6 +6,7 @@ import csv
 import datetime as dt
 import hashlib
 import json
+import unicodedata
 from collections import Counter
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from switch.sim.world.generate import DEFAULT_RATES, Generated, Rates, generate
 from switch.sim.world.institutions import COMMERCIAL_DEBTORS, UNLISTED, package_rows
 from switch.sim.world.names import other_tone_place
 
+PROVINCES = nation.Provinces.of(package_rows("provinces.csv"), package_rows("communes.csv"))
 VALUE_DATE = dt.date(2026, 11, 25)
 CLEAN = Rates(*[0.0] * plan.RATED)
 ROUGH = DEFAULT_RATES._replace(
@@ -162,7 +164,7 @@ def test_generate__ids_well_formed_and_unique(made: Generated) -> None:
 
 
 def test_cells__ids_stay_unique_where_a_cell_fills_up() -> None:
-    cells = nation.Cells(nation.Provinces.of(package_rows("provinces.csv")), 20_000)
+    cells = nation.Cells(PROVINCES, 20_000)
     rows = 400_000
     ids = [
         cells.people(
@@ -180,7 +182,7 @@ def test_cells__ids_stay_unique_where_a_cell_fills_up() -> None:
 )
 def test_births__lie_in_the_years_of_the_cells(date: dt.date) -> None:
     value_day = (date - dt.date(1970, 1, 1)).days
-    cells = nation.Cells(nation.Provinces.of(package_rows("provinces.csv")), value_day)
+    cells = nation.Cells(PROVINCES, value_day)
     births = nation._births(value_day).astype("datetime64[D]").astype("datetime64[Y]").astype(int)
     assert births.min() + 1970 >= cells.first_year
     assert births.max() + 1970 < cells.first_year + cells.years
@@ -223,8 +225,38 @@ def test_generate__households_and_communes_are_of_realistic_size(made: Generated
     assert max(sizes.values()) <= 8
     homes = {(person["household_id"], person["commune"]) for person in people}
     assert len(homes) == len(sizes)
-    communes = nation.Provinces.of(package_rows("provinces.csv")).commune_names
-    assert len(set(communes)) == 3321
+    assert {person["commune"] for person in people} <= set(PROVINCES.communes)
+
+
+def test_communes__are_3321_in_the_34_provinces_of_2025() -> None:
+    communes, provinces = package_rows("communes.csv"), package_rows("provinces.csv")
+    assert len({row["code"] for row in communes}) == len(communes) == 3321
+    assert len({row["province"] for row in communes}) == 34
+    assert {row["province"] for row in communes} == {row["gso_code_2025"] for row in provinces}
+    words = {"commune": "Xã ", "ward": "Phường ", "special_zone": "Đặc khu "}
+    assert Counter(row["kind"] for row in communes) == {
+        "commune": 2621, "ward": 687, "special_zone": 13
+    }  # fmt: skip
+    for row in communes:
+        assert len(row["code"]) == 5
+        assert row["code"].isdigit()
+        assert row["name"].startswith(words[row["kind"]])
+        assert unicodedata.normalize("NFC", row["name"]) == row["name"] == row["name"].strip()
+    order = [(int(row["province"]), row["code"]) for row in communes]
+    assert order == sorted(order)
+    by_code = {row["code"]: (row["name"], row["province"]) for row in communes}
+    assert by_code["00070"] == ("Phường Hoàn Kiếm", "1")
+    assert by_code["22736"] == ("Đặc khu Trường Sa", "56")
+
+
+def test_communes__lie_in_one_of_the_provinces_that_made_up_their_own() -> None:
+    """Each of the 63 has people; an id begins with a province that belongs to the commune's."""
+    provinces = package_rows("provinces.csv")
+    owners = [provinces[index] for index in PROVINCES.commune_provinces.tolist()]
+    assert [row["gso_code_2025"] for row in owners] == [
+        row["province"] for row in package_rows("communes.csv")
+    ]
+    assert len({row["cccd_province_code"] for row in owners}) == 63
 
 
 def test_generate__declared_totals_and_digest_match(made: Generated) -> None:
@@ -253,6 +285,8 @@ def test_generate__every_reason_happens(tmp_path: Path, people: int, lines: int,
         Reason.COVER_MISSING,  # Nobody has a cap there.
         Reason.ACCOUNT_MALFORMED,  # Accounts that lines name are sound.
         Reason.ACCOUNT_SHARED,  # The setting is not given.
+        Reason.EXCLUDED,  # No benefits exclude each other.
+        Reason.IDENTITY_PENDING,  # All answers have come.
     }
 
 

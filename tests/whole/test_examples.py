@@ -14,7 +14,7 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 SAYS = {
     "developer": "held, 2,750,000 dong",
     "engineer": "with 100 % of it: 100% in order of the queues, 100% by value",
-    "service": "14,669 lines cleared; held: [60, 60, 60, 60]\nSETTLED\n",
+    "service": "14,676 lines cleared; held: [59, 59, 59, 59]\nSETTLED\n",
 }
 LINES_MAX = 60
 

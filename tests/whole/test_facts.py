@@ -337,6 +337,9 @@ COLUMNS: dict[str, Callable[[], dict[str, Any]]] = {
     "shared losses": lambda: {"settings": {"insufficient_funds": "share"}},
     "enforce_budgets": lambda: {"settings": {"enforce_budgets": True}},
     "accounts_shared_max": lambda: {"settings": {"accounts_shared_max": 1}},
+    "held_days": lambda: {"settings": {"held_days": 1}},
+    "held_days_of": lambda: {"settings": {"held_days_of": {"PENS": 1}}},
+    "cash_days": lambda: {"settings": {"cash_days": 1}},
 }
 
 

@@ -54,7 +54,7 @@ def tie(engine: Engine) -> dict[str, dict[str, int]]:
         assert {n: t["count"] for n, t in totals.items() if t["count"]} == dict(counts)
         assert {n: t["sum"] for n, t in totals.items() if t["count"]} == dict(sums)
         found[row["batch_id"]] = dict(counts)
-        by_line = Counter(present.line_states(engine.home, row["seq"]).tolist())
+        by_line = Counter(map(present.now_of, present.line_states(engine.home, row["seq"])))
         assert by_line == counts
     held = sum(found[name].get("held", 0) for name in found)
     assert len(held_of(engine)) == held
@@ -189,6 +189,15 @@ def test_present__lines_are_not_read_where_small_files_say_it(
         with monkeypatch.context() as patch:
             patch.setattr(present, "judged", never)
             assert engine.batches()[0]["now"]["credited"]["count"] == 12
+
+
+def test_present__a_line_is_recalled_that_a_signed_day_has_as_credited(tmp_path: Path) -> None:
+    with switch.open(home_of(tmp_path / "h", settings=CALENDAR)) as engine:
+        take(engine, tmp_path / "h", said(1), said(2), said(3), at="2026-11-25")
+        engine.close_day("2026-11-25")
+        assert tie(engine) == {"A": {"credited": 3, "cleared": 9}}
+        engine.recall([("A", 2)], reason="DUPL", by="a clerk", why="paid twice", at="2026-11-25")
+        assert tie(engine) == {"A": {"refused": 1, "credited": 2, "cleared": 9}}
 
 
 def test_present__the_same_by_statements_and_by_lines_where_runs_mix_batches(

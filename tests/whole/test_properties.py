@@ -71,7 +71,7 @@ people = st.builds(
     lambda n, **row: person(n, **row),
     numbers,
     name=mostly(names, st.just("Trần Thị Bé")),
-    status=st.sampled_from(["alive"] * 6 + ["deceased", "missing", "revoked"]),
+    status=st.sampled_from(["alive"] * 6 + ["deceased", "missing", "revoked", "late"]),
     status_since=some_day,
 )
 accounts = st.builds(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import planted_accounts
 import pyarrow as pa
 import pytest
 from scene import (
@@ -35,6 +36,7 @@ from switch.home import commit, paid_bits, store
 from switch.proof import verify
 from switch.reason import Reason
 from switch.reconcile import day_end, dispositions, line_states, sent_lines
+from switch.registry.directory import Directory
 from switch.registry.register import Register
 from switch.settlement import calendar, netting, postings, recast, returns, reversal
 from switch.settlement.accounts import WRITE_BACK
@@ -45,7 +47,7 @@ from switch.sim.lives import faults
 from switch.sim.lives.operations import Fault
 from switch.sim.simulate import Failure, live, live_twice, script_of
 
-FOUND_ONCE = [15, 36, 143, 2432, 3553]
+FOUND_ONCE = [15, 36, 57, 143, 2432, 3553]
 """Seeds that once found a difference."""
 SEEDS = [*range(1, 25), *FOUND_ONCE[1:], 1001, 1002, 1003]
 PLANTED_SEEDS = range(1, 41)
@@ -67,7 +69,8 @@ def test_simulation__the_lives_have_everything_in_them() -> None:
         for operation in script_of(seed).operations:
             fault = getattr(operation, "fault", None)
             words.add((type(operation).__name__, fault.kind if fault else None))
-    for kind in ("Payday", "Register", "Change", "Answers", "Dispose", "CloseDay", "NoteBreaks"):
+    kinds = ("Payday", "Register", "Change", "Answers", "Dispose", "CloseDay", "NoteBreaks")
+    for kind in (*kinds, "Compact"):
         assert {(kind, fault) for fault in ("crash", "power", "full", None)} <= words
     assert {(kind, None) for kind in ("Reopen", "OldCatalog", "Verify", "PayAgain")} <= words
 
@@ -153,10 +156,19 @@ def _held_lines_clear_in_their_old_cycle(patch: pytest.MonkeyPatch) -> None:
 def _the_value_date_is_a_day_late(patch: pytest.MonkeyPatch) -> None:
     core_of = kernel.core_of
 
-    def late(home: Any, directory: Any, register: Any, settings: Any, day: Any, n: int) -> Any:
-        return core_of(home, directory, register, settings, day + dt.timedelta(days=1), n)
+    def late(home: Any, directory: Any, register: Any, settings: Any, day: Any, *more: Any) -> Any:
+        return core_of(home, directory, register, settings, day + dt.timedelta(days=1), *more)
 
     patch.setattr(kernel, "core_of", late)
+
+
+def _benefits_exclude_nothing(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Directory, "_groups", lambda directory: list(range(len(directory.programmes))))
+
+
+def _a_group_is_paid_as_one(patch: pytest.MonkeyPatch) -> None:
+    """Whoever is paid one benefit of a group is written down as paid all of it."""
+    patch.setattr(kernel.Exclusive, "cleared", lambda _, found: found)
 
 
 def _wallets_settle_for_themselves(patch: pytest.MonkeyPatch) -> None:
@@ -371,6 +383,9 @@ PLANTED = [
     _held_lines_are_dropped,
     _held_lines_clear_in_their_old_cycle,
     _the_value_date_is_a_day_late,
+    *planted_accounts.PLANTED,
+    _benefits_exclude_nothing,
+    _a_group_is_paid_as_one,
     _wallets_settle_for_themselves,
     _on_us_lines_enter_positions,
     _cover_is_not_asked_for,

@@ -35,6 +35,7 @@ from scene import (
     payment_table,
     people_table,
     person,
+    person_id,
 )
 
 import switch
@@ -210,7 +211,9 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "share_loss": (switch.share_loss, {"amount": 5, "weights": [1, 2]}),
     "value_of": (QUEUE.value_of, {"kept": np.array([True, False])}),
 }  # fmt: skip
-TRIED_BELOW = {"Batch", "Control", "Engine", "Settings", "generate", "init", "open", "verify"}
+FACES = {"control": "Control", "citizens": "Citizens"}
+"""Faces of an engine, and their classes."""
+TRIED_BELOW = {"Batch", "Engine", "Settings", "generate", "init", "open", "verify", *FACES.values()}
 """Names of `__all__` that other tests here call, or of results."""
 
 
@@ -227,6 +230,9 @@ USUAL: dict[str, Any] = {
     "home": "home",
     "tables": ["table.parquet"],
     "copy": "copy",
+    "person_id": person_id(1),
+    "secrets": b"a secret of the authority, kept outside",
+    "out": "phone",
 }
 """Right values of parameters that have no default."""
 
@@ -252,10 +258,14 @@ def rights() -> dict[str, dict[str, Any]]:
     return {name: RIGHT.get(name) or right_of(m) for name, m in methods if name[0] != "_"}
 
 
-def controls() -> list[str]:
-    """Public methods of control that take anything."""
-    methods = inspect.getmembers(switch.Control, inspect.isfunction)
-    return [name for name, method in methods if name[0] != "_" and right_of(method)]
+def calls_of_faces() -> list[tuple[str, str]]:
+    """Public methods of faces that take anything, each with its face."""
+    return [
+        (face, name)
+        for face, kind in FACES.items()
+        for name, method in inspect.getmembers(getattr(switch, kind), inspect.isfunction)
+        if name[0] != "_" and right_of(method)
+    ]
 
 
 def other_functions() -> list[str]:
@@ -329,11 +339,11 @@ def test_engine__takes_or_refuses_every_argument(engine: switch.Engine, name: st
     assert not engine.home.stopped
 
 
-@pytest.mark.parametrize("name", controls())
-def test_control__takes_or_refuses_every_argument(engine: switch.Engine, name: str) -> None:
-    for arguments in each_wrong(right_of(getattr(switch.Control, name))):
+@pytest.mark.parametrize(("face", "name"), calls_of_faces())
+def test_faces__take_or_refuse_every_argument(engine: switch.Engine, face: str, name: str) -> None:
+    for arguments in each_wrong(right_of(getattr(getattr(switch, FACES[face]), name))):
         with ours():
-            getattr(engine.control, name)(**arguments)
+            getattr(getattr(engine, face), name)(**arguments)
     assert not engine.home.stopped
 
 

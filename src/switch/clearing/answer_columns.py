@@ -7,6 +7,7 @@ moved), held.parquet (lines that wait on).
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -19,13 +20,15 @@ from switch.reason import (
     CLEARED,
     REASONS_COUNT,
     RULE_SET,
+    RULE_SET_BEFORE,
     RULES,
     SENTENCES_BEFORE,
     Reason,
+    sentence_of,
     status_of,
 )
 from switch.registry.directory import Directory
-from switch.registry.register import Masks, mask_text
+from switch.registry.versions import Masks, mask_text
 from switch.results import LineTotals, ReceiverTotal, Total
 from switch.schema import MONTHS, NO_CODE, period_of
 
@@ -34,13 +37,10 @@ _STATUSES = pa.array(_STATUS_NAMES)
 _STATUSES_OPEN = pa.array([CLEARED if n == status_of(Reason.NONE) else n for n in _STATUS_NAMES])
 """The same where the cycle has not settled."""
 _STATUS_OF = np.array([_STATUS_NAMES.index(status_of(n)) for n in range(REASONS_COUNT)], np.int32)
-_SET = (Reason.COVER_MISSING, Reason.ACCOUNT_SHARED)
-"""Reasons that need a limit or a setting: the dictionaries of a home without them end before."""
+_SET = (Reason.COVER_MISSING, Reason.ACCOUNT_SHARED, Reason.IDENTITY_PENDING)
+"""Reasons that need a limit, a setting or a register with people who are late: dictionaries of a
+home without them end before."""
 _CODE_NAMES = sorted({rule.code for reason, rule in RULES.items() if reason not in _SET})
-_CODE_NAMES += [RULES[reason].code for reason in _SET]
-_CODE_OF = np.array(
-    [0, *(_CODE_NAMES.index(RULES[Reason(n)].code) for n in range(1, REASONS_COUNT))], np.int32
-)
 _SENTENCES = ["", *(RULES[Reason(n)].sentence for n in range(1, REASONS_COUNT))]
 
 
@@ -52,17 +52,19 @@ class Columns:
         directory: Directory,
         cycle: str,
         masks: Masks | None,
-        limited: bool = False,
+        waits: Collection[Reason] = (),
         is_open: bool = False,
         rule_set: str = RULE_SET,
-        is_shared_held: bool = False,
     ) -> None:
-        """limited: lines may wait for cover. is_open: the cycle does not settle with this batch.
-        rule_set: what judges the lines, RULE_SET or the one before it. is_shared_held: lines may
-        wait as their account receives for too many."""
+        """waits: those of _SET for which lines may wait. is_open: the cycle does not settle with
+        this batch. rule_set: of RULE_SETS, what judges the lines."""
         self._statuses = _STATUSES_OPEN if is_open else _STATUSES
-        beyond = 0 if is_shared_held else 1 if limited else 2
-        self._codes = pa.array(_CODE_NAMES[: len(_CODE_NAMES) - beyond])
+        names = _CODE_NAMES + [RULES[reason].code for reason in _SET if reason in waits]
+        self._codes = pa.array(names)
+        places = {code: place for place, code in enumerate(names)}
+        self._code_of = np.array(
+            [0, *(places.get(RULES[Reason(n)].code, 0) for n in range(1, REASONS_COUNT))], np.int32
+        )
         participants = [p.participant for p in directory.participants]
         self._cycle = pa.array([cycle])
         self._participants = pa.array(participants, pa.string())
@@ -72,7 +74,7 @@ class Columns:
         )
         self._masks = masks
         self._sentences = list(_SENTENCES)
-        if rule_set != RULE_SET:
+        if rule_set == RULE_SET_BEFORE:
             for number, sentence in SENTENCES_BEFORE.items():
                 self._sentences[number] = sentence
         self.dictionaries = {
@@ -86,25 +88,42 @@ class Columns:
         """Dictionaries of coded columns, by name."""
 
     def status(
-        self, line_no: Any, reason: Any, participant: Any, transfer: Any, row: Any, masks: Any
+        self,
+        line_no: Any,
+        reason: Any,
+        participant: Any,
+        transfer: Any,
+        row: Any,
+        masks: Any,
+        excluded_by: dict[int, str],
+        passed: dict[int, str],
     ) -> dict[str, Any]:
         """Columns of STATUS. transfer: (offsets, data) of texts, empty where a line has none;
         masks: initials of the names as the table has them, by row of the chunk, for names that
-        differ."""
+        differ; excluded_by: benefits paid in place of lines, by row of the chunk; passed: what is
+        said of lines that go to a later account, by row of the chunk."""
         alive = reason == 0
         cleared, refused = validity(~alive), validity(alive)
         return {
             "line_no": pa.array(line_no),
             "status": coded(self._statuses, _STATUS_OF.take(reason)),
-            "reason": coded(self._codes, _CODE_OF.take(reason), refused),
-            "reason_detail": self._details(reason, row, masks, alive),
+            "reason": coded(self._codes, self._code_of.take(reason), refused),
+            "reason_detail": self._details(reason, row, masks, excluded_by, passed),
             "transfer_id": text_array(transfer[0], transfer[1], cleared),
             "participant": _codes(self._participants, participant),
             "cycle": coded(self._cycle, np.zeros(len(reason), np.int32), cleared),
         }
 
-    def _details(self, reason: Any, row: Any, masks: Any, alive: Any) -> Any:
+    def _details(
+        self,
+        reason: Any,
+        row: Any,
+        masks: Any,
+        excluded_by: dict[int, str],
+        passed: dict[int, str],
+    ) -> Any:
         details, which = self._sentences, reason.astype(np.int32)
+        silent = reason == Reason.NONE
         differs = np.flatnonzero(reason == Reason.NAME_DIFFERS)
         if len(differs) and self._masks is not None:
             registered = self._masks.of_rows(row[differs])
@@ -114,7 +133,17 @@ class Columns:
                 f"register {mask_text(int(known))}"
                 for given, known in zip(differs, registered, strict=True)
             ]
-        return pa.array(details).take(pa.array(which, mask=alive))
+        if excluded_by:
+            which[list(excluded_by)] = np.arange(len(excluded_by)) + len(details)
+            details = details + [sentence_of(Reason.EXCLUDED, by) for by in excluded_by.values()]
+        went = [place for place in passed if silent[place]]
+        if went:
+            each = dict.fromkeys(passed.values())
+            known = {words: len(details) + n for n, words in enumerate(each)}
+            which[went] = [known[passed[place]] for place in went]
+            silent[went] = False
+            details = [*details, *known]
+        return pa.array(details).take(pa.array(which, mask=silent))
 
     def lines(
         self, row: Any, amount: Any, benefit: Any, month: Any, debtor: Any, reason: Any

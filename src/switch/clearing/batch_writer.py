@@ -16,8 +16,9 @@ from switch.clearing.answer_columns import Columns, held_rows
 from switch.clearing.chunk import Chunk
 from switch.clearing.clearing_files import Dispatch
 from switch.clearing.job import Job
-from switch.files import file_schemas
+from switch.files import file_schemas, row_index
 from switch.files.columns import Texts
+from switch.files.row_index import RowIndex
 from switch.files.segment import Segment
 from switch.files.threads import Behind, in_order
 from switch.reason import Reason
@@ -57,6 +58,7 @@ class BatchWriter:
         self._segments: dict[str, Segment] = {}
         self.begin(self.status)
         self.begin("lines.parquet")
+        self._index = RowIndex(draft / row_index.NAME)
 
     def __enter__(self) -> BatchWriter:
         return self
@@ -71,6 +73,7 @@ class BatchWriter:
         self._outboxes.close()
         if kind is not None:
             self._dispatch.abandon()
+            self._index.abandon()
             for part in self._segments.values():
                 part.abandon()
 
@@ -113,6 +116,7 @@ class BatchWriter:
         ends = {name: self._segments[name].close for name in self._schemas
                 if name in self._segments}  # fmt: skip
         ends |= {f"clearing/{name}": end for name, end in self._dispatch.ends().items()}
+        ends[row_index.NAME] = self._index.close
         return dict(zip(ends, in_order(ends.values(), self._threads), strict=True))
 
     # --- on the two threads ---------------------------------------------------------------------
@@ -121,6 +125,7 @@ class BatchWriter:
         status, inner = self._status_columns(chunk), self._line_columns(chunk)
         self._segments[self.status].append(status)
         self._segments["lines.parquet"].append(inner)
+        self._index.add(chunk.row)
         self._hold(chunk)
         self._use.wait(chunk.lines.raw, chunk.reason)
         self._keep(chunk, status | inner)
@@ -140,6 +145,7 @@ class BatchWriter:
             if len(older):
                 chosen = pa.array(older)
                 taken = {name: column.take(chosen) for name, column in columns.items()}
+                self._index.add_moved(chunk.row[older])
                 self._segments["represented.parquet"].append(taken)
         self._hold(chunk)
 
@@ -156,7 +162,14 @@ class BatchWriter:
             names = Texts(chunk.lines.name.take(differs).rows(), None)
             masks = dict(zip(differs, name_keys(names, True, self._fold)[1], strict=True))
         return self._columns.status(
-            chunk.lines.line_no, chunk.reason, chunk.participant, chunk.transfer, chunk.row, masks
+            chunk.lines.line_no,
+            chunk.reason,
+            chunk.participant,
+            chunk.transfer,
+            chunk.row,
+            masks,
+            chunk.excluded_by,
+            chunk.passed,
         )
 
     def _hold(self, chunk: Chunk) -> None:

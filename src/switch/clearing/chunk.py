@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from switch.clearing.intake import Lines
 from switch.native.outbox import transfer_ids
-from switch.reason import Reason
+from switch.reason import Reason, sentence_of
 from switch.schema import TRANSFER_ID_MAX
 
 ID_SLACK = 40
@@ -40,6 +40,17 @@ class Chunk:
     participant: NDArray[np.uint16]
     account: NDArray[np.uint64]
     transfer: IdTexts = field(default_factory=_no_ids)
+    excluded_by: dict[int, str] = field(default_factory=dict)
+    """Benefit that was paid in place of a line with reason EXCLUDED, by the line's place."""
+    passed: dict[int, str] = field(default_factory=dict)
+    """Words about a line that goes to a later account of its person, by the line's place."""
+
+    def detail(self, place: int) -> str:
+        """Words about a line; empty where it clears and there is nothing to say."""
+        reason = int(self.reason[place])
+        if reason == Reason.NONE:
+            return self.passed.get(place, "")
+        return sentence_of(reason, self.excluded_by.get(place))
 
     def take(self, verdict: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Give lines that passed screening their verdicts, in order; the verdicts that are left."""

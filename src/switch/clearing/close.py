@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import cast
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from switch._core import Core
 from switch.clearing.answer_columns import outcome, receivers
 from switch.clearing.batch_writer import Digests
+from switch.clearing.exclusive import Key
 from switch.clearing.held import Tally
 from switch.clearing.job import Job
 from switch.files import segment
@@ -39,13 +42,14 @@ ENGINE = "switch 0.1"
 class Through:
     """A table whose lines are all answered.
 
-    core: sums by pair and programme, and paid bits. rooms: how much more settlement participants
-    could be debited when the run began. use: what the lines took of budgets. digest: of the table.
-    own, carried: tallies of its lines, and of lines that had waited. digests: of the files written
-    so far.
+    core: sums by pair and programme. cleared: paid bits by (benefit, month). rooms: how much more
+    settlement participants could be debited when the run began. use: what the lines took of
+    budgets. digest: of the table. own, carried: tallies of its lines, and of lines that had waited.
+    digests: of the files written so far. rule_set: the oldest by which its lines are answered so.
     """
 
     core: Core
+    cleared: dict[Key, NDArray[np.uint64]]
     standing: Standing
     rooms: dict[str, int]
     use: budgets.Use
@@ -53,6 +57,7 @@ class Through:
     own: Tally
     carried: Tally
     digests: Digests
+    rule_set: str
 
 
 def settle(job: Job, through: Through, draft: Path) -> None:
@@ -74,7 +79,7 @@ def settle(job: Job, through: Through, draft: Path) -> None:
         day, batch = str(job.declared.value_date), job.declared.batch_id
         request = books.request(directory, job.cycle, day, nets, batch=batch)
         segment.write_json(draft / "settlement.json", request)
-    paid = _write_paid_bits(job, core, draft)
+    paid = _write_paid_bits(job, through.cleared, draft)
     digests = dict(through.digests)
     for path in sorted(p for p in draft.rglob("*") if p.is_file()):
         name = path.relative_to(draft).as_posix()
@@ -129,12 +134,14 @@ def _postings(job: Job, through: Through, nets: dict[str, int]) -> list[Posting]
     return [*clearing, *settling]
 
 
-def _write_paid_bits(job: Job, core: Core, draft: Path) -> list[SetPaid]:
+def _write_paid_bits(
+    job: Job, cleared: dict[Key, NDArray[np.uint64]], draft: Path
+) -> list[SetPaid]:
     """Write who was cleared, now or in earlier batches, for each programme and period that the
     table touched."""
     home, found, name = job.home, [], f"{job.seq:06d}"
     earlier = home.paid_files("cleared")
-    for number, ((benefit, month), words) in enumerate(core.cleared().items()):
+    for number, ((benefit, month), words) in enumerate(cleared.items()):
         key = (job.directory.programmes[benefit].benefit, period_of(month))
         if key in earlier:
             before = paid_bits.read(*earlier[key])
@@ -201,7 +208,7 @@ def _manifest(
     declared = job.declared
     return {
         "engine": ENGINE,
-        "rule_set": job.rule_set,
+        "rule_set": through.rule_set,
         "settings": msgspec.to_builtins(job.settings),
         **({"rooms": through.rooms} if through.rooms else {}),
         "funding": _funding(job, through.use),

@@ -34,6 +34,8 @@ class Moved(NamedTuple):
     reason: int
     transfer_id: str
     amount: int
+    detail: str = ""
+    """Words about it; empty where it clears and there is nothing to say."""
 
 
 def tally_of(reason: Any, amount: Any) -> Tally:
@@ -86,7 +88,7 @@ def amend(status: Path, lines: Path, moved: list[Moved], columns: Columns, cycle
     now = {
         "status": pa.array([status_of(line.reason) if line.reason else cleared for line in moved]),
         "reason": pa.array([rule and rule.code for rule in rules], pa.string()),
-        "reason_detail": pa.array([rule and rule.sentence for rule in rules], pa.string()),
+        "reason_detail": pa.array([line.detail or None for line in moved], pa.string()),
         "transfer_id": pa.array([line.transfer_id or None for line in moved], pa.string()),
         "cycle": pa.array([cycle if gone else None for gone in went], pa.string()),
         "reason_number": pa.array([line.reason for line in moved], pa.uint8()),

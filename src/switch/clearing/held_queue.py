@@ -38,23 +38,24 @@ class HeldQueue:
 
     def represent(self) -> Tally:
         """Try the lines that wait since earlier batches; their tally."""
-        core, queue = self._kernel.core, queue_of(self._job.home)
+        queue = queue_of(self._job.home)
         if queue is None:
-            return core.tally()
+            return self._kernel.tally()
         path, digest = self._job.home.path / queue[0], queue[1]
         self._writer.begin("represented.parquet")
         if not self._is_limited:
             for chunk in self._chunks(path, digest):
                 self._kernel.post(chunk)
                 self._present(chunk)
-            return core.tally()
+            return self._kernel.tally()
         for chunk in self._chunks(path, digest):
             self._kernel.queue(chunk)
         verdict = self._kernel.release()
-        tally: Tally = core.tally()
+        tally = self._kernel.tally()
         for chunk in self._chunks(path, digest):
             verdict = chunk.take(verdict)
             tally = held.add(tally, held.tally_of(chunk.reason, chunk.lines.amount))
+            self._kernel.name_excluding(chunk)
             self._present(chunk)
         return tally
 
@@ -69,6 +70,7 @@ class HeldQueue:
         for chunk in self._chunks(path, digest):
             waited = np.flatnonzero(chunk.reason == Reason.NONE)
             verdict = chunk.take(verdict)
+            self._kernel.name_excluding(chunk)
             self._present(chunk)
             went = waited[chunk.reason[waited] != Reason.COVER_MISSING]
             self.moved.extend(_moved(chunk, went))
@@ -79,7 +81,8 @@ class HeldQueue:
         """Held lines, screened. sha256: what the file was written with, proven before it is
         decoded."""
         job = self._job
-        intake = Intake(job.directory, rule_set=job.rule_set, fold=job.register.fold)
+        day = job.declared.value_date
+        intake = Intake(job.directory, rule_set=job.rule_set, fold=job.register.fold, day=day)
         reader = open_own(path, HELD, sha256)
         for raw in reader.chunks(job.options.chunk_rows):
             lines = intake.take(raw, reader.name)
@@ -98,4 +101,5 @@ def _moved(chunk: Chunk, went: np.typing.NDArray[np.intp]) -> Iterator[Moved]:
     for i in went.tolist():
         name = data[offsets[i] : offsets[i + 1]].tobytes().decode()
         number, line_no = int(batch[i]), int(chunk.lines.line_no[i])
-        yield Moved(number, line_no, int(chunk.reason[i]), name, int(chunk.lines.amount[i]))
+        reason, amount = int(chunk.reason[i]), int(chunk.lines.amount[i])
+        yield Moved(number, line_no, reason, name, amount, chunk.detail(i))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import codecs
 import datetime
 import hashlib
-import json
 import operator
 import re
 from collections.abc import Iterator, Mapping
@@ -26,12 +25,12 @@ from switch.clearing.line_numbers import LineNumbers
 from switch.clearing.parts import PARTS, Parts
 from switch.errors import InputRefused, UsageError
 from switch.files.columns import Columns, Texts, day_of_text, looked_up, text_buffers
-from switch.files.given import read_small, regular_file
+from switch.files.given import name_twice, read_small, regular_file
 from switch.files.tables import TableLike, TableReader
 from switch.home.rows import BatchRow
 from switch.native import csv_text, ledger
 from switch.native.names import NOW
-from switch.reason import RULE_SET
+from switch.reason import RULE_SET, RULE_SET_BEFORE
 from switch.registry.directory import Directory, packaged_rows
 from switch.registry.register import name_keys, require_utf8
 from switch.schema import (
@@ -222,24 +221,15 @@ def _parts(parts: dict[str, int | str] | None, column: str, path: Path) -> dict[
 
 
 def _require_single(text: bytes, path: Path) -> None:
-    """No name stands twice in a JSON text, at any depth: readers differ in which of two they take,
-    so that a dossier could declare one thing to its maker and another one here."""
-
-    def pairs(found: list[tuple[str, object]]) -> None:
-        known: set[str] = set()
-        for twice, _ in found:
-            if twice not in known:
-                known.add(twice)
-                continue
-            raise InputRefused(
-                "DOSSIER_INVALID",
-                "a field stands twice",
-                file=str(path),
-                column=twice if twice in FIELDS else None,
-                remedy="keep one field of each name",
-            )
-
-    json.loads(text, object_pairs_hook=pairs, parse_int=str, parse_float=str)
+    twice = name_twice(text)
+    if twice is not None:
+        raise InputRefused(
+            "DOSSIER_INVALID",
+            "a field stands twice",
+            file=str(path),
+            column=twice if twice in FIELDS else None,
+            remedy="keep one field of each name",
+        )
 
 
 def _whole(value: int | str, column: str, path: Path) -> int:
@@ -344,18 +334,20 @@ class Intake:
         digest: bool = False,
         rule_set: str = RULE_SET,
         fold: int = NOW,
+        day: datetime.date | None = None,
     ) -> None:
-        """digest: take the logical digest of the rows. rule_set: what judges them, RULE_SET or the
-        one before it. fold: version of the fold of the register's names."""
+        """digest: take the logical digest of the rows. rule_set: of RULE_SETS, what judges them.
+        fold: version of the fold of the register's names. day: the value date, by which codes of
+        participants are replaced; None: by none."""
         self.count = 0
         self.sum = 0
         self._benefit = {p.benefit: i for i, p in enumerate(directory.programmes)}
         self._debtor = {d.debtor_account: i for i, d in enumerate(directory.debtors)}
-        self._agent = directory.index()
+        self._agent = directory.index() if day is None else directory.index_on(str(day))
         self._fold = fold
         self._key_cache: tuple[Any, Any, int] = (None, None, -1)
         self._digest = LogicalDigest() if digest else None
-        self._known = None if rule_set == RULE_SET else _province_codes()
+        self._known = _province_codes() if rule_set == RULE_SET_BEFORE else None
 
     @property
     def logical_digest(self) -> str:

@@ -18,18 +18,20 @@ from numpy.typing import NDArray
 from switch._core import Core
 from switch.clearing.admitting import Admitted
 from switch.clearing.chunk import Chunk
-from switch.clearing.held import cover_of
+from switch.clearing.exclusive import Exclusive, Key
+from switch.clearing.held import Tally, cover_of
 from switch.clearing.intake import Lines
 from switch.clearing.job import Job
+from switch.clearing.next_accounts import Found, NextAccounts, Receivers
 from switch.errors import InputRefused
 from switch.home import paid_bits
 from switch.home.store import Home
-from switch.registry.directory import Directory
+from switch.reason import FIRST_ACCOUNT, RULE_SET, Reason
+from switch.registry.directory import EPOCH, Directory
+from switch.registry.load_registers import current_chain
 from switch.registry.register import Register
 from switch.registry.settings import Settings
 from switch.schema import period_of
-
-EPOCH = datetime.date(1970, 1, 1)
 
 
 def core_of(
@@ -39,9 +41,38 @@ def core_of(
     settings: Settings,
     value_date: datetime.date,
     threads: int = 1,
+    exclusive: Exclusive | None = None,
 ) -> Core:
-    """A native core for one batch: registers, directory and who was paid before, as of a day."""
+    """A native core for one batch: registers, directory and who was paid before, as of a day.
+    exclusive: of the same home and directory, where its groups are judged."""
     lookups = directory.lookups()
+    exclusive = exclusive or exclusive_of(home, directory, register)
+    return Core(
+        register.table,
+        register.since.view(np.uint8),
+        register.lists.view(np.uint8),
+        register.participant_lookup(directory.index_on(str(value_date))),
+        lookups.suspended,
+        lookups.amount_max,
+        lookups.debtor_agent,
+        len(directory.programmes),
+        settings.clearing_limit,
+        (value_date - EPOCH).days,
+        exclusive.bits_of,
+        threads,
+    )
+
+
+def next_accounts_of(
+    home: Home, directory: Directory, register: Register, value_date: datetime.date
+) -> NextAccounts:
+    """Later accounts of people, as of a day."""
+    receivers = Receivers(register.participants, directory, value_date)
+    return NextAccounts(lambda: current_chain(home), receivers, len(register.heap))
+
+
+def exclusive_of(home: Home, directory: Directory, register: Register) -> Exclusive:
+    """Exclusive groups of a directory, with who was paid before."""
     before = [home.paid_files(origin) for origin in ("history", "cleared")]
 
     def bits_of(benefit: int, month: int) -> NDArray[np.uint64]:
@@ -51,20 +82,7 @@ def core_of(
         pairs: NDArray[np.uint64] = paid_bits.pairs(register.rows, *words)
         return pairs
 
-    return Core(
-        register.table,
-        register.since.view(np.uint8),
-        register.lists.view(np.uint8),
-        register.participant_lookup(directory.index()),
-        lookups.suspended,
-        lookups.amount_max,
-        lookups.debtor_agent,
-        len(directory.programmes),
-        settings.clearing_limit,
-        (value_date - EPOCH).days,
-        bits_of,
-        threads,
-    )
+    return Exclusive(directory.lookups().group, bits_of)
 
 
 class Kernel:
@@ -73,11 +91,21 @@ class Kernel:
     def __init__(self, job: Job, rooms: dict[str, int]) -> None:
         """rooms: how much more each settlement participant may be debited; lines wait for it."""
         date, most = job.declared.value_date, job.settings.accounts_shared_max
+        self._benefits = [p.benefit for p in job.directory.programmes]
+        self._exclusive = exclusive_of(job.home, job.directory, job.register)
         self.core = core_of(
-            job.home, job.directory, job.register, job.settings, date, job.options.threads
+            job.home,
+            job.directory,
+            job.register,
+            job.settings,
+            date,
+            job.options.threads,
+            self._exclusive,
         )
         if rooms:
             self.core.limit(*cover_of(job.directory, rooms))
+        self._rule_set = job.rule_set
+        self._next = next_accounts_of(job.home, job.directory, job.register, date)
         self._admitted: Admitted | None = None
         if most is not msgspec.UNSET:
             self._admitted = Admitted(most, job.register.heap)
@@ -89,17 +117,29 @@ class Kernel:
 
     def screen(self, lines: Lines, batch: np.uint32 | NDArray[np.uint32]) -> Chunk:
         """Authenticate and route lines: their chunk."""
-        found = self.core.screen(
-            lines.amount, lines.person_id, lines.name_key, lines.benefit, lines.debtor, lines.agent
-        )
+        who = lines.amount, lines.person_id, lines.name_key
+        found = Found(*self.core.screen(*who, lines.benefit, lines.debtor, lines.agent))
+        passed = self._next.choose(lines, found) if self._rule_set == RULE_SET else {}
         if self._admitted is not None:
             self._admitted.hold(*found, lines.account)
-        return Chunk(lines, batch, *found)
+        return Chunk(lines, batch, *found, passed=passed)
+
+    @property
+    def rule_set(self) -> str:
+        """The oldest rules by which all lines are answered as they were."""
+        if self._rule_set == RULE_SET and not self._next.has_passed:
+            return FIRST_ACCOUNT
+        return self._rule_set
 
     def post(self, chunk: Chunk) -> None:
         """Post lines that passed screening: a line clears, waits for cover or is paid already."""
         with self._within_limits():
             self.core.post(*_columns(chunk))
+        if self._exclusive.is_used:
+            lines, posted = chunk.lines, chunk.reason.copy()
+            at = self._exclusive.judge(chunk.reason, chunk.row, lines.benefit, lines.month)
+            self._exclusive.count(posted[at], chunk.reason[at], lines.amount[at])
+            self.name_excluding(chunk)
 
     def queue(self, chunk: Chunk) -> None:
         """Put lines that passed screening at the end of the queues for cover, whether there is room
@@ -109,9 +149,27 @@ class Kernel:
 
     def release(self) -> NDArray[np.uint8]:
         """Post lines that wait for cover, as far as there is room: a reason for each that waits."""
+        waiting = self.core.waiting() if self._exclusive.is_used else None
         with self._within_limits():
             verdict: NDArray[np.uint8] = self.core.release()
+        if waiting is not None:
+            self._exclusive.judge(verdict, *waiting)
         return verdict
+
+    def name_excluding(self, chunk: Chunk) -> None:
+        """Name the benefit that was paid in place of each line with reason EXCLUDED."""
+        lines = chunk.lines
+        for at in np.flatnonzero(chunk.reason == Reason.EXCLUDED).tolist():
+            line = int(chunk.row[at]), int(lines.benefit[at]), int(lines.month[at])
+            chunk.excluded_by[at] = self._benefits[self._exclusive.by(*line)]
+
+    def tally(self) -> Tally:
+        """(count, sum) by reason number so far; sums are exact."""
+        return self._exclusive.tally(self.core.tally())
+
+    def cleared(self) -> dict[Key, NDArray[np.uint64]]:
+        """Words of everyone cleared in this batch, by (benefit, month)."""
+        return self._exclusive.cleared(self.core.cleared())
 
     @contextlib.contextmanager
     def _within_limits(self) -> Iterator[None]:

@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 
 from switch.errors import InputRefused
 from switch.files.columns import Columns, Texts
+from switch.native import parts
 
 PARTS = {"programmes": "benefit", "debtors": "debtor_account"}
 """Fields of a dossier, and the column by which each divides the sum."""
-EXACT_BELOW = 1 << 33
-"""Amounts below this add up exactly as doubles, as no chunk has more than 2**20 lines."""
 
 
 class Parts:
@@ -29,13 +28,9 @@ class Parts:
 
     def take(self, columns: Columns) -> None:
         """Add a chunk of a table's columns, as they were read."""
-        amount = np.maximum(columns["amount"], 0)
-        is_small = bool(len(amount)) and amount.max() < EXACT_BELOW
-        weight = amount.astype(np.float64) if is_small else None
-        for name, column in PARTS.items():
-            sums, texts = self._sums[name], columns[column]
-            parts = _slowly(texts, amount) if weight is None else _exactly(texts, weight)
-            for text, part in parts:
+        for name, found in zip(PARTS, _sums(columns), strict=True):
+            sums = self._sums[name]
+            for text, part in found:
                 sums[text] = sums.get(text, 0) + part
 
     def sums(self, name: str) -> dict[str, int]:
@@ -60,19 +55,25 @@ class Parts:
             )
 
 
-def _exactly(texts: Texts, weight: NDArray[np.float64]) -> list[tuple[str, int]]:
-    """Sums of a chunk by its texts, '' where there is none. weight: amounts, none of them large."""
-    names = [*texts.values.to_pylist(), ""]
-    assert texts.index is not None, "a code is read as a dictionary"
-    last = len(names) - 1
-    at = np.where(texts.index < 0, last, texts.index) if texts.null_rows().any() else texts.index
-    sums = np.bincount(at, weights=weight, minlength=len(names))
-    return [(name or "", int(part)) for name, part in zip(names, sums.tolist(), strict=True)]
+def _sums(columns: Columns) -> list[list[tuple[str, int]]]:
+    """Sums of a chunk by the texts of each of PARTS, '' where there is none."""
+    amount = np.ascontiguousarray(columns["amount"])
+    texts: list[Texts] = [columns[column] for column in PARTS.values()]
+    names = [[*column.values.to_pylist(), ""] for column in texts]
+    lanes = [np.zeros((parts.LANES, len(each)), np.int64) for each in names]
+    codes = [column.index for column in texts if column.index is not None]
+    assert len(codes) == len(texts), "a code is read as a dictionary"
+    if not parts.add(amount, codes[0], codes[1], lanes[0], lanes[1]):
+        return [_slowly(column, amount) for column in texts]
+    return [
+        [(name or "", sum(lane)) for name, lane in zip(each, sums.T.tolist(), strict=True)]
+        for each, sums in zip(names, lanes, strict=True)
+    ]
 
 
 def _slowly(texts: Texts, amount: NDArray[np.int64]) -> list[tuple[str, int]]:
     """The same, for amounts that no line may have, as whole numbers of Python."""
     found: dict[str, int] = {}
     for text, part in zip(texts.rows().to_pylist(), amount.tolist(), strict=True):
-        found[text or ""] = found.get(text or "", 0) + part
+        found[text or ""] = found.get(text or "", 0) + max(part, 0)
     return list(found.items())

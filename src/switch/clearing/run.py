@@ -26,7 +26,7 @@ from switch.clearing.kernel import Kernel
 from switch.files.threads import ahead
 from switch.home.history import bytes_again
 from switch.home.store import ROOM_SPARE, Home
-from switch.registry.register import Masks
+from switch.reason import Reason
 from switch.registry.settings import Settings
 from switch.settlement import budgets
 from switch.settlement.standing import Standing
@@ -52,37 +52,56 @@ def clear(job: Job) -> None:
             queue = HeldQueue(job, kernel, writer, bool(rooms))
             carried = queue.represent()
             core.seal()
-            before, older = core.tally(), core.benefit_sum.copy()
+            before, older = kernel.tally(), core.benefit_sum.copy()
             digest = _own_lines(job, kernel, writer)
             cleared = (core.benefit_sum - older).tolist()
             queue.release()
             writer.finish()
             use.own([p.benefit for p in job.directory.programmes], cleared)
             digests = writer.end()
-            own = [(c - b, s - t) for (c, s), (b, t) in zip(core.tally(), before, strict=True)]
+            own = [(c - b, s - t) for (c, s), (b, t) in zip(kernel.tally(), before, strict=True)]
             late = [line for line in queue.moved if line.batch == job.seq]
             earlier = [line for line in queue.moved if line.batch != job.seq]
             own, carried = _with(own, late), _with(carried, earlier)
             held.write_released(draft / "released.parquet", queue.moved)
             _amend(job, draft, late, columns, digests)
-        through = Through(core, standing, rooms, use, digest, own, carried, digests)
+        through = Through(
+            core,
+            kernel.cleared(),
+            standing,
+            rooms,
+            use,
+            digest,
+            own,
+            carried,
+            digests,
+            kernel.rule_set,
+        )
         close.settle(job, through, draft)
 
 
 def _columns(job: Job, is_limited: bool) -> Columns:
-    masks = Masks(job.home.folder("registers", job.home.catalog.register_seq()))
-    is_shared_held = job.settings.accounts_shared_max is not msgspec.UNSET
+    masks = job.register.initials
+    waits = set()
+    if job.settings.accounts_shared_max is not msgspec.UNSET:
+        waits |= {Reason.COVER_MISSING, Reason.ACCOUNT_SHARED}
+    if is_limited:
+        waits.add(Reason.COVER_MISSING)
+    if job.register.late:
+        waits.add(Reason.IDENTITY_PENDING)
     is_open = job.slot is not None
-    return Columns(
-        job.directory, job.cycle, masks, is_limited, is_open, job.rule_set, is_shared_held
-    )
+    return Columns(job.directory, job.cycle, masks, waits, is_open, job.rule_set)
 
 
 def _own_lines(job: Job, kernel: Kernel, writer: BatchWriter) -> str:
     """Take in, screen, post and answer the table's own lines; the digest of the table."""
     reader, threads = job.reader, job.options.threads
     intake = Intake(
-        job.directory, digest=reader.sha256 is None, rule_set=job.rule_set, fold=job.register.fold
+        job.directory,
+        digest=reader.sha256 is None,
+        rule_set=job.rule_set,
+        fold=job.register.fold,
+        day=job.declared.value_date,
     )
     chunks = intake.lines(reader, job.declared, job.options.chunk_rows)
     batch, prefix = np.uint32(job.seq), prefix_of(job.declared.value_date, job.seq)

@@ -5,11 +5,12 @@ An account that a table names wins over the register, so an agency could send ma
 one account; and one person may stand in the register with two ids. Neither is refused. This is the
 look that people take before a cycle settles: columns alone, one receiver at a time, and nothing is
 read that has not the digest of its commit. Accounts of lines that wait are those that the lines
-name, else those of the register as it is now, for no older version of it is kept.
+name, else those that count by register and directory as they are now, for no older version is kept.
 """
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -20,12 +21,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from switch.clearing.next_accounts import Receivers, accounts_of_each
 from switch.errors import VerificationFailed
 from switch.files.columns import Texts
 from switch.files.segment import Groups, read_table, segment_at
 from switch.home.store import Home
 from switch.reason import Reason
-from switch.registry.register import accounts_on, name_keys
+from switch.registry.directory import Directory
+from switch.registry.holdings import masked
+from switch.registry.load_registers import current_chain
+from switch.registry.register import name_keys
+from switch.registry.versions import account_texts
 from switch.results import SharedTotals
 from switch.schema import NO_ROW
 
@@ -118,12 +124,6 @@ def told(table: pa.Table) -> SharedTotals:
     return cast(SharedTotals, told)
 
 
-def masked(account: str) -> str:
-    """An account of which its end alone is shown: a quarter of it, four characters at most."""
-    shown = min(4, len(account) // 4)
-    return "*" * (len(account) - shown) + account[len(account) - shown :]
-
-
 class _People:
     """People whose lines a batch cleared: rows of the register by transfer id."""
 
@@ -192,9 +192,8 @@ def _waiting(home: Home, folder: Path, seq: int) -> tuple[int, Any]:
             row[place[waits]] = np.asarray(inner["row"])[waits]
             reason = np.asarray(inner["reason_number"])[waits]
             said[place[waits]] = reason == Reason.ACCOUNT_SHARED
-    register = home.folder("registers", home.catalog.register_seq())
-    day = int(np.datetime64(home.catalog.batch(seq).value_date, "D").astype(np.int64))
-    agent, account = accounts_on(register, row, day, home.proven)
+    day = datetime.date.fromisoformat(home.catalog.batch(seq).value_date)
+    agent, account = _registered(home, row, np.asarray(held["amount"]), day)
     columns = {
         "participant": pc.coalesce(held["creditor_agent"], agent),
         "account": pc.coalesce(held["creditor_account"], account),
@@ -205,6 +204,33 @@ def _waiting(home: Home, folder: Path, seq: int) -> tuple[int, Any]:
     }
     table = pa.table(columns, schema=_WAITING)
     return most, table.filter(table["account"].is_valid())
+
+
+def _registered(
+    home: Home, row: NDArray[np.uint32], amount: NDArray[np.int64], day: datetime.date
+) -> tuple[Any, Any]:
+    """(participants, accounts) that count for lines on a day by the register, null where there are
+    none. row: of their persons, or NO_ROW."""
+    chain = current_chain(home)
+    directory = Directory.of_json(home.catalog.meta("directory").encode())
+    for link in chain.links:
+        home.proven(link.folder / "accounts.bin")
+    files = [chain.mapped(link, "accounts.bin", 0) for link in reversed(chain.links)]
+    line, accounts = accounts_of_each(files, row)
+    receivers = Receivers(chain.last.info.participants, directory, day)
+    verdict = receivers.judge(accounts, amount[line])
+    # The first that can be paid counts, and where none can the first that is valid.
+    order = np.lexsort((verdict != Reason.NONE, line))
+    order = order[verdict[order] != Reason.ACCOUNT_MISSING]
+    found, first = np.unique(line[order], return_index=True)
+    place = np.searchsorted(found, np.arange(len(row)))
+    absent = np.append(found, -1)[place] != np.arange(len(row))
+    place[absent] = 0
+    texts = account_texts(chain, accounts[order[first]], home.proven)
+    known, names = (column.take(pa.array(place, mask=absent)) for column in texts)
+    index = directory.index_on(str(day))
+    codes = {code: directory.participants[at].participant for code, at in index.items()}
+    return pa.array([codes.get(code, code) for code in known.to_pylist()], pa.string()), names
 
 
 def _held(waiting: Any, pairs: Any, most: int) -> Any:

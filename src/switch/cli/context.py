@@ -54,6 +54,9 @@ CONFIGURATION = {
     "insufficient_funds": str,
     "enforce_budgets": bool,
     "accounts_shared_max": int,
+    "held_days": int,
+    "held_days_of": dict,
+    "cash_days": int,
 }
 """Names of a configuration, and the types of their values."""
 

@@ -61,17 +61,19 @@ batch_argument = click.argument("batch", metavar="BATCH")
 
 
 @click.command()
-@click.argument("file", type=GIVEN_PATH)
+@click.argument("file", metavar="KEY")
 @click.option("--new", is_flag=True, help="Make a private key at random, and write it there.")
 @shared
-def key(context: Context, file: Path, new: bool) -> None:
-    """Show the public key of the private one in FILE, as a policy names it."""
-    from switch.control.keys import make_key, signer_of
+def key(context: Context, file: str, new: bool) -> None:
+    """Show the public key of a private one, as a policy names it: a PEM file, or pkcs11:..."""
+    from switch.control.keys import TOKEN, make_key, signer_of
 
+    if new and file.startswith(TOKEN):
+        raise UsageError("a key of a module is made with the module's own tools")
     if new:
-        make_key(file)
+        make_key(Path(file))
     public = signer_of(file).public
-    context.say({"file": str(file), "public": public}, lambda: tell(public))
+    context.say({"file": file, "public": public}, lambda: tell(public))
 
 
 @click.command()

@@ -216,4 +216,24 @@ def register(
     context.say(loaded, show)
 
 
-COMMANDS = (init, directory, register)
+@click.command()
+@home_argument
+@at_option
+@wait_option
+@correct_option
+@shared
+def compact(context: Context, home: Path, at: str | None, correct: str | None) -> None:
+    """Write the register whole. Changes that came since stand beside it until then; it happens by
+    itself once it pays."""
+    warnings: list[str] = []
+    with writer(context, home) as engine:
+        answer = engine.compact(at=parse_time(at) or "", warn=warnings.append, correct=correct)
+    context.warn(warnings)
+    shown = f"version {answer['version']} of the register is whole"
+    if answer["deltas"]:
+        people = counted(answer["people"], "person", "people")
+        shown += f": {counted(answer['deltas'], 'delta')}, {people}"
+    context.say(answer, lambda: tell(shown))
+
+
+COMMANDS = (init, directory, register, compact)

@@ -1,4 +1,4 @@
-"""Commands about single lines: what waits is cancelled, what was sent is recalled."""
+"""Commands about single lines: what waits is cancelled or expires, what was sent is recalled."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import click
 from switch.cli.context import (
     Context,
     at_option,
+    correct_option,
     home_argument,
+    leap_option,
     out_option,
     parse_line,
     parse_time,
@@ -44,6 +46,41 @@ def cancel_line(
         answer = engine.cancel_lines(chosen, by=by, why=why, at=parse_time(at))
     shown = f"{counted(answer['count'], 'line')}, {answer['sum']:,} dong: cancelled"
     context.say(answer, lambda: tell(shown))
+
+
+@click.command()
+@home_argument
+@click.option("--at", required=True, metavar="TIME", help="The day that it is (ISO 8601).")
+@out_option
+@leap_option
+@correct_option
+@wait_option
+@shared
+def expire(
+    context: Context,
+    home: Path,
+    at: str,
+    out: Path | None,
+    leap: bool,
+    correct: str | None,
+) -> None:
+    """Let lines that waited beyond their deadline leave the queue. No run pays them then, and the
+    entitlement is free for another line. A list of them is written."""
+    with writer(context, home) as engine:
+        answer = engine.expire(parse_time(at) or "", out=out, leap=leap, correct=correct)
+    context.warn(answer.get("warnings", []))
+
+    def show() -> None:
+        tell(f"{counted(answer['count'], 'line')}, {answer['sum']:,} dong: beyond the deadline")
+        for benefit, total in answer["programmes"].items():
+            tell(f"  {benefit}: {counted(total['count'], 'line')}, {total['sum']:,} dong")
+        if answer["file"]:
+            tell(f"list: {(out or home / 'out') / answer['file']}")
+        if asked := answer.get("cash"):
+            told = f"{counted(asked['count'], 'cash line')}, {asked['sum']:,} dong: not proven"
+            tell(f"{told}, asked back by recall {asked['number']}")
+
+    context.say(answer, show)
 
 
 @click.command()
@@ -99,4 +136,49 @@ def recall(
     context.say(answer, show)
 
 
-COMMANDS = (cancel_line, recall)
+@click.command()
+@home_argument
+@click.option("--batch", metavar="ID", help="Its run; default: the last batch.")
+@out_option
+@shared
+def cash(context: Context, home: Path, batch: str | None, out: Path | None) -> None:
+    """Write the lists of pay points. Each has the lines that are to be paid over its counter; the
+    totals say what was sent, is paid, came back or waits."""
+    from switch.engine import Engine
+
+    with Engine(home, mode="r") as engine:
+        answer = engine.cash(batch, out=out)
+
+    def show() -> None:
+        from switch.cli.grid import Shown, grid_of
+
+        words = ("sent", "to_pay", "paid", "back", "waits")
+        rows = [
+            {"participant": one["participant"], "point": one["point"]}
+            | {word: one[word]["count"] for word in words}  # type: ignore[literal-required]
+            | {"sum": one["to_pay"]["sum"]}
+            for one in answer["points"]
+        ]
+        columns = (
+            Shown("payer", "participant"),
+            Shown("pay point", "point"),
+            Shown("sent", "sent"),
+            Shown("to pay", "to_pay"),
+            Shown("dong", "sum"),
+            Shown("paid", "paid"),
+            Shown("back", "back"),
+            Shown("waits", "waits"),
+        )
+        if rows:
+            title = f"Cash lists of {answer['batch_id']}, as of {answer['as_of']}"
+            context.console().print(grid_of(title, columns, rows))
+        left = answer["to_pay"]
+        tell(f"{counted(left['count'], 'line')}, {left['sum']:,} dong: to pay")
+        if answer["until"]:
+            tell(f"to be proven by {answer['until']}")
+        tell(f"totals: {(out or home / 'out') / answer['file']}")
+
+    context.say(answer, show)
+
+
+COMMANDS = (cancel_line, cash, expire, recall)

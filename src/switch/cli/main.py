@@ -19,6 +19,7 @@ import click
 from switch import __version__, interrupt
 from switch.cli import (
     answers,
+    citizen,
     completion,
     control,
     doctor,
@@ -75,7 +76,7 @@ def cli(context: Context) -> None:
 
 
 for family in (
-    *(home, prepare, control, payday, show, open_items, lines, answers),
+    *(home, prepare, control, payday, show, open_items, lines, citizen, answers),
     *(upkeep, doctor, completion, play),
 ):
     for command in family.COMMANDS:

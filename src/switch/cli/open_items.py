@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
 import click
+from click.shell_completion import CompletionItem
 
 from switch.cli.context import (
     GIVEN_PATH,
@@ -32,6 +33,8 @@ MOMENTS = ("opened_at", "closes", "ended_at", "moved_at", "booked_at", "noted_at
 """Columns of times, which people read by Vietnam's clock."""
 ROWS_SHOWN = 20
 """Rows on a screen where no limit is given. JSON and exports have all."""
+TOTALS_SHOWN = 40
+"""Rows of totals on a screen: all provinces have a place there."""
 MORE = "more with --limit, all with --out FILE or --json"
 
 age_option = click.option(
@@ -280,6 +283,7 @@ def held(context: Context, home: Path, out: Path | None, **asked: Unpack[LinesAs
         Shown("receiver", "participant", 1),
         Shown("since", "since"),
         Shown("days", "days", 2),
+        Shown("deadline", "deadline", 1),
         Shown("tried", "tried"),
         Shown("why", "why", 4, False),
     )
@@ -336,4 +340,72 @@ def recalls(context: Context, home: Path, out: Path | None, **asked: Unpack[Reca
     say_listing(context, found, "Recalled lines", columns, out)
 
 
-COMMANDS = (breaks, cycles, balances, held, returned, recalls)
+def _keys(ctx: click.Context, param: click.Parameter, begin: str) -> list[CompletionItem]:
+    """Keys that every table has, for a shell."""
+    from switch.open_items.totals import KEYS
+
+    return [CompletionItem(key) for key in KEYS if key.startswith(begin)]
+
+
+@click.command()
+@home_argument
+@click.argument("table", metavar="TABLE", type=click.Path(path_type=Path))
+@click.option(
+    "--by",
+    required=True,
+    metavar="KEY",
+    shell_complete=_keys,
+    help="commune, province, benefit, debtor_account, participant, period, creditor_agent, or a"
+    " column of the table.",
+)
+@click.option(
+    "--batch", metavar="ID", help="The batch that ran TABLE, where its file does not say."
+)
+@export_option
+@shared
+def totals(
+    context: Context, home: Path, table: Path, by: str, batch: str | None, out: Path | None
+) -> None:
+    """Add up the lines of TABLE, which was run, by a key and by where they stand now. All of it
+    adds up to the batch."""
+    from switch.home.store import asked as answered
+    from switch.open_items.totals import totals as ask
+
+    found = answered(home, lambda opened: ask(opened, table, by=by, batch=batch))
+    where = {} if out is None else {"file": str(found.write(out))}
+
+    def show() -> None:
+        from switch.cli.grid import Shown, grid_of
+        from switch.cli.tables import NOW
+
+        words = {state: NOW.get(state, (state, ""))[0] for state in found.states}
+        # Where there is no room for all states, those of the fewest lines leave first.
+        rarest = sorted(found.states, key=lambda state: -found.states[state]["count"])
+        columns = (
+            Shown(by.replace("_", " "), "key"),
+            Shown("name", "name", 1, by != "benefit"),
+            Shown("lines", "lines"),
+            Shown("dong", "sum"),
+            *(
+                Shown(words[state], f"{state}_lines", rarest.index(state) + 2)
+                for state in found.states
+            ),
+        )
+        rows = [{**row, "key": row["key"] or "none"} for row in found.rows()[:TOTALS_SHOWN]]
+        if out is None:
+            title = f"Lines of {found.batch_id}, as of {found.as_of[:10]}"
+            context.console().print(grid_of(title, columns, rows))
+            tell("")
+        told = (f"{part['count']:,} {words[state]}" for state, part in found.states.items())
+        tell(f"states: {', '.join(told)}")
+        tell(f"{counted(found.total['count'], 'line')}, {found.total['sum']:,} dong")
+        if out is not None:
+            tell(f"{counted(len(found), 'row')} written: {out}")
+        elif len(rows) < len(found):
+            more = "are shown: all with --out FILE or --json"
+            tell(f"{counted(len(found), 'row')}, {len(rows):,} of them {more}")
+
+    context.say({**found.document(), **where}, show)
+
+
+COMMANDS = (breaks, cycles, balances, held, returned, recalls, totals)

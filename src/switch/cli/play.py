@@ -44,9 +44,13 @@ def exchange(
         lambda: tell(
             f"{done['folder']}: {counted(done['confirmations'], 'confirmation')} and"
             f" {counted(done['returns'], 'return')} for {counted(done['lines'], 'line')}"
-            f" ({listed(done['fates'])})"
+            f" ({listed(done['fates'])}){_resolved(done['resolutions'])}"
         ),
     )
+
+
+def _resolved(answers: int) -> str:
+    return f", and {counted(answers, 'answer')} to recalls" if answers else ""
 
 
 @click.command()

@@ -164,10 +164,14 @@ def _print_sent_back(console: Console, rows: Sequence[BatchRow | Summary]) -> No
                 f" {counted(back['count'], 'line')} of {back['sum']:,} dong went back to wait"
             )
             console.print(Text(plain(text.strip()), "yellow"))
-        if gone := cast("Total | None", row.get("cancelled")):
-            what = f"{counted(gone['count'], 'line')} of {gone['sum']:,} dong"
-            text = f"{row['batch_id']}: {what} waited and were cancelled"
-            console.print(Text(plain(text), "yellow"))
+        for name, came in (
+            ("cancelled", "waited and were cancelled"),
+            ("expired", "waited beyond their deadline"),
+        ):
+            if gone := cast("Total | None", row.get(name)):
+                what = f"{counted(gone['count'], 'line')} of {gone['sum']:,} dong"
+                text = f"{row['batch_id']}: {what} {came}"
+                console.print(Text(plain(text), "yellow"))
 
 
 def _print_open(console: Console, told: HomeStatus) -> None:
@@ -180,6 +184,13 @@ def _print_open(console: Console, told: HomeStatus) -> None:
             table.add_row(name, f"{one['count']:,}", f"{one['sum']:,}", one["since"], age)
 
     add("held, tried again with every run", items["held"])
+    if due := items.get("deadlines"):
+        for name, total in (("beyond the deadline", due["past"]), ("near it", due["near"])):
+            if total["count"]:
+                sums = f"{total['count']:,}", f"{total['sum']:,}"
+                table.add_row(f"  of these {name}", *sums, "", "")
+    if over := items.get("cash"):
+        table.add_row("to be paid over a counter", f"{over['count']:,}", f"{over['sum']:,}", "", "")
     for cycle in items["cycles"]:
         until = local_text(cycle["closes"])
         name = f"in cycle {cycle['cycle']}, {cycle['state']}, cut-off {until}"
@@ -214,11 +225,12 @@ def print_directory(console: Console, content: DirectoryShown) -> None:
     limits = [
         name for name in ("net_debit_cap", "amount_max") if any(r[name] is not None for r in rows)
     ]
-    names = ("participant", "short_name", "kind", "settled_by", "status")
+    moves = [name for name in ("replaced_by", "replaced_from") if any(r.get(name) for r in rows)]
+    names = ("participant", "short_name", "kind", "settled_by", "status", *moves)
     table = Grid(counts, *names, *(f"#{name}" for name in limits))
     for row in rows:
         table.add_row(
-            *(Text(plain(row[name])) for name in names),
+            *(Text(plain(row.get(name, ""))) for name in names),
             *("no limit" if row[name] is None else f"{row[name]:,}" for name in limits),
         )
     console.print(table)

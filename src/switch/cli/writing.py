@@ -28,6 +28,8 @@ DONE = {
     "policy": "the policy is set",
     "portal": "a delivery is taken",
     "cancellation": "the lines are cancelled",
+    "expiry": "lines beyond their deadline have left the queue",
+    "citizen": "the device is bound, or the try is counted",
 }
 """Audit records in words, by their kind."""
 

@@ -25,7 +25,7 @@ from switch.control.take import (
 )
 from switch.errors import InputRefused, UsageError
 from switch.files.disk import land, require_outside
-from switch.files.given import read_small
+from switch.files.given import decode_once, read_small
 from switch.home.store import Home
 from switch.home.times import time_text
 from switch.registry.directory import Directory
@@ -134,7 +134,7 @@ def take_signed(home: Home, directory: Directory, act: Act | str | Path) -> ActT
 def read_act(file: str | Path) -> Act:
     """An act from its file. Raises InputRefused for what is none."""
     try:
-        return msgspec.json.decode(read_small(Path(file)), type=Act)
+        return decode_once(read_small(Path(file)), Act)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InputRefused(
             "ACT_INVALID",

@@ -58,9 +58,9 @@ def signer_of(key: object) -> Signer:
     if isinstance(key, bytes):
         return FileKey(key)
     if isinstance(key, str) and key.startswith(TOKEN):
-        from switch.control.token import token_key
+        from switch.control.token import TokenKey
 
-        return token_key(key)
+        return TokenKey(key)
     if isinstance(key, str | Path):
         return FileKey(read_small(Path(key)))
     if isinstance(key, Signer) and PUBLIC_FORM.fullmatch(str(key.public)):

@@ -18,7 +18,7 @@ import msgspec
 
 from switch.control.keys import require_public
 from switch.errors import InputRefused
-from switch.files.given import read_small
+from switch.files.given import decode_once, read_small
 from switch.schema import DELIVERED, MONEY_BOUND, is_in_years
 
 STEPS = ("prepare", "approve", "authenticate", "control", "certify", "fund", "release")
@@ -158,11 +158,11 @@ def policy_of(given: Policy | Mapping[str, object] | str | Path) -> Policy:
 
 def _document(content: bytes, file: str) -> object:
     try:
-        if content.lstrip()[:1] == b"{":
-            return msgspec.json.decode(content)
-        return tomllib.loads(content.decode())
+        if content.lstrip()[:1] != b"{":
+            return tomllib.loads(content.decode())
+        return decode_once(content, object)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        _refuse(file, f"neither TOML nor JSON: {str(error)[:120]}", "correct the file")
+        _refuse(file, f"not to be read as TOML or JSON: {str(error)[:120]}", "correct the file")
 
 
 def _refuse(file: str, what: str, remedy: str) -> NoReturn:

@@ -24,7 +24,7 @@ import msgspec
 from switch.control.keys import Signer
 from switch.errors import InputRefused, UsageError
 from switch.files.disk import land, machine, require_outside
-from switch.files.given import opened, read_small
+from switch.files.given import decode_once, opened, read_small
 from switch.files.segment import sync_file, sync_folder
 from switch.schema import DELIVERED
 
@@ -170,7 +170,7 @@ def read_manifest(folder: Path, party: str, number: int) -> Manifest:
     """The manifest of a delivery. Raises InputRefused for what is none, or of another one."""
     path = folder / "inbox" / name_of(number) / MANIFEST
     try:
-        manifest = msgspec.json.decode(_own(path), type=Manifest)
+        manifest = decode_once(_own(path), Manifest)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise _invalid(path, f"it is no manifest: {str(error)[:120]}") from None
     if (manifest.party, manifest.number) != (party, number):

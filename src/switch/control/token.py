@@ -7,7 +7,10 @@ stands in a file, never in the address: addresses are shown in lists of processe
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Any, NoReturn
 from urllib.parse import unquote
 
@@ -17,51 +20,76 @@ from switch.files.given import read_small
 _FORM = "pkcs11:token=LABEL;object=LABEL?module-path=FILE&pin-source=FILE"
 _NEEDED = ("token", "object", "module-path", "pin-source")
 POINT_BYTES = 32
+_ONE_AT_A_TIME = Lock()
+"""A process is logged in to a token, not a session: who is done logs out for all."""
 
 
 class TokenKey:
-    """An Ed25519 key of a module, by an open session. public: 64 hexadecimal digits."""
+    """An Ed25519 key of a module, by its address; logged in for as long as it signs. public: 64
+    hexadecimal digits."""
 
-    def __init__(self, session: Any, private: Any, public: bytes) -> None:
-        self._session, self._private = session, private
-        self.public = public.hex()
+    def __init__(self, address: str) -> None:
+        """Raises UsageError for an address that is none, or names no key; EnvironmentFailed where
+        the module fails."""
+        self._address = address
+        with _opened(address) as (_, public):
+            from pkcs11 import Attribute
+
+            self.public = _point(public[Attribute.EC_POINT]).hex()
 
     def sign(self, message: bytes) -> bytes:
-        """Signature of a message, made inside of the module: 64 bytes."""
-        import pkcs11
+        """Signature of a message, made inside of the module: 64 bytes. Raises as the key itself."""
+        with _opened(self._address) as (private, _):
+            from pkcs11 import Mechanism
 
-        try:
-            signature: bytes = self._private.sign(message, mechanism=pkcs11.Mechanism.EDDSA)
-        except pkcs11.PKCS11Error as error:
-            raise EnvironmentFailed(f"the module did not sign: {type(error).__name__}") from error
+            signature: bytes = private.sign(message, mechanism=Mechanism.EDDSA)
         return signature
 
 
-def token_key(address: str) -> TokenKey:
-    """The key of an address. Raises UsageError for an address that is none, or names no key;
-    EnvironmentFailed where the module fails."""
+@contextmanager
+def _opened(address: str) -> Iterator[tuple[Any, Any]]:
+    """The private and the public key of an address, while logged in."""
     parts = _parts(address)
     try:
         import pkcs11
     except ImportError:
         _refuse("keys of a module need the extra [hsm]: pip install 'payment-switch[hsm]'")
+    module = parts["module-path"]
     pin = read_small(Path(parts["pin-source"])).decode("utf-8", "replace").strip()
     try:
-        token = pkcs11.lib(parts["module-path"]).get_token(token_label=parts["token"])
-        session = token.open(user_pin=pin)
-        labelled = {pkcs11.Attribute.LABEL: parts["object"]}
-        found = {
-            kind: list(session.get_objects({**labelled, pkcs11.Attribute.CLASS: kind}))
-            for kind in (pkcs11.ObjectClass.PRIVATE_KEY, pkcs11.ObjectClass.PUBLIC_KEY)
-        }
-    except pkcs11.PKCS11Error as error:
-        raise EnvironmentFailed(f"the module failed: {type(error).__name__}") from error
-    except RuntimeError as error:
-        raise EnvironmentFailed(f"{parts['module-path']}: {error}") from error
-    (private, public) = found.values()
-    if len(private) != 1 or len(public) != 1:
-        _refuse(f"the token has {len(private)} keys called {parts['object']!r}, and not one pair")
-    return TokenKey(session, private[0], _point(public[0][pkcs11.Attribute.EC_POINT]))
+        with _ONE_AT_A_TIME:
+            token = pkcs11.lib(module).get_token(token_label=parts["token"])
+            with _session(token, pin) as session:
+                yield _pair(session, parts["object"])
+    except (pkcs11.NoSuchToken, pkcs11.MultipleTokensReturned):
+        _refuse(f"{module} has no token, or several, called {parts['token']!r}")
+    except (pkcs11.PinIncorrect, pkcs11.PinInvalid, pkcs11.PinLenRange):
+        _refuse(f"{parts['pin-source']} holds another PIN than the token's; tries are counted")
+    except (pkcs11.PKCS11Error, RuntimeError) as error:
+        raise EnvironmentFailed(f"{module} failed: {type(error).__name__} {error}") from error
+
+
+def _session(token: Any, pin: str) -> Any:
+    """A session with a token, to which this process may be logged in for ends of its own."""
+    from pkcs11 import UserAlreadyLoggedIn
+
+    try:
+        return token.open(user_pin=pin)
+    except UserAlreadyLoggedIn:
+        return token.open()
+
+
+def _pair(session: Any, label: str) -> tuple[Any, Any]:
+    """The private and the public key of a label."""
+    from pkcs11 import Attribute, ObjectClass
+
+    found = [
+        list(session.get_objects({Attribute.LABEL: label, Attribute.CLASS: kind}))
+        for kind in (ObjectClass.PRIVATE_KEY, ObjectClass.PUBLIC_KEY)
+    ]
+    if [len(keys) for keys in found] != [1, 1]:
+        _refuse(f"the token has {len(found[0])} keys called {label!r}, and not one pair")
+    return found[0][0], found[1][0]
 
 
 def _parts(address: str) -> dict[str, str]:

@@ -77,6 +77,19 @@ CANCELLED_LINES = pa.schema(
 )
 """Lines that waited and were cancelled; no person is named."""
 
+EXPIRED_LINES = pa.schema(
+    [
+        *CANCELLED_LINES,
+        ("source", pa.string()),
+        ("batch_id", pa.string()),
+        ("since", pa.date32()),
+        ("deadline", pa.date32()),
+        ("reason", pa.string()),
+    ]
+)
+"""Lines that waited beyond their deadline, as they are told to who sent them; no person is named.
+deadline: the last day on which a line may wait."""
+
 CLEARED_SCHEMA = pa.schema(
     [
         *HELD_SCHEMA,

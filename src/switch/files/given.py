@@ -10,14 +10,19 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import json
 import os
 import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
+
+import msgspec
 
 from switch.errors import EnvironmentFailed, InputRefused
 
+T = TypeVar("T")
 SMALL_BYTES_MAX = 1 << 20
 """Bytes of a configuration, of rules, of a dossier and of a key."""
 CHECKPOINTS_BYTES_MAX = 1 << 26
@@ -61,6 +66,32 @@ def opened(path: Path) -> Iterator[tuple[int, os.stat_result]]:
         yield file, status
     finally:
         os.close(file)
+
+
+def name_twice(text: bytes) -> str | None:
+    """A name that stands twice in one object of a JSON text, at any depth: readers differ in which
+    of two they take, so that whoever signs a document could read another one than the switch.
+    text: sound JSON."""
+
+    def pairs(found: list[tuple[str, object]]) -> None:
+        known: set[str] = set()
+        for name, _ in found:
+            if name in known:
+                twice.append(name)
+            known.add(name)
+
+    twice: list[str] = []
+    json.loads(text, object_pairs_hook=pairs, parse_int=str, parse_float=str)
+    return twice[0] if twice else None
+
+
+def decode_once(text: bytes, kind: type[T]) -> T:
+    """The document of a JSON text in which no name stands twice (`name_twice`). kind: the type that
+    it has. Raises msgspec.MsgspecError, UnicodeDecodeError or RecursionError."""
+    document = msgspec.json.decode(text, type=kind)
+    if (twice := name_twice(text)) is not None:
+        raise msgspec.DecodeError(f"{twice} stands twice")
+    return document
 
 
 def read_small(path: Path, most: int = SMALL_BYTES_MAX) -> bytes:

@@ -133,6 +133,17 @@ class Catalog:
         """The current version of the register; 0 where there is none."""
         return int(self._query("SELECT coalesce(max(seq), 0) FROM registers")[0][0])
 
+    def register_chain(self) -> list[int]:
+        """Versions of which the current register is made: a whole one and the deltas behind it."""
+        query = "SELECT json_extract(manifest, '$.register.before') FROM registers WHERE seq = ?"
+        chain: list[int] = []
+        seq = self.register_seq()
+        while seq and seq not in chain:
+            chain.insert(0, seq)
+            found = self._query(query, seq)
+            seq = int(found[0][0] or 0) if found else 0
+        return chain
+
     def registers(self) -> list[RegisterRow]:
         rows = self._query("SELECT seq, manifest FROM registers ORDER BY seq")
         return [RegisterRow._make(row) for row in rows]

@@ -15,7 +15,7 @@ from switch.files.file_schemas import positions_table
 from switch.files.segment import json_of, write_table
 from switch.files.threads import in_order
 from switch.home.batch import Batch
-from switch.home.history import RECALL, folders, recasts
+from switch.home.history import RECALL, expiries, folders, recasts
 from switch.home.store import Home
 from switch.home.times import latest
 from switch.results import CycleFile
@@ -111,6 +111,16 @@ def export_recalls(home: Home, out: Path) -> None:
             if folder is recalls[-1] or not (out / name).exists():
                 with landing(out, name) as file:
                     copy_into(file, home.proven(path))
+
+
+def export_expired(home: Home, out: Path) -> None:
+    """The lists of lines that expired which are not there, in out/expired/NNNNNN.parquet; the last
+    one in any case, for a power cut may have cut it short."""
+    done = expiries(home)
+    for one in done:
+        if one is done[-1] or not (out / f"{one.folder}.parquet").exists():
+            with landing(out, f"{one.folder}.parquet") as file:
+                copy_into(file, home.proven(home.path / one.folder / "lines.parquet"))
 
 
 def export_day(home: Home, out: Path) -> None:

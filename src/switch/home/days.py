@@ -26,7 +26,7 @@ LEAP_DAYS = 92
 where none was ever said, each value date behind the one before."""
 FAR_DAYS = 45
 """So far from the last of a home a day may lie without a warning: a payday is left out by then."""
-DEEDS = ("batch", "settlement", "answers", "disposition", "day", "recall")
+DEEDS = ("batch", "settlement", "answers", "disposition", "day", "recall", "expiry")
 """Kinds of audit records whose times count."""
 
 

@@ -1,5 +1,5 @@
-"""History: recasts, cancellations and folders of answers that were committed, as the audit chain
-has them."""
+"""History: recasts, cancellations, expiries and folders of answers that were committed, as the
+audit chain has them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from switch.files.file_schemas import BREAK, CANCELLED_LINES, RECORD, TAKEN, WEN
 from switch.files.segment import Groups, read_segment, read_table
 from switch.home.chain import Record
 from switch.home.days import Times, require_forward, require_likely, require_why
-from switch.home.store import ANSWERS, CANCELLED, Home
+from switch.home.store import ANSWERS, CANCELLED, EXPIRED, Home
 
 SETTLED = ("SETTLED", "CLOSED")
 """States of batches whose cycle has settled."""
@@ -70,6 +70,9 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Fields of a recall: its ISO code, who recalls, and why in words."""
     by: str = ""
     words: str = ""
+    days: int = 0
+    """Days for which cash lines might be without a proof, of a recall of those that were so for
+    longer; 0 where somebody recalls."""
     count: int = 0
     sum: str = ""
 
@@ -245,23 +248,52 @@ class Cancellation(NamedTuple):
         return f"{CANCELLED}/{self.number:06d}"
 
 
-def queues(home: Home) -> list[Recast | Cancellation]:
+EXPIRY = "expiry"
+"""Kind of the audit records by which lines that waited beyond their deadline leave the queue."""
+
+
+class Expiry(NamedTuple):
+    """A commit by which lines that had waited beyond their deadline left the queue."""
+
+    number: int
+    after: int
+    """The last batch before it."""
+    at: str
+    lines: int
+    amount: int
+    seq: int
+    """Number of its audit record."""
+
+    @property
+    def folder(self) -> str:
+        return f"{EXPIRED}/{self.number:06d}"
+
+
+Queue = Recast | Cancellation | Expiry
+"""A commit beside batches that wrote the queue of lines that wait anew."""
+
+
+def queues(home: Home) -> list[Queue]:
     """All commits beside batches that wrote the queue of lines that wait anew, oldest first."""
-    gone: list[Recast] = []
-    cancelled: list[Cancellation] = []
-    found: list[Recast | Cancellation] = []
-    for record in home.catalog.audit.records("settlement", CANCELLATION):
+    numbers = {Recast: 0, Cancellation: 0, Expiry: 0}
+    found: list[Queue] = []
+
+    def number(kind: type[Queue]) -> int:
+        numbers[kind] += 1
+        return numbers[kind]
+
+    for record in home.catalog.audit.records("settlement", CANCELLATION, EXPIRY):
         detail = msgspec.json.decode(record.detail)
+        after = detail.get("after")
         if record.kind == CANCELLATION:
             said = detail["by"], detail["why"], detail["count"], int(detail["sum"])
-            number = len(cancelled) + 1
-            cancelled.append(Cancellation(number, detail["after"], record.at, *said))
-            found.append(cancelled[-1])
-        elif "after" in detail:
+            found.append(Cancellation(number(Cancellation), after, record.at, *said))
+        elif record.kind == EXPIRY:
+            sums = detail["count"], int(detail["sum"])
+            found.append(Expiry(number(Expiry), after, record.at, *sums, record.seq))
+        elif after is not None:
             aborted = detail["answer"]["state"] == ABORTED
-            number, cycle = len(gone) + 1, detail["cycle"]
-            gone.append(Recast(number, detail["after"], cycle, record.at, aborted))
-            found.append(gone[-1])
+            found.append(Recast(number(Recast), after, detail["cycle"], record.at, aborted))
     return found
 
 
@@ -275,14 +307,35 @@ def cancellations(home: Home) -> list[Cancellation]:
     return [one for one in queues(home) if isinstance(one, Cancellation)]
 
 
+def expiries(home: Home) -> list[Expiry]:
+    """All of a home, oldest first."""
+    return [one for one in queues(home) if isinstance(one, Expiry)]
+
+
 def cancelled_lines(home: Home) -> pa.Table:
     """All lines of a home that were cancelled: a table of CANCELLED_LINES, in the order of their
-    commits; cancellation: the number of that commit."""
-    parts = [CANCELLED_LINES.empty_table().add_column(0, "cancellation", pa.array([], pa.int64()))]
-    for one in cancellations(home):
+    commits; number: that of the commit."""
+    return _left(home, cancellations(home))
+
+
+def expired_lines(home: Home) -> pa.Table:
+    """All lines of a home that expired, as of `cancelled_lines`."""
+    return _left(home, expiries(home))
+
+
+def left_lines(home: Home) -> pa.Table:
+    """All lines of a home that left the queue for good, by no run: cancelled ones, then those that
+    expired, as of `cancelled_lines`."""
+    return pa.concat_tables([cancelled_lines(home), expired_lines(home)]).combine_chunks()
+
+
+def _left(home: Home, commits: Sequence[Cancellation | Expiry]) -> pa.Table:
+    parts = [CANCELLED_LINES.empty_table().add_column(0, "number", pa.array([], pa.int64()))]
+    for one in commits:
         lines = read_table(home.proven(home.path / one.folder / "lines.parquet"))
         number = pa.array([one.number] * len(lines), pa.int64())
-        parts.append(lines.cast(CANCELLED_LINES).add_column(0, "cancellation", number))
+        lines = lines.select(CANCELLED_LINES.names).cast(CANCELLED_LINES)
+        parts.append(lines.add_column(0, "number", number))
     return pa.concat_tables(parts).combine_chunks()
 
 

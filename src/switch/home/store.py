@@ -19,6 +19,7 @@ quarantine at open.
     HOME/registers/000001/  one version of the register
     HOME/recasts/000001/    what one recast took out of a cycle
     HOME/cancelled/000001/  lines that waited and were cancelled, and the queue without them
+    HOME/expired/000001/    lines that waited beyond their deadline, and the queue without them
     HOME/answers/000001/    answers taken in, and what came of them
     HOME/quarantine/        what a crash left behind
 """
@@ -53,10 +54,12 @@ from switch.home.checkpoint import (
 )
 from switch.home.commit import Commit, Writer
 
-FORMAT = 3
-RECASTS, ANSWERS, CANCELLED = "recasts", "answers", "cancelled"
-KINDS = ("batches", "registers", RECASTS, ANSWERS, CANCELLED)
-"""Folders that commits are renamed into. The last three are made with their first commit."""
+FORMAT, FORMAT_DELTAS = 3, 4
+"""Format of a home, and of one from its first delta of the register on: an engine that knows no
+deltas would take the versions before it for old ones, and drop them."""
+RECASTS, ANSWERS, CANCELLED, EXPIRED = "recasts", "answers", "cancelled", "expired"
+KINDS = ("batches", "registers", RECASTS, ANSWERS, CANCELLED, EXPIRED)
+"""Folders that commits are renamed into. All but the first two are made with their first commit."""
 ROOM_SPARE = 1 << 22
 """Bytes for small files by receiver, and for the catalog and its journal."""
 
@@ -125,8 +128,8 @@ class Home:
         catalog = Catalog(self.path / CATALOG, content)
         try:
             made = catalog.meta("format")
-            if made != str(FORMAT):
-                raise UsageError(f"{self.path} has format {made}, this engine {FORMAT}")
+            if made not in (str(FORMAT), str(FORMAT_DELTAS)):
+                raise UsageError(f"{self.path} has format {made}, this engine {FORMAT_DELTAS}")
             behind = is_behind(self.path, said, catalog, judging=self._judging)
         except BaseException:
             catalog.close()
@@ -317,14 +320,13 @@ class Home:
         there than the one commit that a crash can cut off."""
         moves: dict[Path, Path] = {}
         later: list[Path] = []
-        current = self.catalog.register_seq()
         for kind in KINDS:
             top, named = self.path / kind, self.catalog.folders(kind)
             present = {entry.name for entry in top.iterdir()} if top.exists() else set()
             if kind == "registers":
-                # Versions before the current one are not read again.
+                # Versions of which the current one is not made are not read again.
                 self.drop_old_registers()
-                named = {f"{current:06d}"} if current else set()
+                named = {f"{seq:06d}" for seq in self.catalog.register_chain()}
                 present = {entry.name for entry in (self.path / kind).iterdir()}
             if named - present:
                 gone = min(named - present)
@@ -348,11 +350,12 @@ class Home:
             self.quarantined.append(target.name)
 
     def drop_old_registers(self) -> None:
-        """Give the room of versions before the current one back. What cannot be removed now is
-        tried again at the next open: it is in nobody's way."""
-        current = self.catalog.register_seq()
+        """Give the room of versions back of which the current one is not made. What cannot be
+        removed now is tried again at the next open: it is in nobody's way."""
+        chain = self.catalog.register_chain()
         for entry in (self.path / "registers").iterdir():
-            if entry.name.isdigit() and int(entry.name) < current:
+            is_old = entry.name.isdigit() and int(entry.name) < max(chain, default=0)
+            if is_old and int(entry.name) not in chain:
                 shutil.rmtree(entry, ignore_errors=True)
 
 

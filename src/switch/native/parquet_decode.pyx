@@ -11,112 +11,17 @@ in another way.
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memmove
 
-cdef enum:
-    DEPTH_MAX = 8           # structs within structs of a page header that are skipped
-    BLOCK_MAX = 1 << 16     # deltas of a block
-    WIDTH_FAST = 57         # bits that eight bytes hold wherever in their first byte they begin
-    STEP = 32               # bytes that are copied at once
+from switch.native.thrift cimport (
+    I32, STRUCT, WIDTH_FAST, Bytes, Deltas, advance, bits_at, deltas_of, field_of, skip, varint,
+    wide_at, zigzag,
+)
 
-# Kinds of Thrift's compact protocol; a map is in no page header.
 cdef enum:
-    TRUE = 1
-    FALSE = 2
-    I8 = 3
-    I16 = 4
-    I32 = 5
-    I64 = 6
-    REAL = 7
-    BINARY = 8
-    LIST = 9
-    SET = 10
-    STRUCT = 12
+    STEP = 32               # bytes that are copied at once
 
 ctypedef fused number:
     int32_t
     int64_t
-
-# What is left of the bytes; broken is set where something reached beyond them, and stays.
-cdef struct Bytes:
-    const uint8_t *at
-    const uint8_t *end
-    bint broken
-
-
-cdef inline uint64_t varint(Bytes *b) noexcept nogil:
-    cdef uint64_t value = 0
-    cdef int bits = 0
-    cdef uint8_t byte
-    while b.at < b.end and bits < 64:
-        byte = b.at[0]
-        b.at += 1
-        value |= <uint64_t> (byte & 0x7F) << bits
-        if byte < 0x80:
-            return value
-        bits += 7
-    b.broken = True
-    return 0
-
-
-cdef inline int64_t zigzag(Bytes *b) noexcept nogil:
-    cdef uint64_t value = varint(b)
-    return <int64_t> (value >> 1) ^ -<int64_t> (value & 1)
-
-
-cdef inline void advance(Bytes *b, uint64_t count) noexcept nogil:
-    if count > <uint64_t> (b.end - b.at):
-        b.broken = True
-    else:
-        b.at += count
-
-
-cdef inline int field_of(Bytes *b, int *number_) noexcept nogil:
-    """The kind of the next field of a struct, and its number; 0 at the end of the struct."""
-    cdef int head
-    if b.at >= b.end:
-        b.broken = True
-        return 0
-    head = b.at[0]
-    b.at += 1
-    if head & 0x0F:
-        number_[0] = number_[0] + (head >> 4) if head >> 4 else <int> zigzag(b)
-    return head & 0x0F
-
-
-cdef void skip(Bytes *b, int kind, int depth) noexcept nogil:
-    """Pass over a value of this kind."""
-    cdef int inner, ignored = 0
-    cdef uint64_t count
-    if depth == DEPTH_MAX:
-        b.broken = True
-    elif kind == I8:
-        advance(b, 1)
-    elif kind == I16 or kind == I32 or kind == I64:
-        varint(b)
-    elif kind == REAL:
-        advance(b, 8)
-    elif kind == BINARY:
-        advance(b, varint(b))
-    elif kind == STRUCT:
-        inner = field_of(b, &ignored)
-        while inner and not b.broken:
-            skip(b, inner, depth + 1)
-            inner = field_of(b, &ignored)
-    elif kind == LIST or kind == SET:
-        if b.at >= b.end:
-            b.broken = True
-            return
-        inner, count = b.at[0] & 0x0F, b.at[0] >> 4
-        b.at += 1
-        if count == 15:
-            count = varint(b)
-        for _ in range(count):
-            if b.broken or b.at >= b.end:
-                b.broken = True
-                return
-            # Of a list, unlike of a struct, a truth value is a byte.
-            skip(b, I8 if inner == TRUE or inner == FALSE else inner, depth + 1)
-    elif kind != TRUE and kind != FALSE:
-        b.broken = True
 
 
 def page_header(const uint8_t[::1] data, Py_ssize_t at):
@@ -154,17 +59,6 @@ def page_header(const uint8_t[::1] data, Py_ssize_t at):
     if said[3] > data.shape[0] - at:
         raise ValueError("a page ends beyond its column")
     return at, said[1], said[2], said[3], said[5], said[6], said[7]
-
-
-cdef inline uint64_t bits_at(const uint8_t *data, const uint8_t *end, uint64_t bit) noexcept nogil:
-    """64 bits from this one on, of which at least 57 are there; zeros beyond the end."""
-    cdef uint64_t word = 0
-    cdef const uint8_t *at = data + (bit >> 3)
-    if end - at >= 8:
-        memcpy(&word, at, 8)
-    elif at < end:
-        memcpy(&word, at, end - at)
-    return word >> (bit & 7)
 
 
 def one_run(const uint8_t[::1] data, Py_ssize_t at, int width, Py_ssize_t count):
@@ -235,7 +129,8 @@ def delta(const uint8_t[::1] data, Py_ssize_t at, number[::1] out):
     Deltas wrap around at the width of the type, as the format has it.
     """
     cdef Bytes b
-    cdef uint64_t block, minis, mini, count, least, k, j, i = 1
+    cdef Deltas said
+    cdef uint64_t mini, count, least, k, j, i = 1
     cdef uint64_t n = out.shape[0], value, mask
     cdef const uint8_t *widths
     cdef int width
@@ -243,21 +138,20 @@ def delta(const uint8_t[::1] data, Py_ssize_t at, number[::1] out):
     if at == data.shape[0]:
         raise ValueError("numbers are missing")
     b.at, b.end, b.broken = &data[0] + at, &data[0] + data.shape[0], False
-    block, minis, count = varint(&b), varint(&b), varint(&b)
-    value = <uint64_t> zigzag(&b)
-    if b.broken or count != n or not 0 < minis <= block <= BLOCK_MAX or block % (minis * 8):
+    said = deltas_of(&b)
+    if b.broken or said.count != n:
         raise ValueError("packed numbers are damaged")
-    mini = block // minis
+    mini, value = said.mini, said.first
     if n:
         out[0] = <number> value
     with nogil:
         while i < n and not b.broken:
             least = <uint64_t> zigzag(&b)
             widths = b.at
-            advance(&b, minis)
+            advance(&b, said.minis)
             if b.broken:
                 break
-            for k in range(minis):
+            for k in range(said.minis):
                 if i >= n:
                     # The widths of what is not there say nothing, and it takes no bytes.
                     break
@@ -285,15 +179,15 @@ cdef inline void unpack(
     uint64_t *value, uint64_t count, number *out,
 ) noexcept nogil:
     """Add count deltas of width bits, each least more than it says, to value one by one."""
-    cdef uint64_t k, word, total = value[0]
-    for k in range(count):
-        word = bits_at(data, end, k * width)
-        if width > WIDTH_FAST:
-            # What eight bytes lack of so wide a number stands in the ninth.
-            word &= (<uint64_t> 1 << WIDTH_FAST) - 1
-            word |= bits_at(data, end, k * width + WIDTH_FAST) << WIDTH_FAST
-        total += (word & mask) + least
-        out[k] = <number> total
+    cdef uint64_t k, total = value[0]
+    if width <= WIDTH_FAST:
+        for k in range(count):
+            total += (bits_at(data, end, k * width) & mask) + least
+            out[k] = <number> total
+    else:
+        for k in range(count):
+            total += (wide_at(data, end, k * width, width) & mask) + least
+            out[k] = <number> total
     value[0] = total
 
 

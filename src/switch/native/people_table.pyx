@@ -12,7 +12,8 @@ from libc.string cimport memcpy
 from switch.native.account cimport REFERENCE, account_pack, account_text
 from switch.native.pages cimport Pages
 from switch.native.types cimport (
-    DAY_MAX, DAY_MIN, HAS_ACCOUNT, HAS_SINCE, KNOWN, LISTED, NO_ROW, STATUS_SHIFT, USED,
+    DAY_MAX, DAY_MIN, HAS_ACCOUNT, HAS_SINCE, KNOWN, LATE, LISTED, NO_ROW, REVOKED, STATUS_SHIFT,
+    UNANSWERED, USED,
 )
 
 cdef enum:
@@ -58,6 +59,17 @@ cdef class PeopleTable:
         table.slots = <Person *> pages.at
         table.capacity = pages.size // sizeof(Person)
         table.count = count
+        return table
+
+    @staticmethod
+    def of_file(const uint8_t[::1] slots not None):
+        """The table whose slots stand in a file that is mapped: for `records` alone."""
+        cdef PeopleTable table = PeopleTable.__new__(PeopleTable, 0)
+        if slots.shape[0] == 0 or slots.shape[0] % sizeof(Person):
+            raise ValueError("the file's size is not that of a people table")
+        table._memory = slots
+        table.slots = <Person *> &slots[0]
+        table.capacity = slots.shape[0] // sizeof(Person)
         return table
 
     cpdef int reserve(self, uint64_t people) except -1:
@@ -109,14 +121,59 @@ cdef class PeopleTable:
                         self.count += 1
                     rows[i] = person.row
 
+    def records(self, const uint64_t[::1] ids, uint8_t[::1] found):
+        """Fill found, 32 bytes an id, with the record of every id (all below 10**12), which is
+        empty for a stranger."""
+        cdef Py_ssize_t i, n = ids.shape[0]
+        cdef Person *out
+        assert found.shape[0] == n * <Py_ssize_t> sizeof(Person)
+        if n == 0:
+            return
+        out = <Person *> &found[0]
+        with nogil:
+            for i in range(n):
+                if i + AHEAD < n:
+                    fetch_ahead(self.slots, self.capacity, ids[i + AHEAD])
+                out[i] = find(self.slots, self.capacity, ids[i])[0]
+
+    def put_records(self, const uint8_t[::1] records, uint64_t count):
+        """Put whole records in place of those of their ids, or beside them; empty ones are passed
+        over. count: rows given then. Raises ValueError where they do not come to so many."""
+        cdef Py_ssize_t i, n = records.shape[0] // sizeof(Person)
+        cdef uint64_t added = 0
+        cdef bint sound = True
+        cdef const Person *given
+        cdef Person *person
+        assert records.shape[0] % sizeof(Person) == 0
+        if not self.count <= count < self.capacity:
+            sound = False
+        elif n:
+            given = <const Person *> &records[0]
+            with nogil:
+                for i in range(n):
+                    if given[i].word == 0:
+                        continue
+                    person = find(self.slots, self.capacity, given[i].word & ID_MASK)
+                    added += person.word == 0
+                    sound = given[i].row < count and (
+                        person.word == 0 or person.row == given[i].row
+                    )
+                    if not sound or self.count + added > count:
+                        break
+                    person[0] = given[i]
+        if not sound or self.count + added != count:
+            raise ValueError("records of people are damaged: they are not so many, or rows moved")
+        self.count = count
+
     def put_people(
         self, const uint64_t[::1] ids, const uint64_t[::1] keys, const uint8_t[::1] status,
         const uint8_t[::1] dated, uint32_t[::1] rows,
     ):
-        """Insert or replace people. status: 0 alive, 1 deceased, 2 missing, 3 revoked; dated: 1
-        where the status begins on a day of the since list. rows receives the row numbers."""
+        """Insert or replace people. status: 0 alive, 1 deceased, 2 missing, 3 revoked, 4 late;
+        dated: 1 where the status begins on a day of the since list. rows receives the row numbers.
+        """
         cdef Py_ssize_t i, n = ids.shape[0]
-        cdef uint64_t kept
+        cdef uint64_t kept, life
         cdef Person *person
         assert keys.shape[0] == status.shape[0] == dated.shape[0] == n
         self.rows(ids, rows, True)
@@ -126,9 +183,11 @@ cdef class PeopleTable:
                     fetch_ahead(self.slots, self.capacity, ids[i + AHEAD])
                 person = find(self.slots, self.capacity, ids[i])
                 kept = person.word & (HAS_ACCOUNT | LISTED)
+                life = <uint64_t> status[i] << STATUS_SHIFT
+                if status[i] == LATE:
+                    life = (<uint64_t> REVOKED << STATUS_SHIFT) | UNANSWERED
                 person.word = (
-                    ids[i] | USED | KNOWN | kept | (<uint64_t> status[i] << STATUS_SHIFT)
-                    | (HAS_SINCE if dated[i] else 0)
+                    ids[i] | USED | KNOWN | kept | life | (HAS_SINCE if dated[i] else 0)
                 )
                 person.name_key = keys[i]
 
@@ -196,9 +255,9 @@ cdef class PeopleTable:
     def audit(self):
         """Check what probing relies on: every row once, every record reachable.
 
-        Returns (people in the population register, people with accounts).
+        Returns (people in the population register, people with accounts, people who are late).
         """
-        cdef uint64_t at, people = 0, holders = 0, used = 0
+        cdef uint64_t at, people = 0, holders = 0, late = 0, used = 0
         cdef bint sound = True
         cdef Pages seen = Pages(self.count + 1)
         with nogil:
@@ -216,9 +275,10 @@ cdef class PeopleTable:
                 seen.at[self.slots[at].row] = 1
                 people += (self.slots[at].word & KNOWN) != 0
                 holders += (self.slots[at].word & HAS_ACCOUNT) != 0
+                late += (self.slots[at].word & UNANSWERED) != 0
         if not sound or used != self.count:
             raise ValueError("the people table is damaged: a row stands twice or out of reach")
-        return people, holders
+        return people, holders, late
 
 
 cdef inline bint text_before(
@@ -338,6 +398,39 @@ def order_accounts(
     if crowded:
         raise ValueError(f"a person has more than {ACCOUNTS_PER_PERSON_MAX} accounts")
     return write
+
+
+def spans_of(
+    const uint8_t[::1] accounts, const uint32_t[::1] rows, uint32_t[::1] first, uint32_t[::1] last,
+):
+    """Fill first and last with where the accounts of each row begin and end. accounts: Account
+    records in order of row; rows: ascending. Looked for from the row before on, in steps that
+    double, so that few rows read little of a long file."""
+    cdef Py_ssize_t i, n = accounts.shape[0] // sizeof(Account)
+    cdef Py_ssize_t low = 0, high, middle, step
+    cdef const Account *entries = NULL
+    assert rows.shape[0] == first.shape[0] == last.shape[0]
+    if n:
+        entries = <const Account *> &accounts[0]
+    with nogil:
+        for i in range(rows.shape[0]):
+            step = 1
+            high = low
+            while high < n and entries[high].row < rows[i]:
+                low = high + 1
+                high += step
+                step *= 2
+            high = min(high, n)
+            while low < high:
+                middle = (low + high) // 2
+                if entries[middle].row < rows[i]:
+                    low = middle + 1
+                else:
+                    high = middle
+            first[i] = <uint32_t> low
+            while high < n and entries[high].row == rows[i]:
+                high += 1
+            last[i] = <uint32_t> high
 
 
 def pack_accounts(

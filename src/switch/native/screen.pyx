@@ -2,9 +2,9 @@
 
 Phases authenticate and route. IN, a chunk of lines as columns: line amounts (int64, minor units),
 person ids (uint64, 2**64-1 where the text was no id), name keys, codes of benefit, debtor account
-and, where the table names one, creditor agent. OUT: reason u8 (1 to 14 or 18, 0 alive), row u32,
-participant u16, account word u64. The rules and their order are the contract's; reference.py in
-the tests is the slow twin.
+and, where the table names one, creditor agent. OUT: reason u8 (1 to 14, 18 or 21, 0 alive), row
+u32, participant u16, account word u64. The rules and their order are the contract's;
+reference.py in the tests is the slow twin.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ from switch.native.reason cimport *
 from switch.native.people_table cimport PeopleTable, fetch_ahead, find_from
 from switch.native.types cimport (
     DECEASED, HAS_ACCOUNT, HAS_SINCE, KNOWN, LISTED, NO_CODE, NO_ROW, NOT_GIVEN, STATUS_SHIFT,
-    USED, Account, Person, prefetch,
+    UNANSWERED, USED, Account, Person, prefetch,
 )
 
 cdef enum:
@@ -179,7 +179,9 @@ cdef inline uint8_t judge_person(
         return PERSON_UNKNOWN
     life = (person.word >> STATUS_SHIFT) & 3
     if life and in_force(rules, person):
-        return PERSON_DECEASED if life == DECEASED else PERSON_RECORD_INVALID
+        if life == DECEASED:
+            return PERSON_DECEASED
+        return IDENTITY_PENDING if person.word & UNANSWERED else PERSON_RECORD_INVALID
     if person.name_key != name_key:
         return NAME_DIFFERS
     return NONE

@@ -30,6 +30,7 @@ cdef extern from *:
     #define SW_HAS_SINCE    (1ULL << 44)   /* the status holds from a day in the since list on */
     #define SW_HAS_ACCOUNT  (1ULL << 45)
     #define SW_LISTED       (1ULL << 46)   /* which account counts depends on the day */
+    #define SW_UNANSWERED   (1ULL << 47)   /* with status revoked: late, no answer has come yet */
     #define SW_NO_ROW       0xFFFFFFFFU
     #define SW_NO_CODE      0xFFFFU        /* no participant, benefit or debtor of that name */
     #define SW_NOT_GIVEN    0xFFFEU        /* the table names no creditor agent */
@@ -46,6 +47,7 @@ cdef extern from *:
     const uint64_t HAS_SINCE "SW_HAS_SINCE"
     const uint64_t HAS_ACCOUNT "SW_HAS_ACCOUNT"
     const uint64_t LISTED "SW_LISTED"
+    const uint64_t UNANSWERED "SW_UNANSWERED"
     const uint32_t NO_ROW "SW_NO_ROW"
     const uint16_t NO_CODE "SW_NO_CODE"
     const uint16_t NOT_GIVEN "SW_NOT_GIVEN"
@@ -63,3 +65,4 @@ cdef enum:
     DECEASED = 1
     MISSING = 2
     REVOKED = 3
+    LATE = 4

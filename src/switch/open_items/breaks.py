@@ -9,7 +9,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from switch.clearing.chunk import prefix_of
-from switch.clearing.shared_accounts import masked
 from switch.errors import UsageError
 from switch.home.batch import batch_row
 from switch.home.history import Folder, break_id, folders, notes, open_breaks
@@ -29,6 +28,7 @@ from switch.open_items.listing import (
 from switch.reconcile.break_notes import whole
 from switch.reconcile.match import rules
 from switch.reconcile.match.rules import SEVERITIES
+from switch.registry.holdings import masked
 from switch.results import Total
 
 CLASSES = tuple(verdict.name for verdict in (*rules.CLASSES, *rules.RECALL_CLASSES))

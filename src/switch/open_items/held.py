@@ -5,7 +5,6 @@ Ids, names and accounts of people stand in the queue; none of them is shown.
 
 from __future__ import annotations
 
-import datetime
 from typing import Unpack
 
 import numpy as np
@@ -34,6 +33,7 @@ from switch.open_items.listing import (
 )
 from switch.reason import GIVEN_UP, HELD, RULES, Reason
 from switch.reconcile import dispositions
+from switch.settlement import queue, setup
 
 SENTENCES = {rule.code: rule.sentence for rule in (*(RULES[r] for r in HELD), GIVEN_UP)}
 """Reasons for which a line waits."""
@@ -74,14 +74,15 @@ def _choice(home: Home, asked: LinesAsked) -> Choice:
 def _waiting(home: Home, known: Times) -> pa.Table:
     """All lines of the queue, oldest first."""
     columns = ["batch", "line_no", "benefit", "period", "amount"]
-    queue = queue_of(home)
+    found = queue_of(home)
     lines = (
         pa.table({n: pa.array([], pa.string() if n == "benefit" else pa.int64()) for n in columns})
-        if queue is None
-        else read_table(home.proven(home.path / queue[0]), columns)
+        if found is None
+        else read_table(home.proven(home.path / found[0]), columns)
     )
     reason, participant = _reasons(home, lines)
-    since, tried = _since(home, known, lines)
+    since, tried = queue.since(home, known, lines)
+    _, settings = setup.chosen(home)
     whole = {
         "batch_id": names_of(lines["batch"], batch_names(home)),
         "line_no": lines["line_no"].cast(pa.int64()),
@@ -92,6 +93,7 @@ def _waiting(home: Home, known: Times) -> pa.Table:
         "participant": participant,
         "since": since,
         "days": days_since(known, since),
+        "deadline": queue.deadlines(settings, lines["benefit"], since),
         "tried": tried,
         "why": _sentences(reason),
         "number": lines["batch"].cast(pa.int64()),
@@ -147,28 +149,9 @@ def _answer(lines: pa.Table, reason: pa.Array | pa.ChunkedArray) -> pa.Table:
     return pa.table([c.cast(f.type) for c, f in zip(columns, ANSWER, strict=True)], schema=ANSWER)
 
 
-def _since(home: Home, known: Times, lines: pa.Table) -> tuple[pa.Array, pa.Array]:
-    """Day since which each line waits, and how many runs tried it since then."""
-    rows = home.catalog.batches()
-    last = len(rows)
-    batch = np.asarray(lines["batch"]).astype(np.int64)
-    days = np.array([0, *(_number(known.day_of_batch(row)) for row in rows)], np.int32)
-    since, tried = days[batch], last - batch + 1
-    keys = _keys(lines)
-    for recast in recasts(home):
-        if len(keys):
-            mine = np.isin(keys, _keys(went_back(home, recast)))
-            since[mine], tried[mine] = _number(day_of(recast.at)), last - recast.after
-    return pa.array(since).cast(pa.date32()), pa.array(tried)
-
-
-def _number(day: datetime.date) -> int:
-    return (day - datetime.date(1970, 1, 1)).days
-
-
 def days_since(known: Times, since: pa.Array) -> pa.Array:
     """Days for which something waits, as the home knows the time; 0 for what lies behind it."""
-    now = _number(day_of(known.now)) if known.now else 0
+    now = (day_of(known.now) - queue.EPOCH).days if known.now else 0
     return pc.max_element_wise(pc.subtract(pa.scalar(now, pa.int32()), since.cast(pa.int32())), 0)
 
 

@@ -23,6 +23,7 @@ from switch.files.file_schemas import BREAK, TAKEN, WENT_BACK
 from switch.files.segment import Groups, read_table
 from switch.home.days import LEAP_DAYS
 from switch.home.history import (
+    EXPIRY,
     KINDS,
     RECALL,
     Folder,
@@ -42,6 +43,7 @@ from switch.proof.chains import compare
 from switch.proof.line_sums import summed, tuples
 from switch.settlement import accounts
 
+DATED = ("batch", "settlement", EXPIRY, *KINDS)
 LINE = ["batch", "line_no"]
 Bits = Callable[[tuple[str, int], int], Any]
 """Persons paid by (benefit, period): bool arrays of at least one value for each row."""
@@ -372,7 +374,7 @@ class Answered:
             self.latest = max(self.latest, day)
         batches = {seq for seq in folder.detail.batches if seq}
         runs = {seq for seq in self.cycle_of if batches and min(batches) <= seq <= folder.after}
-        out = self._standing(runs, batches, folder)
+        out = self.standing(runs, batches, folder)
         told = folder.detail.answer["states"]
         counts = dict.fromkeys(told, 0)
         for row in summed(out, ["state"]):
@@ -402,19 +404,19 @@ class Answered:
         """Batches before a folder whose day comes after its, and such whose time alone does, which
         does not count; a day that was signed when all times counted names none of these."""
         day = folder.detail.answer["as_of"]
-        after = {s for s, days in self._days.items() if s <= folder.after and days[0] > day}
-        slips = {s for s in after if self._days[s][1] <= day and folder.detail.slips is not None}
+        after = {s for s, days in self.days.items() if s <= folder.after and days[0] > day}
+        slips = {s for s in after if self.days[s][1] <= day and folder.detail.slips is not None}
         return sorted(after - slips), sorted(slips)
 
     @cached_property
-    def _days(self) -> dict[int, tuple[str, str]]:
+    def days(self) -> dict[int, tuple[str, str]]:
         """(recorded day, day that it counts by) of each batch; a leap that nobody said to be meant
         counts by a day no later than the value date."""
         closes = {cycle.cycle: cycle.closes for cycle in self.home.catalog.cycles()}
         value_date = {row.seq: row.value_date for row in self.rows}
         found: dict[int, tuple[str, str]] = {}
         known: list[int] = []
-        for _, at, kind, text, *_ in self.home.catalog.audit.records("batch", "settlement", *KINDS):
+        for _, at, kind, text, *_ in self.home.catalog.audit.records(*DATED):
             detail, due, day = msgspec.json.decode(text), "", day_of(at)
             if kind in ("batch", "settlement"):
                 due = value_date[detail["seq"]] if kind == "batch" else closes[detail["cycle"]]
@@ -430,7 +432,7 @@ class Answered:
                 found[detail["seq"]] = str(day), str(stands)
         return found
 
-    def _standing(self, runs: set[int], batches: set[int], last: Folder) -> Any:
+    def standing(self, runs: set[int], batches: set[int], last: Folder) -> Any:
         """Lines of batches with their states at the time of the last answers."""
         out = self.sent(runs, batches)
         out = out.filter(
@@ -450,8 +452,9 @@ class Answered:
             settled[number] = self.ends.get(cycle, seq + 1) < seq
             date = cycle.partition("-")[0].zfill(8)  # Homes from before 1900 was the first year.
             day[number] = datetime.date.fromisoformat(date).toordinal()
-        deadline = last.detail.rules["deadline_days"]
-        today = datetime.date.fromisoformat(last.detail.answer["as_of"]).toordinal()
+        deadline = last.detail.rules.get("deadline_days", 0)  # A recall goes by none.
+        as_of = last.detail.answer.get("as_of") or str(day_of(last.at))
+        today = datetime.date.fromisoformat(as_of).toordinal()
         words = ["CLEARED", "SETTLED", "UNAPPLIED", "CREDITED", "RETURNED", "REFUSED"]
         state = settled[run]
         state[(state == 1) & (today - day[run] > deadline)] = words.index("UNAPPLIED")

@@ -73,15 +73,15 @@ class Funded:
             _add(self.in_cycles.setdefault(cycle, {}), (batch, benefit), -amount)
             self.waiting[batch, line_no] = benefit, amount
 
-    def cancel(self, lines: Any) -> str:
-        """Lines that were cancelled wait no more, and take nothing. Returns what is wrong with
-        that."""
+    def leave(self, lines: Any, word: str) -> str:
+        """Lines that left the queue without a run wait no more, and take nothing. word: the
+        participle of what was done to them. Returns what is wrong with that."""
         fault = ""
         for batch, line_no, benefit, amount in line_sums.tuples(
             lines, ["batch", "line_no", "benefit", "amount"]
         ):
             if self.waiting.pop((batch, line_no), None) != (benefit, amount):
-                fault = fault or f"batch {batch}, line {line_no} did not wait as it was cancelled"
+                fault = fault or f"batch {batch}, line {line_no} did not wait as it was {word}"
             _add(self.stands["released"], (batch, benefit), amount)
         return fault
 

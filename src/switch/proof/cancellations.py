@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-import numpy as np
-import pyarrow as pa
-
-from switch.files.file_schemas import HELD_SCHEMA
-from switch.files.segment import read_segment, read_table
+from switch.files.segment import read_table
 from switch.home.history import Cancellation
 from switch.home.store import Home
 from switch.outcomes import Check
@@ -18,11 +13,6 @@ from switch.proof.budgets import Funded
 from switch.proof.chains import compare
 
 LINE = ["batch", "line_no"]
-
-
-def names(home: Home, one: Cancellation) -> list[tuple[int, int]]:
-    """(batch, number) of each line that a commit cancelled."""
-    return list(line_sums.tuples(read_table(home.path / one.folder / "lines.parquet"), LINE))
 
 
 def checks(home: Home, one: Cancellation, before: str, funded: Funded) -> Iterator[Check]:
@@ -34,20 +24,5 @@ def checks(home: Home, one: Cancellation, before: str, funded: Funded) -> Iterat
     yield compare("cancelled lines", subject, [len(lines), sum(amounts)], [one.lines, one.amount])
     said = one.by and one.why and len(lines)
     yield Check("cancelled lines", subject, "" if said else "it does not say who cancelled what")
-    yield Check("cancelled lines", subject, funded.cancel(lines))
-    queue, left = _queue(home, before), _queue(home, one.folder)
-    stays = pa.array(~np.isin(_keys(queue), _keys(lines)))
-    fault = "" if queue.filter(stays).equals(left) else "those that wait are others"
-    yield Check("held lines", subject, fault)
-
-
-def _queue(home: Home, folder: str) -> Any:
-    """All lines that wait by a folder, whole."""
-    path = home.path / folder / "held.parquet"
-    table = read_segment(path) if path.exists() else HELD_SCHEMA.empty_table()
-    return table.select(HELD_SCHEMA.names).cast(HELD_SCHEMA).combine_chunks()
-
-
-def _keys(lines: Any) -> Any:
-    batch, line_no = (np.asarray(lines[name]).astype(np.int64) for name in LINE)
-    return batch << 32 | line_no
+    yield Check("cancelled lines", subject, funded.leave(lines, "cancelled"))
+    yield Check("held lines", subject, line_sums.queue_fault(home, before, one.folder, lines))

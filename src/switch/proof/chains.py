@@ -23,8 +23,9 @@ from switch.home import signing
 from switch.home.catalog import tables_as_made
 from switch.home.chain import GENESIS, Record, link_of
 from switch.home.checkpoint import SIGNED, SIGNING_KEY, SIGNING_PUB, read_checkpoint
-from switch.home.history import CANCELLATION, RECALL, folders, recasts
+from switch.home.history import CANCELLATION, EXPIRY, RECALL, expiries, folders, recasts
 from switch.home.history import KINDS as ANSWERS
+from switch.home.rows import RegisterRow
 from switch.home.signing import Signed, read_checkpoints, require_signed
 from switch.home.store import Home, lock
 from switch.outcomes import Check
@@ -32,6 +33,8 @@ from switch.outcomes import Check
 SHOWN_TEXT = 80
 WAITED = b'"state": "CLOSED"'
 """So says an answer of a cycle that has not settled."""
+FILED = ("batch", "register", "settlement", CANCELLATION, EXPIRY, *ANSWERS)
+"""Kinds of audit records that have files."""
 _IDENTITY = ("source", "batch_id", "digest", "cycle")
 """Fields that the audit record of a batch has of its row."""
 
@@ -113,13 +116,10 @@ class Records:
         rows = self.home.catalog.registers()
         live = {row.seq: _sha256(row.manifest) for row in rows}
         yield compare("audit chain", "covers every register", audited, live)
-        told = msgspec.json.decode(rows[-1].manifest)["history"] if rows else []
         stored = {
-            (paid.benefit, paid.period): Path(paid.path).name
-            for paid in self.home.catalog.paid("history")
+            (paid.benefit, paid.period): paid.path for paid in self.home.catalog.paid("history")
         }
-        found = {(benefit, period): name for benefit, period, name in told}
-        yield compare("I6 paid bits", "history", found, stored)
+        yield compare("I6 paid bits", "history", history_paths(rows[-1]) if rows else {}, stored)
 
     def key_faults(self, root: Path) -> dict[str, str]:
         """Keys and signatures of a folder (a home or a copy) that are gone or changed, by name."""
@@ -260,6 +260,17 @@ def strangers(home: Home) -> list[str]:
     )
 
 
+def history_paths(version: RegisterRow) -> dict[tuple[str, int], str]:
+    """Files of the loaded history of a version of the register, by (benefit, period): where no
+    folder is named, its own."""
+    return {
+        (benefit, period): f"registers/{name}"
+        if "/" in name
+        else f"registers/{version.seq:06d}/{name}"
+        for benefit, period, name in msgspec.json.decode(version.manifest)["history"]
+    }
+
+
 def files(home: Home, records: Records, faults: dict[str, str]) -> Iterator[Check]:
     """The files are those of the catalog, and the catalog's are those of the chain."""
     rows = home.catalog.files()
@@ -270,8 +281,8 @@ def files(home: Home, records: Records, faults: dict[str, str]) -> Iterator[Chec
     extra = strangers(home)
     yield Check("files", "no strangers", f"{extra[0]} is not in the catalog" if extra else "")
     audited: dict[str, str] = {}
-    for kind, detail in records.details("batch", "register", "settlement", CANCELLATION, *ANSWERS):
-        if kind == "register":  # The versions before are dropped.
+    for kind, detail in records.details(*FILED):
+        if kind == "register" and "before" not in detail:  # The versions before are dropped.
             audited = {path: d for path, d in audited.items() if not path.startswith("registers/")}
         audited |= detail["files"]
     stored = {file.path: file.sha256 for file in rows}
@@ -315,7 +326,7 @@ def _copies_fault(home: Home) -> str:
             if content != json_of(msgspec.json.decode(kept)):
                 shown = copy.relative_to(home.path).as_posix()
                 return f"{shown} is no copy of what was committed: settle the cycle again"
-    return _recall_fault(home) or _recalled_fault(home) or _day_fault(home)
+    return _recall_fault(home) or _recalled_fault(home) or _expired_fault(home) or _day_fault(home)
 
 
 def _day_fault(home: Home) -> str:
@@ -350,6 +361,17 @@ def _recalled_fault(home: Home) -> str:
             if is_list and copy.is_file() and digest_of(copy) != sha256:
                 shown = copy.relative_to(home.path).as_posix()
                 return f"{shown} is no copy of the committed file: recall the lines again"
+    return ""
+
+
+def _expired_fault(home: Home) -> str:
+    """Lists of lines that expired which were handed out are those that were committed."""
+    for one in expiries(home):
+        copy = home.path / "out" / f"{one.folder}.parquet"
+        stored = home.catalog.file(f"{one.folder}/lines.parquet")
+        if copy.is_file() and (stored is None or digest_of(copy) != stored.sha256):
+            shown = copy.relative_to(home.path).as_posix()
+            return f"{shown} is no copy of the committed file: expire the lines again"
     return ""
 
 

@@ -115,9 +115,8 @@ class _Book:
                 fault = fault or "it begins no dossier"
         table = said["table"]
         parts = [sorted(table[name].values()) for name in ("programmes", "debtors")]
-        is_sound = (
-            table["sum"] <= sum(parts[0]) == sum(parts[1]) and min(*parts[0], *parts[1], 0) == 0
-        )
+        is_sound = table["sum"] <= sum(parts[0]) == sum(parts[1])
+        is_sound &= all(part >= 0 for part in (*parts[0], *parts[1]))
         if table != way.table or said["policy"] != way.version or not is_sound:
             fault = fault or "it is about another table than its dossier"
         if said["after"] != way.link:

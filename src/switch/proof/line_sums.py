@@ -16,8 +16,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from switch.errors import VerificationFailed
-from switch.files.segment import Groups, read_table
+from switch.files.file_schemas import HELD_SCHEMA
+from switch.files.segment import Groups, read_segment, read_table
 from switch.home.batch import answered
+from switch.home.store import Home
 from switch.reason import REASONS_COUNT, status_of
 from switch.settlement import accounts
 from switch.settlement.accounts import CUSTOMER, PAYABLE, SETTLEMENT, kind_of
@@ -51,6 +53,40 @@ def nets(positions: list[dict[str, Any]]) -> dict[str, int]:
     for row in positions:
         found[row["settled_by"]] = found.get(row["settled_by"], 0) + row["net"]
     return found
+
+
+def queue(home: Home, folder: str) -> pa.Table:
+    """All lines that wait by a folder, whole."""
+    path = home.path / folder / "held.parquet"
+    table = read_segment(path) if path.exists() else HELD_SCHEMA.empty_table()
+    return table.select(HELD_SCHEMA.names).cast(HELD_SCHEMA).combine_chunks()
+
+
+def queue_fault(home: Home, before: str, after: str, gone: pa.Table) -> str:
+    """A sentence where the queue of a folder is not that of the folder before, without some lines
+    and in no other way."""
+    whole, left = queue(home, before), queue(home, after)
+    stays = pa.array(~np.isin(_keys(whole), _keys(gone)))
+    return "" if whole.filter(stays).equals(left) else "those that wait are others"
+
+
+def left(home: Home, folder: str) -> list[tuple[int, int]]:
+    """(batch, number) of each line that left the queue by a commit."""
+    return list(tuples(read_table(home.path / folder / "lines.parquet"), ["batch", "line_no"]))
+
+
+def _keys(lines: pa.Table) -> Any:
+    batch, line_no = (np.asarray(lines[name]).astype(np.int64) for name in ("batch", "line_no"))
+    return batch << 32 | line_no
+
+
+def told(document: dict[str, Any]) -> dict[str, int]:
+    """Money that each settlement participant receives (pays: below zero), as a request or answer
+    says."""
+    return {
+        row["participant"]: int(row["amount"]) * (1 if row["side"] == "credit" else -1)
+        for row in document["participants"]
+    }
 
 
 def tuples(table: pa.Table, names: list[str]) -> Iterator[tuple[Any, ...]]:

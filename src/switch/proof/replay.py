@@ -36,7 +36,7 @@ from switch.clearing.job import Job, Options
 from switch.clearing.run import clear, room_for
 from switch.engine import Engine
 from switch.errors import InputRefused, UsageError, VerificationFailed
-from switch.files import given
+from switch.files import given, row_index
 from switch.files.segment import FORMS, Groups, digest_of, read_segment
 from switch.files.tables import TableLike, open_table
 from switch.home import paid_bits
@@ -44,10 +44,11 @@ from switch.home.batch import answered, batch_row
 from switch.home.chain import Record
 from switch.home.changes import AddBatch, AddFile, AddRegister, Change, PutCycle, PutRecord, SetPaid
 from switch.home.create import create_home
-from switch.home.history import CANCELLATION, folders, queues, recasts, went_back
+from switch.home.history import CANCELLATION, EXPIRY, folders, queues, recasts, went_back
 from switch.home.rows import BatchRow
-from switch.home.store import CANCELLED, Home
-from switch.reason import RULE_SET, RULE_SET_BEFORE
+from switch.home.store import CANCELLED, EXPIRED, Home
+from switch.proof.chains import history_paths
+from switch.reason import RULE_SETS
 from switch.registry.settings import Settings
 from switch.schema import PAYMENT
 from switch.settlement.calendar import Slot
@@ -75,16 +76,16 @@ def replay(
                 " before the first refusal, return or disposition alone"
             )
         manifest = msgspec.json.decode(home.catalog.manifest(row.seq))
-        if manifest["rule_set"] not in (RULE_SET, RULE_SET_BEFORE):
+        if manifest["rule_set"] not in RULE_SETS:
             raise UsageError(
                 f"batch {batch!r} was judged by {manifest['rule_set']!r}, which this version does"
                 " not know: replay it with the version that ran it"
             )
         _require_its_table(table, row, batch)
-        folder = _register_folder(home, manifest["register"], register)
+        versions = _register_folders(home, manifest["register"], register)
         with tempfile.TemporaryDirectory(prefix="switch-replay-") as name:
             scratch = Path(name) / "home"
-            _state_before(home, scratch, row, folder)
+            _state_before(home, scratch, row, versions)
             stored = home.folder("batches", row.seq)
             with Engine(scratch) as engine:
                 derived = _derived(engine, table, row, manifest, stored)
@@ -152,35 +153,47 @@ def _other_table(batch: str, file: str) -> InputRefused:
     return InputRefused("FILE_HASH", what, file=file, remedy="give the table as it was sent")
 
 
-def _register_folder(home: Home, version: int, given: str | Path | None) -> Path:
-    """The folder of a register's version, with every file as the audit chain has it."""
-    digests: dict[str, str] = {}
+def _register_folders(home: Home, version: int, given: str | Path | None) -> dict[int, Path]:
+    """Folders by number of the versions that make one of the register, the whole one first, with
+    every file as the audit chain has it. given: the folder of the last, beside which stand the
+    others."""
+    told: dict[int, dict[str, Any]] = {}
     for record in home.catalog.audit.records("register"):
         detail = msgspec.json.decode(record.detail)
-        if detail["version"] == version:
-            digests = {Path(name).name: sha256 for name, sha256 in detail["files"].items()}
-    folder = home.folder("registers", version) if given is None else Path(given)
-    if given is None and version != home.catalog.register_seq():
+        told[detail["version"]] = detail
+    chain = [version]
+    while "before" in told[chain[0]]:
+        chain.insert(0, told[chain[0]]["before"])
+    if given is None and version not in home.catalog.register_chain():
+        later = min(seq for seq in told if seq > version and "before" not in told[seq])
         raise UsageError(
             f"the batch was judged with version {version} of the register, which was dropped when"
-            f" version {version + 1} was committed: give the folder registers/{version:06d} of a"
+            f" version {later} was committed: give the folder registers/{version:06d} of a"
             " backup with --register"
         )
-    for name, sha256 in digests.items():
-        if not (folder / name).is_file() or digest_of(folder / name) != sha256:
-            raise VerificationFailed(f"{folder / name} is not version {version} of the register")
-    return folder
+    top = home.path / "registers" if given is None else Path(given).parent
+    folders = {seq: top / f"{seq:06d}" for seq in chain}
+    if given is not None:
+        folders[version] = Path(given)
+    for seq, folder in folders.items():
+        for path, sha256 in told[seq]["files"].items():
+            name = Path(path).name
+            if not (folder / name).is_file() or digest_of(folder / name) != sha256:
+                raise VerificationFailed(f"{folder / name} is not version {seq} of the register")
+    return folders
 
 
-def _state_before(home: Home, scratch: Path, row: BatchRow, folder: Path) -> None:
-    """A home as it was before a batch: folders are links, the catalog is made anew."""
-    seq, version = row.seq, msgspec.json.decode(home.catalog.manifest(row.seq))["register"]
+def _state_before(home: Home, scratch: Path, row: BatchRow, versions: dict[int, Path]) -> None:
+    """A home as it was before a batch: folders are links, the catalog is made anew. versions: those
+    of the register by which it was judged."""
+    seq = row.seq
     audited: dict[str, str] = {}
     for record, detail in _audited_before(home, seq):
         if record.kind in ("init", "directory"):
             audited |= {name: text for name, text in detail.items() if name != "files"}
     create_home(scratch, audited, "")
-    (scratch / "registers" / f"{version:06d}").symlink_to(folder.resolve())
+    for version, folder in versions.items():
+        (scratch / "registers" / f"{version:06d}").symlink_to(folder.resolve())
     kept = [home.folder("batches", number) for number in range(1, seq)]
     kept += [home.path / queue.folder for queue in queues(home) if queue.after < seq]
     for committed in kept:
@@ -188,7 +201,7 @@ def _state_before(home: Home, scratch: Path, row: BatchRow, folder: Path) -> Non
         link.parent.mkdir(exist_ok=True)
         link.symlink_to(committed.resolve())
     with Home(scratch, writing=False, mending=True) as made:
-        rows = _rows_before(home, scratch, seq, version, folder, audited)
+        rows = _rows_before(home, scratch, seq, versions, audited)
         made.commit(at="", kind="state", detail={"before": seq}, changes=rows)
 
 
@@ -199,16 +212,17 @@ def _audited_before(home: Home, seq: int) -> Iterator[tuple[Record, dict[str, An
 
 
 def _rows_before(
-    home: Home, scratch: Path, seq: int, version: int, folder: Path, audited: dict[str, str]
+    home: Home, scratch: Path, seq: int, versions: dict[int, Path], audited: dict[str, str]
 ) -> Iterator[Change]:
     """Changes that fill the catalog of a home as it was before batch seq."""
-    (made,) = (row for row in home.catalog.registers() if row.seq == version)
-    yield AddRegister(*made)
-    for path in sorted(folder.iterdir()):
-        name = f"registers/{version:06d}/{path.name}"
-        yield AddFile(name, digest_of(path), path.stat().st_size)
-    for benefit, period, name in msgspec.json.decode(made.manifest)["history"]:
-        yield SetPaid("history", benefit, period, f"registers/{version:06d}/{name}")
+    made = [row for row in home.catalog.registers() if row.seq in versions]
+    yield from (AddRegister(*row) for row in made)
+    for version, folder in versions.items():
+        for path in sorted(folder.iterdir()):
+            name = f"registers/{version:06d}/{path.name}"
+            yield AddFile(name, digest_of(path), path.stat().st_size)
+    for key, name in history_paths(made[-1]).items():
+        yield SetPaid("history", *key, name)
     balances: dict[str, int] = msgspec.json.decode(audited["opening"])
     for record, detail in _audited_before(home, seq):
         number, postings = _postings_of(home, record.kind, detail)
@@ -224,10 +238,12 @@ def _rows_before(
     # of funds.
     for record, detail in _audited_before(home, seq):
         is_recast = record.kind == "settlement" and "after" in detail
-        if is_recast or record.kind in ("liquidity", CANCELLATION):
+        if is_recast or record.kind in ("liquidity", CANCELLATION, EXPIRY):
             yield PutRecord(*record)
     for file in home.catalog.files():
-        is_of_queue = file.path.endswith("/held.parquet") or file.path.startswith(CANCELLED)
+        is_of_queue = file.path.endswith("/held.parquet") or file.path.startswith(
+            (CANCELLED, EXPIRED)
+        )
         if is_of_queue and (scratch / file.path).exists():
             yield AddFile(*file)
     for number, (key, cleared) in enumerate(sorted(_paid_before(home, seq).items())):
@@ -305,6 +321,8 @@ def _words(rows: Any) -> Any:
 def _compared(stored: Path, derived: Path, batch: str) -> dict[str, str]:
     """Logical digests of both; they must be equal."""
     left, right = logical_digests(stored), logical_digests(derived)
+    if row_index.NAME not in left:
+        right.pop(row_index.NAME)  # It is of before there were indexes.
     differ = sorted(name for name in {**left, **right} if left.get(name) != right.get(name))
     if differ:
         raise VerificationFailed(
@@ -319,7 +337,9 @@ def logical_digests(folder: Path) -> dict[str, str]:
     found = {}
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         name = path.relative_to(folder).with_suffix("").as_posix()
-        if path.suffix in (".parquet", ".arrow"):
+        if path.name == row_index.NAME:
+            found[path.name] = digest_of(path)
+        elif path.suffix in (".parquet", ".arrow"):
             found[name] = logical_digest(read_segment(path))
         elif path.suffix == ".bits":
             found[name] = hashlib.sha256(np.trim_zeros(paid_bits.read(path), "b").data).hexdigest()

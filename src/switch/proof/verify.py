@@ -9,6 +9,7 @@ settled is credited, unapplied or returned, is `answered`'s.
 
 from __future__ import annotations
 
+import datetime
 import functools
 import sqlite3
 from collections.abc import Iterator
@@ -25,13 +26,24 @@ from switch.clearing import shared_accounts
 from switch.errors import HomeLocked, SwitchError, VerificationFailed
 from switch.files.disk import CATALOG
 from switch.files.segment import read_segment, read_table
-from switch.home import history, paid_bits
-from switch.home.history import Cancellation, Folder, Recast
+from switch.home import history
+from switch.home.history import Cancellation, Folder, Queue, Recast
 from switch.home.rows import BatchRow
 from switch.home.signing import departure
 from switch.home.store import Home
+from switch.home.times import day_of
 from switch.outcomes import Check
-from switch.proof import cancellations, control, line_sums, notes, recalled
+from switch.proof import (
+    cancellations,
+    cash,
+    control,
+    expiries,
+    line_sums,
+    notes,
+    recalled,
+    registers,
+    self_service,
+)
 from switch.proof import recasts as recasts_module
 from switch.proof.answers import LINE, Answered, carry, free
 from switch.proof.budgets import Funded
@@ -44,6 +56,8 @@ from switch.proof.chains import (
     is_changed,
     kept_checkpoints,
 )
+from switch.proof.entitlements import Entitlements
+from switch.proof.row_indexes import RowIndexes
 from switch.reason import CLEARED, REASONS_COUNT, RULES, Reason, status_of
 from switch.settlement.accounts import clearing, reserve
 
@@ -70,17 +84,14 @@ class Verifier:
     def __init__(self, home: Home) -> None:
         self.home = home
         self.records = Records(home)
-        self.paid: dict[tuple[str, int], Any] = {}
-        """Persons cleared, by (benefit, period): bool by row."""
-        self.history: dict[tuple[str, int], Any] = {}
-        """The same of the loaded history. It may tell of payments that were made here, too: only
-        batches since its last change were judged with all of it."""
-        self.history_since = 0
-        self.cleared: set[tuple[str, int]] = set()
+        self.entitlements = Entitlements(home)
         self.waiting: dict[tuple[int, int], None] = {}
+        self.back: dict[tuple[int, int], datetime.date] = {}
+        """Days since which lines wait that were sent back."""
         self.queue = ""
         """The folder that has the queue of lines that wait, as far as was looked."""
         self.funded = Funded()
+        self.indexes = RowIndexes(home)
         self.recalled: set[tuple[int, int]] = set()
         """Lines that were recalled."""
         self.balances: dict[str, int] = {}
@@ -111,15 +122,9 @@ class Verifier:
         self.balances = msgspec.json.decode(self.home.catalog.meta("opening"))
         # What has another digest is not decoded: damage may take the decoder down.
         broken = {"/".join(path.split("/")[:2]) for path in faults}
-        for paid in self.home.catalog.paid("history"):
-            if paid.path in faults:
-                continue
-            words = _words(self.home.path / paid.path)
-            bits = np.unpackbits(words.view(np.uint8), bitorder="little").astype(bool)
-            self.history[paid.benefit, paid.period] = bits
-        for version in self.home.catalog.registers():
-            if "paid" in msgspec.json.decode(version.manifest)["counts"]:
-                self.history_since = version.seq
+        self.entitlements.load(faults)
+        if not any(top.startswith("registers/") for top in broken):
+            yield from registers.checks(self.home, records)
         queues = history.queues(self.home)
         behind: dict[int, list[Folder]] = {}
         for folder in self.answered.known:
@@ -135,17 +140,19 @@ class Verifier:
                 if queue.after == row.seq and not broken:
                     yield from self._queue(queue)
             for folder in behind.get(row.seq, ()) if not broken else ():
-                carried = self.positions, self._bits, self.waiting
+                carried = self.positions, self.entitlements.bits, self.waiting
                 yield from self.answered.checks(folder, *carried)
+                yield from cash.checks(self.answered, self.recalled, folder)
                 yield from recalled.checks(self.answered, self.recalled, folder)
                 self.funded.release(self.home, folder)
         if broken:
             return  # What follows adds up all batches.
-        yield from self._paid_bits()
+        yield from self.entitlements.checks()
         yield from self._cycles()
         yield from self.answered.lines_add_up()
         yield from notes.checks(self.home, self.answered.known, self.answered.seqs)
         yield from control.checks(self.home)
+        yield from self_service.checks(self.home)
         yield from self.funded.checks(self.home, self.states)
         live = self.home.catalog.balances()
         if live or self.home.catalog.batches():
@@ -161,7 +168,7 @@ class Verifier:
         moved: list[tuple[int, int]] = []
         waiting: list[tuple[int, int]] = []
         late = line_sums.released(batch.folder)
-        judged = batch.manifest["register"] >= self.history_since
+        seq, register = batch.row.seq, batch.manifest["register"]
         for status, lines in line_sums.answers(batch.folder):
             reason = np.asarray(lines["reason_number"])
             fault = fault or self._states(status, reason, batch)
@@ -179,7 +186,7 @@ class Verifier:
             line_sums.send(sent, status, amount, alive & ~gone_late)
             line_sums.pair(pairs, status, lines, amount, alive)
             line_sums.by_text(benefits, lines["benefit"], amount, alive)
-            fault = fault or self._pay(lines, alive, self.history if judged else {})
+            fault = fault or self.entitlements.pay(seq, register, lines, alive)
         for line, said in late.items():
             fault = fault or ("" if said else f"line {line} was released and did not clear")
             line_sums.send_one(sent, *(said or ("", "", 0)))
@@ -191,6 +198,7 @@ class Verifier:
         yield compare(
             "clearing files", subject, line_sums.digests(sent), line_sums.clearing(batch.folder)
         )
+        yield from self.indexes.checks(batch.row.seq)
         yield from self._admitted(batch, subject, tally[Reason.ACCOUNT_SHARED][0])
         yield from self._held(batch, subject, moved, waiting)
 
@@ -217,39 +225,6 @@ class Verifier:
             return "a status does not follow from its reason"
         if not np.array_equal(line_sums.texts(status["reason"]), codes):
             return "a reason code does not follow from its number"
-        return ""
-
-    def _bits(self, key: tuple[str, int], size: int) -> Any:
-        bits = self.paid.get(key)
-        if bits is None:
-            bits = self.paid[key] = np.zeros(size, bool)
-        elif len(bits) < size:
-            wider = np.zeros(max(size, 2 * len(bits)), bool)
-            wider[: len(bits)] = bits
-            bits = self.paid[key] = wider
-        return bits
-
-    def _pay(self, lines: Any, alive: Any, history: dict[tuple[str, int], Any]) -> str:
-        """Mark the entitlements of living lines; what is marked already is a fault, and so is what
-        stands in the history."""
-        rows = np.asarray(lines["row"])[alive]
-        periods = np.asarray(lines["period"])[alive]
-        benefit = lines["benefit"].combine_chunks()
-        names = benefit.dictionary.to_pylist()
-        index = np.asarray(benefit.indices.fill_null(-1))[alive]
-        keys = periods.astype(np.int64) << 16 | index
-        for key in np.unique(keys):
-            mine = rows[keys == key]
-            name = (names[int(key) & 0xFFFF], int(key) >> 16)
-            self.cleared.add(name)
-            bits = self._bits(name, int(mine.max()) + 1)
-            told = history.get(name, bits[:0])
-            before = bits[mine].any() or told[mine[mine < len(told)]].any()
-            if before or len(np.unique(mine)) != len(mine):
-                return (
-                    f"an entitlement of {names[int(key) & 0xFFFF]} {int(key) >> 16} is paid twice"
-                )
-            bits[mine] = True
         return ""
 
     def _row(self, batch: _Batch, subject: str) -> Iterator[Check]:
@@ -429,7 +404,7 @@ class Verifier:
             yield from self._positions(cycle)
             if "request" in stored[cycle]:
                 owed = {code: net for code, net in self._nets(cycle).items() if net}
-                asked = _told(stored[cycle]["request"])
+                asked = line_sums.told(stored[cycle]["request"])
                 yield compare("request is the positions", f"cycle {cycle}", owed, asked)
             if state in ("SETTLED", "ABORTED") and "answer" in audited.get(cycle, {}):
                 batches = self.home.catalog.batches(cycle=cycle)
@@ -447,7 +422,7 @@ class Verifier:
         for part, sign in ((answer["shares"].items(), -1), (lost, 1)):
             for code, amount in part:
                 nets[code] += sign * int(amount)
-        told = _told(answer)
+        told = line_sums.told(answer)
         posted = [row[2:] for row in self.home.catalog.postings_of_cycle(cycle)]
         moved = line_sums.settled(posted, ("P2", "P4", "P7"))
         owed = {code: net for code, net in nets.items() if net}
@@ -486,60 +461,30 @@ class Verifier:
         folder = self.home.path / recast.folder
         went = read_table(folder / "lines.parquet")
         self.funded.send_back(recast.cycle, went)
-        fault = free(went, self._bits)
+        fault = free(went, self.entitlements.bits)
         yield Check("I6 entitlements are free", f"recast {recast.number}", fault)
         carry(self.positions.setdefault(recast.cycle, {}), "refused", went)
         back = dict.fromkeys(line_sums.tuples(went, LINE))
+        self.back |= dict.fromkeys(back, day_of(recast.at))
         self.waiting = dict(sorted((self.waiting | back).items()))
         stored = line_sums.tuples(read_table(folder / "held.parquet", columns=LINE), LINE)
         fault = "" if list(stored) == list(self.waiting) else "those that wait are others"
         yield Check("held lines", f"recast {recast.number}", fault)
 
-    def _queue(self, queue: Recast | Cancellation) -> Iterator[Check]:
+    def _queue(self, queue: Queue) -> Iterator[Check]:
         """A commit that wrote the queue of lines that wait anew."""
         if isinstance(queue, Recast):
             yield from self._recast(queue)
         else:
-            yield from cancellations.checks(self.home, queue, self.queue, self.funded)
-            for line in cancellations.names(self.home, queue):
+            before = self.queue, self.funded
+            if isinstance(queue, Cancellation):
+                yield from cancellations.checks(self.home, queue, *before)
+            else:
+                days = self.answered.days, self.back
+                yield from expiries.checks(self.home, queue, *before, *days)
+            for line in line_sums.left(self.home, queue.folder):
                 self.waiting.pop(line, None)
         self.queue = queue.folder
-
-    def _paid_bits(self) -> Iterator[Check]:
-        kept = {file.path for file in self.home.catalog.files("registers/")}
-        named = {paid.path for paid in self.home.catalog.paid()}
-        lost = {path for path in kept if path.endswith(".bits")} - named
-        rows = self.home.catalog.paid("cleared")
-        missing = self.cleared - {(paid.benefit, paid.period) for paid in rows}
-        fault = f"{min(lost)} is not in use" if lost else ""
-        if missing:
-            fault = "no paid bits for {} {}".format(*min(missing))
-        yield Check("I6 paid bits", "every entitlement has them", fault)
-        for paid in rows:
-            key = (paid.benefit, paid.period)
-            words = _words(self.home.path / paid.path)
-            stored = np.unpackbits(words.view(np.uint8), bitorder="little").astype(bool)
-            known = self._bits(key, len(stored))
-            same = np.array_equal(known[: len(stored)], stored) and not known[len(stored) :].any()
-            yield Check(
-                "I6 paid bits", f"{key[0]} {key[1]}", "" if same else "differ from the lines"
-            )
-
-
-def _words(path: Path) -> Any:
-    try:
-        return paid_bits.read(path)
-    except OSError as error:
-        raise VerificationFailed(f"{path} cannot be read: {error.strerror}") from error
-
-
-def _told(document: dict[str, Any]) -> dict[str, int]:
-    """Money that each settlement participant receives (pays: below zero), as a request or answer
-    says."""
-    return {
-        row["participant"]: int(row["amount"]) * (1 if row["side"] == "credit" else -1)
-        for row in document["participants"]
-    }
 
 
 @checked

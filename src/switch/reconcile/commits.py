@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from switch.errors import counted
 from switch.home import days
 from switch.home.batch import batch_row
-from switch.home.copies import export_day, export_recalls, export_requests
+from switch.home.copies import export_day, export_expired, export_recalls, export_requests
 from switch.home.days import SaidTime
+from switch.home.history import folders
 from switch.home.store import Home
-from switch.reconcile import Rules, day_end, dispositions, read_rules, recalls, take_in
+from switch.home.times import day_of
+from switch.reconcile import Rules, cash, day_end, dispositions, read_rules, recalls, take_in
 from switch.reconcile.take_in import AnswerFiles
 from switch.registry.directory import Directory
 from switch.registry.settings import Settings
 from switch.results import DaySigned, Disposed, Recalled, TakenIn
+from switch.settlement import expire as leave
+from switch.settlement import setup
+from switch.settlement.expire import LinesExpired
 
 
 def reconcile(
@@ -55,6 +61,32 @@ def recall(
     answer = recalls.recall(home, directory, settings, lines, said, when, what_is)
     export_requests(home, out)
     export_recalls(home, out)
+    return answer
+
+
+def expire(
+    home: Home, when: SaidTime, out: Path, what_is: Callable[[Home, int, int], str]
+) -> LinesExpired:
+    """Let lines that wait beyond their deadline leave the queue, and recall cash lines that nobody
+    proved by theirs (`Engine.expire`)."""
+    directory, settings = setup.chosen(home)
+    answer = leave.expire(home, settings, when)
+    day = day_of(answer["at"])
+    late = cash.overdue(home, directory, settings, day)
+    if late:
+        days = int(settings.cash_days or 0)
+        why = f"it was not proven within {counted(days, 'day')}"
+        words = recalls.Said("NARR", "expire", why, days)
+        recalls.recall(home, directory, settings, late, words, when, what_is)
+    # All that is to be committed is, before the first copy: one that fails says so.
+    export_expired(home, out)
+    export_requests(home, out)
+    export_recalls(home, out)
+    asked = [f for f in folders(home) if f.detail.days and f.at == answer["at"]]
+    if asked:
+        last = asked[-1]
+        sums = {"count": last.detail.count, "sum": int(last.detail.sum)}
+        answer["cash"] = {"number": last.number, **sums}  # type: ignore[typeddict-item]
     return answer
 
 

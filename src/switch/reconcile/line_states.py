@@ -367,13 +367,13 @@ class Verdicts:
         return found
 
     def _due(self, breaks: pa.Table) -> pa.Table:
-        """Without what is missing of lines whose cycle has not settled: nobody owes an answer to
-        them, though somebody else may have given one."""
+        """Without what is missing of lines whose cycle has not settled, or which were recalled
+        before it did: nobody owes an answer to them, though somebody else may have given one."""
         place = self.lines.places(text_of(breaks["transfer_id"]))
         missing = np.asarray(pc.equal(breaks["class"], "MISSING"))
         missing &= np.asarray(pc.equal(breaks["side"], "lines"))
         missing &= (place >= 0) & self._sent[np.maximum(place, 0)] if len(self._sent) else False
-        missing[missing] = ~self._settled[place[missing]]
+        missing[missing] = ~self._settled[place[missing]] | self.stopped[place[missing]]
         return breaks.filter(pa.array(~missing))
 
     def explain(self, transfer_id: str) -> list[str]:

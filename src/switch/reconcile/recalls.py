@@ -46,11 +46,13 @@ Line = tuple[int, int]
 
 
 class Said(NamedTuple):
-    """All that is said of a recall: its ISO code, who recalls, and why."""
+    """All that is said of a recall: its ISO code, who recalls, and why. days: of cash lines that
+    are beyond their deadline, else 0."""
 
     reason: str
     by: str
     why: str
+    days: int = 0
 
 
 @functools.cache
@@ -100,7 +102,8 @@ def _stored(before: Before, recalled: pa.Table, chosen: list[Line], words: Said)
     """The commit by which just these lines were recalled in these words, so that what was broken
     off may be given again."""
     for folder in before.known:
-        said = Said(folder.detail.reason, folder.detail.by, folder.detail.words)
+        detail = folder.detail
+        said = Said(detail.reason, detail.by, detail.words, detail.days)
         mine = recalled.filter(pc.equal(recalled["number"], folder.number))
         if folder.kind == RECALL and said == words and sorted(lines_of(mine)) == chosen:
             return folder
@@ -170,6 +173,8 @@ def _commit(before: Before, stopped: pa.Table, asks: pa.Table, words: Said) -> F
         reason=words.reason,
         by=words.by,
         words=words.why,
+        days=words.days,
+        judgement=take_in.JUDGEMENT if words.days else 1,
         count=len(stopped) + len(asks),
         sum=str(sum(stopped["amount"].to_pylist()) + sum(asks["amount"].to_pylist())),
     )

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Callable
+from datetime import date, timedelta
 from functools import partial
 from importlib import resources
 from typing import Any, NamedTuple
@@ -20,6 +22,7 @@ from switch.errors import InputRefused, UsageError
 from switch.files.columns import Texts
 from switch.files.tables import TableLike, open_table
 from switch.schema import (
+    DAY_MIN,
     DEBTOR_COLUMNS,
     NO_CODE,
     PARTICIPANT_COLUMNS,
@@ -35,6 +38,7 @@ PARTICIPANTS_MAX = 1024
 DEBTORS_MAX = 60_000
 BENEFITS_MAX = 1024
 NO_LIMIT = 2**63 - 1
+EPOCH = date(1970, 1, 1)
 PRIORITY_LAST = 9
 """Classes of priority are 1 to this one, which is that of a programme without."""
 
@@ -43,6 +47,7 @@ Row = dict[str, Any]
 
 _KINDS = dict.fromkeys(("net_debit_cap", "amount_max", "budget", "balance"), Kind.AMOUNT)
 _KINDS["priority"] = Kind.PRIORITY
+_KINDS["replaced_from"] = Kind.DATE
 _REQUIRED = ("participant", "status", "debtor_account", "debtor_agent", "benefit", "balance")
 
 
@@ -59,14 +64,14 @@ PARTICIPANTS = _table("participant directory", PARTICIPANT_COLUMNS)
 DEBTORS = _table("debtor directory", DEBTOR_COLUMNS)
 PROGRAMMES = _table(
     "programme table",
-    ("benefit", "name", "purpose", "priority"),
+    ("benefit", "name", "purpose", "priority", "exclusive_group"),
     # For the generator: the packaged table has them.
     ("recipients_per_month", "amount_model", "amount_min", "account_share", "basis"),
 )
 BALANCES = _table("table of balances", ("participant", "balance"))
 
 
-class Participant(msgspec.Struct, frozen=True):
+class Participant(msgspec.Struct, frozen=True, omit_defaults=True):
     """A bank, wallet, mobile-money operator or the treasury. None: no limit."""
 
     participant: str
@@ -79,6 +84,10 @@ class Participant(msgspec.Struct, frozen=True):
     net_debit_cap: int | None
     amount_max: int | None
     status: str
+    replaced_by: str = ""
+    """Code that stands for it from a day on; empty where its code stays."""
+    replaced_from: str = ""
+    """Day from which it does, yyyy-mm-dd; empty where its code stays."""
 
 
 class Debtor(msgspec.Struct, frozen=True):
@@ -96,6 +105,8 @@ class Programme(msgspec.Struct, frozen=True, omit_defaults=True):
     purpose: str
     priority: int = PRIORITY_LAST
     """Class of priority where cover is missing: lines of class 1 go before all others."""
+    exclusive_group: str = ""
+    """Name of the group of benefits of which a person is paid one a period; empty: none."""
 
 
 class Lookups(NamedTuple):
@@ -110,6 +121,8 @@ class Lookups(NamedTuple):
     """Index of the participant that settles for each."""
     priority: NDArray[np.uint8]
     """Class of priority by programme."""
+    group: NDArray[np.uint16]
+    """By programme the first one of its exclusive group; itself where it has none."""
 
 
 class Directory(msgspec.Struct, frozen=True):
@@ -121,6 +134,13 @@ class Directory(msgspec.Struct, frozen=True):
 
     def index(self) -> dict[str, int]:
         return {p.participant: i for i, p in enumerate(self.participants)}
+
+    def index_on(self, day: str) -> dict[str, int]:
+        """Index by the code that registers and tables of a value date (yyyy-mm-dd) name: a code
+        that is replaced by then is the new one."""
+        index = self.index()
+        moved = [p for p in self.participants if p.replaced_by and p.replaced_from <= day]
+        return index | {p.participant: index[p.replaced_by] for p in moved}
 
     def settlement_index(self) -> list[int]:
         """Index of the one that settles, for each participant."""
@@ -138,7 +158,15 @@ class Directory(msgspec.Struct, frozen=True):
             np.array([*(index[d.debtor_agent] for d in self.debtors), NO_CODE], np.uint16),
             np.array(self.settlement_index(), np.uint16),
             np.array([p.priority for p in self.programmes], np.uint8),
+            np.array(self._groups(), np.uint16),
         )
+
+    def _groups(self) -> list[int]:
+        first: dict[str, int] = {}
+        return [
+            first.setdefault(p.exclusive_group, i) if p.exclusive_group else i
+            for i, p in enumerate(self.programmes)
+        ]
 
     def to_json(self) -> bytes:
         return msgspec.json.encode(self)
@@ -231,7 +259,29 @@ def _participants(source: TableLike) -> list[Participant]:
             remedy = "name a participant with an own settlement account, or leave it empty"
             raise refuse(i, "settled_by", what, remedy)
         row["settled_by"] = agent
+    for i, row in enumerate(rows):
+        _take_replacement(row, {r["participant"]: r for r in rows}, partial(refuse, i))
     return [Participant(**row) for row in rows]
+
+
+def _take_replacement(
+    row: Row, known: dict[str, Row], refuse: Callable[[str, str, str], InputRefused]
+) -> None:
+    """Check the code that replaces a participant's, and put its day into words. known: all rows by
+    code, who settles for them said."""
+    code, new, day = row["participant"], row["replaced_by"], row["replaced_from"]
+    row["replaced_from"] = "" if day in (None, DAY_MIN) else str(EPOCH + timedelta(days=day))
+    if not new and not row["replaced_from"]:
+        return
+    if not new or not row["replaced_from"]:
+        column = "replaced_from" if new else "replaced_by"
+        raise refuse(column, f"{column} of {code!r} is empty", "give both, or neither")
+    if new == code or new not in known or known[new]["replaced_by"]:
+        what = f"replaced_by {new!r} is no participant whose own code stays"
+        raise refuse("replaced_by", what, "name the code that stands for it, with a row of its own")
+    if row["settled_by"] != known[new]["settled_by"]:
+        what = f"{code!r} and {new!r} are settled by two, and are to have one position"
+        raise refuse("settled_by", what, f"name {known[new]['settled_by']!r}")
 
 
 def _debtors(

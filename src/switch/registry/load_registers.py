@@ -3,23 +3,46 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TypedDict
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from switch.errors import UsageError
 from switch.files.tables import TableLike, TableReader, open_table
 from switch.files.threads import Progress
 from switch.home import paid_bits
-from switch.home.changes import AddRegister, Change, ForgetHistory, ForgetRegisterFiles, SetPaid
-from switch.home.store import ROOM_SPARE, Home
-from switch.registry.register import Register, require_ids
+from switch.home.changes import (
+    AddRegister,
+    Change,
+    ForgetHistory,
+    ForgetRegisterFiles,
+    SetMeta,
+    SetPaid,
+)
+from switch.home.store import FORMAT_DELTAS, ROOM_SPARE, Home
+from switch.registry.delta import Delta, Taken, room_for_changes
+from switch.registry.register import Register, Rows, require_ids
+from switch.registry.versions import Chain
 from switch.schema import ACCOUNTS, PAID, POPULATION, Table, period_of
 
 Words = dict[tuple[str, int], NDArray[np.uint64]]
 """Words of paid bits by (benefit, period)."""
+
+
+class RegisterCompacted(TypedDict):
+    """The register, written whole."""
+
+    version: int
+    deltas: int
+    """Deltas that it had; without any nothing was written."""
+    people: int
+    accounts: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +54,117 @@ class Tables:
     paid_history: TableLike | None = None
 
 
-def _read_history(reader: TableReader, register: Register) -> tuple[int, Words]:
+def current(home: Home, *, whole: bool = False) -> Register:
+    """The register of the last commit. whole: with the names, which are needed to change it."""
+    folder = home.folder("registers", home.catalog.register_seq())
+    return Register.load(folder, whole=whole, digests=_digests(home))
+
+
+def current_chain(home: Home) -> Chain:
+    """The versions that make the register of the last commit."""
+    return Chain(home.folder("registers", home.catalog.register_seq()), _digests(home))
+
+
+def _digests(home: Home) -> dict[str, str]:
+    return home.digests(home.path / "registers")
+
+
+def load_registers(
+    home: Home,
+    tables: Tables,
+    *,
+    replace: bool,
+    at: str,
+    strict_columns: bool,
+    progress: Progress | None,
+    warn: Callable[[str], None],
+    why: Mapping[str, object] | None = None,
+) -> dict[str, int]:
+    """Take registers into a home in one commit (`Engine.register`). why: what the audit record says
+    beside, such as of a time that lies before others. Returns rows read by table."""
+
+    def opened(table: TableLike, kind: Table, only: tuple[str, ...] | None = None) -> TableReader:
+        """A table of the register, whose digest nothing records."""
+        reader = open_table(
+            table, kind, strict_columns=strict_columns, digest=False, only=only, room=home.path
+        )
+        for text in reader.warnings:
+            warn(f"{reader.name}: {text}")
+        reader.progress = progress
+        return reader
+
+    def readers() -> Iterator[tuple[str, TableReader]]:
+        if tables.population is not None:
+            only = ("person_id", "name", "status", "status_since")
+            yield "population", opened(tables.population, POPULATION, only)
+        if tables.accounts is not None:
+            yield "accounts", opened(tables.accounts, ACCOUNTS)
+        if tables.paid_history is not None:
+            yield "paid", opened(tables.paid_history, PAID)
+
+    given: Iterator[tuple[str, TableReader]] = readers()
+    register, few = _to_change(home, given, is_delta=not replace)
+    counts: dict[str, int] = {}
+    history: Words = {}
+    rows: Rows
+    for name, rows in itertools.chain[tuple[str, Rows]](few, given):
+        if name == "population":
+            if isinstance(register, Register) and replace:
+                register.forget_people()
+            counts[name] = register.put_people(rows)
+        elif name == "accounts":
+            if isinstance(register, Register) and replace:
+                register.forget_accounts()
+            counts[name] = register.put_accounts(rows)
+        else:
+            counts[name], history = _read_history(rows, register)
+    version = _Version(register, history, replace and tables.paid_history is not None, counts)
+    _commit(home, version, at, why or {})
+    return counts
+
+
+def compact(home: Home, *, at: str, why: Mapping[str, str] | None = None) -> RegisterCompacted:
+    """Write the current register whole, without its deltas, in one commit (`Engine.compact`)."""
+    chain = home.catalog.register_chain()
+    if not chain:
+        raise UsageError(f"{home.path} has no register: load one with `switch register`")
+    merged = len(chain) - 1
+    if merged:
+        version = _Version(current(home, whole=True), {}, False, {})
+        _commit(home, version, at, {"compacted": merged, **(why or {})})
+    folder = home.folder("registers", home.catalog.register_seq())
+    info = Chain(folder, _digests(home)).last.info
+    return {
+        "version": int(folder.name),
+        "deltas": merged,
+        "people": info.people,
+        "accounts": info.accounts,
+    }
+
+
+def _to_change(
+    home: Home, given: Iterator[tuple[str, TableReader]], *, is_delta: bool
+) -> tuple[Register | Delta, list[tuple[str, Taken]]]:
+    """The register that tables change: a delta where their rows are few, else the whole. Returns
+    those tables, too, that were taken to find out."""
+    few: list[tuple[str, Taken]] = []
+    if not home.catalog.register_seq():
+        return Register(), few
+    if is_delta:
+        chain = current_chain(home)
+        left = room_for_changes(chain)
+        for name, reader in given if left > 0 else ():
+            few.append((name, Taken(reader, left)))
+            left -= few[-1][1].count
+            if left < 0:
+                break
+        if few and left >= 0:
+            ids = [part for _, taken in few for part in taken.ids]
+            return Delta(chain, ids, "accounts" in dict(few)), few
+    return current(home, whole=True), few
+
+
+def _read_history(reader: Rows, register: Register | Delta) -> tuple[int, Words]:
     """(rows of a paid history, their paid bits)."""
     count = 0
     bits: Words = {}
@@ -56,97 +189,56 @@ def _read_history(reader: TableReader, register: Register) -> tuple[int, Words]:
     return count, {name: had[0::2][:size].copy() for name, had in bits.items()}
 
 
-def current(home: Home, *, whole: bool = False) -> Register:
-    """The register of the last commit. whole: with the names, which are needed to change it."""
-    folder = home.folder("registers", home.catalog.register_seq())
-    return Register.load(folder, whole=whole, digests=home.digests(folder))
+@dataclass(frozen=True, slots=True)
+class _Version:
+    """A version to be committed. history: words of paid bits that came; counts: rows by table."""
+
+    register: Register | Delta
+    history: Words
+    replace_history: bool
+    counts: dict[str, int]
+
+    @property
+    def is_delta(self) -> bool:
+        return isinstance(self.register, Delta)
 
 
-def load_registers(
-    home: Home,
-    tables: Tables,
-    *,
-    replace: bool,
-    at: str,
-    strict_columns: bool,
-    progress: Progress | None,
-    warn: Callable[[str], None],
-    why: Mapping[str, str] | None = None,
-) -> dict[str, int]:
-    """Take registers into a home in one commit (`Engine.register`). why: what the audit record says
-    of a time that lies before others. Returns rows read by table."""
-    register = current(home, whole=True) if home.catalog.register_seq() else Register()
-    counts: dict[str, int] = {}
-
-    def opened(table: TableLike, kind: Table, only: tuple[str, ...] | None = None) -> TableReader:
-        """A table of the register, whose digest nothing records."""
-        reader = open_table(
-            table, kind, strict_columns=strict_columns, digest=False, only=only, room=home.path
-        )
-        for text in reader.warnings:
-            warn(f"{reader.name}: {text}")
-        reader.progress = progress
-        return reader
-
-    if tables.population is not None:
-        if replace:
-            register.forget_people()
-        only = ("person_id", "name", "status", "status_since")
-        counts["population"] = register.put_people(opened(tables.population, POPULATION, only))
-    if tables.accounts is not None:
-        if replace:
-            register.forget_accounts()
-        counts["accounts"] = register.put_accounts(opened(tables.accounts, ACCOUNTS))
-    history: Words = {}
-    if tables.paid_history is not None:
-        counts["paid"], history = _read_history(opened(tables.paid_history, PAID), register)
-    swapped = replace and tables.paid_history is not None
-    _commit(home, register, history, swapped, counts, at, why or {})
-    return counts
-
-
-def _commit(
-    home: Home,
-    register: Register,
-    history: Words,
-    replace_history: bool,
-    counts: dict[str, int],
-    at: str,
-    why: Mapping[str, str],
-) -> None:
-    version = home.catalog.register_seq() + 1
-    folder = home.folder("registers", version)
-    old = home.paid_files("history")
-    bits = 8 * paid_bits.words_of(register.rows) * (len(old) + len(history))
+def _commit(home: Home, version: _Version, at: str, why: Mapping[str, object]) -> None:
+    seq = home.catalog.register_seq() + 1
+    folder, register = home.folder("registers", seq), version.register
+    files = home.paid_files("history")
+    bits = 8 * paid_bits.words_of(register.rows) * (len(files) + len(version.history))
     home.require_room(register.nbytes + bits + ROOM_SPARE)
-    changes: list[Change] = [ForgetHistory(), ForgetRegisterFiles()]
+    changes: list[Change] = []
+    if not version.is_delta:
+        changes += [ForgetHistory(), ForgetRegisterFiles()]
+    elif home.catalog.meta("format") != str(FORMAT_DELTAS):
+        changes.append(SetMeta(str(FORMAT_DELTAS), "format"))
     with home.draft("registers") as draft:
         info = register.save(draft)
         named = []
-        keys = sorted(set(history) | (set() if replace_history else set(old)))
-        for number, key in enumerate(keys):
-            name = f"paid-{number:04d}.bits"
-            words = [] if replace_history or key not in old else [paid_bits.read(*old[key])]
-            if key in history:
-                words.append(paid_bits.pairs(register.rows, history[key])[0::2])
-            paid_bits.write(draft / name, paid_bits.pairs(register.rows, *words)[0::2])
-            path = f"{folder.relative_to(home.path).as_posix()}/{name}"
-            changes.append(SetPaid("history", *key, path))
-            named.append([*key, name])
+        for key, path in _write_history(draft, version, files):
+            top = folder if path.parent == draft else path.parent
+            changes.append(
+                SetPaid("history", *key, (top / path.name).relative_to(home.path).as_posix())
+            )
+            # What an earlier version has stands where it is.
+            named.append([*key, path.name if top == folder else f"{top.name}/{path.name}"])
         content = {
-            "counts": counts,
+            "counts": version.counts,
             "history": named,
             "register": info,
-            "replaced": replace_history,
+            "replaced": version.replace_history,
         }
         manifest = msgspec.json.encode(content, order="sorted").decode()
-        changes.append(AddRegister(version, manifest))
+        changes.append(AddRegister(seq, manifest))
         home.commit(
             at=at,
             kind="register",
             detail={
-                "version": version,
-                **counts,
+                "version": seq,
+                **version.counts,
+                **({"before": seq - 1} if version.is_delta else {}),
                 "manifest": hashlib.sha256(manifest.encode()).hexdigest(),
                 **why,
             },
@@ -155,3 +247,22 @@ def _commit(
             folder=folder,
         )
     home.drop_old_registers()
+
+
+def _write_history(
+    draft: Path, version: _Version, old: dict[tuple[str, int], tuple[Path, str]]
+) -> Iterator[tuple[tuple[str, int], Path]]:
+    """Paid bits by (benefit, period): those of a whole version are all written into it, those of a
+    delta as far as they change."""
+    kept = {} if version.replace_history else old
+    rows = version.register.rows
+    for number, key in enumerate(sorted({*version.history, *kept})):
+        if version.is_delta and key not in version.history:
+            yield key, kept[key][0]
+            continue
+        path = draft / f"paid-{number:04d}.bits"
+        words = [paid_bits.read(*kept[key])] if key in kept else []
+        if key in version.history:
+            words.append(paid_bits.pairs(rows, version.history[key])[0::2])
+        paid_bits.write(path, paid_bits.pairs(rows, *words)[0::2])
+        yield key, path

@@ -15,57 +15,45 @@ A row number is given once and never changed, so paid bits stay valid while the 
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from switch.errors import EnvironmentFailed, InputRefused, VerificationFailed
-from switch.files.columns import S, Texts, looked_up, text_buffers
-from switch.files.segment import HashingFile, write_new
-from switch.files.tables import TableReader
+from switch.errors import InputRefused, VerificationFailed
+from switch.files.columns import Columns, Texts, looked_up, text_buffers
 from switch.native import csv_text, people_table
 from switch.native import names as name_kernel
 from switch.native.pages import Pages
+from switch.registry.versions import (
+    ACCOUNT,
+    MASK,
+    PERSON,
+    PROVEN_BYTES_MAX,
+    SINCE,
+    Chain,
+    Link,
+    Masks,
+    RegisterInfo,
+    write_info,
+    write_parts,
+)
 from switch.schema import ACCOUNT_KINDS, DAY_MAX, DAY_MIN, LIFE, NO_CODE, NO_ROW
 
-ACCOUNT = np.dtype(
-    [
-        ("account", "<u8"),
-        ("row", "<u4"),
-        ("valid_from", "<i4"),
-        ("valid_to", "<i4"),
-        ("participant", "<u2"),
-        ("priority", "u1"),
-        ("kind", "u1"),
-    ]
-)
-SINCE = np.dtype([("row", "<u4"), ("day", "<i4")])
 ID_LIMIT = np.uint64(10**12)
 PARTICIPANT_CODES_MAX = 60_000
-WRITE_BYTES = 1 << 24
-PROVEN_BYTES_MAX = 1 << 28
-"""Largest people.slots whose digest is proven before screening: five million people, 0.2 s. For a
-hundred million it would be 4 s and more, a fifth of what opening and a payday of theirs take."""
 
 
-class RegisterInfo(msgspec.Struct):
-    """register.json: what the files hold, and their digests."""
+class Rows(Protocol):
+    """Rows of a table of registers, in chunks (`TableReader`)."""
 
-    rows: int
-    people: int
-    accounts: int
-    slots: int
-    participants: list[str]
-    files: dict[str, str]
-    fold: int = name_kernel.BEFORE
-    """Version of the fold that made the name keys; the one before where nothing is said."""
+    name: str
+    rows: int | None
+
+    def chunks(self) -> Iterator[Columns]: ...
 
 
 class Register:
@@ -83,10 +71,18 @@ class Register:
         self.fold = name_kernel.NOW
         """Version of the fold of the name keys: a register keeps that by which it was made."""
         self.info: RegisterInfo | None = None
+        self.initials = Masks(Path(), np.empty(0, np.uint32), np.empty(0, np.uint64))
+        """Initials by row, of a version that was opened."""
 
     @property
     def rows(self) -> int:
         return int(self.table.count)
+
+    @property
+    def late(self) -> int:
+        """People for whom the population database has not answered, of a version that was
+        opened or saved."""
+        return (self.info.late or 0) if self.info else 0
 
     @property
     def nbytes(self) -> int:
@@ -107,7 +103,7 @@ class Register:
         self.heap = np.empty(0, np.uint8)
         self._place_accounts()
 
-    def put_people(self, reader: TableReader) -> int:
+    def put_people(self, reader: Rows) -> int:
         """Insert or replace the people of a population register; how many rows it had."""
         count = 0
         since = [self.since]
@@ -143,7 +139,7 @@ class Register:
         self.since = joined[last]
         return count
 
-    def put_accounts(self, reader: TableReader) -> int:
+    def put_accounts(self, reader: Rows) -> int:
         """Insert or replace accounts (key: person, participant, account)."""
         count = 0
         parts = [self.accounts]
@@ -158,7 +154,7 @@ class Register:
             self.table.rows(ids, rows, True)
             part["row"] = rows
             offsets, data = text_buffers(chunk["account"].rows())
-            _require_accounts(offsets, data, len(ids), reader.name, count)
+            require_accounts(offsets, data, len(ids), reader.name, count)
             words = np.empty(len(ids), np.uint64)
             room = np.empty(int(offsets[len(ids)] - offsets[0]) + len(ids), np.uint8)
             used, bad = people_table.pack_accounts(offsets, data, words, room, heap_size)
@@ -227,96 +223,100 @@ class Register:
     # --- at rest --------------------------------------------------------------------------------
 
     def save(self, folder: Path) -> RegisterInfo:
-        """Write this version into an existing empty folder."""
-        if len(self.masks) < self.rows:
-            self.masks = np.concatenate(
-                [self.masks, np.zeros(self.rows - len(self.masks), np.uint64)]
-            )
+        """Write this version whole into an existing empty folder."""
         parts: dict[str, NDArray[np.generic]] = {
             "since.bin": self.since,
             "accounts.bin": self.accounts,
             "lists.bin": self.lists,
             "heap.bin": self.heap,
-            "masks.bin": self.masks[: self.rows],
+            "masks.bin": self.all_masks(),
         }
         views = {name: part.view(np.uint8).data for name, part in parts.items()}
-        digests = {}
-        for name, view in {"people.slots": self.table.memory(), **views}.items():
-            file = HashingFile(folder / name)
-            for start in range(0, len(view), WRITE_BYTES):
-                file.write(view[start : start + WRITE_BYTES])
-            file.close()
-            digests[name] = file.sha256
-        people, _ = self.table.audit()
+        digests = write_parts(folder, {"people.slots": self.table.memory(), **views})
+        people, _, late = self.table.audit()
         self.info = RegisterInfo(
             rows=self.rows,
             people=people,
             accounts=len(self.accounts),
-            slots=self.table.nbytes // 32,
+            slots=self.table.nbytes // PERSON.itemsize,
             participants=self.participants,
             files=digests,
             fold=self.fold,
+            late=late or msgspec.UNSET,
         )
-        text = msgspec.json.format(msgspec.json.encode(self.info), indent=1)
-        write_new(folder / "register.json", text)
+        write_info(folder, self.info)
         return self.info
+
+    def all_masks(self) -> NDArray[np.uint64]:
+        """Initials of every row; those of strangers to the population register are 0."""
+        if len(self.masks) < self.rows:
+            more = np.zeros(self.rows - len(self.masks), np.uint64)
+            self.masks = np.concatenate([self.masks, more])
+        return self.masks[: self.rows]
 
     @staticmethod
     def load(
         folder: Path, *, whole: bool = False, digests: Mapping[str, str] | None = None
     ) -> Register:
-        """Open a version: one sequential read. whole: also what only a change needs. digests: of
-        its files, as committed; raises VerificationFailed for others. A people.slots above
-        PROVEN_BYTES_MAX is proven where it is to be changed, and by `verify`."""
-        register = Register()
-
-        def require(name: str, found: str) -> None:
-            if digests is not None and found != digests.get(name):
-                raise VerificationFailed(
-                    f"{folder / name} is not as it was committed: restore it from a copy"
-                )
-
-        def array(name: str, kind: np.dtype[S]) -> NDArray[S]:
-            content = np.fromfile(folder / name, kind)
-            size = (folder / name).stat().st_size
-            if size != content.nbytes:
-                raise VerificationFailed(f"{folder / name} is cut off")
-            require(name, hashlib.sha256(content.data).hexdigest())
-            return content
-
-        try:
-            text = (folder / "register.json").read_bytes()
-            require("register.json", hashlib.sha256(text).hexdigest())
-            info = msgspec.json.decode(text, type=RegisterInfo)
-            pages = Pages(info.slots * 32)
-            view = memoryview(pages)
-            proven = digests is not None and (whole or len(view) <= PROVEN_BYTES_MAX)
-            slots = hashlib.sha256()
-            with (folder / "people.slots").open("rb", buffering=0) as stream:
-                done = 0
-                while done < len(view):
-                    got = stream.readinto(view[done : done + WRITE_BYTES])
-                    if not got:
-                        raise VerificationFailed(f"{folder / 'people.slots'} is cut off")
-                    if proven:
-                        slots.update(view[done : done + got])
-                    done += got
-            if proven:
-                require("people.slots", slots.hexdigest())
-            register.table = people_table.PeopleTable.of_memory(pages, info.rows)
-            register.since = array("since.bin", SINCE)
-            register.lists = array("lists.bin", ACCOUNT)
-            register.heap = array("heap.bin", np.dtype(np.uint8))
-            if whole:
-                register.accounts = array("accounts.bin", ACCOUNT)
-                register.masks = array("masks.bin", np.dtype(np.uint64))
-        except OSError as error:
-            raise EnvironmentFailed(f"the register in {folder} cannot be read: {error}") from error
-        except msgspec.DecodeError as error:
-            raise VerificationFailed(f"{folder / 'register.json'} is damaged: {error}") from error
-        register.participants, register.fold = info.participants, info.fold
-        register.info = info
+        """Open a version: one sequential read of the whole one, and of the deltas behind it. whole:
+        also what only a change needs. digests: of files of versions by folder and name, as
+        committed; raises VerificationFailed for others. A people.slots above PROVEN_BYTES_MAX is
+        proven where it is to be changed, and by `verify`."""
+        register, chain = Register(), Chain(folder, digests)
+        register.participants = chain.last.info.participants
+        register.fold, register.info = chain.last.info.fold, chain.last.info
+        register._read_people(chain, whole)
+        register.since = chain.array(chain.whole, "since.bin", SINCE)
+        for link in chain.deltas:
+            register.since = _over(register.since, chain.array(link, "since.bin", SINCE))
+        register.lists = chain.joined("lists.bin", ACCOUNT)
+        register.heap = chain.joined("heap.bin", np.dtype(np.uint8))
+        if whole:
+            register._read_rest(chain)
         return register
+
+    def _read_people(self, chain: Chain, whole: bool) -> None:
+        """The people table and the initials of those whom deltas change."""
+
+        def fill(link: Link, view: memoryview) -> None:
+            is_proven = whole or len(view) <= PROVEN_BYTES_MAX
+            chain.fill(link, "people.slots", view, proven=is_proven)
+
+        pages = Pages(chain.size(chain.whole, "people.slots", PERSON.itemsize) * PERSON.itemsize)
+        fill(chain.whole, memoryview(pages))
+        self.table = people_table.PeopleTable.of_memory(pages, chain.whole.info.rows)
+        rows, masks = [np.empty(0, np.uint32)], [np.empty(0, MASK)]
+        for link in chain.deltas:
+            slots = np.empty(chain.size(link, "people.slots", PERSON.itemsize), PERSON)
+            fill(link, slots.view(np.uint8).data)
+            try:
+                self.table.put_records(slots.view(np.uint8), link.info.rows)
+            except ValueError as error:
+                raise VerificationFailed(f"{link.folder}: {error}") from error
+            # The last version that has a person counts.
+            rows.insert(0, np.sort(slots["row"][slots["word"] != 0]))
+            masks.insert(0, chain.array(link, "masks.bin", MASK))
+            if len(rows[0]) != len(masks[0]):
+                raise VerificationFailed(f"{link.folder} has initials of other people")
+        changed, first = np.unique(np.concatenate(rows), return_index=True)
+        path = chain.whole.folder / "masks.bin"
+        self.initials = Masks(path, changed, np.concatenate(masks)[first])
+
+    def _read_rest(self, chain: Chain) -> None:
+        """Accounts and initials, which only a change needs."""
+        self.masks = chain.array(chain.whole, "masks.bin", MASK)
+        self.accounts = chain.array(chain.whole, "accounts.bin", ACCOUNT)
+        if not chain.deltas:
+            return
+        self.initials.put_into(self.all_masks())
+        for link in chain.deltas:
+            part = chain.array(link, "accounts.bin", ACCOUNT)
+            changed = np.zeros(self.rows, bool)
+            changed[part["row"]] = True
+            kept = self.accounts[~changed[self.accounts["row"]]]
+            self.accounts = np.concatenate([kept, part])
+        self.table.reserve(self.rows)
+        self._place_accounts()
 
     def rows_of(self, ids: NDArray[np.integer]) -> NDArray[np.uint32]:
         """Row numbers of ids; NO_ROW for strangers."""
@@ -335,63 +335,12 @@ class Register:
         return np.array([index.get(p, NO_CODE) for p in self.participants] or [NO_CODE], np.uint16)
 
 
-def accounts_on(
-    folder: Path, rows: NDArray[np.uint32], day: int, proven: Callable[[Path], Path]
-) -> tuple[pa.StringArray, pa.StringArray]:
-    """(participants, accounts) by which a version pays people on a day, null where there is none.
-    day: since 1970. proven: called with each file before it is read."""
-    path, wanted = proven(folder / "accounts.bin"), np.unique(rows)
-    each = WRITE_BYTES // ACCOUNT.itemsize
-    parts = [np.empty(0, ACCOUNT)]
-    for start in range(0, path.stat().st_size, each * ACCOUNT.itemsize):
-        part = np.fromfile(path, ACCOUNT, each, offset=start)
-        is_valid = (part["valid_from"] <= day) & (day <= part["valid_to"])
-        parts.append(part[is_valid & np.isin(part["row"], wanted)])
-    found = np.concatenate(parts)
-    # Of one person's accounts the one that counts first stands in front.
-    held_by, first = np.unique(found["row"], return_index=True)
-    heap = np.fromfile(proven(folder / "heap.bin"), np.uint8)
-    info = msgspec.json.decode(proven(folder / "register.json").read_bytes(), type=RegisterInfo)
-    words, which = np.unique(found["account"][first], return_inverse=True)
-    texts = pa.array([_account_text(word, heap) for word in words.tolist()], pa.string())
-    place = np.searchsorted(held_by, rows)
-    absent = np.append(held_by, NO_ROW)[place] != rows
-    absent |= rows == NO_ROW
-    place[absent] = 0
-    at = pa.array(place, mask=absent)
-    codes = pa.array(info.participants, pa.string()).take(found["participant"][first])
-    return codes.take(at), texts.take(pa.array(which)).take(at)
-
-
-def _account_text(word: int, heap: NDArray[np.uint8]) -> str:
-    """The text of an account word of the register (native/account.pxd)."""
-    if word >> 63:
-        start = word - (1 << 63)
-        return bytes(heap[start + 1 : start + 1 + int(heap[start])]).decode()
-    return f"{word & (1 << 57) - 1:0{word >> 57}d}"
-
-
-class Masks:
-    """Initials of people by row, read from a saved register one at a time."""
-
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / "masks.bin"
-
-    def of_rows(self, rows: NDArray[np.integer]) -> NDArray[np.uint64]:
-        """Initials by rows (few of them: those whose names differ)."""
-        out = np.zeros(len(rows), np.uint64)
-        with self._path.open("rb", buffering=0) as stream:
-            handle = stream.fileno()
-            for i, row in enumerate(rows.tolist()):
-                out[i] = int.from_bytes(os.pread(handle, 8, 8 * row), "little")
-        return out
-
-
-@functools.lru_cache(maxsize=1 << 16)
-def mask_text(mask: int) -> str:
-    """Initials as a person may read them: 'N* V* A*'."""
-    initials = mask.to_bytes(8, "little").rstrip(b"\0").decode("ascii", "replace")
-    return " ".join(f"{c}*" for c in initials)
+def _over(since: NDArray[np.void], later: NDArray[np.void]) -> NDArray[np.void]:
+    """Records in order of row, with the later ones in place of those of equal rows."""
+    place = np.searchsorted(since["row"], later["row"])
+    is_there = np.append(since["row"], NO_ROW)[place] == later["row"]
+    since[place[is_there]] = later[is_there]
+    return np.insert(since, place[~is_there], later[~is_there])
 
 
 def require_ids(ids: NDArray[np.uint64], file: str, done: int) -> None:
@@ -408,9 +357,10 @@ def require_ids(ids: NDArray[np.uint64], file: str, done: int) -> None:
         )
 
 
-def _require_accounts(
+def require_accounts(
     offsets: NDArray[np.int32], data: NDArray[np.uint8], rows: int, file: str, done: int
 ) -> None:
+    """Refuse texts that no account has. done: as of `require_ids`."""
     bad = csv_text.odd_accounts(offsets, data, np.empty(rows, np.uint8))
     if bad >= 0:
         fits = 1 <= offsets[bad + 1] - offsets[bad] <= 34

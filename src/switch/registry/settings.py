@@ -1,4 +1,5 @@
-"""Settings: what a home's owner decides on cut-offs, days off, missing funds, budgets and limits.
+"""Settings: what a home's owner decides on cut-offs, days off, missing funds, budgets, limits and
+deadlines.
 
 What a cut-off may be is said here; which cycle takes a line by it, in `settlement/calendar`.
 """
@@ -16,10 +17,11 @@ from switch.schema import AMOUNT_MAX, CLEARING_LIMIT, YEAR_MAX, YEAR_MIN, is_in_
 
 RECAST = "recast"
 FUNDS_RULES = ("wait", "share", RECAST)
+HELD_DAYS_MAX = 36_500
 _CUTOFF = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 
 
-class Settings(msgspec.Struct, forbid_unknown_fields=True):
+class Settings(msgspec.Struct, forbid_unknown_fields=True, repr_omit_defaults=True):
     """Decisions of a home's owner, kept in the catalog with an audit record. A run may be given
     others, which its manifest records."""
 
@@ -42,6 +44,13 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
     accounts_shared_max: int | msgspec.UnsetType = msgspec.UNSET
     """Number of persons for whom an account may receive in a batch; lines of more wait. Unset:
     any."""
+    held_days: int | msgspec.UnsetType = msgspec.UNSET
+    """Days for which a line may wait; after the last of them it can expire. Unset: for ever."""
+    held_days_of: dict[str, int] | msgspec.UnsetType = msgspec.UNSET
+    """The same for lines of single programmes, by benefit, in place of that; 0: for ever."""
+    cash_days: int | msgspec.UnsetType = msgspec.UNSET
+    """Days, after that of its cycle, for which a line may be paid over a counter and not proven;
+    after the last of them it is asked back. Unset: for ever."""
 
     @staticmethod
     def of(given: Settings | Mapping[str, object] | None, now: Settings | None = None) -> Settings:
@@ -56,6 +65,11 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
                 raise UsageError(f"settings: unknown {str(name)[:80]!r}; known are {known}")
         return msgspec.structs.replace(now or Settings(), **dict(given or {})).check()
 
+    @property
+    def has_deadlines(self) -> bool:
+        """Some lines may not wait for ever, or not be without a proof."""
+        return bool(self.held_days or self.cash_days or any((self.held_days_of or {}).values()))
+
     def check(self) -> Settings:
         """Settings as these, with values of their types. Raises UsageError where they are none."""
         try:
@@ -67,6 +81,14 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
         # What is given as nothing is taken away, and kept as if it had never been given.
         self.cutoffs = self.cutoffs or msgspec.UNSET
         self.accounts_shared_max = self.accounts_shared_max or msgspec.UNSET
+        self.held_days = self.held_days or msgspec.UNSET
+        self.held_days_of = dict(sorted((self.held_days_of or {}).items())) or msgspec.UNSET
+        self.cash_days = self.cash_days or msgspec.UNSET
+        days = {"held_days": self.held_days or 0, "cash_days": self.cash_days or 0}
+        days |= {f"held_days_of {name}": most for name, most in (self.held_days_of or {}).items()}
+        for where, most_days in days.items():
+            if not 0 <= most_days <= HELD_DAYS_MAX:
+                raise UsageError(f"{where} is not between 0 and {HELD_DAYS_MAX}; 0 is for ever")
         if self.cutoffs is not msgspec.UNSET:
             times = list(self.cutoffs)
             if times != sorted(set(times)) or not all(map(_CUTOFF.fullmatch, times)):

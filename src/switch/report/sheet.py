@@ -27,6 +27,7 @@ def write_status(home: Home, seq: int, out: Path, name: str) -> Path:
     folder = home.folder("batches", seq)
     status, lines = (Groups(segment_at(folder, name)) for name in ("status", "lines"))
     states = present.line_states(home, seq)
+    words = pa.array([present.now_of(code) for code in range(len(present.STANDS))], pa.string())
 
     def tables() -> Iterator[pa.Table]:
         for group in range(len(status)):
@@ -34,8 +35,7 @@ def write_status(home: Home, seq: int, out: Path, name: str) -> Path:
             for name in ("benefit", "period", "amount"):
                 answers = answers.append_column(name, inner[name])
             numbers = np.asarray(answers["line_no"])
-            now = pa.array(states[numbers - 1].tolist(), pa.string())
-            yield answers.append_column("now", now)
+            yield answers.append_column("now", words.take(pa.array(states[numbers - 1])))
 
     return write_sheet(tables(), out, name)
 

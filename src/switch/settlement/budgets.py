@@ -10,7 +10,8 @@ else follows:
 A line reserves its amount when its batch is taken in, keeps it while it waits, and uses it up when
 the cycle settles in which it clears. A line that a recast or an abort sends back waits again, on
 what it reserved. One that its receiver refuses before settlement releases it, and so does one that
-is cancelled while it waits, or came back and was disposed of: its re-issue reserves anew.
+is cancelled while it waits, or expires, or came back and was disposed of: its re-issue reserves
+anew.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ from switch.files.columns import Columns
 from switch.files.file_schemas import is_held
 from switch.home.history import (
     SETTLED,
-    cancelled_lines,
     folders,
+    left_lines,
     moved_lines,
     recasts,
     went_back,
@@ -186,7 +187,7 @@ def standing(home: Home) -> dict[tuple[int, str], Stand]:
         # Of an aborted cycle nothing was used up in the first place.
         for key, amount in ({} if recast.aborted else summed(went_back(home, recast))).items():
             enter(key, consumed=-amount)
-    for key, amount in summed(cancelled_lines(home)).items():
+    for key, amount in summed(left_lines(home)).items():
         enter(key, released=amount)
     for folder in folders(home):
         refused, disposed = (moved_lines(home, folder, name) for name in ("refused", "disposed"))

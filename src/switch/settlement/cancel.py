@@ -11,16 +11,13 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from typing import TypedDict
 
-import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from switch.arguments import require_said
 from switch.errors import UsageError
-from switch.files.file_schemas import CANCELLED_LINES, HELD_SCHEMA, STYLES
-from switch.files.segment import Groups, Segment, write_table
+from switch.files.segment import write_table
 from switch.home.batch import batch_row
 from switch.home.days import times
 from switch.home.history import (
@@ -34,10 +31,20 @@ from switch.home.history import (
 )
 from switch.home.store import CANCELLED, ROOM_SPARE, Home
 from switch.home.times import time_text
-from switch.results import LinesCancelled
+from switch.results import LineName
+from switch.settlement.queue import Line, waiting, write_queue
 
-Line = tuple[int, int]
-"""Number of the batch, and of the line in it."""
+
+class LinesCancelled(TypedDict):
+    """Lines that waited and were cancelled, with who said so, why and when."""
+
+    number: int
+    at: str
+    by: str
+    why: str
+    count: int
+    sum: int
+    lines: list[LineName]
 
 
 def cancel(
@@ -58,7 +65,7 @@ def cancel(
         raise UsageError("name the lines that are to be cancelled")
     if stored := _stored(home, chosen, by, why):
         return _answer(home, stored, chosen)
-    gone = _waiting(home, chosen)
+    gone = waiting(home, chosen)
     there = set(lines_of(gone))
     for line in chosen:
         if line not in there:
@@ -76,7 +83,7 @@ def cancel(
     home.require_room(2 * (home.path / path).stat().st_size + gone.nbytes + ROOM_SPARE)
     with home.draft(CANCELLED) as draft:
         write_table(draft / "lines.parquet", gone)
-        _write_queue(home.proven(home.path / path), draft / "held.parquet", gone)
+        write_queue(home.proven(home.path / path), draft / "held.parquet", gone)
         said = {"by": by, "why": why, "count": len(gone), "sum": str(sum_)}
         home.commit(
             at=time,
@@ -94,7 +101,7 @@ def _stored(home: Home, chosen: list[Line], by: str, why: str) -> Cancellation |
     off may be given again."""
     lines = cancelled_lines(home)
     for one in cancellations(home):
-        mine = lines.filter(pc.equal(lines["cancellation"], one.number))
+        mine = lines.filter(pc.equal(lines["number"], one.number))
         if (one.by, one.why) == (by, why) and sorted(lines_of(mine)) == chosen:
             return one
     return None
@@ -111,35 +118,3 @@ def _answer(home: Home, one: Cancellation, lines: list[Line]) -> LinesCancelled:
         "sum": one.amount,
         "lines": [{"batch_id": names[seq], "line_no": line_no} for seq, line_no in lines],
     }
-
-
-def _waiting(home: Home, chosen: list[Line]) -> pa.Table:
-    """Those of the lines that wait, oldest first: a table of CANCELLED_LINES."""
-    parts = [CANCELLED_LINES.empty_table()]
-    if queue := queue_of(home):
-        groups = Groups(home.proven(home.path / queue[0]))
-        for number in range(len(groups)):
-            table = groups.read(number, CANCELLED_LINES.names)
-            parts.append(table.filter(_among(table, chosen)).cast(CANCELLED_LINES))
-    return pa.concat_tables(parts).combine_chunks()
-
-
-def _write_queue(path: Path, into: Path, gone: pa.Table) -> None:
-    """Write the queue of lines that wait without some of them, as far as any is left."""
-    groups, chosen = Groups(path), lines_of(gone)
-    segment: Segment | None = None
-    for number in range(len(groups)):
-        table = groups.read(number).cast(HELD_SCHEMA)
-        table = table.filter(pc.invert(_among(table, chosen))).combine_chunks()
-        for part in table.to_batches():
-            segment = segment or Segment(into, HELD_SCHEMA, STYLES)
-            segment.append({name: part.column(name) for name in HELD_SCHEMA.names})
-    if segment:
-        segment.close()
-
-
-def _among(table: pa.Table, chosen: list[Line]) -> pa.Array:
-    """bool array of the lines of a table that are among these."""
-    batch, line_no = (np.asarray(table[name]).astype(np.int64) for name in ("batch", "line_no"))
-    wanted = np.array([seq << 32 | number for seq, number in chosen], np.int64)
-    return pa.array(np.isin(batch << 32 | line_no, wanted))

@@ -45,6 +45,7 @@ def begin(path: Path, given: Given, at: str, key: bytes | None, signing_key: byt
     settings = Settings.of(given.settings)
     if settings.enforce_budgets is True:
         budgets.require_programmes(directory)
+    _require_benefits(directory, settings)
     opening = standing.opening_balances(directory, given.balances)
     meta = {
         **_texts(directory, settings),
@@ -75,7 +76,9 @@ def change(
     new = read_directory(*tables, directory)
     standing.require_nobody_leaves(home, directory, new)
     if given.settings is not None:
-        settings = Settings.of(given.settings, settings)
+        before, settings = settings, Settings.of(given.settings, settings)
+        if settings.held_days_of != before.held_days_of:
+            _require_benefits(new, settings)
     if settings.enforce_budgets is True:
         budgets.require_programmes(new)
     changed = _texts(new, settings)
@@ -86,6 +89,16 @@ def change(
         changes=[SetMeta(value, name) for name, value in changed.items()],
     )
     return new, settings
+
+
+def _require_benefits(directory: Directory, settings: Settings) -> None:
+    """Deadlines are of programmes that are there; a programme may go later, and its lines wait by
+    theirs. Raises UsageError."""
+    known = [programme.benefit for programme in directory.programmes]
+    for benefit in settings.held_days_of or {}:
+        if benefit not in known:
+            shown = ", ".join(known)
+            raise UsageError(f"held_days_of {benefit!r} is no programme here; there are {shown}")
 
 
 def _texts(directory: Directory, settings: Settings) -> dict[str, str]:

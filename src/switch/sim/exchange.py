@@ -17,14 +17,16 @@ from switch.arguments import checked
 from switch.documents import Exchanged
 from switch.errors import CopyFailed, EnvironmentFailed, UsageError
 from switch.files.disk import copy_into, landing, out_folder
-from switch.home.history import SETTLED, recasts
+from switch.home.history import RECALL, SETTLED, folders, recasts
 from switch.home.store import Home
+from switch.home.times import micros_of
 from switch.registry.directory import Directory
 from switch.sim.receivers.behaviour import plain as plainly
 from switch.sim.receivers.behaviour import varied
 from switch.sim.receivers.exchange import Exchanged as Counts
 from switch.sim.receivers.exchange import Finality, statements
 from switch.sim.receivers.exchange import exchange as answer
+from switch.sim.receivers.recalled import Asked
 
 
 @checked
@@ -38,7 +40,8 @@ def exchange(
 ) -> Exchanged:
     """Let simulated receivers answer a batch, into OUT/ID/answers. Before its cycle has settled
     they credit nothing: they send the refusals that come before the cut-off, and no statement.
-    Lines that were recalled are not answered.
+    Lines that were recalled before it settled are not answered. Of others most are given back: an
+    answer to the recall, and a return.
 
     home: its folder. batch_id: as of `Engine.line`, by default the last batch. out: the folder that
     the batch was copied to (default HOME/out). seed: the same one, the same answers. plain: nobody
@@ -51,10 +54,9 @@ def exchange(
         root = out_folder(place, out)
         folder = root / opened.catalog.out_name(summary["batch_id"], summary["seq"])
         recalls = [
-            path
-            for recast in recasts(opened)
-            if recast.cycle == summary["cycle"]
-            for path in sorted((opened.path / recast.folder / "recall").iterdir())
+            Asked(path, micros_of(at))
+            for folder, at in _recalls(opened, summary["cycle"])
+            for path in sorted((opened.path / folder / "recall").iterdir())
         ]
         request = root / "cycles" / summary["cycle"] / "settlement.json"
         finality = Finality(summary["state"] in SETTLED, recalls)
@@ -87,6 +89,13 @@ def exchange(
     return _told(summary["batch_id"], answers, seed, done)
 
 
+def _recalls(home: Home, cycle: str) -> list[tuple[str, str]]:
+    """Folders with lists of recalled lines, and their times: of recasts of a cycle, and of all
+    recalls."""
+    found = [(one.folder, one.at) for one in recasts(home) if one.cycle == cycle]
+    return found + [(one.name, one.at) for one in folders(home) if one.kind == RECALL]
+
+
 def _copy(drafts: Path, root: Path, answers: Path) -> None:
     for path in sorted(path for path in drafts.rglob("*") if path.is_file()):
         with landing(root, (answers / path.relative_to(drafts)).relative_to(root)) as file:
@@ -101,5 +110,6 @@ def _told(batch_id: str, folder: Path, seed: int, done: Counts) -> Exchanged:
         "lines": done.lines,
         "confirmations": done.confirmations,
         "returns": done.returns,
+        "resolutions": done.resolutions,
         "fates": done.fates,
     }

@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from switch.errors import EnvironmentFailed, InputRefused
-from switch.files.given import read_small, reason_of
+from switch.files.given import decode_once, read_small, reason_of
 
 
 class Verdict(IntEnum):
@@ -152,7 +152,9 @@ def read_rules(path: str | Path) -> Rules:
         what = f"the rules cannot be read: {why}"
         raise InputRefused("RULES_INVALID", what, file=str(path), remedy=remedy) from error
     try:
-        content = msgspec.json.decode(text) if path.suffix == ".json" else tomllib.loads(text)
+        content = (
+            decode_once(text.encode(), object) if path.suffix == ".json" else tomllib.loads(text)
+        )
     except (msgspec.DecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise _refused(str(path), None, f"the rules are no document: {error}") from error
     return _checked(content, str(path))

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from switch.sim.auditor.books import Books
 from switch.sim.auditor.breaks import OpenBreaks
+from switch.sim.auditor.citizens import Citizens, Claim
 from switch.sim.auditor.clearing import Clearing
 from switch.sim.auditor.control import Act, Control, Vote, unequal_parts, unproven
 from switch.sim.auditor.cycles import Cycles, business_day
@@ -43,7 +44,7 @@ from switch.sim.auditor.screening import Row, entitlement
 from switch.sim.auditor.way_back import WayBack
 
 PARTS = (
-    *(Books, Clearing, Control, Cycles, Days, Directory),
+    *(Books, Citizens, Clearing, Control, Cycles, Days, Directory),
     *(Notes, Payments, People, Portal, Records, WayBack),
 )
 Part = TypeVar("Part")
@@ -74,6 +75,7 @@ class Auditor:
         self.notes = Notes()
         self.control = Control(self.books, self.cycles, self.days, self.payments, self.way_back)
         self.portal = Portal(self.control)
+        self.citizens = Citizens(self.people, self.directory, self.control)
         self.commits = 1
         """Operations that took place: as many as there are audit records."""
 
@@ -104,10 +106,31 @@ class Auditor:
         accounts: Iterable[Row] | None,
         paid: Iterable[Row] | None,
         replace: bool,
+        share: int = 20,
     ) -> None:
-        """Upsert registers by key, or replace the whole of what is given."""
-        self.people.upsert(people, accounts, paid, replace)
+        """Upsert registers by key, or replace the whole of what is given. share: one in so many
+        people may be changed by deltas."""
+        self.people.upsert(people, accounts, paid, replace, share)
         self.commits += 1
+
+    def bind(self, person: str, device: str, at: dt.datetime) -> str | None:
+        """Bind a device to a person. Returns the rule by which it must be refused, which is a
+        commit as well; '' for none; None where it was bound so, and nothing is recorded."""
+        rule = self.citizens.bind(person, device, at)
+        self.commits += rule is not None
+        return rule
+
+    def claim(self, said: Claim) -> str:
+        """Register an account of a citizen. Returns the rule by which it must be refused, which is
+        a commit as well; '' for none."""
+        self.commits += 1
+        return self.citizens.claim(said)
+
+    def compact(self) -> bool:
+        """Write the register whole. Returns true where it had deltas."""
+        is_new = self.people.compact()
+        self.commits += is_new
+        return is_new
 
     def note(self, marks: list[Mark], words: str, owner: str, accepted: bool | None) -> bool:
         """Note something about breaks: nothing else changes. Returns true where it is new."""
@@ -140,6 +163,7 @@ class Auditor:
         for owed in expected.owed:
             assert entitlement(owed.entry.row) not in self.people.history, "paid twice"
         self.payments.add(table, expected, day)
+        self.people.take_in(expected.seq, table.rows)
         self.days.known.add(day)
         if self.directory.rules.calendar:
             self.cycles.enter(expected)
@@ -154,6 +178,30 @@ class Auditor:
         self.commits += is_new is True
         return is_new
 
+    def expire(self, day: dt.date) -> list[tuple[Line, dt.date]] | None:
+        """Let lines that waited beyond their deadline on a day leave the queue. Returns them, each
+        with its deadline; None where it must be refused."""
+        rules = self.directory.rules
+        days = [rules.held_days, rules.cash_days, *(days for _, days in rules.held_days_of)]
+        if not any(days):
+            return None
+        gone = self.payments.expire(rules, day)
+        if gone:
+            self.days.known.add(day)
+            self.commits += 1
+        return gone
+
+    def ask_back(self, day: dt.date) -> list[Line]:
+        """Recall cash lines that nobody had proven by their deadline. Returns them."""
+        days, people = self.directory.rules.cash_days, self.directory.participants
+        cash = {code for code, row in people.items() if row["kind"] == "cash"}
+        mine = self.way_back.unproven(cash, day - dt.timedelta(days=days)) if days else []
+        if mine:
+            self.commits += 1
+            assert self.way_back.recall(mine, f"cash {day}", day)
+            self.way_back.unproven_asked |= set(mine)
+        return mine
+
     # --- cycles of the calendar ------------------------------------------------------------------
 
     def fund(self, balances: Mapping[str, int]) -> dict[str, int]:
@@ -166,13 +214,14 @@ class Auditor:
         self.commits += bool(own)
         return own
 
-    def settle(self) -> list[Settled]:
-        """Close and settle all that is not, oldest cycle first."""
+    def settle(self, day: dt.date | None = None) -> list[Settled]:
+        """Close and settle all that is not, oldest cycle first. day: on which it is done; None: on
+        that of each."""
         found = []
         for name, cycle in self.cycles.unsettled().items():
             settled, gone = self.cycles.settle(name)
             self.commits += (cycle.state == "OPEN") + (settled.state == "SETTLED")
-            found.append(settled._replace(recall=self._take_back(gone)))
+            found.append(settled._replace(recall=self._take_back(name, gone, day)))
         self.payments.settle(self.cycles.settled())
         return found
 
@@ -185,13 +234,15 @@ class Auditor:
         """Give up the oldest cycle that is not settled: it is as if its lines had never cleared."""
         name, cycle = next(iter(self.cycles.unsettled().items()))
         self.commits += 1 + (cycle.state == "OPEN")
-        return Settled(name, "ABORTED", {}, [], self._take_back(self.cycles.abort(name)))
+        return Settled(name, "ABORTED", {}, [], self._take_back(name, self.cycles.abort(name)))
 
-    def _take_back(self, gone: list[Owed]) -> dict[str, list[tuple[str, int]]]:
-        """Let lines wait again. Returns what receivers are told."""
+    def _take_back(
+        self, name: str, gone: list[Owed], day: dt.date | None = None
+    ) -> dict[str, list[tuple[str, int]]]:
+        """Let lines of a cycle wait again. day: as of `settle`. Returns what receivers are told."""
         for owed in gone:
             self.books.expense_back(owed)
-        return self.payments.take_back(gone)
+        return self.payments.take_back(gone, day or max(business_day(name), self.days.signed))
 
     # --- control --------------------------------------------------------------------------------
 

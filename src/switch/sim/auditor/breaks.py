@@ -76,15 +76,19 @@ class OpenBreaks:
         return sorted(found)
 
     def _unbooked(self) -> list[str]:
-        """Returned lines that no statement books in time, from the first day that one covers."""
+        """Returned lines that no statement books in time, or on another day than they came back on,
+        from the first day that one covers."""
         booked = self.records.booked
         begin = min(booked.values(), default=dt.date.max)
         found = []
         for line in self.way_back.returned:
             owed = self.way_back.payments.sent[line]
             day = min(record.at.date() for record in self.records.clean(owed, "RTRN"))
-            late = day >= begin and self.way_back.days.is_late(day)
-            found += [owed.transfer_id] if late and owed.transfer_id not in booked else []
+            if (entry := booked.get(owed.transfer_id)) is None:
+                is_open = self.way_back.days.is_late(day)
+            else:
+                is_open = abs((entry - day).days) > APART_DAYS
+            found += [owed.transfer_id] if is_open and day >= begin else []
         return sorted(found)
 
     def _strays(self, records: tuple[Record, ...]) -> list[str] | None:

@@ -78,7 +78,7 @@ class Clearing:
         if self.directory.rules.shared_max:
             found = admitted(found, rows, self.directory.rules.shared_max)
         paid = self.people.history | self.payments.cleared
-        cover = Cover(self.cycles.rooms(cycle), paid)
+        cover = Cover(self.cycles.rooms(cycle), paid, self.directory.groups())
         for number, (row, answer) in enumerate(zip(rows, found, strict=True)):
             if number == old:
                 cover.release()
@@ -87,10 +87,12 @@ class Clearing:
             if _alive(answer):
                 claim = self._claim(number, row, answer)
                 (cover.wait if number < old else cover.present)(claim)
+                if not cover.rooms:  # Nobody has a limit: each goes in its turn, of any class.
+                    cover.release()
         waited = {claim.number for claim in cover.waiting}
         cover.release()
         for number, reason in cover.verdicts.items():
-            found[number] = answer_of(reason, found[number].participant, found[number].account)
+            found[number] = answer_of(reason, *found[number][3:])
         return found, {n for n in waited if cover.verdicts[n] is not Reason.COVER_MISSING}
 
     def _claim(self, number: int, row: Row, answer: Answer) -> Claim:
@@ -107,7 +109,8 @@ class Clearing:
 
     def _outcome(self, entry: Waiting, answer: Answer, cycle: str) -> Outcome:
         alive = _alive(answer)
-        routed = alive or answer.reason >= Reason.PARTICIPANT_SUSPENDED
+        is_pending = answer.reason is Reason.IDENTITY_PENDING
+        routed = alive or (answer.reason >= Reason.PARTICIPANT_SUSPENDED and not is_pending)
         return Outcome(
             batch=entry.batch,
             line_no=entry.row["line_no"],
@@ -117,6 +120,7 @@ class Clearing:
             participant=answer.participant if routed else None,
             transfer_id=entry.transfer_id if alive else None,
             cycle=cycle if alive else None,
+            passed=answer.passed if alive else None,
         )
 
     def _owed(self, entry: Waiting, answer: Answer, seq: int) -> Owed:

@@ -255,6 +255,7 @@ class Control:
             "POLICY_OTHER": act.version != version,
             "STEP_ORDER": act.behind != behind,
             "TABLE_OTHER": dossier is not None and act.sheet != dossier.sheet,
+            "TABLE_INVALID": act.sheet.total < 0 or act.sheet.lines < 1,
             "TIME_ORDER": act.day < last or far > ACT_DAYS,
             "DAYS_RUN_BACK": act.day < max(self.days.signed, self.said),
         }.items():

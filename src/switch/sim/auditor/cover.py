@@ -38,9 +38,16 @@ class Claim(NamedTuple):
 class Cover:
     """Rooms and queues of one run. `verdicts` says what became of every claim, by number."""
 
-    def __init__(self, rooms: Mapping[str, int], paid: Collection[Entitlement]) -> None:
-        """rooms: by settlement participant; who is not named has no limit."""
+    def __init__(
+        self,
+        rooms: Mapping[str, int],
+        paid: Collection[Entitlement],
+        groups: Mapping[str, str] | None = None,
+    ) -> None:
+        """rooms: by settlement participant; who is not named has no limit. groups: the exclusive
+        group of each benefit that has one."""
         self.rooms = dict(rooms)
+        self.groups = dict(groups or {})
         self.before = set(paid)
         """Entitlements that were taken before the table's own lines."""
         self.taken: set[Entitlement] = set()
@@ -55,6 +62,8 @@ class Cover:
             self.verdicts[claim.number] = Reason.PAID_BEFORE
         elif claim.key in self.taken:
             self.verdicts[claim.number] = Reason.DUPLICATE_IN_TABLE
+        elif self._is_excluded(claim):
+            self.verdicts[claim.number] = Reason.EXCLUDED
         elif self._behind(claim, self.waiting) or not self._fits(claim):
             self.wait(claim)
         else:
@@ -67,8 +76,11 @@ class Cover:
     def release(self) -> None:
         """Whoever is first in line and fits goes: the first class first, in it the oldest."""
         while True:
-            for claim in [c for c in self.waiting if c.key in self.before | self.taken]:
-                self._leave(claim, Reason.PAID_BEFORE)
+            for claim in list(self.waiting):
+                if claim.key in self.before | self.taken:
+                    self._leave(claim, Reason.PAID_BEFORE)
+                elif self._is_excluded(claim):
+                    self._leave(claim, Reason.EXCLUDED)
             first = min(
                 (c for c in self.waiting if not self._behind_others(c) and self._fits(c)),
                 key=lambda c: (c.priority, c.number),
@@ -78,6 +90,16 @@ class Cover:
                 return
             self.waiting.remove(first)
             self._go(first)
+
+    def _is_excluded(self, claim: Claim) -> bool:
+        """Another benefit of its group was taken by the same person for the same period."""
+        person, benefit, period = claim.key
+        group = self.groups.get(benefit)
+        return group is not None and any(
+            (person, other, period) in self.before | self.taken
+            for other, of in self.groups.items()
+            if of == group and other != benefit
+        )
 
     def _leave(self, claim: Claim, reason: Reason) -> None:
         self.waiting.remove(claim)

@@ -46,6 +46,10 @@ class Directory:
         codes = self.participants
         sound = all(self.settler(self.settler(code)) == self.settler(code) for code in codes)
         sound &= all(row["debtor_agent"] in codes for row in self.debtors.values())
+        for code, row in codes.items():
+            if new := row.get("replaced_by"):
+                stays = new in codes and new != code and not codes[new].get("replaced_by")
+                sound &= stays and self.settler(new) == self.settler(code)
         if self.rules.budgets:
             sound &= all(benefit in self.programmes for benefit in self.budgets())
         return sound
@@ -76,6 +80,11 @@ class Directory:
             if row["budget"] is not None:
                 found[row["programme"]] += row["budget"]
         return found
+
+    def groups(self) -> dict[str, str]:
+        """Name of the exclusive group by benefit, of those that have one."""
+        named = {code: row.get("exclusive_group") or "" for code, row in self.programmes.items()}
+        return {code: name for code, name in named.items() if name}
 
     def _is_treasury(self, code: str) -> bool:
         return bool(self.participants[code]["kind"] == TREASURY_KIND)

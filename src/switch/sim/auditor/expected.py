@@ -93,6 +93,8 @@ class Outcome(NamedTuple):
     lacks it."""
     transfer_id: str | None
     cycle: str | None
+    passed: str | None = None
+    """Words about accounts that were passed over, of a line that clears."""
 
     @property
     def line(self) -> Line:
@@ -350,6 +352,16 @@ class Ruled(NamedTuple):
     shared_max: int = 0
     """For how many persons an account may receive in a batch; 0: any."""
     clearing_limit: int = CLEARING_LIMIT
+    held_days: int = 0
+    """Days for which a line may wait; 0: for ever."""
+    held_days_of: tuple[tuple[str, int], ...] = ()
+    """The same by benefit, in place of that."""
+    cash_days: int = 0
+    """Days for which a cash line may be without a proof; 0: for ever."""
+
+    def days_held(self, benefit: str) -> int:
+        """Days for which a line of a benefit may wait; 0: for ever."""
+        return dict(self.held_days_of).get(benefit, self.held_days)
 
 
 class Expected(NamedTuple):

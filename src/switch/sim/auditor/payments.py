@@ -9,11 +9,11 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Collection, Mapping
 
-from switch.sim.auditor.expected import Expected, Line, Owed, Ran, Table, Waiting
+from switch.sim.auditor.expected import Expected, Line, Owed, Ran, Ruled, Table, Waiting
 from switch.sim.auditor.screening import Entitlement, entitlement
 
 WRITTEN_BACK, REISSUED = "WRITTEN_BACK", "REISSUED"
-RELEASED = ("RJCT", WRITTEN_BACK, REISSUED)
+RELEASED = ("RJCT", "CANC", WRITTEN_BACK, REISSUED)
 """States of lines that take nothing of a budget any more."""
 
 
@@ -36,6 +36,8 @@ class Payments:
         """Lines that were recalled before their cycle settled, with the time of that."""
         self.cancelled: dict[tuple[Line, ...], str] = {}
         """Words in which lines were cancelled while they waited."""
+        self.since: dict[Line, dt.date] = {}
+        """Days since which lines wait, or waited last."""
         self._amounts: dict[Line, tuple[str, int]] = {}
         """(benefit, amount)."""
         self._cleared_as: dict[Line, tuple[str, str]] = {}
@@ -78,6 +80,8 @@ class Payments:
             self.told[line] = (*self.told.get(line, ()), outcome.status)
             if outcome.cycle is not None:
                 self._cleared_as[line] = outcome.status, outcome.cycle
+        for outcome in expected.own:
+            self.since[outcome.line] = day
         self.waiting = list(expected.held)
 
     def settle(self, cycles: Collection[str]) -> None:
@@ -87,14 +91,16 @@ class Payments:
                 self.status[line] = "ACSC"
                 self.told[line] += ("ACSC",)
 
-    def take_back(self, gone: Collection[Owed]) -> dict[str, list[tuple[str, int]]]:
-        """Let lines that cleared wait again, oldest first, and free their entitlements. Returns
-        (transfer id, amount) of the lines that each receiver must not credit."""
+    def take_back(self, gone: Collection[Owed], day: dt.date) -> dict[str, list[tuple[str, int]]]:
+        """Let lines that cleared wait again from a day on, oldest first, and free their
+        entitlements. Returns (transfer id, amount) of the lines that each receiver must not
+        credit."""
         recall: dict[str, list[tuple[str, int]]] = {}
         for owed in sorted(gone, key=lambda owed: owed.line):
             line = owed.line
             self.free(owed)
             self.status[line] = "PDNG"
+            self.since[line] = day
             self.told[line] += ("PDNG",)
             del self._cleared_as[line], self.sent[line]
             recall.setdefault(owed.participant, []).append((owed.transfer_id, owed.amount))
@@ -117,6 +123,21 @@ class Payments:
             self.status[line] = "RJCT"
             self.told[line] += ("RJCT",)
         return True
+
+    def expire(self, rules: Ruled, day: dt.date) -> list[tuple[Line, dt.date]]:
+        """Let lines wait no more whose deadline lies before a day. Returns them, oldest first, each
+        with its deadline."""
+        gone = []
+        for entry in self.waiting:
+            days = rules.days_held(entry.row["benefit"])
+            last = self.since[entry.line] + dt.timedelta(days=days)
+            if days and last < day:
+                gone.append((entry.line, last))
+                self.status[entry.line] = "CANC"
+                self.told[entry.line] += ("CANC",)
+        lines = {line for line, _ in gone}
+        self.waiting = [entry for entry in self.waiting if entry.line not in lines]
+        return gone
 
     def free(self, owed: Owed) -> None:
         """Let the entitlement of a line be paid once more."""

@@ -1,4 +1,4 @@
-"""People, their accounts and their paid history, as registers say.
+"""People, their accounts and their paid history, as registers say, and the lines that name them.
 
 Of the engine it imports `schema`, `reason` and `errors` alone.
 """
@@ -10,6 +10,9 @@ from collections.abc import Iterable
 
 from switch.sim.auditor import screening
 from switch.sim.auditor.directory import Directory
+from switch.sim.auditor.expected import Line
+
+DELTAS_MAX = 50
 
 
 class People:
@@ -19,6 +22,12 @@ class People:
         self.people: dict[str, screening.Row] = {}
         self.accounts: dict[tuple[str, str, str], screening.Row] = {}
         self.history: set[screening.Entitlement] = set()
+        self.known: set[str] = set()
+        """Ids that a register ever named."""
+        self.lines: dict[str, tuple[tuple[Line, int], ...]] = {}
+        """Lines of each person who was known when they came in, with their amounts."""
+        self.deltas = self.changed = 0
+        """Deltas since the register was written whole, and people whom they name."""
 
     def upsert(
         self,
@@ -26,8 +35,12 @@ class People:
         accounts: Iterable[screening.Row] | None,
         paid: Iterable[screening.Row] | None,
         replace: bool,
+        share: int = 20,
     ) -> None:
-        """Upsert by key, or replace the whole of what is given."""
+        """Upsert by key, or replace the whole of what is given. share: as of `write`."""
+        tables = [rows for rows in (people, accounts, paid) if rows is not None]
+        ids = [screening.citizen_id(row["person_id"]) for rows in tables for row in rows]
+        self.write(ids, replace, share)
         if people is not None:
             self.people = {} if replace else self.people
             self.people.update({screening.citizen_id(row["person_id"]): row for row in people})
@@ -39,6 +52,28 @@ class People:
         if paid is not None:
             self.history = set() if replace else self.history
             self.history.update(map(screening.entitlement, paid))
+
+    def take_in(self, seq: int, rows: Iterable[screening.Row]) -> None:
+        """Note whom the lines of a batch name."""
+        for row in rows:
+            person = screening.citizen_id(row["person_id"])
+            if person in self.known:
+                told = (seq, row["line_no"]), row["amount"]
+                self.lines[person] = (*self.lines.get(person, ()), told)
+
+    def write(self, ids: list[str], replace: bool = False, share: int = 20) -> None:
+        """Say how a change is written: as a delta where all deltas name no more people than one in
+        share of the register, and no more than DELTAS_MAX stand behind the whole."""
+        left = len(self.known) // share - self.changed
+        is_few = bool(ids) and not replace and len(ids) <= left and self.deltas < DELTAS_MAX
+        self.deltas = self.deltas + 1 if is_few else 0
+        self.changed = self.changed + len(set(ids)) if is_few else 0
+        self.known |= set(ids)
+
+    def compact(self) -> bool:
+        """Write all deltas into the whole; false where there are none."""
+        had, self.deltas, self.changed = self.deltas, 0, 0
+        return had > 0
 
     def on(self, value_date: dt.date, directory: Directory) -> screening.Registers:
         """All that screening looks at on a value date."""

@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from switch.reason import RULES, Reason
+from switch.reason import PASSED_OVER, RULES, Reason
 
 Row = Mapping[str, Any]
 Entitlement = tuple[str, str, int]
@@ -38,6 +38,8 @@ class Answer(NamedTuple):
     participant: str | None
     """Holder of the account that counts, named by the line or the register; None without one."""
     account: str | None
+    passed: str | None = None
+    """Words about accounts that were passed over; None where none was."""
 
 
 class Registers(NamedTuple):
@@ -112,8 +114,9 @@ def account_valid(account: Row, value_date: dt.date) -> bool:
     return (begins is None or begins <= value_date) and (ends is None or value_date <= ends)
 
 
-def account_that_counts(accounts: Iterable[Row], value_date: dt.date) -> Row | None:
-    """First by priority, valid_from (no date is the earliest), participant, account."""
+def accounts_in_order(accounts: Iterable[Row], value_date: dt.date) -> list[Row]:
+    """Accounts that are valid, by priority, valid_from (no date is the earliest), participant,
+    account."""
 
     def rank(account: Row) -> tuple[int, dt.date, bytes, bytes]:
         return (
@@ -123,7 +126,27 @@ def account_that_counts(accounts: Iterable[Row], value_date: dt.date) -> Row | N
             account["account"].encode(),
         )
 
-    return min((a for a in accounts if account_valid(a, value_date)), key=rank, default=None)
+    return sorted((a for a in accounts if account_valid(a, value_date)), key=rank)
+
+
+def code_on(code: str, registers: Registers) -> str:
+    """The code that stands for a participant's on the value date."""
+    row = registers.participants.get(code) or {}
+    since = row.get("replaced_from")
+    return str(row["replaced_by"]) if since and since <= registers.value_date else code
+
+
+def receiver_reason(participant: str, amount: int, registers: Registers) -> Reason:
+    """Rows 12 to 14: why nothing, or no such amount, can be paid to accounts at a participant."""
+    institution = registers.participants.get(participant)
+    if institution is None:
+        return Reason.PARTICIPANT_UNKNOWN
+    if institution["status"] == "suspended":
+        return Reason.PARTICIPANT_SUSPENDED
+    limit = limit_of(institution)
+    if limit is not None and amount > limit:
+        return Reason.AMOUNT_OVER_PARTICIPANT_LIMIT
+    return Reason.NONE
 
 
 def limit_of(participant: Row) -> int | None:
@@ -132,13 +155,26 @@ def limit_of(participant: Row) -> int | None:
     return None if limit in ("", None) else int(limit)
 
 
-def destination(line: Row, registers: Registers) -> tuple[str | None, str | None]:
-    """(participant, account): as the line names them, else as the register does."""
+def destination(line: Row, registers: Registers) -> tuple[str | None, str | None, str | None]:
+    """(participant, account, what is said of accounts that were passed over): as the line names
+    them, else the person's first valid account that can be paid; where none can, the first."""
     if line.get("creditor_agent") is not None:
-        return line["creditor_agent"], line["creditor_account"]
+        return code_on(line["creditor_agent"], registers), line["creditor_account"], None
     accounts = registers.accounts.get(citizen_id(line["person_id"]), [])
-    account = account_that_counts(accounts, registers.value_date)
-    return (account["participant"], account["account"]) if account else (None, None)
+    accounts = accounts_in_order(accounts, registers.value_date)
+    passed: list[str] = []
+    for account in accounts:
+        code = code_on(account["participant"], registers)
+        reason = receiver_reason(code, line["amount"], registers)
+        if reason is Reason.NONE:
+            said = f"{PASSED_OVER}: {', '.join(passed)}" if passed else None
+            return code, account["account"], said
+        words = f"{account['participant']} ({RULES[reason].sentence})"
+        if words not in passed:
+            passed.append(words)
+    if accounts:
+        return code_on(accounts[0]["participant"], registers), accounts[0]["account"], None
+    return None, None, None
 
 
 def first_reason(line: Row, registers: Registers, participant: str | None) -> Reason:
@@ -164,21 +200,15 @@ def first_reason(line: Row, registers: Registers, participant: str | None) -> Re
             return Reason.PERSON_DECEASED
         if person["status"] in ("missing", "revoked"):
             return Reason.PERSON_RECORD_INVALID
+        if person["status"] == "late":
+            return Reason.IDENTITY_PENDING
     if name_key(line["person_name"]) != name_key(person["name"]):
         return Reason.NAME_DIFFERS
     if participant is None:
         return Reason.ACCOUNT_MISSING
     if line.get("creditor_agent") is not None and not is_account(line["creditor_account"]):
         return Reason.ACCOUNT_MALFORMED
-    institution = registers.participants.get(participant)
-    if institution is None:
-        return Reason.PARTICIPANT_UNKNOWN
-    if institution["status"] == "suspended":
-        return Reason.PARTICIPANT_SUSPENDED
-    limit = limit_of(institution)
-    if limit is not None and line["amount"] > limit:
-        return Reason.AMOUNT_OVER_PARTICIPANT_LIMIT
-    return Reason.NONE
+    return receiver_reason(participant, line["amount"], registers)
 
 
 def answers(
@@ -189,7 +219,7 @@ def answers(
     taken: set[Entitlement] = set()
     found = []
     for line in lines:
-        participant, account = destination(line, registers)
+        participant, account, passed = destination(line, registers)
         reason = first_reason(line, registers, participant)
         if reason is Reason.NONE:
             key = entitlement(line)
@@ -198,14 +228,14 @@ def answers(
             elif key in taken:
                 reason = Reason.DUPLICATE_IN_TABLE
             taken.add(key)
-        found.append(answer_of(reason, participant, account))
+        found.append(answer_of(reason, participant, account, passed))
     return found
 
 
 def screened(line: Row, registers: Registers) -> Answer:
     """The answer by rows 1 to 14 alone."""
-    participant, account = destination(line, registers)
-    return answer_of(first_reason(line, registers, participant), participant, account)
+    participant, account, passed = destination(line, registers)
+    return answer_of(first_reason(line, registers, participant), participant, account, passed)
 
 
 def admitted(found: list[Answer], lines: list[Row], most: int) -> list[Answer]:
@@ -225,12 +255,14 @@ def admitted(found: list[Answer], lines: list[Row], most: int) -> list[Answer]:
     return judged
 
 
-def answer_of(reason: Reason, participant: str | None, account: str | None) -> Answer:
+def answer_of(
+    reason: Reason, participant: str | None, account: str | None, passed: str | None = None
+) -> Answer:
     """The answer of a line by its reason."""
     if reason is Reason.NONE:
-        return Answer("ACSC", None, reason, participant, account)
+        return Answer("ACSC", None, reason, participant, account, passed)
     rule = RULES[reason]
-    return Answer(rule.status, rule.code, reason, participant, account)
+    return Answer(rule.status, rule.code, reason, participant, account, passed)
 
 
 def by_person(accounts: Iterable[Row]) -> dict[str, list[Row]]:

@@ -9,7 +9,7 @@ Amounts are whole dong.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from switch.sim.auditor.books import Books
 from switch.sim.auditor.cycles import Cycles, business_day
@@ -38,6 +38,8 @@ class WayBack:
         self.disposed: dict[Line, str] = {}
         self.asked: dict[Line, dt.date] = {}
         """Days on which receivers were asked for settled lines."""
+        self.unproven_asked: set[Line] = set()
+        """Cash lines among these that nobody had proven in time."""
         self.recalled: dict[tuple[Line, ...], str] = {}
         """Words in which lines were recalled."""
         self.closed: set[int] = set()
@@ -143,6 +145,19 @@ class WayBack:
         self.asked |= {owed.line: day for owed in mine if owed not in stopped}
         return True
 
+    def unproven(self, receivers: Collection[str], before: dt.date) -> list[Line]:
+        """Lines that went to some receivers and settled before a day, of which nobody said that
+        they were credited, that came back, or that they are asked for; of batches that are open."""
+        states, sent = self.states(), self.payments.sent
+        return sorted(
+            line
+            for line, owed in sent.items()
+            if states[line] in ("SETTLED", "UNAPPLIED")
+            and owed.participant in receivers
+            and line not in self.asked
+            and business_day(self._cycle_of(owed)) < before
+        )
+
     def open_recalls(self) -> list[Line]:
         """Lines that receivers were asked for and neither gave back nor refused to."""
         return [
@@ -226,6 +241,24 @@ class WayBack:
         credited = self.records.files().credited
         sent = self.payments.sent
         return {line: self._state(owed, credited) for line, owed in sent.items()}
+
+    def state_of(self, line: Line, states: Mapping[Line, str]) -> str:
+        """The state of a line now. states: of all lines that were sent."""
+        if line in {entry.line for entry in self.payments.waiting}:
+            return "HELD"
+        if any(line in lines for lines in self.payments.cancelled):
+            return "CANCELLED"
+        if self.payments.status[line] == "CANC":
+            return "EXPIRED"
+        word = self.disposed.get(line) or states.get(line, "REJECTED")
+        owed = self.payments.sent.get(line)
+        if owed is None or word not in ("SETTLED", "UNAPPLIED", "CREDITED"):
+            return word
+        people = self.cycles.directory.participants
+        is_cash = people.get(owed.participant, {}).get("kind") == "cash"
+        if line in self.unproven_asked and (word == "SETTLED" or (is_cash and word != "CREDITED")):
+            return "EXPIRED"
+        return {"CREDITED": "CASH_PAID"}.get(word, "CASH") if is_cash else word
 
     def _state(self, owed: Owed, credited: Collection[Line]) -> str:
         if owed.line in self.refused:

@@ -33,6 +33,8 @@ PARTICIPANT_FACTS = (
     *("net_debit_cap", "amount_max", "status"),
 )
 DEBTOR_FACTS = ("debtor_agent", "programme", "budget")
+GROUP = "relief"
+"""Name of the exclusive group that a life may have."""
 PROGRAMME_FACTS = ("name", "purpose", "priority")
 
 
@@ -104,7 +106,10 @@ class Facts:
         }.get(column, f"{column} {rng.randint(1, 9)}")
         found = tuple(dict(other) for other in rows)
         own = {other["participant"]: other["settled_by"] or other["participant"] for other in rows}
-        if any(own[agent] != agent for agent in own.values()):
+        new = {other["participant"]: other.get("replaced_by") for other in rows}
+        if any(own.get(agent) != agent for agent in own.values()) or any(
+            by and own[by] != own[code] for code, by in new.items()
+        ):
             row |= before  # That is refused.
         return found
 
@@ -126,6 +131,9 @@ class Facts:
         word = f"{column} {rng.randint(1, 9)}"
         changed = [dict(row) for row in rows]
         changed[number][column] = rng.choice([1, 2, None]) if column == "priority" else word
+        if column == "name":
+            # A benefit joins its group, or leaves it, while lives go on.
+            changed[number]["exclusive_group"] = GROUP if word[-1] in "13579" else None
         return tuple(changed)
 
     def _rules(self) -> None:

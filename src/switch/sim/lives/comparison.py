@@ -190,4 +190,5 @@ def _outcome(row: Row) -> Outcome:
         participant=row["participant"],
         transfer_id=row["transfer_id"],
         cycle=row["cycle"],
+        passed=None if number else row["reason_detail"],
     )

@@ -101,7 +101,7 @@ class Control:
         self.tables.append(payday)
         rng = random.Random(operation.salt)
         right = operation.salt == WITHOUT_FAULT or rng.random() < 0.85
-        signatures = self.signatures(rng)
+        signatures = self.signatures(rng, is_plain=operation.salt == WITHOUT_FAULT)
         # A dossier is of its table's day from the beginning, or a step of no days would be late.
         signatures.today = max(signatures.today, operation.table.value_date)
         act = signatures.first(sheet_of(operation.table), right=right)
@@ -130,7 +130,8 @@ class Control:
     def release(self, operation: Release) -> str:
         """Sign all that is missing. Returns what came of the last act, in words."""
         sides, words = self.sides, ["nothing"]
-        signatures = self.signatures(random.Random(operation.salt))
+        is_plain = operation.salt == WITHOUT_FAULT
+        signatures = self.signatures(random.Random(operation.salt), is_plain=is_plain)
         name = operation.source, operation.batch_id
         for _ in range(STEPS_MAX):
             signatures.control = control = sides.auditor.control
@@ -150,9 +151,9 @@ class Control:
         self.release(Release(table.source, table.batch_id, WITHOUT_FAULT))
         return payday
 
-    def signatures(self, rng: random.Random) -> Signatures:
+    def signatures(self, rng: random.Random, *, is_plain: bool = False) -> Signatures:
         """Acts as they are drawn now."""
-        return Signatures(self.sides.auditor.control, rng, self.today())
+        return Signatures(self.sides.auditor.control, rng, self.today(), is_plain)
 
     def today(self) -> dt.date:
         """A day that lies before nothing that was said, of which the auditor is told."""

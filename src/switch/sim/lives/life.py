@@ -15,6 +15,7 @@ from switch.sim.auditor.expected import Table
 from switch.sim.auditor.screening import Row
 from switch.sim.lives import operations
 from switch.sim.lives.changes import CHANGES, CUTOFFS, LIMITS, Facts, debtor
+from switch.sim.lives.claimants import Claimants
 from switch.sim.lives.office import Office
 from switch.sim.lives.sender import Sender, content_of
 from switch.sim.lives.village import BENEFITS, DAY, FIRST_DAY, TREASURY, Village
@@ -36,8 +37,16 @@ RECALLS = 0.04, 0.25
 """Rates at which lines that were sent are recalled: without a way back, and with one."""
 CANCELS = 0.08
 """Rate at which lines that wait are cancelled before an operation."""
+DEADLINES = 0.3
+"""Rate of lives in which lines may not wait for ever."""
+EXPIRES = 0.12
+"""Rate at which lines beyond their deadline are taken out before an operation there."""
 NOTES = 0.4
 """Rate at which something is noted about breaks behind that."""
+COMPACTS = 0.03
+"""Rate at which the register is written whole before an operation."""
+SHARES = (1, 1, 1, 3, 20)
+"""Shares of a village that deltas may change: one in so many people."""
 WAYS_BACK = 0.22
 """Rate at which something comes back before an operation, where there is a way back."""
 
@@ -74,6 +83,10 @@ class Life:
         """Draws dates that are none."""
         if random.Random(repr(self.clerk.getstate()[1][2:4])).random() < SHARED:
             self._rule(shared_max=1 + village.count % 2)
+        self.patience = random.Random(repr(self.clerk.getstate()[1][4:6]))
+        """Draws deadlines, and when lines are taken out that wait beyond them."""
+        if self.patience.random() < DEADLINES:
+            self._rule(**self._deadlines())
         self.sender = Sender(village, self.rival)
         self.facts = Facts(
             random.Random(repr(self.clerk.getstate()[1][:2])),
@@ -87,11 +100,34 @@ class Life:
         self.window = random.Random(repr(self.desk.getstate()[1][:2]))
         """Draws what is said of single lines."""
         self.office = Office(random.Random(repr(self.window.getstate()[1][:2])))
+        self.claimants = Claimants(
+            random.Random(repr(self.window.getstate()[1][2:4])), self.village
+        )
+        self.registrar = random.Random(repr(self.window.getstate()[1][4:6]))
+        """Draws how changes of registers are written."""
         self.settles = bool(self.nation.rules.cutoffs) or self.facts.is_changing
         """There are cycles of a calendar, or there may be."""
 
     def _rule(self, **rules: Any) -> None:
         self.nation = self.nation._replace(rules=self.nation.rules._replace(**rules))
+
+    def _deadlines(self) -> dict[str, Any]:
+        """Days for which lines may wait."""
+        rng = self.patience
+        some = sorted(rng.sample(BENEFITS, rng.randint(0, len(BENEFITS))))
+        of = tuple((benefit, rng.choice([0, 1, 7])) for benefit in some)
+        days = {"held_days": rng.choice([0, 1, 3, 10, 40]), "held_days_of": of}
+        if rng.random() < 0.6:
+            # The last bank is a post office, which pays over counters.
+            self._post_office()
+            days["cash_days"] = rng.choice([1, 3, 10])
+        return days
+
+    def _post_office(self) -> None:
+        code = self.village.banks[-1]
+        for row in self.village.institutions:
+            row |= {"kind": "cash"} if row["participant"] == code else {}
+        self.nation = self.nation._replace(participants=self.village.participants())
 
     def _nation(self) -> operations.Nation:
         village = self.village
@@ -122,8 +158,9 @@ class Life:
     # --- operations -----------------------------------------------------------------------------
 
     def script(self) -> Iterator[operations.Operation]:
-        """10 to 40 operations, the first of which is a register; and what is said of control."""
-        return self.office.controlled(self._script())
+        """10 to 40 operations, the first of which is a register; what is said of control, and what
+        citizens do."""
+        return self.claimants.served(self.office.controlled(self._script()))
 
     def _script(self) -> Iterator[operations.Operation]:
         rng, village = self.rng, self.village
@@ -136,6 +173,11 @@ class Life:
                     village.institutions, village.debtors, village.programmes
                 )
                 yield change._replace(fault=operations.fault_of(self.facts.rng))
+            if self.registrar.random() < COMPACTS:
+                fault = operations.fault_of(self.registrar)
+                yield operations.Compact(fault)
+                if fault is not None and self.registrar.random() < 0.7:
+                    yield operations.Compact()
             if self.settles and self.purse.random() < ABORTS:
                 yield operations.Abort(operations.fault_of(self.purse))
             if self.answered and self.sender.sent and self.mail.random() < WAYS_BACK:
@@ -148,6 +190,8 @@ class Life:
                         yield note._replace(fault=None)
             if self.sender.sent and self.window.random() < CANCELS:
                 yield from self._cancel()
+            if self._may_expire and self.sender.sent and self.patience.random() < EXPIRES:
+                yield from self._expire()
             if self.sender.sent and self.window.random() < RECALLS[self.answered]:
                 yield from self._recall()
             if self.nation.rules.budgets and self.purse.random() < 0.1:
@@ -186,6 +230,25 @@ class Life:
         yield cancel
         if fault is not None or rng.random() < 0.2:
             yield cancel._replace(fault=None)
+
+    @property
+    def _may_expire(self) -> bool:
+        rules = self.nation.rules
+        return bool(rules.held_days or rules.held_days_of or rules.cash_days)
+
+    def _expire(self) -> Iterator[operations.Operation]:
+        """Lines beyond their deadline are taken out, on time; now and then deadlines change."""
+        rng = self.patience
+        if rng.random() < 0.2:
+            days = rng.choice([0, 2, 5, 20])
+            self.facts.rules = self.facts.rules._replace(held_days=days)
+            yield operations.Change(rules=self.facts.rules, fault=operations.fault_of(rng))
+        day = max(self.village.day + rng.choice([0, 0, 1, 5, 20]) * DAY, self.signed)
+        fault = operations.fault_of(rng)
+        expire = operations.ExpireLines(day, fault)
+        yield expire
+        if fault is not None or rng.random() < 0.2:
+            yield expire._replace(fault=None)
 
     def _recall(self) -> Iterator[operations.Operation]:
         """Lines that were sent are recalled, on time."""
@@ -232,7 +295,9 @@ class Life:
     def _draw(self, kind: str) -> operations.Payday | operations.Register | operations.Change:
         if kind == "payday":
             return self._payday()
-        return self._register() if kind == "register" else self._change()
+        if kind == "register":
+            return self._register()._replace(share=self.registrar.choice(SHARES))
+        return self._change()
 
     def _first_register(self) -> operations.Register:
         rng, village = self.rng, self.village
@@ -310,7 +375,8 @@ class Life:
 
     def _repair(self) -> Iterator[operations.Operation]:
         village = self.village
-        if self.nation.rules.rule or self.answered or self.facts.is_changing:
+        if self.nation.rules.rule or self.settles or self.answered:
+            # A line that was recalled may have left its cycle short of what others took for room.
             yield operations.Fund(dict.fromkeys([*village.banks, TREASURY], ENOUGH))
         if self.settles:
             yield operations.Settle()
@@ -331,7 +397,7 @@ class Life:
         )
         ids = [*village.ids(), "001888888888", "001999999999"]
         yield operations.Register(
-            None,
+            tuple(village.unanswered.values()) or None,
             tuple(
                 {
                     "person_id": person_id,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 
 from switch import status
+from switch.settlement import expire
 from switch.sim.auditor.expected import Line
 from switch.sim.lives.comparison import Comparison
-from switch.sim.lives.difference import require
-from switch.sim.lives.operations import CancelLines, RecallLines
+from switch.sim.lives.difference import read_rows, require
+from switch.sim.lives.operations import CancelLines, ExpireLines, RecallLines
 from switch.sim.lives.sides import Sides
 
 LATE = "it came late"
@@ -40,6 +41,41 @@ class Lines:
             for line in chosen[:2]:
                 self._compare_story(line, why)
         return f"{word} {chosen}"
+
+    def expire(self, operation: ExpireLines) -> str:
+        """Let lines beyond their deadline leave the queue. Returns what came of it, in words."""
+        sides, day = self.sides, operation.day
+        if day < sides.auditor.days.signed or not sides.auditor.payments.batches:
+            return "nothing"
+        leap = sides.auditor.days.leaps(day)
+        after = sides.auditor.copy()
+        gone = after.expire(day)
+
+        def act() -> expire.LinesExpired:
+            return sides.engine.expire(day.isoformat(), leap=leap, correct=LATE)
+
+        if gone is None:
+            return sides.refused(act)
+        left = after.copy()
+        asked = after.ask_back(day)
+        between = [left] if gone and asked else []
+        word, answer = sides.attempt(
+            act, operation.fault, after, replay=not gone and not asked, between=between
+        )
+        self.comparison.queue()
+        if answer is not None and sides.auditor is after and asked:
+            require("cash asked back", len(asked), answer["cash"]["count"])
+        if sides.auditor is not after or not gone:
+            return f"{word} {len(gone)}"
+        for (seq, number), _ in gone[:2]:
+            told = status.line(sides.engine.home, self._name(seq), number)["states"][-1]
+            said = told["state"], told["status"], told["reason"]
+            require(f"line {seq, number}", ("EXPIRED", "CANC", "AB01"), said)
+        if answer is not None:
+            rows = read_rows(sides.home / "out" / str(answer["file"]))
+            listed = [((row["batch"], row["line_no"]), row["deadline"]) for row in rows]
+            require("the list of what expired", gone, listed)
+        return f"{word} {[line for line, _ in gone]}"
 
     def recall(self, operation: RecallLines) -> str:
         """Recall lines that were sent. Returns what came of it, in words."""

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from switch.registry import delta
 from switch.sim.lives import operations
+from switch.sim.lives.citizens import Citizens
 from switch.sim.lives.comparison import Comparison
 from switch.sim.lives.control import Control
+from switch.sim.lives.difference import require
 from switch.sim.lives.lines import Lines
 from switch.sim.lives.office import filed
 from switch.sim.lives.paydays import Paydays
@@ -40,6 +43,7 @@ class Lockstep:
         self.paydays = Paydays(self.sides, self.comparison, tables, chunk_rows)
         self.way_back = WayBack(self.sides, mail)
         self.lines = Lines(self.sides, self.comparison)
+        self.citizens = Citizens(self.sides, folder)
         self.slips = Slips(self.sides, self.comparison, tables)
         self.control = Control(self.sides, self.paydays)
         self.portal = Portal(self.sides, self.control, folder)
@@ -54,6 +58,7 @@ class Lockstep:
         match operation:
             case operations.Payday():
                 word = self.paydays.run(operation)
+                self.way_back.compare_person(self.sides.auditor.commits)
             case operations.Race():
                 word = self.paydays.race(operation.payday)
             case operations.PayAgain():
@@ -66,12 +71,20 @@ class Lockstep:
                 word = self.way_back.note(operation)
             case operations.CancelLines():
                 word = self.lines.cancel(operation)
+            case operations.ExpireLines():
+                word = self.lines.expire(operation)
             case operations.RecallLines():
                 word = self.lines.recall(operation)
+            case operations.Bind():
+                word = self.citizens.bind(operation)
+            case operations.Claim():
+                word = self.citizens.claim(operation)
             case operations.CloseDay():
                 word = self.way_back.close_day(operation)
             case operations.Register():
                 word = self._register(operation)
+            case operations.Compact():
+                word = self._compact(operation)
             case operations.Change():
                 word = self._change(operation)
             case operations.Reopen():
@@ -123,6 +136,8 @@ class Lockstep:
             most = TIMELINES // 2
         for line in lines[:: 1 + len(lines) // most]:
             self.way_back.compare_story(line)
+        for turn in range(0, len(auditor.people.lines), 1 + len(auditor.people.lines) // most):
+            self.way_back.compare_person(turn)
 
     @property
     def link(self) -> str:
@@ -154,18 +169,41 @@ class Lockstep:
 
     def _register(self, operation: operations.Register) -> str:
         after = self.sides.auditor.copy()
-        after.register(operation.people, operation.accounts, operation.paid, operation.replace)
+        share = operation.share
+        tables = operation.people, operation.accounts, operation.paid
+        after.register(*tables, operation.replace, share)
 
         def act() -> None:
-            self.sides.engine.register(
-                population=given(operation.people, PEOPLE),
-                accounts=given(operation.accounts, ACCOUNTS),
-                paid_history=given(operation.paid, PAID),
-                replace=operation.replace,
-            )
+            kept, delta.CHANGES_SHARE = delta.CHANGES_SHARE, share
+            try:
+                self.sides.engine.register(
+                    population=given(operation.people, PEOPLE),
+                    accounts=given(operation.accounts, ACCOUNTS),
+                    paid_history=given(operation.paid, PAID),
+                    replace=operation.replace,
+                )
+            finally:
+                delta.CHANGES_SHARE = kept
 
         word, _ = self.sides.attempt(act, operation.fault, after)
+        self._compare_deltas()
         return word
+
+    def _compact(self, operation: operations.Compact) -> str:
+        after = self.sides.auditor.copy()
+        is_new = after.compact()
+        compact = self.sides.engine.compact
+        word, _ = self.sides.attempt(compact, operation.fault, after, replay=not is_new)
+        self._compare_deltas()
+        return word
+
+    def _compare_deltas(self) -> None:
+        """The register is written as the auditor says: whole, or as so many deltas."""
+        chain = self.sides.engine.home.catalog.register_chain()
+        folders = sorted(int(path.name) for path in (self.sides.home / "registers").glob("[0-9]*"))
+        deltas = self.sides.auditor.people.deltas
+        require("deltas of the register", deltas, max(len(chain) - 1, 0))
+        require("versions of the register", chain, folders)
 
     def _change(self, operation: operations.Change) -> str:
         after, rules = self.sides.auditor.copy(), operation.rules

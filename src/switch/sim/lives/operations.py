@@ -43,6 +43,14 @@ class Register(NamedTuple):
     paid: tuple[Row, ...] | None
     replace: bool
     fault: Fault | None = None
+    share: int = 20
+    """One in so many people may be changed by deltas."""
+
+
+class Compact(NamedTuple):
+    """The register is written whole."""
+
+    fault: Fault | None = None
 
 
 class Rules(NamedTuple):
@@ -61,6 +69,12 @@ class Rules(NamedTuple):
     """A table beyond the budget of a programme is refused."""
     shared_max: int = 0
     """For how many persons an account may receive in a batch; 0: any."""
+    held_days: int = 0
+    """Days for which a line may wait; 0: for ever."""
+    held_days_of: tuple[tuple[str, int], ...] = ()
+    """The same by benefit, in place of that."""
+    cash_days: int = 0
+    """Days for which a cash line may be without a proof; 0: for ever."""
 
 
 class Change(NamedTuple):
@@ -156,12 +170,37 @@ class CancelLines(NamedTuple):
     fault: Fault | None = None
 
 
+class ExpireLines(NamedTuple):
+    """Lines that wait beyond their deadline are taken out."""
+
+    day: dt.date
+    fault: Fault | None = None
+
+
 class RecallLines(NamedTuple):
     """Lines that were sent are recalled."""
 
     day: dt.date
     salt: int
     """Chooses lines, which may be such as cannot be recalled, and words."""
+    fault: Fault | None = None
+
+
+class Bind(NamedTuple):
+    """Somebody has a device bound to a person."""
+
+    day: dt.date
+    salt: int
+    """Chooses the person, and the device, which may be somebody else's."""
+    fault: Fault | None = None
+
+
+class Claim(NamedTuple):
+    """Somebody registers an account by a one-time password."""
+
+    day: dt.date
+    salt: int
+    """Chooses who, what, and the code, which may be wrong, used or borrowed."""
     fault: Fault | None = None
 
 
@@ -271,6 +310,7 @@ WayBack = Answers | Dispose | CloseDay
 Controls = SetPolicy | Prepare | Sign | Stop | Release | Deliver
 Operation = (
     Register
+    | Compact
     | Change
     | Payday
     | Race
@@ -283,7 +323,10 @@ Operation = (
     | PayAgain
     | NoteBreaks
     | CancelLines
+    | ExpireLines
     | RecallLines
+    | Bind
+    | Claim
     | OddDate
     | Leap
     | WayBack

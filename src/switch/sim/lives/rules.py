@@ -23,6 +23,9 @@ def settings_of(rules: Rules) -> Settings:
         insufficient_funds=rules.rule or msgspec.UNSET,
         enforce_budgets=rules.budgets or msgspec.UNSET,
         accounts_shared_max=rules.shared_max or msgspec.UNSET,
+        held_days=rules.held_days or msgspec.UNSET,
+        held_days_of=dict(rules.held_days_of) or msgspec.UNSET,
+        cash_days=rules.cash_days or msgspec.UNSET,
     )
 
 
@@ -39,6 +42,9 @@ def ruled(rules: Rules) -> Ruled:
         rules.budgets,
         rules.shared_max,
         rules.clearing_limit,
+        rules.held_days,
+        rules.held_days_of,
+        rules.cash_days,
     )
 
 

@@ -71,7 +71,7 @@ class Sender:
             rng.shuffle(rows)
             name = rng.choice([old.batch_id, f"B{number}"])
             return self._declare(rows, name, form), form
-        return self._declare(rows, old.batch_id, form, source="MOLISA"), form
+        return self._declare(rows, old.batch_id, form, source="MOH"), form
 
     def _declare(
         self,

@@ -37,8 +37,13 @@ REASONS = ("the agency asked for it", "a line looks odd")
 class Signatures:
     """Draws acts about the dossiers that an auditor knows."""
 
-    def __init__(self, control: Control, rng: random.Random, today: dt.date) -> None:
+    def __init__(
+        self, control: Control, rng: random.Random, today: dt.date, is_plain: bool = False
+    ) -> None:
+        """is_plain: right acts are by people of few roles, and nobody signs for another, so that
+        nobody is missing for a later step."""
         self.control, self.rng, self.today = control, rng, today
+        self.is_plain = is_plain
 
     def some_dossier(self) -> int:
         """Number of a dossier: mostly the last that is under way; 0 where there is none."""
@@ -56,7 +61,7 @@ class Signatures:
         """The act that begins a dossier."""
         policy = self.control.versions[-1]
         people = policy.with_role("prepare") if right else list(policy.people)
-        person = self.rng.choice(people)
+        person = self._signer(people)
         act = Act(
             len(self.control.dossiers) + 1,
             "prepare",
@@ -84,9 +89,9 @@ class Signatures:
             for person in self._people(dossier, step.name)
             if person.name not in signed and not (step.apart and person.house in houses)
         ]
-        person = self.rng.choice(free or self._people(dossier, step.name))
+        person = self._signer(free or self._people(dossier, step.name))
         act = self._act(number, step.name, person)
-        if self.rng.random() < 0.4:
+        if not self.is_plain and self.rng.random() < 0.4:
             act = self._for_another(act, dossier, signed, houses if step.apart else set())
         return act
 
@@ -208,6 +213,10 @@ class Signatures:
 
     def _one_of(self, dossier: Dossier, role: str) -> Person:
         return self.rng.choice(self._people(dossier, role))
+
+    def _signer(self, people: list[Person]) -> Person:
+        least = min(len(person.roles) for person in people) if self.is_plain else None
+        return self.rng.choice([p for p in people if least in (None, len(p.roles))])
 
     def _house(self, dossier: Dossier, name: str) -> str:
         person = dossier.policy.person(name)

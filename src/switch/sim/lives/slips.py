@@ -116,7 +116,7 @@ class Slips:
         if operation.door == "settle" and operation.meant:
             auditor.days.furthest = day
             answers = sides.engine.settle(at=at, leap=True, warn=lambda _: None)
-            word = self.comparison.cycles(answers, auditor.settle())
+            word = self.comparison.cycles(answers, auditor.settle(day))
         return f"{operation.door} {operation.days} {word}"
 
     def _doors_of_time(self, day: dt.date) -> dict[str, Callable[[str], object]]:

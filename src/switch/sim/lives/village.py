@@ -9,8 +9,9 @@ from __future__ import annotations
 import datetime as dt
 import random
 
+from switch.schema import LATE
 from switch.sim.auditor.screening import Row
-from switch.sim.lives.changes import Cells, debtor, participant
+from switch.sim.lives.changes import GROUP, Cells, debtor, participant
 from switch.sim.world.institutions import package_rows
 
 TREASURY = "KBNN"
@@ -66,7 +67,35 @@ class Village:
             | {"priority": rng.choice(classes)}
             for row in package_rows("programmes.csv")
         )
+        # A stream of its own: lives without groups stay what they were.
+        grouping = random.Random(repr(rng.getstate()[1][4:6]))
+        grouped = grouping.sample(BENEFITS, grouping.choice([0, 0, 2, 3]))
+        self.programmes = tuple(
+            row | {"exclusive_group": GROUP if row["benefit"] in grouped else None}
+            for row in map(dict, self.programmes)
+        )
+        self._rename(random.Random(repr(rng.getstate()[1][7:9])))
         self.names: dict[str, str] = {}
+        self.silence = random.Random(repr(rng.getstate()[1][6:8]))
+        self.late = self.silence.choice([0.0, 0.0, 0.05, 0.3])
+        """Rate of people for whom the population database has not answered."""
+        self.unanswered: dict[str, Row] = {}
+        """Rows by which nobody is late any more, of all who were ever said to be."""
+
+    def _rename(self, rng: random.Random) -> None:
+        """Let the code of one wallet be replaced by a new one, in some lives. rng: a stream of its
+        own, so that lives without stay what they were."""
+        if rng.random() > 0.25:
+            return
+        old = next(row for row in self.institutions if row["participant"] == self.wallets[0])
+        new = old | {"participant": f"{old['participant'][:-1]}N"}
+        if not old["settled_by"]:
+            old["settled_by"] = new["participant"]
+        self.institutions.append(new)
+        for row in self.institutions:
+            row |= {"replaced_by": None, "replaced_from": None}
+        day = FIRST_DAY + rng.randint(0, 6) * DAY
+        old |= {"replaced_by": new["participant"], "replaced_from": day}
 
     def ids(self) -> list[str]:
         """Ids of all people."""
@@ -101,13 +130,19 @@ class Village:
         if person_id not in self.names or rng.random() < 0.05:
             self.names[person_id] = rng.choice(NAMES)
         well = rng.random() < alive
-        return {
+        row = {
             "person_id": person_id,
             "name": self.names[person_id],
             "birth_date": dt.date(1950, 1, 1),
             "status": "alive" if well else rng.choice(["deceased", "missing", "revoked"]),
             "status_since": self._some_day(),
         }
+        if self.silence.random() < self.late:
+            self.unanswered[person_id] = row | {"status": "alive"}
+            row["status"] = LATE
+        elif person_id in self.unanswered:  # The home may never come to take this row.
+            self.unanswered[person_id] = dict(row)
+        return row
 
     def account(self, person_id: str) -> Row:
         """A row of the account register."""

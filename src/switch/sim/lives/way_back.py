@@ -303,6 +303,29 @@ class WayBack:
             states = [s for i, s in enumerate(states) if i == 0 or states[i - 1] != s]
         require(f"states of batch {batch}, line {line_no}", way_back.statuses(line), states)
 
+    def compare_person(self, turn: int) -> None:
+        """Compare all lines of a person over all batches, and where each stands now. turn: whose
+        turn it is, of all whom lines name."""
+        auditor = self.sides.auditor
+        people = sorted(auditor.people.lines)
+        if not people:
+            return
+        person, states = people[turn % len(people)], auditor.way_back.states()
+        expected = [
+            (
+                auditor.payments.batches[line[0]].name[1],
+                line[1],
+                amount,
+                auditor.way_back.state_of(line, states),
+            )
+            for line, amount in auditor.people.lines[person]
+        ]
+        found = [
+            (told["batch_id"], told["line_no"], told["amount"], told["states"][-1]["state"])
+            for told in self.sides.engine.person(person)["lines"]
+        ]
+        require(f"lines of person {person}", expected, found)
+
 
 def _lines_of(path: Path) -> list[Line]:
     rows = read_rows(path) if path.exists() else []

@@ -50,6 +50,10 @@ class Fate(IntEnum):
     """Credited and confirmed when the receiver came back"""
 
 
+NEVER_CAME = (Fate.REFUSED, Fate.LIMIT)
+"""Fates of lines whose money the receiver does not get."""
+
+
 class Rates(NamedTuple):
     """Shares of lines by fate, in the order of Fate."""
 
@@ -73,6 +77,8 @@ class Manner(NamedTuple):
     """Its confirmations arrive cut off"""
     back_after: int = 0
     """Days of an outage, after which it confirms everything at once; 0: none"""
+    objects: float = 0.25
+    """Share of recalled lines that it does not give back, as its customers object"""
 
 
 Behaviour = Mapping[str, Manner]
@@ -90,7 +96,7 @@ def payday(participants: Mapping[str, str]) -> Behaviour:
 def plain(participants: Mapping[str, str]) -> Behaviour:
     """Everybody credits and says so, or sends the money back: what a day needs to end clean."""
     rates = Rates(0, PAYDAY.returned, *(0.0 for _ in PAYDAY[2:]))
-    return {code: Manner(rates) for code in participants}
+    return {code: Manner(rates, objects=0) for code in participants}
 
 
 def varied(participants: Mapping[str, str], seed: int) -> Behaviour:

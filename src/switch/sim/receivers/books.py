@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from switch.sim.receivers.behaviour import DAY_US, Answers, Fate
+from switch.sim.receivers.behaviour import DAY_US, NEVER_CAME, Answers, Fate
 
 BOOKS = pa.schema(
     [
@@ -26,8 +26,14 @@ BOOKS = pa.schema(
         ("amount", pa.int64()),
     ]
 )
-NEVER_CAME = (Fate.REFUSED, Fate.LIMIT)
 _NOT_CREDITED = (*NEVER_CAME, Fate.RETURNED, Fate.SILENT, Fate.REFUSED_LATE)
+
+
+def _accounts(kind: str) -> tuple[str, str, str]:
+    """Accounts of a kind of participant: its money, what it owes, what its customers have."""
+    if kind in ("wallet", "mobile_money"):
+        return "W.SAFEGUARD", "W.INWARD", "W.EMONEY"
+    return "B.NOSTRO", "B.INWARD", "B.CUSTOMER"
 
 
 class Books:
@@ -47,11 +53,7 @@ class Books:
         back: Answers,
     ) -> None:
         """One chunk of lines. What was confirmed with another amount is credited with that."""
-        bank = kind not in ("wallet", "mobile_money")
-        asset, owed, held = (
-            ("B.NOSTRO", "B.INWARD", "B.CUSTOMER") if bank
-            else ("W.SAFEGUARD", "W.INWARD", "W.EMONEY")
-        )  # fmt: skip
+        asset, owed, held = _accounts(kind)
         inward = amount[~np.isin(fate, NEVER_CAME)]
         self._add(code, self._begin, "P5", asset, owed, inward)
         first = np.ones(len(said.row), bool)
@@ -59,6 +61,13 @@ class Books:
         credited = first & ~np.isin(fate[said.row], _NOT_CREDITED)
         self._by_day(code, "P6", owed, held, said, credited)
         self._by_day(code, "P8", owed, asset, back, np.ones(len(back.row), bool))
+
+    def give_back(self, code: str, kind: str, fate: NDArray[np.uint8], back: Answers) -> None:
+        """Lines of a chunk that were asked for, from where they are."""
+        asset, owed, held = _accounts(kind)
+        credited = ~np.isin(fate[back.row], _NOT_CREDITED)
+        self._by_day(code, "P8", held, asset, back, credited)
+        self._by_day(code, "P8", owed, asset, back, ~credited)
 
     def _by_day(
         self,

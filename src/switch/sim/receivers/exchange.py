@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from switch import schema
 from switch.sim.receivers.behaviour import (
     DAY_US,
+    NEVER_CAME,
     Answers,
     Behaviour,
     Draws,
@@ -31,13 +32,25 @@ from switch.sim.receivers.behaviour import (
     draw,
     stray_ids,
 )
-from switch.sim.receivers.books import NEVER_CAME, Books
+from switch.sim.receivers.books import Books
+from switch.sim.receivers.recalled import (
+    FOLLOWS,
+    GIVEN_BACK,
+    GONE,
+    KEPT,
+    OBJECTS,
+    Asked,
+    Lists,
+    Said,
+    resolve,
+)
 from switch.sim.world.draw import TableFile, arrow_schema, dictionary
 
 _TEXT = pa.dictionary(pa.int16(), pa.string())
 _INSTANT = pa.timestamp("us", "UTC")
 CONFIRMATIONS = arrow_schema(schema.CONFIRMATIONS, codes=_TEXT)
 RETURNS = arrow_schema(schema.RETURNS, codes=_TEXT)
+RESOLUTIONS = arrow_schema(schema.RESOLUTIONS, codes=_TEXT)
 TRUTH = pa.schema([("participant", _TEXT), ("transfer_id", pa.string()), ("fate", _TEXT)])
 STATEMENT = arrow_schema(schema.STATEMENT)
 REASONS = ("AC04", "AC06", "AM02", "MS03")
@@ -51,6 +64,8 @@ class Exchanged(NamedTuple):
     lines: int
     confirmations: int
     returns: int
+    resolutions: int
+    """Answers to recalls"""
     fates: dict[str, int]
     """Lines by fate; a stray confirmation counts beside its line"""
 
@@ -60,8 +75,8 @@ class Finality(NamedTuple):
 
     settled: bool = True
     """The money is theirs. Before, they credit nothing, and send refusals alone."""
-    recalled: Sequence[Path] = ()
-    """Lists of lines that were taken out of the cycle: nobody answers those."""
+    recalled: Sequence[Asked] = ()
+    """Lists of lines that were taken out of the cycle, which nobody answers, or are asked back."""
 
 
 FINAL = Finality()
@@ -80,29 +95,30 @@ def exchange(
 
     clearing: folder of <participant>.parquet or .arrow; participants: kind by code; booked_on: the
     value date; finality: of the lines' cycle. Writes into out: confirmations/<participant>.parquet,
-    returns/<participant>.parquet, books.parquet, truth.parquet (lines that were not simply
-    credited, and stray ids). The same seed and lines: the same answers. Raises ValueError for a
-    file of somebody unknown.
+    returns/<participant>.parquet, resolutions/<participant>.parquet of who was asked for lines
+    back, books.parquet, truth.parquet (lines that were not simply credited, and stray ids; what
+    becomes of recalls is not among it). The same seed and lines: the same answers. Raises
+    ValueError for a file of somebody unknown.
     """
-    for folder in ("confirmations", "returns"):
+    for folder in ("confirmations", "returns", "resolutions"):
         (out / folder).mkdir(parents=True, exist_ok=True)
-    totals, counts = np.zeros(3, np.int64), np.zeros(len(Fate), np.int64)
-    books = Books(booked_on)
+    totals, counts = np.zeros(4, np.int64), np.zeros(len(Fate), np.int64)
+    books, lists = Books(booked_on), Lists(finality.recalled)
     with TableFile(out / "truth.parquet", TRUTH) as truth:
         for path in sorted(clearing.iterdir()):
             code = path.stem
             if code not in participants:
                 raise ValueError(f"{path.name} is of no known participant")
             who = code, participants[code], behaviour[code]
-            receiver = _Receiver(*who, seed, booked_on, finality)
+            receiver = _Receiver(*who, seed, booked_on, finality, lists)
             done = receiver.answer(path, out, books, truth)
-            totals += done[:3]
-            counts += done[3]
+            totals += done[:4]
+            counts += done[4]
     books.require_balanced()
     pq.write_table(books.table(), out / "books.parquet")
     fates = {fate.name: int(counts[fate]) for fate in Fate if counts[fate]}
-    lines, confirmed, returned = totals.tolist()
-    return Exchanged(lines, confirmed, returned, fates)
+    lines, confirmed, returned, resolved = totals.tolist()
+    return Exchanged(lines, confirmed, returned, resolved, fates)
 
 
 class _Receiver:
@@ -116,22 +132,22 @@ class _Receiver:
         seed: int,
         booked_on: datetime.date,
         finality: Finality,
+        lists: Lists,
     ) -> None:
         self.code, self.kind, self.manner = code, kind, manner
-        self.seed, self.booked_on, self.finality = seed, booked_on, finality
-        tables = [pq.read_table(p, columns=["transfer_id"]) for p in finality.recalled]
-        self.recalled = pa.concat_tables(tables)["transfer_id"] if tables else None
+        self.seed, self.booked_on, self.finality, self.lists = seed, booked_on, finality, lists
 
     def answer(
         self, path: Path, out: Path, books: Books, truth: TableFile
-    ) -> tuple[int, int, int, NDArray[np.int64]]:
-        """(lines, confirmations, returns, lines by fate) of its file."""
+    ) -> tuple[int, int, int, int, NDArray[np.int64]]:
+        """(lines, confirmations, returns, answers to recalls, lines by fate) of its file."""
         file = out / "confirmations" / f"{self.code}.parquet"
         counts = np.zeros(len(Fate), np.int64)
         lines = 0
         with (
             TableFile(file, CONFIRMATIONS) as confirmations,
             TableFile(out / "returns" / f"{self.code}.parquet", RETURNS) as returns,
+            TableFile(out / "resolutions" / f"{self.code}.parquet", RESOLUTIONS) as resolutions,
         ):
             for chunk in _groups(path):
                 chunk = self._answerable(chunk)
@@ -145,19 +161,27 @@ class _Receiver:
                 confirmations.write(self._strays(stray_id, draws.luck[stray]))
                 returns.write(self._returns(back, draws, ids))
                 books.post(self.code, self.kind, draws.fate, amount, said, back)
+                told = resolve(draws, self.manner, *self.lists.back(ids))
+                given = told.returns(amount)
+                resolutions.write(self._resolutions(told, ids))
+                returns.write(self._returns(given, draws, ids, follows=True))
+                books.give_back(self.code, self.kind, draws.fate, given)
                 counts += np.bincount(draws.fate, minlength=len(Fate))
                 self._tell(truth, draws, ids, stray_id)
                 lines += len(amount)
         if self.manner.broken and self.finality.settled:
             content = file.read_bytes()
             file.write_bytes(content[: len(content) // 2])
-        return lines, confirmations.rows, returns.rows, counts
+        if not resolutions.rows:
+            (out / "resolutions" / f"{self.code}.parquet").unlink()
+        return lines, confirmations.rows, returns.rows, resolutions.rows, counts
 
     def _answerable(self, chunk: pa.RecordBatch) -> pa.RecordBatch:
         """Lines that the receiver answers now: none that was recalled, and before finality those
         alone that it refuses."""
-        if self.recalled is not None:
-            chunk = chunk.filter(pc.invert(pc.is_in(chunk["transfer_id"], self.recalled)))
+        stopped = self.lists.stopped
+        if len(stopped):
+            chunk = chunk.filter(pc.invert(pc.is_in(chunk["transfer_id"], stopped)))
         if not self.finality.settled:
             amount = chunk["amount"].to_numpy()
             fate = draw(self.manner, self.seed, chunk["transfer_id"], amount).fate
@@ -200,8 +224,14 @@ class _Receiver:
             pa.array(begin + DAY_US // 2 + number % 1000).cast(pa.timestamp("us")).cast(_INSTANT),
         ]
 
-    def _returns(self, back: Answers, draws: Draws, ids: pa.StringArray) -> list[pa.Array]:
+    def _returns(
+        self, back: Answers, draws: Draws, ids: pa.StringArray, follows: bool = False
+    ) -> list[pa.Array]:
+        """follows: they were asked for."""
         rows = len(back.row)
+        why = draws.luck[back.row].astype(np.int64) % len(RETURN_REASONS)
+        if follows:
+            why[:] = len(RETURN_REASONS)
         transfer = ids.take(pa.array(back.row))
         names = [f"R-{self.code}-{text}"[:64] for text in transfer.to_pylist()]
         return [
@@ -209,8 +239,17 @@ class _Receiver:
             pa.array(names, pa.string()),
             transfer,
             pa.array(back.amount),
-            dictionary(draws.luck[back.row].astype(np.int64) % 3, RETURN_REASONS),
+            dictionary(why, [*RETURN_REASONS, FOLLOWS]),
             pa.array(back.at).cast(pa.timestamp("us")).cast(_INSTANT),
+        ]
+
+    def _resolutions(self, told: Said, ids: pa.StringArray) -> list[pa.Array]:
+        return [
+            self._one(len(told.row)),
+            ids.take(pa.array(told.row)),
+            dictionary(told.kept.astype(np.int16), [GIVEN_BACK, KEPT]),
+            dictionary(np.where(told.kept, told.gone, 2), [OBJECTS, GONE]),
+            pa.array(told.at).cast(pa.timestamp("us")).cast(_INSTANT),
         ]
 
     def _tell(

@@ -73,28 +73,32 @@ _ACCOUNTS_STREAM = 2
 _OPEN, _EXPIRED, _FUTURE, _LATE, _EARLY, _ALWAYS = range(6)
 """Validity of an account: on the value date; ended before; begins after; and three that are open,
 the first since lately, the next since long ago, the last with no dates at all."""
-_NONE, _SMALLER = -1, -2
+_NONE = -1
 
 
 class _Pattern(NamedTuple):
-    """The accounts of one person: (priority, validity) of each row, and which of them counts."""
+    """The accounts of one person: (priority, validity) of each row, and the valid ones in order."""
 
     weight: float
     rows: tuple[tuple[int, int], ...]
-    counts: int
-    """Position among the rows, _NONE, or _SMALLER: the smaller participant of two equals."""
+    first: int
+    """Position among the rows of the first valid account, or _NONE."""
+    second: int = _NONE
+    """Position of the next valid one, or _NONE."""
+    is_tied: bool = False
+    """The smaller participant is the first, whatever its position."""
 
 
 _PATTERNS = (
     _Pattern(0.850, ((1, _OPEN),), 0),
-    _Pattern(0.040, ((1, _OPEN), (2, _OPEN)), 0),
-    _Pattern(0.030, ((2, _OPEN), (1, _OPEN)), 1),
+    _Pattern(0.040, ((1, _OPEN), (2, _OPEN)), 0, 1),
+    _Pattern(0.030, ((2, _OPEN), (1, _OPEN)), 1, 0),
     _Pattern(0.030, ((1, _EXPIRED), (2, _OPEN)), 1),
     _Pattern(0.015, ((1, _FUTURE), (2, _OPEN)), 1),
-    _Pattern(0.010, ((1, _LATE), (1, _EARLY)), 1),
-    _Pattern(0.005, ((1, _EARLY), (1, _ALWAYS)), 1),
-    _Pattern(0.010, ((1, _ALWAYS), (1, _ALWAYS)), _SMALLER),
-    _Pattern(0.010, ((3, _OPEN), (1, _EXPIRED), (2, _OPEN)), 2),
+    _Pattern(0.010, ((1, _LATE), (1, _EARLY)), 1, 0),
+    _Pattern(0.005, ((1, _EARLY), (1, _ALWAYS)), 1, 0),
+    _Pattern(0.010, ((1, _ALWAYS), (1, _ALWAYS)), 0, 1, is_tied=True),
+    _Pattern(0.010, ((3, _OPEN), (1, _EXPIRED), (2, _OPEN)), 2, 0),
 )
 _MISSING_PATTERNS = (
     _Pattern(0, (), _NONE),
@@ -105,7 +109,8 @@ _ALL = (*_PATTERNS, *_MISSING_PATTERNS)
 _ROWS = np.array([len(p.rows) for p in _ALL])
 _PRIORITY = np.array([[*(r[0] for r in p.rows), 0, 0, 0][:3] for p in _ALL], np.uint8)
 _VALIDITY = np.array([[*(r[1] for r in p.rows), 0, 0, 0][:3] for p in _ALL], np.uint8)
-_COUNTS = np.array([p.counts for p in _ALL])
+_VALID = np.array([(p.first, p.second) for p in _ALL]).T
+_TIED = np.array([p.is_tied for p in _ALL])
 
 
 def _patterns(
@@ -152,6 +157,34 @@ def _validity(
     return draw.days(since, open_start), draw.days(until, open_end)
 
 
+def _note_participants(
+    nation: Nation,
+    directory: Directory,
+    first: int,
+    accounts: tuple[NDArray[np.integer], NDArray[np.integer], NDArray[np.uint16]],
+) -> None:
+    """Tell the nation whose account counts for each of a run of people: the first valid one that
+    can be paid, and above the limit of its participant the other one. accounts: pattern and first
+    row of each person, participant of each row."""
+    pattern, start, participant = accounts
+    padded = np.append(participant, np.uint16(NO_PARTICIPANT))
+    valid = _VALID[:, pattern]
+    one, other = padded[np.where(valid >= 0, start + valid, len(participant))]
+    tied = _TIED[pattern]
+    one[tied], other[tied] = np.minimum(one, other)[tied], np.maximum(one, other)[tied]
+    able = np.append(directory.listed & ~directory.suspended, np.zeros(128, np.bool_))
+    limits = np.append(directory.limits, np.zeros(128, np.int64))
+    passed = ~able[one] & able[other]
+    counts = np.where(passed, other, one)
+    set_participants(nation, first, counts)
+    # Above the limit of the one that counts: a second with a higher one, or the answer of the first
+    # where that was passed over, for then no account can be paid.
+    above = (able[one] & able[other] & (limits[other] > limits[one])) | passed
+    above &= limits[counts] < schema.CLEARING_LIMIT
+    people = np.flatnonzero(above)
+    nation.above.add(first + people, np.where(passed, one, other)[people])
+
+
 def write_accounts(world: World, nation: Nation, directory: Directory, fates: Fates) -> int:
     """Write accounts.parquet in register order, and tell the nation whose account counts for whom.
 
@@ -179,12 +212,7 @@ def write_accounts(world: World, nation: Nation, directory: Directory, fates: Fa
             kind = fated[(fated == 12) | (fated == 13)] - 12
             participant[wrong] = directory.wrong(kind, np.arange(len(wrong)))
 
-            counts = _COUNTS[pattern]
-            padded = np.append(participant, NO_PARTICIPANT)
-            effective = padded[np.where(counts >= 0, start + counts, len(participant))]
-            tied = np.flatnonzero(counts == _SMALLER)
-            effective[tied] = np.minimum(padded[start[tied]], padded[start[tied] + 1])
-            set_participants(nation, first, effective)
+            _note_participants(nation, directory, first, (pattern, start, participant))
 
             valid_from, valid_to = _validity(rng, _VALIDITY.ravel()[entry], value_day)
             serial = np.arange(file.rows, file.rows + len(owner), dtype=np.uint64)
@@ -275,7 +303,7 @@ def _written(world: World) -> Generated:
     directory = write_participants(folder / "participants.csv")
     debtors = write_debtors(folder / "debtors.csv", BENEFITS)
     names = Names(package_rows("names.csv"))
-    provinces = Provinces.of(package_rows("provinces.csv"))
+    provinces = Provinces.of(package_rows("provinces.csv"), package_rows("communes.csv"))
     plan = Plan.of(world.people, world.lines, world.seed, rates)
     nation = write_population(world, names, provinces, plan.fates)
     account_count = write_accounts(world, nation, directory, plan.fates)

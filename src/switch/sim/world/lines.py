@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from switch.reason import Reason
 from switch.sim.world.draw import GROUP_ROWS, choice_table, fields, generator, sparse
 from switch.sim.world.names import STYLES
-from switch.sim.world.nation import Nation
+from switch.sim.world.nation import ALIVE, NO_PARTICIPANT, Nation
 from switch.sim.world.plan import (
     BENEFITS_COUNT,
     BENEFITS_UNKNOWN,
@@ -89,6 +89,12 @@ class Lines:
         amount = order.amounts.ravel()[
             benefit.astype(np.int64) * QUANTILES + (fields(rng, rows) >> 2)
         ]
+        over = np.flatnonzero(amount > order.limits[participant])
+        other = self.nation.above.of(person[over].astype(np.int64))
+        takes = (other != NO_PARTICIPANT) & (
+            (order.in_person[ALIVE, other] < 255) | (amount[over] <= order.limits[other])
+        )
+        participant[over[takes]] = other[takes]
         period = np.full(rows, order.period, np.int32)
         late, _ = sparse(rng, rows, [rates.arrears])
         period[late] = months_before(order.period, 2)

@@ -10,6 +10,7 @@ of Decree 137/2015. Serials are counted per (province, sex, year), so ids never 
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -99,26 +100,34 @@ class World(NamedTuple):
 
 
 class Provinces(NamedTuple):
-    """Communes and id prefixes, from provinces.csv."""
+    """Communes and id prefixes, from provinces.csv and communes.csv."""
 
     codes: NDArray[np.int64]
     """Province codes of citizen ids, ascending."""
-    commune_names: list[str]
-    """Invented five digits: the province since 2025 (2) and a number (3)."""
+    communes: list[str]
+    """Codes of the communes, wards and special zones since 2025."""
     commune_provinces: NDArray[np.uint16]
-    """Index of the province, by commune."""
+    """Index of the province whose code ids of people there have, by commune."""
 
     @classmethod
-    def of(cls, rows: Sequence[Mapping[str, str]]) -> Self:
-        codes = np.array([int(row["cccd_province_code"]) for row in rows], np.int64)
-        owner = np.sort(np.arange(COMMUNES_COUNT) % len(codes)).astype(np.uint16)
-        counters: dict[int, int] = {}
-        names = []
-        for index in owner:
-            province = int(rows[int(index)]["gso_code_2025"])
-            counters[province] = counters.get(province, 0) + 1
-            names.append(f"{province:02d}{counters[province]:03d}")
-        return cls(codes, names, owner)
+    def of(
+        cls, provinces: Sequence[Mapping[str, str]], communes: Sequence[Mapping[str, str]]
+    ) -> Self:
+        """provinces, communes: rows of the two tables. Which commune of today lay in which of the
+        provinces that made up its own is not in them: each has an equal run of them, in order."""
+        assert len(communes) == COMMUNES_COUNT, "as many as the gift counted"
+        before: dict[str, list[int]] = {}
+        for index, row in enumerate(provinces):
+            before.setdefault(row["gso_code_2025"], []).append(index)
+        counts = Counter(row["province"] for row in communes)
+        done: Counter[str] = Counter()
+        owner = []
+        for row in communes:
+            mine = before[row["province"]]
+            owner.append(mine[done[row["province"]] * len(mine) // counts[row["province"]]])
+            done[row["province"]] += 1
+        codes = np.array([int(row["cccd_province_code"]) for row in provinces], np.int64)
+        return cls(codes, [row["code"] for row in communes], np.array(owner, np.uint16))
 
 
 class Cells:
@@ -173,6 +182,31 @@ class Cells:
 _COMMUNE_AT, _PARTICIPANT_AT, _STATUS_AT = (np.uint64(n) for n in (40, 52, 59))
 
 
+class Above:
+    """Participants whose account counts for amounts above the limit of the one that counts, for the
+    few people who have such accounts."""
+
+    def __init__(self) -> None:
+        self._people: list[NDArray[np.int64]] = []
+        self._participants: list[NDArray[np.uint16]] = []
+
+    def add(self, people: NDArray[np.int64], participants: NDArray[np.uint16]) -> None:
+        """Note participants of people (numbers, ascending, behind all before)."""
+        self._people.append(people)
+        self._participants.append(participants)
+
+    def of(self, people: NDArray[np.integer]) -> NDArray[np.uint16]:
+        """Participants of some people, NO_PARTICIPANT of those who have none."""
+        if len(self._people) > 1:
+            self._people = [np.concatenate(self._people)]
+            self._participants = [np.concatenate(self._participants)]
+        known = self._people[0]
+        place = np.searchsorted(known, people)
+        is_known = np.append(known, -1)[place] == people
+        found = np.append(self._participants[0], np.uint16(NO_PARTICIPANT))[place]
+        return np.where(is_known, found, np.uint16(NO_PARTICIPANT))
+
+
 class Nation(NamedTuple):
     """The people as far as a payday knows them: 12 bytes each.
 
@@ -186,6 +220,7 @@ class Nation(NamedTuple):
     names: Names
     cells: Cells
     provinces: Provinces
+    above: Above
 
     @staticmethod
     def unpack(
@@ -305,6 +340,7 @@ def write_population(world: World, names: Names, provinces: Provinces, fates: Fa
         names,
         Cells(provinces, value_day),
         provinces,
+        Above(),
     )
     births = _births(value_day)
     first_day = int(births[-1])
@@ -335,7 +371,7 @@ def write_population(world: World, names: Names, provinces: Provinces, fates: Fa
                     draw.dictionary(status, STATUSES),
                     draw.days(since, missing),
                     pa.array((household + homes).astype(np.uint64)),
-                    draw.dictionary(commune, provinces.commune_names),
+                    draw.dictionary(commune, provinces.communes),
                 ]
             )
             homes += int(household[-1]) + 1

@@ -57,7 +57,7 @@ def _payday_columns(lines: Columns, first: int, order: Order, nation: Nation) ->
         draw.dictionary(lines["debtor"], order.debtors),
         draw.dictionary(agent, order.directory.codes),
         accounts.take(at),
-        draw.dictionary(lines["commune"], nation.provinces.commune_names),
+        draw.dictionary(lines["commune"], nation.provinces.communes),
     ]
 
 

@@ -1,0 +1,126 @@
+"""Person's lines: the lines of one person in the committed batches, each found where it stands.
+
+The index of each batch (`files/row_index`) says where; batches of before there was one are looked
+through. What a batch answered is read from its files, a row at a time.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow.compute as pc
+
+from switch.errors import VerificationFailed
+from switch.files.file_schemas import LINES, REPRESENTED, STATUS
+from switch.files.one_row import OneRow
+from switch.files.row_index import MOVED, NAME, OWN, places
+from switch.files.segment import Groups, read_table, segment_at
+from switch.home.rows import BatchRow
+from switch.home.store import Home
+from switch.reason import RULE_SET
+
+_STATUS = ("line_no", "status", "reason", "participant", "cycle")
+_LINES = ("row", "benefit", "period", "amount")
+_REASON_DETAIL = "reason_detail"
+
+
+class _Judged(msgspec.Struct):
+    """Rules by which lines were judged, as a manifest has them."""
+
+    rule_set: str
+
+
+class PersonLines:
+    """Lines of the person of a row. Each batch is asked once, however many lines it has."""
+
+    def __init__(self, home: Home, row: int) -> None:
+        self.home, self.row = home, row
+        self._found: dict[int, list[dict[str, Any]]] = {}
+
+    @functools.cached_property
+    def batches(self) -> list[BatchRow]:
+        """All batches of the home, oldest first."""
+        return self.home.catalog.batches()
+
+    @functools.cached_property
+    def _dates(self) -> dict[int, str]:
+        return {row.seq: row.value_date.replace("-", "") for row in self.batches}
+
+    def own(self, run: BatchRow) -> list[dict[str, Any]]:
+        """Answers to the person's lines of a batch's own, in their order: the columns of its status
+        file, and row, benefit, period and amount; batch: the number of the batch."""
+        return [answer for answer in self._of(run) if answer["batch"] == run.seq]
+
+    def moved(self, run: BatchRow) -> list[dict[str, Any]]:
+        """Answers to older lines of the person that moved in a batch."""
+        return [answer for answer in self._of(run) if answer["batch"] != run.seq]
+
+    def _of(self, run: BatchRow) -> list[dict[str, Any]]:
+        if run.seq not in self._found:
+            path = self.home.folder("batches", run.seq) / NAME
+            is_there = self.home.catalog.file(path.relative_to(self.home.path).as_posix())
+            self._found[run.seq] = list(self._indexed(run) if is_there else self._searched(run))
+        return self._found[run.seq]
+
+    def _indexed(self, run: BatchRow) -> Iterator[dict[str, Any]]:
+        folder = self.home.folder("batches", run.seq)
+        found = places(folder / NAME, self.row)
+        own = [place for kind, place in found if kind == OWN]
+        older = [place for kind, place in found if kind == MOVED]
+        if own:
+            with (
+                OneRow(folder / "lines.parquet", LINES) as lines,
+                OneRow(segment_at(folder, "status"), STATUS) as status,
+            ):
+                for place in own:
+                    yield self._told(run, [(lines, _LINES), (status, _STATUS)], place)
+        if older:
+            with OneRow(folder / "represented.parquet", REPRESENTED) as both:
+                for place in older:
+                    yield self._told(run, [(both, (*_LINES, *_STATUS, "batch"))], place)
+
+    def _told(
+        self, run: BatchRow, files: list[tuple[OneRow, tuple[str, ...]]], place: int
+    ) -> dict[str, Any]:
+        """The answer to a line at a place of these files. Raises VerificationFailed where it is of
+        somebody else."""
+        answer: dict[str, Any] = {"batch": run.seq}
+        for file, names in files:
+            answer |= file.read(place, names)
+        if answer["row"] != self.row:
+            path = self.home.folder("batches", run.seq) / NAME
+            raise VerificationFailed(
+                f"{path} is damaged: restore it from a copy (`switch scrub HOME --copy DIR`)"
+            )
+        answer[_REASON_DETAIL] = answer["transfer_id"] = None
+        if answer["reason"] is not None or self._says_more(run):
+            answer |= files[-1][0].read(place, [_REASON_DETAIL])
+        if answer["reason"] is None:
+            seq = answer["batch"]
+            answer["transfer_id"] = f"{self._dates[seq]}-{seq:06d}-{answer['line_no']:010d}"
+        return answer
+
+    def _says_more(self, run: BatchRow) -> bool:
+        """True where words may stand beside lines that a batch cleared."""
+        manifest = self.home.catalog.manifest(run.seq)
+        return msgspec.json.decode(manifest, type=_Judged).rule_set == RULE_SET
+
+    def _searched(self, run: BatchRow) -> Iterator[dict[str, Any]]:
+        """The same of a batch without an index."""
+        folder = self.home.folder("batches", run.seq)
+        lines, status = (Groups(segment_at(folder, name)) for name in ("lines", "status"))
+        for group in range(len(lines)):
+            rows = np.asarray(lines.read(group, ["row"])["row"])
+            for at in np.flatnonzero(rows == self.row):
+                answer: dict[str, Any] = {"batch": run.seq}
+                for part in (status, lines):
+                    answer |= part.read(group).slice(at, 1).to_pylist()[0]
+                yield answer
+        again = folder / "represented.parquet"
+        if again.exists():
+            table = read_table(again)
+            yield from table.filter(pc.equal(table["row"], self.row)).to_pylist()

@@ -1,0 +1,48 @@
+"""Mutants of exclusive groups: the mistake, the file, the text, its change, and the test."""
+
+from __future__ import annotations
+
+_TEST = "clearing/test_exclusive.py::test_exclusive__"
+
+EXCLUSIVE = [
+    ("a group's first benefit alone was paid before", "clearing/exclusive.py",
+     "bits |= self._bits_of(member, month)", "pass",
+     _TEST + "a_gift_of_another_batch_or_of_the_history_counts"),
+    ("benefits of a group share nothing", "clearing/exclusive.py",
+     "if not self._is_grouped[benefit]:\n", "if True:\n",
+     _TEST + "the_second_gift_of_a_table_names_the_first"),
+    ("the same gift again is another's fault", "clearing/exclusive.py",
+     "excluded.append(at[~_has(bits[0::2] | bits[1::2], row[at])])",
+     "excluded.append(at[~_has(bits[0::2], row[at])])",
+     _TEST + "the_second_gift_of_a_table_names_the_first"),
+    ("a gift of an earlier batch is another's fault", "clearing/exclusive.py",
+     "excluded.append(at[~_has(bits[0::2] | bits[1::2], row[at])])",
+     "excluded.append(at[~_has(bits[1::2], row[at])])",
+     _TEST + "a_gift_of_another_batch_or_of_the_history_counts"),
+    ("who was paid one gift is kept as paid all", "clearing/exclusive.py",
+     "if self._is_grouped[key[0]]\n", "if False\n",
+     _TEST + "each_benefit_keeps_its_own_bits"),
+    ("excluded lines are counted as duplicates", "clearing/exclusive.py",
+     "self._moved[number] = count + sign * len(mine), sum_ + sign * total", "pass",
+     _TEST + "the_second_gift_of_a_table_names_the_first"),
+    ("what waited is excluded for no reason of its own", "clearing/kernel.py",
+     "self._exclusive.judge(verdict, *waiting)", "pass",
+     _TEST + "a_line_that_waits_for_cover_is_excluded_late_in_its_run"),
+    ("a line that waited does not name the gift", "clearing/held_queue.py",
+     "self._kernel.name_excluding(chunk)\n            self._present(chunk)\n            went",
+     "self._present(chunk)\n            went",
+     _TEST + "a_line_that_waits_for_cover_is_excluded_late_in_its_run"),
+    ("benefits without a group are one", "registry/directory.py",
+     "first.setdefault(p.exclusive_group, i) if p.exclusive_group else i",
+     "first.setdefault(p.exclusive_group, i)",
+     _TEST + "the_second_gift_of_a_table_names_the_first"),
+    ("groups of a later directory are proven", "proof/exclusive_groups.py",
+     "if before < seq:", "if before <= seq:",
+     _TEST + "a_group_that_ends_lets_the_other_gift_through"),
+    ("gifts of the history are not proven", "proof/exclusive_groups.py",
+     " or told[rows[rows < len(told)]].any()", "",
+     _TEST + "verify_finds_a_gift_that_the_history_excludes"),
+    ("gifts of earlier batches are not proven", "proof/exclusive_groups.py",
+     "if bits((other, period), size)[rows].any() or", "if",
+     _TEST + "verify_finds_two_gifts_of_a_group"),
+]  # fmt: skip

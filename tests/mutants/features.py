@@ -1,0 +1,26 @@
+"""Mutants of features that have a table of their own, all in its form."""
+
+from __future__ import annotations
+
+from accounts_table import NEXT_ACCOUNTS
+from citizens_table import CITIZENS
+from control_table import CONTROL
+from deltas_table import DELTAS
+from exclusive_table import EXCLUSIVE
+from lines_table import LINES
+from notes_table import NOTES
+from persons_table import PERSONS
+from totals_table import TOTALS
+
+FEATURES = (
+    *DELTAS,
+    *NOTES,
+    *LINES,
+    *CONTROL,
+    *EXCLUSIVE,
+    *PERSONS,
+    *CITIZENS,
+    *NEXT_ACCOUNTS,
+    *TOTALS,
+)
+"""(mistake, file, text, its change, test) of each."""
