@@ -1,7 +1,8 @@
 """Interrupt: Ctrl-C at a command, from its first import to the end of its process.
 
 Before the command begins and after it has ended nothing can be broken off: the process ends at
-once, or ends as it would have. Between, Python's KeyboardInterrupt unwinds what is being done.
+once, or ends as it would have. Between, Python's KeyboardInterrupt unwinds what is being done; a
+module that is being imported is imported first, since many cannot be once more in one process.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from types import FrameType
 
 INTERRUPTED = 130
 """Exit code of a command that was interrupted."""
 TOLD = "interrupted: nothing that was not committed has happened"
+SOON = 0.01
+"""Seconds after which it is looked again whether an import has ended."""
 
 
 def begin() -> None:
@@ -30,10 +34,28 @@ def _end(*_: object) -> None:
     os._exit(INTERRUPTED)
 
 
-def _once(*_: object) -> None:
+def _once(_: int, frame: FrameType | None) -> None:
     """Break off what is done. A second time would break off what puts things in order after it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if _imports(frame):
+        signal.setitimer(signal.ITIMER_REAL, SOON)
+        return
+    _never()
     raise KeyboardInterrupt
+
+
+def _imports(frame: FrameType | None) -> bool:
+    """Whether what is done there is, or is done for, an import."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _never() -> None:
+    """Let nothing be broken off any more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _again(found: sys.UnraisableHookArgs) -> None:
@@ -53,7 +75,8 @@ def allowed() -> Iterator[None]:
         return
     try:
         sys.unraisablehook = _again
+        signal.signal(signal.SIGALRM, _once)
         signal.signal(signal.SIGINT, _once)
         yield
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _never()

@@ -87,3 +87,34 @@ def test_interrupt__says_whether_the_table_is_paid(
     else:
         assert is_paid
     assert switch.verify(home)
+
+
+LATE = """
+import os, signal, sys
+from switch import interrupt
+interrupt.begin()
+try:
+    with interrupt.allowed():
+        import slow
+        for _ in range(1000):
+            slow.time.sleep(0.01)
+except KeyboardInterrupt:
+    print("module", slow.WHOLE, "interrupted")
+"""
+SLOW = """
+import os, signal, time
+os.kill(os.getpid(), signal.SIGINT)
+time.sleep(0.1)
+import numpy
+WHOLE = True
+"""
+
+
+def test_interrupt__waits_until_what_is_imported_is_whole(tmp_path: Path) -> None:
+    """An import that breaks off half way cannot be done again: numpy refuses to be loaded twice in
+    one process, and then nobody could say whether the table is paid."""
+    (tmp_path / "slow.py").write_text(SLOW, "utf-8")
+    done = subprocess.run(
+        [sys.executable, "-c", LATE], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert (done.stdout, done.stderr) == ("module True interrupted\n", "")
