@@ -44,7 +44,7 @@ def _once(_: int, frame: FrameType | None) -> None:
 
 
 def _imports(frame: FrameType | None) -> bool:
-    """Whether what is done there is, or is done for, an import."""
+    """True where what is done there is, or is done for, an import."""
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
             return True

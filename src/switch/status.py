@@ -296,7 +296,7 @@ def _over_the_counter(asked: _Asked, states: list[LineState]) -> list[LineState]
             if text == AFTER["CREDITED"]:
                 text = AFTER[word]
             elif text.startswith(SENTENCES["ACSC"]):
-                # What is said of an account that was passed over stays behind it.
+                # What is said of arrears and of accounts that were passed over stays behind it.
                 text = AFTER[word] + text.removeprefix(SENTENCES["ACSC"])
             found.append({**state, "state": word, "text": text})
         else:

@@ -38,7 +38,7 @@ import switch
 from switch.clearing import kernel, next_accounts, payday
 from switch.errors import VerificationFailed
 from switch.home.store import Home
-from switch.reason import FIRST_ACCOUNT, PASSED_OVER, RULE_SET
+from switch.reason import DEATH_STOPS_ALL, FIRST_ACCOUNT, PASSED_OVER
 from switch.registry.settings import Settings
 from switch.sim.auditor.screening import Registers, by_person, screened
 
@@ -181,7 +181,7 @@ def test_next__the_first_account_that_can_be_paid_counts(case: str, tmp_path: Pa
         reason, to, detail,
     )  # fmt: skip
     assert sent(batch) == ({} if text is None else {to: [text]})
-    assert rule_set(batch) == (RULE_SET if text and detail else FIRST_ACCOUNT)
+    assert rule_set(batch) == (DEATH_STOPS_ALL if text and detail else FIRST_ACCOUNT)
     registers = Registers(
         {person(1)["person_id"]: person(1)},
         by_person(accounts),
@@ -334,7 +334,7 @@ def test_next__batches_of_the_rules_before_are_replayed_by_them(
     assert command("run", home, tables[1]).code == 0
     with switch.open(home, mode="r") as engine:
         assert engine.line("OLD", 1)["states"][-1]["state"] == "SETTLED"
-    assert rule_set(stored(home, 2)) == RULE_SET, "a line that had waited"
+    assert rule_set(stored(home, 2)) == DEATH_STOPS_ALL, "a line that had waited"
     for name, table in zip(("OLD", "NEW"), tables, strict=True):
         assert command("replay", home, name, table).code == 0
     assert command("verify", home).code == 0

@@ -1,4 +1,4 @@
-"""The golden home of people with several accounts, beside the others of `story`."""
+"""Golden homes of people with several accounts and of people who died, beside those of `story`."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from scene import (
     accounts_table,
     line,
     participant,
+    people_table,
+    person,
     person_id,
     write_file,
 )
@@ -72,3 +74,29 @@ def the_renamed_home(told: Any) -> None:
     told("renamed: run", "run", "renamed", table(Path("renamed-2.parquet"), lines, "SINCE"))
     told("renamed: line", "status", "renamed", "--line", "SINCE:3")
     told("renamed: directory", "directory", "renamed")
+
+
+def the_arrears_home(told: Any) -> None:
+    """People who died: what they were owed for months before is paid, also what had waited."""
+    from story import init, table
+
+    init(told, "arrears")
+    rows = [line(n, period=period) for n in (8, 54) for period in (202610, 202611)]
+    rows.append(line(8, period=202609, creditor_agent=SMALL_BANK, creditor_account="8-8"))
+    rows.append(line(8, period=202609, benefit="SASS", person_name="Lê Văn Bình"))
+    first = table(Path("arrears.parquet"), rows, "ARREARS")
+    told("arrears: rehearse", "rehearse", "arrears", first)
+    told("arrears: run", "run", "arrears", first)
+    for number in (1, 2, 5, 6):
+        told(f"arrears: line {number}", "status", "arrears", "--line", f"ARREARS:{number}")
+    dead = person(54, status="deceased", status_since=dt.date(2026, 11, 20))
+    write_file(people_table([dead]), Path("arrears-dead.parquet"), "parquet")
+    write_file(accounts_table([account(54)]), Path("arrears-accounts.parquet"), "parquet")
+    words = ("--population", "arrears-dead.parquet", "--accounts", "arrears-accounts.parquet")
+    told("arrears: register a death", "register", "arrears", *words, "--at", "2026-11-26")
+    second = table(Path("arrears-next.parquet"), [line(1)], "NEXT", value_date="2026-11-27")
+    told("arrears: run next", "run", "arrears", second)
+    for number in (8, 54):
+        told(f"arrears: person {number}", "status", "arrears", "--person", person_id(number))
+    told("arrears: replay", "replay", "arrears", "NEXT", second)
+    told("arrears: totals", "totals", "arrears", first, "--by", "period")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from accounts_table import NEXT_ACCOUNTS
+from arrears_table import ARREARS
 from citizens_table import CITIZENS
 from control_table import CONTROL
 from deltas_table import DELTAS
@@ -22,5 +23,6 @@ FEATURES = (
     *CITIZENS,
     *NEXT_ACCOUNTS,
     *TOTALS,
+    *ARREARS,
 )
 """(mistake, file, text, its change, test) of each."""

@@ -326,6 +326,29 @@ def test_generate__truth_agrees_on_other_value_dates(tmp_path: Path, value_date:
     assert_truth_agrees(made, value_date)
 
 
+@pytest.mark.parametrize("period", [202611, 202609, 202510])
+def test_generate__arrears_of_the_deceased_are_owed(tmp_path: Path, period: int) -> None:
+    """Pays late, so that many died behind the months that lines are for."""
+    rates = ROUGH._replace(person_deceased=0.2, arrears=0.1)
+    made = generate(tmp_path, 3000, 5000, 11, period=period, rates=rates)
+    assert_truth_agrees(made)
+    died = {
+        row["person_id"]: row["status_since"]
+        for row in rows_of(made.population)
+        if row["status"] == "deceased" and row["status_since"]
+    }
+    owed = {True: 0, False: 0}
+    for line, answer in zip(rows_of(made.payday), answers_of(made), strict=True):
+        since = died.get(line["person_id"])
+        if since is None or since > VALUE_DATE or 0 < answer.reason < Reason.PERSON_DECEASED:
+            continue
+        is_owed = line["period"] < since.year * 100 + since.month
+        owed[is_owed] += 1
+        assert (answer.reason == Reason.PERSON_DECEASED) is not is_owed
+    assert owed[False] > 100
+    assert owed[True] > (3 if period == 202611 else 50)
+
+
 def test_generate__refuses_about_two_percent(tmp_path: Path) -> None:
     made = generate(tmp_path, 60_000, 60_000, 4)
     codes = Counter(pq.read_table(made.truth, columns=["reason"])["reason"].to_pylist())

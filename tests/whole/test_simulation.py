@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import planted_accounts
+import planted_arrears
 import pyarrow as pa
 import pytest
 from scene import (
@@ -384,6 +385,7 @@ PLANTED = [
     _held_lines_clear_in_their_old_cycle,
     _the_value_date_is_a_day_late,
     *planted_accounts.PLANTED,
+    *planted_arrears.PLANTED,
     _benefits_exclude_nothing,
     _a_group_is_paid_as_one,
     _wallets_settle_for_themselves,

@@ -101,7 +101,7 @@ class Columns:
         """Columns of STATUS. transfer: (offsets, data) of texts, empty where a line has none;
         masks: initials of the names as the table has them, by row of the chunk, for names that
         differ; excluded_by: benefits paid in place of lines, by row of the chunk; passed: what is
-        said of lines that go to a later account, by row of the chunk."""
+        said of lines if they clear, by row of the chunk."""
         alive = reason == 0
         cleared, refused = validity(~alive), validity(alive)
         return {

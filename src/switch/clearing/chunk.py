@@ -43,7 +43,8 @@ class Chunk:
     excluded_by: dict[int, str] = field(default_factory=dict)
     """Benefit that was paid in place of a line with reason EXCLUDED, by the line's place."""
     passed: dict[int, str] = field(default_factory=dict)
-    """Words about a line that goes to a later account of its person, by the line's place."""
+    """Words about a line if it clears: that it is arrears of a deceased person, and goes to a later
+    account; by the line's place."""
 
     def detail(self, place: int) -> str:
         """Words about a line; empty where it clears and there is nothing to say."""

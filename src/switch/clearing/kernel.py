@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from switch._core import Core
 from switch.clearing.admitting import Admitted
+from switch.clearing.arrears import Arrears
 from switch.clearing.chunk import Chunk
 from switch.clearing.exclusive import Exclusive, Key
 from switch.clearing.held import Tally, cover_of
@@ -26,7 +27,15 @@ from switch.clearing.next_accounts import Found, NextAccounts, Receivers
 from switch.errors import InputRefused
 from switch.home import paid_bits
 from switch.home.store import Home
-from switch.reason import FIRST_ACCOUNT, RULE_SET, Reason
+from switch.native.screen import Screen
+from switch.reason import (
+    ARREARS,
+    DEATH_STOPS_ALL,
+    FIRST_ACCOUNT,
+    RULE_SET,
+    SAY_MORE,
+    Reason,
+)
 from switch.registry.directory import EPOCH, Directory
 from switch.registry.load_registers import current_chain
 from switch.registry.register import Register
@@ -51,7 +60,7 @@ def core_of(
         register.table,
         register.since.view(np.uint8),
         register.lists.view(np.uint8),
-        register.participant_lookup(directory.index_on(str(value_date))),
+        codes_of(directory, register, value_date),
         lookups.suspended,
         lookups.amount_max,
         lookups.debtor_agent,
@@ -63,12 +72,40 @@ def core_of(
     )
 
 
+def codes_of(
+    directory: Directory, register: Register, value_date: datetime.date
+) -> NDArray[np.uint16]:
+    """Directory index of the register's participant codes, as of a day."""
+    return register.participant_lookup(directory.index_on(str(value_date)))
+
+
 def next_accounts_of(
     home: Home, directory: Directory, register: Register, value_date: datetime.date
 ) -> NextAccounts:
     """Later accounts of people, as of a day."""
     receivers = Receivers(register.participants, directory, value_date)
     return NextAccounts(lambda: current_chain(home), receivers, len(register.heap))
+
+
+def arrears_of(
+    directory: Directory, register: Register, settings: Settings, value_date: datetime.date
+) -> Arrears:
+    """Arrears of people who are deceased on a day."""
+
+    def screen_of(since: NDArray[np.void]) -> Screen:
+        lookups = directory.lookups()
+        return Screen(
+            register.table,
+            since.view(np.uint8),
+            register.lists.view(np.uint8),
+            codes_of(directory, register, value_date),
+            lookups.suspended,
+            lookups.amount_max,
+            settings.clearing_limit,
+            (value_date - EPOCH).days,
+        )
+
+    return Arrears(register.since, screen_of)
 
 
 def exclusive_of(home: Home, directory: Directory, register: Register) -> Exclusive:
@@ -105,6 +142,7 @@ class Kernel:
         if rooms:
             self.core.limit(*cover_of(job.directory, rooms))
         self._rule_set = job.rule_set
+        self._arrears = arrears_of(job.directory, job.register, job.settings, date)
         self._next = next_accounts_of(job.home, job.directory, job.register, date)
         self._admitted: Admitted | None = None
         if most is not msgspec.UNSET:
@@ -119,7 +157,11 @@ class Kernel:
         """Authenticate and route lines: their chunk."""
         who = lines.amount, lines.person_id, lines.name_key
         found = Found(*self.core.screen(*who, lines.benefit, lines.debtor, lines.agent))
-        passed = self._next.choose(lines, found) if self._rule_set == RULE_SET else {}
+        judged = self._arrears.judge(lines, found) if self._rule_set == RULE_SET else ()
+        passed = self._next.choose(lines, found) if self._rule_set in SAY_MORE else {}
+        for place in judged:
+            words = passed.get(int(place))
+            passed[int(place)] = ARREARS if words is None else f"{ARREARS}; {words}"
         if self._admitted is not None:
             self._admitted.hold(*found, lines.account)
         return Chunk(lines, batch, *found, passed=passed)
@@ -127,8 +169,10 @@ class Kernel:
     @property
     def rule_set(self) -> str:
         """The oldest rules by which all lines are answered as they were."""
-        if self._rule_set == RULE_SET and not self._next.has_passed:
-            return FIRST_ACCOUNT
+        if self._rule_set == RULE_SET and self._arrears.has_found:
+            return RULE_SET
+        if self._rule_set in SAY_MORE:
+            return DEATH_STOPS_ALL if self._next.has_passed else FIRST_ACCOUNT
         return self._rule_set
 
     def post(self, chunk: Chunk) -> None:

@@ -21,7 +21,7 @@ from switch.files.row_index import MOVED, NAME, OWN, places
 from switch.files.segment import Groups, read_table, segment_at
 from switch.home.rows import BatchRow
 from switch.home.store import Home
-from switch.reason import RULE_SET
+from switch.reason import SAY_MORE
 
 _STATUS = ("line_no", "status", "reason", "participant", "cycle")
 _LINES = ("row", "benefit", "period", "amount")
@@ -107,7 +107,7 @@ class PersonLines:
     def _says_more(self, run: BatchRow) -> bool:
         """True where words may stand beside lines that a batch cleared."""
         manifest = self.home.catalog.manifest(run.seq)
-        return msgspec.json.decode(manifest, type=_Judged).rule_set == RULE_SET
+        return msgspec.json.decode(manifest, type=_Judged).rule_set in SAY_MORE
 
     def _searched(self, run: BatchRow) -> Iterator[dict[str, Any]]:
         """The same of a batch without an index."""

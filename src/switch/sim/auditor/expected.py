@@ -94,7 +94,7 @@ class Outcome(NamedTuple):
     transfer_id: str | None
     cycle: str | None
     passed: str | None = None
-    """Words about accounts that were passed over, of a line that clears."""
+    """Words about a line that clears: arrears of the deceased, accounts that were passed over."""
 
     @property
     def line(self) -> Line:

@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from switch.reason import PASSED_OVER, RULES, Reason
+from switch.reason import ARREARS, PASSED_OVER, RULES, Reason
 
 Row = Mapping[str, Any]
 Entitlement = tuple[str, str, int]
@@ -39,7 +39,8 @@ class Answer(NamedTuple):
     """Holder of the account that counts, named by the line or the register; None without one."""
     account: str | None
     passed: str | None = None
-    """Words about accounts that were passed over; None where none was."""
+    """Words about a line that clears: that it is arrears of a deceased person, and which accounts
+    were passed over; None where it is neither."""
 
 
 class Registers(NamedTuple):
@@ -106,6 +107,13 @@ def entitlement(row: Row) -> Entitlement:
 def holds_on(since: dt.date | None, value_date: dt.date) -> bool:
     """Tell whether a status holds on the value date; without a date it always does."""
     return since is None or since <= value_date
+
+
+def is_arrears(line: Row, person: Row) -> bool:
+    """Tell whether a line about a person who died is for a month before that of the death; nobody
+    knows it where no day of the death is said."""
+    died = person["status_since"]
+    return died is not None and period_number(line["period"]) < died.year * 100 + died.month
 
 
 def account_valid(account: Row, value_date: dt.date) -> bool:
@@ -196,7 +204,7 @@ def first_reason(line: Row, registers: Registers, participant: str | None) -> Re
     if person is None:
         return Reason.PERSON_UNKNOWN
     if holds_on(person["status_since"], registers.value_date):
-        if person["status"] == "deceased":
+        if person["status"] == "deceased" and not is_arrears(line, person):
             return Reason.PERSON_DECEASED
         if person["status"] in ("missing", "revoked"):
             return Reason.PERSON_RECORD_INVALID
@@ -228,14 +236,25 @@ def answers(
             elif key in taken:
                 reason = Reason.DUPLICATE_IN_TABLE
             taken.add(key)
-        found.append(answer_of(reason, participant, account, passed))
+        found.append(answer_of(reason, participant, account, words(line, registers, passed)))
     return found
 
 
 def screened(line: Row, registers: Registers) -> Answer:
     """The answer by rows 1 to 14 alone."""
     participant, account, passed = destination(line, registers)
-    return answer_of(first_reason(line, registers, participant), participant, account, passed)
+    said = words(line, registers, passed)
+    return answer_of(first_reason(line, registers, participant), participant, account, said)
+
+
+def words(line: Row, registers: Registers, passed: str | None) -> str | None:
+    """Words about a line if it clears. passed: those about accounts that were passed over."""
+    person = registers.people.get(citizen_id(line["person_id"]))
+    if person is None or person["status"] != "deceased":
+        return passed
+    if not holds_on(person["status_since"], registers.value_date):
+        return passed
+    return ARREARS if passed is None else f"{ARREARS}; {passed}"
 
 
 def admitted(found: list[Answer], lines: list[Row], most: int) -> list[Answer]:

@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 from switch.reason import Reason
 from switch.sim.world.draw import GROUP_ROWS, choice_table, fields, generator, sparse
 from switch.sim.world.names import STYLES
-from switch.sim.world.nation import ALIVE, NO_PARTICIPANT, Nation
+from switch.sim.world.nation import (
+    ALIVE,
+    ARREARS_MONTHS,
+    DECEASED,
+    NO_PARTICIPANT,
+    Nation,
+    months_of,
+)
 from switch.sim.world.plan import (
     BENEFITS_COUNT,
     BENEFITS_UNKNOWN,
@@ -97,7 +104,11 @@ class Lines:
         participant[over[takes]] = other[takes]
         period = np.full(rows, order.period, np.int32)
         late, _ = sparse(rng, rows, [rates.arrears])
-        period[late] = months_before(order.period, 2)
+        period[late] = months_before(order.period, ARREARS_MONTHS)
+        # What somebody was owed for a month before that of the death is paid.
+        dead = np.flatnonzero(status == DECEASED)
+        owed = months_of(period[dead]) < self.nation.died.of(person[dead].astype(np.int64))
+        status[dead[owed]] = ALIVE
         debtor = benefit.astype(np.uint8) * np.uint8(order.debtors_each)
         elsewhere, _ = sparse(rng, rows, [rates.commercial_debtor])
         debtor[elsewhere] += rng.integers(1, order.debtors_each, len(elsewhere), dtype=np.uint8)

@@ -182,29 +182,30 @@ class Cells:
 _COMMUNE_AT, _PARTICIPANT_AT, _STATUS_AT = (np.uint64(n) for n in (40, 52, 59))
 
 
-class Above:
-    """Participants whose account counts for amounts above the limit of the one that counts, for the
-    few people who have such accounts."""
+class Few:
+    """A number of each of the few people who have one."""
 
-    def __init__(self) -> None:
+    def __init__(self, none: int) -> None:
+        """none: the number of all others."""
+        self._none = np.uint16(none)
         self._people: list[NDArray[np.int64]] = []
-        self._participants: list[NDArray[np.uint16]] = []
+        self._numbers: list[NDArray[np.uint16]] = []
 
-    def add(self, people: NDArray[np.int64], participants: NDArray[np.uint16]) -> None:
-        """Note participants of people (numbers, ascending, behind all before)."""
+    def add(self, people: NDArray[np.int64], numbers: NDArray[np.uint16]) -> None:
+        """Note numbers of people (rows, ascending, behind all before)."""
         self._people.append(people)
-        self._participants.append(participants)
+        self._numbers.append(numbers)
 
     def of(self, people: NDArray[np.integer]) -> NDArray[np.uint16]:
-        """Participants of some people, NO_PARTICIPANT of those who have none."""
+        """Numbers of some people."""
         if len(self._people) > 1:
             self._people = [np.concatenate(self._people)]
-            self._participants = [np.concatenate(self._participants)]
+            self._numbers = [np.concatenate(self._numbers)]
         known = self._people[0]
         place = np.searchsorted(known, people)
         is_known = np.append(known, -1)[place] == people
-        found = np.append(self._participants[0], np.uint16(NO_PARTICIPANT))[place]
-        return np.where(is_known, found, np.uint16(NO_PARTICIPANT))
+        found = np.append(self._numbers[0], self._none)[place]
+        return np.where(is_known, found, self._none)
 
 
 class Nation(NamedTuple):
@@ -212,7 +213,9 @@ class Nation(NamedTuple):
 
     `packed` holds the id (40 bits), the commune (12), the number of the participant whose account
     counts on the value date (7; NO_PARTICIPANT for none) and the status on that day (2: ALIVE,
-    DECEASED, INVALID). `name` is the number of the name.
+    DECEASED, INVALID). `name` is the number of the name. `above` has the participant whose account
+    counts for amounts above the limit of the one that counts, where there is another; `died` the
+    month of the death (`months_of`) of who is deceased since a day.
     """
 
     packed: NDArray[np.uint64]
@@ -220,7 +223,8 @@ class Nation(NamedTuple):
     names: Names
     cells: Cells
     provinces: Provinces
-    above: Above
+    above: Few
+    died: Few
 
     @staticmethod
     def unpack(
@@ -266,6 +270,8 @@ _POPULATION_STREAM = 1
 _OWN_FAMILY_NAME = 0.35
 """Share of household members with another family name than the household, such as the wife."""
 _BORN_ELSEWHERE = 0.12
+ARREARS_MONTHS = 2
+"""So many months before its period a payday is for in its arrears."""
 _STATUS_NULL, _STATUS_TODAY = 0.3, 0.1
 """Among the deceased, missing and revoked: without a date; from the value date itself."""
 
@@ -296,14 +302,26 @@ def _households(
     return household, commune[household], draw.fields(rng, homes)[household]
 
 
+def months_of(period: NDArray[np.integer]) -> NDArray[np.integer]:
+    """Months since the year 0 of periods yyyymm: one that lies earlier has fewer."""
+    return period // 100 * 12 + period % 100 - 1
+
+
+def _months_of_days(days: NDArray[np.int32]) -> NDArray[np.uint16]:
+    """The same of days since 1970."""
+    months = days.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
+    return (months + 1970 * 12).astype(np.uint16)
+
+
 def _statuses(
-    rng: np.random.Generator, rows: int, value_day: draw.Day, rates: Rates, fates: Fates
+    rng: np.random.Generator, rows: int, world: World, fates: Fates
 ) -> tuple[NDArray[np.uint8], NDArray[np.int32], NDArray[np.bool_], NDArray[np.uint8]]:
     """(status, since, since is null, status on the value date) of a chunk, and its fates obeyed.
 
     A status that begins after the value date (as many deaths again as half of those before it) does
-    not hold yet.
+    not hold yet. Whose fate is to be deceased died before all that lines are for.
     """
+    value_day, rates = world.value_day, world.rates
     shares = (rates.person_deceased, rates.person_record_invalid, rates.person_deceased / 2)
     chosen = np.full(rows, -1, np.int8)
     hits, which = draw.sparse(rng, rows, shares)
@@ -326,6 +344,9 @@ def _statuses(
     when = rng.random(len(hits))
     since[hits] = np.where(kind == 2, future, np.where(when < _STATUS_TODAY, value_day, past))
     missing[hits] = (kind != 2) & (when > 1 - _STATUS_NULL)
+    fated = fates.people[fates.reasons == 8]
+    earliest = months_of(np.array([world.period])) - ARREARS_MONTHS
+    missing[fated] |= _months_of_days(since[fated]) > earliest
     effective = np.zeros(rows, np.uint8)
     effective[hits] = np.array([DECEASED, INVALID, ALIVE], np.uint8)[kind]
     return status, since, missing, effective
@@ -340,7 +361,8 @@ def write_population(world: World, names: Names, provinces: Provinces, fates: Fa
         names,
         Cells(provinces, value_day),
         provinces,
-        Above(),
+        Few(NO_PARTICIPANT),
+        Few(0),
     )
     births = _births(value_day)
     first_day = int(births[-1])
@@ -362,7 +384,9 @@ def write_population(world: World, names: Names, provinces: Provinces, fates: Fa
             province[away] = rng.integers(0, len(provinces.codes), len(away))
             person_id = nation.cells.people(province, sex, year_of[birth - first_day])
             within = Fates(*fates.within(first, end))
-            status, since, missing, effective = _statuses(rng, rows, value_day, world.rates, within)
+            status, since, missing, effective = _statuses(rng, rows, world, within)
+            dead = np.flatnonzero((effective == DECEASED) & ~missing)
+            nation.died.add(first + dead, _months_of_days(since[dead]))
             file.write(
                 [
                     pa.array(person_id),
