@@ -39,6 +39,7 @@ class Reason(IntEnum):
     ACCOUNT_SHARED = 19
     EXCLUDED = 20
     IDENTITY_PENDING = 21
+    IDENTITY_DUPLICATE = 22
 
 
 class Rule(NamedTuple):
@@ -72,6 +73,9 @@ RULES: dict[Reason, Rule] = {
     ),
     Reason.IDENTITY_PENDING: Rule(
         "G003", "PDNG", "the population database has not answered for the person yet"
+    ),
+    Reason.IDENTITY_DUPLICATE: Rule(
+        "BE17", "RJCT", "the person's identity is not one alone in the population database"
     ),
     Reason.NAME_DIFFERS: Rule("BE01", "RJCT", "the name differs from the population register"),
     Reason.ACCOUNT_MISSING: Rule("AC03", "PDNG", "no account is valid on the value date"),

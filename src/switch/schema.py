@@ -209,7 +209,12 @@ RESOLVED = (*DECIDED, "PDCR")
 """ISO 20022 status of a resolution: it is given back, it is not, or that is not decided yet."""
 LATE = "late"
 """Status of a person for whom the population database has not answered yet."""
-LIFE = ("alive", "deceased", "missing", "revoked", LATE)
+DUPLICATE = "duplicate"
+"""Status of a person whose identity is not one alone in the population database."""
+UNKNOWN = "unknown"
+"""Status of a person whom the population database does not have (any more): it is as if the
+register had never named them, but that their row and what they were paid stay."""
+LIFE = ("alive", "deceased", "missing", "revoked", LATE, DUPLICATE, UNKNOWN)
 """Status of a person; the index is the number that the native table takes."""
 CASH = "cash"
 """Kind of a participant that pays over a counter, and of an account there: a pay point."""

@@ -180,6 +180,7 @@ def test_docs__links_lead_somewhere(path: Path) -> None:
 
 LATER_ROWS = {
     "9b": int(Reason.IDENTITY_PENDING),
+    "9c": int(Reason.IDENTITY_DUPLICATE),
     "11b": int(Reason.ACCOUNT_MALFORMED),
     "14b": int(Reason.ACCOUNT_SHARED),
     "15b": int(Reason.EXCLUDED),

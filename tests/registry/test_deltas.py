@@ -85,7 +85,9 @@ class Invented:
         return dt.date(2026, self.random.randint(1, 12), 1)
 
     def person(self, number: int) -> Row:
-        status = self.random.choice(["alive", "alive", "alive", "deceased", "missing", "late"])
+        status = self.random.choice(
+            ["alive", "alive", "alive", "deceased", "missing", "late", "duplicate", "unknown"]
+        )
         name = self.random.choice(["Nguyễn Văn A", "Lê Thị B", "Trần C", "D"])
         dated = status != "alive" and self.random.random() < 0.5
         since = {"status_since": self._day()} if dated else {}
@@ -457,6 +459,17 @@ def test_verify__finds_a_delta_that_is_wrong(
     monkeypatch.undo()
     with pytest.raises(VerificationFailed, match=what):
         switch.verify(town)
+
+
+def test_delta__somebody_leaves_the_population_register_where_it_is_said(town: Path) -> None:
+    change(town, population=[person(1, status="unknown"), person(2, status="duplicate")])
+    assert len(chain_of(town)) == 2
+    switch.verify(town)
+    lines = [line(1), line(2), line(3)]
+    assert reasons(pay(town, lines, "A")) == ["BE06", "BE17", None]
+    change(town, population=[person(1), person(2)])
+    assert reasons(pay(town, lines, "B")) == [None, None, "AM05"]
+    switch.verify(town)
 
 
 def test_delta__counts_who_is_late(town: Path) -> None:

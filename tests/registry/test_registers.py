@@ -35,6 +35,7 @@ from scene import (
 
 import switch
 from switch.errors import InputRefused, UsageError
+from switch.reason import RULES, Reason
 
 APRIL, MARCH = dt.date(2026, 4, 25), dt.date(2026, 3, 25)
 DAY = dt.timedelta(days=1)
@@ -195,6 +196,45 @@ def test_verify__who_does_not_know_the_bit_of_who_is_late_refuses(tmp_path: Path
     slots = np.fromfile(home / "registers" / "000001" / "people.slots", "<u8").reshape(-1, 4)
     (word,) = slots[slots[:, 0] != 0][:, 0]
     assert (int(word) >> 40 & 3, int(word) >> 47) == (3, 1)
+
+
+def test_run__line_of_a_duplicate_identity_is_refused_with_a_reason_of_its_own(
+    tmp_path: Path,
+) -> None:
+    people = [
+        person(1, status="duplicate"),
+        person(2, status="duplicate", status_since=APRIL),
+        person(3, status="duplicate", name="Lê Thị Bé"),
+    ]
+    home = make_home(tmp_path / "h", people, map(account, (1, 2, 3)))
+    slots = np.fromfile(home / "registers" / "000001" / "people.slots", "<u8").reshape(-1, 4)
+    words = slots[slots[:, 0] != 0][:, 0].tolist()
+    assert {(word >> 40 & 3, word >> 47) for word in words} == {(3, 2)}, "as one that is revoked"
+    batch = pay(home, [line(1), line(2), line(3), line(1, period=202610)], "A", value_date=APRIL)
+    assert answers(batch) == [("RJCT", "BE17")] * 4, "it comes before the name"
+    assert batch.status["reason_detail"][0].as_py() == RULES[Reason.IDENTITY_DUPLICATE].sentence
+    assert reasons(pay(home, [line(2)], "M", value_date=MARCH)) == [None], "not in March"
+    with switch.open(home) as engine:
+        engine.register(population=people_table([person(1)]))
+        assert reasons(run(engine, [line(1)], "B")) == [None], "there is one of them alone now"
+        engine.verify()
+
+
+def test_run__line_of_who_is_not_in_the_population_database_any_more_is_refused(
+    tmp_path: Path,
+) -> None:
+    home = make_home(tmp_path / "h", map(person, (1, 2, 3)), map(account, (1, 2, 3)))
+    assert reasons(pay(home, [line(1), line(2)], "A")) == [None, None]
+    gone = [person(1, status="unknown"), person(2, status="unknown", status_since=APRIL)]
+    with switch.open(home) as engine:
+        engine.register(population=people_table([*gone, person(9, status="unknown")]))
+        later = [line(n, period=202612) for n in (1, 2, 3, 9)]
+        assert reasons(run(engine, later, "B")) == ["BE06", "BE06", None, "BE06"]
+        engine.verify()
+        engine.register(population=people_table([person(1), person(2)]))
+        batch = run(engine, [line(1), line(1, period=202612), line(2, period=202612)], "C")
+        assert reasons(batch) == ["AM05", None, None], "what they were paid stays"
+        engine.verify()
 
 
 def test_register__upsert_replaces_by_key_and_keeps_the_rest(village: Path) -> None:

@@ -287,6 +287,7 @@ def test_generate__every_reason_happens(tmp_path: Path, people: int, lines: int,
         Reason.ACCOUNT_SHARED,  # The setting is not given.
         Reason.EXCLUDED,  # No benefits exclude each other.
         Reason.IDENTITY_PENDING,  # All answers have come.
+        Reason.IDENTITY_DUPLICATE,
     }
 
 

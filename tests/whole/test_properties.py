@@ -71,7 +71,9 @@ people = st.builds(
     lambda n, **row: person(n, **row),
     numbers,
     name=mostly(names, st.just("Trần Thị Bé")),
-    status=st.sampled_from(["alive"] * 6 + ["deceased", "missing", "revoked", "late"]),
+    status=st.sampled_from(
+        ["alive"] * 6 + ["deceased", "missing", "revoked", "late", "duplicate", "unknown"]
+    ),
     status_since=some_day,
 )
 accounts = st.builds(

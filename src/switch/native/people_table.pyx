@@ -12,8 +12,8 @@ from libc.string cimport memcpy
 from switch.native.account cimport REFERENCE, account_pack, account_text
 from switch.native.pages cimport Pages
 from switch.native.types cimport (
-    DAY_MAX, DAY_MIN, HAS_ACCOUNT, HAS_SINCE, KNOWN, LATE, LISTED, NO_ROW, REVOKED, STATUS_SHIFT,
-    UNANSWERED, USED,
+    DAY_MAX, DAY_MIN, DUPLICATE, HAS_ACCOUNT, HAS_SINCE, KNOWN, LATE, LISTED, NO_ROW, REVOKED,
+    STATUS_SHIFT, TWICE, UNANSWERED, UNKNOWN, USED,
 )
 
 cdef enum:
@@ -169,9 +169,9 @@ cdef class PeopleTable:
         self, const uint64_t[::1] ids, const uint64_t[::1] keys, const uint8_t[::1] status,
         const uint8_t[::1] dated, uint32_t[::1] rows,
     ):
-        """Insert or replace people. status: 0 alive, 1 deceased, 2 missing, 3 revoked, 4 late;
-        dated: 1 where the status begins on a day of the since list. rows receives the row numbers.
-        """
+        """Insert or replace people. status: 0 alive, 1 deceased, 2 missing, 3 revoked, 4 late,
+        5 a duplicate identity, 6 not in the population register, whoever was there before; dated: 1
+        where the status begins on a day of the since list. rows receives the row numbers."""
         cdef Py_ssize_t i, n = ids.shape[0]
         cdef uint64_t kept, life
         cdef Person *person
@@ -183,9 +183,15 @@ cdef class PeopleTable:
                     fetch_ahead(self.slots, self.capacity, ids[i + AHEAD])
                 person = find(self.slots, self.capacity, ids[i])
                 kept = person.word & (HAS_ACCOUNT | LISTED)
+                if status[i] == UNKNOWN:
+                    person.word = ids[i] | USED | kept
+                    person.name_key = 0
+                    continue
                 life = <uint64_t> status[i] << STATUS_SHIFT
                 if status[i] == LATE:
                     life = (<uint64_t> REVOKED << STATUS_SHIFT) | UNANSWERED
+                elif status[i] == DUPLICATE:
+                    life = (<uint64_t> REVOKED << STATUS_SHIFT) | TWICE
                 person.word = (
                     ids[i] | USED | KNOWN | kept | life | (HAS_SINCE if dated[i] else 0)
                 )

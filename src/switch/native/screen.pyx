@@ -2,7 +2,7 @@
 
 Phases authenticate and route. IN, a chunk of lines as columns: line amounts (int64, minor units),
 person ids (uint64, 2**64-1 where the text was no id), name keys, codes of benefit, debtor account
-and, where the table names one, creditor agent. OUT: reason u8 (1 to 14, 18 or 21, 0 alive), row
+and, where the table names one, creditor agent. OUT: reason u8 (1 to 14, 18, 21 or 22, 0 alive), row
 u32, participant u16, account word u64. The rules and their order are the contract's;
 reference.py in the tests is the slow twin.
 """
@@ -16,7 +16,7 @@ from switch.native.reason cimport *
 from switch.native.people_table cimport PeopleTable, fetch_ahead, find_from
 from switch.native.types cimport (
     DECEASED, HAS_ACCOUNT, HAS_SINCE, KNOWN, LISTED, NO_CODE, NO_ROW, NOT_GIVEN, STATUS_SHIFT,
-    UNANSWERED, USED, Account, Person, prefetch,
+    TWICE, UNANSWERED, USED, Account, Person, prefetch,
 )
 
 cdef enum:
@@ -181,7 +181,9 @@ cdef inline uint8_t judge_person(
     if life and in_force(rules, person):
         if life == DECEASED:
             return PERSON_DECEASED
-        return IDENTITY_PENDING if person.word & UNANSWERED else PERSON_RECORD_INVALID
+        if person.word & UNANSWERED:
+            return IDENTITY_PENDING
+        return IDENTITY_DUPLICATE if person.word & TWICE else PERSON_RECORD_INVALID
     if person.name_key != name_key:
         return NAME_DIFFERS
     return NONE

@@ -31,6 +31,7 @@ cdef extern from *:
     #define SW_HAS_ACCOUNT  (1ULL << 45)
     #define SW_LISTED       (1ULL << 46)   /* which account counts depends on the day */
     #define SW_UNANSWERED   (1ULL << 47)   /* with status revoked: late, no answer has come yet */
+    #define SW_TWICE        (1ULL << 48)   /* with status revoked: the identity is not one alone */
     #define SW_NO_ROW       0xFFFFFFFFU
     #define SW_NO_CODE      0xFFFFU        /* no participant, benefit or debtor of that name */
     #define SW_NOT_GIVEN    0xFFFEU        /* the table names no creditor agent */
@@ -48,6 +49,7 @@ cdef extern from *:
     const uint64_t HAS_ACCOUNT "SW_HAS_ACCOUNT"
     const uint64_t LISTED "SW_LISTED"
     const uint64_t UNANSWERED "SW_UNANSWERED"
+    const uint64_t TWICE "SW_TWICE"
     const uint32_t NO_ROW "SW_NO_ROW"
     const uint16_t NO_CODE "SW_NO_CODE"
     const uint16_t NOT_GIVEN "SW_NOT_GIVEN"
@@ -66,3 +68,5 @@ cdef enum:
     MISSING = 2
     REVOKED = 3
     LATE = 4
+    DUPLICATE = 5           # a duplicate identity
+    UNKNOWN = 6             # not in the population database (any more)

@@ -25,8 +25,9 @@ _RECORD = np.dtype("<u8,<u8,<u8,<u4,<u2,<u2")
 _ENTRY = np.dtype("<u8,<u4,<i4,<i4,<u2,u1,u1")
 _DAY = np.dtype("<u4,<i4")
 _ID = (1 << 40) - 1
-_LATE = 7
-"""Status of who is late: that of who is revoked, and the bit above all flags."""
+_LATE, _DUPLICATE = 7, 11
+"""Status of who is late, and of a duplicate identity: that of who is revoked, and the first or the
+second bit above all flags."""
 _ALWAYS, _OPEN = -(2**31), 2**31 - 1
 _BLOCK = 1 << 20
 """Records that are read at a time of a whole version."""
@@ -88,7 +89,7 @@ def checks(home: Home, records: Records) -> Iterator[Check]:
     people = _People(home, chain)
     yield Check("register", f"version {chain[0].seq}, people", people.fault())
     for before, version in pairwise(chain):
-        fault = people.change(version) or _unpaid(home, before, version)
+        fault = people.change(version, told.get(version.seq, {})) or _unpaid(home, before, version)
         yield Check("register", f"version {version.seq}, changes", fault)
 
 
@@ -165,7 +166,7 @@ class _People:
             used = part[part["f0"] != 0]
             self._sizes[0] += len(used)
             self._sizes[1] += int(np.count_nonzero(used["f0"] >> np.uint64(43) & np.uint64(1)))
-            self._sizes[2] += int(np.count_nonzero(used["f0"] >> np.uint64(47)))
+            self._sizes[2] += int(np.count_nonzero(used["f0"] >> np.uint64(47) & np.uint64(1)))
             records.append(used[np.isin(used["f0"] & np.uint64(_ID), self._touched)])
         info = self._info
         if self._sizes != [info["rows"], info["people"], info.get("late", 0)]:
@@ -186,8 +187,9 @@ class _People:
         self._heap = np.concatenate([self._heap, self._read(version, "heap.bin", np.uint8)])
         self._lists = np.concatenate([self._lists, self._read(version, "lists.bin", _ENTRY)])
 
-    def change(self, version: RegisterRow) -> str:
-        """The fault of a delta; its people stand for those before it from now on."""
+    def change(self, version: RegisterRow, told: dict[str, Any]) -> str:
+        """The fault of a delta; its people stand for those before it from now on. told: its audit
+        record."""
         self._grow(version)
         now, counts = _info(version), msgspec.json.decode(version.manifest)["counts"]
         records = self._read(version, "people.slots", _RECORD)
@@ -204,7 +206,7 @@ class _People:
             accounts |= {int(row): rows.get(int(row), ()) for row in records["f3"]}
         since = self._read(version, "since.bin", _DAY)
         people, fault = self._people(records, masks, since, accounts, now["participants"])
-        fault = self._came(people, counts) or fault
+        fault = self._came(people, counts, told.get("unknown", 0)) or fault
         own = np.unique(entries["f1"])
         gone = sum(len(p.accounts) for p in self._found.values() if p.row in own)
         was, self._info = self._info, now
@@ -223,16 +225,18 @@ class _People:
             return fault or "people, accounts or changes are not as many as it says"
         return fault
 
-    def _came(self, people: dict[int, _Person], counts: dict[str, int]) -> str:
-        """The fault of what became of people since the version before."""
+    def _came(self, people: dict[int, _Person], counts: dict[str, int], unknown: int) -> str:
+        """The fault of what became of people since the version before. unknown: rows that said of
+        somebody that the population database does not have them."""
         for number, person in people.items():
             was = self._found.get(number) or _Person(person.row, False, (0, 0, 0, None), ())
             if person.row != was.row:
                 return f"row {was.row} has another number"
-            if was.known and not person.known:
-                return f"the person of row {was.row} is in the population register no more"
             if "population" not in counts and (person.known, person.life) != (was.known, was.life):
                 return f"the person of row {was.row} changed, and no population came"
+            unknown -= was.known and not person.known
+            if unknown < 0:
+                return f"the person of row {was.row} is in the population register no more"
             if not {a.key for a in was.accounts} <= {a.key for a in person.accounts}:
                 return f"an account of row {was.row} is gone"
         return ""
@@ -268,7 +272,7 @@ class _People:
                 fault = fault or f"row {row} has a status without its day"
             if not known and (key or life[2] or has_day):
                 fault = fault or f"row {row} is a stranger with a name or a status"
-            if life[2] not in (0, 1, 2, 3, _LATE):
+            if life[2] not in (0, 1, 2, 3, _LATE, _DUPLICATE):
                 fault = fault or f"row {row} is late, and not revoked for who does not know that"
             if list(mine) != sorted(mine) or len({a.key for a in mine}) != len(mine):
                 fault = fault or f"accounts of row {row} stand in no order, or twice"

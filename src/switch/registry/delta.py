@@ -205,6 +205,11 @@ class Delta:
         return self._before.rows + self._part.rows - len(self._rows)
 
     @property
+    def unknown(self) -> int:
+        """As of `Register`."""
+        return self._part.unknown
+
+    @property
     def nbytes(self) -> int:
         """Bytes that `save` writes, but for register.json."""
         return self._part.nbytes

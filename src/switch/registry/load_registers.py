@@ -239,6 +239,7 @@ def _commit(home: Home, version: _Version, at: str, why: Mapping[str, object]) -
                 "version": seq,
                 **version.counts,
                 **({"before": seq - 1} if version.is_delta else {}),
+                **({"unknown": register.unknown} if register.unknown else {}),
                 "manifest": hashlib.sha256(manifest.encode()).hexdigest(),
                 **why,
             },

@@ -41,7 +41,7 @@ from switch.registry.versions import (
     write_info,
     write_parts,
 )
-from switch.schema import ACCOUNT_KINDS, DAY_MAX, DAY_MIN, LIFE, NO_CODE, NO_ROW
+from switch.schema import ACCOUNT_KINDS, DAY_MAX, DAY_MIN, LIFE, NO_CODE, NO_ROW, UNKNOWN
 
 ID_LIMIT = np.uint64(10**12)
 PARTICIPANT_CODES_MAX = 60_000
@@ -68,6 +68,8 @@ class Register:
         self.heap = np.empty(0, np.uint8)
         self.masks = np.empty(0, np.uint64)
         self.participants: list[str] = []
+        self.unknown = 0
+        """Rows that came of people whom the population database does not have."""
         self.fold = name_kernel.NOW
         """Version of the fold of the name keys: a register keeps that by which it was made."""
         self.info: RegisterInfo | None = None
@@ -114,17 +116,19 @@ class Register:
             require_ids(ids, reader.name, count)
             keys, masks = _keys(chunk["name"], self.fold, reader.name, count)
             status = _codes(chunk["status"], LIFE, reader.name, count, "status")
+            is_unknown = status == LIFE.index(UNKNOWN)
             days = chunk.get("status_since")
             dated = np.zeros(len(ids), np.uint8)
             if days is not None:
-                dated = ((days != DAY_MIN) & (status != 0)).astype(np.uint8)
+                dated = ((days != DAY_MIN) & (status != 0) & ~is_unknown).astype(np.uint8)
             rows = np.empty(len(ids), np.uint32)
             self.table.put_people(ids, keys, status, dated, rows)
             if len(self.masks) < self.rows:
                 wider = np.zeros(max(self.rows, len(self.masks) * 2), np.uint64)
                 wider[: len(self.masks)] = self.masks
                 self.masks = wider
-            self.masks[rows] = masks
+            self.masks[rows] = np.where(is_unknown, np.uint64(0), masks)
+            self.unknown += int(np.count_nonzero(is_unknown))
             if days is not None and dated.any():
                 part = np.empty(int(dated.sum()), SINCE)
                 part["row"], part["day"] = rows[dated == 1], days[dated == 1]

@@ -109,8 +109,8 @@ class Clearing:
 
     def _outcome(self, entry: Waiting, answer: Answer, cycle: str) -> Outcome:
         alive = _alive(answer)
-        is_pending = answer.reason is Reason.IDENTITY_PENDING
-        routed = alive or (answer.reason >= Reason.PARTICIPANT_SUSPENDED and not is_pending)
+        of_person = answer.reason in (Reason.IDENTITY_PENDING, Reason.IDENTITY_DUPLICATE)
+        routed = alive or (answer.reason >= Reason.PARTICIPANT_SUSPENDED and not of_person)
         return Outcome(
             batch=entry.batch,
             line_no=entry.row["line_no"],

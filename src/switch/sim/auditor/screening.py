@@ -201,7 +201,7 @@ def first_reason(line: Row, registers: Registers, participant: str | None) -> Re
     if name_unusable(line["person_name"]):
         return Reason.NAME_UNUSABLE
     person = registers.people.get(person_id)
-    if person is None:
+    if person is None or person["status"] == "unknown":
         return Reason.PERSON_UNKNOWN
     if holds_on(person["status_since"], registers.value_date):
         if person["status"] == "deceased" and not is_arrears(line, person):
@@ -210,6 +210,8 @@ def first_reason(line: Row, registers: Registers, participant: str | None) -> Re
             return Reason.PERSON_RECORD_INVALID
         if person["status"] == "late":
             return Reason.IDENTITY_PENDING
+        if person["status"] == "duplicate":
+            return Reason.IDENTITY_DUPLICATE
     if name_key(line["person_name"]) != name_key(person["name"]):
         return Reason.NAME_DIFFERS
     if participant is None:
