@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         VerificationFailed,
     )
     from switch.home.batch import Batch
+    from switch.identities import Identities
     from switch.log import log_events
     from switch.proof.repair import scrub
     from switch.proof.replay import replay
@@ -64,6 +65,7 @@ _HOMES = {
     "Citizens": "switch.citizens",
     "Control": "switch.controlled",
     "Engine": "switch.engine",
+    "Identities": "switch.identities",
     "Settings": "switch.registry.settings",
     "init": "switch.engine",
     "open": "switch.engine",
@@ -113,6 +115,7 @@ __all__ = [
     "EnvironmentFailed",
     "HomeLocked",
     "HomeMoved",
+    "Identities",
     "InputRefused",
     "PaymentQueue",
     "Settings",

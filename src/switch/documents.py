@@ -21,6 +21,7 @@ from switch.open_items.totals import TotalsShown
 from switch.reconcile import cash
 from switch.registry.claims import AccountClaimed, CitizenBound, CitizenShown
 from switch.registry.directory import Debtor, Participant, Programme
+from switch.registry.identities import IdentityAsked, IdentityTaken
 from switch.registry.load_registers import RegisterCompacted
 from switch.registry.settings import Settings
 from switch.results import Total
@@ -523,11 +524,12 @@ ANSWERS: dict[str, dict[str, object]] = {
     "key": {"": KeyShown},
     "policy": {"": PolicyShown, "FILE": PolicySet},
     **{name: {"": ActTaken} for name in SIGNED},
-    "statement": {"": StatementWritten},
-    "sign": {"": StatementWritten},
+    **{name: {"": StatementWritten} for name in ("statement", "sign")},
     "dossiers": {"": Dossiers},
     "portal": {"": Taken},
     "deliver": {"": Delivery},
+    "identify": {"": IdentityAsked},
+    "identified": {"": IdentityTaken},
     "citizen": {"bind": CitizenBound, "account": AccountClaimed, "show": CitizenShown},
     "run": {"": Ran},
     "rehearse": {"": results.Rehearsal},

@@ -34,6 +34,7 @@ from switch.home.days import SaidTime
 from switch.home.store import Home
 from switch.home.times import time_text
 from switch.home.turns import Turns, acts, asks
+from switch.identities import Identities
 from switch.open_items import balances as accounts_held
 from switch.open_items import breaks, cycles, held, recalls
 from switch.open_items import totals as added_up
@@ -119,6 +120,11 @@ class Engine:
         """Self-service of citizens: devices that are bound, and accounts that they register."""
         return Citizens(self)
 
+    @property
+    def identities(self) -> Identities:
+        """The population database: who is asked for, and what it answers."""
+        return Identities(self)
+
     def __repr__(self) -> str:
         how = "closed" if self.home.closed else {"r": "to read", "w": "to write"}[self.mode]
         return f"<Engine of {self.home.path}, {how}>"
@@ -139,8 +145,6 @@ class Engine:
         """Take in directory and settings as the last commit left them."""
         self.directory, self.settings = setup.chosen(self.home)
 
-    # --- directory and registers ----------------------------------------------------------------
-
     @acts
     def change_directory(
         self,
@@ -155,7 +159,6 @@ class Engine:
         warn: Callable[[str], None] = warnings.warn,
     ) -> None:
         """Replace tables of the directory, or the settings; what is None stays.
-
         participants, debtors, programmes: whole tables, as of `init`. balances: what settlement
         accounts hold at the State Bank now; they are bound from now on, and are given alone.
         settings: new ones, or those of a mapping that change. at: the time that is recorded.
@@ -374,7 +377,6 @@ class Engine:
     @asks
     def breaks(self, **asked: Unpack[BreaksAsked]) -> Listing:
         """Breaks that are open, as `switch breaks` lists them.
-
         Filters, one word or several: class_ such as MISSING; owner, the desk; severity; ids, or
         their first six characters or more; receiver, the code of a participant. batch: the only
         one. accepted: by a note, or not. age: least days. sort: severity, value, age, class, owner
@@ -556,8 +558,6 @@ class Engine:
         """Let each of these returned lines be paid once more, by the next line for the same person,
         benefit and period. at, leap, correct: as of `write_back`."""
         return commits.dispose(self.home, REISSUE, lines, SaidTime.of(at, leap, correct))
-
-    # --- proof and repair -----------------------------------------------------------------------
 
     @asks
     def verify(

@@ -154,6 +154,32 @@ PAID = Table(
     ),
 )
 
+IDENTITY_REQUEST = Table(
+    "identity request",
+    (
+        Column("request", Kind.CODE),
+        Column("table", Kind.CODE),
+        Column("asked_at", Kind.CODE),
+        Column("person_id", Kind.ID),
+        Column("name", Kind.TEXT),
+        Column("held", Kind.TEXT),
+    ),
+    is_closed=True,
+)
+"""Persons whom the population database is asked for, by a home."""
+
+IDENTITY_ANSWER = Table(
+    "identity answer",
+    (
+        Column("request", Kind.CODE),
+        Column("person_id", Kind.ID),
+        Column("answer", Kind.CODE),
+        Column("name", Kind.TEXT, nullable=True),
+        Column("died_on", Kind.DATE, nullable=True),
+    ),
+    is_closed=True,
+)
+
 CONFIRMATIONS = Table(
     "confirmations",
     (

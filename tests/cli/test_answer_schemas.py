@@ -151,6 +151,11 @@ def _control(say: Any, folder: Path) -> None:
     say("refuse", "kept", "B1", *anh, "--why", "not known")
     say("dossiers", "kept")
     say("dossiers", "kept", "--out", "kept-dossiers.csv")
+    say("identify", "kept", "B1.parquet", "--all", "--out", "request.csv", "--at", DAY)
+    asked = (folder / "request.csv").read_text("utf-8-sig").splitlines()[1].split(",")
+    rows = f"request,person_id,answer\n{asked[0]},{asked[3]},MATCH\n"
+    (folder / "answer.csv").write_text(rows)
+    say("identified", "kept", "request.csv", "answer.csv", "--at", DAY)
     say("deliver", "spool", "vss", "B1.parquet", "--kind", "table", "--key", "vss", "--at", DAY)
     say("portal", "kept", "spool")
 

@@ -51,6 +51,8 @@ def calls(path: Path) -> dict[str, tuple[object, ...]]:
         "expire": ("--at", "2026-12-26"),
         "compact": (),
         "citizen": ("show", "001099000001"),
+        "identify": (table, "--out", path / "request.csv", "--at", "2026-11-27"),
+        "identified": (table, table),
         "cancel-line": ("A:1", "--by", "an", "--why", "x"),
         "recall": ("A:1", "--reason", "DUPL", "--by", "an", "--why", "x"),
         "prepare": (table, "--by", "an", "--key", path / "none"),

@@ -22,6 +22,7 @@ import switch
 from switch.home.store import Home
 from switch.registry import delta
 from switch.registry.settings import Settings
+from switch.sim.authority import SimulatedAuthority
 
 
 class Step(NamedTuple):
@@ -214,7 +215,20 @@ def small_steps(folder: Path) -> list[Step]:
         *(_citizens(folder) if find_spec("pyotp") else ()),
         Step("delta", _delta, lambda home: len(home.catalog.register_chain()) > 1),
         Step("compact", _compact, lambda home: len(home.catalog.register_chain()) == 1),
+        Step("identified", _identified, lambda home: _answers_taken(home) == 1),
     ]
+
+
+def _identified(home: Path) -> None:
+    """The population database is asked for somebody strange, and answers."""
+    authority = SimulatedAuthority(scene.people_table([scene.person(13)]))
+    table = scene.payment_table([scene.line(13)])
+    with mock.patch.object(delta, "CHANGES_SHARE", 1), switch.open(home) as engine:
+        engine.identities.authenticate(authority, table, at="2026-12-03")
+
+
+def _answers_taken(home: Home) -> int:
+    return len(scene.asked(home, "SELECT 1 FROM audit WHERE detail LIKE '%\"identity\"%'"))
 
 
 def _delta(home: Path) -> None:

@@ -8,6 +8,7 @@ from citizens_table import CITIZENS
 from control_table import CONTROL
 from deltas_table import DELTAS
 from exclusive_table import EXCLUSIVE
+from identities_table import IDENTITIES
 from lines_table import LINES
 from notes_table import NOTES
 from persons_table import PERSONS
@@ -21,6 +22,7 @@ FEATURES = (
     *EXCLUSIVE,
     *PERSONS,
     *CITIZENS,
+    *IDENTITIES,
     *NEXT_ACCOUNTS,
     *TOTALS,
     *ARREARS,

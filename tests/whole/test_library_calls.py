@@ -38,6 +38,8 @@ CALLS: dict[str, object] = {
     "expire": ENGINE.expire,
     "generate": switch.generate,
     "held": ENGINE.held,
+    "identify": switch.Identities.identify,
+    "identified": switch.Identities.identified,
     "init": switch.init,
     "reconcile": ENGINE.reconcile,
     "register": ENGINE.register,

@@ -52,6 +52,7 @@ from switch.errors import (
 from switch.proof.repair import scrub
 from switch.proof.replay import replay
 from switch.rehearsal import rehearse
+from switch.sim.authority import SimulatedAuthority
 
 TABLE = payment_table([line(1), line(2)])
 PEOPLE = people_table([person(1), person(2)])
@@ -211,7 +212,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "share_loss": (switch.share_loss, {"amount": 5, "weights": [1, 2]}),
     "value_of": (QUEUE.value_of, {"kept": np.array([True, False])}),
 }  # fmt: skip
-FACES = {"control": "Control", "citizens": "Citizens"}
+FACES = {"control": "Control", "citizens": "Citizens", "identities": "Identities"}
 """Faces of an engine, and their classes."""
 TRIED_BELOW = {"Batch", "Engine", "Settings", "generate", "init", "open", "verify", *FACES.values()}
 """Names of `__all__` that other tests here call, or of results."""
@@ -233,6 +234,7 @@ USUAL: dict[str, Any] = {
     "person_id": person_id(1),
     "secrets": b"a secret of the authority, kept outside",
     "out": "phone",
+    "authority": SimulatedAuthority(people_table([])),
 }
 """Right values of parameters that have no default."""
 

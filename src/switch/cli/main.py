@@ -24,6 +24,7 @@ from switch.cli import (
     control,
     doctor,
     home,
+    identity,
     lines,
     open_items,
     payday,
@@ -76,7 +77,7 @@ def cli(context: Context) -> None:
 
 
 for family in (
-    *(home, prepare, control, payday, show, open_items, lines, citizen, answers),
+    *(home, prepare, control, payday, show, open_items, lines, citizen, identity, answers),
     *(upkeep, doctor, completion, play),
 ):
     for command in family.COMMANDS:

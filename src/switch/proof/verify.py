@@ -38,6 +38,7 @@ from switch.proof import (
     cash,
     control,
     expiries,
+    identities,
     line_sums,
     notes,
     recalled,
@@ -125,6 +126,7 @@ class Verifier:
         self.entitlements.load(faults)
         if not any(top.startswith("registers/") for top in broken):
             yield from registers.checks(self.home, records)
+            yield from identities.checks(self.home)
         queues = history.queues(self.home)
         behind: dict[int, list[Folder]] = {}
         for folder in self.answered.known:

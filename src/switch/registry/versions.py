@@ -48,7 +48,9 @@ ACCOUNT = np.dtype(
 )
 SINCE = np.dtype([("row", "<u4"), ("day", "<i4")])
 MASK = np.dtype("<u8")
-KNOWN, HAS_ACCOUNT, LISTED, UNANSWERED = (np.uint64(1 << bit) for bit in (43, 45, 46, 47))
+KNOWN, HAS_ACCOUNT, LISTED, UNANSWERED, TWICE = (
+    np.uint64(1 << bit) for bit in (43, 45, 46, 47, 48)
+)
 """Flags of a person's word (native/types.pxd)."""
 REFERENCE = np.uint64(1 << 63)
 """Flag of an account word whose text stands in the heap (native/account.pxd)."""

@@ -36,7 +36,7 @@ from switch.sim.auditor.expected import (
 )
 from switch.sim.auditor.notes import Mark, Notes
 from switch.sim.auditor.payments import Payments
-from switch.sim.auditor.people import People
+from switch.sim.auditor.people import Holding, People, Said
 from switch.sim.auditor.policy import Policy
 from switch.sim.auditor.portal import Portal, Told
 from switch.sim.auditor.records import Records
@@ -125,6 +125,15 @@ class Auditor:
         a commit as well; '' for none."""
         self.commits += 1
         return self.citizens.claim(said)
+
+    def identify(
+        self, asked: Mapping[str, tuple[str, Holding]], said: Mapping[str, Said], share: int
+    ) -> int:
+        """Take an answer of the population database (`People.identify`). Returns how many people
+        are held otherwise by it: none is no commit."""
+        count = self.people.identify(asked, said, share)
+        self.commits += count > 0
+        return count
 
     def compact(self) -> bool:
         """Write the register whole. Returns true where it had deltas."""

@@ -6,13 +6,41 @@ Of the engine it imports `schema`, `reason` and `errors` alone.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from switch.sim.auditor import screening
 from switch.sim.auditor.directory import Directory
 from switch.sim.auditor.expected import Line
 
 DELTAS_MAX = 50
+STATUSES = {
+    "MATCH": "alive",
+    "NAME_DIFFERS": "alive",
+    "NOT_FOUND": "unknown",
+    "DECEASED": "deceased",
+    "DUPLICATE": "duplicate",
+    "LATE": "late",
+}
+"""Status of a person in the register by an answer of the population database."""
+
+
+class Said(NamedTuple):
+    """An answer of the population database for a person."""
+
+    word: str
+    name: str | None = None
+    died: dt.date | None = None
+    is_said: bool = True
+    """False where nothing is said, which is LATE."""
+
+
+class Holding(NamedTuple):
+    """A person as the register has them."""
+
+    status: str
+    name: str
+    since: dt.date | None
 
 
 class People:
@@ -52,6 +80,36 @@ class People:
         if paid is not None:
             self.history = set() if replace else self.history
             self.history.update(map(screening.entitlement, paid))
+
+    def holding(self, person: str) -> Holding:
+        """A person as they are held; `unknown` of whom the population database does not have."""
+        row = self.people.get(person)
+        if row is None or row["status"] == "unknown":
+            return Holding("unknown", "", None)
+        since = None if row["status"] == "alive" else row["status_since"]
+        return Holding(row["status"], screening.name_key(row["name"]), since)
+
+    def identify(
+        self, asked: Mapping[str, tuple[str, Holding]], said: Mapping[str, Said], share: int
+    ) -> int:
+        """Take answers. asked: by person, the name and what was held then. Returns how many people
+        are held otherwise by it."""
+        rows = []
+        for person, (name, held) in asked.items():
+            one, now = said[person], self.holding(person)
+            if now != held:
+                continue  # The register was told something else since.
+            new = Holding(STATUSES[one.word], screening.name_key(one.name or name), one.died)
+            if one.word == "LATE" and now.status not in ("unknown", "alive"):
+                continue
+            if one.word == "NOT_FOUND":
+                new = Holding("unknown", "", None)
+            if new != now:
+                row = {"person_id": person, "name": one.name or name, "status": new.status}
+                rows.append({**row, "status_since": one.died})
+        if rows:
+            self.upsert(rows, None, None, False, share)
+        return len(rows)
 
     def take_in(self, seq: int, rows: Iterable[screening.Row]) -> None:
         """Note whom the lines of a batch name."""

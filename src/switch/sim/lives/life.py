@@ -14,6 +14,7 @@ from typing import Any
 from switch.sim.auditor.expected import Table
 from switch.sim.auditor.screening import Row
 from switch.sim.lives import operations
+from switch.sim.lives.askers import Askers
 from switch.sim.lives.changes import CHANGES, CUTOFFS, LIMITS, Facts, debtor
 from switch.sim.lives.claimants import Claimants
 from switch.sim.lives.office import Office
@@ -103,6 +104,7 @@ class Life:
         self.claimants = Claimants(
             random.Random(repr(self.window.getstate()[1][2:4])), self.village
         )
+        self.askers = Askers(random.Random(repr(self.window.getstate()[1][6:8])), self.village)
         self.registrar = random.Random(repr(self.window.getstate()[1][4:6]))
         """Draws how changes of registers are written."""
         self.settles = bool(self.nation.rules.cutoffs) or self.facts.is_changing
@@ -160,7 +162,8 @@ class Life:
     def script(self) -> Iterator[operations.Operation]:
         """10 to 40 operations, the first of which is a register; what is said of control, and what
         citizens do."""
-        return self.claimants.served(self.office.controlled(self._script()))
+        served = self.claimants.served(self.office.controlled(self._script()))
+        return self.askers.asked(served)
 
     def _script(self) -> Iterator[operations.Operation]:
         rng, village = self.rng, self.village
@@ -397,7 +400,7 @@ class Life:
         )
         ids = [*village.ids(), "001888888888", "001999999999"]
         yield operations.Register(
-            tuple(village.unanswered.values()) or None,
+            (*village.unanswered.values(), *self.askers.known()) or None,
             tuple(
                 {
                     "person_id": person_id,

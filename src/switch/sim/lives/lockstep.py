@@ -14,6 +14,7 @@ from switch.sim.lives.citizens import Citizens
 from switch.sim.lives.comparison import Comparison
 from switch.sim.lives.control import Control
 from switch.sim.lives.difference import require
+from switch.sim.lives.identities import Identities
 from switch.sim.lives.lines import Lines
 from switch.sim.lives.office import filed
 from switch.sim.lives.paydays import Paydays
@@ -44,6 +45,7 @@ class Lockstep:
         self.way_back = WayBack(self.sides, mail)
         self.lines = Lines(self.sides, self.comparison)
         self.citizens = Citizens(self.sides, folder)
+        self.identities = Identities(self.sides, folder)
         self.slips = Slips(self.sides, self.comparison, tables)
         self.control = Control(self.sides, self.paydays)
         self.portal = Portal(self.sides, self.control, folder)
@@ -79,6 +81,9 @@ class Lockstep:
                 word = self.citizens.bind(operation)
             case operations.Claim():
                 word = self.citizens.claim(operation)
+            case operations.Identify():
+                word = self.identities.ask(operation)
+                self._compare_deltas()
             case operations.CloseDay():
                 word = self.way_back.close_day(operation)
             case operations.Register():

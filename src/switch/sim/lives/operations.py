@@ -204,6 +204,17 @@ class Claim(NamedTuple):
     fault: Fault | None = None
 
 
+class Identify(NamedTuple):
+    """The population database is asked for people, and answers this request or an earlier one."""
+
+    day: dt.date
+    salt: int
+    """Chooses the persons, and what is answered, which may be none, or be said before."""
+    share: int
+    """As of Register."""
+    fault: Fault | None = None
+
+
 class PayAgain(NamedTuple):
     """The sender hands in lines anew that may be paid once more."""
 
@@ -327,6 +338,7 @@ Operation = (
     | RecallLines
     | Bind
     | Claim
+    | Identify
     | OddDate
     | Leap
     | WayBack
