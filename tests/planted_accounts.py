@@ -32,7 +32,7 @@ def _accounts_that_have_ended_are_taken(patch: pytest.MonkeyPatch) -> None:
 
     def careless(receivers: Any, accounts: Any, amount: Any) -> Any:
         found = judge(receivers, accounts, amount)
-        is_over = (accounts["valid_to"] < receivers._day) & (found == Reason.ACCOUNT_MISSING)
+        is_over = (accounts["valid_to"] < receivers.day) & (found == Reason.ACCOUNT_MISSING)
         return np.where(is_over, np.uint8(Reason.NONE), found)
 
     patch.setattr(next_accounts.Receivers, "judge", careless)

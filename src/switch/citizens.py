@@ -74,10 +74,12 @@ class Citizens:
         of the account register. It receives from the day of `at` on, or behind the value dates of
         all tables that are certified and were not run yet, so that it alters none of them.
         person_id: as of `bind`. The rest as `Claimed` has it: device, code, secrets, participant,
-        account, instead_of, priority, at. Raises UsageError for a call that is wrong itself, and
-        InputRefused with a rule for each reason why it may not be, which is recorded: NOT_BOUND,
-        DEVICE_OTHER, LOCKED (five wrong codes, for 300 seconds), CODE_WRONG, CODE_USED,
-        HOLDER_OTHER, ACCOUNT_HELD, ACCOUNTS_FULL, ACCOUNT_UNKNOWN."""
+        account, instead_of, priority, representative, at. Raises UsageError for a call that is
+        wrong itself, and InputRefused with a rule for each reason why it may not be, which is
+        recorded: NOT_BOUND, DEVICE_OTHER, LOCKED (five wrong codes, for 300 seconds), CODE_WRONG,
+        CODE_USED, of a representative REPRESENTATIVE_OTHER, AUTHORITY_OVER and
+        REPRESENTATIVE_NOT_ALIVE, then HOLDER_OTHER, ACCOUNT_HELD, ACCOUNTS_FULL, ACCOUNT_UNKNOWN.
+        """
         return claims.claim(self.home, self._engine.directory, person_id, self._certified, **said)
 
     @asks

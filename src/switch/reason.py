@@ -111,6 +111,14 @@ EXPIRED = Rule("AB01", "CANC", "it waited beyond its deadline")
 """Sentence of a line that was taken out of the queue after its deadline; no phase gives it."""
 ARREARS = "arrears of a deceased person: the line is for a month before that of the death"
 """Words about a line that clears though its person is deceased on the value date."""
+AUTHORITY_ENDED, REPRESENTATIVE_UNSURE = 30, 31
+"""Numbers, beyond those of reasons, of why an account of a representative does not count: the last
+day of the authority is over or the representative deceased; or nobody knows that they live. No line
+has them as its reason."""
+OF_REPRESENTATIVES = {
+    AUTHORITY_ENDED: "the authority of its representative has ended",
+    REPRESENTATIVE_UNSURE: "the population register does not have its representative as alive",
+}
 PASSED_OVER = "the next account of the person counts; passed over"
 """Beginning of what is said of a line that goes to a later account of its person."""
 RULE_SET = "contract 2027-02"
@@ -135,6 +143,14 @@ SENTENCES_BEFORE = {
 REASONS_COUNT = len(Reason)
 CLEARED = "ACSP"
 """ISO status of a line that is cleared in a cycle that has not settled."""
+OF_ACCOUNTS = (
+    Reason.NONE,
+    Reason.ACCOUNT_MISSING,
+    Reason.PARTICIPANT_UNKNOWN,
+    Reason.PARTICIPANT_SUSPENDED,
+    Reason.AMOUNT_OVER_PARTICIPANT_LIMIT,
+)
+"""Answers by the accounts of a person, beside which words may stand of those passed over."""
 HELD = tuple(reason for reason, rule in RULES.items() if rule.status == "PDNG")
 REFUSED = tuple(reason for reason, rule in RULES.items() if rule.status == "RJCT")
 
@@ -148,12 +164,15 @@ def sentence_of(reason: int, excluded_by: str | None = None) -> str:
     return sentence if excluded_by is None else f"{sentence}: {excluded_by}"
 
 
-def passed_over(accounts: Iterable[tuple[str, int]]) -> str:
-    """Words about a line that goes to a later account of its person. accounts: participant of
-    each that was passed over, and the number of the reason; those at one fare alike and are named
-    once."""
-    named = [f"{who} ({RULES[Reason(why)].sentence})" for who, why in dict.fromkeys(accounts)]
-    return f"{PASSED_OVER}: {', '.join(named)}"
+def passed_over(accounts: Iterable[tuple[str, int]], reason: int = Reason.NONE) -> str:
+    """Words about a line, of whose person accounts were passed over. accounts: participant of each
+    of them, and the number of why; those at one fare alike and are named once. reason: of the
+    line, where it goes to no later account; what was passed over then are representatives'."""
+    known = {**{int(n): rule.sentence for n, rule in RULES.items()}, **OF_REPRESENTATIVES}
+    named = ", ".join(f"{who} ({known[why]})" for who, why in dict.fromkeys(accounts))
+    if reason == Reason.NONE:
+        return f"{PASSED_OVER}: {named}"
+    return f"{sentence_of(reason)}; passed over: {named}"
 
 
 def status_of(reason: int) -> str:

@@ -141,6 +141,7 @@ ACCOUNTS = Table(
         Column("priority", Kind.PRIORITY),
         Column("valid_from", Kind.DATE, nullable=True),
         Column("valid_to", Kind.DATE, nullable=True),
+        Column("representative", Kind.ID, nullable=True),
     ),
     spare=SPARE_BYTES,
 )

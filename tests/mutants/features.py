@@ -12,6 +12,7 @@ from identities_table import IDENTITIES
 from lines_table import LINES
 from notes_table import NOTES
 from persons_table import PERSONS
+from representatives_table import REPRESENTATIVES
 from totals_table import TOTALS
 
 FEATURES = (
@@ -24,6 +25,7 @@ FEATURES = (
     *CITIZENS,
     *IDENTITIES,
     *NEXT_ACCOUNTS,
+    *REPRESENTATIVES,
     *TOTALS,
     *ARREARS,
 )

@@ -529,7 +529,7 @@ SHARED = [
      "(said | older & is_full)", "said",
      SHARING_HELD + "counts_those_who_wait_as_the_slow_twin_does"),
     ("clearing/next_accounts.py", "an account counts on any day",
-     '(self._day <= accounts["valid_to"])', '(self._day <= self._day)',
+     '(self.day <= accounts["valid_to"])', '(self.day <= self.day)',
      SHARING_HELD + "lines_that_name_no_account_wait_for_that_of_the_register"),
     ("clearing/shared_accounts.py", "accounts are shown whole", 'masked(row["creditor_account"])',
      'row["creditor_account"]',

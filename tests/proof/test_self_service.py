@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import shutil
 from collections.abc import Callable
@@ -12,7 +13,16 @@ import msgspec
 import pytest
 from home_reads import catalog
 from phones import Door, later, refused, wrong
-from scene import BANK, account, accounts_table, change_catalog, make_home, new_checkpoint, person
+from scene import (
+    BANK,
+    account,
+    accounts_table,
+    change_catalog,
+    make_home,
+    new_checkpoint,
+    person,
+    person_id,
+)
 
 pytest.importorskip("pyotp")
 
@@ -44,6 +54,23 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def home(lived: Path, tmp_path: Path) -> Path:
     return shutil.copytree(lived, tmp_path / "home")
+
+
+@pytest.fixture(scope="module")
+def represented(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home in which person 3 may register no account for person 1, and person 2 does, in place of
+    one of theirs."""
+    door = Door(tmp_path_factory.mktemp("represented"))
+    mine = account(1, account="07", valid_to=dt.date(2027, 1, 31), representative=person_id(2))
+    make_home(door.home, map(person, range(1, 5)), [mine, *map(account, range(2, 4))])
+    for number in (2, 3):
+        door.bind(number, at=number)
+    for number, rule in ((3, "REPRESENTATIVE_OTHER"), (2, "")):
+        said = {"device": f"phone {number}", "representative": person_id(number)}
+        told = door.account(1, 60, door.code(f"phone {number}", 60), ends=(BANK, "07"), **said)
+        assert told.code == (3 if rule else 0)
+    assert switch.verify(door.home)
+    return door.home
 
 
 def said_of(record: tuple[Any, ...]) -> dict[str, Any]:
@@ -126,6 +153,31 @@ FORGED: dict[str, tuple[str, dict[str, Any]]] = {
 @pytest.mark.parametrize("name", FORGED)
 def test_verify__finds_a_record_that_breaks_a_rule(home: Path, name: str) -> None:
     rule, changes = FORGED[name]
+    forge(home, rule, **changes)
+    with pytest.raises(VerificationFailed, match="self-service"):
+        switch.verify(home)
+
+
+OF_REPRESENTATIVES: dict[str, tuple[str, dict[str, Any]]] = {
+    "nobody is represented who refuses": ("REPRESENTATIVE_OTHER", {"holder": None}),
+    "somebody represents themself": ("REPRESENTATIVE_OTHER", {"holder": 2}),
+    "a device is bound for another": ("bound", {"holder": 0}),
+    "an authority without an end": ("", {"valid_to": None}),
+    "an authority that ended before": ("", {"valid_to": "2026-11-25"}),
+    "another end": ("", {"valid_to": "2027-02-01"}),
+    "an end where nobody represents": ("", {"holder": None}),
+    "for another person": ("", {"holder": 2}),
+    "the account is the person's own": ("", {"holder": None, "valid_to": None}),
+    "another one represents": ("", {"person": 2}),
+}
+
+
+@pytest.mark.parametrize("name", OF_REPRESENTATIVES)
+def test_verify__finds_a_representative_who_is_none(
+    represented: Path, tmp_path: Path, name: str
+) -> None:
+    home = shutil.copytree(represented, tmp_path / "home")
+    rule, changes = OF_REPRESENTATIVES[name]
     forge(home, rule, **changes)
     with pytest.raises(VerificationFailed, match="self-service"):
         switch.verify(home)

@@ -57,6 +57,8 @@ def test_citizen__holder_registers_an_account_and_runs_use_it(door: Door) -> Non
         "kind": "bank",
         "priority": 1,
         "valid_from": "2026-11-26",
+        "valid_to": "",
+        "representative": "",
         "ended": f"{BANK}:********01",
         "register": 2,
     }

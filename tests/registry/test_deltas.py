@@ -31,6 +31,7 @@ from scene import (
     payment_table,
     people_table,
     person,
+    person_id,
     reasons,
     write_table,
 )
@@ -79,7 +80,7 @@ class Invented:
     """Rows of registers as they come, of a few hundred people."""
 
     def __init__(self, seed: int) -> None:
-        self.random = random.Random(seed)
+        self.random, self.family = random.Random(seed), random.Random(-seed)
 
     def _day(self) -> dt.date:
         return dt.date(2026, self.random.randint(1, 12), 1)
@@ -99,7 +100,11 @@ class Invented:
             name: self._day() for name in ("valid_from", "valid_to") if self.random.random() < 0.3
         }
         code = self.random.choice([BANK, BANK, SMALL_BANK, f"9{self.random.randint(1, 30):05d}"])
-        changes = {"account": self.random.choice(texts), "participant": code}
+        changes: Row = {"account": self.random.choice(texts), "participant": code}
+        head = self.family.randint(1, 900)
+        if head != number and self.family.random() < 0.4:
+            changes |= {"representative": person_id(head)}
+            days.setdefault("valid_to", dt.date(2026, 12, 31))
         return account(number, priority=self.random.randint(1, 3), **changes, **days)
 
     def change(self, most: int) -> dict[str, list[Row]]:
@@ -147,11 +152,15 @@ def read(home: Path) -> dict[str, Any]:
         register, whole = current(opened), current(opened, whole=True)
         assert register.info is not None
         chain, rows = current_chain(opened), np.arange(register.rows + 1, dtype=np.uint32)
-        files = [chain.mapped(link, "accounts.bin", 1 << 30) for link in reversed(chain.links)]
-        accounts = accounts_of(files, rows)
+        accounts, whose = accounts_of(chain.account_files(1 << 30), rows)
         return {
             "run": content(register),
             "change": [content(whole), whole.accounts.tolist(), whole.all_masks().tolist()],
+            "representatives": [
+                whole.acting.tolist(),
+                whose.tolist(),
+                register.info.representatives,
+            ],
             "counts": [register.info.rows, register.info.people, register.info.accounts],
             "late": register.late,
             "initials": register.initials.of_rows(rows[:-1]).tolist(),
@@ -526,6 +535,6 @@ def test_verify__finds_a_history_that_forgets_a_payment(
 
 
 def test_home__of_a_format_of_tomorrow_is_refused(town: Path) -> None:
-    change_catalog(town, "UPDATE meta SET value = '5' WHERE name = 'format'")
-    with pytest.raises(UsageError, match="has format 5, this engine 4"):
+    change_catalog(town, "UPDATE meta SET value = '6' WHERE name = 'format'")
+    with pytest.raises(UsageError, match="has format 6, this engine 5"):
         switch.open(town, mode="r")

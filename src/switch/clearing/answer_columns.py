@@ -18,6 +18,7 @@ from switch.files.file_schemas import HELD_SCHEMA
 from switch.files.segment import coded, text_array, validity
 from switch.reason import (
     CLEARED,
+    OF_ACCOUNTS,
     REASONS_COUNT,
     RULE_SET,
     RULE_SET_BEFORE,
@@ -101,7 +102,8 @@ class Columns:
         """Columns of STATUS. transfer: (offsets, data) of texts, empty where a line has none;
         masks: initials of the names as the table has them, by row of the chunk, for names that
         differ; excluded_by: benefits paid in place of lines, by row of the chunk; passed: what is
-        said of lines if they clear, by row of the chunk."""
+        said of lines if they clear, and of those whose person's accounts were passed over, by row
+        of the chunk."""
         alive = reason == 0
         cleared, refused = validity(~alive), validity(alive)
         return {
@@ -136,7 +138,7 @@ class Columns:
         if excluded_by:
             which[list(excluded_by)] = np.arange(len(excluded_by)) + len(details)
             details = details + [sentence_of(Reason.EXCLUDED, by) for by in excluded_by.values()]
-        went = [place for place in passed if silent[place]]
+        went = [place for place in passed if reason[place] in OF_ACCOUNTS]
         if went:
             each = dict.fromkeys(passed.values())
             known = {words: len(details) + n for n, words in enumerate(each)}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from switch.clearing.intake import Lines
 from switch.native.outbox import transfer_ids
-from switch.reason import Reason, sentence_of
+from switch.reason import OF_ACCOUNTS, Reason, sentence_of
 from switch.schema import TRANSFER_ID_MAX
 
 ID_SLACK = 40
@@ -43,15 +43,14 @@ class Chunk:
     excluded_by: dict[int, str] = field(default_factory=dict)
     """Benefit that was paid in place of a line with reason EXCLUDED, by the line's place."""
     passed: dict[int, str] = field(default_factory=dict)
-    """Words about a line if it clears: that it is arrears of a deceased person, and goes to a later
-    account; by the line's place."""
+    """Words about a line, by its place: if it clears, that it is arrears of a deceased person; and
+    of accounts of its person that were passed over, with the reason where no other one is paid."""
 
     def detail(self, place: int) -> str:
         """Words about a line; empty where it clears and there is nothing to say."""
         reason = int(self.reason[place])
-        if reason == Reason.NONE:
-            return self.passed.get(place, "")
-        return sentence_of(reason, self.excluded_by.get(place))
+        said = sentence_of(reason, self.excluded_by.get(place))
+        return self.passed.get(place, said) if reason in OF_ACCOUNTS else said
 
     def take(self, verdict: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Give lines that passed screening their verdicts, in order; the verdicts that are left."""

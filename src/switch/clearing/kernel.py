@@ -84,7 +84,8 @@ def next_accounts_of(
 ) -> NextAccounts:
     """Later accounts of people, as of a day."""
     receivers = Receivers(register.participants, directory, value_date)
-    return NextAccounts(lambda: current_chain(home), receivers, len(register.heap))
+    has = bool(register.info and register.info.representatives)
+    return NextAccounts(lambda: current_chain(home), receivers, len(register.heap), has)
 
 
 def arrears_of(
@@ -160,6 +161,8 @@ class Kernel:
         judged = self._arrears.judge(lines, found) if self._rule_set == RULE_SET else ()
         passed = self._next.choose(lines, found) if self._rule_set in SAY_MORE else {}
         for place in judged:
+            if found.reason[place] != Reason.NONE:
+                continue
             words = passed.get(int(place))
             passed[int(place)] = ARREARS if words is None else f"{ARREARS}; {words}"
         if self._admitted is not None:

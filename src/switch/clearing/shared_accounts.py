@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from switch.clearing.next_accounts import Receivers, accounts_of_each
+from switch.clearing.next_accounts import ACCOUNTS_PROVEN_MAX, Receivers, accounts_of_each
 from switch.errors import VerificationFailed
 from switch.files.columns import Texts
 from switch.files.segment import Groups, read_table, segment_at
@@ -31,7 +31,8 @@ from switch.registry.directory import Directory
 from switch.registry.holdings import masked
 from switch.registry.load_registers import current_chain
 from switch.registry.register import name_keys
-from switch.registry.versions import account_texts
+from switch.registry.representatives import Representatives
+from switch.registry.versions import REPRESENTATIVES, account_texts
 from switch.results import SharedTotals
 from switch.schema import NO_ROW
 
@@ -214,11 +215,14 @@ def _registered(
     chain = current_chain(home)
     directory = Directory.of_json(home.catalog.meta("directory").encode())
     for link in chain.links:
-        home.proven(link.folder / "accounts.bin")
-    files = [chain.mapped(link, "accounts.bin", 0) for link in reversed(chain.links)]
-    line, accounts = accounts_of_each(files, row)
+        for name in {"accounts.bin", REPRESENTATIVES} & {*link.info.files}:
+            home.proven(link.folder / name)
+    line, accounts, whose = accounts_of_each(chain.account_files(0), row)
     receivers = Receivers(chain.last.info.participants, directory, day)
     verdict = receivers.judge(accounts, amount[line])
+    if chain.last.info.representatives:
+        representatives = Representatives(chain, receivers.day, ACCOUNTS_PROVEN_MAX)
+        verdict[representatives.judge(accounts, whose) != Reason.NONE] = Reason.ACCOUNT_MISSING
     # The first that can be paid counts, and where none can the first that is valid.
     order = np.lexsort((verdict != Reason.NONE, line))
     order = order[verdict[order] != Reason.ACCOUNT_MISSING]

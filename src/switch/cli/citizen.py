@@ -30,7 +30,7 @@ NEEDED = {
     "show": [],
 }
 """Options that each action needs."""
-FREE = ("instead_of", "priority")
+FREE = ("instead_of", "priority", "representative")
 """Options that `account` takes beside them."""
 
 
@@ -47,6 +47,7 @@ FREE = ("instead_of", "priority")
 @click.option("--account", metavar="TEXT", help="account: as its participant writes it.")
 @click.option("--instead-of", nargs=2, metavar="CODE TEXT", help="account: of theirs, which ends.")
 @click.option("--priority", type=click.IntRange(1, 255), help="account: 1 first; default: last.")
+@click.option("--representative", metavar="PERSON", help="account: who acts, on their own device.")
 @at_option
 @wait_option
 @shared
@@ -63,6 +64,8 @@ def citizen(
         if name not in NEEDED[action] and not (action == "account" and name in FREE):
             raise UsageError(f"--{name.replace('_', '-')} is not of citizen {action}")
     person_id = parse_person(person)
+    if "representative" in said:
+        said["representative"] = parse_person(said["representative"])
     if action == "show":
         from switch.engine import Engine
 
@@ -93,6 +96,8 @@ def _account(context: Context, engine: Engine, person_id: str, said: dict[str, A
     def show() -> None:
         name = f"{told['participant']}:{told['account']}"
         tell(f"{name} receives from {told['valid_from']} on, with priority {told['priority']}")
+        if told["valid_to"]:
+            tell(f"it is a representative's, until {told['valid_to']}")
         if told["ended"]:
             tell(f"{told['ended']} ends the day before")
 
@@ -109,7 +114,8 @@ def _show(context: Context, engine: Engine, person_id: str) -> None:
             tell(f"locked until: {told['locked_until']}")
         for one in told["accounts"]:
             days = f"{one['valid_from'] or '...'} to {one['valid_to'] or '...'}"
-            tell(f"{one['priority']:3}  {one['participant']}:{one['account']}  {days}")
+            name = f"{one['priority']:3}  {one['participant']}:{one['account']}  {days}"
+            tell(f"{name}  a representative's" if one["representative"] else name)
         if not told["accounts"]:
             tell("no account is registered")
 

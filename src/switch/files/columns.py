@@ -36,6 +36,10 @@ S = TypeVar("S", bound=np.generic)
 
 NO_ID = np.uint64(2**64 - 1)
 """Stands in place of a text that is no id."""
+ID_LIMIT = np.uint64(10**12)
+"""Ids have 12 digits."""
+NOBODY = np.uint64(2**64 - 2)
+"""Stands where a column that may be empty names nobody."""
 PERIOD_MIN, PERIOD_MAX = YEAR_MIN * 100 + 1, YEAR_MAX * 100 + 12
 _MONTH_OF = np.full(PERIOD_MAX - PERIOD_MIN + 1, NO_CODE, np.uint16)
 for _month in range((YEAR_MAX - YEAR_MIN + 1) * 12):
@@ -288,6 +292,18 @@ def read_ids(array: pa.Array, from_text: bool) -> NDArray[np.uint64]:
     values = np.asarray(array)
     # Negative numbers wrap to more than 12 digits: malformed ids, a reason code of their line.
     return values.astype(np.uint64)
+
+
+def read_named(array: pa.Array, from_text: bool) -> NDArray[np.uint64]:
+    """Ids of which some are absent: NOBODY there, and NO_ID for every other text that is none."""
+
+    def read(given: pa.Array) -> NDArray[np.int64]:
+        ids = read_ids(given, from_text)
+        return np.where(ids < ID_LIMIT, ids, NO_ID).view(np.int64)
+
+    if pa.types.is_dictionary(array.type):
+        array = plain(array)
+    return read_given(array, read, int(NOBODY) - 2**64).view(np.uint64)
 
 
 def _decimal_words(array: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

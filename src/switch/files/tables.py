@@ -268,7 +268,8 @@ class TableReader:
             bounded = column.nullable or column.name == "balance"
             return columns.read_limits(array) if bounded else columns.read_amounts(array)
         if kind is Kind.ID:
-            return columns.read_ids(array, self._source.from_text)
+            read = columns.read_named if column.nullable else columns.read_ids
+            return read(array, self._source.from_text)
         if kind is Kind.CODE or (kind is Kind.TEXT and column.name == "person_name"):
             return columns.read_texts(array, kind is Kind.CODE, check=kind is Kind.CODE)
         if kind is Kind.TEXT:

@@ -54,9 +54,11 @@ from switch.home.checkpoint import (
 )
 from switch.home.commit import Commit, Writer
 
-FORMAT, FORMAT_DELTAS = 3, 4
-"""Format of a home, and of one from its first delta of the register on: an engine that knows no
-deltas would take the versions before it for old ones, and drop them."""
+FORMAT, FORMAT_DELTAS, FORMAT_REPRESENTATIVES = 3, 4, 5
+"""Format of a home; of one from its first delta of the register on, for an engine that knows no
+deltas would take the versions before it for old ones, and drop them; and from the first account of
+a representative on, for an engine that knows none would pay one who is deceased."""
+FORMATS = tuple(map(str, (FORMAT, FORMAT_DELTAS, FORMAT_REPRESENTATIVES)))
 RECASTS, ANSWERS, CANCELLED, EXPIRED = "recasts", "answers", "cancelled", "expired"
 KINDS = ("batches", "registers", RECASTS, ANSWERS, CANCELLED, EXPIRED)
 """Folders that commits are renamed into. All but the first two are made with their first commit."""
@@ -128,8 +130,8 @@ class Home:
         catalog = Catalog(self.path / CATALOG, content)
         try:
             made = catalog.meta("format")
-            if made not in (str(FORMAT), str(FORMAT_DELTAS)):
-                raise UsageError(f"{self.path} has format {made}, this engine {FORMAT_DELTAS}")
+            if made not in FORMATS:
+                raise UsageError(f"{self.path} has format {made}, this engine {FORMATS[-1]}")
             behind = is_behind(self.path, said, catalog, judging=self._judging)
         except BaseException:
             catalog.close()

@@ -28,6 +28,9 @@ _ID = (1 << 40) - 1
 _LATE, _DUPLICATE = 7, 11
 """Status of who is late, and of a duplicate identity: that of who is revoked, and the first or the
 second bit above all flags."""
+_ACTING = "representatives.bin"
+_KINDS = 127
+"""Highest number of a kind of accounts; one above it is a representative's."""
 _ALWAYS, _OPEN = -(2**31), 2**31 - 1
 _BLOCK = 1 << 20
 """Records that are read at a time of a whole version."""
@@ -42,6 +45,11 @@ class _Account(NamedTuple):
     text: bytes
     valid_to: int
     kind: int
+
+    @property
+    def is_acting(self) -> bool:
+        """It is a representative's."""
+        return self.kind > _KINDS
 
     @property
     def key(self) -> tuple[str, bytes]:
@@ -79,18 +87,52 @@ def checks(home: Home, records: Records) -> Iterator[Check]:
         fault = _follows(before, version, told.get(version.seq, {}))
         yield Check("register", f"version {version.seq}", fault)
     chain = kept(home)
+    if any(_info(version).get("representatives") for version in chain):
+        yield from _acting_checks(home, chain)
     if len(chain) < 2:
         return
     for version in chain:
         path = home.folder("registers", version.seq) / "register.json"
         stored = msgspec.json.decode(path.read_bytes())
         yield compare("register", f"version {version.seq}, files", _info(version), stored)
-    yield compare("register", "format of a home with deltas", "4", home.catalog.meta("format"))
+    made = home.catalog.meta("format")
+    yield compare("register", "format of a home with deltas", made if made == "5" else "4", made)
     people = _People(home, chain)
     yield Check("register", f"version {chain[0].seq}, people", people.fault())
     for before, version in pairwise(chain):
         fault = people.change(version, told.get(version.seq, {})) or _unpaid(home, before, version)
         yield Check("register", f"version {version.seq}, changes", fault)
+
+
+def _acting_checks(home: Home, chain: list[RegisterRow]) -> Iterator[Check]:
+    """Accounts of representatives, version by version: who they are, and until when."""
+    made = home.catalog.meta("format")
+    yield compare("register", "format of a home with representatives", "5", made)
+    for version in chain:
+        folder, now = home.folder("registers", version.seq), _info(version)
+        path = folder / _ACTING
+        there = np.fromfile(path, _ENTRY) if _ACTING in now["files"] else np.empty(0, _ENTRY)
+        mine = [np.empty(0, _ENTRY)]
+        for part in _blocks(folder / "accounts.bin", _ENTRY):
+            mine.append(part[part["f6"] > _KINDS])
+        yield Check("register", f"version {version.seq}, representatives", _acting_fault(
+            there, np.concatenate(mine), now, version is chain[0]
+        ))  # fmt: skip
+
+
+def _acting_fault(there: Any, mine: Any, now: dict[str, Any], is_whole: bool) -> str:
+    """The fault of the records of representatives. there: of representatives.bin; mine: accounts
+    that say that they are a representative's."""
+    rest = [name for name in _ENTRY.names or () if name != "f0"]
+    if len(there) != len(mine) or any((there[name] != mine[name]).any() for name in rest):
+        return "representatives are not of the accounts that are theirs"
+    if (there["f0"] >= 10**12).any():
+        return "a representative is nobody"
+    if (there["f3"] == _OPEN).any():
+        return "an authority has no end"
+    if is_whole and len(there) != now.get("representatives", 0):
+        return "representatives are not as many as it says"
+    return ""
 
 
 def _info(version: RegisterRow) -> dict[str, Any]:
@@ -107,7 +149,7 @@ def _follows(before: RegisterRow, version: RegisterRow, told: dict[str, Any]) ->
         was["participants"]
     ):
         return "rows or participants of the version before it are gone"
-    names = ("rows", "people", "accounts", "participants", "fold", "late")
+    names = ("rows", "people", "accounts", "participants", "fold", "late", "representatives")
     if told.get("compacted") and [was.get(n) for n in names] != [now.get(n) for n in names]:
         return "it was compacted, and is not what was before"
     if "before" not in now:
@@ -208,7 +250,8 @@ class _People:
         people, fault = self._people(records, masks, since, accounts, now["participants"])
         fault = self._came(people, counts, told.get("unknown", 0)) or fault
         own = np.unique(entries["f1"])
-        gone = sum(len(p.accounts) for p in self._found.values() if p.row in own)
+        before = [one for p in self._found.values() if p.row in own for one in p.accounts]
+        acting = int((entries["f6"] > _KINDS).sum()) - sum(one.is_acting for one in before)
         was, self._info = self._info, now
         known = sum(p.known for p in people.values())
         known -= sum(self._found[n].known for n in people if n in self._found)
@@ -218,10 +261,11 @@ class _People:
         self._found |= people
         if sorted(new) != list(range(was["rows"], now["rows"])):
             return fault or "new people have no rows of their own, one behind the other"
-        totals = [was["people"] + known, was["accounts"] + len(entries) - gone]
+        totals = [was["people"] + known, was["accounts"] + len(entries) - len(before)]
         totals.append(was.get("changed", 0) + len(people))
-        totals.append(was.get("late", 0) + late)
-        if totals != [now["people"], now["accounts"], now["changed"], now.get("late", 0)]:
+        totals += [was.get("late", 0) + late, was.get("representatives", 0) + acting]
+        said = [now["people"], now["accounts"], now["changed"]]
+        if totals != [*said, now.get("late", 0), now.get("representatives", 0)]:
             return fault or "people, accounts or changes are not as many as it says"
         return fault
 

@@ -18,10 +18,12 @@ from switch.home.times import is_before, micros_of
 from switch.outcomes import Check
 from switch.registry.holdings import accounts_of
 from switch.registry.load_registers import current
+from switch.registry.lookup import row_of
 
 NAME = "self-service"
 HALF_MINUTE, FIVE_MINUTES = 30_000_000, 300_000_000
 FIVE = 5
+OF_REPRESENTATIVES = ("REPRESENTATIVE_OTHER", "AUTHORITY_OVER", "REPRESENTATIVE_NOT_ALIVE")
 OF_ACCOUNTS = ("HOLDER_OTHER", "ACCOUNT_HELD", "ACCOUNTS_FULL", "ACCOUNT_UNKNOWN")
 """Refusals behind a code that was right, and is used."""
 Said = dict[str, Any]
@@ -57,6 +59,8 @@ def _fault(at: str, said: Said, mine: list[tuple[str, Said]], bound: list[Said])
     it; bound: all bindings before it."""
     if mine and is_before(at, mine[-1][0]):
         return "it is of before what the same person said before it"
+    if said.get("holder") == said["person"] or ("bound" in said and "holder" in said):
+        return "nobody represents themself, and no device is of somebody else's money"
     theirs: dict[int, str] = {one["person"]: one["device"] for one in bound}
     others = {device for person, device in theirs.items() if person != said["person"]}
     rule, device = said.get("rule", ""), said["device"]
@@ -86,8 +90,11 @@ def _code_fault(at: str, said: Said, rule: str, mine: list[tuple[str, Said]]) ->
         return "a wrong code has no step" if "step" in said else ""
     if not rule and not all(said.get(n) for n in ("account", "participant", "valid_from")):
         return "it does not say which account was registered"
-    if rule not in ("", "CODE_USED", *OF_ACCOUNTS) or (rule and "account" in said):
+    known = ("", "CODE_USED", *OF_ACCOUNTS, *(OF_REPRESENTATIVES if "holder" in said else ()))
+    if rule not in known or (rule and "account" in said):
         return "it says nothing that a citizen may do"
+    if "account" in said and ("holder" in said) != (said.get("valid_to", "") >= said["valid_from"]):
+        return "an authority ends exactly where it says that somebody represents"
     now, step = micros_of(at) // HALF_MINUTE, said.get("step", -1)
     if step not in (now, now - 1):
         return "its code is of another time"
@@ -117,13 +124,17 @@ def _locks(mine: list[tuple[str, Said]]) -> list[int]:
 def _accounts_fault(home: Home, claims: list[Said]) -> str:
     """The register has the accounts as they were registered, and those that ended by it. claims:
     those behind the last table of accounts, which may have changed any."""
-    first: dict[tuple[int, str], tuple[str, str, int]] = {}
+    first: dict[tuple[int, str], tuple[str, str, int, int | None]] = {}
     last: dict[tuple[int, str], str] = {}
     for said in claims:
-        person, start = said["person"], said["valid_from"]
+        person: int = said["holder"] if "holder" in said else said["person"]
+        start = said["valid_from"]
         key = (person, said["account"])
-        first[key] = said["participant"], start, said["priority"]
+        acting = said["person"] if "holder" in said else None
+        first[key] = said["participant"], start, said["priority"], acting
         last.pop(key, None)
+        if "valid_to" in said:
+            last[key] = said["valid_to"]
         if "ended" in said:
             day = datetime.date.fromisoformat(start) - datetime.timedelta(1)
             last[person, said["ended"]] = str(day)
@@ -137,8 +148,15 @@ def _accounts_fault(home: Home, claims: list[Said]) -> str:
         one = kept.get(key)
         if one is None:
             return f"an account of row {key[0]} is not in the register"
-        if key in first and first[key] != (one.participant, str(one.valid_from), one.priority):
+        now = one.participant, str(one.valid_from), one.priority, _row_of(home, one.representative)
+        if key in first and first[key] != now:
             return f"an account of row {key[0]} is registered otherwise"
         if str(one.valid_to or "") != last.get(key, ""):
             return f"an account of row {key[0]} ends on another day"
     return ""
+
+
+def _row_of(home: Home, person_id: str) -> int | None:
+    """The row of a representative; None for none."""
+    folder = home.folder("registers", home.catalog.register_seq())
+    return row_of(folder, int(person_id)) if person_id else None

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NoReturn, Required, TypedDict, Unpack
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 
 from switch.arguments import BY_MAX, require_words
@@ -22,8 +23,10 @@ from switch.files.disk import landing, require_outside
 from switch.home import days
 from switch.home.store import Home
 from switch.home.times import DAY, LOCAL, day_of, is_before, micros_of, time_text
+from switch.reason import Reason
 from switch.registry.directory import Directory
 from switch.registry.holdings import (
+    Claimant,
     Held,
     accounts_of,
     day_number,
@@ -31,10 +34,11 @@ from switch.registry.holdings import (
     masked,
     require_account,
 )
-from switch.registry.load_registers import Tables, current, load_registers
+from switch.registry.load_registers import Tables, current, current_chain, load_registers
 from switch.registry.lookup import row_of
 from switch.registry.passwords import DIGITS, Authority, authority_of
 from switch.registry.register import Register
+from switch.registry.representatives import Representatives
 from switch.registry.self_service import (
     CITIZEN,
     LOCK_SECONDS,
@@ -45,6 +49,8 @@ from switch.registry.self_service import (
 from switch.schema import DAY_MAX, NO_ROW
 
 PRIORITY_MAX = ACCOUNTS_MAX = 255
+PROVEN_MAX = 1 << 28
+"""Largest file of the register that is proven before a representative is looked up in it."""
 PLAIN_KIND, PAYING_KIND = "bank", "treasury"
 _PERSON_FORM, _CODE_FORM = re.compile("[0-9]{12}"), re.compile(f"[0-9]{{{DIGITS}}}")
 
@@ -66,6 +72,9 @@ class Claimed(TypedDict, total=False):
     """(participant, account) of theirs that ends the day before; its priority is taken over."""
     priority: int | None
     """1 to 255, 1 first; default: behind all that they have, or that of instead_of."""
+    representative: str | None
+    """12 digits of who says it for the person, on a device of their own: the account is theirs, and
+    receives as long as their authority lasts. They give no priority."""
     at: Required[datetime.date | str]
     """The time that is recorded, to the second: a code is of half a minute."""
 
@@ -99,6 +108,10 @@ class AccountClaimed(TypedDict):
     priority: int
     valid_from: str
     """The first value date of which it receives."""
+    valid_to: str
+    """The last day of the authority of a representative; '' for an account of the person's own."""
+    representative: str
+    """Keyed hash of their id; '' for an account of the person's own."""
     ended: str
     """The account in whose place it is, PARTICIPANT:ACCOUNT; '' where in none's."""
     register: int
@@ -114,6 +127,8 @@ class AccountHeld(TypedDict):
     priority: int
     valid_from: str
     valid_to: str
+    representative: str
+    """Keyed hash of the id of the representative whose it is; '' for one of the person's own."""
 
 
 class CitizenShown(TypedDict):
@@ -134,16 +149,24 @@ class CitizenShown(TypedDict):
 class _Visit:
     """One citizen at the door: who they are, and what is known of them."""
 
-    def __init__(self, home: Home, person_id: str, device: str, at: str) -> None:
+    def __init__(self, home: Home, person_id: str, device: str, at: str, holder: str = "") -> None:
+        """holder: whom they represent, where it is somebody."""
         require_person(person_id)
         require_words("device", device, BY_MAX)
         if not device:
             raise UsageError("say on which device (device)")
         self.home, self.person_id, self.at = home, person_id, at
-        self.row = _row(home, person_id)
+        self.row = self.holder = _row(home, person_id)
+        if holder:
+            self.holder = _row(home, holder)
         self.known = SelfService(home)
         self.person = self.known.person(self.row)
         self.text, self.device = device, home.id_hash(f"device {device}")
+
+    @property
+    def said_holder(self) -> int | None:
+        """The row of whom they represent, as it is recorded."""
+        return None if self.holder == self.row else self.holder
 
     def seed_of(self, number: int) -> tuple[object, ...]:
         """Parts of the seed of a binding of this person and device (`Authority`)."""
@@ -162,7 +185,9 @@ class _Visit:
 
     def refuse(self, rule: str, step: int | None = None) -> NoReturn:
         """Record a refusal, and raise it. step: of the code that is used by it."""
-        said = CitizenSaid(person=self.row, device=self.device, rule=rule, step=step)
+        said = CitizenSaid(
+            person=self.row, device=self.device, rule=rule, step=step, holder=self.said_holder
+        )
         self.home.commit(at=self.at, kind=CITIZEN, detail=said, changes=[])
         what, remedy = REFUSALS[rule]
         raise InputRefused(rule, what, remedy=remedy)
@@ -192,6 +217,18 @@ REFUSALS = {
     "CODE_USED": (
         "the code, or one after it, was used",
         "wait for the next code of the device",
+    ),
+    "REPRESENTATIVE_OTHER": (
+        "no account of the person names the other one as a representative",
+        "have whoever gave the authority put it into the account register",
+    ),
+    "AUTHORITY_OVER": (
+        "the authority of the representative is over before the account would receive",
+        "have it renewed by whoever gave it; the person may register an account of their own",
+    ),
+    "REPRESENTATIVE_NOT_ALIVE": (
+        "the population register does not have the representative as alive",
+        "have another representative named; the person may register an account of their own",
     ),
     "HOLDER_OTHER": (
         "the account is registered for another person",
@@ -277,16 +314,22 @@ def claim(
         raise UsageError("at is a day: give the time to the second, for a code is of half a minute")
     kind = _require_claim(directory, said)
     authority = authority_of(said["secrets"])
-    visit = _Visit(home, person_id, said["device"], time)
+    acting = said.get("representative") or ""
+    if acting == person_id:
+        raise UsageError("nobody represents themself")
+    require_person(person_id)
+    visit = _Visit(home, acting or person_id, said["device"], time, person_id if acting else "")
     visit.require_forward()
     step = _require_code(visit, authority, said["code"])
     whole, today = current(home, whole=True), day_of(time)
     dates = [day_of(date) for date in certified()]
     floor, first = day_number(min([today, *dates])), max([today, *map(_next, dates)])
-    held = accounts_of(whole, visit.row)
+    held = accounts_of(whole, visit.holder)
+    until = _require_authority(visit, held, step, day_number(first)) if acting else DAY_MAX
     ends = _require_holder(visit, whole, held, said, (step, floor))
     priority = said.get("priority") or (ends.priority if ends else _behind(held, day_number(first)))
-    new = Held(said["participant"], said["account"], kind, priority, day_number(first), DAY_MAX)
+    account = said["participant"], said["account"], kind, priority
+    new = Held(*account, day_number(first), until, acting)
     recorded = CitizenSaid(
         person=visit.row,
         device=visit.device,
@@ -296,6 +339,8 @@ def claim(
         valid_from=str(first),
         priority=priority,
         ended=hash_of(home, ends) if ends else "",
+        holder=visit.said_holder,
+        valid_to=str(new.valid_to or ""),
     )
     rows = [new, *([ends._replace(last=new.first - 1)] if ends else [])]
     load_registers(
@@ -316,6 +361,8 @@ def claim(
         "kind": kind,
         "priority": priority,
         "valid_from": str(first),
+        "valid_to": recorded.valid_to,
+        "representative": home.id_hash(acting) if acting else "",
         "ended": f"{ends.participant}:{masked(ends.account)}" if ends else "",
         "register": home.catalog.register_seq(),
     }
@@ -343,6 +390,7 @@ def shown(home: Home, person_id: str) -> CitizenShown:
                 "priority": one.priority,
                 "valid_from": str(one.valid_from or ""),
                 "valid_to": str(one.valid_to or ""),
+                "representative": home.id_hash(one.representative) if one.representative else "",
             }
             for one in accounts_of(whole, row)
         ],
@@ -387,6 +435,11 @@ def _require_claim(directory: Directory, said: Claimed) -> str:
     kinds = {one.participant: one.kind for one in directory.participants}
     if kinds.get(place, PAYING_KIND) == PAYING_KIND:
         raise UsageError(f"participant {place!r} is none that keeps accounts of citizens")
+    if said.get("representative") and priority is not None:
+        raise UsageError(
+            "a representative gives no priority: the account stands where the one was that ends, or"
+            " behind all others"
+        )
     if said.get("instead_of") == (place, said["account"]):
         raise UsageError("an account is not registered instead of itself")
     return kinds[place] or PLAIN_KIND
@@ -416,10 +469,11 @@ def _require_code(visit: _Visit, authority: Authority, code: str) -> int:
 def _require_holder(
     visit: _Visit, register: Register, held: list[Held], said: Claimed, used: tuple[int, int]
 ) -> Held | None:
-    """The account is nobody else's, and not theirs already. used: step of the code, and the first
-    day that counts. Returns the account of theirs that ends. Each refusal is recorded."""
+    """The account is nobody else's, and not registered already. used: step of the code, and the
+    first day that counts. Returns the account that ends. Each refusal is recorded."""
     (step, floor), mine = used, (said["participant"], said["account"])
-    if is_of_another(register, visit.row, *mine, floor):
+    who = Claimant(visit.row, int(visit.person_id), visit.holder)
+    if is_of_another(register, mine, floor, who):
         visit.refuse("HOLDER_OTHER", step)
     if any((one.participant, one.account) == mine and one.last >= floor for one in held):
         visit.refuse("ACCOUNT_HELD", step)
@@ -429,9 +483,26 @@ def _require_holder(
     if wanted is None:
         return None
     found = [one for one in held if (one.participant, one.account) == wanted]
+    if visit.holder != visit.row:
+        found = [one for one in found if one.representative == visit.person_id]
     if not found or found[0].last < floor:
         visit.refuse("ACCOUNT_UNKNOWN", step)
     return found[0]
+
+
+def _require_authority(visit: _Visit, held: list[Held], step: int, first: int) -> int:
+    """Who acts for the person is named as a representative in an account of theirs, lives, and may
+    still receive on the day from which on an account would. step: of the code. Returns the last day
+    of the authority. Each refusal is recorded."""
+    days = [one.last for one in held if one.representative == visit.person_id]
+    if not days:
+        visit.refuse("REPRESENTATIVE_OTHER", step)
+    if max(days) < first:
+        visit.refuse("AUTHORITY_OVER", step)
+    who = Representatives(current_chain(visit.home), first, PROVEN_MAX)
+    if who.living(np.array([int(visit.person_id)], np.uint64))[0] != Reason.NONE:
+        visit.refuse("REPRESENTATIVE_NOT_ALIVE", step)
+    return max(days)
 
 
 def _behind(held: list[Held], day: int) -> int:
@@ -455,5 +526,6 @@ def _table(person_id: str, accounts: list[Held]) -> pa.Table:
         "priority": pa.array([one.priority for one in accounts], pa.uint8()),
         "valid_from": pa.array([one.valid_from for one in accounts], date),
         "valid_to": pa.array([one.valid_to for one in accounts], date),
+        "representative": pa.array([one.representative or None for one in accounts], pa.string()),
     }
     return pa.table(columns)

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from switch.errors import VerificationFailed
 from switch.files import columns
+from switch.files.columns import NOBODY
 from switch.files.tables import TableReader
 from switch.native import people_table
-from switch.registry.register import Register, Rows
+from switch.registry.register import Register, Rows, acting_records
 from switch.registry.versions import (
     ACCOUNT,
     HAS_ACCOUNT,
@@ -27,6 +28,7 @@ from switch.registry.versions import (
     MASK,
     PERSON,
     REFERENCE,
+    REPRESENTATIVES,
     SINCE,
     UNANSWERED,
     Chain,
@@ -48,8 +50,6 @@ MAPPED_PROVEN_MAX = 1 << 25
 large one would cost more than all else that a delta takes. `verify` proves each."""
 ROWS_MAX = 0xFFFFFFF0
 """Most rows of a register (native/people_table.pyx)."""
-_SLOT_STEP = np.uint64(0x9E3779B97F4A7C15)
-_SLOT_MIX = np.uint64(0xD6E8FEB86659FD93)
 
 
 class Taken:
@@ -91,7 +91,7 @@ class Delta:
         self._chain, self._with_accounts = chain, with_accounts
         self._before = chain.last.info
         named = np.unique(np.concatenate(ids))
-        found = self._found(named)
+        found = chain.people(named, MAPPED_PROVEN_MAX)
         # In order of row, so that what is written in order of these rows is so in the whole's, too.
         found = found[np.argsort(found["row"])]
         self._rows = found["row"].copy()
@@ -109,7 +109,7 @@ class Delta:
         part.masks = self._masks()
         part.since = self._since()
         self._texts = self._places = np.empty(0, np.uint64)
-        self._accounts_before = 0
+        self._accounts_before = self._acting_before = 0
         try:
             if with_accounts:
                 self._take_accounts(self._rows[found["word"] & HAS_ACCOUNT != 0])
@@ -117,22 +117,6 @@ class Delta:
             raise VerificationFailed(f"{chain.last.folder}: accounts have no texts") from error
 
     # --- looking up -----------------------------------------------------------------------------
-
-    def _found(self, ids: NDArray[np.uint64]) -> NDArray[np.void]:
-        """Records of those ids that have one, as the last version has them."""
-        # In the order of their slots, so that a file is read from its begin to its end.
-        mixed = ids * _SLOT_STEP
-        ids = ids[np.argsort((mixed ^ (mixed >> np.uint64(32))) * _SLOT_MIX)]
-        parts = [np.empty(0, PERSON)]
-        for link in reversed(self._chain.links):
-            slots = self._chain.mapped(link, "people.slots", MAPPED_PROVEN_MAX)
-            found = np.empty(len(ids), PERSON)
-            table = people_table.PeopleTable.of_file(slots)
-            table.records(ids, found.view(np.uint8))
-            is_here = found["word"] != 0
-            parts.append(found[is_here])
-            ids = ids[~is_here]
-        return np.concatenate(parts)
 
     def _local(self, rows: NDArray[np.uint32]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
         """(own rows, which are there) of rows of the whole."""
@@ -165,16 +149,10 @@ class Delta:
 
     def _take_accounts(self, rows: NDArray[np.uint32]) -> None:
         """All accounts of those people who have any, with their texts."""
-        name = "accounts.bin"
-        found = accounts_of(
-            (
-                self._chain.mapped(link, name, MAPPED_PROVEN_MAX)
-                for link in reversed(self._chain.links)
-            ),
-            rows,
-        )
+        found, whose = accounts_of(self._chain.account_files(MAPPED_PROVEN_MAX), rows)
         found["row"] = self._local(found["row"])[0]
-        self._accounts_before = len(found)
+        self._part.acting = whose[whose != NOBODY]
+        self._accounts_before, self._acting_before = len(found), len(self._part.acting)
         in_heap = found["account"] & REFERENCE != 0
         self._places = np.unique(found["account"][in_heap])
         self._part.heap, self._texts = self._taken_texts(self._places & ~REFERENCE)
@@ -259,6 +237,8 @@ class Delta:
             "heap.bin": part.heap[self._heap_size :],
             "masks.bin": part.all_masks(),
         }
+        if len(part.acting):
+            parts[REPRESENTATIVES] = acting_records(accounts, part.acting)
         views = {name: records.view(np.uint8).data for name, records in parts.items()}
         info = msgspec.structs.replace(
             self._before,
@@ -271,6 +251,9 @@ class Delta:
             before=int(chain.last.folder.name),
             changed=(self._before.changed or 0) + part.rows,
             late=(self._before.late or 0) + late - self._late or msgspec.UNSET,
+            representatives=(self._before.representatives or 0)
+            + (len(part.acting) - self._acting_before)
+            or msgspec.UNSET,
         )
         write_info(folder, info)
         return info

@@ -10,10 +10,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from switch.errors import InputRefused
-from switch.files.columns import text_buffers
+from switch.files.columns import NOBODY, text_buffers
 from switch.native import people_table
 from switch.registry.register import Register, require_accounts
-from switch.registry.versions import account_text
+from switch.registry.versions import ACTING, account_text
 from switch.schema import ACCOUNT_KINDS, DAY_MAX, DAY_MIN
 
 EPOCH = datetime.date(1970, 1, 1)
@@ -31,6 +31,8 @@ class Held(NamedTuple):
     first: int
     """First and last day on which it may receive, since 1970; DAY_MIN and DAY_MAX where none."""
     last: int
+    representative: str = ""
+    """Id of who receives there for the person; '' for an account of their own."""
 
     @property
     def valid_from(self) -> datetime.date | None:
@@ -41,6 +43,15 @@ class Held(NamedTuple):
         return None if self.last == DAY_MAX else EPOCH + datetime.timedelta(self.last)
 
 
+class Claimant(NamedTuple):
+    """Who says that an account is theirs, and whose money it is to receive."""
+
+    row: int
+    person_id: int
+    holder: int
+    """Row of the person whose money it is: their own, or of whom they represent."""
+
+
 def day_number(day: datetime.date) -> int:
     """Days since 1970."""
     return (day - EPOCH).days
@@ -48,39 +59,69 @@ def day_number(day: datetime.date) -> int:
 
 def accounts_of(register: Register, row: int) -> list[Held]:
     """All accounts of a person, the one that counts first in front. register: loaded whole."""
-    mine = register.accounts[register.accounts["row"] == row]
+    places = np.flatnonzero(register.accounts["row"] == row)
+    mine = register.accounts[places]
+    whose = [f"{one:012d}" if one != NOBODY else "" for one in ids_of(register, places).tolist()]
     return [
         Held(
             register.participants[one["participant"]],
             account_text(int(one["account"]), register.heap),
-            ACCOUNT_KINDS[one["kind"]],
+            ACCOUNT_KINDS[one["kind"] & ~ACTING],
             int(one["priority"]),
             int(one["valid_from"]),
             int(one["valid_to"]),
+            representative,
         )
-        for one in mine
+        for one, representative in zip(mine, whose, strict=True)
     ]
 
 
-def is_of_another(register: Register, row: int, participant: str, account: str, day: int) -> bool:
-    """Somebody else has the account, on a day since 1970 or later. register: loaded whole; row: of
-    the person."""
+def ids_of(register: Register, places: NDArray[np.intp]) -> NDArray[np.uint64]:
+    """Ids of the representatives whose some accounts of a register are, NOBODY for a person's own.
+    places: of the accounts, ascending."""
+    is_acting = register.accounts["kind"] & ACTING != 0
+    found = np.full(len(places), NOBODY)
+    asked = is_acting[places]
+    if asked.any():
+        found[asked] = register.acting[(np.cumsum(is_acting) - 1)[places[asked]]]
+    return found
+
+
+def is_of_another(register: Register, place: tuple[str, str], day: int, who: Claimant) -> bool:
+    """Somebody else has the account (participant, account), on a day since 1970 or later; whose an
+    account is that a representative receives on, it is the representative's. What a representative
+    received on for the person is not the person's later, either. register: loaded whole."""
+    participant, account = place
     if participant not in register.participants:
         return False
-    theirs = register.accounts["participant"] == register.participants.index(participant)
-    theirs &= (register.accounts["row"] != row) & (register.accounts["valid_to"] >= day)
-    found = register.accounts["account"][theirs]
+    there = register.accounts["participant"] == register.participants.index(participant)
+    at = np.flatnonzero(there)
+    at = at[_is_account(register, register.accounts["account"][at], account)]
+    entries, ids = register.accounts[at], ids_of(register, at)
+    own = np.where(ids == NOBODY, entries["row"] == who.row, ids == who.person_id)
+    counts = entries["valid_to"] >= day
+    counts |= (entries["row"] == who.holder) & (ids != NOBODY)
+    return bool((counts & ~own).any())
+
+
+def _is_account(register: Register, words: NDArray[np.uint64], account: str) -> NDArray[np.bool_]:
+    """Those of some account words of a register that are of an account."""
     offsets, data = _buffers(account)
-    words, room = np.empty(1, np.uint64), np.empty(len(account) + 1, np.uint8)
-    people_table.pack_accounts(offsets, data, words, room, 0)
-    if not int(words[0]) >> OF_THE_HEAP:
-        return bool((found == words[0]).any())
-    starts = found[found >> np.uint64(OF_THE_HEAP) == 1] - np.uint64(1 << OF_THE_HEAP)
+    packed, room = np.empty(1, np.uint64), np.empty(len(account) + 1, np.uint8)
+    people_table.pack_accounts(offsets, data, packed, room, 0)
+    if not int(packed[0]) >> OF_THE_HEAP:
+        equal: NDArray[np.bool_] = words == packed[0]
+        return equal
+    found: NDArray[np.bool_] = words >> np.uint64(OF_THE_HEAP) == 1
     text = account.encode()
-    starts = starts[register.heap[starts] == len(text)]
+    starts = words[found] - np.uint64(1 << OF_THE_HEAP)
+    same = register.heap[starts] == len(text)
     for place, byte in enumerate(text, start=1):
-        starts = starts[register.heap[starts + np.uint64(place)] == byte]
-    return bool(len(starts))
+        # Beyond the heap's end there is no such text.
+        at = np.minimum(starts + np.uint64(place), np.uint64(len(register.heap) - 1))
+        same &= register.heap[at] == byte
+    found[found] = same
+    return found
 
 
 def require_account(account: str) -> None:

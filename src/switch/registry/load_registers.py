@@ -25,7 +25,7 @@ from switch.home.changes import (
     SetMeta,
     SetPaid,
 )
-from switch.home.store import FORMAT_DELTAS, ROOM_SPARE, Home
+from switch.home.store import FORMAT_DELTAS, FORMAT_REPRESENTATIVES, ROOM_SPARE, Home
 from switch.registry.delta import Delta, Taken, room_for_changes
 from switch.registry.register import Register, Rows, require_ids
 from switch.registry.versions import Chain
@@ -212,10 +212,11 @@ def _commit(home: Home, version: _Version, at: str, why: Mapping[str, object]) -
     changes: list[Change] = []
     if not version.is_delta:
         changes += [ForgetHistory(), ForgetRegisterFiles()]
-    elif home.catalog.meta("format") != str(FORMAT_DELTAS):
-        changes.append(SetMeta(str(FORMAT_DELTAS), "format"))
     with home.draft("registers") as draft:
         info = register.save(draft)
+        least = FORMAT_REPRESENTATIVES if info.representatives else FORMAT_DELTAS
+        if (version.is_delta or info.representatives) and home.catalog.meta("format") < str(least):
+            changes.append(SetMeta(str(least), "format"))
         named = []
         for key, path in _write_history(draft, version, files):
             top = folder if path.parent == draft else path.parent

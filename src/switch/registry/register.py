@@ -6,6 +6,7 @@ One immutable folder a version (docs/formats.md draws the files):
     since.bin       (row u32, day i32) of people whose status begins on a day, by row
     accounts.bin    every account, 24 bytes each, by row, the one that counts first in front
     lists.bin       the accounts of people for whom the inline account is not enough
+    representatives.bin  accounts of representatives again, with the ids of those; if there are any
     heap.bin        texts of accounts that are not up to 17 digits
     masks.bin       initials of every person's name by row: all that a message may show
     register.json   counts, participant codes, digests
@@ -24,26 +25,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from switch.errors import InputRefused, VerificationFailed
-from switch.files.columns import Columns, Texts, looked_up, text_buffers
+from switch.files.columns import ID_LIMIT, NOBODY, Columns, Texts, looked_up, text_buffers
 from switch.native import csv_text, people_table
 from switch.native import names as name_kernel
 from switch.native.pages import Pages
 from switch.registry.versions import (
     ACCOUNT,
+    ACTING,
     MASK,
     PERSON,
     PROVEN_BYTES_MAX,
+    REPRESENTATIVES,
     SINCE,
     Chain,
     Link,
     Masks,
     RegisterInfo,
+    named,
     write_info,
     write_parts,
 )
 from switch.schema import ACCOUNT_KINDS, DAY_MAX, DAY_MIN, LIFE, NO_CODE, NO_ROW, UNKNOWN
 
-ID_LIMIT = np.uint64(10**12)
 PARTICIPANT_CODES_MAX = 60_000
 
 
@@ -64,6 +67,8 @@ class Register:
         self.table = people_table.PeopleTable(0)
         self.since = np.empty(0, SINCE)
         self.accounts = np.empty(0, ACCOUNT)
+        self.acting = np.empty(0, np.uint64)
+        """Ids of representatives, one for each of the accounts that are theirs, in that order."""
         self.lists = np.empty(0, ACCOUNT)
         self.heap = np.empty(0, np.uint8)
         self.masks = np.empty(0, np.uint64)
@@ -90,7 +95,8 @@ class Register:
     def nbytes(self) -> int:
         """Bytes that `save` writes, but for register.json."""
         parts = (self.since, self.accounts, self.lists, self.heap)
-        return int(self.table.nbytes + 8 * self.rows + sum(part.nbytes for part in parts))
+        acting = ACCOUNT.itemsize * len(self.acting)
+        return int(self.table.nbytes + 8 * self.rows + acting + sum(part.nbytes for part in parts))
 
     # --- changing -------------------------------------------------------------------------------
 
@@ -101,7 +107,7 @@ class Register:
         self.since = np.empty(0, SINCE)
 
     def forget_accounts(self) -> None:
-        self.accounts = np.empty(0, ACCOUNT)
+        self.accounts, self.acting = np.empty(0, ACCOUNT), np.empty(0, np.uint64)
         self.heap = np.empty(0, np.uint8)
         self._place_accounts()
 
@@ -146,7 +152,7 @@ class Register:
     def put_accounts(self, reader: Rows) -> int:
         """Insert or replace accounts (key: person, participant, account)."""
         count = 0
-        parts = [self.accounts]
+        parts, acting = [self.accounts], [self.acting]
         heap = [self.heap]
         heap_size = len(self.heap)
         code = {name: i for i, name in enumerate(self.participants)}
@@ -171,9 +177,14 @@ class Register:
             part["priority"] = chunk["priority"]
             part["valid_from"] = chunk.get("valid_from", DAY_MIN)
             part["valid_to"] = chunk.get("valid_to", DAY_MAX)
+            whose = chunk.get("representative", np.empty(0, np.uint64))
+            if len(whose):
+                require_authority(whose, ids, part["valid_to"], reader.name, count)
+                part["kind"][whose != NOBODY] |= ACTING
             parts.append(part)
+            acting.append(whose[whose != NOBODY])
             count += len(ids)
-        self.accounts = np.concatenate(parts)
+        self.accounts, self.acting = np.concatenate(parts), np.concatenate(acting)
         self.heap = np.concatenate(heap)
         self._place_accounts()
         return count
@@ -211,6 +222,7 @@ class Register:
             raise InputRefused(
                 "ACCOUNT_LIMIT", str(error), remedy="remove accounts that are closed"
             ) from error
+        self.acting = _acting(self.accounts, self.acting, ordered[:kept])
         self.accounts = ordered[:kept]
         sizes = np.diff(starts)
         first = self.accounts[starts[:-1][sizes > 0]]
@@ -235,6 +247,8 @@ class Register:
             "heap.bin": self.heap,
             "masks.bin": self.all_masks(),
         }
+        if len(self.acting):
+            parts[REPRESENTATIVES] = acting_records(self.accounts, self.acting)
         views = {name: part.view(np.uint8).data for name, part in parts.items()}
         digests = write_parts(folder, {"people.slots": self.table.memory(), **views})
         people, _, late = self.table.audit()
@@ -247,6 +261,7 @@ class Register:
             files=digests,
             fold=self.fold,
             late=late or msgspec.UNSET,
+            representatives=len(self.acting) or msgspec.UNSET,
         )
         write_info(folder, self.info)
         return self.info
@@ -310,6 +325,7 @@ class Register:
         """Accounts and initials, which only a change needs."""
         self.masks = chain.array(chain.whole, "masks.bin", MASK)
         self.accounts = chain.array(chain.whole, "accounts.bin", ACCOUNT)
+        self.acting = _ids_of(self.accounts, chain.acting(chain.whole))
         if not chain.deltas:
             return
         self.initials.put_into(self.all_masks())
@@ -317,8 +333,10 @@ class Register:
             part = chain.array(link, "accounts.bin", ACCOUNT)
             changed = np.zeros(self.rows, bool)
             changed[part["row"]] = True
-            kept = self.accounts[~changed[self.accounts["row"]]]
-            self.accounts = np.concatenate([kept, part])
+            is_kept = ~changed[self.accounts["row"]]
+            theirs = self.acting[is_kept[self.accounts["kind"] & ACTING != 0]]
+            self.acting = np.concatenate([theirs, _ids_of(part, chain.acting(link))])
+            self.accounts = np.concatenate([self.accounts[is_kept], part])
         self.table.reserve(self.rows)
         self._place_accounts()
 
@@ -347,7 +365,66 @@ def _over(since: NDArray[np.void], later: NDArray[np.void]) -> NDArray[np.void]:
     return np.insert(since, place[~is_there], later[~is_there])
 
 
-def require_ids(ids: NDArray[np.uint64], file: str, done: int) -> None:
+def acting_records(accounts: NDArray[np.void], ids: NDArray[np.uint64]) -> NDArray[np.void]:
+    """Records of representatives.bin of some accounts. ids: of the representatives, in order."""
+    records: NDArray[np.void] = accounts[accounts["kind"] & ACTING != 0]
+    records["account"] = ids
+    return records
+
+
+def _ids_of(accounts: NDArray[np.void], acting: NDArray[np.void]) -> NDArray[np.uint64]:
+    """Ids of the representatives of a version's accounts, in their order."""
+    whose = named(accounts, acting)
+    found: NDArray[np.uint64] = whose[whose != NOBODY]
+    return found
+
+
+def _acting(
+    given: NDArray[np.void], ids: NDArray[np.uint64], kept: NDArray[np.void]
+) -> NDArray[np.uint64]:
+    """Ids of the representatives of those accounts that are kept, in their order. given: accounts
+    as they came, of which the last counts where one came again; ids: of their representatives."""
+    if not len(ids):
+        return ids
+    parts = [records[records["kind"] & ACTING != 0] for records in (given, kept)]
+    both, came = np.concatenate(parts), len(ids)
+    # Behind those that came with a key stand those that are kept with it: each has the last's id.
+    order = np.lexsort((np.arange(len(both)), both["account"], both["participant"], both["row"]))
+    last = np.maximum.accumulate(np.where(order < came, np.arange(len(order)), 0))
+    found = np.empty(len(both), np.uint64)
+    found[order] = ids[order[last]]
+    return found[came:]
+
+
+def require_authority(
+    whose: NDArray[np.uint64],
+    ids: NDArray[np.uint64],
+    until: NDArray[np.int32],
+    file: str,
+    done: int,
+) -> None:
+    """Refuse representatives whose authority has no end, and who are the person. whose, ids: of the
+    representatives (NOBODY where there is none) and of the persons; until: the last days."""
+    is_acting = whose != NOBODY
+    require_ids(np.where(is_acting, whose, np.uint64(0)), file, done, "representative")
+    for rule, column, wrong, what, remedy in (
+        (
+            *("REPRESENTATIVE_SELF", "representative", whose == ids),
+            "the representative is the person",
+            "leave representative empty where the account is the person's own",
+        ),
+        (
+            *("AUTHORITY_OPEN", "valid_to", until == DAY_MAX),
+            "the authority of a representative has no end",
+            "write in valid_to the last day on which the representative may receive",
+        ),
+    ):
+        if (wrong & is_acting).any():
+            row = done + int(np.argmax(wrong & is_acting)) + 1
+            raise InputRefused(rule, what, file=file, row=row, column=column, remedy=remedy)
+
+
+def require_ids(ids: NDArray[np.uint64], file: str, done: int, column: str = "person_id") -> None:
     """Refuse ids (uint64[n]) of more than 12 digits. done: rows of the file before these."""
     wrong = ids >= ID_LIMIT
     if wrong.any():
@@ -356,7 +433,7 @@ def require_ids(ids: NDArray[np.uint64], file: str, done: int) -> None:
             "the person's id is not 12 digits",
             file=file,
             row=done + int(np.argmax(wrong)) + 1,
-            column="person_id",
+            column=column,
             remedy="write the 12 digits of the citizen id",
         )
 

@@ -48,6 +48,10 @@ class CitizenSaid(
     valid_from: str = ""
     priority: int = 0
     ended: str = ""
+    holder: int | None = None
+    """Row of the person whom they represent; the money is that person's."""
+    valid_to: str = ""
+    """The last day of their authority."""
 
 
 @dataclass

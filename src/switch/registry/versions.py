@@ -20,7 +20,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from switch.errors import EnvironmentFailed, VerificationFailed
-from switch.files.columns import S
+from switch.files.columns import NOBODY, S
 from switch.files.segment import HashingFile, write_new
 from switch.native import names as name_kernel
 from switch.native import people_table
@@ -46,12 +46,19 @@ ACCOUNT = np.dtype(
         ("kind", "u1"),
     ]
 )
+ACTING = np.uint8(1 << 7)
+"""Flag of the kind of an account that is a representative's, who receives there for the person."""
+REPRESENTATIVES = "representatives.bin"
+"""File of those accounts alone, each with the id of the representative in place of its word; only a
+version that has any has it."""
 SINCE = np.dtype([("row", "<u4"), ("day", "<i4")])
 MASK = np.dtype("<u8")
 KNOWN, HAS_ACCOUNT, LISTED, UNANSWERED, TWICE = (
     np.uint64(1 << bit) for bit in (43, 45, 46, 47, 48)
 )
 """Flags of a person's word (native/types.pxd)."""
+ID_MASK = np.uint64((1 << 40) - 1)
+"""Bits of a person's word that are the id."""
 REFERENCE = np.uint64(1 << 63)
 """Flag of an account word whose text stands in the heap (native/account.pxd)."""
 WRITE_BYTES = 1 << 24
@@ -59,6 +66,8 @@ PROVEN_BYTES_MAX = 1 << 28
 """Largest people.slots whose digest is proven before screening: five million people, 0.2 s. For a
 hundred million it would be 4 s and more, a fifth of what opening and a payday of theirs take."""
 
+_SLOT_STEP = np.uint64(0x9E3779B97F4A7C15)
+_SLOT_MIX = np.uint64(0xD6E8FEB86659FD93)
 
 A = TypeVar("A")
 
@@ -81,6 +90,16 @@ class RegisterInfo(msgspec.Struct):
     """Records of all deltas since the whole version."""
     late: int | msgspec.UnsetType = msgspec.UNSET
     """People for whom the population database has not answered; nothing where there are none."""
+    representatives: int | msgspec.UnsetType = msgspec.UNSET
+    """Accounts of representatives; nothing where there are none."""
+
+
+class AccountFiles(NamedTuple):
+    """Bytes of the accounts of one version, of which those are read alone that are looked at."""
+
+    accounts: NDArray[np.uint8]
+    acting: NDArray[np.uint8]
+    """Those of representatives; empty where there are none."""
 
 
 class Link(NamedTuple):
@@ -147,6 +166,39 @@ class Chain:
         found = np.empty(self.size(link, name, kind.itemsize), kind)
         self.fill(link, name, found.view(np.uint8).data)
         return found
+
+    def acting(self, link: Link) -> NDArray[np.void]:
+        """Records of the accounts of representatives of a version."""
+        if REPRESENTATIVES not in link.info.files:
+            return np.empty(0, ACCOUNT)
+        return self.array(link, REPRESENTATIVES, ACCOUNT)
+
+    def account_files(self, proven_max: int) -> list[AccountFiles]:
+        """Accounts of all versions, the last one's first, for `accounts_of`. proven_max: as of
+        `mapped`."""
+        found = []
+        for link in reversed(self.links):
+            acting = np.empty(0, np.uint8)
+            if REPRESENTATIVES in link.info.files:
+                acting = self.mapped(link, REPRESENTATIVES, proven_max)
+            found.append(AccountFiles(self.mapped(link, "accounts.bin", proven_max), acting))
+        return found
+
+    def people(self, ids: NDArray[np.uint64], proven_max: int) -> NDArray[np.void]:
+        """Records (PERSON) of those ids that have one, each once, as the last version has them.
+        ids: each once; proven_max: as of `mapped`."""
+        # In the order of their slots, so that a file is read from its begin to its end.
+        mixed = ids * _SLOT_STEP
+        ids = ids[np.argsort((mixed ^ (mixed >> np.uint64(32))) * _SLOT_MIX)]
+        parts = [np.empty(0, PERSON)]
+        for link in reversed(self.links):
+            slots = self.mapped(link, "people.slots", proven_max)
+            found = np.empty(len(ids), PERSON)
+            people_table.PeopleTable.of_file(slots).records(ids, found.view(np.uint8))
+            is_here = found["word"] != 0
+            parts.append(found[is_here])
+            ids = ids[~is_here]
+        return np.concatenate(parts)
 
     def joined(self, name: str, kind: np.dtype[S]) -> NDArray[S]:
         """Records of a file of all versions, one behind the other."""
@@ -244,20 +296,45 @@ def mask_text(mask: int) -> str:
     return " ".join(f"{c}*" for c in initials)
 
 
-def accounts_of(files: Iterable[NDArray[np.uint8]], rows: NDArray[np.uint32]) -> NDArray[np.void]:
-    """All accounts of some people, in order of row and each person's in their order. files: bytes
-    of accounts.bin of the versions of a chain, the last one's first; rows: ascending. Few of
-    the bytes are read where there are few rows."""
-    parts = [np.empty(0, ACCOUNT)]
-    for entries in files:
-        first, last = np.empty(len(rows), np.uint32), np.empty(len(rows), np.uint32)
-        people_table.spans_of(entries, rows, first, last)
-        sizes = (last - first).astype(np.intp)
-        parts.append(entries.view(ACCOUNT)[ranges(first, sizes)])
+def accounts_of(
+    files: Iterable[AccountFiles], rows: NDArray[np.uint32]
+) -> tuple[NDArray[np.void], NDArray[np.uint64]]:
+    """All accounts of some people, in order of row and each person's in their order, and the ids of
+    the representatives whose they are, NOBODY for the person's own. files: of the versions of a
+    chain, the last one's first; rows: ascending. Few of the bytes are read where there are few
+    rows. Raises VerificationFailed where representatives are not those of the accounts."""
+    parts, ids = [np.empty(0, ACCOUNT)], [np.empty(0, np.uint64)]
+    for entries, acting in files:
+        mine, sizes = _of_rows(entries, rows)
+        theirs, _ = _of_rows(acting, rows)
+        parts.append(mine)
+        ids.append(named(mine, theirs))
         # A later version has all accounts of those of whom it has any.
         rows = rows[sizes == 0]
-    found = np.concatenate(parts)
-    return found[np.argsort(found["row"], kind="stable")]
+    found, whose = np.concatenate(parts), np.concatenate(ids)
+    order = np.argsort(found["row"], kind="stable")
+    return found[order], whose[order]
+
+
+def named(accounts: NDArray[np.void], acting: NDArray[np.void]) -> NDArray[np.uint64]:
+    """Ids of the representatives of accounts, NOBODY for a person's own. acting: records of those
+    that have one, in the same order."""
+    is_acting = accounts["kind"] & ACTING != 0
+    whose = np.full(len(accounts), NOBODY)
+    if not np.array_equal(accounts["row"][is_acting], acting["row"]):
+        raise VerificationFailed(f"{REPRESENTATIVES} of the register does not fit its accounts.bin")
+    whose[is_acting] = acting["account"]
+    return whose
+
+
+def _of_rows(
+    content: NDArray[np.uint8], rows: NDArray[np.uint32]
+) -> tuple[NDArray[np.void], NDArray[np.intp]]:
+    """(records of some rows, how many each has) of a file of accounts."""
+    first, last = np.empty(len(rows), np.uint32), np.empty(len(rows), np.uint32)
+    people_table.spans_of(content, rows, first, last)
+    sizes = (last - first).astype(np.intp)
+    return content.view(ACCOUNT)[ranges(first, sizes)], sizes
 
 
 def ranges(starts: NDArray[np.integer], sizes: NDArray[np.intp]) -> NDArray[np.intp]:

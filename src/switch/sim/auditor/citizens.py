@@ -12,7 +12,7 @@ from typing import NamedTuple
 from switch.sim.auditor.control import Control
 from switch.sim.auditor.directory import TREASURY_KIND, Directory
 from switch.sim.auditor.people import People
-from switch.sim.auditor.screening import Row
+from switch.sim.auditor.screening import Row, citizen_id, life_fault
 
 FINAL = {"certify", "fund", "release"}
 """Steps that make a table final."""
@@ -34,6 +34,8 @@ class Claim(NamedTuple):
     place: Place
     ends: Place | None
     """The account in whose place it is."""
+    holder: str = ""
+    """Whom they represent, where it is somebody: the money is that person's."""
 
 
 class Citizens:
@@ -97,10 +99,14 @@ class Citizens:
         self.wrong.pop(person, None)
         return self._take(said)
 
-    def accounts(self, person: str) -> set[tuple[str, int, str, str]]:
-        """(participant, priority, first and last day or '') of each account of a person."""
+    def accounts(self, person: str) -> set[tuple[str, int, str, str, str]]:
+        """(participant, priority, first and last day or '', representative or '') of each account
+        of a person."""
         return {
-            (place, row["priority"], str(row["valid_from"] or ""), str(row["valid_to"] or ""))
+            (
+                *(place, row["priority"], str(row["valid_from"] or "")),
+                *(str(row["valid_to"] or ""), _acting(row)),
+            )
             for (holder, place, _), row in self.people.accounts.items()
             if holder == person
         }
@@ -116,28 +122,49 @@ class Citizens:
         """The account is registered, or refused behind a code that was right."""
         today, final = said.at.date(), self._final_days()
         floor, first = min([today, *final]), max([today, *(day + DAY for day in final)])
-        rows = self.people.accounts
+        rows, holder = self.people.accounts, said.holder or said.person
+        of_holder = {key[1:]: row for key, row in rows.items() if key[0] == holder}
+        until = None
+        if said.holder:
+            days = [r["valid_to"] for r in of_holder.values() if _acting(r) == said.person]
+            if not days:
+                return "REPRESENTATIVE_OTHER"
+            until = max(days)
+            if until < first:
+                return "AUTHORITY_OVER"
+            if life_fault(said.person, self.people.people, first):
+                return "REPRESENTATIVE_NOT_ALIVE"
         living = {
             k: row for k, row in rows.items() if not row["valid_to"] or row["valid_to"] >= floor
         }
-        if any(key[0] != said.person and key[1:] == said.place for key in living):
+        others = [
+            key
+            for key, row in rows.items()
+            if key[1:] == said.place
+            and (_acting(row) or key[0]) != said.person
+            and (key in living or (key[0] == holder and _acting(row)))
+        ]
+        if others:
             return "HOLDER_OTHER"
-        if (said.person, *said.place) in living:
+        if (holder, *said.place) in living:
             return "ACCOUNT_HELD"
-        old = living.get((said.person, *said.ends)) if said.ends else None
+        old = living.get((holder, *said.ends)) if said.ends else None
+        if old is not None and said.holder and _acting(old) != said.person:
+            old = None
         if said.ends and old is None:
             return "ACCOUNT_UNKNOWN"
-        mine = [row for key, row in living.items() if key[0] == said.person]
+        mine = [row for key, row in living.items() if key[0] == holder]
         counting = [row for row in mine if not row["valid_to"] or row["valid_to"] >= first]
         behind = min(max((row["priority"] for row in counting), default=0) + 1, 255)
         new: Row = {
-            "person_id": said.person,
+            "person_id": holder,
             "participant": said.place[0],
             "account": said.place[1],
             "kind": self.directory.participants[said.place[0]]["kind"] or "bank",
             "priority": old["priority"] if old else behind,
             "valid_from": first,
-            "valid_to": None,
+            "valid_to": until,
+            "representative": said.person if said.holder else None,
         }
         ended = [{**old, "valid_to": first - DAY}] if old else []
         self.people.upsert(None, [new, *ended], None, False)
@@ -150,3 +177,9 @@ class Citizens:
             for dossier in self.control.dossiers
             if dossier.has_passed(FINAL) and not self.control.has_run(dossier.sheet.name)
         ]
+
+
+def _acting(row: Row) -> str:
+    """Id of the representative whose an account is; '' for the person's own."""
+    who = row.get("representative")
+    return "" if who is None else citizen_id(who)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Sequence
 
-from switch.reason import Reason
+from switch.reason import OF_ACCOUNTS, Reason
 from switch.sim.auditor.cover import PRIORITY_LAST, Claim, Cover
 from switch.sim.auditor.cycles import Cycles
 from switch.sim.auditor.directory import Directory
@@ -120,7 +120,7 @@ class Clearing:
             participant=answer.participant if routed else None,
             transfer_id=entry.transfer_id if alive else None,
             cycle=cycle if alive else None,
-            passed=answer.passed if alive else None,
+            passed=answer.passed if answer.reason in OF_ACCOUNTS else None,
         )
 
     def _owed(self, entry: Waiting, answer: Answer, seq: int) -> Owed:

@@ -13,7 +13,15 @@ import unicodedata
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from switch.reason import ARREARS, PASSED_OVER, RULES, Reason
+from switch.reason import (
+    ARREARS,
+    AUTHORITY_ENDED,
+    OF_REPRESENTATIVES,
+    PASSED_OVER,
+    REPRESENTATIVE_UNSURE,
+    RULES,
+    Reason,
+)
 
 Row = Mapping[str, Any]
 Entitlement = tuple[str, str, int]
@@ -39,8 +47,8 @@ class Answer(NamedTuple):
     """Holder of the account that counts, named by the line or the register; None without one."""
     account: str | None
     passed: str | None = None
-    """Words about a line that clears: that it is arrears of a deceased person, and which accounts
-    were passed over; None where it is neither."""
+    """Words about a line: that it is arrears of a deceased person, if it clears, and which accounts
+    were passed over, as far as they are told; None where it is neither."""
 
 
 class Registers(NamedTuple):
@@ -123,8 +131,12 @@ def account_valid(account: Row, value_date: dt.date) -> bool:
 
 
 def accounts_in_order(accounts: Iterable[Row], value_date: dt.date) -> list[Row]:
-    """Accounts that are valid, by priority, valid_from (no date is the earliest), participant,
-    account."""
+    """Accounts that are valid, in the order in which they count."""
+    return [account for account in in_order(accounts) if account_valid(account, value_date)]
+
+
+def in_order(accounts: Iterable[Row]) -> list[Row]:
+    """Accounts by priority, valid_from (no date is the earliest), participant, account."""
 
     def rank(account: Row) -> tuple[int, dt.date, bytes, bytes]:
         return (
@@ -134,7 +146,7 @@ def accounts_in_order(accounts: Iterable[Row], value_date: dt.date) -> list[Row]
             account["account"].encode(),
         )
 
-    return sorted((a for a in accounts if account_valid(a, value_date)), key=rank)
+    return sorted(accounts, key=rank)
 
 
 def code_on(code: str, registers: Registers) -> str:
@@ -163,26 +175,60 @@ def limit_of(participant: Row) -> int | None:
     return None if limit in ("", None) else int(limit)
 
 
+def authority_fault(account: Row, registers: Registers) -> str | None:
+    """Why an account that is a representative's does not count for want of authority: its last day
+    is over, or they are deceased; or nobody knows that they live. None for any other account, and
+    before its first day."""
+    who, day = account.get("representative"), registers.value_date
+    begins, ends = account["valid_from"], account["valid_to"]
+    if who is None or (begins is not None and begins > day):
+        return None
+    if ends < day:
+        return OF_REPRESENTATIVES[AUTHORITY_ENDED]
+    return life_fault(citizen_id(who), registers.people, day)
+
+
+def life_fault(who: str, people: Mapping[str, Row], day: dt.date) -> str | None:
+    """Why somebody may receive for nobody on a day: they are deceased, or nobody knows that they
+    live. None where they do."""
+    person = people.get(who)
+    if person is None:
+        return OF_REPRESENTATIVES[REPRESENTATIVE_UNSURE]
+    status = person["status"] if holds_on(person["status_since"], day) else "alive"
+    if status == "alive":
+        return None
+    return OF_REPRESENTATIVES[AUTHORITY_ENDED if status == "deceased" else REPRESENTATIVE_UNSURE]
+
+
 def destination(line: Row, registers: Registers) -> tuple[str | None, str | None, str | None]:
     """(participant, account, what is said of accounts that were passed over): as the line names
-    them, else the person's first valid account that can be paid; where none can, the first."""
+    them, else the person's first valid account that can be paid; where none can, the first. An
+    account of a representative without authority is passed over as if it were not valid."""
     if line.get("creditor_agent") is not None:
         return code_on(line["creditor_agent"], registers), line["creditor_account"], None
-    accounts = registers.accounts.get(citizen_id(line["person_id"]), [])
-    accounts = accounts_in_order(accounts, registers.value_date)
+    first: Row | None = None
+    before: list[str] = []
     passed: list[str] = []
-    for account in accounts:
+    for account in in_order(registers.accounts.get(citizen_id(line["person_id"]), [])):
         code = code_on(account["participant"], registers)
-        reason = receiver_reason(code, line["amount"], registers)
-        if reason is Reason.NONE:
-            said = f"{PASSED_OVER}: {', '.join(passed)}" if passed else None
-            return code, account["account"], said
-        words = f"{account['participant']} ({RULES[reason].sentence})"
+        fault = authority_fault(account, registers)
+        if fault is None and not account_valid(account, registers.value_date):
+            continue
+        if fault is None:
+            reason = receiver_reason(code, line["amount"], registers)
+            if reason is Reason.NONE:
+                said = f"{PASSED_OVER}: {', '.join(passed)}" if passed else None
+                return code, account["account"], said
+            if first is None:
+                first, before = account, list(passed)
+            fault = RULES[reason].sentence
+        words = f"{account['participant']} ({fault})"
         if words not in passed:
             passed.append(words)
-    if accounts:
-        return code_on(accounts[0]["participant"], registers), accounts[0]["account"], None
-    return None, None, None
+    if first is None:
+        return None, None, f"passed over: {', '.join(passed)}" if passed else None
+    said = f"passed over: {', '.join(before)}" if before else None
+    return code_on(first["participant"], registers), first["account"], said
 
 
 def first_reason(line: Row, registers: Registers, participant: str | None) -> Reason:
@@ -238,21 +284,24 @@ def answers(
             elif key in taken:
                 reason = Reason.DUPLICATE_IN_TABLE
             taken.add(key)
-        found.append(answer_of(reason, participant, account, words(line, registers, passed)))
+        found.append(
+            answer_of(reason, participant, account, words(line, registers, passed, reason))
+        )
     return found
 
 
 def screened(line: Row, registers: Registers) -> Answer:
     """The answer by rows 1 to 14 alone."""
     participant, account, passed = destination(line, registers)
-    said = words(line, registers, passed)
-    return answer_of(first_reason(line, registers, participant), participant, account, said)
+    reason = first_reason(line, registers, participant)
+    said = words(line, registers, passed, reason)
+    return answer_of(reason, participant, account, said)
 
 
-def words(line: Row, registers: Registers, passed: str | None) -> str | None:
-    """Words about a line if it clears. passed: those about accounts that were passed over."""
+def words(line: Row, registers: Registers, passed: str | None, reason: Reason) -> str | None:
+    """Words about a line of this reason. passed: those about accounts that were passed over."""
     person = registers.people.get(citizen_id(line["person_id"]))
-    if person is None or person["status"] != "deceased":
+    if reason is not Reason.NONE or person is None or person["status"] != "deceased":
         return passed
     if not holds_on(person["status_since"], registers.value_date):
         return passed

@@ -26,7 +26,9 @@ Rows = NDArray[np.int64]
 POST = "VNPOST"
 """The participant that pays over counters; its pay points are the communes."""
 _POPULATION = draw.arrow_schema(schema.POPULATION, codes=draw.CODES, ids=pa.uint64())
-_ACCOUNTS = draw.arrow_schema(schema.ACCOUNTS, codes=draw.CODES, ids=pa.uint64())
+_ACCOUNTS = draw.arrow_schema(
+    schema.ACCOUNTS, codes=draw.CODES, ids=pa.uint64(), without={"representative"}
+)
 _OLDEST = 100
 
 

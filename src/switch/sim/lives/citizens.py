@@ -66,6 +66,7 @@ class Citizens:
         """Register an account by some code. Returns what came of it, in words."""
         sides, rng = self.sides, random.Random(operation.salt)
         person, places = self._person(rng, 0.7), sides.auditor.citizens.places()
+        holder = self._represented(person, operation.salt)
         if not person or not places:
             return "nothing"
         known = sides.auditor.citizens
@@ -75,21 +76,38 @@ class Citizens:
         at = self._time(rng, person, operation.day)
         code = self._code(rng, person, at)
         step = next((s for s in _steps(at) if self._shown(person, s) == code), None)
-        place, ends = self._place(rng, person, places)
+        place, ends = self._place(rng, holder or person, places)
         after = sides.auditor.copy()
-        expected = after.claim(Claimed(person, device, at, step, place, ends))
+        expected = after.claim(Claimed(person, device, at, step, place, ends, holder))
 
         def act() -> object:
             return sides.engine.citizens.account(
-                person, device=device, code=code, secrets=SECRET, participant=place[0],
+                holder or person, device=device, code=code, secrets=SECRET, participant=place[0],
                 account=place[1], instead_of=ends, at=at.isoformat(),
+                representative=person if holder else None,
             )  # fmt: skip
 
         word = self._attempt(act, operation, after, expected)
-        told = sides.engine.citizens.show(person)["accounts"]
-        found = {(a["participant"], a["priority"], a["valid_from"], a["valid_to"]) for a in told}
-        require(f"accounts of {person}", sides.auditor.citizens.accounts(person), found)
+        told = sides.engine.citizens.show(holder or person)["accounts"]
+        found = {
+            (a["participant"], a["priority"], a["valid_from"], a["valid_to"], a["representative"])
+            for a in told
+        }
+        hashed = sides.engine.home.id_hash
+        known_now = sides.auditor.citizens.accounts(holder or person)
+        wanted = {(*row, hashed(who) if who else "") for *row, who in known_now}
+        require(f"accounts of {holder or person}", wanted, found)
         return word
+
+    def _represented(self, person: str, salt: int) -> str:
+        """Whom a person says that they represent, where they do: somebody who names them, or, now
+        and then, who does not."""
+        people = self.sides.auditor.people
+        rows = sorted(people.accounts.items())
+        named = [key[0] for key, row in rows if row.get("representative") == person]
+        others = sorted(set(people.people) - {person})
+        chosen = (named if salt % 2 else []) or (others if salt % 16 == 0 else [])
+        return chosen[salt // 16 % len(chosen)] if chosen else ""
 
     def _attempt(
         self,

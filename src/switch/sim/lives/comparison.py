@@ -9,7 +9,7 @@ from typing import cast
 from switch import status
 from switch.home.batch import Batch
 from switch.home.history import queue_of
-from switch.reason import RULES, Reason
+from switch.reason import OF_ACCOUNTS, RULES, Reason
 from switch.results import Total
 from switch.sim.auditor.expected import (
     Expected,
@@ -190,5 +190,13 @@ def _outcome(row: Row) -> Outcome:
         participant=row["participant"],
         transfer_id=row["transfer_id"],
         cycle=row["cycle"],
-        passed=None if number else row["reason_detail"],
+        passed=_passed(number, row["reason_detail"]),
     )
+
+
+def _passed(number: int, detail: str | None) -> str | None:
+    """Words about accounts that were passed over, behind those of the reason."""
+    if number == Reason.NONE or detail is None:
+        return detail
+    words = detail.removeprefix(RULES[Reason(number)].sentence)
+    return words.removeprefix("; ") if words and number in OF_ACCOUNTS else None

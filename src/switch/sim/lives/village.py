@@ -79,6 +79,9 @@ class Village:
         self.silence = random.Random(repr(rng.getstate()[1][6:8]))
         self.late = self.silence.choice([0.0, 0.0, 0.05, 0.3])
         """Rate of people for whom the population database has not answered."""
+        self.family = random.Random(repr(rng.getstate()[1][9:11]))
+        self.represented = self.family.choice([0.0, 0.0, 0.1, 0.4])
+        """Rate of accounts that are a representative's."""
         self.unanswered: dict[str, Row] = {}
         """Rows by which nobody is late any more, of all who were ever said to be."""
 
@@ -154,7 +157,7 @@ class Village:
             *([TREASURY, "999999"] * (rng.random() < 0.1)),
         ]
         ends = self._some_day() if rng.random() < 0.4 else None
-        return {
+        return self._of_family(person_id, {
             "person_id": person_id,
             "participant": rng.choice(codes),
             "account": rng.choice(["1", "01", "12", "VN-1", "VN-12", "9" * 20, person_id]),
@@ -162,7 +165,21 @@ class Village:
             "priority": rng.randint(1, 2),
             "valid_from": self._some_day(),
             "valid_to": ends,
-        }
+            "representative": None,
+        })  # fmt: skip
+
+    def _of_family(self, person_id: str, row: Row) -> Row:
+        """The account, or that of a representative: of a neighbour, as a rule, or of a stranger.
+        Drawn from a stream of its own, so that lives without stay what they were."""
+        family = self.family
+        if family.random() >= self.represented:
+            return row
+        number = family.randrange(self.count)
+        who = family.choice([f"001{number:09d}"] * 9 + ["001777777777"])
+        if who == person_id:
+            return row
+        ends = self.day + family.choice([-30, -1, 0, 1, 3, 30, 90, 90, 90]) * DAY
+        return {**row, "representative": who, "valid_to": ends}
 
     def paid(self) -> Row:
         """A row of the paid history."""

@@ -68,7 +68,9 @@ class Generated(NamedTuple):
         return in_html(self)
 
 
-ACCOUNTS = draw.arrow_schema(schema.ACCOUNTS, codes=draw.CODES, ids=pa.uint64())
+ACCOUNTS = draw.arrow_schema(
+    schema.ACCOUNTS, codes=draw.CODES, ids=pa.uint64(), without={"representative"}
+)
 _ACCOUNTS_STREAM = 2
 _OPEN, _EXPIRED, _FUTURE, _LATE, _EARLY, _ALWAYS = range(6)
 """Validity of an account: on the value date; ended before; begins after; and three that are open,
