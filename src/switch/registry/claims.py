@@ -491,9 +491,9 @@ def _require_holder(
 
 
 def _require_authority(visit: _Visit, held: list[Held], step: int, first: int) -> int:
-    """Who acts for the person is named as a representative in an account of theirs, lives, and may
-    still receive on the day from which on an account would. step: of the code. Returns the last day
-    of the authority. Each refusal is recorded."""
+    """The visitor is named as a representative in an account of the person, lives, and may still
+    receive on the day from which on an account would. step: of the code. Returns the last day of
+    the authority. Each refusal is recorded."""
     days = [one.last for one in held if one.representative == visit.person_id]
     if not days:
         visit.refuse("REPRESENTATIVE_OTHER", step)

@@ -44,7 +44,7 @@ class Held(NamedTuple):
 
 
 class Claimant(NamedTuple):
-    """Who says that an account is theirs, and whose money it is to receive."""
+    """The one who says that an account is theirs, and whose money it is to receive."""
 
     row: int
     person_id: int
@@ -112,15 +112,14 @@ def _is_account(register: Register, words: NDArray[np.uint64], account: str) -> 
     if not int(packed[0]) >> OF_THE_HEAP:
         equal: NDArray[np.bool_] = words == packed[0]
         return equal
-    found: NDArray[np.bool_] = words >> np.uint64(OF_THE_HEAP) == 1
-    text = account.encode()
-    starts = words[found] - np.uint64(1 << OF_THE_HEAP)
-    same = register.heap[starts] == len(text)
-    for place, byte in enumerate(text, start=1):
-        # Beyond the heap's end there is no such text.
-        at = np.minimum(starts + np.uint64(place), np.uint64(len(register.heap) - 1))
-        same &= register.heap[at] == byte
-    found[found] = same
+    at = np.flatnonzero(words >> np.uint64(OF_THE_HEAP) == 1)
+    starts = words[at] - np.uint64(1 << OF_THE_HEAP)
+    # A text begins with its length, so that no other one is read beyond its end.
+    for place, byte in enumerate([len(account), *account.encode()]):
+        same = register.heap[starts + np.uint64(place)] == byte
+        at, starts = at[same], starts[same]
+    found = np.zeros(len(words), bool)
+    found[at] = True
     return found
 
 

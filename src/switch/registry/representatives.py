@@ -29,9 +29,9 @@ class Representatives:
         self._since: list[NDArray[np.void]] | None = None
 
     def judge(self, accounts: NDArray[np.void], ids: NDArray[np.uint64]) -> NDArray[np.uint8]:
-        """Why each of some accounts (ACCOUNT) may not receive on the day for want of authority,
-        NONE where it may or its first day is not come. ids: of their representatives, NOBODY for a
-        person's own."""
+        """Reasons why each of some accounts (ACCOUNT) may not receive on the day for want of
+        authority, NONE where it may or its first day is not come. ids: of their representatives,
+        NOBODY for a person's own."""
         why = np.zeros(len(ids), np.uint8)
         acting = np.flatnonzero(ids != NOBODY)
         known, place = np.unique(ids[acting], return_inverse=True)
@@ -41,8 +41,8 @@ class Representatives:
         return why
 
     def living(self, ids: NDArray[np.uint64]) -> NDArray[np.uint8]:
-        """Why each of some people (ids ascending, each once) may act for nobody on the day; NONE
-        where they live, as the population register knows."""
+        """Reasons why each of some people (ids ascending, each once) may act for nobody on the day;
+        NONE where they live, as the population register knows."""
         why = np.full(len(ids), REPRESENTATIVE_UNSURE, np.uint8)
         if not len(ids):
             return why

@@ -176,9 +176,9 @@ def limit_of(participant: Row) -> int | None:
 
 
 def authority_fault(account: Row, registers: Registers) -> str | None:
-    """Why an account that is a representative's does not count for want of authority: its last day
-    is over, or they are deceased; or nobody knows that they live. None for any other account, and
-    before its first day."""
+    """Words why an account that is a representative's does not count for want of authority: its
+    last day is over, or they are deceased; or nobody knows that they live. None for any other
+    account, and before its first day."""
     who, day = account.get("representative"), registers.value_date
     begins, ends = account["valid_from"], account["valid_to"]
     if who is None or (begins is not None and begins > day):
@@ -189,8 +189,8 @@ def authority_fault(account: Row, registers: Registers) -> str | None:
 
 
 def life_fault(who: str, people: Mapping[str, Row], day: dt.date) -> str | None:
-    """Why somebody may receive for nobody on a day: they are deceased, or nobody knows that they
-    live. None where they do."""
+    """Words why somebody may receive for nobody on a day: they are deceased, or nobody knows that
+    they live. None where they do."""
     person = people.get(who)
     if person is None:
         return OF_REPRESENTATIVES[REPRESENTATIVE_UNSURE]
