@@ -108,6 +108,11 @@ CASES: dict[str, tuple[list[Row], Row | None, str | None, str | None, str | None
     "before its first day nothing is said": (
         [of_head(valid_from=TOMORROW), own()], None, None, BANK, "1000000001", None,
     ),
+    "before the first day of who is deceased, neither": (
+        [of_head(valid_from=TOMORROW), own()],
+        head(status="deceased"),
+        *(None, BANK, "1000000001", None),
+    ),
     "behind the account that counts nothing is said": (
         [own(priority=1), of_head(priority=2, valid_to=YESTERDAY)], None,
         None, BANK, "1000000001", None,
