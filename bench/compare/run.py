@@ -127,8 +127,10 @@ def nation(root: Path, lines: int) -> Path:
     if not (folder / "payday.dossier.json").exists():
         say(f"generating {lines:,} lines and people in {folder}")
         folder.mkdir(parents=True, exist_ok=True)
-        sizes = ["--people", str(lines), "--lines", str(lines), "--seed", str(SEED)]
-        call([sys.executable, "-m", "switch", "--quiet", "generate", str(folder), *sizes], 2)
+        # No line is for a month before: of people who died since, the other tools know no months.
+        made = "rates=switch.sim.world.nation.DEFAULT_RATES._replace(arrears=0.0)"
+        words = f"{str(folder)!r}, {lines}, {lines}, {SEED}, {made}"
+        call([sys.executable, "-c", f"import switch.sim.world.nation; switch.generate({words})"], 2)
     home = folder / "home"
     sources = [*(ROOT / "src" / "switch").glob("*.py"), *(ROOT / "src" / "switch").glob("*.so")]
     if home.exists() and home.stat().st_mtime < max(s.stat().st_mtime for s in sources):
