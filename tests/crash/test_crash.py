@@ -1,8 +1,8 @@
 """A run that is killed, cut short or failed at any call: recovered, proven, repeated, same end.
 
 `make test` strikes every call of one small batch with held lines (killed, torn, failed once, full
-from there on, interrupted, written short; every fourth call by the other modes), kills every call
-of the commands around it, and takes every eighth call for the other modes there. A home that
+from there on, interrupted, written short; every fourth call by the other modes), kills every other
+call of the commands around it, and takes every sixteenth for the other modes there. A home that
 equals a proven one byte for byte is then proven again after every eighth point alone. CRASH=1
 (`make crash`) strikes every call of everything by every mode and proves each home, adds 2,000
 random points on larger batches, and cuts the power of a file system, where root may mount one.
@@ -119,10 +119,13 @@ def test_run__every_fourth_call_may_fail_otherwise(library: Path, require_none: 
 @needs_cc
 @pytest.mark.timeout(7200 if WHOLE else 900)
 @pytest.mark.parametrize("part", HALVES)
-def test_commands__every_call_may_be_the_last(
+def test_commands__every_other_call_may_be_the_last(
     library: Path, part: Any, require_none: Require
 ) -> None:
-    require_none(found(library, "calls", "--modes", "kill", "--steps", *AROUND, *part), 250)
+    every = 1 if WHOLE else 2
+    require_none(
+        found(library, "calls", "--every", every, "--modes", "kill", "--steps", *AROUND, *part), 250
+    )
 
 
 @needs_cc
@@ -130,7 +133,7 @@ def test_commands__every_call_may_be_the_last(
 @pytest.mark.parametrize("part", HALVES)
 def test_commands__calls_may_fail(library: Path, part: Any, require_none: Require) -> None:
     modes = [mode for mode in interposer.MODES if mode != "kill"]
-    every = 1 if WHOLE else 8
+    every = 1 if WHOLE else 16
     require_none(
         found(library, "calls", "--every", every, "--modes", *modes, "--steps", *AROUND, *part), 100
     )
