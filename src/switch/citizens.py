@@ -78,7 +78,8 @@ class Citizens:
         wrong itself, and InputRefused with a rule for each reason why it may not be, which is
         recorded: NOT_BOUND, DEVICE_OTHER, LOCKED (five wrong codes, for 300 seconds), CODE_WRONG,
         CODE_USED, of a representative REPRESENTATIVE_OTHER, AUTHORITY_OVER and
-        REPRESENTATIVE_NOT_ALIVE, then HOLDER_OTHER, ACCOUNT_HELD, ACCOUNTS_FULL, ACCOUNT_UNKNOWN.
+        REPRESENTATIVE_NOT_ALIVE, then HOLDER_DECEASED, HOLDER_OTHER, ACCOUNT_HELD, ACCOUNTS_FULL,
+        ACCOUNT_UNKNOWN.
         """
         return claims.claim(self.home, self._engine.directory, person_id, self._certified, **said)
 

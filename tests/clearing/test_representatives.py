@@ -37,7 +37,7 @@ from scene import (
 
 import switch
 from switch.errors import InputRefused, VerificationFailed
-from switch.reason import DEATH_STOPS_ALL, FIRST_ACCOUNT, PASSED_OVER
+from switch.reason import ARREARS, DEATH_STOPS_ALL, FIRST_ACCOUNT, PASSED_OVER
 from switch.sim.auditor.screening import Registers, by_person, screened
 
 Row = dict[str, Any]
@@ -195,22 +195,47 @@ def test_representative__receives_as_long_as_the_authority_lasts(
     assert switch.replay(path, "B", payment_table([line(1)]))
 
 
+def registers_of(home: Path, people: list[Row], accounts: list[Row]) -> Registers:
+    """The same registers for the auditor, with the directory of a home."""
+    with switch.open(home, mode="r") as engine:
+        rows = {p.participant: p for p in engine.directory.participants}
+    told = {
+        code: {"status": p.status, "amount_max": p.amount_max, "replaced_from": None}
+        for code, p in rows.items()
+    }
+    by_id = {row["person_id"]: row for row in people}
+    account_of = line(1)["debtor_account"]
+    return Registers(
+        by_id, by_person(accounts), told, {account_of}, {"PENS"}, VALUE_DATE, 500_000_000
+    )
+
+
+@pytest.mark.parametrize("has_own", [True, False])
+def test_representative__authority_ends_with_the_person(tmp_path: Path, has_own: bool) -> None:
+    """Arrears of somebody deceased go to an account of their own, or wait."""
+    died = person(1, status="deceased", status_since=VALUE_DATE - DAY)
+    accounts = [of_head(), *([own()] if has_own else []), of_head(2)]
+    path = make_home(tmp_path / "home", [died, person(2), head()], accounts)
+    rows = [line(1, period=202610), line(2, period=202610)]
+    batch = pay(path, rows)
+    assert batch.status["reason"].to_pylist() == [None if has_own else "AC03", None]
+    assert sent(batch) == {WALLET: ["0907"]} | ({BANK: ["1000000001"]} if has_own else {})
+    detail = details(batch)[0]
+    assert over() in detail
+    assert detail.startswith(ARREARS if has_own else MISSING)
+    answer = screened(rows[0], registers_of(path, [died, person(2), head()], accounts))
+    assert answer.code == (None if has_own else "AC03")
+    assert detail == (answer.passed if has_own else f"{MISSING}; {answer.passed}")
+    assert switch.verify(path)
+    assert switch.replay(path, "B", payment_table(rows))
+
+
 def test_representative__the_auditor_says_the_same(tmp_path: Path) -> None:
     for number, (accounts, head_row, *_, detail) in enumerate(CASES.values()):
-        people = {r["person_id"]: r for r in [person(1), person(2), head_row or head()]}
         home = home_of(tmp_path / str(number), *accounts, head_row=head_row)
         batch = pay(home, [line(1)])
-        with switch.open(home, mode="r") as engine:
-            rows = {p.participant: p for p in engine.directory.participants}
-        told = {
-            code: {"status": p.status, "amount_max": p.amount_max, "replaced_from": None}
-            for code, p in rows.items()
-        }
-        registers = Registers(
-            people, by_person(accounts), told, {line(1)["debtor_account"]}, {"PENS"},
-            VALUE_DATE, 500_000_000,
-        )  # fmt: skip
-        answer = screened(line(1), registers)
+        people = [person(1), person(2), head_row or head()]
+        answer = screened(line(1), registers_of(home, people, accounts))
         assert answer.code == batch.status["reason"].to_pylist()[0]
         said = answer.passed
         if answer.code is not None and said:

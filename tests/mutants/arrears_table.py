@@ -32,7 +32,7 @@ ARREARS = [
     ("a batch does not say that it paid arrears", _FILE,
      "self.has_found |= bool(len(at))", "pass", _RULES),
     ("old batches pay arrears", "clearing/kernel.py",
-     "if self._rule_set == RULE_SET else ()", "if True else ()", _RULES),
+     "if self._rule_set == RULE_SET:\n", "if True:\n", _RULES),
     ("batches of a later account alone are named by arrears", "clearing/kernel.py",
      "return DEATH_STOPS_ALL if self._next.has_passed else FIRST_ACCOUNT",
      "return self._rule_set if self._next.has_passed else FIRST_ACCOUNT",

@@ -112,8 +112,8 @@ REPRESENTATIVES = [
     (
         "the deceased register accounts",
         "registry/claims.py",
-        "[0] != Reason.NONE:",
-        "[0] < Reason.NONE:",
+        "if life_of(visit.person_id) != Reason.NONE:",
+        "if life_of(visit.person_id) < Reason.NONE:",
         _CLAIM + "a_representative_lives",
     ),
     (
@@ -143,5 +143,12 @@ REPRESENTATIVES = [
         'if (there["f3"] == _OPEN).any():',
         "if False:",
         _PROOF,
+    ),
+    (
+        "an authority outlives the person",
+        _FILE,
+        '(accounts["valid_to"][acting] < self._day) | died[acting]',
+        'accounts["valid_to"][acting] < self._day',
+        _RUN + "authority_ends_with_the_person",
     ),
 ]

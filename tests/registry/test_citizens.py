@@ -3,6 +3,7 @@ counts once."""
 
 from __future__ import annotations
 
+import datetime as dt
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,7 @@ from scene import (
     line,
     make_home,
     payment_table,
+    people_table,
     person,
     person_id,
     run,
@@ -34,6 +36,8 @@ pytest.importorskip("pyotp")
 import switch
 from switch.errors import EnvironmentFailed, UsageError
 from switch.registry.passwords import Authority
+
+TODAY = dt.date(2026, 11, 26)
 
 
 @pytest.fixture
@@ -165,6 +169,25 @@ def test_citizen__only_the_holder_registers_an_account_and_the_code_is_used(door
     assert door.account(1, 120, account="ABC-1").code == 0
     refused(door.account(2, 120, account="ABC-1"), "HOLDER_OTHER")
     assert door.account(2, 150, account="ABC-2").code == 0
+    assert switch.verify(door.home)
+
+
+@pytest.mark.parametrize("since", [None, TODAY, TODAY + dt.timedelta(days=1)])
+def test_citizen__of_somebody_deceased_nobody_registers_an_account(
+    door: Door, since: dt.date | None
+) -> None:
+    """Whoever has the device is not the person; from the day of the death on, not before it."""
+    with switch.open(door.home) as engine:
+        dead = person(1, status="deceased", status_since=since)
+        engine.register(population=people_table([dead]))
+    before, said = door.accounts(1), door.account(1, 60)
+    if since is None or since <= TODAY:
+        refused(said, "HOLDER_DECEASED")
+        assert door.records()[-1]["rule"] == "HOLDER_DECEASED"
+        refused(door.account(1, 61), "CODE_USED")
+        assert door.accounts(1) == before
+    else:
+        assert said.code == 0, said.err
     assert switch.verify(door.home)
 
 

@@ -218,6 +218,18 @@ def test_identified__what_the_register_was_told_since_stands(home: Path) -> None
     switch.verify(home)
 
 
+def test_identified__a_day_of_an_earlier_record_is_none(home: Path) -> None:
+    """A record without a day, behind one with it: the same answer again changes nothing."""
+    with switch.open(home) as engine:
+        for since in (APRIL, None):
+            row = person(5, status="duplicate", status_since=since)
+            engine.register(population=people_table([row]))
+    request = ask(home, "--all", given=table(home.parent, [5]))
+    said = take(home, answer_of(request, {5: "DUPLICATE"}), "--json").document
+    assert (said["new"], said["changed"]) == (False, {})
+    assert switch.verify(home)
+
+
 def _row(**changes: Any) -> Callable[[list[Row]], None]:
     def wrong(rows: list[Row]) -> None:
         rows[1] |= changes

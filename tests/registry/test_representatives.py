@@ -151,6 +151,18 @@ def test_claim__a_death_that_came_later_counts(door: Door) -> None:
     assert switch.verify(door.home)
 
 
+def test_claim__for_a_child_that_died_is_refused(door: Door) -> None:
+    """Arrears may still be owed: they go to accounts that stand, and to no new one."""
+    with switch.open(door.home) as engine:
+        engine.register(
+            population=people_table([person(CHILD, status="deceased", status_since=TODAY)])
+        )
+    refused(acts(door, 60), "HOLDER_DECEASED")
+    assert last(door)["rule"] == "HOLDER_DECEASED"
+    refused(acts(door, 61), "CODE_USED")
+    assert switch.verify(door.home)
+
+
 def test_claim__a_device_of_somebody_else_is_refused(door: Door) -> None:
     code = door.code(f"phone {CHILD}", 60)
     refused(acts(door, 60, code=code, device=f"phone {CHILD}"), "DEVICE_OTHER")

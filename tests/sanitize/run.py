@@ -38,7 +38,14 @@ BUILD = ROOT / "build/sanitize"
 LIBRARIES = ("libasan.so", "libubsan.so", "libstdc++.so.6")
 """The runtimes come before everything else; libasan needs to find C++ exceptions at its start."""
 
-SWEEPS = ("every_call", "every_other", "every_fourth", "calls_may_fail", "unsynced", "many_processes")
+SWEEPS = (
+    "every_call",
+    "every_other",
+    "every_fourth",
+    "calls_may_fail",
+    "unsynced",
+    "many_processes",
+)
 """Words in the names of tests that are left out."""
 
 NO_TESTS = 5

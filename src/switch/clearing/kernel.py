@@ -158,8 +158,10 @@ class Kernel:
         """Authenticate and route lines: their chunk."""
         who = lines.amount, lines.person_id, lines.name_key
         found = Found(*self.core.screen(*who, lines.benefit, lines.debtor, lines.agent))
-        judged = self._arrears.judge(lines, found) if self._rule_set == RULE_SET else ()
-        passed = self._next.choose(lines, found) if self._rule_set in SAY_MORE else {}
+        judged = np.empty(0, np.intp)
+        if self._rule_set == RULE_SET:
+            judged = self._arrears.judge(lines, found)
+        passed = self._next.choose(lines, found, judged) if self._rule_set in SAY_MORE else {}
         for place in judged:
             if found.reason[place] != Reason.NONE:
                 continue

@@ -122,15 +122,16 @@ class NextAccounts:
             found[rows] = True
         return found
 
-    def choose(self, lines: Lines, found: Found) -> Passed:
+    def choose(self, lines: Lines, found: Found, arrears: NDArray[np.intp]) -> Passed:
         """Let lines go to the first account of their person that can be paid, where the first
         valid one cannot, or is that of a representative whose authority has ended. A line whose
-        table names the account stays as it is. Returns words about accounts that were passed over.
+        table names the account stays as it is. arrears: places of lines of people who are deceased.
+        Returns words about accounts that were passed over.
         Raises VerificationFailed where the register's files do not fit each other."""
         at = self._asked(lines, found)
         if not len(at):
             return {}
-        line, entry, why = self._accounts_of(found.row[at])
+        line, entry, why = self._accounts_of(found.row[at], np.isin(at, arrears))
         verdict = self._receivers.judge(entry, lines.amount[at][line])
         self._require_fit(found, at, line, entry, verdict)
         verdict[why != Reason.NONE] = why[why != Reason.NONE]
@@ -168,10 +169,10 @@ class NextAccounts:
         return np.flatnonzero(asked)
 
     def _accounts_of(
-        self, row: NDArray[np.uint32]
+        self, row: NDArray[np.uint32], died: NDArray[np.bool_]
     ) -> tuple[NDArray[np.intp], NDArray[np.void], NDArray[np.uint8]]:
         """All accounts of the persons of some lines: (place among the lines, account, why it does
-        not count for want of authority)."""
+        not count for want of authority). died: whether each line's person is deceased."""
         line, accounts, whose = accounts_of_each(self._files, row)
         words = accounts["account"]
         is_sound = (words & REFERENCE == 0) | (words & ~REFERENCE < self._heap_size)
@@ -179,7 +180,7 @@ class NextAccounts:
             raise _damaged("accounts.bin")
         if not self._has_representatives:
             return line, accounts, np.zeros(len(line), np.uint8)
-        return line, accounts, self._representatives.judge(accounts, whose)
+        return line, accounts, self._representatives.judge(accounts, whose, died[line])
 
     def _require_fit(
         self,

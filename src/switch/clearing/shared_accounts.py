@@ -179,7 +179,7 @@ def _waiting(home: Home, folder: Path, seq: int) -> tuple[int, Any]:
     most = msgspec.json.decode(home.catalog.manifest(seq))["settings"].get("accounts_shared_max")
     if most is None or "held.parquet" not in home.digests(folder):
         return 0, _WAITING.empty_table()
-    names = ["batch", "line_no", "amount", "creditor_agent", "creditor_account"]
+    names = ["batch", "line_no", "person_id", "amount", "creditor_agent", "creditor_account"]
     held = read_table(home.proven(folder / "held.parquet"), names)
     number = np.asarray(held["batch"])
     keys = _keys(number, np.asarray(held["line_no"]))
@@ -194,7 +194,8 @@ def _waiting(home: Home, folder: Path, seq: int) -> tuple[int, Any]:
             reason = np.asarray(inner["reason_number"])[waits]
             said[place[waits]] = reason == Reason.ACCOUNT_SHARED
     day = datetime.date.fromisoformat(home.catalog.batch(seq).value_date)
-    agent, account = _registered(home, row, np.asarray(held["amount"]), day)
+    ids = np.asarray(held["person_id"].cast(pa.uint64()))
+    agent, account = _registered(home, row, ids, np.asarray(held["amount"]), day)
     columns = {
         "participant": pc.coalesce(held["creditor_agent"], agent),
         "account": pc.coalesce(held["creditor_account"], account),
@@ -208,10 +209,14 @@ def _waiting(home: Home, folder: Path, seq: int) -> tuple[int, Any]:
 
 
 def _registered(
-    home: Home, row: NDArray[np.uint32], amount: NDArray[np.int64], day: datetime.date
+    home: Home,
+    row: NDArray[np.uint32],
+    ids: NDArray[np.uint64],
+    amount: NDArray[np.int64],
+    day: datetime.date,
 ) -> tuple[Any, Any]:
     """(participants, accounts) that count for lines on a day by the register, null where there are
-    none. row: of their persons, or NO_ROW."""
+    none. row: of their persons, or NO_ROW; ids: of the same."""
     chain = current_chain(home)
     directory = Directory.of_json(home.catalog.meta("directory").encode())
     for link in chain.links:
@@ -222,7 +227,8 @@ def _registered(
     verdict = receivers.judge(accounts, amount[line])
     if chain.last.info.representatives:
         representatives = Representatives(chain, receivers.day, ACCOUNTS_PROVEN_MAX)
-        verdict[representatives.judge(accounts, whose) != Reason.NONE] = Reason.ACCOUNT_MISSING
+        ended = representatives.judge(accounts, whose, representatives.died(ids)[line])
+        verdict[ended != Reason.NONE] = Reason.ACCOUNT_MISSING
     # The first that can be paid counts, and where none can the first that is valid.
     order = np.lexsort((verdict != Reason.NONE, line))
     order = order[verdict[order] != Reason.ACCOUNT_MISSING]

@@ -23,7 +23,7 @@ from switch.files.disk import landing, require_outside
 from switch.home import days
 from switch.home.store import Home
 from switch.home.times import DAY, LOCAL, day_of, is_before, micros_of, time_text
-from switch.reason import Reason
+from switch.reason import AUTHORITY_ENDED, Reason
 from switch.registry.directory import Directory
 from switch.registry.holdings import (
     Claimant,
@@ -156,6 +156,7 @@ class _Visit:
         if not device:
             raise UsageError("say on which device (device)")
         self.home, self.person_id, self.at = home, person_id, at
+        self.holder_id = holder or person_id
         self.row = self.holder = _row(home, person_id)
         if holder:
             self.holder = _row(home, holder)
@@ -229,6 +230,10 @@ REFUSALS = {
     "REPRESENTATIVE_NOT_ALIVE": (
         "the population register does not have the representative as alive",
         "have another representative named; the person may register an account of their own",
+    ),
+    "HOLDER_DECEASED": (
+        "the population register has the person as deceased",
+        "nothing can be registered any more; where the register is wrong, have it corrected",
     ),
     "HOLDER_OTHER": (
         "the account is registered for another person",
@@ -325,7 +330,7 @@ def claim(
     dates = [day_of(date) for date in certified()]
     floor, first = day_number(min([today, *dates])), max([today, *map(_next, dates)])
     held = accounts_of(whole, visit.holder)
-    until = _require_authority(visit, held, step, day_number(first)) if acting else DAY_MAX
+    until = _require_lives(visit, held, step, day_number(first))
     ends = _require_holder(visit, whole, held, said, (step, floor))
     priority = said.get("priority") or (ends.priority if ends else _behind(held, day_number(first)))
     account = said["participant"], said["account"], kind, priority
@@ -490,18 +495,34 @@ def _require_holder(
     return found[0]
 
 
+def _require_lives(visit: _Visit, held: list[Held], step: int, first: int) -> int:
+    """Nobody is known to be deceased on the day from which on an account would receive: neither the
+    person, of whose last months money may still be owed, nor who represents them. step: of the
+    code. Returns the last day of an authority, DAY_MAX for one's own account. Each refusal is
+    recorded."""
+    who = Representatives(current_chain(visit.home), first, PROVEN_MAX)
+
+    def life_of(person_id: str) -> int:
+        return int(who.living(np.array([int(person_id)], np.uint64))[0])
+
+    until = DAY_MAX
+    if visit.holder_id != visit.person_id:
+        until = _require_authority(visit, held, step, first)
+        if life_of(visit.person_id) != Reason.NONE:
+            visit.refuse("REPRESENTATIVE_NOT_ALIVE", step)
+    if life_of(visit.holder_id) == AUTHORITY_ENDED:
+        visit.refuse("HOLDER_DECEASED", step)
+    return until
+
+
 def _require_authority(visit: _Visit, held: list[Held], step: int, first: int) -> int:
-    """The visitor is named as a representative in an account of the person, lives, and may still
-    receive on the day from which on an account would. step: of the code. Returns the last day of
-    the authority. Each refusal is recorded."""
+    """The visitor is named as a representative in an account of the person, and may still receive
+    on the day from which on an account would. Returns the last day of the authority."""
     days = [one.last for one in held if one.representative == visit.person_id]
     if not days:
         visit.refuse("REPRESENTATIVE_OTHER", step)
     if max(days) < first:
         visit.refuse("AUTHORITY_OVER", step)
-    who = Representatives(current_chain(visit.home), first, PROVEN_MAX)
-    if who.living(np.array([int(visit.person_id)], np.uint64))[0] != Reason.NONE:
-        visit.refuse("REPRESENTATIVE_NOT_ALIVE", step)
     return max(days)
 
 

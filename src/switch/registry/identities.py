@@ -30,7 +30,7 @@ from switch.home.times import day_of, latest, time_text
 from switch.native.names import NOW
 from switch.registry.load_registers import Tables, load_registers
 from switch.registry.register import Register, name_keys, require_ids, require_utf8
-from switch.registry.versions import KNOWN, PERSON, TWICE, UNANSWERED
+from switch.registry.versions import HAS_SINCE, KNOWN, PERSON, TWICE, UNANSWERED
 from switch.schema import (
     DAY_MIN,
     DUPLICATE,
@@ -114,8 +114,9 @@ class Person(NamedTuple):
         if not word & int(KNOWN):
             return cls(UNKNOWN, 0, DAY_MIN)
         status = LATE if word & int(UNANSWERED) else DUPLICATE if word & int(TWICE) else ""
-        life = word >> 40 & 3
-        return cls(status or LIFE[life], key, since.get(row, DAY_MIN) if life else DAY_MIN)
+        # A day of an earlier record may stand there still, and counts no more.
+        day = since.get(row, DAY_MIN) if word & int(HAS_SINCE) else DAY_MIN
+        return cls(status or LIFE[word >> 40 & 3], key, day)
 
     @property
     def is_open(self) -> bool:

@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 from switch.errors import VerificationFailed
 from switch.files.columns import NOBODY
 from switch.reason import AUTHORITY_ENDED, REPRESENTATIVE_UNSURE, Reason
-from switch.registry.versions import ID_MASK, KNOWN, SINCE, Chain
+from switch.registry.versions import HAS_SINCE, ID_MASK, KNOWN, SINCE, Chain
 
 _STATUS = np.uint64(40)
 _ALIVE, _DECEASED = 0, 1
 """Status in a person's word (native/types.pxd)."""
-_HAS_SINCE = np.uint64(1 << 44)
 
 
 class Representatives:
@@ -28,15 +27,19 @@ class Representatives:
         self._chain, self._day, self._proven_max = chain, day, proven_max
         self._since: list[NDArray[np.void]] | None = None
 
-    def judge(self, accounts: NDArray[np.void], ids: NDArray[np.uint64]) -> NDArray[np.uint8]:
+    def judge(
+        self, accounts: NDArray[np.void], ids: NDArray[np.uint64], died: NDArray[np.bool_]
+    ) -> NDArray[np.uint8]:
         """Reasons why each of some accounts (ACCOUNT) may not receive on the day for want of
         authority, NONE where it may or its first day is not come. ids: of their representatives,
-        NOBODY for a person's own."""
+        NOBODY for a person's own. died: whether the person is deceased, which ends every
+        authority."""
         why = np.zeros(len(ids), np.uint8)
         acting = np.flatnonzero(ids != NOBODY)
         known, place = np.unique(ids[acting], return_inverse=True)
         why[acting] = self.living(known)[place]
-        why[acting[accounts["valid_to"][acting] < self._day]] = AUTHORITY_ENDED
+        is_over = (accounts["valid_to"][acting] < self._day) | died[acting]
+        why[acting[is_over]] = AUTHORITY_ENDED
         why[acting[accounts["valid_from"][acting] > self._day]] = Reason.NONE
         return why
 
@@ -59,13 +62,19 @@ class Representatives:
         why[place[known & (status == _DECEASED)]] = AUTHORITY_ENDED
         return why
 
+    def died(self, ids: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Whether each of some people, in any order, is deceased on the day."""
+        known, place = np.unique(ids, return_inverse=True)
+        died: NDArray[np.bool_] = self.living(known)[place] == AUTHORITY_ENDED
+        return died
+
     def _in_force(self, people: NDArray[np.void]) -> NDArray[np.bool_]:
         """Those whose status, alive or not, holds on the day already."""
         if self._since is None:
             links = reversed(self._chain.links)
             self._since = [self._chain.array(link, "since.bin", SINCE) for link in links]
         holds = np.ones(len(people), bool)
-        unknown = people["word"] & _HAS_SINCE != 0
+        unknown = people["word"] & HAS_SINCE != 0
         for since in self._since:
             if len(since):
                 at = np.searchsorted(since["row"], people["row"]).clip(max=len(since) - 1)

@@ -53,8 +53,8 @@ REPRESENTATIVES = "representatives.bin"
 version that has any has it."""
 SINCE = np.dtype([("row", "<u4"), ("day", "<i4")])
 MASK = np.dtype("<u8")
-KNOWN, HAS_ACCOUNT, LISTED, UNANSWERED, TWICE = (
-    np.uint64(1 << bit) for bit in (43, 45, 46, 47, 48)
+KNOWN, HAS_SINCE, HAS_ACCOUNT, LISTED, UNANSWERED, TWICE = (
+    np.uint64(1 << bit) for bit in (43, 44, 45, 46, 47, 48)
 )
 """Flags of a person's word (native/types.pxd)."""
 ID_MASK = np.uint64((1 << 40) - 1)

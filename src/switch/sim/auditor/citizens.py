@@ -12,7 +12,7 @@ from typing import NamedTuple
 from switch.sim.auditor.control import Control
 from switch.sim.auditor.directory import TREASURY_KIND, Directory
 from switch.sim.auditor.people import People
-from switch.sim.auditor.screening import Row, citizen_id, life_fault
+from switch.sim.auditor.screening import Row, citizen_id, is_deceased, life_fault
 
 FINAL = {"certify", "fund", "release"}
 """Steps that make a table final."""
@@ -134,6 +134,8 @@ class Citizens:
                 return "AUTHORITY_OVER"
             if life_fault(said.person, self.people.people, first):
                 return "REPRESENTATIVE_NOT_ALIVE"
+        if is_deceased(holder, self.people.people, first):
+            return "HOLDER_DECEASED"
         living = {
             k: row for k, row in rows.items() if not row["valid_to"] or row["valid_to"] >= floor
         }

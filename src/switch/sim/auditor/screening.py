@@ -177,13 +177,13 @@ def limit_of(participant: Row) -> int | None:
 
 def authority_fault(account: Row, registers: Registers) -> str | None:
     """Words why an account that is a representative's does not count for want of authority: its
-    last day is over, or they are deceased; or nobody knows that they live. None for any other
-    account, and before its first day."""
+    last day is over, or they or the person are deceased; or nobody knows that they live. None for
+    any other account, and before its first day."""
     who, day = account.get("representative"), registers.value_date
     begins, ends = account["valid_from"], account["valid_to"]
     if who is None or (begins is not None and begins > day):
         return None
-    if ends < day:
+    if ends < day or is_deceased(citizen_id(account["person_id"]), registers.people, day):
         return OF_REPRESENTATIVES[AUTHORITY_ENDED]
     return life_fault(citizen_id(who), registers.people, day)
 
@@ -194,10 +194,18 @@ def life_fault(who: str, people: Mapping[str, Row], day: dt.date) -> str | None:
     person = people.get(who)
     if person is None:
         return OF_REPRESENTATIVES[REPRESENTATIVE_UNSURE]
-    status = person["status"] if holds_on(person["status_since"], day) else "alive"
-    if status == "alive":
+    if person["status"] == "alive" or not holds_on(person["status_since"], day):
         return None
-    return OF_REPRESENTATIVES[AUTHORITY_ENDED if status == "deceased" else REPRESENTATIVE_UNSURE]
+    ended = is_deceased(who, people, day)
+    return OF_REPRESENTATIVES[AUTHORITY_ENDED if ended else REPRESENTATIVE_UNSURE]
+
+
+def is_deceased(who: str, people: Mapping[str, Row], day: dt.date) -> bool:
+    """Whether the population register has somebody as deceased on a day."""
+    person = people.get(who)
+    if person is None:
+        return False
+    return person["status"] == "deceased" and holds_on(person["status_since"], day)
 
 
 def destination(line: Row, registers: Registers) -> tuple[str | None, str | None, str | None]:
