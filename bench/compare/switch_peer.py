@@ -156,7 +156,7 @@ class ToolPeer(Peer):
         for c in self.chunks:
             key = c.name_key if form == "memory" else keys[at : at + len(c)]
             found = core.screen(c.amount, c.person_id, key, c.benefit, c.debtor, c.agent)
-            self.next.choose(c, Found(*found))
+            self.next.choose(c, Found(*found), np.empty(0, np.intp))
             reason, row, participant, account = found
             core.post(reason, row, c.benefit, c.month, c.debtor, participant, c.amount)
             self.result.append((reason, participant, account))

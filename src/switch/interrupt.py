@@ -18,7 +18,7 @@ from types import FrameType
 INTERRUPTED = 130
 """Exit code of a command that was interrupted."""
 TOLD = "interrupted: nothing that was not committed has happened"
-SOON = 0.01
+SOON = 0.001
 """Seconds after which it is looked again whether an import has ended."""
 
 

@@ -63,7 +63,7 @@ class Representatives:
         return why
 
     def died(self, ids: NDArray[np.uint64]) -> NDArray[np.bool_]:
-        """Whether each of some people, in any order, is deceased on the day."""
+        """Tell whether each of some people, in any order, is deceased on the day."""
         known, place = np.unique(ids, return_inverse=True)
         died: NDArray[np.bool_] = self.living(known)[place] == AUTHORITY_ENDED
         return died

@@ -201,7 +201,7 @@ def life_fault(who: str, people: Mapping[str, Row], day: dt.date) -> str | None:
 
 
 def is_deceased(who: str, people: Mapping[str, Row], day: dt.date) -> bool:
-    """Whether the population register has somebody as deceased on a day."""
+    """Tell whether the population register has somebody as deceased on a day."""
     person = people.get(who)
     if person is None:
         return False
