@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from cycles import CUTOFFS
 from home_reads import clearing_rows, line_states
@@ -38,6 +36,7 @@ from scene import (
     tree_digest,
     write_table,
 )
+from stored_batches import details, rule_set, stored
 
 import switch
 from switch.clearing import kernel, payday
@@ -53,20 +52,6 @@ MARCH, MAY = dt.date(2026, 3, 25), dt.date(2026, 5, 25)
 Row = dict[str, Any]
 
 
-class Stored(NamedTuple):
-    """A batch of a home, as its files have it."""
-
-    folder: Path
-
-    @property
-    def status(self) -> pa.Table:
-        return pq.read_table(self.folder / "status.parquet")
-
-
-def stored(home: Path, seq: int = 1) -> Any:
-    return Stored(home / "batches" / f"{seq:06d}")
-
-
 def dead(number: int, since: dt.date | None = APRIL, **changes: Any) -> Row:
     return person(number, status="deceased", status_since=since, **changes)
 
@@ -75,15 +60,6 @@ def home_of(path: Path, people: list[Row], **options: Any) -> Path:
     """A home of people who have an account each."""
     accounts = [account(int(row["person_id"]) % 10**9) for row in people]
     return make_home(path, people, accounts, **options)
-
-
-def details(batch: switch.Batch) -> list[str | None]:
-    found: list[str | None] = batch.status["reason_detail"].to_pylist()
-    return found
-
-
-def rule_set(batch: switch.Batch) -> str:
-    return str(json.loads((batch.folder / "manifest.json").read_text())["rule_set"])
 
 
 def verified(home: Path) -> None:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from scene import (
     BANK,
@@ -33,6 +30,7 @@ from scene import (
     run,
     write_table,
 )
+from stored_batches import details, rule_set, sent, stored
 
 import switch
 from switch.clearing import kernel, next_accounts, payday
@@ -71,38 +69,6 @@ def home_of(path: Path, *accounts: list[Row], **options: Any) -> Path:
     """A home in which person 1 has the first of these, and so on."""
     people = [person(n) for n in range(1, len(accounts) + 1)]
     return make_home(path, people, [row for rows in accounts for row in rows], **options)
-
-
-class Stored(NamedTuple):
-    """A batch of a home, as its files have it."""
-
-    folder: Path
-
-    @property
-    def status(self) -> pa.Table:
-        return pq.read_table(self.folder / "status.parquet")
-
-
-def stored(home: Path, seq: int = 1) -> Any:
-    return Stored(home / "batches" / f"{seq:06d}")
-
-
-def sent(batch: switch.Batch) -> dict[str, list[str]]:
-    """Accounts by receiver, as clearing files have them."""
-    folder = batch.folder / "clearing"
-    return {
-        path.stem: pq.read_table(path)["creditor_account"].to_pylist()
-        for path in sorted(folder.glob("*.parquet"))
-    }
-
-
-def details(batch: switch.Batch) -> list[str | None]:
-    found: list[str | None] = batch.status["reason_detail"].to_pylist()
-    return found
-
-
-def rule_set(batch: switch.Batch) -> str:
-    return str(json.loads((batch.folder / "manifest.json").read_text())["rule_set"])
 
 
 CASES: dict[str, tuple[list[Row], int, str | None, str, str | None, str | None]] = {

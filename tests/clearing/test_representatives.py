@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import io
-import json
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +33,7 @@ from scene import (
     tree_digest,
     write_table,
 )
+from stored_batches import details, rule_set, sent
 
 import switch
 from switch.errors import InputRefused, VerificationFailed
@@ -68,24 +68,6 @@ def head(**changes: Any) -> Row:
 def home_of(path: Path, *accounts: Row, head_row: Row | None = None, **options: Any) -> Path:
     people = [person(1), person(2), head() if head_row is None else head_row]
     return make_home(path, people, accounts, **options)
-
-
-def sent(batch: switch.Batch) -> dict[str, list[str]]:
-    """Accounts by receiver, as clearing files have them."""
-    folder = batch.folder / "clearing"
-    return {
-        path.stem: pq.read_table(path)["creditor_account"].to_pylist()
-        for path in sorted(folder.glob("*.parquet"))
-    }
-
-
-def details(batch: switch.Batch) -> list[str | None]:
-    found: list[str | None] = batch.status["reason_detail"].to_pylist()
-    return found
-
-
-def rule_set(batch: switch.Batch) -> str:
-    return str(json.loads((batch.folder / "manifest.json").read_text())["rule_set"])
 
 
 def over(participant: str = WALLET, why: str = ENDED) -> str:
