@@ -138,7 +138,7 @@ def test_index__what_is_no_index_is_refused(tmp_path: Path) -> None:
         with pytest.raises(VerificationFailed, match="damaged"):
             places(path, int(rows[3]))
     path.unlink()
-    with pytest.raises(VerificationFailed, match="is gone"):
+    with pytest.raises(FileNotFoundError):
         places(path, 1)
 
 
@@ -202,6 +202,14 @@ def test_person__somebody_elses_line_is_never_told(village: Path) -> None:
     said = command("status", village, "--person", person_id(1))
     assert said.code == 5
     assert "scrub" in said.err
+
+
+def test_person__an_index_that_is_gone_is_missed(village: Path) -> None:
+    """A batch whose index a commit names is not looked through instead."""
+    done = pay(village, [line(1), line(2)])
+    (done.folder / row_index.NAME).unlink()
+    with switch.open(village, mode="r") as engine, pytest.raises(VerificationFailed, match="gone"):
+        engine.person(person_id(1))
 
 
 def test_person__of_no_register(tmp_path: Path, village: Path) -> None:

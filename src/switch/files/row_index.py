@@ -128,21 +128,19 @@ def part_of(
 
 def places(path: Path, row: int) -> list[tuple[int, int]]:
     """(kind, place) of every line of the person of a row, in their order. Raises VerificationFailed
-    where the file is gone or is no such index; that it says what the lines say, `verify` proves."""
+    where the file is no such index, FileNotFoundError where there is none; that it says what the
+    lines say, `verify` proves."""
     found: list[tuple[int, int]] = []
-    try:
-        handle = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        raise _damaged(path, "is gone") from None
+    handle = os.open(path, os.O_RDONLY)
     try:
         at, size = 0, os.fstat(handle).st_size
         while at < size:
             head = os.pread(handle, _HEADER.size, at)
             if len(head) < _HEADER.size:
-                raise _damaged(path)
+                raise damaged(path)
             part = _Header(*_HEADER.unpack(head))
             if not _is_whole(part, size - at):
-                raise _damaged(path)
+                raise damaged(path)
             found += [(part.kind, place) for place in _in_part(handle, path, at, part, row)]
             at += part.size
     finally:
@@ -165,18 +163,19 @@ def _in_part(handle: int, path: Path, at: int, part: _Header, row: int) -> list[
     ends = os.pread(handle, 8, starts + 4 * bucket)
     begin, end = struct.unpack("<2I", ends) if len(ends) == 8 else (1, 0)
     if not begin <= end <= part.words:
-        raise _damaged(path)
+        raise damaged(path)
     content = os.pread(handle, 4 * (end - begin), starts + 4 * (part.buckets + 1 + begin))
     if len(content) != 4 * (end - begin):
-        raise _damaged(path)
+        raise damaged(path)
     words = np.frombuffer(content, "<u4")
     mine = (row - part.least) & ((1 << part.low) - 1)
     place = words[words >> part.bits == mine] & ((1 << part.bits) - 1)
     if len(place) and int(place.max()) >= part.lines:
-        raise _damaged(path)
+        raise damaged(path)
     return [part.first + one for one in place.tolist()]
 
 
-def _damaged(path: Path, what: str = "is damaged") -> VerificationFailed:
+def damaged(path: Path, what: str = "is damaged") -> VerificationFailed:
+    """An error that says what is wrong with an index, to be raised."""
     remedy = "restore it from a copy (`switch scrub HOME --copy DIR`)"
     return VerificationFailed(f"{path} {what}: {remedy}")

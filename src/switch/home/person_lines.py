@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 import pyarrow.compute as pc
 
-from switch.errors import VerificationFailed
 from switch.files.file_schemas import LINES, REPRESENTED, STATUS
 from switch.files.one_row import OneRow
-from switch.files.row_index import MOVED, NAME, OWN, places
+from switch.files.row_index import MOVED, NAME, OWN, damaged, places
 from switch.files.segment import Groups, read_table, segment_at
 from switch.home.rows import BatchRow
 from switch.home.store import Home
@@ -61,14 +61,22 @@ class PersonLines:
 
     def _of(self, run: BatchRow) -> list[dict[str, Any]]:
         if run.seq not in self._found:
-            path = self.home.folder("batches", run.seq) / NAME
-            is_there = self.home.catalog.file(path.relative_to(self.home.path).as_posix())
-            self._found[run.seq] = list(self._indexed(run) if is_there else self._searched(run))
+            folder = self.home.folder("batches", run.seq)
+            path = folder / NAME
+            try:
+                found = places(path, self.row)
+            except FileNotFoundError:
+                if self.home.catalog.file(f"batches/{folder.name}/{NAME}"):
+                    raise damaged(path, "is gone") from None
+                self._found[run.seq] = list(self._searched(folder, run))
+            else:
+                self._found[run.seq] = list(self._indexed(folder, run, found)) if found else []
         return self._found[run.seq]
 
-    def _indexed(self, run: BatchRow) -> Iterator[dict[str, Any]]:
-        folder = self.home.folder("batches", run.seq)
-        found = places(folder / NAME, self.row)
+    def _indexed(
+        self, folder: Path, run: BatchRow, found: list[tuple[int, int]]
+    ) -> Iterator[dict[str, Any]]:
+        """Answers that stand at these places. found: (kind, place) of each."""
         own = [place for kind, place in found if kind == OWN]
         older = [place for kind, place in found if kind == MOVED]
         if own:
@@ -93,9 +101,7 @@ class PersonLines:
             answer |= file.read(place, names)
         if answer["row"] != self.row:
             path = self.home.folder("batches", run.seq) / NAME
-            raise VerificationFailed(
-                f"{path} is damaged: restore it from a copy (`switch scrub HOME --copy DIR`)"
-            )
+            raise damaged(path)
         answer[_REASON_DETAIL] = answer["transfer_id"] = None
         if answer["reason"] is not None or self._says_more(run):
             answer |= files[-1][0].read(place, [_REASON_DETAIL])
@@ -109,9 +115,8 @@ class PersonLines:
         manifest = self.home.catalog.manifest(run.seq)
         return msgspec.json.decode(manifest, type=_Judged).rule_set in SAY_MORE
 
-    def _searched(self, run: BatchRow) -> Iterator[dict[str, Any]]:
+    def _searched(self, folder: Path, run: BatchRow) -> Iterator[dict[str, Any]]:
         """The same of a batch without an index."""
-        folder = self.home.folder("batches", run.seq)
         lines, status = (Groups(segment_at(folder, name)) for name in ("lines", "status"))
         for group in range(len(lines)):
             rows = np.asarray(lines.read(group, ["row"])["row"])
