@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         UsageError,
         VerificationFailed,
     )
+    from switch.fees import Fees
     from switch.home.batch import Batch
     from switch.identities import Identities
     from switch.log import log_events
@@ -65,6 +66,7 @@ _HOMES = {
     "Citizens": "switch.citizens",
     "Control": "switch.controlled",
     "Engine": "switch.engine",
+    "Fees": "switch.fees",
     "Identities": "switch.identities",
     "Settings": "switch.registry.settings",
     "init": "switch.engine",
@@ -113,6 +115,7 @@ __all__ = [
     "CopyFailed",
     "Engine",
     "EnvironmentFailed",
+    "Fees",
     "HomeLocked",
     "HomeMoved",
     "Identities",

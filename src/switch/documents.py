@@ -17,6 +17,7 @@ from switch.control.policy import STEPS
 from switch.control.portal import Delivered
 from switch.control.take import ActTaken, PolicySet
 from switch.errors import UsageError
+from switch.fees import DOCUMENTS as FEES
 from switch.open_items.totals import TotalsShown
 from switch.reconcile import cash
 from switch.registry.claims import AccountClaimed, CitizenBound, CitizenShown
@@ -509,8 +510,6 @@ class Pace(TypedDict):
     files_to_files: Figure
 
 
-# --- schemas --------------------------------------------------------------------------------------
-
 SIGNED = (*STEPS, *STOPS, "act")
 """Commands that take an act into a home."""
 ANSWERS: dict[str, dict[str, object]] = {
@@ -530,6 +529,7 @@ ANSWERS: dict[str, dict[str, object]] = {
     "deliver": {"": Delivery},
     "identify": {"": IdentityAsked},
     "identified": {"": IdentityTaken},
+    **FEES,
     "citizen": {"bind": CitizenBound, "account": AccountClaimed, "show": CitizenShown},
     "run": {"": Ran},
     "rehearse": {"": results.Rehearsal},

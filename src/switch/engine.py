@@ -24,6 +24,7 @@ from switch.clearing.job import Options
 from switch.control.release import require_released
 from switch.controlled import Control
 from switch.errors import UsageError
+from switch.fees import Fees
 from switch.files.disk import out_folder
 from switch.files.formats import CHUNK_ROWS
 from switch.files.tables import TableLike, lasting
@@ -125,6 +126,11 @@ class Engine:
         """The population database: who is asked for, and what it answers."""
         return Identities(self)
 
+    @property
+    def fees(self) -> Fees:
+        """Fees to the state: agencies, their bills, and payments of citizens' banks."""
+        return Fees(self)
+
     def __repr__(self) -> str:
         how = "closed" if self.home.closed else {"r": "to read", "w": "to write"}[self.mode]
         return f"<Engine of {self.home.path}, {how}>"
@@ -214,8 +220,7 @@ class Engine:
         correct: str | None = None,
     ) -> registers.RegisterCompacted:
         """Write the register whole, with its deltas in place; without any nothing is done. It
-        happens by itself once it pays. at, warn, correct: as of `register`. Raises UsageError
-        without a register."""
+        happens by itself once it pays. at, warn, correct: as of `register`. Raises UsageError."""
         at, why = days.noted(self.home, time_text(at), correct, warn)
         return registers.compact(self.home, at=at, why=why)
 
@@ -249,9 +254,8 @@ class Engine:
         their requests are written. Returns the answers, oldest cycle first; a state of CLOSED is
         one that waits for funds. abort: why the settlement of the named cycle is given up: its
         lines wait again. out: where positions, request and answer are copied to (default HOME/out).
-        leap: the time is meant, far after all that is known as it may be. correct: as of `run`.
-        warn: is told of a day far from the home's last. Raises UsageError without a calendar, or to
-        abort what has settled.
+        leap, correct: as of `run`. warn: is told of a day far from the home's last. Raises
+        UsageError without a calendar, or to abort what has settled.
         """
         wanted, when = due.Wanted(cycle, close_only, abort), SaidTime.of(at, leap, correct)
         found = due.settle(self.home, self.directory, self.settings, wanted, when, out, warn)
@@ -338,8 +342,7 @@ class Engine:
         kind: of all, where columns do not say it. rules: from now on, or their file. at: what is
         recorded (ISO 8601), else that of the home: the last that was said to it. out: where
         requests that changed by it are copied to (default HOME/out). strict_columns: unknown
-        columns are refused. leap: the time is meant, far after all that is known as it may be.
-        correct: as of `run`."""
+        columns are refused. leap, correct: as of `run`."""
         given = AnswerFiles([*map(lasting, files)], kind, strict_columns)
         when, folder = SaidTime.of(at, leap, correct), out_folder(self.home.path, out)
         return commits.reconcile(
@@ -507,12 +510,11 @@ class Engine:
 
     @asks
     def totals(self, table: TableLike, *, by: str, batch: str | None = None) -> added_up.Totals:
-        """Add up the lines of a table that was run, by a key and by where they stand now; all of it
-        adds up to the batch. table: the very file that was run, or those rows. by: commune,
-        province, benefit, debtor_account, participant, period, creditor_agent, or a column of texts
-        that the table has besides. batch: as of `line`, of rows from memory, or of a file that was
-        run twice. Raises InputRefused for another table, UsageError for a column that names people
-        or single lines."""
+        """Add up the lines of a table that was run, by a key and by where they stand now. table:
+        the very file that was run, or those rows. by: commune, province, benefit, debtor_account,
+        participant, period, creditor_agent, or a column of texts that the table has besides. batch:
+        as of `line`, of rows from memory, or of a file that was run twice. Raises InputRefused for
+        another table, UsageError for a column that names people or single lines."""
         return added_up.totals(self.home, table, by=by, batch=batch)
 
     @acts
@@ -525,9 +527,8 @@ class Engine:
         correct: str | None = None,
     ) -> results.DaySigned:
         """End a day and sign it (`day_end.close`). at: its date, or a time of it, not before what
-        was signed or recorded. leap: it is meant, far after all that is known as it may be.
-        correct: as of `run`. out: where the statements are copied to, in days/DATE (default
-        HOME/out)."""
+        was signed or recorded. leap, correct: as of `run`. out: where the statements are copied to,
+        in days/DATE (default HOME/out)."""
         when, folder = SaidTime.of(at, leap, correct), out_folder(self.home.path, out)
         signed = commits.close_day(self.home, self.directory, self.settings, when, folder)
         return {**signed, "critical": breaks.critical(self.home)["count"]}
@@ -542,8 +543,7 @@ class Engine:
         correct: str | None = None,
     ) -> results.Disposed:
         """Returned lines, (batch id, line number), to the budget; without any, all that wait. at:
-        the time that is recorded. leap: it is meant, far after all that is known as it may be.
-        correct: as of `run`."""
+        the time that is recorded. leap, correct: as of `run`."""
         return commits.dispose(self.home, WRITE_BACK, lines, SaidTime.of(at, leap, correct))
 
     @acts

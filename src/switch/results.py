@@ -280,6 +280,8 @@ class CycleAnswer(TypedDict):
     turned_payer: list[str]
     vanished: NotRequired[dict[str, int]]
     recalled: NotRequired[dict[str, Total]]
+    fees: NotRequired[Total]
+    """Payments of fees that left the cycle, where there are any."""
     why: NotRequired[str]
 
 
@@ -307,6 +309,7 @@ class CycleFile(TypedDict):
     turned_payer: list[str]
     vanished: NotRequired[dict[str, str]]
     recalled: NotRequired[dict[str, FiledTotal]]
+    fees: NotRequired[FiledTotal]
     why: NotRequired[str]
 
 

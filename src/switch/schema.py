@@ -181,6 +181,46 @@ IDENTITY_ANSWER = Table(
     is_closed=True,
 )
 
+FEE_AGENCIES = Table(
+    "table of agencies",
+    (
+        Column("agency", Kind.TEXT),
+        Column("name", Kind.TEXT),
+        Column("participant", Kind.TEXT),
+        Column("account", Kind.TEXT, nullable=True),
+        Column("late", Kind.TEXT, nullable=True),
+    ),
+    is_closed=True,
+)
+"""Agencies that take fees, and where the account of each stands."""
+
+BILLS = Table(
+    "bills",
+    (
+        Column("agency", Kind.CODE),
+        Column("bill_ref", Kind.TEXT),
+        Column("person_id", Kind.ID, nullable=True),
+        Column("amount", Kind.AMOUNT),
+        Column("currency", Kind.CODE, nullable=True),
+        Column("due_on", Kind.DATE, nullable=True),
+    ),
+    is_closed=True,
+)
+
+FEE_PAYMENTS = Table(
+    "payments of fees",
+    (
+        Column("payment_id", Kind.TEXT),
+        Column("agency", Kind.CODE),
+        Column("bill_ref", Kind.TEXT),
+        Column("participant", Kind.CODE),
+        Column("amount", Kind.AMOUNT),
+        Column("currency", Kind.CODE, nullable=True),
+        Column("paid_on", Kind.DATE),
+    ),
+    is_closed=True,
+)
+
 CONFIRMATIONS = Table(
     "confirmations",
     (

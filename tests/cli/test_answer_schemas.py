@@ -156,6 +156,17 @@ def _control(say: Any, folder: Path) -> None:
     rows = f"request,person_id,answer\n{asked[0]},{asked[3]},MATCH\n"
     (folder / "answer.csv").write_text(rows)
     say("identified", "kept", "request.csv", "answer.csv", "--at", DAY)
+    (folder / "agencies.csv").write_text("agency,name,participant\nTAX,Tax department,KBNN\n")
+    (folder / "bills.csv").write_text("agency,bill_ref,amount\nTAX,1,100\n")
+    paid = (
+        f"payment_id,agency,bill_ref,participant,amount,paid_on\nP1,TAX,1,{scene.BANK},100,{DAY}\n"
+    )
+    (folder / "paid.csv").write_text(paid)
+    say("agencies", "kept", "agencies.csv")
+    say("bills", "kept", "bills.csv")
+    say("fees", "kept", "paid.csv", "--at", DAY)
+    say("fees", "kept", "--payment", "P1")
+    say("fees", "kept")
     say("deliver", "spool", "vss", "B1.parquet", "--kind", "table", "--key", "vss", "--at", DAY)
     say("portal", "kept", "spool")
 

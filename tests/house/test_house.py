@@ -15,6 +15,7 @@ import pytest
 
 from switch import schema
 from switch.reason import CANCELLED, EXPIRED, GIVEN_UP, REASONS_COUNT, RULES, Reason
+from switch.settlement.fee_rules import FEE_RULES
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src"
@@ -131,7 +132,7 @@ def test_reasons__each_has_a_rule_whose_code_is_listed() -> None:
     with (PACKAGE / "data" / "reason_codes.csv").open(encoding="utf-8", newline="") as file:
         listed = {row["code"]: row for row in csv.DictReader(file)}
     assert sorted(RULES) == [reason for reason in Reason if reason is not Reason.NONE]
-    for rule in (*RULES.values(), GIVEN_UP, CANCELLED, EXPIRED):
+    for rule in (*RULES.values(), *FEE_RULES.values(), GIVEN_UP, CANCELLED, EXPIRED):
         assert listed[rule.code]["in_status_set"] == "1", rule.code
 
 

@@ -8,6 +8,7 @@ from citizens_table import CITIZENS
 from control_table import CONTROL
 from deltas_table import DELTAS
 from exclusive_table import EXCLUSIVE
+from fees_table import FEES
 from identities_table import IDENTITIES
 from lines_table import LINES
 from notes_table import NOTES
@@ -24,6 +25,7 @@ FEATURES = (
     *PERSONS,
     *CITIZENS,
     *IDENTITIES,
+    *FEES,
     *NEXT_ACCOUNTS,
     *REPRESENTATIVES,
     *TOTALS,

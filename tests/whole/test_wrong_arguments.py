@@ -212,7 +212,12 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "share_loss": (switch.share_loss, {"amount": 5, "weights": [1, 2]}),
     "value_of": (QUEUE.value_of, {"kept": np.array([True, False])}),
 }  # fmt: skip
-FACES = {"control": "Control", "citizens": "Citizens", "identities": "Identities"}
+FACES = {
+    "control": "Control",
+    "citizens": "Citizens",
+    "identities": "Identities",
+    "fees": "Fees",
+}
 """Faces of an engine, and their classes."""
 TRIED_BELOW = {"Batch", "Engine", "Settings", "generate", "init", "open", "verify", *FACES.values()}
 """Names of `__all__` that other tests here call, or of results."""

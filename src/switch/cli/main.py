@@ -23,6 +23,7 @@ from switch.cli import (
     completion,
     control,
     doctor,
+    fees,
     home,
     identity,
     lines,
@@ -77,7 +78,7 @@ def cli(context: Context) -> None:
 
 
 for family in (
-    *(home, prepare, control, payday, show, open_items, lines, citizen, identity, answers),
+    *(home, prepare, control, payday, show, open_items, lines, citizen, identity, fees, answers),
     *(upkeep, doctor, completion, play),
 ):
     for command in family.COMMANDS:

@@ -30,6 +30,9 @@ DONE = {
     "cancellation": "the lines are cancelled",
     "expiry": "lines beyond their deadline have left the queue",
     "citizen": "the device is bound, or the try is counted",
+    "agencies": "the agencies are loaded",
+    "bills": "the bills are loaded",
+    "fees": "the payments of fees are taken",
 }
 """Audit records in words, by their kind."""
 

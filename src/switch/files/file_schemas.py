@@ -228,6 +228,49 @@ TAKEN = pa.schema(
 1970 (UTC)."""
 
 
+BILL = pa.schema(
+    [
+        ("agency", pa.string()),
+        ("bill_ref", pa.string()),
+        ("person", pa.string()),
+        ("amount", pa.int64()),
+        ("due_on", pa.date32()),
+    ]
+)
+"""A bill of an agency. person: a keyed hash of whose it is, null where nobody is named."""
+
+FEE = pa.schema(
+    [
+        ("payment_id", pa.string()),
+        ("agency", pa.string()),
+        ("bill_ref", pa.string()),
+        ("participant", pa.string()),
+        ("amount", pa.int64()),
+        ("paid_on", pa.date32()),
+        ("status", pa.string()),
+        ("reason", pa.string()),
+        ("reason_number", pa.uint8()),
+        ("receipt", pa.string()),
+    ]
+)
+"""A payment of a fee as it came, and what became of it."""
+
+FEE_MOVED = pa.schema(
+    [
+        ("payment_id", pa.string()),
+        ("agency", pa.string()),
+        ("bill_ref", pa.string()),
+        ("debtor_agent", pa.string()),
+        ("participant", pa.string()),
+        ("amount", pa.int64()),
+        ("taken_in", pa.uint32()),
+        ("row", pa.uint32()),
+    ]
+)
+"""A payment that enters a cycle. debtor_agent: the payer's bank; participant: the agency's;
+taken_in: number of the commit that took it, row: its row there."""
+
+
 CLEARING = pa.schema(
     [
         pa.field("transfer_id", pa.string(), nullable=False),

@@ -15,7 +15,7 @@ from switch.files.file_schemas import BREAK, CANCELLED_LINES, RECORD, TAKEN, WEN
 from switch.files.segment import Groups, read_segment, read_table
 from switch.home.chain import Record
 from switch.home.days import Times, require_forward, require_likely, require_why
-from switch.home.store import ANSWERS, CANCELLED, EXPIRED, Home
+from switch.home.store import ANSWERS, CANCELLED, EXPIRED, FEES, Home
 
 SETTLED = ("SETTLED", "CLOSED")
 """States of batches whose cycle has settled."""
@@ -358,3 +358,30 @@ def bytes_again(home: Home) -> int:
 def went_back(home: Home, recast: Recast) -> Any:
     """The lines of a recast: a table of WENT_BACK."""
     return read_segment(home.path / recast.folder / "lines.parquet")
+
+
+BILLS, PAYMENTS = "bills", "fees"
+"""Kinds of the audit records of bills that agencies loaded, and of payments of fees."""
+FEE_KINDS = (BILLS, PAYMENTS)
+"""Kinds of audit records that have a folder of HOME/fees."""
+
+
+class FeeFolder(NamedTuple):
+    """A commit of bills, or of payments of fees."""
+
+    number: int
+    kind: str
+    at: str
+    detail: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return f"{FEES}/{self.number:06d}"
+
+
+def fee_folders(home: Home) -> list[FeeFolder]:
+    """All of a home, oldest first."""
+    return [
+        FeeFolder(number, record.kind, record.at, msgspec.json.decode(record.detail))
+        for number, record in enumerate(home.catalog.audit.records(*FEE_KINDS), start=1)
+    ]

@@ -21,6 +21,7 @@ quarantine at open.
     HOME/cancelled/000001/  lines that waited and were cancelled, and the queue without them
     HOME/expired/000001/    lines that waited beyond their deadline, and the queue without them
     HOME/answers/000001/    answers taken in, and what came of them
+    HOME/fees/000001/       bills of agencies, or payments of fees and what became of each
     HOME/quarantine/        what a crash left behind
 """
 
@@ -54,13 +55,15 @@ from switch.home.checkpoint import (
 )
 from switch.home.commit import Commit, Writer
 
-FORMAT, FORMAT_DELTAS, FORMAT_REPRESENTATIVES = 3, 4, 5
+FORMAT, FORMAT_DELTAS, FORMAT_REPRESENTATIVES, FORMAT_FEES = 3, 4, 5, 6
 """Format of a home; of one from its first delta of the register on, for an engine that knows no
-deltas would take the versions before it for old ones, and drop them; and from the first account of
-a representative on, for an engine that knows none would pay one who is deceased."""
-FORMATS = tuple(map(str, (FORMAT, FORMAT_DELTAS, FORMAT_REPRESENTATIVES)))
+deltas would take the versions before it for old ones, and drop them; from the first account of a
+representative on, for an engine that knows none would pay one who is deceased; and from the first
+table of agencies on, for an engine that knows no fees would abort a cycle without them."""
+FORMATS = tuple(map(str, (FORMAT, FORMAT_DELTAS, FORMAT_REPRESENTATIVES, FORMAT_FEES)))
 RECASTS, ANSWERS, CANCELLED, EXPIRED = "recasts", "answers", "cancelled", "expired"
-KINDS = ("batches", "registers", RECASTS, ANSWERS, CANCELLED, EXPIRED)
+FEES = "fees"
+KINDS = ("batches", "registers", RECASTS, ANSWERS, CANCELLED, EXPIRED, FEES)
 """Folders that commits are renamed into. All but the first two are made with their first commit."""
 ROOM_SPARE = 1 << 22
 """Bytes for small files by receiver, and for the catalog and its journal."""

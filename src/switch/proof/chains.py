@@ -23,7 +23,17 @@ from switch.home import signing
 from switch.home.catalog import tables_as_made
 from switch.home.chain import GENESIS, Record, link_of
 from switch.home.checkpoint import SIGNED, SIGNING_KEY, SIGNING_PUB, read_checkpoint
-from switch.home.history import CANCELLATION, EXPIRY, RECALL, expiries, folders, recasts
+from switch.home.history import (
+    CANCELLATION,
+    EXPIRY,
+    FEE_KINDS,
+    PAYMENTS,
+    RECALL,
+    expiries,
+    fee_folders,
+    folders,
+    recasts,
+)
 from switch.home.history import KINDS as ANSWERS
 from switch.home.rows import RegisterRow
 from switch.home.signing import Signed, read_checkpoints, require_signed
@@ -33,7 +43,7 @@ from switch.outcomes import Check
 SHOWN_TEXT = 80
 WAITED = b'"state": "CLOSED"'
 """So says an answer of a cycle that has not settled."""
-FILED = ("batch", "register", "settlement", CANCELLATION, EXPIRY, *ANSWERS)
+FILED = ("batch", "register", "settlement", CANCELLATION, EXPIRY, *ANSWERS, *FEE_KINDS)
 """Kinds of audit records that have files."""
 _IDENTITY = ("source", "batch_id", "digest", "cycle")
 """Fields that the audit record of a batch has of its row."""
@@ -178,7 +188,9 @@ class Cutoffs:
         }
         opened = {row.cycle for row in records.home.catalog.cycles()}
         in_force: list[str] = []
-        for kind, detail in records.details("init", "directory", "batch", "cycle", *ANSWERS):
+        for kind, detail in records.details(
+            "init", "directory", "batch", "cycle", *ANSWERS, PAYMENTS
+        ):
             cycle = detail.get("cycle", "")
             if "settings" in detail:
                 in_force = msgspec.json.decode(detail["settings"]).get("cutoffs", [])
@@ -326,7 +338,8 @@ def _copies_fault(home: Home) -> str:
             if content != json_of(msgspec.json.decode(kept)):
                 shown = copy.relative_to(home.path).as_posix()
                 return f"{shown} is no copy of what was committed: settle the cycle again"
-    return _recall_fault(home) or _recalled_fault(home) or _expired_fault(home) or _day_fault(home)
+    faults = (_recall_fault, _recalled_fault, _expired_fault, _fees_fault, _day_fault)
+    return next(filter(None, (fault(home) for fault in faults)), "")
 
 
 def _day_fault(home: Home) -> str:
@@ -372,6 +385,17 @@ def _expired_fault(home: Home) -> str:
         if copy.is_file() and (stored is None or digest_of(copy) != stored.sha256):
             shown = copy.relative_to(home.path).as_posix()
             return f"{shown} is no copy of the committed file: expire the lines again"
+    return ""
+
+
+def _fees_fault(home: Home) -> str:
+    """Answers to payments of fees that were handed out are those that were committed."""
+    for one in fee_folders(home):
+        copy = home.path / "out" / f"{one.name}.parquet"
+        stored = home.catalog.file(f"{one.name}/payments.parquet")
+        if stored is not None and copy.is_file() and digest_of(copy) != stored.sha256:
+            shown = copy.relative_to(home.path).as_posix()
+            return f"{shown} is no copy of the committed file: take the payments again"
     return ""
 
 

@@ -7,17 +7,18 @@ that was posted and told of them is added up anew.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from switch.files.file_schemas import WENT_BACK
 from switch.files.segment import read_table
-from switch.home.history import Recast
+from switch.home.history import ABORTED, Recast
 from switch.home.store import Home
 from switch.outcomes import Check
 from switch.proof import line_sums
@@ -30,8 +31,23 @@ _ANSWERED = ("line_no", "transfer_id", "participant")
 _INNER = ("debtor_agent", "row", "benefit", "period", "amount")
 
 
-def checks(home: Home, recast: Recast) -> Iterator[Check]:
-    """All that is proven of one recast but its effect on who was paid, who waits and positions."""
+class Paid(NamedTuple):
+    """A payment of a fee, between participants and those that settle for them."""
+
+    agency: str
+    debtor_agent: str
+    participant: str
+    payer: str
+    payee: str
+    amount: int
+
+
+Fees = Sequence[Paid]
+
+
+def checks(home: Home, recast: Recast, entered: Fees, left: Fees) -> Iterator[Check]:
+    """All that is proven of one recast but its effect on who was paid, who waits and positions.
+    entered, left: fees of its cycle, and those that left it."""
     subject = f"recast {recast.number}"
     (detail,) = (
         found
@@ -47,28 +63,59 @@ def checks(home: Home, recast: Recast) -> Iterator[Check]:
         return
     same = gone.select(told.schema.names).cast(told.schema).equals(told)
     yield Check("recast lines", subject, "" if same else "are not those of defaulters")
+    yield from endings(home, subject, detail, told, entered, left)
+    yield compare("recall lists", subject, _recalled(told), _lists(home.path / recast.folder))
+
+
+def endings(
+    home: Home, subject: str, detail: dict[str, Any], lines: Any, entered: Fees, left: Fees
+) -> Iterator[Check]:
+    """All that was posted and told when lines and fees left a cycle. lines: a table of WENT_BACK,
+    None where fees alone did; entered, left: as of `checks`."""
+    cycle, answer = detail["cycle"], detail["answer"]
+    settled_by = home.catalog.agents(cycle)
+    told = WENT_BACK.empty_table() if lines is None else lines
     posted: dict[tuple[str, str], int] = {}
     for step, debit, credit, amount in detail["postings"]:
         if step == REVERSAL:
             posted[debit, credit] = posted.get((debit, credit), 0) + amount
-    yield compare("recast postings", subject, _reversed(told, settled_by), posted)
-    before = _nets(home, recast.cycle)
+    found = _reversed(told, settled_by)
+    for (debit, credit), amount in of_fees(left).items():
+        found[credit, debit] = found.get((credit, debit), 0) + amount
+    yield compare("recast postings", subject, found, posted)
+    before = _nets(home, cycle)
+    for paid in entered:
+        before[paid.payer] = before.get(paid.payer, 0) - paid.amount
+        before[paid.payee] = before.get(paid.payee, 0) + paid.amount
     vanished: dict[str, int] = {}
     after = dict(before)
-    for payer, payee, amount in _by_settlement(told, settled_by):
+    fees = ((p.payer, p.payee, p.amount) for p in left if p.payer != p.payee)
+    for payer, payee, amount in (*_by_settlement(told, settled_by), *fees):
         vanished[payee] = vanished.get(payee, 0) + amount
         after[payer] += amount
         after[payee] -= amount
-    if recast.aborted:
-        left = {code: net for code, net in after.items() if net}
-        yield compare("aborted cycle is empty", subject, {}, left | _left(home, recast.cycle))
+    if answer["state"] == ABORTED:
+        stays = {code: net for code, net in after.items() if net}
+        yield compare("aborted cycle is empty", subject, {}, stays | _left(home, cycle))
     else:
         turned = sorted(code for code, net in before.items() if net >= 0 > after[code])
         said = {code: int(sum_) for code, sum_ in answer["vanished"].items()}
         yield compare(
             "recast answer", subject, [vanished, turned], [said, sorted(answer["turned_payer"])]
         )
-    yield compare("recall lists", subject, _recalled(told), _lists(home.path / recast.folder))
+
+
+def of_fees(rows: Fees) -> dict[tuple[str, str], int]:
+    """Money that fees move by their postings (P13), by debit and credit."""
+    found: dict[tuple[str, str], int] = {}
+    for paid in rows:
+        books = accounts.customers_at(paid.debtor_agent), accounts.fees(paid.agency)
+        pairs = [books]
+        if paid.payer != paid.payee:
+            pairs.append((accounts.position(paid.payer), accounts.position(paid.payee)))
+        for pair in pairs:
+            found[pair] = found.get(pair, 0) + paid.amount
+    return found
 
 
 def _left(home: Home, cycle: str) -> dict[str, int]:

@@ -44,7 +44,7 @@ from switch.home.batch import answered, batch_row
 from switch.home.chain import Record
 from switch.home.changes import AddBatch, AddFile, AddRegister, Change, PutCycle, PutRecord, SetPaid
 from switch.home.create import create_home
-from switch.home.history import CANCELLATION, EXPIRY, folders, queues, recasts, went_back
+from switch.home.history import CANCELLATION, EXPIRY, PAYMENTS, folders, queues, recasts, went_back
 from switch.home.rows import BatchRow
 from switch.home.store import CANCELLED, EXPIRED, Home
 from switch.proof.chains import history_paths
@@ -74,6 +74,11 @@ def replay(
             raise UsageError(
                 f"answers moved money before batch {batch!r} was run; replay derives batches from"
                 " before the first refusal, return or disposition alone"
+            )
+        if any(kind == PAYMENTS for kind in _kinds_before(home, row.seq)):
+            raise UsageError(
+                f"fees moved money before batch {batch!r} was run; replay derives batches from"
+                " before the first payment of a fee alone"
             )
         manifest = msgspec.json.decode(home.catalog.manifest(row.seq))
         if manifest["rule_set"] not in RULE_SETS:
@@ -203,6 +208,11 @@ def _state_before(home: Home, scratch: Path, row: BatchRow, versions: dict[int, 
     with Home(scratch, writing=False, mending=True) as made:
         rows = _rows_before(home, scratch, seq, versions, audited)
         made.commit(at="", kind="state", detail={"before": seq}, changes=rows)
+
+
+def _kinds_before(home: Home, seq: int) -> Iterator[str]:
+    """Kinds of the audit records before that of a batch."""
+    return (record.kind for record, _ in _audited_before(home, seq))
 
 
 def _audited_before(home: Home, seq: int) -> Iterator[tuple[Record, dict[str, Any]]]:

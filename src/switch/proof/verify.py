@@ -38,6 +38,7 @@ from switch.proof import (
     cash,
     control,
     expiries,
+    fees,
     identities,
     line_sums,
     notes,
@@ -100,6 +101,7 @@ class Verifier:
         """By cycle of the calendar and participant: counts and sums of its batches' lines."""
         self.settled_by: dict[str, dict[str, str]] = {}
         """Participant that settles for each, as the first batch of a cycle that names it says."""
+        self.fees = fees.Fees(home)
         cycles = home.catalog.cycles()
         self.states = {row.cycle: row.state for row in cycles}
         self.closes = {row.cycle: row.closes for row in cycles}
@@ -127,6 +129,8 @@ class Verifier:
         if not any(top.startswith("registers/") for top in broken):
             yield from registers.checks(self.home, records)
             yield from identities.checks(self.home)
+        if not broken:
+            yield from self.fees.checks(self.positions, self.settled_by)
         queues = history.queues(self.home)
         behind: dict[int, list[Folder]] = {}
         for folder in self.answered.known:
@@ -363,7 +367,7 @@ class Verifier:
 
     def _cycles(self) -> Iterator[Check]:
         """Cycles of the calendar: what was audited of them happened, whole or not at all."""
-        kinds = ("cycle", "settlement", "liquidity", *history.KINDS)
+        kinds = ("cycle", "settlement", "liquidity", history.PAYMENTS, *history.KINDS)
         audited: dict[str, dict[str, Any]] = {cycle: {"state": "OPEN"} for cycle in self.positions}
         audited = {cycle: said for cycle, said in audited.items() if cycle in self.states}
         postings: dict[str, list[Any]] = {}
@@ -399,7 +403,8 @@ class Verifier:
             live.setdefault(posted.cycle, []).append(list(posted[2:]))
         yield compare("I1 postings", "of cycles and accounts", postings, live)
         self._post([posting for part in postings.values() for posting in part])
-        for cycle in self.answered.cycles - self.states.keys():
+        own = self.answered.cycles | self.fees.entered.keys()
+        for cycle in sorted(own - self.states.keys()):
             yield from self._positions(cycle)
             yield self._nothing_left(cycle, [])
         for cycle, state in self.states.items():
@@ -459,7 +464,9 @@ class Verifier:
     def _recast(self, recast: Recast) -> Iterator[Check]:
         """Lines that went back are those that defaulters had cleared, and is free, waiting and owed
         no more."""
-        yield from recasts_module.checks(self.home, recast)
+        sums = self.fees.entered, self.fees.left
+        mine = [part.get(recast.cycle, []) for part in sums]
+        yield from recasts_module.checks(self.home, recast, *mine)
         folder = self.home.path / recast.folder
         went = read_table(folder / "lines.parquet")
         self.funded.send_back(recast.cycle, went)

@@ -40,6 +40,7 @@ from switch.home.history import (
     Folder,
     asked_back,
     bytes_again,
+    fee_folders,
     folders,
     moved_lines,
     open_breaks,
@@ -519,6 +520,7 @@ def requests_at_once(before: Before) -> list[dict[str, Any]]:
     of before."""
     home = before.home
     asked = [f.detail.request for f in before.known if f.detail.request]
+    asked += [f.detail["request"] for f in fee_folders(home) if "request" in f.detail]
     for run in home.catalog.batches():
         path = home.folder("batches", run.seq) / "settlement.json"
         if path.exists():

@@ -26,6 +26,9 @@ KINDS: dict[str, Table] = {
     "returns": schema.RETURNS,
     "statement": schema.STATEMENT,
     "resolutions": schema.RESOLUTIONS,
+    "agencies": schema.FEE_AGENCIES,
+    "bills": schema.BILLS,
+    "fees": schema.FEE_PAYMENTS,
 }
 """Tables by the names that options and documents have for them."""
 TYPES = {

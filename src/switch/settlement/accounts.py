@@ -10,6 +10,7 @@ from __future__ import annotations
 
 CERTIFY, FUND, CLEAR, SETTLE, REVERSAL = "P1", "P2", "P3", "P4", "P7"
 RETURN, REISSUE, WRITE_BACK, ON_US, LIQUIDITY = "P8", "P9", "P10", "P12", "P14"
+FEE = "P13"
 """Steps of the domain's table. REVERSAL: a clearing is taken back before its cycle settles.
 LIQUIDITY: money comes to a settlement account, or leaves it."""
 
@@ -20,6 +21,7 @@ TREASURY = "treasury"
 RETURNED = "T.RETURNS"
 """The treasury's account of what came back and has no disposition yet."""
 PAYABLE, CUSTOMER, RESERVE, CLEARING = "T.PAYABLE", "B.CUSTOMER", "S.RESERVE", "S.CLEARING"
+POSITION = "N.POSITION"
 SETTLEMENT = ("S.TREASURY", "S.BANK")
 """Kinds of settlement accounts: a participant's account is named by its own kind."""
 
@@ -32,6 +34,11 @@ def expense(benefit: str) -> str:
 def payable(batch: int) -> str:
     """The treasury's account of what a batch cleared and nobody was paid yet."""
     return f"{PAYABLE}[{batch:06d}]"
+
+
+def fees(agency: str) -> str:
+    """The account of what citizens paid to an agency."""
+    return f"T.FEES[{agency}]"
 
 
 def settlement(kind: str, code: str) -> str:
@@ -56,7 +63,7 @@ def clearing(cycle: str) -> str:
 
 def position(code: str) -> str:
     """A settlement participant's position."""
-    return f"N.POSITION[{code}]"
+    return f"{POSITION}[{code}]"
 
 
 def treasury_at(code: str) -> str:

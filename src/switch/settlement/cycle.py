@@ -28,7 +28,7 @@ from switch.registry.directory import Directory
 from switch.registry.settings import RECAST, Settings
 from switch.results import CycleAnswer, CycleFile
 from switch.schema import CURRENCY
-from switch.settlement import accounts, postings, recast, reversal
+from switch.settlement import accounts, fee_book, postings, recast, reversal
 from switch.settlement.accounts import owner_of
 from switch.settlement.calendar import Calendar, Slot
 from switch.settlement.liquidity.loss import share_loss
@@ -173,6 +173,8 @@ def told(answer: CycleFile) -> CycleAnswer:
     if "recalled" in kept:
         lists = kept["recalled"].items()
         kept["recalled"] = {code: {**told, "sum": int(told["sum"])} for code, told in lists}
+    if "fees" in kept:
+        kept["fees"] = {**kept["fees"], "sum": int(kept["fees"]["sum"])}
     return cast(CycleAnswer, kept)
 
 
@@ -184,7 +186,7 @@ def _loss_shares(home: Home, cycle: str, short: dict[str, int]) -> dict[str, int
     """Shares of what defaulters lack, borne by those whom they had to pay in the cycle, by how much
     that was. Empty where they had to pay one another alone."""
     found: dict[str, int] = {}
-    owed = home.catalog.pair_sums(cycle, "P3")
+    owed = recast.owed_between(home, cycle)
     for defaulter, missing in short.items():
         own = accounts.position(defaulter)
         weights = {owner_of(credit): sum_ for (debit, credit), sum_ in owed.items() if debit == own}
@@ -206,6 +208,7 @@ def _settle_without(
         home, cycle, nets, short, lambda after: standing.short(cycle, after)
     )
     went, held = recast.lines_of(home, directory, cycle, unwound.defaulters)
+    fees = _fees_of(home, directory, cycle, unwound.defaulters)
     answer = _answer(directory, cycle, "SETTLED", when.at, unwound.nets) | {
         "rule": RECAST,
         "short": _texts(unwound.defaulters),
@@ -213,8 +216,22 @@ def _settle_without(
         "vanished": _texts(unwound.vanished),
         "recalled": reversal.recalled(went),
     }
-    _send_back(Ending(standing, cycle, unwound.nets, answer, when), went, held)
+    _tell_fees(answer, fees)
+    _send_back(Ending(standing, cycle, unwound.nets, answer, when), went, held, fees)
     return answer
+
+
+def _fees_of(
+    home: Home, directory: Directory, cycle: str, defaulters: dict[str, int] | None
+) -> pa.Table:
+    """Payments of fees that leave a cycle, as lines do."""
+    settled_by = {p.participant: p.settled_by for p in directory.participants}
+    return fee_book.leaving(home, settled_by, cycle, defaulters)
+
+
+def _tell_fees(answer: CycleFile, fees: pa.Table) -> None:
+    if len(fees):
+        answer["fees"] = {"count": len(fees), "sum": str(sum(fees["amount"].to_pylist()))}
 
 
 def require_abortable(home: Home, cycle: str, why: str) -> None:
@@ -232,12 +249,14 @@ def abort(home: Home, directory: Directory, cycle: str, why: str, when: When) ->
     standing = Standing(home, directory)
     nets = dict.fromkeys(standing.nets_of(cycle), 0)
     went, held = recast.lines_of(home, directory, cycle, None)
+    fees = _fees_of(home, directory, cycle, None)
     recalled = reversal.recalled(went)
     answer = _answer(directory, cycle, ABORTED, when.at, {})
     answer |= {"rule": "abort", "why": why, "recalled": recalled}
+    _tell_fees(answer, fees)
     ending = Ending(standing, cycle, nets, answer, when)
-    if len(went):
-        _send_back(ending, went, held)
+    if len(went) or len(fees):
+        _send_back(ending, went, held, fees)
     else:
         _commit(ending)
     return answer
@@ -254,27 +273,28 @@ class Ending:
     when: When
 
 
-def _send_back(ending: Ending, went: pa.Table, held: pa.Table) -> None:
-    """One commit by which lines (went, held: as `recast.lines_of` gives them) go back to wait, and
-    what is left of the cycle is settled."""
+def _send_back(ending: Ending, went: pa.Table, held: pa.Table, fees: pa.Table) -> None:
+    """One commit by which lines (went, held: as `recast.lines_of` gives them) and payments of fees
+    go back to wait, and what is left of the cycle is settled. Fees alone need no folder: they
+    follow from what ended the cycle."""
     standing, cycle = ending.standing, ending.cycle
     home, directory = standing.home, standing.directory
-    gone = reversal.positions_gone(directory, went)
+    gone = [part for rows in (went, fees) for part in reversal.positions_gone(directory, rows)]
     assert nets_without(standing, cycle, gone) == ending.nets, "lines and positions differ"
     request = request_of(home, directory, cycle, ending.nets)
     text = msgspec.json.encode(request, order="sorted").decode()
+    taken_back = [*reversal.reversals(directory, went), *fee_book.taken_back(directory, fees)]
+    changes: list[Change] = [*keep_positions(cycle, gone), SetRequest(text, cycle)]
+    if not len(went):
+        _commit(ending, taken_back, changes, request=request)
+        return
     number, after = len(recasts(home)) + 1, home.catalog.next_batch() - 1
     home.require_room(2 * (went.nbytes + held.nbytes + bytes_again(home)) + ROOM_SPARE)
     with home.draft(RECASTS) as draft:
         names = recast.write(home, draft, went, held)
         folder = home.folder(RECASTS, number)
         path = f"{RECASTS}/{folder.name}"
-        changes: list[Change] = [
-            *keep_positions(cycle, gone),
-            *(SetPaid("cleared", *key, f"{path}/{name}") for key, name in names.items()),
-            SetRequest(text, cycle),
-        ]
-        taken_back = reversal.reversals(directory, went)
+        changes += (SetPaid("cleared", *key, f"{path}/{name}") for key, name in names.items())
         _commit(ending, taken_back, changes, draft, folder, after=after, request=request)
 
 

@@ -26,7 +26,7 @@ from switch.home.history import queue_of
 from switch.home.store import Home
 from switch.registry.directory import Directory
 from switch.settlement import reversal
-from switch.settlement.accounts import owner_of
+from switch.settlement.accounts import CLEAR, FEE, POSITION, kind_of, owner_of
 from switch.settlement.liquidity import loss
 
 RECALL = ("transfer_id", "amount")
@@ -59,7 +59,7 @@ def unwind_cycle(
     codes = list(nets)
     at = {code: i for i, code in enumerate(codes)}
     pairs = np.zeros((len(codes), len(codes)), np.int64)
-    for (debit, credit), amount in home.catalog.pair_sums(cycle, "P3").items():
+    for (debit, credit), amount in owed_between(home, cycle).items():
         pairs[at[owner_of(debit)], at[owner_of(credit)]] = amount
     defaulters: dict[str, int] = {}
     while short:
@@ -77,6 +77,15 @@ def unwind_cycle(
         {code: sum_ for code, sum_ in gone.items() if sum_},
         [codes[i] for i in answer.turned],
     )
+
+
+def owed_between(home: Home, cycle: str) -> dict[tuple[str, str], int]:
+    """Money that a cycle moves between positions, by both: of lines, and of fees."""
+    found = home.catalog.pair_sums(cycle, CLEAR)
+    for pair, amount in home.catalog.pair_sums(cycle, FEE).items():
+        if kind_of(pair[0]) == POSITION:
+            found[pair] = found.get(pair, 0) + amount
+    return found
 
 
 def lines_of(

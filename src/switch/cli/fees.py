@@ -1,0 +1,174 @@
+"""Commands of fees to the state: agencies, their bills, and payments of citizens' banks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from switch.cli.context import (
+    GIVEN_PATH,
+    Context,
+    at_option,
+    correct_option,
+    home_argument,
+    parse_time,
+    shared,
+    wait_option,
+)
+from switch.cli.voice import tell, tell_next
+from switch.cli.writing import writer
+from switch.errors import UsageError, counted
+
+if TYPE_CHECKING:
+    from switch.results import Total
+    from switch.settlement.fee_standing import FeesStanding
+
+PARTS = ("bills", "bills paid", "bills cleared", "bills settled", "bills waiting")
+
+
+@click.command()
+@home_argument
+@click.argument("table", type=GIVEN_PATH, required=False)
+@at_option
+@correct_option
+@wait_option
+@shared
+def agencies(
+    context: Context, home: Path, table: Path | None, at: str | None, correct: str | None
+) -> None:
+    """Show the agencies that take fees, or replace them by TABLE."""
+    from switch.engine import Engine
+
+    warnings: list[str] = []
+    if table is None:
+        with Engine(home, mode="r") as engine:
+            found = engine.fees.agencies()
+    else:
+        with writer(context, home) as engine:
+            found = engine.fees.load_agencies(
+                table, at=parse_time(at) or "", warn=warnings.append, correct=correct
+            )
+    context.warn(warnings)
+
+    def show() -> None:
+        for one in found["agencies"]:
+            late = ", not late" if one["late"] == "refused" else ""
+            tell(f"{one['agency']}: {one['name']}, {one['participant']} {one['account']}{late}")
+        tell(counted(len(found["agencies"]), "agency", "agencies"))
+        if found["new"]:
+            tell_next("bills", home, "TABLE")
+
+    context.say(found, show)
+
+
+@click.command()
+@home_argument
+@click.argument("table", type=GIVEN_PATH)
+@at_option
+@correct_option
+@wait_option
+@shared
+def bills(context: Context, home: Path, table: Path, at: str | None, correct: str | None) -> None:
+    """Load bills of agencies: what citizens owe them."""
+    warnings: list[str] = []
+    with writer(context, home) as engine:
+        loaded = engine.fees.load_bills(
+            table, at=parse_time(at) or "", warn=warnings.append, correct=correct
+        )
+    context.warn(warnings)
+
+    def show() -> None:
+        tell(f"new bills: {loaded['count']:,}, {loaded['sum']:,} dong")
+        if loaded["known"]:
+            tell(f"bills known before: {loaded['known']:,}")
+        tell_next("fees", home, "PAYMENTS")
+
+    context.say(loaded, show)
+
+
+@click.command()
+@home_argument
+@click.argument("table", type=GIVEN_PATH, required=False)
+@click.option("--again", is_flag=True, help="Let payments that wait enter the next cycle.")
+@click.option("--payment", metavar="ID", help="One payment, as it stands now.")
+@click.option("--out", type=GIVEN_PATH, metavar="DIR", help="Folder of answers [HOME/out].")
+@at_option
+@correct_option
+@wait_option
+@shared
+def fees(
+    context: Context,
+    home: Path,
+    table: Path | None,
+    again: bool,
+    payment: str | None,
+    out: Path | None,
+    at: str | None,
+    correct: str | None,
+) -> None:
+    """Take payments of fees (TABLE) of citizens' banks; or show fees by agency."""
+    if (table is not None) + again + (payment is not None) > 1:
+        raise UsageError("give one of TABLE, --again, --payment")
+    if table is None and not again:
+        _show(context, home, payment)
+        return
+    warnings: list[str] = []
+    time = parse_time(at) or ""
+    with writer(context, home) as engine:
+        warn = warnings.append
+        if table is None:
+            taken = engine.fees.take_waiting(at=time, out=out, warn=warn, correct=correct)
+        else:
+            taken = engine.fees.take(table, at=time, out=out, warn=warn, correct=correct)
+    context.warn(warnings)
+
+    def show() -> None:
+        if not taken["new"]:
+            tell("nothing is paid twice: the file was taken before, and this is its answer")
+        tell(f"payments taken: {_said(taken['taken'])}")
+        tell(f"payments refused: {_said(taken['refused'])}")
+        for why in taken["reasons"]:
+            tell(f"  {why['reason']} {why['sentence']}: {_said(why)}")
+        for word, total in (("again", taken["again"]), ("waiting", taken["waiting"])):
+            if total["count"]:
+                tell(f"payments {word}: {_said(total)}")
+        if taken["cycle"]:
+            tell(f"cycle: {taken['cycle']}")
+        if taken["number"]:
+            tell_next("fees", home, files=[(out or home / "out") / taken["file"]])
+
+    context.say(taken, show)
+
+
+def _show(context: Context, home: Path, payment: str | None) -> None:
+    """Show what stands: one payment, or all by agency."""
+    from switch.engine import Engine
+
+    with Engine(home, mode="r") as engine:
+        if payment is not None:
+            one = engine.fees.payment(payment)
+            words = f"{one['payment_id']}: {one['state']}, cycle {one['cycle']}"
+            bill = f"{one['agency']} {one['bill_ref']}, {one['amount']:,} dong"
+            context.say(one, lambda: tell(f"{words}; {bill}; receipt {one['receipt']}"))
+            return
+        found = engine.fees.standing()
+    context.say(found, lambda: _tell(found))
+
+
+def _tell(found: FeesStanding) -> None:
+    for one in found["agencies"]:
+        tell(f"{one['agency']}: {one['name']}")
+        parts = (one["bills"], one["paid"], one["cleared"], one["settled"], one["waiting"])
+        for word, total in zip(PARTS, parts, strict=True):
+            if total["count"]:
+                tell(f"  {word}: {_said(total)}")
+    tell(counted(len(found["agencies"]), "agency", "agencies"))
+
+
+def _said(total: Total) -> str:
+    return f"{total['count']:,}, {total['sum']:,} dong"
+
+
+COMMANDS = (agencies, bills, fees)

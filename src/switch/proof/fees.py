@@ -1,0 +1,344 @@
+"""Fees proven: every payment judged again, one after the other, from bills, agencies, directory and
+settings as they were then; where its money stands, and what was posted for it.
+
+Shares no code with the engine's judgement: here one row is looked at after another, as the contract
+says it, and each payment is followed through the ends of the cycles that it entered. What a bank
+had room for is taken from the record, as it is of batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from switch.files.segment import read_table
+from switch.home.chain import Record
+from switch.home.history import BILLS, PAYMENTS
+from switch.home.store import FEES, Home
+from switch.home.times import day_of
+from switch.outcomes import Check
+from switch.proof import line_sums, recasts
+from switch.proof.chains import compare
+from switch.proof.recasts import Paid
+from switch.settlement import accounts
+from switch.settlement.fee_rules import FEE_RULES, REFUSED, TAKEN, FeeReason
+
+LIMIT = 500_000_000
+"""Clearing limit of a home that says none."""
+Row = dict[str, Any]
+
+
+class Fees:
+    """All fees of a home, as its files tell them."""
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self.people: dict[str, Row] = {}
+        """Participants by code, as far as records were looked at; so all that follows."""
+        self.settings: Row = {}
+        self.agencies: dict[str, list[str]] = {}
+        self.bills: dict[tuple[str, str], Row] = {}
+        self.taken: dict[str, Row] = {}
+        """Payments that were taken, by id."""
+        self.paid: set[tuple[str, str]] = set()
+        """Bills that were paid."""
+        self.stands: dict[str, tuple[str, Paid]] = {}
+        """By payment: the cycle that it entered last, and the sides between which it moved."""
+        self.waits: dict[str, Row] = {}
+        """Payments that wait, by id, as they last moved."""
+        self.entered: dict[str, list[Paid]] = {}
+        self.left: dict[str, list[Paid]] = {}
+        """Payments that entered cycles, and that left them, by cycle."""
+        self.ended: set[str] = set()
+        """Cycles that take nothing more."""
+        self.contents: set[str] = set()
+
+    def checks(
+        self,
+        positions: dict[str, dict[str, list[int]]],
+        settled_by: dict[str, dict[str, str]],
+    ) -> Iterator[Check]:
+        """All that is proven of fees. positions (counts and sums by cycle and participant) and
+        settled_by are carried on."""
+        number = 0
+        for record in self.home.catalog.audit.records():
+            detail = msgspec.json.decode(record.detail)
+            if record.kind in ("init", "directory"):
+                kept = msgspec.json.decode(detail["directory"])["participants"]
+                self.people = {row["participant"]: row for row in kept}
+                self.settings = msgspec.json.decode(detail["settings"])
+            elif record.kind == "agencies":
+                yield Check("agencies", f"record {record.seq}", self._agencies(detail["agencies"]))
+            elif record.kind in (BILLS, PAYMENTS):
+                number += 1
+                folder = f"{FEES}/{number:06d}"
+                if record.kind == BILLS:
+                    yield Check("bills", f"record {record.seq}", self._bills(folder, detail))
+                else:
+                    yield from self._payments(record, detail, folder, settled_by)
+            elif record.kind == "cycle":
+                self.ended.add(detail["cycle"])
+            elif record.kind == "settlement":
+                yield from self._ending(record, detail)
+        for cycle in self.entered:
+            mine = positions.setdefault(cycle, {})
+            for paid, sign in [
+                *((paid, 1) for paid in self.entered[cycle]),
+                *((paid, -1) for paid in self.left.get(cycle, ())),
+            ]:
+                _carry(mine, paid, sign)
+
+    # --- tables ---------------------------------------------------------------------------------
+
+    def _agencies(self, rows: list[list[str]]) -> str:
+        codes = [row[0] for row in rows]
+        if codes != sorted(set(codes)):
+            return "an agency stands twice, or out of order"
+        if any(row[2] not in self.people for row in rows):
+            return "an agency's participant is not in the directory"
+        if not {agency for agency, _ in self.bills} <= set(codes):
+            return "an agency that has bills is gone"
+        self.agencies = {row[0]: row for row in rows}
+        return ""
+
+    def _bills(self, folder: str, detail: Row) -> str:
+        rows = self._rows(folder, "bills")
+        told = detail["count"], int(detail["sum"])
+        if (len(rows), sum(row["amount"] for row in rows)) != told or not rows:
+            return "its bills are not as many as it says"
+        for row in rows:
+            key = row["agency"], row["bill_ref"]
+            if key in self.bills:
+                return "a bill was loaded twice"
+            if row["agency"] not in self.agencies or row["amount"] <= 0:
+                return "a bill is of no agency, or of no money"
+            self.bills[key] = row
+        return ""
+
+    def _rows(self, folder: str, name: str) -> list[Row]:
+        rows: list[Row] = read_table(self.home.path / folder / f"{name}.parquet").to_pylist()
+        return rows
+
+    # --- payments -------------------------------------------------------------------------------
+
+    def _payments(
+        self, record: Record, detail: Row, folder: str, settled_by: dict[str, dict[str, str]]
+    ) -> Iterator[Check]:
+        subject = f"record {record.seq}"
+        rows, moved = self._rows(folder, "payments"), self._rows(folder, "moved")
+        content = detail.get("content", "")
+        again = bool(content) and content in self.contents
+        self.contents |= {content} if content else set()
+        yield Check("fees", f"{subject}, file", "it was taken before" if again else "")
+        rooms = dict(detail.get("rooms", {}))
+        spent = dict.fromkeys(rooms, 0)
+        due = [row for row in self._able(record.at) if self._fits(row, rooms, spent)]
+        count, sum_ = len(due), sum(row["amount"] for row in due)
+        told = detail["again"]["count"], int(detail["again"]["sum"])
+        fault = "" if (count, sum_) == told else "others waited than entered the cycle again"
+        yield Check("fees", f"{subject}, that had waited", fault)
+        number = int(folder.rpartition("/")[2])
+        faults, new = self._judge(record.at, rows, number, rooms, spent)
+        yield Check("fees", f"{subject}, payments", faults)
+        due += new
+        fault = "" if due == moved else "what entered the cycle is not what was taken"
+        yield Check("fees", f"{subject}, moved", fault)
+        cycle = detail.get("cycle", "")
+        yield Check("fees", f"{subject}, cycle", self._cycle_fault(record, detail, number, due))
+        mine = [self._paid(row) for row in due]
+        for row, paid in zip(due, mine, strict=True):
+            self.waits.pop(row["payment_id"], None)
+            self.stands[row["payment_id"]] = cycle, paid
+        self.entered.setdefault(cycle, []).extend(mine) if mine else None
+        agents = settled_by.setdefault(cycle, {}) if mine else {}
+        for paid in mine:
+            if paid.debtor_agent != paid.participant:
+                agents.setdefault(paid.debtor_agent, paid.payer)
+                agents.setdefault(paid.participant, paid.payee)
+        posted: dict[tuple[str, str, str], int] = {}
+        for step, debit, credit, amount in detail.get("postings", {}).get(cycle, []):
+            if step != accounts.SETTLE:
+                key = step, debit, credit
+                posted[key] = posted.get(key, 0) + amount
+        found = {(accounts.FEE, *pair): amount for pair, amount in recasts.of_fees(mine).items()}
+        yield compare("postings follow from fees", subject, found, posted)
+        if "request" in detail:
+            nets = {code: net for code, net in _nets(mine).items() if net}
+            moved_ = line_sums.settled(detail["postings"][cycle], ("P4",))
+            asked = line_sums.told(detail["request"])
+            yield compare("settled", f"cycle {cycle}", [nets, nets], [asked, moved_])
+
+    def _able(self, at: str) -> list[Row]:
+        """Payments that wait and may enter a cycle, oldest first, with the banks of now."""
+        found = []
+        for row in self.waits.values():
+            agency = self.agencies.get(row["agency"])
+            receiver = self._participant(agency[2], at) if agency else None
+            payer = self._participant(row["debtor_agent"], at)
+            both = [self.people[code]["status"] for code in (payer, receiver) if code]
+            if both == ["active", "active"]:
+                found.append({**row, "debtor_agent": payer, "participant": receiver})
+        return found
+
+    def _participant(self, code: str, at: str) -> str | None:
+        """The participant that a code names on the day of a time."""
+        row = self.people.get(code)
+        if row is None:
+            return None
+        new, since = row.get("replaced_by", ""), row.get("replaced_from", "")
+        return new if new and since <= str(day_of(at)) else code
+
+    def _paid(self, row: Row) -> Paid:
+        payer, payee = (
+            self.people[row[side]]["settled_by"] for side in ("debtor_agent", "participant")
+        )
+        return Paid(
+            row["agency"], row["debtor_agent"], row["participant"], payer, payee, row["amount"]
+        )
+
+    def _fits(self, row: Row, rooms: dict[str, int], spent: dict[str, int]) -> bool:
+        """The payer's bank has room for a payment, and had for all before it."""
+        paid = self._paid(row)
+        if paid.payer == paid.payee or paid.payer not in rooms:
+            return True
+        spent[paid.payer] += paid.amount
+        return spent[paid.payer] <= max(rooms[paid.payer], 0)
+
+    def _judge(
+        self, at: str, rows: list[Row], number: int, rooms: dict[str, int], spent: dict[str, int]
+    ) -> tuple[str, list[Row]]:
+        """(what is wrong with the answers of a file, payments of it that entered the cycle)."""
+        fault, new = "", []
+        ids: set[str] = set()
+        passed: set[tuple[str, str]] = set()
+        for place, row in enumerate(rows, start=1):
+            reason = self._reason(row, at, ids, passed)
+            ids.add(row["payment_id"])
+            moves = None
+            if reason is FeeReason.NONE:
+                passed.add((row["agency"], row["bill_ref"]))
+                moves = {name: row[name] for name in ("payment_id", "agency", "bill_ref")} | {
+                    "debtor_agent": self._participant(row["participant"], at),
+                    "participant": self._participant(self.agencies[row["agency"]][2], at),
+                    "amount": row["amount"],
+                    "taken_in": number,
+                    "row": place,
+                }
+                if not self._fits(moves, rooms, spent):
+                    reason = FeeReason.COVER_MISSING
+            if self._answer(row, reason) != (row["status"], row["reason"], row["receipt"]):
+                fault = fault or f"row {place} is not answered as the rules say"
+            if row["reason_number"] != reason:
+                fault = fault or f"row {place} is answered for another reason"
+            if moves and reason is FeeReason.NONE:
+                new.append(moves)
+        for one in new:
+            self.taken[one["payment_id"]] = one
+            self.paid.add((one["agency"], one["bill_ref"]))
+        return fault, new
+
+    def _answer(self, row: Row, reason: FeeReason) -> tuple[str, str | None, str | None]:
+        if reason:
+            return REFUSED, FEE_RULES[reason].code, None
+        names = ("payment_id", "agency", "bill_ref", "participant", "amount", "paid_on")
+        said = "\t".join(["receipt", *(str(row[name]) for name in names)])
+        return TAKEN, None, self.home.id_hash(said)
+
+    def _reason(self, row: Row, at: str, ids: set[str], passed: set[tuple[str, str]]) -> FeeReason:
+        """The first rule that is in the way of a payment, but for cover."""
+        agency = self.agencies.get(row["agency"])
+        receiver = self._participant(agency[2], at) if agency else None
+        payer = self._participant(row["participant"], at)
+        key = row["agency"], row["bill_ref"]
+        bill = self.bills.get(key)
+        late = agency is not None and agency[4] == "refused"
+        due = bill["due_on"] if bill else None
+        rules = (
+            (row["amount"] <= 0, FeeReason.AMOUNT_NOT_POSITIVE),
+            (
+                row["amount"] > self.settings.get("clearing_limit", LIMIT),
+                FeeReason.AMOUNT_OVER_LIMIT,
+            ),
+            (row["paid_on"] > day_of(at), FeeReason.DAY_AHEAD),
+            (receiver is None, FeeReason.AGENCY_UNKNOWN),
+            (self._is_suspended(receiver), FeeReason.AGENCY_SUSPENDED),
+            (payer is None, FeeReason.PAYER_UNKNOWN),
+            (self._is_suspended(payer), FeeReason.PAYER_SUSPENDED),
+            (row["payment_id"] in self.taken or row["payment_id"] in ids, FeeReason.ID_KNOWN),
+            (bill is None, FeeReason.BILL_UNKNOWN),
+            (key in self.paid, FeeReason.BILL_PAID),
+            (bill is not None and bill["amount"] != row["amount"], FeeReason.AMOUNT_DIFFERS),
+            (late and due is not None and row["paid_on"] > due, FeeReason.PAST_DUE),
+            (key in passed, FeeReason.BILL_TWICE),
+        )
+        return next((reason for holds, reason in rules if holds), FeeReason.NONE)
+
+    def _is_suspended(self, code: str | None) -> bool:
+        return code is not None and bool(self.people[code]["status"] == "suspended")
+
+    def _cycle_fault(self, record: Record, detail: Row, number: int, due: list[Row]) -> str:
+        """Payments entered a cycle that took them; those of a home without a calendar one of their
+        own."""
+        cycle = detail.get("cycle", "")
+        if bool(cycle) != bool(due):
+            return "a cycle is named exactly where payments enter one"
+        if not cycle:
+            return ""
+        if "closes" in detail:
+            kept = self.home.catalog.cycle(cycle)
+            open_ = kept is not None and cycle not in self.ended
+            return "" if open_ else "the cycle took nothing more"
+        own = f"{day_of(record.at):%Y%m%d}-F{number:06d}"
+        return "" if cycle == own else "the cycle is not one of its own"
+
+    # --- ends of cycles -------------------------------------------------------------------------
+
+    def _ending(self, record: Record, detail: Row) -> Iterator[Check]:
+        """Payments that leave a cycle as it is aborted or recast wait again."""
+        cycle, answer = detail["cycle"], detail["answer"]
+        self.ended.add(cycle)
+        aborted = answer["state"] == "ABORTED"
+        short = set(answer["short"]) if answer["rule"] == "recast" else set()
+        gone = []
+        for payment, (entered, paid) in self.stands.items():
+            owes = paid.payer in short and paid.payer != paid.payee
+            if entered == cycle and payment not in self.waits and (aborted or owes):
+                gone.append(payment)
+        places = {payment: place for place, payment in enumerate(self.taken)}
+        order = sorted(gone, key=places.__getitem__)
+        for payment in order:
+            row, paid = self.taken[payment], self.stands[payment][1]
+            sides = {"debtor_agent": paid.debtor_agent, "participant": paid.participant}
+            self.waits[payment] = {**row, **sides}
+        self.waits = dict(sorted(self.waits.items(), key=lambda one: places[one[0]]))
+        mine = [self.stands[payment][1] for payment in order]
+        if mine:
+            self.left[cycle] = mine
+        told = answer.get("fees", {"count": 0, "sum": "0"})
+        sums = [len(mine), sum(paid.amount for paid in mine)]
+        if mine or "fees" in answer:
+            said = [told["count"], int(told["sum"])]
+            yield compare("fees", f"cycle {cycle}, left", sums, said)
+        if mine and "after" not in detail:
+            whole = self.entered.get(cycle, [])
+            yield from recasts.endings(self.home, f"cycle {cycle}", detail, None, whole, mine)
+
+
+def _carry(sums: dict[str, list[int]], paid: Paid, sign: int) -> None:
+    """Add a payment to the counts and sums of a cycle, by participant: credits, then debits."""
+    if paid.debtor_agent == paid.participant:
+        return
+    for code, first in ((paid.participant, 0), (paid.debtor_agent, 2)):
+        mine = sums.setdefault(code, [0, 0, 0, 0])
+        mine[first] += sign
+        mine[first + 1] += sign * paid.amount
+
+
+def _nets(rows: list[Paid]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for paid in rows:
+        found[paid.payer] = found.get(paid.payer, 0) - paid.amount
+        found[paid.payee] = found.get(paid.payee, 0) + paid.amount
+    return found

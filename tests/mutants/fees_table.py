@@ -1,0 +1,78 @@
+"""Mutants of fees to the state: the mistake, the file, the text, its change, and the test."""
+
+from __future__ import annotations
+
+FEES_ = "settlement/test_fees.py::test_fees__"
+REFUSED = "settlement/test_fee_refusals.py::test_fees__"
+ORDER = REFUSED + "rules_go_before_one_another_as_their_table_has_them"
+EACH = REFUSED + "each_refusal_has_one_reason"
+PROOF = "proof/test_fees_proof.py::test_verify__finds_"
+NETS = FEES_ + "a_bank_that_receives_payouts_pays_its_customers_fees_out_of_them"
+
+FEES = [
+    ("a bill is paid twice", "settlement/fees.py",
+     "refuse(FeeReason.BILL_PAID, pc.is_in(keys, value_set=settled))",
+     "refuse(FeeReason.BILL_PAID, amount < 0)",
+     REFUSED + "a_bill_is_paid_once_and_an_id_is_taken_once"),
+    ("an id is taken twice", "settlement/fees.py",
+     "refuse(FeeReason.ID_KNOWN, ~_is_first(ids))", "refuse(FeeReason.ID_KNOWN, amount < 0)", EACH),
+    ("a file pays a bill twice", "settlement/fees.py",
+     "twice[alive] = ~_is_first(keys.take(pa.array(alive)))", "twice[alive] = False", EACH),
+    ("a refused payment keeps its bill from others", "settlement/fees.py",
+     "alive = np.flatnonzero(reason == 0)\n    twice", "alive = np.arange(len(rows))\n    twice",
+     ORDER),
+    ("a file is taken twice", "settlement/fees.py",
+     'folder.detail.get("content") == rows.digest', "False",
+     REFUSED + "the_same_file_again_pays_nothing_twice_in_any_form"),
+    ("late payments are always taken", "settlement/fees.py",
+     "refuse(FeeReason.PAST_DUE, late)", "refuse(FeeReason.PAST_DUE, late & False)", EACH),
+    ("who comes goes before who waits", "settlement/fees.py",
+     "whole = pa.concat_tables([waiting.select(FEE_MOVED.names).cast(FEE_MOVED), new])",
+     "whole = pa.concat_tables([new, waiting.select(FEE_MOVED.names).cast(FEE_MOVED)])",
+     FEES_ + "who_waits_goes_before_who_comes"),
+    ("a bank has always room", "settlement/fees.py",
+     "np.cumsum(amount[mine]) <= max(room, 0)", "amount[mine] > 0", EACH),
+    ("a bank's own agency takes its room", "settlement/fees.py",
+     "np.flatnonzero((payer == code) & (payee != code))", "np.flatnonzero(payer == code)",
+     FEES_ + "what_stays_within_a_bank_takes_no_room"),
+    ("an aborted cycle keeps its fees", "settlement/fee_book.py",
+     "    if defaulters is None or not len(rows):\n        return rows",
+     "    if defaulters is None:\n        return rows.slice(0, 0)",
+     FEES_ + "alone_in_a_cycle_that_is_aborted_wait"),
+    ("a recast takes out everybody's fees", "settlement/fee_book.py",
+     "owed = pc.is_in(payer, value_set=pa.array(sorted(defaulters), pa.string()))",
+     "owed = pc.is_valid(payer)",
+     FEES_ + "a_recast_takes_out_what_customers_of_a_defaulter_paid"),
+    ("what waited once waits for ever", "settlement/fee_book.py",
+     'mine = np.asarray(last["number_max"])[at] == np.asarray(gone["number"])',
+     'mine = np.asarray(last["number_max"])[at] > 0',
+     FEES_ + "alone_in_a_cycle_that_is_aborted_wait"),
+    ("a recast knows no fees", "settlement/recast.py",
+     "if kind_of(pair[0]) == POSITION:", "if kind_of(pair[0]) == FEE:",
+     FEES_ + "a_shared_loss_counts_what_a_defaulter_owes_by_fees"),
+    ("agencies get nothing", "settlement/fee_book.py",
+     'for row in summed(rows, ["debtor_agent", "agency"])',
+     'for row in summed(rows.slice(0, 0), ["debtor_agent", "agency"])', NETS),
+    ("a bill may change", "settlement/fee_bills.py",
+     "if not same.equals(again):", "if False:",
+     "settlement/test_fee_refusals.py::test_bills__are_loaded_once_and_stay_as_they_are"),
+    ("whose bill it is stands in the home", "settlement/fee_bills.py",
+     'home.id_hash(f"{n:012d}")', 'f"{n:012d}"',
+     "settlement/test_fee_refusals.py::"
+     "test_bills__whose_they_are_stands_in_the_home_as_a_hash_alone"),
+    ("any receipt is proven", "proof/fees.py",
+     "return TAKEN, None, self.home.id_hash(said)", 'return TAKEN, None, row["receipt"]',
+     PROOF + "rows_that_are_not_those_of_the_payments"),
+    ("any answer is proven", "proof/fees.py",
+     "(key in self.paid, FeeReason.BILL_PAID),", "(False, FeeReason.BILL_PAID),",
+     PROOF + "a_payment_that_should_have_been_refused"),
+    ("any payments may enter a cycle", "proof/fees.py",
+     'fault = "" if due == moved else', 'fault = "" if due else',
+     PROOF + "rows_that_are_not_those_of_the_payments"),
+    ("payments may wait for ever unseen", "proof/fees.py",
+     'fault = "" if (count, sum_) == told else', 'fault = "" if told else',
+     PROOF + "payments_that_wait_for_ever"),
+    ("a cycle that is over takes fees", "proof/fees.py",
+     "open_ = kept is not None and cycle not in self.ended", "open_ = kept is not None",
+     PROOF + "what_enters_a_cycle_that_is_over"),
+]  # fmt: skip
