@@ -32,7 +32,7 @@ from switch.home.batch import Batch
 from switch.home.catalog import Catalog
 from switch.home.checkpoint import write_checkpoint
 from switch.home.store import Home
-from switch.sim.lives.tables import ACCOUNTS, PAID, PAYMENT, PEOPLE
+from switch.sim.lives.tables import ACCOUNTS, PAID, PEOPLE, payment
 
 VALUE_DATE = dt.date(2026, 11, 25)
 NAME = "Nguyễn Văn An"
@@ -136,7 +136,7 @@ def paid_table(rows: Iterable[Row]) -> pa.Table:
 
 def payment_table(rows: Iterable[Row]) -> pa.Table:
     numbered = [{"line_no": n} | row for n, row in enumerate(rows, start=1)]
-    return pa.Table.from_pylist(numbered, schema=PAYMENT)
+    return payment(numbered)
 
 
 def make_home(

@@ -121,20 +121,25 @@ OF_REPRESENTATIVES = {
 }
 PASSED_OVER = "the next account of the person counts; passed over"
 """Beginning of what is said of a line that goes to a later account of its person."""
-RULE_SET = "contract 2027-02"
+RULE_SET = "contract 2027-03"
 """Rules by which lines are judged. The manifest of a batch names the oldest rules by which all of
-its lines are answered so: these where some line was for arrears of a deceased person."""
+its lines are answered so: these where lines of a household were sent as one credit."""
+EACH_BY_ITSELF = "contract 2027-02"
+"""Rules by which they were judged before, and by which `replay` still judges: each line that
+cleared was a credit of its own. Named where some line was for arrears of a deceased person."""
 DEATH_STOPS_ALL = "contract 2027-01"
-"""Rules by which they were judged before, and by which `replay` still judges: a person who was
-deceased on the value date was paid nothing. Named where a line went to a later account."""
+"""The rules before those: a person who was deceased on the value date was paid nothing. Named where
+a line went to a later account."""
 FIRST_ACCOUNT = "contract 2026-12"
 """The rules before those: the first valid account of a person was the only one."""
 RULE_SET_BEFORE = "contract 2026-11"
 """The rules before those: an id also needed a province code of the package, and any text that a
 table named was an account."""
-RULE_SETS = (RULE_SET, DEATH_STOPS_ALL, FIRST_ACCOUNT, RULE_SET_BEFORE)
+RULE_SETS = (RULE_SET, EACH_BY_ITSELF, DEATH_STOPS_ALL, FIRST_ACCOUNT, RULE_SET_BEFORE)
 """All of them, the newest first."""
-SAY_MORE = (RULE_SET, DEATH_STOPS_ALL)
+PAY_ARREARS = (RULE_SET, EACH_BY_ITSELF)
+"""Rules by which arrears of a deceased person are paid."""
+SAY_MORE = (*PAY_ARREARS, DEATH_STOPS_ALL)
 """Rules by which words may stand beside a line that clears, and later accounts are paid."""
 SENTENCES_BEFORE = {
     Reason.PERSON_ID_MALFORMED: "the person's id is not 12 digits with a known province code"

@@ -152,6 +152,12 @@ class SentBack(Total):
     """Reason for which the cycle was aborted; '' of a recast."""
 
 
+class CreditTotal(Total):
+    """Credits of two lines or more for households, their money, and the lines in them."""
+
+    lines: int
+
+
 class StoredSummary(LineTotals):
     """The outcome of a batch as its commit keeps it."""
 
@@ -170,6 +176,7 @@ class StoredSummary(LineTotals):
     names: dict[str, str]
     """Short names by participant."""
     settlement: SettlementTotals
+    credits: NotRequired[CreditTotal]
 
 
 class Summary(StoredSummary):

@@ -97,6 +97,12 @@ class Table(NamedTuple):
         return next(column for column in self.columns if column.name == name)
 
 
+HOUSEHOLD = "household"
+"""Column of a payment table by which neighbours are sent as one credit; no home keeps it."""
+HOUSEHOLD_LINES_MAX = 256
+"""Lines of one household that may stand together in a credit: what is open is bounded."""
+assert AMOUNT_MAX * HOUSEHOLD_LINES_MAX < 2**63, "the sum of a credit must fit in 64 bits"
+
 PAYMENT = Table(
     "payment table",
     (
@@ -111,11 +117,15 @@ PAYMENT = Table(
         Column("creditor_account", Kind.TEXT, nullable=True),
         Column("commune", Kind.CODE, nullable=True),
         Column("end_to_end_id", Kind.TEXT, nullable=True),
+        Column(HOUSEHOLD, Kind.TEXT, nullable=True),
     ),
     spare=SPARE_BYTES,
 )
 
-HELD = Table("held lines", (Column("batch", Kind.AMOUNT), *PAYMENT.columns))
+HELD = Table(
+    "held lines",
+    (Column("batch", Kind.AMOUNT), *(c for c in PAYMENT.columns if c.name != HOUSEHOLD)),
+)
 """Lines that wait, as the payment table had them, with the number of the batch they came in."""
 
 POPULATION = Table(

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from switch.errors import UsageError
 from switch.files.segment import Groups, read_table, segment_at
 from switch.home.batch import batch_row
+from switch.home.credits import told_line
 from switch.home.history import (
     RECALL,
     Cancellation,
@@ -255,16 +256,17 @@ def _timeline(asked: _Asked, row: CatalogRow, answer: dict[str, Any]) -> LineHis
             states.append(now)
     breaks: list[LineBreak] = []
     why: list[str] = []
-    plain = _credited(asked, about, row, answer, states[-1])
+    told = _told_as(asked, row, answer, states[-1])
+    plain = _credited(asked, about, row, answer, states[-1], told)
     if plain is not None:
         states.append(plain)
     elif known and states[-1]["transfer_id"]:
         verdicts = judged(home, known, {row.seq}, states[-1]["participant"] or "")
         # Rules say something once answers were looked at, and of a recall alone nothing.
         if any(folder.judges for folder in known):
-            why = verdicts.explain(states[-1]["transfer_id"])
-        states += _answered(asked, verdicts, line, states[-1], answer)
-        mine = asked.breaks.filter(pc.equal(asked.breaks["transfer_id"], states[-1]["transfer_id"]))
+            why = verdicts.explain(told[0])
+        states += _answered(asked, verdicts, line, states[-1], answer, told[0])
+        mine = asked.breaks.filter(pc.equal(asked.breaks["transfer_id"], told[0]))
         names = ["class", "set", "side", "expected", "found", "age", "severity", "owner", "action"]
         breaks = mine.select([*names, "rule"]).to_pylist()
     states = _over_the_counter(asked, states)
@@ -304,8 +306,29 @@ def _over_the_counter(asked: _Asked, states: list[LineState]) -> list[LineState]
     return found
 
 
+def _run_of(last: LineState) -> int:
+    """The run that cleared a line, as its state says."""
+    return int(last["file"].rpartition("/")[2])
+
+
+def _told_as(
+    asked: _Asked, row: CatalogRow, answer: dict[str, Any], last: LineState
+) -> tuple[str, int]:
+    """(transfer id, dong) by which its receiver knows a line: those of its credit."""
+    own, amount = last["transfer_id"] or "", answer["amount"]
+    if not own or not last["file"].startswith("batches/") or _run_of(last) != row.seq:
+        return own, amount
+    name, sum_ = told_line(asked.home, row.seq, answer["line_no"], own)
+    return name, amount if sum_ is None else sum_
+
+
 def _credited(
-    asked: _Asked, about: list[Folder], row: CatalogRow, answer: dict[str, Any], last: LineState
+    asked: _Asked,
+    about: list[Folder],
+    row: CatalogRow,
+    answer: dict[str, Any],
+    last: LineState,
+    told: tuple[str, int],
 ) -> LineState | None:
     """State of a line that was credited and of which nothing else was said; None where more has to
     be looked at: what the rules make of its records is then for all of them together to say."""
@@ -316,9 +339,8 @@ def _credited(
     ):
         return None
     by_seq = {run.seq: run for run in asked.lines.batches}
-    run = by_seq[int(last["file"].rpartition("/")[2])]
-    transfer_id, participant = last["transfer_id"], last["participant"] or ""
-    sent = Sent(row, line["line_no"], run, transfer_id, participant, answer["amount"])
+    run, (transfer_id, amount) = by_seq[_run_of(last)], told
+    sent = Sent(row, line["line_no"], run, transfer_id, last["participant"] or "", amount)
     credit = plain_credit(asked.home, asked.known, asked.rules, sent)
     if credit is None or pc.any(pc.equal(asked.breaks["transfer_id"], transfer_id)).as_py():
         return None
@@ -355,6 +377,7 @@ def _answered(
     line: dict[str, int],
     last: LineState,
     inner: dict[str, Any],
+    transfer_id: str,
 ) -> list[LineState]:
     """All that was answered to a line that was sent, oldest first, then what was decided about it.
     The last of them names the state that the line has now: neither the order in which answers came
@@ -364,10 +387,11 @@ def _answered(
     about = [folder for folder in known if folder.is_about({line["batch"]})]
     (place,) = verdicts.lines.at(*([value] for value in line.values())).tolist()
     final = State(int(verdicts.states()[place]))
-    heard = _heard(asked, about, verdicts.lines, line, last["transfer_id"], final)
+    heard = _heard(asked, about, verdicts.lines, line, transfer_id, final)
     end = next((folder for folder in reversed(known) if folder.judges), known[-1])
     if final is State.CREDITED and not any(one.state == "CREDITED" for one in heard):
-        heard.append(_Heard(int(verdicts.lines.said_at[place]), "CREDITED", None, end))
+        (lead,) = verdicts.lines.lead(np.array([place])).tolist()
+        heard.append(_Heard(int(verdicts.lines.said_at[lead]), "CREDITED", None, end))
     found: list[LineState] = []
     now = last
     for one in sorted(heard, key=_Heard.rank):
@@ -407,12 +431,13 @@ def _heard(
     about: list[Folder],
     lines: SentLines,
     line: dict[str, int],
-    transfer_id: str | None,
+    transfer_id: str,
     final: State,
 ) -> list[_Heard]:
-    """All that receivers said of a line, by folder. final: the state that the line has now."""
+    """All that receivers said of a line, by folder. transfer_id: by which its receiver knows it;
+    final: the state that the line has now."""
     home = asked.home
-    (place,) = lines.at(*([value] for value in line.values())).tolist()
+    (place,) = lines.lead(lines.at(*([value] for value in line.values()))).tolist()
     heard: list[_Heard] = []
     for folder in about:
         if gone := _row_of(asked, folder, "refused", line):

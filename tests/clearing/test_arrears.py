@@ -40,7 +40,7 @@ from stored_batches import details, rule_set, stored
 
 import switch
 from switch.clearing import kernel, payday
-from switch.reason import ARREARS, DEATH_STOPS_ALL, FIRST_ACCOUNT, PASSED_OVER, RULE_SET
+from switch.reason import ARREARS, DEATH_STOPS_ALL, EACH_BY_ITSELF, FIRST_ACCOUNT, PASSED_OVER
 from switch.registry.settings import Settings
 from switch.sim.auditor.screening import Registers, by_person, screened
 
@@ -109,7 +109,7 @@ def test_arrears__months_before_the_death_are_paid(case: str, tmp_path: Path) ->
     is_owed = code is None and case in CASES
     detail = batch.status["reason_detail"].to_pylist()[0]
     assert (detail == ARREARS, detail == DECEASED) == (is_owed, code == "MD07")
-    assert rule_set(batch) == (RULE_SET if is_owed else FIRST_ACCOUNT)
+    assert rule_set(batch) == (EACH_BY_ITSELF if is_owed else FIRST_ACCOUNT)
     registers = Registers(
         {person_id(1): people[0]}, by_person([account(1)]),
         {row["participant"]: row for row in PARTICIPANTS}, {line(1)["debtor_account"]}, {"PENS"},
@@ -233,7 +233,11 @@ def test_arrears__what_waited_is_judged_by_the_death_that_came(tmp_path: Path) -
     with switch.open(home, mode="r") as engine:
         assert "Arrears of a deceased person" in engine.line("M", 1)["states"][-1]["text"]
         assert engine.held().table.num_rows == 0
-    assert [rule_set(stored(home, n)) for n in (1, 2, 3)] == [FIRST_ACCOUNT, RULE_SET, RULE_SET]
+    assert [rule_set(stored(home, n)) for n in (1, 2, 3)] == [
+        FIRST_ACCOUNT,
+        EACH_BY_ITSELF,
+        EACH_BY_ITSELF,
+    ]
     for name, file in (("M", table), ("L", later)):
         said = command("replay", home, name, file)
         # The version by which M was judged stands before the deltas of the chain.
@@ -385,7 +389,7 @@ def test_arrears__batches_of_the_rules_before_are_replayed_by_them(
     assert rule_set(stored(home, 2)) == DEATH_STOPS_ALL, "a line went to a later account"
     assert command("run", home, tables[2]).code == 0
     assert reasons(stored(home, 3)) == [None]
-    assert [rule_set(stored(home, n)) for n in (1, 3)] == [FIRST_ACCOUNT, RULE_SET]
+    assert [rule_set(stored(home, n)) for n in (1, 3)] == [FIRST_ACCOUNT, EACH_BY_ITSELF]
     for name, table in zip(("OLD", "BOTH", "NEW"), tables, strict=True):
         said = command("replay", home, name, table)
         assert said.code == 0, said.err

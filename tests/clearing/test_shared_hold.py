@@ -459,13 +459,13 @@ def test_verify__finds_a_line_that_was_sent_and_not_answered(village: Path) -> N
     with switch.open(village) as engine:
         people = shared_accounts._People(engine.home, batch.folder, batch.seq)
         sent = batch.status["transfer_id"]
-        assert people.rows_of(sent).tolist() == [0]
+        assert people.lines_of(sent).row.tolist() == [0]
         people._keys = people._keys + 1
         with pytest.raises(VerificationFailed, match="not answered as cleared"):
-            people.rows_of(sent)
+            people.lines_of(sent)
         people._keys = people._keys[:0]
         with pytest.raises(VerificationFailed, match="not answered as cleared"):
-            people.rows_of(sent)
+            people.lines_of(sent)
 
 
 # --- the setting ----------------------------------------------------------------------------------

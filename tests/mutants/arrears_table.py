@@ -32,7 +32,7 @@ ARREARS = [
     ("a batch does not say that it paid arrears", _FILE,
      "self.has_found |= bool(len(at))", "pass", _RULES),
     ("old batches pay arrears", "clearing/kernel.py",
-     "if self._rule_set == RULE_SET:\n", "if True:\n", _RULES),
+     "if self._rule_set in PAY_ARREARS:\n", "if True:\n", _RULES),
     ("batches of a later account alone are named by arrears", "clearing/kernel.py",
      "return DEATH_STOPS_ALL if self._next.has_passed else FIRST_ACCOUNT",
      "return self._rule_set if self._next.has_passed else FIRST_ACCOUNT",
@@ -40,6 +40,6 @@ ARREARS = [
     ("arrears hide which account was passed over", "clearing/kernel.py",
      "ARREARS if words is None else f\"{ARREARS}; {words}\"", "ARREARS", _BEHIND),
     ("a timeline does not say that it is arrears", "reason.py",
-     "SAY_MORE = (RULE_SET, DEATH_STOPS_ALL)", "SAY_MORE = (DEATH_STOPS_ALL,)",
+     "SAY_MORE = (*PAY_ARREARS, DEATH_STOPS_ALL)", "SAY_MORE = (DEATH_STOPS_ALL,)",
      _TEST + "timelines_say_it"),
 ]  # fmt: skip

@@ -147,7 +147,7 @@ LINES = [
      "if line in again or gone[place]:", "if gone[place]:",
      RECALL + "same_again_records_nothing"),
     ("what was recalled in time is due in a whole file", "reconcile/line_states.py",
-     "lines.sent() & ~self.stopped & np.isin", "lines.sent() & np.isin",
+     "lines.told() & ~self.stopped & np.isin", "lines.sent() & np.isin",
      RECALL + "nobody_owes_an_answer_to_what_left_its_cycle"),
     ("nobody looks at an open recall of a closed batch", "reconcile/take_in.py",
      " | open_batches(home, known)", "",

@@ -23,6 +23,7 @@ import switch
 from switch.cli.context import LOG_FIELDS, allowed_fields
 from switch.files.columns import shown
 from switch.report import sheet
+from switch.sim.lives.tables import PAYMENT
 
 COUNT = 10_000
 SYLLABLES = (
@@ -147,7 +148,7 @@ def lines_of_all_kinds() -> list[dict[str, Any]]:
 def bad_tables(folder: Path) -> list[Path]:
     """Tables that are refused, with canaries in every wrong place."""
     made: list[Path] = []
-    names = list(scene.PAYMENT.names)
+    names = list(PAYMENT.names)
     good = [list(map(str, ({"line_no": n} | canary_line(n)).values())) for n in range(1, 4)]
     good = [["" if cell == "None" else cell for cell in row] for row in good]
 

@@ -45,7 +45,7 @@ class Admitted:
             at = (words[given] & np.uint64(_IN_TABLE - 1)).astype(np.int64)
             texts = named.take(at).rows().to_pylist()
             for place, text in zip(np.flatnonzero(given).tolist(), texts, strict=True):
-                keys[place] = _key_of(text)
+                keys[place] = key_of(text)
         for place in np.flatnonzero(words >> np.uint64(62) == 2).tolist():
             start = int(words[place]) - _REFERENCE
             end = start + 1 + int(self._heap[start])
@@ -69,7 +69,7 @@ class Admitted:
         return who in persons
 
 
-def _key_of(text: str) -> int | bytes:
+def key_of(text: str) -> int | bytes:
     """An account by which a table's and a register's are compared: its word where it is digits."""
     if len(text) <= _DIGITS_MAX and text.isascii() and text.isdigit():
         return int(text) | len(text) << _LENGTH_SHIFT

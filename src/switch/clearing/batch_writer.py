@@ -15,13 +15,14 @@ import pyarrow as pa
 from switch.clearing.answer_columns import Columns, held_rows
 from switch.clearing.chunk import Chunk
 from switch.clearing.clearing_files import Dispatch
+from switch.clearing.credits import Credits
 from switch.clearing.job import Job
 from switch.files import file_schemas, row_index
 from switch.files.columns import Texts
 from switch.files.row_index import RowIndex
 from switch.files.segment import Segment
 from switch.files.threads import Behind, in_order
-from switch.reason import Reason
+from switch.reason import RULE_SET, Reason
 from switch.registry.register import name_keys
 from switch.settlement import budgets
 
@@ -54,6 +55,11 @@ class BatchWriter:
         self._dispatch = Dispatch(
             draft / "clearing", job.directory, job.register.heap, job.options.form
         )
+        most = np.minimum(job.directory.lookups().amount_max, job.settings.clearing_limit)
+        path = draft / file_schemas.CREDITS_FILE
+        self.credits = Credits(path, most, job.register.heap)
+        """Credits of households; none where older rules judge."""
+        self._joins = job.rule_set == RULE_SET
         self._schemas = {self.status: file_schemas.STATUS, **SCHEMAS}
         self._segments: dict[str, Segment] = {}
         self.begin(self.status)
@@ -73,6 +79,7 @@ class BatchWriter:
         self._outboxes.close()
         if kind is not None:
             self._dispatch.abandon()
+            self.credits.abandon()
             self._index.abandon()
             for part in self._segments.values():
                 part.abandon()
@@ -87,8 +94,12 @@ class BatchWriter:
 
     def own(self, chunk: Chunk) -> None:
         """Write a chunk of the table's own lines."""
-        self._outboxes(self._dispatch.append, chunk)
+        self._outboxes(self._send if self._joins else self._dispatch.append, chunk)
         self._answers(self._answer, chunk)
+
+    def own_end(self) -> None:
+        """The table's own lines are through."""
+        self._outboxes(self._send, None)
 
     def waited(self, chunk: Chunk) -> None:
         """Write a chunk of lines that had waited, of this batch or earlier ones."""
@@ -117,9 +128,15 @@ class BatchWriter:
                 if name in self._segments}  # fmt: skip
         ends |= {f"clearing/{name}": end for name, end in self._dispatch.ends().items()}
         ends[row_index.NAME] = self._index.close
+        if self.credits.count:
+            ends[file_schemas.CREDITS_FILE] = self.credits.close
         return dict(zip(ends, in_order(ends.values(), self._threads), strict=True))
 
     # --- on the two threads ---------------------------------------------------------------------
+
+    def _send(self, chunk: Chunk | None) -> None:
+        for piece in self.credits.end() if chunk is None else self.credits.add(chunk):
+            self._dispatch.send(*piece)
 
     def _answer(self, chunk: Chunk) -> None:
         status, inner = self._status_columns(chunk), self._line_columns(chunk)

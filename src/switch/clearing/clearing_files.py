@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from switch.clearing.chunk import Chunk
 from switch.files.columns import Texts
@@ -111,10 +112,15 @@ class Dispatch:
 
     def append(self, chunk: Chunk) -> None:
         """Hand every living line of a chunk to its receiver's outbox."""
+        self.send(chunk, chunk.reason, chunk.lines.amount)
+
+    def send(self, chunk: Chunk, reason: NDArray[np.uint8], amount: NDArray[np.int64]) -> None:
+        """Hand lines of a chunk to their receivers' outboxes: those with reason NONE, of these
+        amounts."""
         lines, ids = chunk.lines, chunk.lines.end_to_end_id
         none = Texts(pa.array([], pa.string()), None)
         columns = (
-            chunk.reason,
+            reason,
             chunk.participant,
             (*chunk.transfer, None),
             chunk.account,
@@ -122,7 +128,7 @@ class Dispatch:
             _buffers(none if lines.account is None else lines.account),
             _buffers(lines.name),
             None if ids is None else _buffers(ids),
-            lines.amount,
+            amount,
             lines.benefit,
             self._purpose_of,
             lines.month,

@@ -25,9 +25,10 @@ from switch.files import segment
 from switch.files.file_schemas import positions_table
 from switch.files.segment import write_table
 from switch.home import days, paid_bits
-from switch.home.changes import AddBatch, Change, OpenCycle, SetPaid
+from switch.home.changes import AddBatch, Change, OpenCycle, SetMeta, SetPaid
+from switch.home.store import FORMAT_CREDITS, Home
 from switch.registry.directory import Directory
-from switch.results import PositionRow, StoredSummary
+from switch.results import CreditTotal, PositionRow, StoredSummary
 from switch.schema import period_of
 from switch.settlement import budgets
 from switch.settlement import postings as books
@@ -46,6 +47,7 @@ class Through:
     settlement participants could be debited when the run began. use: what the lines took of
     budgets. digest: of the table. own, carried: tallies of its lines, and of lines that had waited.
     digests: of the files written so far. rule_set: the oldest by which its lines are answered so.
+    credits: of two lines or more, that were sent for households.
     """
 
     core: Core
@@ -58,6 +60,7 @@ class Through:
     carried: Tally
     digests: Digests
     rule_set: str
+    credits: CreditTotal
 
 
 def settle(job: Job, through: Through, draft: Path) -> None:
@@ -109,11 +112,18 @@ def settle(job: Job, through: Through, draft: Path) -> None:
             *keep_postings(job.seq, job.cycle, postings),
             *keep_balances(after),
             *paid,
+            *_format(job.home, through.credits),
         ],
         draft=draft,
         folder=job.home.folder("batches", job.seq),
         digests=digests,
     )
+
+
+def _format(home: Home, credits: CreditTotal) -> Iterator[SetMeta]:
+    """An engine that knows no credits leaves a home with some alone."""
+    if credits["count"] and home.catalog.meta("format") < str(FORMAT_CREDITS):
+        yield SetMeta(str(FORMAT_CREDITS), "format")
 
 
 def _postings(job: Job, through: Through, nets: dict[str, int]) -> list[Posting]:
@@ -167,7 +177,7 @@ def _summary(
 ) -> StoredSummary:
     core, declared, names = through.core, job.declared, _names(job.directory)
     is_carried = "represented.parquet" in through.digests
-    return {
+    told: dict[str, object] = {
         "source": declared.source,
         "batch_id": declared.batch_id,
         "seq": job.seq,
@@ -189,6 +199,9 @@ def _summary(
             "nets": nets,
         },
     }
+    if through.credits["count"]:
+        told["credits"] = through.credits
+    return cast(StoredSummary, told)
 
 
 def _require_nothing_lost(job: Job, through: Through, summary: StoredSummary) -> None:

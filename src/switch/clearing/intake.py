@@ -36,6 +36,7 @@ from switch.registry.register import name_keys, require_utf8
 from switch.schema import (
     BATCH_ID_RULE,
     CURRENCY,
+    HOUSEHOLD,
     LINES_MAX,
     MALFORMED,
     NO_CODE,
@@ -317,6 +318,8 @@ class Lines:
     """Directory index, NO_CODE, MALFORMED or NOT_GIVEN; None where no line names one."""
     account: Texts | None
     end_to_end_id: Texts | None
+    household: Texts | None
+    """Names of households, by which neighbours are sent as one credit; None without the column."""
     raw: Columns
     """The columns as read: what a held line keeps."""
 
@@ -408,6 +411,7 @@ class Intake:
             agent=agent,
             account=account,
             end_to_end_id=columns.get("end_to_end_id"),
+            household=columns.get(HOUSEHOLD),
             raw=columns,
         )
 
@@ -530,6 +534,7 @@ class LogicalDigest:
 
     def __init__(self) -> None:
         self._hashes: dict[str, Any] = {}
+        self._has_households = False
 
     def _hash(self, name: str) -> Any:
         return self._hashes.setdefault(name, hashlib.sha256())
@@ -537,6 +542,8 @@ class LogicalDigest:
     def update(self, columns: Columns) -> None:
         for column in PAYMENT.columns:
             values = columns.get(column.name)
+            if column.name == HOUSEHOLD and values is not None:
+                self._has_households |= not values.null_rows().all()
             if values is None:
                 # An absent column and one of nulls are the same table.
                 lengths = np.full(len(columns["line_no"]), -1, "<i4")
@@ -554,5 +561,7 @@ class LogicalDigest:
     def hexdigest(self) -> str:
         whole = hashlib.sha256()
         for name in sorted(self._hashes):
+            if name.rstrip("=") == HOUSEHOLD and not self._has_households:
+                continue  # Tables that name none have the digest that they had before there were.
             whole.update(name.encode() + b"\0" + self._hashes[name].digest())
         return whole.hexdigest()

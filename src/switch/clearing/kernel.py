@@ -31,8 +31,9 @@ from switch.native.screen import Screen
 from switch.reason import (
     ARREARS,
     DEATH_STOPS_ALL,
+    EACH_BY_ITSELF,
     FIRST_ACCOUNT,
-    RULE_SET,
+    PAY_ARREARS,
     SAY_MORE,
     Reason,
 )
@@ -159,7 +160,7 @@ class Kernel:
         who = lines.amount, lines.person_id, lines.name_key
         found = Found(*self.core.screen(*who, lines.benefit, lines.debtor, lines.agent))
         judged = np.empty(0, np.intp)
-        if self._rule_set == RULE_SET:
+        if self._rule_set in PAY_ARREARS:
             judged = self._arrears.judge(lines, found)
         passed = self._next.choose(lines, found, judged) if self._rule_set in SAY_MORE else {}
         for place in judged:
@@ -173,9 +174,10 @@ class Kernel:
 
     @property
     def rule_set(self) -> str:
-        """The oldest rules by which all lines are answered as they were."""
-        if self._rule_set == RULE_SET and self._arrears.has_found:
-            return RULE_SET
+        """The oldest rules by which all lines are answered as they were, whatever was sent as one
+        credit."""
+        if self._rule_set in PAY_ARREARS and self._arrears.has_found:
+            return EACH_BY_ITSELF
         if self._rule_set in SAY_MORE:
             return DEATH_STOPS_ALL if self._next.has_passed else FIRST_ACCOUNT
         return self._rule_set

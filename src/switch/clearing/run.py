@@ -26,7 +26,7 @@ from switch.clearing.kernel import Kernel
 from switch.files.threads import ahead
 from switch.home.history import bytes_again
 from switch.home.store import ROOM_SPARE, Home
-from switch.reason import Reason
+from switch.reason import RULE_SET, Reason
 from switch.registry.settings import Settings
 from switch.settlement import budgets
 from switch.settlement.standing import Standing
@@ -75,7 +75,8 @@ def clear(job: Job) -> None:
             own,
             carried,
             digests,
-            kernel.rule_set,
+            RULE_SET if writer.credits.count else kernel.rule_set,
+            writer.credits.total,
         )
         close.settle(job, through, draft)
 
@@ -113,6 +114,7 @@ def _own_lines(job: Job, kernel: Kernel, writer: BatchWriter) -> str:
         writer.own(chunk)
         done += len(lines)
         job.options.tell("clearing", done, job.declared.count)
+    writer.own_end()
     if reader.sha256 is not None:
         return f"{OF_A_FILE}{reader.sha256}"
     return f"logical:{intake.logical_digest}"

@@ -13,7 +13,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import msgspec
 import numpy as np
@@ -25,6 +25,7 @@ from switch.clearing.next_accounts import ACCOUNTS_PROVEN_MAX, Receivers, accoun
 from switch.errors import VerificationFailed
 from switch.files.columns import Texts
 from switch.files.segment import Groups, read_table, segment_at
+from switch.home.credits import credits_of
 from switch.home.store import Home
 from switch.reason import Reason
 from switch.registry.directory import Directory
@@ -125,6 +126,17 @@ def told(table: pa.Table) -> SharedTotals:
     return cast(SharedTotals, told)
 
 
+class _Lines(NamedTuple):
+    """Lines of transfers."""
+
+    at: NDArray[np.intp]
+    """Place of the transfer of each."""
+    first: NDArray[np.bool_]
+    """It is the one by whose name the transfer went; no home keeps the names of the others."""
+    row: NDArray[np.uint32]
+    amount: NDArray[np.int64]
+
+
 class _People:
     """People whose lines a batch cleared: rows of the register by transfer id."""
 
@@ -143,19 +155,41 @@ class _People:
         all_keys = np.concatenate(keys)
         order = np.argsort(all_keys, kind="stable")
         self._keys, self._rows = all_keys[order], np.concatenate(rows)[order]
+        self._seq, joined = seq, credits_of(home, seq)
+        self._joined = None
+        if joined is not None:
+            order = np.argsort(joined["first"], kind="stable")
+            self._joined = {name: column[order] for name, column in joined.items()}
 
-    def rows_of(self, transfer_id: Any) -> NDArray[np.uint32]:
-        """Rows of the persons of transfers (a column of texts), each of which the batch cleared."""
+    def lines_of(self, transfer_id: Any, amount: Any = None) -> _Lines:
+        """The lines of transfers (a column of texts, and one of dong), each of which the batch
+        cleared; those of a credit stand behind its first."""
+        keys = self._keys_of(transfer_id)
+        money = np.zeros(len(keys), np.int64) if amount is None else np.asarray(amount)
+        at, first = np.arange(len(keys)), np.ones(len(keys), bool)
+        if self._joined is not None:
+            heads = _keys(self._seq, self._joined["first"])
+            begin, end = np.searchsorted(heads, keys), np.searchsorted(heads, keys, "right")
+            at = np.repeat(at, np.maximum(end - begin, 1))
+            first = np.append(True, at[1:] != at[:-1])[: len(at)]
+            place = begin[at] + np.arange(len(at)) - np.flatnonzero(first)[at]
+            is_in = (end > begin)[at]
+            keys, money = keys[at], money[at]
+            mine = {name: column[place[is_in]] for name, column in self._joined.items()}
+            keys[is_in] = _keys(self._seq, mine["line_no"])
+            money[is_in] = mine["amount"]
+        place = np.searchsorted(self._keys, keys)
+        if len(self._keys) == 0 or not np.array_equal(self._keys.take(place, mode="clip"), keys):
+            raise VerificationFailed("a line was sent that was not answered as cleared")
+        return _Lines(at, first, self._rows[place], money)
+
+    def _keys_of(self, transfer_id: Any) -> NDArray[np.int64]:
         transfer_id = transfer_id.combine_chunks()
         heads = pc.utf8_slice_codeunits(transfer_id, 0, -_LINE_DIGITS - 1).dictionary_encode()
         batches = [int(head.rpartition("-")[2]) for head in heads.dictionary.to_pylist()]
         batch = np.array(batches, np.int64)[np.asarray(heads.indices)]
         line = pc.utf8_slice_codeunits(transfer_id, -_LINE_DIGITS, None).cast(pa.int64())
-        keys = _keys(batch, np.asarray(line))
-        place = np.searchsorted(self._keys, keys)
-        if len(self._keys) == 0 or not np.array_equal(self._keys.take(place, mode="clip"), keys):
-            raise VerificationFailed("a line was sent that was not answered as cleared")
-        return self._rows[place]
+        return _keys(batch, np.asarray(line))
 
 
 def _keys(batch: Any, line_no: NDArray[Any]) -> NDArray[np.int64]:
@@ -262,10 +296,11 @@ def _held(waiting: Any, pairs: Any, most: int) -> Any:
 
 def _pairs(groups: Groups | None, people: _People) -> Any:
     """account, row: whom one receiver was sent money for, each once (_PAIRS)."""
-    parts = [
-        pa.table({"account": part["creditor_account"], "row": people.rows_of(part["transfer_id"])})
-        for part in _parts(groups, _SENT)
-    ]
+    parts = []
+    for part in _parts(groups, _SENT):
+        lines = people.lines_of(part["transfer_id"])
+        account = part["creditor_account"].take(pa.array(lines.at))
+        parts.append(pa.table({"account": account, "row": lines.row}))
     return _distinct(pa.concat_tables([_PAIRS.empty_table(), *parts]))
 
 
@@ -293,9 +328,11 @@ def _shared_of(
         names = mine["creditor_name"].combine_chunks()
         named, _, bad = name_keys(Texts(names, None))
         assert bad < 0, "names of lines that cleared are texts"
-        row = people.rows_of(mine["transfer_id"])
-        account, amount = mine["creditor_account"], mine["amount"]
-        parts.append(pa.table({"account": account, "row": row, "name": named, "amount": amount}))
+        lines = people.lines_of(mine["transfer_id"], mine["amount"])
+        account = mine["creditor_account"].take(pa.array(lines.at))
+        name = pa.array(named[lines.at], mask=~lines.first)
+        columns = {"account": account, "row": lines.row, "name": name, "amount": lines.amount}
+        parts.append(pa.table(columns))
     return _counted(participant, many, pa.concat_tables(parts), held)
 
 
@@ -310,7 +347,11 @@ def _counted(participant: str, accounts: Any, lines: Any, held: Any) -> Any:
     """SHARED of accounts. lines: account, row, name (uint64), amount; held: of _WAITING."""
     counts = [("row", "count_distinct"), ("row", "count"), ("amount", "sum")]
     found = lines.group_by("account").aggregate([*counts, ("name", "count_distinct")])
-    twins = lines.group_by(["account", "name"]).aggregate([("row", "count_distinct")])
+    twins = (
+        lines.filter(lines["name"].is_valid())
+        .group_by(["account", "name"])
+        .aggregate([("row", "count_distinct")])
+    )
     twins = twins.filter(pc.greater(twins["row_count_distinct"], 1))
     twins = twins.group_by("account").aggregate([("row_count_distinct", "sum")])
     waits = held.group_by("account").aggregate(counts)

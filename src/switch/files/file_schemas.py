@@ -66,6 +66,17 @@ HELD_SCHEMA = pa.schema(
     ]
 )
 
+CREDITS_FILE = "credits.parquet"
+CREDITS = pa.schema(
+    [
+        pa.field("line_no", pa.uint32(), nullable=False),
+        pa.field("first", pa.uint32(), nullable=False),
+        pa.field("amount", pa.int64(), nullable=False),
+    ]
+)
+"""Lines of a batch that were sent together, two or more as one credit, in table order. first: the
+number of its first line, whose transfer id it has."""
+
 CANCELLED_LINES = pa.schema(
     [
         ("batch", pa.uint32()),

@@ -55,12 +55,16 @@ from switch.home.checkpoint import (
 )
 from switch.home.commit import Commit, Writer
 
-FORMAT, FORMAT_DELTAS, FORMAT_REPRESENTATIVES, FORMAT_FEES = 3, 4, 5, 6
+FORMAT, FORMAT_DELTAS, FORMAT_REPRESENTATIVES, FORMAT_FEES, FORMAT_CREDITS = 3, 4, 5, 6, 7
 """Format of a home; of one from its first delta of the register on, for an engine that knows no
 deltas would take the versions before it for old ones, and drop them; from the first account of a
-representative on, for an engine that knows none would pay one who is deceased; and from the first
-table of agencies on, for an engine that knows no fees would abort a cycle without them."""
-FORMATS = tuple(map(str, (FORMAT, FORMAT_DELTAS, FORMAT_REPRESENTATIVES, FORMAT_FEES)))
+representative on, for an engine that knows none would pay one who is deceased; from the first table
+of agencies on, for an engine that knows no fees would abort a cycle without them; and from the
+first credit of several lines on, for an engine that knows none would take its answers for those to
+one line."""
+FORMATS = tuple(
+    map(str, (FORMAT, FORMAT_DELTAS, FORMAT_REPRESENTATIVES, FORMAT_FEES, FORMAT_CREDITS))
+)
 RECASTS, ANSWERS, CANCELLED, EXPIRED = "recasts", "answers", "cancelled", "expired"
 FEES = "fees"
 KINDS = ("batches", "registers", RECASTS, ANSWERS, CANCELLED, EXPIRED, FEES)

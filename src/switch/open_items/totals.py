@@ -34,12 +34,20 @@ from switch.outcomes import HTML_ROWS, html_table
 from switch.present import STANDS, Present
 from switch.registry.directory import Directory, packaged_rows
 from switch.results import Total
-from switch.schema import NO_CODE, PAYMENT, Column, Kind, Table, period_of
+from switch.schema import HOUSEHOLD, NO_CODE, PAYMENT, Column, Kind, Table, period_of
 
 COMMUNE, PROVINCE, PARTICIPANT, PERIOD = "commune", "province", "participant", "period"
 KEYS = (COMMUNE, PROVINCE, "benefit", "debtor_account", PARTICIPANT, PERIOD, "creditor_agent")
 """Keys that every table has; any other is a column of texts of its own."""
-PERSONAL = ("line_no", "person_id", "person_name", "amount", "creditor_account", "end_to_end_id")
+PERSONAL = (
+    "line_no",
+    "person_id",
+    "person_name",
+    "amount",
+    "creditor_account",
+    "end_to_end_id",
+    HOUSEHOLD,
+)
 """Columns that are no keys: they name a person, or one line."""
 KEYS_MAX = 100_000
 """Keys beyond which a column tells lines apart, and does not bring them together."""

@@ -40,6 +40,7 @@ from switch.home.times import day_of
 from switch.outcomes import Check
 from switch.proof import line_sums
 from switch.proof.chains import compare
+from switch.proof.credits import as_told, cut, told_ids
 from switch.proof.line_sums import summed, tuples
 from switch.settlement import accounts
 
@@ -116,7 +117,8 @@ class Answered:
         named = self._hear(folder)
         for name, lines in self.moved(folder).items():
             named.update(pc.unique(lines["batch"]).to_pylist())
-            yield Check(f"{name} lines", subject, self._fault(folder, name, lines))
+            fault = cut(self.home, lines) or self._fault(folder, name, lines)
+            yield Check(f"{name} lines", subject, fault)
             for cycle, mine in self._by_cycle(folder, name, lines):
                 self._post(due.setdefault(cycle, {}), cycle, name, mine)
                 carry(positions.setdefault(cycle, {}), name, mine)
@@ -291,9 +293,9 @@ class Answered:
             # Nobody answered: it is said by who recalled.
             reasons = pc.unique(lines["reason"]).to_pylist()
             return "" if reasons == [folder.detail.reason] else "a line has another reason"
-        told = lines.rename_columns({"booked_at": "at"}).select([*_TOLD, "cleared_in"])
-        told = tuples(self._answerable(told, judgement), _TOLD)
-        if len({row[0] for row in told if row in said}) != len(lines):
+        told = as_told(self.home, lines).rename_columns({"booked_at": "at"})
+        rows = tuples(self._answerable(told.select([*_TOLD, "cleared_in"]), judgement), _TOLD)
+        if len({row[0] for row in rows if row in said}) != len(told):
             return "no answer says so of a line"
         return ""
 
@@ -361,16 +363,14 @@ class Answered:
 
     def _judged(self, folder: Folder) -> Iterator[Check]:
         """States as they were told, and of a day its statements and what it closed."""
-        subject = f"answers {folder.number}"
+        subject, day = f"answers {folder.number}", folder.detail.answer["as_of"]
         if folder.detail.later is not None:
-            day = folder.detail.answer["as_of"]
             later = self._later(folder)
             signed = folder.detail.later, folder.detail.slips or []
             yield compare("batches of later days", subject, later, signed)
             # None is after a later one, but for such as were a slip.
             ran_back = self.latest > day and not folder.detail.correct
-            back = f"{self.latest} was closed before" if ran_back else ""
-            yield Check("days", subject, back)
+            yield Check("days", subject, f"{self.latest} was closed before" if ran_back else "")
             self.latest = max(self.latest, day)
         batches = {seq for seq in folder.detail.batches if seq}
         runs = {seq for seq in self.cycle_of if batches and min(batches) <= seq <= folder.after}
@@ -458,8 +458,8 @@ class Answered:
         words = ["CLEARED", "SETTLED", "UNAPPLIED", "CREDITED", "RETURNED", "REFUSED"]
         state = settled[run]
         state[(state == 1) & (today - day[run] > deadline)] = words.index("UNAPPLIED")
-        ids = out["transfer_id"]
-        credited = pc.is_in(ids, self._credited(out, runs, last))
+        ids, known_as = out["transfer_id"], told_ids(self.home, out)
+        credited = pc.is_in(known_as, self._credited(as_told(self.home, out), runs, last))
         state[np.asarray(credited)] = words.index("CREDITED")
         for name, word in (("returned", "RETURNED"), ("refused", "REFUSED")):
             parts = [

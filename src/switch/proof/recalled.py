@@ -13,6 +13,7 @@ from switch.home.history import RECALL, Folder, asked_back
 from switch.outcomes import Check
 from switch.proof.answers import KNOWN, LINE, Answered
 from switch.proof.chains import compare
+from switch.proof.credits import as_told, cut
 from switch.proof.line_sums import tuples
 
 
@@ -54,13 +55,17 @@ def _fault(answered: Answered, before: set[tuple[int, int]], folder: Folder, ask
         for table in tables[: folder.number - 1]
         for line in tuples(table, LINE)
     }
-    return "" if gone.isdisjoint(tuples(asks, LINE)) else "a line is asked for that went back"
+    if not gone.isdisjoint(tuples(asks, LINE)):
+        return "a line is asked for that went back"
+    return cut(answered.home, asks)
 
 
 def _lists(answered: Answered, folder: Folder, asks: Any) -> dict[str, dict[str, list[Any]]]:
     """The list that each receiver must have got of a recall."""
     rows = []
-    for action, table in (("STOP", answered.back["refused"][folder.number - 1]), ("RETURN", asks)):
+    stopped = answered.back["refused"][folder.number - 1]
+    for action, lines in (("STOP", stopped), ("RETURN", asks)):
+        table = as_told(answered.home, lines)
         names = [*LINE, "participant", "transfer_id", "amount"]
         rows += [(*row, folder.detail.reason, action) for row in tuples(table, names)]
     found: dict[str, dict[str, list[Any]]] = {}

@@ -23,6 +23,7 @@ from switch.home.store import Home
 from switch.outcomes import Check
 from switch.proof import line_sums
 from switch.proof.chains import compare
+from switch.proof.credits import as_told, cut
 from switch.proof.line_sums import summed
 from switch.settlement import accounts
 from switch.settlement.accounts import REVERSAL
@@ -64,7 +65,9 @@ def checks(home: Home, recast: Recast, entered: Fees, left: Fees) -> Iterator[Ch
     same = gone.select(told.schema.names).cast(told.schema).equals(told)
     yield Check("recast lines", subject, "" if same else "are not those of defaulters")
     yield from endings(home, subject, detail, told, entered, left)
-    yield compare("recall lists", subject, _recalled(told), _lists(home.path / recast.folder))
+    yield Check("whole credits", subject, cut(home, told))
+    handed = _lists(home.path / recast.folder)
+    yield compare("recall lists", subject, _recalled(as_told(home, told)), handed)
 
 
 def endings(

@@ -58,6 +58,7 @@ from switch.proof.chains import (
     is_changed,
     kept_checkpoints,
 )
+from switch.proof.credits import Credits
 from switch.proof.entitlements import Entitlements
 from switch.proof.row_indexes import RowIndexes
 from switch.reason import CLEARED, REASONS_COUNT, RULES, Reason, status_of
@@ -174,6 +175,7 @@ class Verifier:
         moved: list[tuple[int, int]] = []
         waiting: list[tuple[int, int]] = []
         late = line_sums.released(batch.folder)
+        credits = Credits(batch.folder, batch.manifest)
         seq, register = batch.row.seq, batch.manifest["register"]
         for status, lines in line_sums.answers(batch.folder):
             reason = np.asarray(lines["reason_number"])
@@ -189,7 +191,10 @@ class Verifier:
                 waiting += [(batch.row.seq, int(n)) for n in numbers]
             alive = reason == Reason.NONE
             gone_late = line_sums.note_late(late, batch.row.seq, status, amount)
-            line_sums.send(sent, status, amount, alive & ~gone_late)
+            told, dong = alive & ~gone_late, amount
+            if "batch" not in status.schema.names:
+                told, dong = credits.take(status, lines, amount, told)
+            line_sums.send(sent, status, dong, told)
             line_sums.pair(pairs, status, lines, amount, alive)
             line_sums.by_text(benefits, lines["benefit"], amount, alive)
             fault = fault or self.entitlements.pay(seq, register, lines, alive)
@@ -198,7 +203,8 @@ class Verifier:
             line_sums.send_one(sent, *(said or ("", "", 0)))
         yield Check("I6 nothing paid twice", subject, fault)
         yield self.funded.within(subject, batch.manifest["funding"].get("budgets", {}))
-        yield from self._row(batch, subject)
+        yield Check("credits", subject, credits.fault(self.home.catalog.meta("format")))
+        yield from self._row(batch, subject, credits)
         yield from self._totals(batch, subject, tally)
         yield from self._money(batch, subject, pairs, benefits)
         yield compare(
@@ -233,7 +239,7 @@ class Verifier:
             return "a reason code does not follow from its number"
         return ""
 
-    def _row(self, batch: _Batch, subject: str) -> Iterator[Check]:
+    def _row(self, batch: _Batch, subject: str, credits: Credits) -> Iterator[Check]:
         """The catalog says of a batch what its manifest says."""
         manifest = msgspec.json.decode((batch.folder / "manifest.json").read_bytes())
         batch.postings = manifest.pop("postings")
@@ -255,7 +261,8 @@ class Verifier:
         receivers = {}
         for path in (batch.folder / "clearing").iterdir():
             amount = read_segment(path)["amount"]
-            receivers[path.stem] = [len(amount), pc.sum(amount).as_py()]
+            count = len(amount) + credits.more(path.stem)
+            receivers[path.stem] = [count, pc.sum(amount).as_py()]
         shown = {
             **{name: summary[name] for name in found if name in summary},
             **{name: summary[name] for name in manifest["outcome"]},
@@ -264,12 +271,14 @@ class Verifier:
                 for shown, told in zip(summary["positions"], positions, strict=True)
             ],
             "receivers": {r["participant"]: [r["count"], r["sum"]] for r in summary["receivers"]},
+            "credits": summary.get("credits"),
         }
         told = {
             **{name: found[name] for name in found if name in summary},
             **manifest["outcome"],
             "positions": positions,
             "receivers": receivers,
+            "credits": credits.total,
         }
         yield compare("catalog", f"{subject}, summary", told, shown)
 

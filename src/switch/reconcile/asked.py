@@ -9,6 +9,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from switch.files.file_schemas import RECORD, WENT_BACK
+from switch.home.credits import told_ids
 from switch.home.history import RECALL, Folder, asked_back, lines_of, moved_lines, stored
 from switch.home.store import Home
 from switch.schema import DECIDED
@@ -57,7 +58,7 @@ def standing(home: Home, known: list[Folder]) -> pa.Table:
             states = [
                 ACCEPTED if action == STOP or line in came else REFUSED if name in denied else OPEN
                 for line, name in zip(
-                    lines_of(lines), lines["transfer_id"].to_pylist(), strict=True
+                    lines_of(lines), told_ids(home, lines).to_pylist(), strict=True
                 )
             ]
             said = folder.detail
@@ -83,10 +84,8 @@ def _answers(home: Home, known: list[Folder], recalls: list[Folder]) -> pa.Table
     may: set[tuple[str, str]] = set()
     for folder in recalls:
         lines = asked_back(home, folder)
-        for name, code, run in zip(
-            *(lines[n].to_pylist() for n in ("transfer_id", "participant", "cleared_in")),
-            strict=True,
-        ):
+        columns = (told_ids(home, lines), lines["participant"], lines["cleared_in"])
+        for name, code, run in zip(*(column.to_pylist() for column in columns), strict=True):
             agent = home.catalog.agents(cycles[run]).get(code, code)
             may |= {(name, code), (name, agent)}
     parts = [RECORD.empty_table()]

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from switch import reconcile as rec
 from switch.files.file_schemas import BREAK
+from switch.home.credits import as_told
 from switch.native.sent import ELSEWHERE, FRESH, NOWHERE, REST
 from switch.reconcile import RECORD, Rules
 from switch.reconcile.asked import refusals
@@ -200,10 +201,12 @@ class Verdicts:
         refusing = _is(self.confirmations.table, "RJCT")
         said_no = (self.lines.said_at != NEVER) & (self.lines.said & REFUSED > 0)
         said_no[self.confirmations.place[self.confirmations.fit & refusing]] = True
+        said_no = self.lines.spread(said_no)
         self.newly_refused = np.flatnonzero(said_no & sent & ~settled & ~self.refused)
         self.refused[self.newly_refused] = True
         back = np.zeros(len(self.lines), bool)
         back[self.returns.place[self.returns.fit]] = True
+        back = self.lines.spread(back)
         back &= settled & ~self.refused & ~self.returned
         self.newly_returned = np.flatnonzero(back)
         self._sent, self._settled = sent, settled
@@ -211,6 +214,7 @@ class Verdicts:
         """Lines that their receiver refuses to give back."""
         denied = refusals(self._resolutions(own=True))
         self.denied[self.lines.places(text_of(pa.array(sorted(denied), pa.string())))] = True
+        self.denied = self.lines.spread(self.denied)
 
     def _groups(self) -> Groups:
         """Answers to a whole clearing file: they speak for all its lines but those that are named,
@@ -233,14 +237,14 @@ class Verdicts:
         code = np.asarray(code.fill_null(NO_CODE)).astype(np.int64)
         files, which = np.unique(run[at].astype(np.int64) << 16 | code, return_inverse=True)
         # What was recalled in time is in no sum that its receiver may have credited.
-        sent = np.flatnonzero(lines.sent() & ~self.stopped & np.isin(lines.run, run[at]))
+        sent = np.flatnonzero(lines.told() & ~self.stopped & np.isin(lines.run, run[at]))
         file_of = lines.run[sent].astype(np.int64) << 16 | lines.participant[sent]
         place = np.minimum(np.searchsorted(files, file_of), len(files) - 1)
         sent, place = (array[files[place] == file_of] for array in (sent, place))
         refused = (lines.said_at != NEVER) & (lines.said & REFUSED > 0)
         refused[kept.place[kept.own & _is(kept.table, "RJCT")]] = True
         due = np.zeros(len(files), np.int64)
-        np.add.at(due, place[~refused[sent]], lines.amount[sent[~refused[sent]]])
+        np.add.at(due, place[~refused[sent]], lines.due[sent[~refused[sent]]])
         # Of a file that was never sent nothing can be right, not even that it was of nothing.
         is_sent = np.bincount(place, minlength=len(files)) > 0
         right = (table["amount"].to_numpy() == due[which]) & is_sent[which]
@@ -285,7 +289,7 @@ class Verdicts:
     def credited(self) -> NDArray[np.bool_]:
         """Lines of which a clean answer says that they were credited, their own or one to all of
         their clearing file."""
-        return self._credits() | (self.lines.said & GROUPED > 0)
+        return self.lines.spread(self._credits() | (self.lines.said & GROUPED > 0))
 
     def _overdue(self) -> NDArray[np.bool_]:
         late: NDArray[np.bool_] = self.today - self.lines.day() > self.rules.deadline_days
@@ -333,7 +337,7 @@ class Verdicts:
         """The same lines with what was said of them: of several records the lowest. table: lines
         with batch and line_no; kind: whose records."""
         kept = self.said.kept[kind]
-        places = self.lines.at(table["batch"], table["line_no"])
+        places = self.lines.lead(self.lines.at(table["batch"], table["line_no"]))
         fit = kept.fit & (_is(kept.table, "RJCT") if kind == CONFIRMATIONS else True)
         chosen = np.flatnonzero(fit & np.isin(kept.place, places))
         some = kept.table.take(pa.array(chosen)).select(["at", "record_id", "reason"])
@@ -397,7 +401,7 @@ class Verdicts:
         chosen |= spoken & ~refused & self.stopped
         chosen |= ~spoken & self._overdue() & ~self.returned & ~self.stopped
         chosen[self.groups.twice] = True
-        chosen &= self._sent
+        chosen &= lines.told()
         strays = kept.table.filter(pa.array(~kept.own & rest))
         table = lines.records(chosen, pc.unique(strays["account"]).drop_null())
         places = lines.places(text_of(table["transfer_id"]))
@@ -445,6 +449,7 @@ class Verdicts:
         statement covers."""
         table = self.said.kept[STATEMENT].table
         own = np.asarray(pc.equal(table["account"], RETURNED))
+        returned = as_told(self.lines.home, returned)
         back = pa.table(
             {
                 "transfer_id": returned["transfer_id"],

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from switch.arguments import require_said
 from switch.errors import UsageError
@@ -25,6 +26,7 @@ from switch.files.file_schemas import ASKED, TAKEN, WENT_BACK
 from switch.files.segment import write_table
 from switch.home import days
 from switch.home.batch import batch_row
+from switch.home.credits import as_told
 from switch.home.days import SaidTime, correction, leaps
 from switch.home.history import RECALL, Answers, Folder, bytes_again, lines_of
 from switch.home.store import ANSWERS, ROOM_SPARE, Home
@@ -135,6 +137,7 @@ def _sorted(
             name = home.catalog.batch(line[0]).batch_id
             why = "it was recalled before" if line in again else what_is(home, *line)
             raise UsageError(f"line {line[1]} of batch {name} cannot be recalled: {why}")
+    _require_whole(lines, places, chosen)
     settled = lines.settled()
     stops = lines.lines(places[~settled[places]])
     rows = len(stops)
@@ -146,6 +149,25 @@ def _sorted(
     for name, column in more.items():
         stops = stops.append_column(name, column)
     return stops.cast(TAKEN), lines.lines(places[settled[places]]).cast(WENT_BACK)
+
+
+def _require_whole(lines: SentLines, places: NDArray[np.int64], chosen: list[Line]) -> None:
+    """A credit is recalled whole: its receiver knows no part of it. Raises UsageError."""
+    if lines.follows is None:
+        return
+    missing = np.isin(lines.follows, lines.lead(places)) & lines.sent()
+    missing[places] = False
+    if missing.any():
+        place = int(np.argmax(missing))
+        seq = int(lines.batch()[place])
+        number = place - int(lines.at(pa.array([seq]), pa.array([1]))[0]) + 1
+        name = lines.home.catalog.batch(seq).batch_id
+        mine = lines.lead(places) == lines.follows[place]
+        named = chosen[int(np.argmax(mine))][1]
+        raise UsageError(
+            f"line {named} of batch {name} was sent in one credit with line {number}: recall all"
+            " lines of it"
+        )
 
 
 def _commit(before: Before, stopped: pa.Table, asks: pa.Table, words: Said) -> Folder:
@@ -184,7 +206,7 @@ def _commit(before: Before, stopped: pa.Table, asks: pa.Table, words: Said) -> F
         for name, table in (("refused", stopped), ("recalled", asks)):
             if len(table):
                 write_table(draft / f"{name}.parquet", table)
-        _write_lists(draft, stopped, asks, words)
+        _write_lists(home, draft, stopped, asks, words)
         changes += [*take_in.freed(before, draft, folder, stopped), *keep_balances(after)]
         home.commit(
             at=before.at, kind=RECALL, detail=detail, changes=changes, draft=draft, folder=folder
@@ -192,10 +214,11 @@ def _commit(before: Before, stopped: pa.Table, asks: pa.Table, words: Said) -> F
     return Folder(before.number, RECALL, before.at, detail)
 
 
-def _write_lists(draft: Path, stopped: pa.Table, asks: pa.Table, words: Said) -> None:
-    """The list of each receiver, oldest line first."""
+def _write_lists(home: Home, draft: Path, stopped: pa.Table, asks: pa.Table, words: Said) -> None:
+    """The list of each receiver, oldest line first; a row a credit."""
     parts = []
-    for action, table in ((STOP, stopped), (RETURN, asks)):
+    for action, lines in ((STOP, stopped), (RETURN, asks)):
+        table = as_told(home, lines)
         some = table.select(["batch", "line_no", "participant", "transfer_id", "amount"])
         for name, word in (("reason", words.reason), ("action", action)):
             some = some.append_column(name, pa.array([word] * len(table), pa.string()))

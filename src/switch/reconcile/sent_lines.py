@@ -5,6 +5,9 @@ amount and account, and the one answer that is clean; what is not clean is hande
 reconciled record by record. A line has a place by its batch and number, so that an answer finds it
 without a search; 36 bytes a line, and nothing else that grows with lines.
 
+Lines of a household that were sent as one credit have the receiver and the run of its first line,
+by whose id alone it is answered to: what was said of it stands at that line (`spread`).
+
 An answer is clean where it fits its line in receiver, amount and, if it names one, account.
 """
 
@@ -14,7 +17,7 @@ import datetime
 import os
 from collections.abc import Collection
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -27,11 +30,14 @@ from switch.files.given import is_changed
 from switch.files.parquet_reader import RowGroups, in_one
 from switch.files.segment import Groups, read_table, segment_at
 from switch.home.batch import answered
+from switch.home.credits import credits_of
 from switch.home.history import SETTLED, recasts, went_back
 from switch.home.store import Home
 from switch.native.sent import ELSEWHERE, NOWHERE, Sent
 from switch.reconcile.match.records import day_us
 from switch.schema import NO_CODE, TRANSFER_ID_MAX
+
+S = TypeVar("S", bound=np.generic)
 
 NEVER = np.iinfo(np.int64).min
 """`said_at` of a line that nothing clean was said of."""
@@ -144,6 +150,10 @@ class SentLines:
         lines = self.participant, self.run, self.amount, self._account, self.said_at, self.said
         secret = int(home.id_hash("accounts of lines"), 16)
         self._held = Sent(self._table, lines, NEVER, TRANSFER_ID_MAX, secret)
+        self.due = self.amount
+        """Dong of each row of a clearing file, at the line by whose id it is known."""
+        self.follows: NDArray[np.int64] | None = None
+        """Place of the line by whose id each is known; None where that is its own of all."""
         self._reasons: dict[str | None, int] = {None: 0}
         self._agents: dict[str, dict[str, str]] = {}
         self._parts: list[_Part] = []
@@ -222,6 +232,21 @@ class SentLines:
         found: NDArray[np.bool_] = self.participant != NO_CODE
         return found
 
+    def told(self) -> NDArray[np.bool_]:
+        """Lines that were sent and have a row of a clearing file: by their ids receivers answer."""
+        sent = self.sent()
+        if self.follows is not None:
+            sent &= self.follows == np.arange(len(self))
+        return sent
+
+    def spread(self, values: NDArray[S]) -> NDArray[S]:
+        """A column of what was said of rows of clearing files, as it is of all lines in them."""
+        return values if self.follows is None else values[self.follows]
+
+    def lead(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Places of the lines by whose ids some lines are known to receivers."""
+        return places if self.follows is None else self.follows[places]
+
     def settled(self) -> NDArray[np.bool_]:
         """Lines whose cycle has settled."""
         table = np.array([False, *(run.settled for run in self.runs)])
@@ -247,6 +272,23 @@ class SentLines:
                     went = went_back(self.home, recast)
                     mine = went.filter(pc.is_in(went["batch"], pa.array(self.batches, pa.uint32())))
                     self.participant[self.at(mine["batch"], mine["line_no"])] = NO_CODE
+        for seq in self.batches:
+            self._join(seq)
+
+    def _join(self, seq: int) -> None:
+        """Let lines that a run sent as one credit stand where its first line does, as long as that
+        was neither taken back nor sent by another run."""
+        joined = credits_of(self.home, seq)
+        if joined is None:
+            return
+        line, first = (self._base[seq] + joined[name] - 1 for name in ("line_no", "first"))
+        stands = (self.run[first] == seq) & (self.participant[first] != NO_CODE)
+        line, first = line[stands], first[stands]
+        if self.follows is None:
+            self.follows, self.amount = np.arange(len(self)), self.due.copy()
+        self.follows[line] = first
+        self.participant[line], self.run[line] = self.participant[first], seq
+        self.amount[line] = joined["amount"][stands]
 
     def _read_run(self, run: RunOf) -> None:
         """Read the lines that a run sent of the batches that are looked at. Each file is proven
@@ -288,7 +330,7 @@ class SentLines:
             self._held.accounts(*text_buffers(accounts), words)
             near = np.asarray(pc.is_in(pa.array(self._account), pa.array(words)))
             wanted = chosen | (near & (self.said_at == NEVER))
-        wanted = wanted & self.sent()
+        wanted = wanted & self.told()
         parts = [RECORD.empty_table()]
         for part in self._parts:
             known = np.maximum(part.place, 0)
@@ -360,6 +402,10 @@ class SentLines:
         code = pc.index_in(participant, pa.array(self.codes, pa.string()))
         said_by = np.asarray(code.combine_chunks().fill_null(NO_CODE - 1))
         sent_to = self.participant.take(place, mode="clip")
+        if self.follows is not None:
+            # Nobody was told the id of a line behind the first of its credit.
+            known = (place < 0) | (self.lead(place) == place)
+            sent_to = np.where(known, sent_to, NO_CODE)
         own: NDArray[np.bool_] = (said_by == sent_to) & (place >= 0)
         others = np.flatnonzero((place >= 0) & ~own & (sent_to != NO_CODE))
         if len(others):

@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 
 from switch.files.file_schemas import CLEARED_SCHEMA, HELD_SCHEMA, IDENTITY, STYLES, WENT_BACK
 from switch.files.segment import Groups, Segment, write_table
+from switch.home.credits import as_told
 from switch.home.history import queue_of
 from switch.home.store import Home
 from switch.registry.directory import Directory
@@ -136,7 +137,8 @@ def write(home: Home, draft: Path, went: pa.Table, held: pa.Table) -> dict[tuple
         segment.append({name: part.column(name) for name in HELD_SCHEMA.names})
     segment.close()
     (draft / "recall").mkdir(mode=0o700)
-    for code in pc.unique(went["participant"]).to_pylist():
-        mine = went.filter(pc.equal(went["participant"], code)).select(RECALL)
+    told = as_told(home, went)
+    for code in pc.unique(told["participant"]).to_pylist():
+        mine = told.filter(pc.equal(told["participant"], code)).select(RECALL)
         write_table(draft / "recall" / f"{code}.parquet", mine)
     return reversal.free(home, draft, went)

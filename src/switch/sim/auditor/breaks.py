@@ -27,7 +27,7 @@ class OpenBreaks:
 
     def all(self) -> Breaks:
         """All breaks that must be open."""
-        by_id = {owed.transfer_id: owed for owed in self.way_back.payments.sent.values()}
+        by_id = {owed.named: owed for owed in self.way_back.payments.sent.values()}
         classes: dict[str, list[str]] = {}
         unsure: set[str] = set()
         shared: set[str] = set()
@@ -55,12 +55,12 @@ class OpenBreaks:
         """Recalls that nobody answered by the deadline, and answers to none."""
         way_back, sent = self.way_back, self.way_back.payments.sent
         late = {
-            line
+            sent[line].named
             for line in way_back.open_recalls()
             if (way_back.days.as_of - way_back.asked[line]).days > RECALL_DAYS
         }
-        found = [("RECALL_OVERDUE", sent[line].transfer_id) for line in late]
-        by_id = {owed.transfer_id: owed for owed in sent.values()}
+        found = [("RECALL_OVERDUE", name) for name in late]
+        by_id = {owed.named: owed for owed in sent.values()}
         for name, records in self.records.resolved.items():
             owed = by_id.get(name)
             for record in records:
@@ -83,12 +83,14 @@ class OpenBreaks:
         found = []
         for line in self.way_back.returned:
             owed = self.way_back.payments.sent[line]
+            if owed.named in found:
+                continue  # Another line of the credit told of it.
             day = min(record.at.date() for record in self.records.clean(owed, "RTRN"))
-            if (entry := booked.get(owed.transfer_id)) is None:
+            if (entry := booked.get(owed.named)) is None:
                 is_open = self.way_back.days.is_late(day)
             else:
                 is_open = abs((entry - day).days) > APART_DAYS
-            found += [owed.transfer_id] if is_open and day >= begin else []
+            found += [owed.named] if is_open and day >= begin else []
         return sorted(found)
 
     def _strays(self, records: tuple[Record, ...]) -> list[str] | None:
@@ -115,7 +117,7 @@ class OpenBreaks:
         if not all(record.fits(owed) for record in records):
             if more or record.status != "ACCC":
                 return None
-            return ["AMOUNT"] if record.amount != owed.amount else ["REFERENCE"]
+            return ["AMOUNT"] if record.amount != owed.due else ["REFERENCE"]
         if twice is not None:
             late = self._timing(owed, twice) or self._timing(owed, record.at)
             return ["DUPLICATE"] if not more and not late else None

@@ -10,13 +10,22 @@ from collections.abc import Iterable, Sequence
 
 from switch.reason import OF_ACCOUNTS, Reason
 from switch.sim.auditor.cover import PRIORITY_LAST, Claim, Cover
+from switch.sim.auditor.credits import credits_of
 from switch.sim.auditor.cycles import Cycles
 from switch.sim.auditor.directory import Directory
 from switch.sim.auditor.expected import Expected, Outcome, Owed, Sent, Table, Waiting
 from switch.sim.auditor.payments import Payments
 from switch.sim.auditor.people import People
 from switch.sim.auditor.postings import positions_of, postings_of
-from switch.sim.auditor.screening import Answer, Row, admitted, answer_of, entitlement, screened
+from switch.sim.auditor.screening import (
+    Answer,
+    Row,
+    admitted,
+    answer_of,
+    entitlement,
+    limit_of,
+    screened,
+)
 
 STATES = {"ACSC": "cleared", "ACSP": "cleared", "PDNG": "held", "RJCT": "refused"}
 
@@ -43,15 +52,26 @@ class Clearing:
         outcomes = [self._outcome(*pair, cycle) for pair in zip(entries, answers, strict=True)]
         # Old lines come first, then the table's, then whoever waited for what the table brought.
         turns = sorted(range(len(entries)), key=lambda number: number in late)
+        own = range(old, len(entries))
+        credits_ = credits_of(
+            [entries[n].row for n in own],
+            [None if n in late else answers[n] for n in own],
+            self._most,
+        )
+        joined = {old + place: credit for credit in credits_ for place in credit}
         cleared = tuple(
-            self._owed(entries[number], answers[number], seq)
+            self._in_credit(
+                self._owed(entries[number], answers[number], seq),
+                [entries[old + place] for place in joined.get(number, [])],
+            )
             for number in turns
             if _alive(answers[number])
         )
         moved = [outcomes[n] for n in turns if n < old and answers[n].status != "PDNG"]
         sent: dict[str, list[Sent]] = {}
         for owed in cleared:
-            sent.setdefault(owed.participant, []).append(self._sent(owed))
+            if owed.leads:
+                sent.setdefault(owed.participant, []).append(self._sent(owed))
         positions = positions_of(cleared, self.directory)
         return Expected(
             seq=seq,
@@ -65,6 +85,11 @@ class Clearing:
             states=_states(table.rows, outcomes[old:]),
             owed=cleared,
             closes=closes,
+            joined=[
+                (row["line_no"], entries[old + joined[n][0]].row["line_no"], row["amount"])
+                for n in sorted(joined)
+                for row in [entries[n].row]
+            ],
         )
 
     def _judge(
@@ -130,6 +155,19 @@ class Clearing:
         settlers = self.directory.settler(agent), self.directory.settler(payee)
         return Owed(entry, seq, agent, *settlers, payee, answer.account)
 
+    def _in_credit(self, owed: Owed, together: Sequence[Waiting]) -> Owed:
+        """The line as one of those that went together, if any did."""
+        if not together:
+            return owed
+        sum_ = sum(entry.row["amount"] for entry in together)
+        return owed._replace(credit=together[0].transfer_id, credit_sum=sum_)
+
+    def _most(self, participant: str) -> int:
+        """Dong that a credit to a participant may come to."""
+        limit = limit_of(self.directory.participants[participant])
+        whole = self.directory.rules.clearing_limit
+        return whole if limit is None else min(limit, whole)
+
     def _sent(self, owed: Owed) -> Sent:
         row = owed.entry.row
         return Sent(
@@ -137,7 +175,7 @@ class Clearing:
             end_to_end_id=row["end_to_end_id"],
             creditor_account=owed.account,
             creditor_name=row["person_name"],
-            amount=row["amount"],
+            amount=owed.due,
             purpose=self.directory.programmes[row["benefit"]]["purpose"],
             period=row["period"],
             debtor_account=row["debtor_account"],

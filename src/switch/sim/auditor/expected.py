@@ -190,6 +190,25 @@ class Owed(NamedTuple):
     """Participants whose settlement accounts pay and receive."""
     participant: str
     account: str
+    credit: str = ""
+    """Transfer id of the first line of its credit, where it went with others of its household."""
+    credit_sum: int = 0
+    """Dong of that credit."""
+
+    @property
+    def named(self) -> str:
+        """The transfer id by which its receiver knows it."""
+        return self.credit or self.transfer_id
+
+    @property
+    def due(self) -> int:
+        """Dong that its receiver got under that id."""
+        return self.credit_sum or self.amount
+
+    @property
+    def leads(self) -> bool:
+        """It has a row of a clearing file."""
+        return self.named == self.transfer_id
 
     @property
     def amount(self) -> int:
@@ -275,7 +294,7 @@ class Record(NamedTuple):
 
     def fits(self, owed: Owed) -> bool:
         """True where the record is of the line's receiver, amount and, if it names one, account."""
-        same = self.is_of(owed) and self.amount == owed.amount
+        same = self.is_of(owed) and self.amount == owed.due
         return same and self.account in (None, owed.account)
 
 
@@ -386,6 +405,9 @@ class Expected(NamedTuple):
     """Lines that cleared, in order of clearing."""
     closes: str
     """Cut-off of the cycle, where it is one of the calendar."""
+    joined: list[tuple[int, int, int]]
+    """(line number, that of the first, amount) of own lines that went in credits of two or more, in
+    table order."""
 
     @property
     def outcomes(self) -> list[Outcome]:

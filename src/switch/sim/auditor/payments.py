@@ -49,8 +49,8 @@ class Payments:
         return next((seq for seq, ran in self.batches.items() if ran.name == name), None)
 
     def by_id(self, transfer_id: str) -> Owed:
-        """The line that was sent by this id."""
-        return next(owed for owed in self.sent.values() if owed.transfer_id == transfer_id)
+        """The line that was sent by this id, or one of those that were."""
+        return next(owed for owed in self.sent.values() if owed.named == transfer_id)
 
     def heads(self) -> dict[str, int]:
         """Numbers of batches by the beginning of their transfer ids."""
@@ -103,7 +103,8 @@ class Payments:
             self.since[line] = day
             self.told[line] += ("PDNG",)
             del self._cleared_as[line], self.sent[line]
-            recall.setdefault(owed.participant, []).append((owed.transfer_id, owed.amount))
+            told = recall.setdefault(owed.participant, [])
+            told += [(owed.named, owed.due)] if (owed.named, owed.due) not in told else []
         if gone:
             self.waiting += [owed.entry for owed in gone]
             self.waiting.sort(key=lambda entry: entry.line)

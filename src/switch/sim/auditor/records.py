@@ -43,7 +43,7 @@ class Records:
     def take_in(self, records: Iterable[Record], commit: int) -> dict[str, int]:
         """Take in records that were not heard before. Returns their count by kind of file."""
         new = Counter(confirmations=0, returns=0, statement=0)
-        sent = {owed.transfer_id: owed for owed in self.payments.sent.values()}
+        sent = {owed.named: owed for owed in self.payments.sent.values()}
         for record in records:
             name = record.transfer_id
             if self._is_heard(record, sent.get(name)):
@@ -70,19 +70,19 @@ class Records:
 
     def clean(self, owed: Owed, status: str) -> list[Record]:
         """Records of a line that say a status and fit the line."""
-        found = self.said.get(owed.transfer_id, ())
+        found = self.said.get(owed.named, ())
         return [record for record in found if record.status == status and record.fits(owed)]
 
     def denies(self, owed: Owed) -> bool:
         """Tell whether the receiver refuses to give a line back, by the last answer that decides;
         of one time a refusal does."""
-        mine = [r for r in self.resolved.get(owed.transfer_id, ()) if r.is_of(owed)]
+        mine = [r for r in self.resolved.get(owed.named, ()) if r.is_of(owed)]
         said = [(r.at, r.status) for r in mine if r.status != "PDCR"]
         return max(said, default=(None, ""))[1] == "RJCR"
 
     def own(self, owed: Owed) -> tuple[Record, ...]:
         """Records of a line by those who may answer to it."""
-        return tuple(r for r in self.said.get(owed.transfer_id, ()) if r.is_of(owed))
+        return tuple(r for r in self.said.get(owed.named, ()) if r.is_of(owed))
 
     def files(self) -> Files:
         """All that answers to whole clearing files say."""

@@ -133,6 +133,9 @@ class WayBack:
         gone = {*self.refused, *self.returned, *self.asked}
         if not chosen or not gone.isdisjoint(chosen) or not set(chosen) <= set(sent):
             return None
+        credits_ = {sent[line].named for line in chosen}
+        if any(owed.named in credits_ and line not in chosen for line, owed in sent.items()):
+            return None  # A credit is recalled whole.
         self.folders += 1
         self.days.known.add(day)
         self.recalled[chosen] = words

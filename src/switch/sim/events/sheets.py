@@ -87,7 +87,9 @@ class Sheet:
                 people.communes(self.person),
                 pa.nulls(rows, pa.string()),
             ],
-            schema=draw.arrow_schema(schema.PAYMENT, codes=draw.CODES, ids=pa.uint64()),
+            schema=draw.arrow_schema(
+                schema.PAYMENT, codes=draw.CODES, ids=pa.uint64(), without={schema.HOUSEHOLD}
+            ),
         )
         self.path = folder / f"{self.batch_id}.parquet"
         pq.write_table(table, self.path)

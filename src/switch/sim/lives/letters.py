@@ -38,6 +38,8 @@ WHOLE_FILES = 0.15
 """Rate at which one row answers for a whole clearing file but for the lines that it refuses."""
 FILES_AGAIN = 0.3
 """Rate at which it is given again with another time, and at which a line of it by itself, too."""
+OF_PARTS = 0.2
+"""Rate at which who got a credit of several lines writes about parts of it."""
 OPEN = ("CLEARED", "SETTLED", "UNAPPLIED")
 
 
@@ -55,13 +57,15 @@ class Post:
         begin with. said: records of before by transfer id."""
         self.rng, self.sent, self.heads, self.said = rng, sent, heads, said
         self.records: list[Record] = []
+        self.leads = [(owed, day) for owed, day in sent if owed.leads]
+        """Lines by whose ids receivers know what they got."""
 
     def any(self) -> None:
         """Some lines are written about, and some files are answered for as a whole."""
         rng = self.rng
         share = rng.choice([0.2, 0.5, 0.9])
         files: dict[tuple[int, str], list[tuple[Owed, dt.date]]] = {}
-        for owed, day in self.sent:
+        for owed, day in self.leads:
             files.setdefault((owed.cleared_in, owed.participant), []).append((owed, day))
         for (run, receiver), lines in files.items():
             if rng.random() < WHOLE_FILES:
@@ -70,24 +74,27 @@ class Post:
             for owed, day in lines:
                 # What was answered before is mostly left alone.
                 if rng.random() < share * (0.15 if owed.transfer_id in self.said else 1):
+                    if owed.credit and rng.random() < OF_PARTS:
+                        self._in_parts(owed, day)
+                        continue
                     (fate,) = rng.choices(list(FATES), list(FATES.values()))
                     self._say(fate, owed, day)
 
     def statement(self, returned: Sequence[Line]) -> None:
         """Now and then the treasury tells of most lines whose money came back."""
         if self.rng.random() < STATEMENTS:
-            for owed, _ in self.sent:
+            for owed, _ in self.leads:
                 if owed.line in returned and self.rng.random() < 0.8:
                     (back, *_) = (r for r in self.said[owed.transfer_id] if r.status == "RTRN")
                     booked_at = dt.datetime.combine(back.at.date(), dt.time(), dt.UTC)
                     entry = "T.RETURNS", None, f"E-{owed.transfer_id}"
                     self.records.append(
-                        Record("", owed.transfer_id, owed.amount, booked_at, BOOKED, *entry)
+                        Record("", owed.transfer_id, owed.due, booked_at, BOOKED, *entry)
                     )
 
     def all_open(self, states: Mapping[Line, str]) -> None:
         """Everything that is open is answered, so that it is not any more."""
-        for owed, day in self.sent:
+        for owed, day in self.leads:
             if states[owed.line] in OPEN:
                 self._say("credited" if self.rng.random() < 0.8 else "returned", owed, day)
 
@@ -99,7 +106,9 @@ class Post:
         rng = self.rng
         noon = dt.datetime.combine(day, dt.time(12), dt.UTC)
         for owed in asked:
-            back = Record(owed.participant, owed.transfer_id, owed.amount, noon, "RTRN")
+            if not owed.leads:
+                continue
+            back = Record(owed.participant, owed.transfer_id, owed.due, noon, "RTRN")
             back = back._replace(reason="FOCR", return_id=f"R-{owed.transfer_id}")
             word = Record(owed.participant, owed.transfer_id, 0, noon, "RJCR", None, "NOAS")
             choices = {
@@ -136,7 +145,7 @@ class Post:
         noon = dt.datetime.combine(day, dt.time(12), dt.UTC)
         account = owed.account if self.rng.random() < 0.3 else None
         hour, day_, week = (dt.timedelta(hours=hours) for hours in (1, 24, 7 * 24))
-        about = owed.participant, owed.transfer_id, owed.amount
+        about = owed.participant, owed.transfer_id, owed.due
         yes = Record(*about, noon, "ACCC", account)
         no = yes._replace(status="RJCT", reason=self.rng.choice(["AC04", "AC06", None]))
         back = Record(*about, noon + day_, "RTRN", None, "AC04", f"R-{owed.transfer_id}")
@@ -147,7 +156,7 @@ class Post:
             "refused and returned": [no, back],
             "credited and returned": [yes, back],
             "silent": [],
-            "another amount": [yes._replace(amount=owed.amount + 1)],
+            "another amount": [yes._replace(amount=owed.due + 1)],
             "another account": [yes._replace(account="0 wrong")],
             "another receiver": [yes._replace(participant=self._another())],
             "another receiver returns": [back._replace(participant=self._another())],
@@ -162,6 +171,20 @@ class Post:
             ],
         }[fate]
 
+    def _in_parts(self, owed: Owed, day: dt.date) -> None:
+        """A credit is answered to as if it were the lines that it is made of: by their amounts, or
+        by an id that nobody was told."""
+        noon = dt.datetime.combine(day, dt.time(12), dt.UTC)
+        mine = [other for other, _ in self.sent if other.credit == owed.credit]
+        status = self.rng.choice(["ACCC", "ACCC", "RJCT", "RTRN"])
+        for other in self.rng.sample(mine, self.rng.randint(1, len(mine))):
+            part = Record(owed.participant, owed.named, other.amount, noon, status)
+            if status == "RTRN":
+                part = part._replace(reason="AC04", return_id=f"R-{owed.transfer_id}")
+            if not other.leads and self.rng.random() < 0.3:
+                part = part._replace(transfer_id=other.transfer_id)
+            self.records.append(part)
+
     def _another(self) -> str:
         """Somebody who receives lines, or nobody that is known."""
         return self.rng.choice(["999999", *(owed.participant for owed, _ in self.sent)])
@@ -175,7 +198,7 @@ class Post:
             if not refused and rng.random() < 0.2:
                 self._say("refused", owed, day)
                 refused = True
-            due += 0 if refused else owed.amount
+            due += 0 if refused else owed.due
         if rng.random() < 0.15:
             due += 1
         noon = dt.datetime.combine(lines[0][1], dt.time(12), dt.UTC)

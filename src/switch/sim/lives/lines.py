@@ -117,6 +117,11 @@ class Lines:
         if way_back.recalled and rng.random() < 0.15:
             return list(rng.choice(list(way_back.recalled)))
         chosen = rng.sample(there, min(len(there), rng.randint(0, 3)))
+        credits_ = {payments.sent[line].credit for line in chosen} - {""}
+        if credits_ and rng.random() < 0.8:
+            # A credit is recalled whole, or not at all.
+            more = [line for line in there if payments.sent[line].credit in credits_]
+            chosen += [line for line in more if line not in chosen]
         if payments.status and rng.random() < 0.15:
             chosen.append(rng.choice(sorted(payments.status)))
         return chosen

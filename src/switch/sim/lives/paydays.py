@@ -21,7 +21,7 @@ from switch.sim.lives.difference import Difference, require
 from switch.sim.lives.faults import unlocked
 from switch.sim.lives.operations import Payday
 from switch.sim.lives.sides import Sides
-from switch.sim.lives.tables import PAYMENT, csv_of, parquet_of, typed
+from switch.sim.lives.tables import csv_of, parquet_of, payment, typed
 
 
 class Declared(TypedDict, total=False):
@@ -104,7 +104,7 @@ class Paydays:
         """The table as `Engine.run` takes it: from memory with arguments, or a file."""
         table, form = operation.table, operation.form
         if form in ("rows", "typed rows"):
-            arrow = pa.Table.from_pylist(list(table.rows), schema=PAYMENT)
+            arrow = payment(table.rows)
             return typed(arrow) if form == "typed rows" else arrow, {
                 "source": table.source,
                 "batch_id": table.batch_id,

@@ -38,6 +38,7 @@ class Sender:
         number = len(self.sent) + 1
         if not self.sent or rng.random() < 0.5:
             rows = [self.village.line() for _ in range(rng.randint(1, 25))]
+            self.village.as_households(rows)
             if rng.random() < 0.2:
                 rows.append(dict(rng.choice(rows)))
             return self._declare(rows, f"B{number}", form), form

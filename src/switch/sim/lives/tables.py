@@ -20,7 +20,9 @@ from switch.sim.world.draw import arrow_schema
 PEOPLE = arrow_schema(schema.POPULATION, without={"household_id", "commune"})
 ACCOUNTS = arrow_schema(schema.ACCOUNTS)
 PAID = arrow_schema(schema.PAID)
-PAYMENT = arrow_schema(schema.PAYMENT)
+HOUSEHOLDS = arrow_schema(schema.PAYMENT)
+PAYMENT = arrow_schema(schema.PAYMENT, without={schema.HOUSEHOLD})
+"""A payment table with and without households."""
 CONFIRMATIONS = arrow_schema(schema.CONFIRMATIONS)
 RETURNS = arrow_schema(schema.RETURNS)
 STATEMENT = arrow_schema(schema.STATEMENT)
@@ -57,6 +59,12 @@ def rows_table(rows: Iterable[Row], columns: pa.Schema | None = None) -> pa.Tabl
     return pa.Table.from_pylist([dict(row) for row in rows], schema=columns)
 
 
+def payment(rows: Sequence[Row]) -> pa.Table:
+    """Lines as an Arrow table, with households where there are any."""
+    has = any(row.get(schema.HOUSEHOLD) for row in rows)
+    return rows_table(rows, HOUSEHOLDS if has else PAYMENT)
+
+
 def given(rows: Iterable[Row] | None, columns: pa.Schema | None = None) -> pa.Table | None:
     """Rows as an Arrow table, or None where there are none given."""
     return None if rows is None else rows_table(rows, columns)
@@ -73,18 +81,19 @@ def typed(table: pa.Table) -> pa.Table:
     return pa.table(columns)
 
 
-def parquet_of(rows: Iterable[Row]) -> bytes:
+def parquet_of(rows: Sequence[Row]) -> bytes:
     """A payment table as a Parquet file."""
     sink = io.BytesIO()
-    pq.write_table(rows_table(rows, PAYMENT), sink, store_schema=False)
+    pq.write_table(payment(rows), sink, store_schema=False)
     return sink.getvalue()
 
 
-def csv_of(rows: Iterable[Row]) -> bytes:
+def csv_of(rows: Sequence[Row]) -> bytes:
     """A payment table as a CSV file."""
-    text = io.StringIO(newline="")
+    text, table = io.StringIO(newline=""), payment(rows)
     writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-    writer.writerow(PAYMENT.names)
+    writer.writerow(table.schema.names)
     for row in rows:
-        writer.writerow(["" if row[name] is None else row[name] for name in PAYMENT.names])
+        cells = (row.get(name) for name in table.schema.names)
+        writer.writerow(["" if cell is None else cell for cell in cells])
     return text.getvalue().encode()

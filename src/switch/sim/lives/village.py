@@ -82,6 +82,9 @@ class Village:
         self.family = random.Random(repr(rng.getstate()[1][9:11]))
         self.represented = self.family.choice([0.0, 0.0, 0.1, 0.4])
         """Rate of accounts that are a representative's."""
+        self.kin = random.Random(repr(rng.getstate()[1][10:12]))
+        self.households = self.kin.choice([0.0, 0.0, 0.3, 0.8])
+        """Rate of neighbours in a table that are of one household."""
         self.unanswered: dict[str, Row] = {}
         """Rows by which nobody is late any more, of all who were ever said to be."""
 
@@ -189,6 +192,23 @@ class Village:
             "benefit": rng.choice([*BENEFITS, "OLD"]),
             "period": rng.choice(PERIODS),
         }
+
+    def as_households(self, rows: list[Cells]) -> None:
+        """Let neighbours be households, most of which name one account. Drawn from a stream of its
+        own, so that lives without stay what they were."""
+        kin, done = self.kin, 0
+        while self.households and done < len(rows):
+            home = rows[done : done + kin.choice([1, 2, 2, 3, 5])]
+            done += len(home)
+            name, together = f"H{kin.randrange(50)}", kin.random() < 0.8
+            account = kin.choice([*self.banks, *self.wallets]), kin.choice(["7", "X-7"])
+            if kin.random() >= self.households:
+                continue
+            for row in home:
+                row |= {n: home[0][n] for n in ("benefit", "period", "debtor_account")}
+                row["household"] = name
+                if together and kin.random() < 0.9:
+                    row["creditor_agent"], row["creditor_account"] = account
 
     def line(self) -> Cells:
         """A line without its number."""

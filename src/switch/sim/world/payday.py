@@ -20,7 +20,7 @@ from switch.sim.world.nation import Nation
 from switch.sim.world.plan import BENEFITS, Order, Plan, months_before
 
 PAYDAY = draw.arrow_schema(
-    schema.PAYMENT, codes=draw.CODES, ids=pa.uint64(), without={"end_to_end_id"}
+    schema.PAYMENT, codes=draw.CODES, ids=pa.uint64(), without={"end_to_end_id", schema.HOUSEHOLD}
 )
 TRUTH = pa.schema([("line_no", pa.uint32()), ("status", pa.string()), ("reason", pa.string())])
 PAID = draw.arrow_schema(schema.PAID, codes=draw.CODES, ids=pa.uint64())
