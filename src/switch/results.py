@@ -137,8 +137,7 @@ class Now(TypedDict):
     reissued: Total
     """Their entitlement was freed for one more line."""
     refused: Total
-    """By screening, or by the receiver before the cycle settled, or cancelled or expired while they
-    waited."""
+    """By screening, by the receiver before the cycle settled, or cancelled or expired."""
 
 
 class SentBack(Total):
@@ -191,8 +190,7 @@ class Summary(StoredSummary):
 
 
 class Left(TypedDict):
-    """Lines of a batch that left the queue without a run, where there are any: cancelled, or beyond
-    their deadline. now has them as refused."""
+    """Lines that left the queue without a run, where there are any; now has them as refused."""
 
     cancelled: NotRequired[Total]
     expired: NotRequired[Total]
@@ -302,8 +300,7 @@ class FiledSide(TypedDict):
 
 
 class CycleFile(TypedDict):
-    """answer.json: the same as a home keeps it and banks get it, with money as text, for JSON
-    numbers of other programs may lose the last digits."""
+    """answer.json: the same with money as text, as other programs lose the last digits."""
 
     cycle: str
     state: str

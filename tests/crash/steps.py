@@ -83,7 +83,8 @@ def small_steps(folder: Path) -> list[Step]:
     one comes back, what is noted and decided of it, and the end of the day; a cycle that is
     aborted; a line that waits and is cancelled; a table that a policy's people sign; lines that are
     recalled, one before its cycle settled, with what is said of another; lines that waited beyond
-    their deadline, and cash that nobody proved by its own; and a citizen."""
+    their deadline, and cash that nobody proved by its own; a citizen; and a household that is paid
+    by one credit, which is recalled."""
     directory = [pa.Table.from_pylist(list(t)) for t in (scene.PARTICIPANTS, scene.DEBTORS)]
     opened = pa.Table.from_pylist(
         [p | {"status": "active"} for p in scene.PARTICIPANTS],
@@ -157,6 +158,17 @@ def small_steps(folder: Path) -> list[Step]:
         for n in range(1, 4)
     ]
 
+    household = [
+        scene.line(
+            n,
+            period=202708,
+            household="H1",
+            creditor_agent=scene.BANK,
+            creditor_account="7",
+        )
+        for n in range(1, 4)
+    ]
+
     def has_calendar(home: Home) -> bool:
         return "cutoffs" in home.catalog.meta("settings")
 
@@ -216,6 +228,12 @@ def small_steps(folder: Path) -> list[Step]:
         Step("delta", _delta, lambda home: len(home.catalog.register_chain()) > 1),
         Step("compact", _compact, lambda home: len(home.catalog.register_chain()) == 1),
         Step("identified", _identified, lambda home: _answers_taken(home) == 1),
+        _pay("HOME", household),
+        _command(
+            "recall home",
+            *("recall", "HOME:1", "HOME:2", "HOME:3", "--reason", "CUST"),
+            *("--by", "a clerk", "--why", "sent in error"),
+        ),
     ]
 
 

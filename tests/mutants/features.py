@@ -9,6 +9,7 @@ from control_table import CONTROL
 from deltas_table import DELTAS
 from exclusive_table import EXCLUSIVE
 from fees_table import FEES
+from households_table import HOUSEHOLDS
 from identities_table import IDENTITIES
 from lines_table import LINES
 from notes_table import NOTES
@@ -26,6 +27,7 @@ FEATURES = (
     *CITIZENS,
     *IDENTITIES,
     *FEES,
+    *HOUSEHOLDS,
     *NEXT_ACCOUNTS,
     *REPRESENTATIVES,
     *TOTALS,

@@ -1,5 +1,4 @@
-"""Tamper evidence and repair: every changed bit of a home is found and named, signed checkpoints
-prove what history was, and a second copy makes whole what was damaged."""
+"""Every changed bit is named, signed checkpoints prove history, and a second copy repairs."""
 
 from __future__ import annotations
 
@@ -17,6 +16,7 @@ import msgspec
 import pyarrow as pa
 import pytest
 from scene import (
+    BANK,
     PARTICIPANTS,
     account,
     accounts_table,
@@ -64,7 +64,8 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with switch.open(home) as engine:
         run(engine, [line(n) for n in range(1, 7)], "A")
         engine.register(accounts=accounts_table([account(5)]))
-        run(engine, [line(n, period=202612) for n in range(1, 4)], "B")
+        one = {"creditor_agent": BANK, "creditor_account": "7", "household": "H1"}
+        run(engine, [line(n, period=202612, **one) for n in range(1, 4)], "B")
         engine.change_directory(participants=pa.Table.from_pylist(list(PARTICIPANTS)))
     assert switch.verify(home)
     return home
@@ -340,8 +341,7 @@ def test_checkpoints__a_rollback_of_everything_is_found(home: Path, tmp_path: Pa
 def test_open__an_older_catalog_with_its_checkpoint_is_refused(
     signed: bool, home: Path, tmp_path: Path
 ) -> None:
-    """What was committed since would be taken for what a crash left, and paid once more. Without
-    signatures one commit cannot be told from a crash, but two can."""
+    """What was committed since would be paid once more. Signatures alone tell it from a crash."""
     old = shutil.copytree(home, tmp_path / "old")
     pay(home, [line(1, benefit="SICK")], "C")
     if not signed:

@@ -304,6 +304,20 @@ def test_recall__a_refusal_speaks_for_the_whole_credit(settled: Path, tmp_path: 
         assert switch_verify(engine)
 
 
+def test_recall__an_id_that_nobody_was_told_answers_nothing(settled: Path, tmp_path: Path) -> None:
+    no = {"participant": WALLET, "transfer_id": transfer(6), "status": "RJCR", "reason": "NOAS"}
+    file = tmp_path / "no.parquet"
+    row = no | {"booked_at": NOON + dt.timedelta(days=3)}
+    pq.write_table(pa.Table.from_pylist([row], RESOLUTIONS), file)
+    with switch.open(settled) as engine:
+        engine.recall([("A", n) for n in (5, 6, 7, 8)], **WORDS)
+        take(engine, settled, *(answer(at) for at in range(6)), at="2026-11-28")
+        engine.reconcile(file, at="2026-11-30")
+        assert {row["state"] for row in engine.recalls().rows()} == {"OPEN"}
+        assert breaks_of(engine) == [("RECALL_UNMATCHED", transfer(6))]
+        assert switch_verify(engine)
+
+
 def test_recall__nobody_answers_a_credit_too_late(settled: Path) -> None:
     with switch.open(settled) as engine:
         engine.recall([("A", n) for n in (5, 6, 7, 8)], **WORDS)

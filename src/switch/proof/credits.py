@@ -51,6 +51,11 @@ class Credits:
         self._alike: list[pa.Table] = []
         self._done, self._fault = 0, ""
 
+    @property
+    def is_told(self) -> bool:
+        """The batch says that it has credits, by a file or by the rules that it names."""
+        return self._is_there or self._rules == RULE_SET
+
     def take(
         self, status: pa.Table, lines: pa.Table, amount: NDArray[np.int64], alive: NDArray[np.bool_]
     ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:

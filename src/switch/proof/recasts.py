@@ -65,7 +65,8 @@ def checks(home: Home, recast: Recast, entered: Fees, left: Fees) -> Iterator[Ch
     same = gone.select(told.schema.names).cast(told.schema).equals(told)
     yield Check("recast lines", subject, "" if same else "are not those of defaulters")
     yield from endings(home, subject, detail, told, entered, left)
-    yield Check("whole credits", subject, cut(home, told))
+    if fault := cut(home, told):
+        yield Check("whole credits", subject, fault)
     handed = _lists(home.path / recast.folder)
     yield compare("recall lists", subject, _recalled(as_told(home, told)), handed)
 

@@ -1,0 +1,85 @@
+"""Mutants of credits for households: the mistake, the file, the text, its change, and the test."""
+
+from __future__ import annotations
+
+_FILE = "clearing/credits.py"
+_RUN = "clearing/test_credits.py::test_household__"
+_WHO = _RUN + "who_is_in_a_credit"
+_ONE = _RUN + "is_paid_by_one_credit"
+_BACK = "reconcile/test_credits.py::test_"
+_EVERY = _BACK + "credit__an_answer_of_the_sum_credits_every_line"
+_PROOF = "proof/test_credits_proof.py::test_verify__finds_"
+_WRONG = _PROOF + "credits_that_are_wrong"
+_PART = _PROOF + "a_credit_that_went_back_in_part"
+
+HOUSEHOLDS = [
+    ("any neighbours are one household", _FILE,
+     "np.asarray(same) & has[1:]", "has[1:]", _WHO),
+    ("nobody asks who pays", _FILE,
+     "(lines.benefit, lines.month, lines.debtor)", "(lines.benefit, lines.month)", _WHO),
+    ("a chunk cuts a household", _FILE,
+     "goes_on[0] = has[0] and line(0) == self._last", "goes_on[0] = False",
+     _RUN + "neither_formats_nor_chunks_show"),
+    ("a household has one line more", _FILE,
+     "% HOUSEHOLD_LINES_MAX == 0", "% (HOUSEHOLD_LINES_MAX + 1) == 0",
+     _RUN + "has_so_many_lines_at_most"),
+    ("a credit is of more than its receiver takes", _FILE,
+     "np.flatnonzero(total > most)", "np.flatnonzero(total > 9 * most)",
+     _RUN + "a_credit_is_of_no_more_than_its_receiver_takes"),
+    ("what the clearing takes is not asked", "clearing/batch_writer.py",
+     "np.minimum(job.directory.lookups().amount_max, job.settings.clearing_limit)",
+     "job.directory.lookups().amount_max", _RUN + "nor_of_more_than_the_clearing_takes"),
+    ("accounts that take turns are several credits", _FILE,
+     "first[place] = known.setdefault(pair, place)", "known.setdefault(pair, place)", _WHO),
+    ("each line of a credit has a row, too", _FILE,
+     "reason[at[first != np.arange(len(at))]] = JOINED", "pass", _ONE),
+    ("all texts of accounts are one", _FILE,
+     "1 << 63 | len(known)", "1 << 63", _WHO),
+    ("the last household of a table is lost", "clearing/run.py",
+     "    writer.own_end()\n", "", _ONE),
+    ("old batches have credits", "clearing/batch_writer.py",
+     "self._joins = job.rule_set == RULE_SET", "self._joins = True",
+     _RUN + "older_rules_send_each_line_by_itself"),
+    ("an engine that knows no credits takes the home", "clearing/close.py",
+     'if credits["count"] and home', "if False and home", _ONE),
+    ("accounts of a credit receive for one person", "clearing/shared_accounts.py",
+     "if self._joined is not None:", "if False:",
+     _RUN + "accounts_of_several_persons_are_told_of_all"),
+    ("the others of a credit are never credited", "reconcile/sent_lines.py",
+     "return values if self.follows is None else values[self.follows]", "return values", _EVERY),
+    ("an id that nobody was told is an answer", "reconcile/sent_lines.py",
+     "sent_to = np.where(known, sent_to, NO_CODE)", "pass",
+     _BACK + "recall__an_id_that_nobody_was_told_answers_nothing"),
+    ("what was taken back goes on as a credit", "reconcile/sent_lines.py",
+     "(self.run[first] == seq) & (self.participant[first] != NO_CODE)",
+     "self.run[first] > 0", _BACK + "abort__lists_a_credit_in_one_row_and_lets_lines_go_alone"),
+    ("the sum of a credit is that of its first line", "reconcile/sent_lines.py",
+     "np.arange(len(self)), self.due.copy()", "np.arange(len(self)), self.amount",
+     _EVERY),
+    ("the treasury is to book each line", "reconcile/line_states.py",
+     "returned = as_told(self.lines.home, returned)", "pass",
+     _BACK + "credit__the_treasury_books_a_return_once"),
+    ("a part of a credit is recalled", "reconcile/recalls.py",
+     "if missing.any():", "if False:", _BACK + "recall__asks_for_a_whole_credit"),
+    ("receivers are asked for lines that they do not know", "reconcile/recalls.py",
+     "table = as_told(home, lines)", "table = lines", _BACK + "recall__asks_for_a_whole_credit"),
+    ("receivers are told of lines that they do not know", "settlement/recast.py",
+     "told = as_told(home, went)", "told = went",
+     _BACK + "abort__lists_a_credit_in_one_row_and_lets_lines_go_alone"),
+    ("a refusal to give back speaks for one line", "reconcile/asked.py",
+     "told_ids(home, lines).to_pylist(), strict", 'lines["transfer_id"].to_pylist(), strict',
+     _BACK + "recall__a_refusal_speaks_for_the_whole_credit"),
+    ("the story of a line is that of its own id", "status.py",
+     "return name, amount if sum_ is None else sum_", "return own, amount", _EVERY),
+    ("amounts of credits are not proven", "proof/credits.py",
+     "if not np.array_equal(amount[rows], self.amount[row]):", "if False:", _WRONG),
+    ("a credit of one line is sound", "proof/credits.py",
+     "if (np.bincount(self._which) < 2).any():", "if False:", _WRONG),
+    ("a credit may be known by any line", "proof/credits.py",
+     "if not np.array_equal(self.number[begin], self.heads):", "if False:", _WRONG),
+    ("lines of a credit may be for anything", "proof/credits.py",
+     'if any(pc.max(kinds[f"{n}_count_distinct"]).as_py() != 1 for n in _ALIKE):', "if False:",
+     _WRONG),
+    ("a credit may go back in part", "proof/credits.py",
+     'return "" if (size[at] == count).all() else', 'return "" if True else', _PART),
+]  # fmt: skip
