@@ -40,6 +40,7 @@ class Reason(IntEnum):
     EXCLUDED = 20
     IDENTITY_PENDING = 21
     IDENTITY_DUPLICATE = 22
+    ACCOUNT_OVER_MONTH = 23
 
 
 class Rule(NamedTuple):
@@ -89,6 +90,9 @@ RULES: dict[Reason, Rule] = {
     Reason.AMOUNT_OVER_PARTICIPANT_LIMIT: Rule(
         "AM02", "RJCT", "the amount is above the participant's limit"
     ),
+    Reason.ACCOUNT_OVER_MONTH: Rule(
+        "AM21", "PDNG", "the account would be sent more in the month than its participant's limit"
+    ),
     Reason.ACCOUNT_SHARED: Rule(
         "NOCM", "PDNG", "the account receives for as many other persons as it may in a batch"
     ),
@@ -121,12 +125,15 @@ OF_REPRESENTATIVES = {
 }
 PASSED_OVER = "the next account of the person counts; passed over"
 """Beginning of what is said of a line that goes to a later account of its person."""
-RULE_SET = "contract 2027-03"
+RULE_SET = "contract 2027-04"
 """Rules by which lines are judged. The manifest of a batch names the oldest rules by which all of
-its lines are answered so: these where lines of a household were sent as one credit."""
+its lines are answered so: these where an account was at its limit of the month."""
+NO_MONTHS = "contract 2027-03"
+"""Rules by which they were judged before: no limit was of a month. Named where lines of a household
+were sent as one credit."""
 EACH_BY_ITSELF = "contract 2027-02"
-"""Rules by which they were judged before, and by which `replay` still judges: each line that
-cleared was a credit of its own. Named where some line was for arrears of a deceased person."""
+"""The rules before those: each line that cleared was a credit of its own. Named where some line was
+for arrears of a deceased person."""
 DEATH_STOPS_ALL = "contract 2027-01"
 """The rules before those: a person who was deceased on the value date was paid nothing. Named where
 a line went to a later account."""
@@ -135,9 +142,18 @@ FIRST_ACCOUNT = "contract 2026-12"
 RULE_SET_BEFORE = "contract 2026-11"
 """The rules before those: an id also needed a province code of the package, and any text that a
 table named was an account."""
-RULE_SETS = (RULE_SET, EACH_BY_ITSELF, DEATH_STOPS_ALL, FIRST_ACCOUNT, RULE_SET_BEFORE)
+RULE_SETS = (
+    RULE_SET,
+    NO_MONTHS,
+    EACH_BY_ITSELF,
+    DEATH_STOPS_ALL,
+    FIRST_ACCOUNT,
+    RULE_SET_BEFORE,
+)
 """All of them, the newest first."""
-PAY_ARREARS = (RULE_SET, EACH_BY_ITSELF)
+JOIN_CREDITS = (RULE_SET, NO_MONTHS)
+"""Rules by which lines of a household may be sent as one credit."""
+PAY_ARREARS = (*JOIN_CREDITS, EACH_BY_ITSELF)
 """Rules by which arrears of a deceased person are paid."""
 SAY_MORE = (*PAY_ARREARS, DEATH_STOPS_ALL)
 """Rules by which words may stand beside a line that clears, and later accounts are paid."""
@@ -154,6 +170,7 @@ OF_ACCOUNTS = (
     Reason.PARTICIPANT_UNKNOWN,
     Reason.PARTICIPANT_SUSPENDED,
     Reason.AMOUNT_OVER_PARTICIPANT_LIMIT,
+    Reason.ACCOUNT_OVER_MONTH,
 )
 """Answers by the accounts of a person, beside which words may stand of those passed over."""
 HELD = tuple(reason for reason, rule in RULES.items() if rule.status == "PDNG")

@@ -311,6 +311,7 @@ PARTICIPANT_COLUMNS = (
     "status",
     "replaced_by",
     "replaced_from",
+    "amount_month_max",
 )
 DEBTOR_COLUMNS = ("debtor_account", "debtor_agent", "programme", "budget")
 

@@ -39,7 +39,7 @@ from stored_batches import rule_set, stored
 
 import switch
 from switch.errors import VerificationFailed
-from switch.reason import EACH_BY_ITSELF, FIRST_ACCOUNT, RULE_SET
+from switch.reason import EACH_BY_ITSELF, FIRST_ACCOUNT, NO_MONTHS
 from switch.registry.settings import Settings
 from switch.schema import HOUSEHOLD_LINES_MAX
 
@@ -75,7 +75,7 @@ def test_household__is_paid_by_one_credit(tmp_path: Path) -> None:
         told = {"count": len(credits_), "lines": count, "sum": sum_}
         assert batch.summary["credits"] == told
         assert engine.batch("A")["credits"] == told
-        assert rule_set(batch) == RULE_SET
+        assert rule_set(batch) == NO_MONTHS
         assert engine.home.catalog.meta("format") == "7"
         row = pq.read_table(batch.folder / "clearing" / f"{BANK}.parquet").to_pylist()[0]
         assert (row["creditor_account"], row["creditor_name"]) == (
@@ -96,7 +96,7 @@ def test_household__changes_nothing_that_a_line_is_answered(tmp_path: Path) -> N
         path = home_of(tmp_path / name)
         batch = pay(path, rows, "A")
         files[name] = tree_digest(batch.folder)
-        assert (rule_set(batch) == RULE_SET) == (name == "with")
+        assert (rule_set(batch) == NO_MONTHS) == (name == "with")
         assert ("credits" in batch.summary) == (name == "with")
         with switch.open(path, mode="r") as engine:
             assert engine.home.catalog.meta("format") == ("7" if name == "with" else "3")

@@ -182,6 +182,7 @@ LATER_ROWS = {
     "9b": int(Reason.IDENTITY_PENDING),
     "9c": int(Reason.IDENTITY_DUPLICATE),
     "11b": int(Reason.ACCOUNT_MALFORMED),
+    "14a": int(Reason.ACCOUNT_OVER_MONTH),
     "14b": int(Reason.ACCOUNT_SHARED),
     "15b": int(Reason.EXCLUDED),
 }

@@ -39,8 +39,7 @@ NEXT_ACCOUNTS = [
      "key = entry[\"participant\"].astype(np.int64) * _REASONS + verdict",
      "key = entry[\"participant\"].astype(np.int64) * _REASONS + _FIRST", _COUNTS),
     ("accounts are believed that do not fit", _FILE,
-     "not np.array_equal(known, has)\n"
-     "            or (entry[\"account\"][valid[first]] != found.account[at[has]]).any()", "False",
+     "not np.array_equal(known, wanted) or (account[first] != wanted_account).any()", "False",
      _TEST + "accounts_that_do_not_fit_the_people_stop_the_run"),
     ("accounts of the whole stand before those of deltas", "registry/versions.py",
      "for link in reversed(self.links):\n            acting",

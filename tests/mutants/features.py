@@ -12,6 +12,7 @@ from fees_table import FEES
 from households_table import HOUSEHOLDS
 from identities_table import IDENTITIES
 from lines_table import LINES
+from months_table import MONTHS
 from notes_table import NOTES
 from persons_table import PERSONS
 from representatives_table import REPRESENTATIVES
@@ -32,5 +33,6 @@ FEATURES = (
     *REPRESENTATIVES,
     *TOTALS,
     *ARREARS,
+    *MONTHS,
 )
 """(mistake, file, text, its change, test) of each."""

@@ -38,7 +38,7 @@ HOUSEHOLDS = [
     ("the last household of a table is lost", "clearing/run.py",
      "    writer.own_end()\n", "", _ONE),
     ("old batches have credits", "clearing/batch_writer.py",
-     "self._joins = job.rule_set == RULE_SET", "self._joins = True",
+     "self._joins = job.rule_set in JOIN_CREDITS", "self._joins = True",
      _RUN + "older_rules_send_each_line_by_itself"),
     ("an engine that knows no credits takes the home", "clearing/close.py",
      'if credits["count"] and home', "if False and home", _ONE),

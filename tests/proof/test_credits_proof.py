@@ -112,7 +112,7 @@ def test_verify__finds_a_credit_of_a_line_that_waits(
 @pytest.mark.parametrize(
     ("where", "value", "what"),
     [
-        ("switch.clearing.run.RULE_SET", EACH_BY_ITSELF, "name credits where there are none"),
+        ("switch.clearing.run.NO_MONTHS", EACH_BY_ITSELF, "name credits where there are none"),
         ("switch.clearing.close.FORMAT_CREDITS", 3, "has format 3"),
         ("switch.clearing.credits.Credits.total", {"count": 4, "lines": 12, "sum": 1}, "summary"),
     ],

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import planted_accounts
 import planted_arrears
+import planted_months
 import pyarrow as pa
 import pytest
 from scene import (
@@ -386,6 +387,7 @@ PLANTED = [
     _the_value_date_is_a_day_late,
     *planted_accounts.PLANTED,
     *planted_arrears.PLANTED,
+    *planted_months.PLANTED,
     _benefits_exclude_nothing,
     _a_group_is_paid_as_one,
     _wallets_settle_for_themselves,

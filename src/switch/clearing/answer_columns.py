@@ -38,7 +38,12 @@ _STATUSES = pa.array(_STATUS_NAMES)
 _STATUSES_OPEN = pa.array([CLEARED if n == status_of(Reason.NONE) else n for n in _STATUS_NAMES])
 """The same where the cycle has not settled."""
 _STATUS_OF = np.array([_STATUS_NAMES.index(status_of(n)) for n in range(REASONS_COUNT)], np.int32)
-_SET = (Reason.COVER_MISSING, Reason.ACCOUNT_SHARED, Reason.IDENTITY_PENDING)
+_SET = (
+    Reason.COVER_MISSING,
+    Reason.ACCOUNT_SHARED,
+    Reason.IDENTITY_PENDING,
+    Reason.ACCOUNT_OVER_MONTH,
+)
 """Reasons that need a limit, a setting or a register with people who are late: dictionaries of a
 home without them end before."""
 _CODE_NAMES = sorted({rule.code for reason, rule in RULES.items() if reason not in _SET})

@@ -22,7 +22,7 @@ from switch.files.columns import Texts
 from switch.files.row_index import RowIndex
 from switch.files.segment import Segment
 from switch.files.threads import Behind, in_order
-from switch.reason import RULE_SET, Reason
+from switch.reason import JOIN_CREDITS, Reason
 from switch.registry.register import name_keys
 from switch.settlement import budgets
 
@@ -59,7 +59,7 @@ class BatchWriter:
         path = draft / file_schemas.CREDITS_FILE
         self.credits = Credits(path, most, job.register.heap)
         """Credits of households; none where older rules judge."""
-        self._joins = job.rule_set == RULE_SET
+        self._joins = job.rule_set in JOIN_CREDITS
         self._schemas = {self.status: file_schemas.STATUS, **SCHEMAS}
         self._segments: dict[str, Segment] = {}
         self.begin(self.status)

@@ -52,7 +52,7 @@ class HeldQueue:
             self._kernel.queue(chunk)
         verdict = self._kernel.release()
         tally = self._kernel.tally()
-        for chunk in self._chunks(path, digest):
+        for chunk in self._chunks(path, digest, again=True):
             verdict = chunk.take(verdict)
             tally = held.add(tally, held.tally_of(chunk.reason, chunk.lines.amount))
             self._kernel.name_excluding(chunk)
@@ -67,7 +67,7 @@ class HeldQueue:
         if (verdict == Reason.COVER_MISSING).all():
             return
         path, digest = self._writer.set_queue_aside()
-        for chunk in self._chunks(path, digest):
+        for chunk in self._chunks(path, digest, again=True):
             waited = np.flatnonzero(chunk.reason == Reason.NONE)
             verdict = chunk.take(verdict)
             self._kernel.name_excluding(chunk)
@@ -77,16 +77,16 @@ class HeldQueue:
         self._writer.finish()
         path.unlink()
 
-    def _chunks(self, path: Path, sha256: str) -> Iterator[Chunk]:
+    def _chunks(self, path: Path, sha256: str, *, again: bool = False) -> Iterator[Chunk]:
         """Held lines, screened. sha256: what the file was written with, proven before it is
-        decoded."""
+        decoded. again: they were screened before in this run."""
         job = self._job
         day = job.declared.value_date
         intake = Intake(job.directory, rule_set=job.rule_set, fold=job.register.fold, day=day)
         reader = open_own(path, HELD, sha256)
         for raw in reader.chunks(job.options.chunk_rows):
             lines = intake.take(raw, reader.name)
-            yield self._kernel.screen(lines, raw["batch"].astype(np.uint32))
+            yield self._kernel.screen(lines, raw["batch"].astype(np.uint32), again=again)
 
     def _present(self, chunk: Chunk) -> None:
         heads = [self._prefixes[number] for number in np.asarray(chunk.batch).tolist()]

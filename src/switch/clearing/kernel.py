@@ -23,6 +23,7 @@ from switch.clearing.exclusive import Exclusive, Key
 from switch.clearing.held import Tally, cover_of
 from switch.clearing.intake import Lines
 from switch.clearing.job import Job
+from switch.clearing.months import months_of
 from switch.clearing.next_accounts import Found, NextAccounts, Receivers
 from switch.errors import InputRefused
 from switch.home import paid_bits
@@ -34,6 +35,7 @@ from switch.reason import (
     EACH_BY_ITSELF,
     FIRST_ACCOUNT,
     PAY_ARREARS,
+    RULE_SET,
     SAY_MORE,
     Reason,
 )
@@ -146,6 +148,10 @@ class Kernel:
         self._rule_set = job.rule_set
         self._arrears = arrears_of(job.directory, job.register, job.settings, date)
         self._next = next_accounts_of(job.home, job.directory, job.register, date)
+        self._months = None
+        if job.rule_set == RULE_SET:
+            known = job.home, job.directory, job.register.heap, date, self._next
+            self._months = months_of(*known, again=bool(rooms))
         self._admitted: Admitted | None = None
         if most is not msgspec.UNSET:
             self._admitted = Admitted(most, job.register.heap)
@@ -155,14 +161,19 @@ class Kernel:
         """Let go of the core's memory."""
         self.core.close()
 
-    def screen(self, lines: Lines, batch: np.uint32 | NDArray[np.uint32]) -> Chunk:
-        """Authenticate and route lines: their chunk."""
+    def screen(
+        self, lines: Lines, batch: np.uint32 | NDArray[np.uint32], *, again: bool = False
+    ) -> Chunk:
+        """Authenticate and route lines: their chunk. again: they were screened in this run before,
+        and are answered the same."""
         who = lines.amount, lines.person_id, lines.name_key
         found = Found(*self.core.screen(*who, lines.benefit, lines.debtor, lines.agent))
         judged = np.empty(0, np.intp)
         if self._rule_set in PAY_ARREARS:
             judged = self._arrears.judge(lines, found)
         passed = self._next.choose(lines, found, judged) if self._rule_set in SAY_MORE else {}
+        if self._months is not None:
+            self._months.hold(lines, batch, found, judged, passed, again=again)
         for place in judged:
             if found.reason[place] != Reason.NONE:
                 continue
@@ -176,6 +187,8 @@ class Kernel:
     def rule_set(self) -> str:
         """The oldest rules by which all lines are answered as they were, whatever was sent as one
         credit."""
+        if self._months is not None and self._months.has_acted:
+            return RULE_SET
         if self._rule_set in PAY_ARREARS and self._arrears.has_found:
             return EACH_BY_ITSELF
         if self._rule_set in SAY_MORE:

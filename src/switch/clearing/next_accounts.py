@@ -52,6 +52,16 @@ class Found(NamedTuple):
     account: NDArray[np.uint64]
 
 
+class Entries(NamedTuple):
+    """Accounts of the persons of some lines, in order of line."""
+
+    line: NDArray[np.intp]
+    """Place of its line among those that were asked for."""
+    accounts: NDArray[np.void]
+    verdict: NDArray[np.uint8]
+    """NONE where the account can be paid; else a reason, or AUTHORITY_ENDED and the like."""
+
+
 class Receivers:
     """Receivers of a directory: why an account of the register cannot be paid on a day."""
 
@@ -131,13 +141,40 @@ class NextAccounts:
         at = self._asked(lines, found)
         if not len(at):
             return {}
+        entries = self.entries(found, at, arrears, lines, is_first=True)
+        return self.settle(found, at, entries)
+
+    def entries(
+        self,
+        found: Found,
+        at: NDArray[np.intp],
+        arrears: NDArray[np.intp],
+        lines: Lines,
+        *,
+        is_first: bool,
+    ) -> Entries:
+        """Accounts of the persons of lines at some places, in the order in which they count, but
+        for those that are not valid; arrears: as of `choose`. is_first: lines are as screening left
+        them; else they can be paid, and `choose` was asked. Raises as that."""
         line, entry, why = self._accounts_of(found.row[at], np.isin(at, arrears))
         verdict = self._receivers.judge(entry, lines.amount[at][line])
-        self._require_fit(found, at, line, entry, verdict)
+        if is_first:
+            self._require_fit(found, at, line, entry, verdict)
         verdict[why != Reason.NONE] = why[why != Reason.NONE]
+        if not is_first:
+            _require_chosen(found, at, line, entry, verdict)
         told = np.flatnonzero(verdict != Reason.ACCOUNT_MISSING)
-        line, entry, verdict = line[told], entry[told], verdict[told]
-        # The first that can be paid counts, and where none can the first that is valid.
+        return Entries(line[told], entry[told], verdict[told])
+
+    def index_of(self, accounts: NDArray[np.void]) -> NDArray[np.uint16]:
+        """Index of the participants of accounts in the directory; NO_CODE where it has none."""
+        index: NDArray[np.uint16] = self._receivers.index[accounts["participant"]]
+        return index
+
+    def settle(self, found: Found, at: NDArray[np.intp], entries: Entries) -> Passed:
+        """Let lines at some places go to the first of their entries that can be paid, and where
+        none can be answered by the first that is valid. Returns as `choose`."""
+        line, entry, verdict = entries
         first = np.searchsorted(line, np.arange(len(at)))
         chosen = np.searchsorted(line, np.arange(len(at)), "right")
         reason = np.full(len(at), Reason.ACCOUNT_MISSING, np.uint8)
@@ -149,7 +186,7 @@ class NextAccounts:
         counts = entry[chosen[has]]
         found.reason[at] = reason
         found.participant[at[~has]], found.account[at[~has]] = NO_CODE, 0
-        found.participant[at[has]] = self._receivers.index[counts["participant"]]
+        found.participant[at[has]] = self.index_of(counts)
         found.account[at[has]] = counts["account"]
         key = entry["participant"].astype(np.int64) * _REASONS + verdict
         passed = np.flatnonzero(chosen > first)
@@ -192,13 +229,8 @@ class NextAccounts:
     ) -> None:
         """The first account that is valid is the one that screening found."""
         valid = np.flatnonzero(verdict != Reason.ACCOUNT_MISSING)
-        known, first = np.unique(line[valid], return_index=True)
         has = np.flatnonzero(found.reason[at] != Reason.ACCOUNT_MISSING)
-        if (
-            not np.array_equal(known, has)
-            or (entry["account"][valid[first]] != found.account[at[has]]).any()
-        ):
-            raise VerificationFailed("accounts.bin of the register does not fit its people.slots")
+        _require_same(line[valid], entry["account"][valid], has, found.account[at[has]])
 
     def _words(
         self,
@@ -223,6 +255,30 @@ class NextAccounts:
             passed[place] = words
         self.has_passed = self.has_passed or bool(passed)
         return passed
+
+
+def _require_chosen(
+    found: Found,
+    at: NDArray[np.intp],
+    line: NDArray[np.intp],
+    entry: NDArray[np.void],
+    verdict: NDArray[np.uint8],
+) -> None:
+    """The first account that can be paid is the one that was chosen."""
+    able = np.flatnonzero(verdict == Reason.NONE)
+    _require_same(line[able], entry["account"][able], np.arange(len(at)), found.account[at])
+
+
+def _require_same(
+    line: NDArray[np.intp],
+    account: NDArray[np.uint64],
+    wanted: NDArray[np.intp],
+    wanted_account: NDArray[np.uint64],
+) -> None:
+    """The first account of each line is the one that is wanted."""
+    known, first = np.unique(line, return_index=True)
+    if not np.array_equal(known, wanted) or (account[first] != wanted_account).any():
+        raise VerificationFailed("accounts.bin of the register does not fit its people.slots")
 
 
 def _damaged(name: str) -> VerificationFailed:

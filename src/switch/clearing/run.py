@@ -26,7 +26,7 @@ from switch.clearing.kernel import Kernel
 from switch.files.threads import ahead
 from switch.home.history import bytes_again
 from switch.home.store import ROOM_SPARE, Home
-from switch.reason import RULE_SET, Reason
+from switch.reason import NO_MONTHS, RULE_SET, Reason
 from switch.registry.settings import Settings
 from switch.settlement import budgets
 from switch.settlement.standing import Standing
@@ -75,10 +75,16 @@ def clear(job: Job) -> None:
             own,
             carried,
             digests,
-            RULE_SET if writer.credits.count else kernel.rule_set,
+            _rules(kernel, writer),
             writer.credits.total,
         )
         close.settle(job, through, draft)
+
+
+def _rules(kernel: Kernel, writer: BatchWriter) -> str:
+    """The oldest rules by which all lines are answered, and sent, as they were."""
+    found = kernel.rule_set
+    return NO_MONTHS if writer.credits.count and found != RULE_SET else found
 
 
 def _columns(job: Job, is_limited: bool) -> Columns:
@@ -88,6 +94,8 @@ def _columns(job: Job, is_limited: bool) -> Columns:
         waits |= {Reason.COVER_MISSING, Reason.ACCOUNT_SHARED}
     if is_limited:
         waits.add(Reason.COVER_MISSING)
+    if any(p.amount_month_max is not None for p in job.directory.participants):
+        waits.add(Reason.ACCOUNT_OVER_MONTH)
     if job.register.late:
         waits.add(Reason.IDENTITY_PENDING)
     is_open = job.slot is not None

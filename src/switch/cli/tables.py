@@ -222,16 +222,15 @@ def print_directory(console: Console, content: DirectoryShown) -> None:
     rows = cast(list[dict[str, Any]], content["participants"])
     debtors = counted(len(content["debtors"]), "debtor")
     counts = f"{counted(len(rows), 'participant')}, {debtors}"
-    limits = [
-        name for name in ("net_debit_cap", "amount_max") if any(r[name] is not None for r in rows)
-    ]
+    known = ("net_debit_cap", "amount_max", "amount_month_max")
+    limits = [name for name in known if any(r.get(name) is not None for r in rows)]
     moves = [name for name in ("replaced_by", "replaced_from") if any(r.get(name) for r in rows)]
     names = ("participant", "short_name", "kind", "settled_by", "status", *moves)
     table = Grid(counts, *names, *(f"#{name}" for name in limits))
     for row in rows:
         table.add_row(
             *(Text(plain(row.get(name, ""))) for name in names),
-            *("no limit" if row[name] is None else f"{row[name]:,}" for name in limits),
+            *("no limit" if row.get(name) is None else f"{row[name]:,}" for name in limits),
         )
     console.print(table)
     console.print()

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from switch.files.file_schemas import CREDITS, CREDITS_FILE
 from switch.files.segment import read_table
 from switch.home.store import Home
-from switch.reason import RULE_SET
+from switch.reason import JOIN_CREDITS, NO_MONTHS
 from switch.schema import CLEARING_LIMIT, HOUSEHOLD_LINES_MAX
 
 _ALIKE = ("benefit", "debtor_agent", "participant", "period")
@@ -54,7 +54,7 @@ class Credits:
     @property
     def is_told(self) -> bool:
         """The batch says that it has credits, by a file or by the rules that it names."""
-        return self._is_there or self._rules == RULE_SET
+        return self._is_there or self._rules == NO_MONTHS
 
     def take(
         self, status: pa.Table, lines: pa.Table, amount: NDArray[np.int64], alive: NDArray[np.bool_]
@@ -105,7 +105,7 @@ class Credits:
     def fault(self, format_: str) -> str:
         """The fault of all credits, once all lines were taken; '' where there is none. format_: of
         the home."""
-        if self._is_there != (self._rules == RULE_SET):
+        if self._rules not in JOIN_CREDITS if self._is_there else self._rules == NO_MONTHS:
             return (
                 f"rules {self._rules} name credits where there are none, or do not where there are"
             )

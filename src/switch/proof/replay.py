@@ -254,7 +254,9 @@ def _rows_before(
         is_of_queue = file.path.endswith("/held.parquet") or file.path.startswith(
             (CANCELLED, EXPIRED)
         )
-        if is_of_queue and (scratch / file.path).exists():
+        # What accounts were sent in a month is told by clearing files.
+        is_asked = is_of_queue or "/clearing/" in file.path
+        if is_asked and (scratch / file.path).exists():
             yield AddFile(*file)
     for number, (key, cleared) in enumerate(sorted(_paid_before(home, seq).items())):
         bits = scratch / f"paid-{number:04d}.bits"

@@ -60,6 +60,7 @@ from switch.proof.chains import (
 )
 from switch.proof.credits import Credits
 from switch.proof.entitlements import Entitlements
+from switch.proof.months import Months
 from switch.proof.row_indexes import RowIndexes
 from switch.reason import CLEARED, REASONS_COUNT, RULES, Reason, status_of
 from switch.settlement.accounts import clearing, reserve
@@ -95,6 +96,7 @@ class Verifier:
         """The folder that has the queue of lines that wait, as far as was looked."""
         self.funded = Funded()
         self.indexes = RowIndexes(home)
+        self.months = Months(home)
         self.recalled: set[tuple[int, int]] = set()
         """Lines that were recalled."""
         self.balances: dict[str, int] = {}
@@ -213,6 +215,7 @@ class Verifier:
         )
         yield from self.indexes.checks(batch.row.seq)
         yield from self._admitted(batch, subject, tally[Reason.ACCOUNT_SHARED][0])
+        yield from self.months.checks(batch.row.seq, tally[Reason.ACCOUNT_OVER_MONTH][0])
         yield from self._held(batch, subject, moved, waiting)
 
     def _admitted(self, batch: _Batch, subject: str, held: int) -> Iterator[Check]:

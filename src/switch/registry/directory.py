@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 from functools import partial
 from importlib import resources
@@ -45,7 +45,9 @@ PRIORITY_LAST = 9
 Row = dict[str, Any]
 """A row of a small table: text, or amounts that may be None."""
 
-_KINDS = dict.fromkeys(("net_debit_cap", "amount_max", "budget", "balance"), Kind.AMOUNT)
+_KINDS = dict.fromkeys(
+    ("net_debit_cap", "amount_max", "amount_month_max", "budget", "balance"), Kind.AMOUNT
+)
 _KINDS["priority"] = Kind.PRIORITY
 _KINDS["replaced_from"] = Kind.DATE
 _REQUIRED = ("participant", "status", "debtor_account", "debtor_agent", "benefit", "balance")
@@ -88,6 +90,8 @@ class Participant(msgspec.Struct, frozen=True, omit_defaults=True):
     """Code that stands for it from a day on; empty where its code stays."""
     replaced_from: str = ""
     """Day from which it does, yyyy-mm-dd; empty where its code stays."""
+    amount_month_max: int | None = None
+    """Limit of what one account is sent in a month, in minor units."""
 
 
 class Debtor(msgspec.Struct, frozen=True):
@@ -115,6 +119,8 @@ class Lookups(NamedTuple):
     suspended: NDArray[np.uint8]
     amount_max: NDArray[np.int64]
     """Limit of each participant; NO_LIMIT where there is none."""
+    amount_month_max: NDArray[np.int64]
+    """The same for what one account is sent in a month."""
     debtor_agent: NDArray[np.uint16]
     """Index of a participant by debtor; one more is NO_CODE, for unknown debtors."""
     settle: NDArray[np.uint16]
@@ -151,10 +157,8 @@ class Directory(msgspec.Struct, frozen=True):
         index = self.index()
         return Lookups(
             np.array([p.status == "suspended" for p in self.participants], np.uint8),
-            np.array(
-                [NO_LIMIT if p.amount_max is None else p.amount_max for p in self.participants],
-                np.int64,
-            ),
+            _limits(p.amount_max for p in self.participants),
+            _limits(p.amount_month_max for p in self.participants),
             np.array([*(index[d.debtor_agent] for d in self.debtors), NO_CODE], np.uint16),
             np.array(self.settlement_index(), np.uint16),
             np.array([p.priority for p in self.programmes], np.uint8),
@@ -174,6 +178,10 @@ class Directory(msgspec.Struct, frozen=True):
     @staticmethod
     def of_json(text: bytes) -> Directory:
         return msgspec.json.decode(text, type=Directory)
+
+
+def _limits(limits: Iterable[int | None]) -> NDArray[np.int64]:
+    return np.array([NO_LIMIT if limit is None else limit for limit in limits], np.int64)
 
 
 def read_rows(source: TableLike, table: Table) -> list[Row]:
@@ -245,9 +253,10 @@ def _participants(source: TableLike) -> list[Participant]:
         if row["kind"] not in ("", *PARTICIPANT_KINDS):
             remedy = f"use one of {', '.join(PARTICIPANT_KINDS)}, or leave it empty"
             raise refuse(i, "kind", f"kind {row['kind']!r} is not known", remedy)
-        for column in ("net_debit_cap", "amount_max"):
+        for column in ("net_debit_cap", "amount_max", "amount_month_max"):
             if row[column] is not None and row[column] < 0:
                 raise refuse(i, column, f"{column} is negative", "leave it empty for no limit")
+        row["amount_month_max"] = row["amount_month_max"] or None
     if len(rows) > PARTICIPANTS_MAX:
         what = f"more than {PARTICIPANTS_MAX} participants"
         raise refuse(PARTICIPANTS_MAX, "participant", what, "split the scheme")

@@ -14,6 +14,7 @@ from switch.sim.auditor.credits import credits_of
 from switch.sim.auditor.cycles import Cycles
 from switch.sim.auditor.directory import Directory
 from switch.sim.auditor.expected import Expected, Outcome, Owed, Sent, Table, Waiting
+from switch.sim.auditor.months import Months
 from switch.sim.auditor.payments import Payments
 from switch.sim.auditor.people import People
 from switch.sim.auditor.postings import positions_of, postings_of
@@ -97,7 +98,9 @@ class Clearing:
     ) -> tuple[list[Answer], set[int]]:
         """Answers of old lines and then of the table's, and the numbers of those that moved only
         when the table was through. old: the count of old lines."""
-        registers = self.people.on(value_date, self.directory)
+        month = f"{value_date:%Y-%m}"
+        sent = Months(self.directory.participants, self.payments, month)
+        registers = self.people.on(value_date, self.directory)._replace(months=sent)
         rows = [entry.row for entry in entries]
         found = [screened(row, registers) for row in rows]
         if self.directory.rules.shared_max:

@@ -11,7 +11,7 @@ import datetime as dt
 import re
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from switch.reason import (
     ARREARS,
@@ -51,6 +51,18 @@ class Answer(NamedTuple):
     were passed over, as far as they are told; None where it is neither."""
 
 
+class Sent(Protocol):
+    """Sums that accounts were sent in a month (`months`)."""
+
+    def is_full(self, participant: str, account: str, amount: int) -> bool:
+        """Tell whether an account would be beyond its limit with an amount."""
+        ...
+
+    def take(self, participant: str, account: str, amount: int) -> None:
+        """Count what an account is sent."""
+        ...
+
+
 class Registers(NamedTuple):
     """All that screening looks at, on one value date."""
 
@@ -62,6 +74,8 @@ class Registers(NamedTuple):
     benefits: Collection[str]
     value_date: dt.date
     clearing_limit: int
+    months: Sent | None = None
+    """Sums of the month of the value date; None where nobody counts."""
 
 
 def name_key(text: str) -> str:
@@ -156,8 +170,8 @@ def code_on(code: str, registers: Registers) -> str:
     return str(row["replaced_by"]) if since and since <= registers.value_date else code
 
 
-def receiver_reason(participant: str, amount: int, registers: Registers) -> Reason:
-    """Rows 12 to 14: why nothing, or no such amount, can be paid to accounts at a participant."""
+def receiver_reason(participant: str, account: str, amount: int, registers: Registers) -> Reason:
+    """Rows 12 to 14a: why nothing, or no such amount, can be paid to an account."""
     institution = registers.participants.get(participant)
     if institution is None:
         return Reason.PARTICIPANT_UNKNOWN
@@ -166,6 +180,8 @@ def receiver_reason(participant: str, amount: int, registers: Registers) -> Reas
     limit = limit_of(institution)
     if limit is not None and amount > limit:
         return Reason.AMOUNT_OVER_PARTICIPANT_LIMIT
+    if registers.months is not None and registers.months.is_full(participant, account, amount):
+        return Reason.ACCOUNT_OVER_MONTH
     return Reason.NONE
 
 
@@ -223,7 +239,7 @@ def destination(line: Row, registers: Registers) -> tuple[str | None, str | None
         if fault is None and not account_valid(account, registers.value_date):
             continue
         if fault is None:
-            reason = receiver_reason(code, line["amount"], registers)
+            reason = receiver_reason(code, account["account"], line["amount"], registers)
             if reason is Reason.NONE:
                 said = f"{PASSED_OVER}: {', '.join(passed)}" if passed else None
                 return code, account["account"], said
@@ -239,8 +255,11 @@ def destination(line: Row, registers: Registers) -> tuple[str | None, str | None
     return code_on(first["participant"], registers), first["account"], said
 
 
-def first_reason(line: Row, registers: Registers, participant: str | None) -> Reason:
-    """Rows 1 to 14 of the table, in its order; NONE for a line that passes them."""
+def first_reason(
+    line: Row, registers: Registers, participant: str | None, number: str | None
+) -> Reason:
+    """Rows 1 to 14a of the table, in its order; NONE for a line that passes them. participant,
+    number: of the account."""
     person_id = citizen_id(line["person_id"])
     if line["amount"] <= 0:
         return Reason.AMOUNT_NOT_POSITIVE
@@ -268,11 +287,11 @@ def first_reason(line: Row, registers: Registers, participant: str | None) -> Re
             return Reason.IDENTITY_DUPLICATE
     if name_key(line["person_name"]) != name_key(person["name"]):
         return Reason.NAME_DIFFERS
-    if participant is None:
+    if participant is None or number is None:
         return Reason.ACCOUNT_MISSING
     if line.get("creditor_agent") is not None and not is_account(line["creditor_account"]):
         return Reason.ACCOUNT_MALFORMED
-    return receiver_reason(participant, line["amount"], registers)
+    return receiver_reason(participant, number, line["amount"], registers)
 
 
 def answers(
@@ -284,7 +303,7 @@ def answers(
     found = []
     for line in lines:
         participant, account, passed = destination(line, registers)
-        reason = first_reason(line, registers, participant)
+        reason = first_reason(line, registers, participant, account)
         if reason is Reason.NONE:
             key = entitlement(line)
             if key in paid_before:
@@ -299,9 +318,13 @@ def answers(
 
 
 def screened(line: Row, registers: Registers) -> Answer:
-    """The answer by rows 1 to 14 alone."""
+    """The answer by rows 1 to 14a alone. What a line would be sent counts from then on."""
     participant, account, passed = destination(line, registers)
-    reason = first_reason(line, registers, participant)
+    reason = first_reason(line, registers, participant, account)
+    if reason is Reason.NONE and registers.months is not None:
+        assert participant is not None
+        assert account is not None
+        registers.months.take(participant, account, line["amount"])
     said = words(line, registers, passed, reason)
     return answer_of(reason, participant, account, said)
 

@@ -392,6 +392,8 @@ class Life:
             yield operations.Fund(dict.fromkeys([*village.banks, TREASURY], ENOUGH))
         for row in village.institutions:
             row |= {"status": "active", "net_debit_cap": None}
+            if "amount_month_max" in row:
+                row["amount_month_max"] = None
         village.debtors = [dict(debtor(r["debtor_account"], TREASURY)) for r in village.debtors]
         rules = self.nation.rules
         freed = rules._replace(shared_max=0) if rules.shared_max else None

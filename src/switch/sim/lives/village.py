@@ -75,6 +75,10 @@ class Village:
             for row in map(dict, self.programmes)
         )
         self._rename(random.Random(repr(rng.getstate()[1][7:9])))
+        self.months = random.Random(repr(rng.getstate()[1][11:13]))
+        """Draws limits of a month, in some lives."""
+        self.has_months = self.months.random() < 0.35
+        self._limit_months()
         self.names: dict[str, str] = {}
         self.silence = random.Random(repr(rng.getstate()[1][6:8]))
         self.late = self.silence.choice([0.0, 0.0, 0.05, 0.3])
@@ -103,6 +107,13 @@ class Village:
         day = FIRST_DAY + rng.randint(0, 6) * DAY
         old |= {"replaced_by": new["participant"], "replaced_from": day}
 
+    def _limit_months(self) -> None:
+        """Draw what accounts may be sent in a month."""
+        for row in self.institutions if self.has_months else ():
+            row["amount_month_max"] = self.months.choice(
+                [None, 0, 4_000_000, 9_000_000, 20_000_000]
+            )
+
     def ids(self) -> list[str]:
         """Ids of all people."""
         return [f"001{number:09d}" for number in range(self.count)]
@@ -119,6 +130,8 @@ class Village:
             row["amount_max"] = 5_000_000 if rng.random() < 0.15 else None
             capped = rng.random() < self.caps
             row["net_debit_cap"] = rng.choice([0, 4_000_000, 30_000_000]) if capped else None
+        if self.months.random() < 0.5:
+            self._limit_months()
 
     def some_id(self) -> str:
         """An id of somebody."""
