@@ -284,6 +284,7 @@ def test_generate__every_reason_happens(tmp_path: Path, people: int, lines: int,
     assert found == set(Reason) - {
         Reason.COVER_MISSING,  # Nobody has a cap there.
         Reason.ACCOUNT_MALFORMED,  # Accounts that lines name are sound.
+        Reason.ACCOUNT_OVER_MONTH,  # Nobody has a limit of a month.
         Reason.ACCOUNT_SHARED,  # The setting is not given.
         Reason.EXCLUDED,  # No benefits exclude each other.
         Reason.IDENTITY_PENDING,  # All answers have come.
