@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -34,8 +34,6 @@ from switch.schema import HOUSEHOLD_LINES_MAX
 
 JOINED = np.uint8(REASONS_COUNT)
 """In place of a reason: the line clears, and has no row of its own in a clearing file."""
-_IS_DIGITS = np.uint64(1)
-"""Highest value of the two bits above an account word's others where it is digits."""
 _PLACE = np.uint64((1 << 62) - 1)
 
 
@@ -188,21 +186,27 @@ class Credits:
         near = np.zeros(len(at), bool)
         near[1:] = run[at][1:] == run[at][:-1]
         near[:-1] |= near[1:]
-        odd = np.flatnonzero(near & (words >> np.uint64(62) > _IS_DIGITS))
+        kind = words >> np.uint64(62)
+        texts: list[Any] = []
+        places = [np.flatnonzero(near & (kind == 2))]
+        for word in (words[places[0]] & _PLACE).tolist():
+            texts.append(self._heap[word + 1 : word + 1 + int(self._heap[word])].tobytes())
+        done = 0
+        for part in parts:
+            begin, done = done, done + part.end - part.begin
+            named = part.chunk.lines.account
+            mine = np.flatnonzero(near & (kind == 3) & (at >= begin) & (at < done))
+            if named is not None and len(mine):
+                rows = named.take((words[mine] & _PLACE).astype(np.int64)).rows()
+                places.append(mine)
+                texts += rows.cast(pa.binary()).to_pylist()
         known: dict[bytes, int] = {}
-        ends = np.cumsum([part.end - part.begin for part in parts])
-        for place in odd.tolist():
-            word = int(words[place] & _PLACE)
-            if words[place] >> np.uint64(62) == 3:
-                part = parts[int(np.searchsorted(ends, at[place], "right"))]
-                named = part.chunk.lines.account
-                assert named is not None, "an account of the table without the table's accounts"
-                key = key_of(named.take(np.array([word])).rows()[0].as_py())
-            else:
-                key = self._heap[word + 1 : word + 1 + int(self._heap[word])].tobytes()
-            if isinstance(key, bytes):
-                key = known.setdefault(key, 1 << 63 | len(known))
-            words[place] = key
+        for text in texts:
+            if text not in known:
+                key = key_of(text.decode())
+                known[text] = key if isinstance(key, int) else 1 << 63 | len(known)
+        numbers = np.array([known[text] for text in texts], np.uint64)
+        words[np.concatenate(places)] = numbers
         return words
 
     def _cut(
