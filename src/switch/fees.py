@@ -11,16 +11,19 @@ from typing import Protocol
 from switch.arguments import checked
 from switch.errors import UsageError
 from switch.files.disk import out_folder
+from switch.files.exports import export, require_ending
 from switch.files.tables import TableLike
 from switch.home.copies import export_fees
 from switch.home.store import Home
-from switch.home.times import time_text
+from switch.home.times import day_of, time_text
 from switch.home.turns import Turns, acts, asks
 from switch.registry.directory import Directory
 from switch.registry.settings import Settings
-from switch.settlement import fee_bills, fee_book, fee_standing
+from switch.settlement import fee_bills, fee_book, fee_match, fee_refunds, fee_standing
 from switch.settlement import fees as payments
 from switch.settlement.fee_bills import AgenciesLoaded, BillsLoaded
+from switch.settlement.fee_match import FeesMatched
+from switch.settlement.fee_refunds import FeeRefunded
 from switch.settlement.fee_standing import FeePayment, FeesStanding
 from switch.settlement.fees import FeesTaken
 
@@ -28,6 +31,8 @@ DOCUMENTS: dict[str, dict[str, object]] = {
     "agencies": {"": AgenciesLoaded},
     "bills": {"": BillsLoaded},
     "fees": {"": FeesStanding, "TABLE": FeesTaken, "--payment": FeePayment},
+    "match-fees": {"": FeesMatched},
+    "refund": {"": FeeRefunded},
 }
 """Documents of the commands of fees, by their forms."""
 
@@ -132,6 +137,34 @@ class Fees:
         out, warn, correct: as of `take`."""
         return self._take(None, at, out, warn, correct)
 
+    @acts
+    def refund(
+        self,
+        payment_id: str,
+        *,
+        by: str,
+        why: str,
+        amount: int | None = None,
+        at: datetime.date | str = "",
+        out: str | Path | None = None,
+        warn: Callable[[str], None] = warnings.warn,
+        correct: str | None = None,
+    ) -> FeeRefunded:
+        """Give back a payment that has settled, through the next cycle, once; its bill stays paid.
+        payment_id: as its bank gave it. by: the name of whoever says so; why: the reason, 1 to 140
+        characters, both for good. amount: at most what was paid (default: all of it). The same
+        again answers what is stored. at, out, warn, correct: as of `take`. Raises UsageError for a
+        payment that was not taken, has not settled or was refunded, and where a bank is suspended
+        or has no room."""
+        engine, home = self._engine, self.home
+        folder = out_folder(home.path, out)
+        time, corrected = fee_bills.time_of(home, time_text(at), correct, warn)
+        told = fee_refunds.refund(
+            home, engine.directory, engine.settings, payment_id, amount, (by, why), time, corrected
+        )
+        export_fees(home, folder)
+        return told
+
     @asks
     def standing(self) -> FeesStanding:
         """Fees by agency: bills, and payments by where their money stands."""
@@ -142,6 +175,31 @@ class Fees:
         """One payment that was taken: its bill, receipt, cycle and state. payment_id: as its bank
         gave it. Raises UsageError for one that was not taken."""
         return fee_standing.payment(self.home, payment_id)
+
+    @asks
+    def match(
+        self,
+        agency: str,
+        table: TableLike,
+        *,
+        at: datetime.date | str,
+        out: str | Path | None = None,
+    ) -> FeesMatched:
+        """Hold the list of an agency against the payments that were taken for it on a day: every
+        bill of either side is matched, missing at one of them, or of another amount, and the sums
+        add up to both. agency: its code. table: a path or rows in memory (bill_ref, amount,
+        currency ?). at: the day, or a time of it. out: a file for the rows (.csv, .parquet, .arrow)
+        outside of the home, or in HOME/out. Nothing is recorded. Raises InputRefused for a bill
+        that stands twice, UsageError for an agency that is not known."""
+        if out is not None:
+            require_ending(out)
+        time = time_text(at)
+        if not time:
+            raise UsageError("say which day is matched: at")
+        said, rows = fee_match.match(self.home, agency, table, day_of(time))
+        if out is not None:
+            said["file"] = str(export(rows, out, self.home.path))
+        return said
 
     def _take(
         self,

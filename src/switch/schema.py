@@ -231,6 +231,17 @@ FEE_PAYMENTS = Table(
     is_closed=True,
 )
 
+FEE_LIST = Table(
+    "list of an agency",
+    (
+        Column("bill_ref", Kind.TEXT),
+        Column("amount", Kind.AMOUNT),
+        Column("currency", Kind.CODE, nullable=True),
+    ),
+    is_closed=True,
+)
+"""Bills that an agency says were paid on a day."""
+
 CONFIRMATIONS = Table(
     "confirmations",
     (

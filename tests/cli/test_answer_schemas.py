@@ -167,6 +167,9 @@ def _control(say: Any, folder: Path) -> None:
     say("fees", "kept", "paid.csv", "--at", DAY)
     say("fees", "kept", "--payment", "P1")
     say("fees", "kept")
+    say("refund", "kept", "P1", "--by", "an", "--why", "x")
+    (folder / "list.csv").write_text("bill_ref,amount\n1,100\n")
+    say("match-fees", "kept", "TAX", "list.csv", "--at", DAY)
     say("deliver", "spool", "vss", "B1.parquet", "--kind", "table", "--key", "vss", "--at", DAY)
     say("portal", "kept", "spool")
 

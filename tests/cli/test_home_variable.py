@@ -56,6 +56,8 @@ def calls(path: Path) -> dict[str, tuple[object, ...]]:
         "agencies": (table,),
         "bills": (table,),
         "fees": (table, "--at", "2026-11-27"),
+        "refund": ("P1", "--by", "an", "--why", "x"),
+        "match-fees": ("TAX", table, "--at", "2026-11-27"),
         "cancel-line": ("A:1", "--by", "an", "--why", "x"),
         "recall": ("A:1", "--reason", "DUPL", "--by", "an", "--why", "x"),
         "prepare": (table, "--by", "an", "--key", path / "none"),

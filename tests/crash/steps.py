@@ -228,12 +228,53 @@ def small_steps(folder: Path) -> list[Step]:
         Step("delta", _delta, lambda home: len(home.catalog.register_chain()) > 1),
         Step("compact", _compact, lambda home: len(home.catalog.register_chain()) == 1),
         Step("identified", _identified, lambda home: _answers_taken(home) == 1),
+        *_fees(),
         _pay("HOME", household),
         _command(
             "recall home",
             *("recall", "HOME:1", "HOME:2", "HOME:3", "--reason", "CUST"),
             *("--by", "a clerk", "--why", "sent in error"),
         ),
+    ]
+
+
+def _fees() -> list[Step]:
+    """Agencies and bills are loaded, bills are paid, the cycle is given up, and what waits enters
+    the next one."""
+    agencies = pa.table({"agency": ["TAX"], "name": ["Tax"], "participant": [scene.TREASURY]})
+    bills = pa.table({"agency": ["TAX"] * 2, "bill_ref": ["1", "2"], "amount": [100, 200]})
+    paid = pa.table(
+        {
+            "payment_id": ["P1", "P2"],
+            "agency": ["TAX"] * 2,
+            "bill_ref": ["1", "2"],
+            "participant": [scene.BANK] * 2,
+            "amount": [100, 201],
+            "paid_on": [datetime.date(2026, 12, 7)] * 2,
+        }
+    )
+
+    def step(name: str, at: str, *tables: pa.Table) -> Callable[[Path], None]:
+        def do(home: Path) -> None:
+            with switch.open(home) as engine:
+                getattr(engine.fees, name)(*tables, at=at)
+
+        return do
+
+    def is_done(kind: str, count: int) -> Callable[[Home], bool]:
+        return lambda home: len(home.catalog.audit.stamps(kind)) == count
+
+    day = "2026-12-07"
+    return [
+        Step("agencies", step("load_agencies", day, agencies), is_done("agencies", 1)),
+        Step("bills", step("load_bills", day, bills), is_done("bills", 1)),
+        Step("fees", step("take", day, paid), is_done("fees", 1)),
+        _command("close fees", "settle", "--cycle", "20261207-1", "--close"),
+        _command("abort fees", "settle", "--cycle", "20261207-1", "--abort", "it is given up"),
+        Step("fees again", step("take_waiting", day), is_done("fees", 2)),
+        _command("close again", "settle", "--cycle", "20261208-1", "--close"),
+        _command("settle again", "settle", "--cycle", "20261208-1"),
+        _command("refund", "refund", "P1", "--by", "a clerk", "--why", "x", "--at", day),
     ]
 
 

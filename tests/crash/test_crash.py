@@ -49,17 +49,18 @@ WHOLE = bool(os.environ.get("CRASH"))
 AROUND = (
     *("0", "1", "2", "3", "5", "6", "7", "9", "10"),
     *("11", "16", "18", "22", "23", "26", "29", "38", "39", "41", "43"),
-    *(("44", "45", "46") if find_spec("pyotp") else ()),
+    *(("44", "45", "46", "52", "54") if find_spec("pyotp") else ()),
 )
-"""Steps around the batch, which is 4. Those of citizens need an extra, which `make` installs."""
+"""Steps around the batch, which is 4. Those of citizens need an extra, which `make` installs, and
+without it those of fees, the last two here, have other numbers."""
 EVERYWHERE = ["kill", "torn", "eio", "enospc-on", "eintr", "short"]
 """Modes that strike every call of the batch in `make test`; the others are close to these."""
 HALVES = [pytest.param(("--part", n, 2), id=f"half {n + 1}") for n in (0, 1)]
 COMMITS = ("0", "3", "4", "5", "10", "11", "16", "18", "22", "23", "26", "29", "31", "33", "38")
-COMMITS += ("41", "43", *(("44", "45", "46") if find_spec("pyotp") else ()))
+COMMITS += ("41", "43", *(("44", "45", "46", "50", "51", "52", "58") if find_spec("pyotp") else ()))
 """One commit of each kind: init, register, run, directory, close, settle, recast, answers,
 disposition, day, abort, note, policy, act, recall, expiry, cash asked back, a device, a refusal, an
-account."""
+account, agencies, bills, fees, a refund."""
 NOTICE = interposer.unavailable()
 needs_cc = pytest.mark.skipif(bool(NOTICE), reason=NOTICE)
 whole_only = pytest.mark.skipif(not WHOLE, reason="`make crash` runs this")

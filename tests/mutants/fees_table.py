@@ -9,6 +9,9 @@ EACH = REFUSED + "each_refusal_has_one_reason"
 PROOF = "proof/test_fees_proof.py::test_verify__finds_"
 NETS = FEES_ + "a_bank_that_receives_payouts_pays_its_customers_fees_out_of_them"
 
+BACK = "settlement/test_fee_refunds.py::test_refund__"
+MATCH = "settlement/test_fee_match.py::test_match__"
+
 FEES = [
     ("a bill is paid twice", "settlement/fees.py",
      "refuse(FeeReason.BILL_PAID, pc.is_in(keys, value_set=settled))",
@@ -44,15 +47,15 @@ FEES = [
      "owed = pc.is_valid(payer)",
      FEES_ + "a_recast_takes_out_what_customers_of_a_defaulter_paid"),
     ("what waited once waits for ever", "settlement/fee_book.py",
-     'mine = np.asarray(last["number_max"])[at] == np.asarray(gone["number"])',
-     'mine = np.asarray(last["number_max"])[at] > 0',
+     'mine = np.asarray(last["number"])[at] == np.asarray(gone["number"])',
+     'mine = np.asarray(last["number"])[at] > 0',
      FEES_ + "alone_in_a_cycle_that_is_aborted_wait"),
     ("a recast knows no fees", "settlement/recast.py",
      "if kind_of(pair[0]) == POSITION:", "if kind_of(pair[0]) == FEE:",
      FEES_ + "a_shared_loss_counts_what_a_defaulter_owes_by_fees"),
     ("agencies get nothing", "settlement/fee_book.py",
-     'for row in summed(rows, ["debtor_agent", "agency"])',
-     'for row in summed(rows.slice(0, 0), ["debtor_agent", "agency"])', NETS),
+     'for row in summed(paid, ["debtor_agent", "agency"])',
+     'for row in summed(paid.slice(0, 0), ["debtor_agent", "agency"])', NETS),
     ("a bill may change", "settlement/fee_bills.py",
      "if not same.equals(again):", "if False:",
      "settlement/test_fee_refusals.py::test_bills__are_loaded_once_and_stay_as_they_are"),
@@ -75,4 +78,33 @@ FEES = [
     ("a cycle that is over takes fees", "proof/fees.py",
      "open_ = kept is not None and cycle not in self.ended", "open_ = kept is not None",
      PROOF + "what_enters_a_cycle_that_is_over"),
+    ("the day of a payment does not matter to a match", "settlement/fee_match.py",
+     'is_there = one is not None and one["taken_on"] == day', "is_there = one is not None",
+     MATCH + "every_bill_is_in_one_class_and_the_sums_add_up"),
+    ("an agency that lists too little is not told", "settlement/fee_match.py",
+     'if one["taken_on"] == day and ref not in given', "if False",
+     MATCH + "every_bill_is_in_one_class_and_the_sums_add_up"),
+    ("payments of every agency are matched", "settlement/fee_match.py",
+     'if row["agency"] == agency and row', "if row",
+     MATCH + "a_clean_day_has_one_class"),
+    ("a refund is made twice", "settlement/fee_refunds.py",
+     'folder.kind == REFUND and folder.detail["payment_id"] == payment_id', "False",
+     BACK + "is_made_once_and_the_same_again_is_told"),
+    ("more goes back than was paid", "settlement/fee_refunds.py",
+     'if not 0 < wanted <= one["amount"]:', "if not 0 < wanted:",
+     BACK + "what_may_not_go_back_is_refused"),
+    ("what has not settled goes back", "settlement/fee_refunds.py",
+     'if one["state"] != SETTLED:', "if False:", BACK + "what_may_not_go_back_is_refused"),
+    ("a refund needs no room", "settlement/fee_refunds.py",
+     "if not covered(desk, enters).all():", "if False:", BACK + "what_may_not_go_back_is_refused"),
+    ("refunds are booked as payments", "settlement/fee_book.py",
+     'for word in (False, True))\n    books', 'for word in (False, None))\n    books',
+     BACK + "money_goes_back_through_the_next_cycle"),
+    ("any refund is proven", "proof/fees.py",
+     'return "" if self._rows(folder, "moved") == [due] else', 'return "" if due else',
+     "settlement/test_fee_refunds.py::test_verify__finds_a_refund_that_says_something_else"),
+    ("a refund before settlement is proven", "proof/fees.py",
+     "if (payment, False) in self.waits or not (own or cycle in self.settled):", "if False:",
+     "settlement/test_fee_refunds.py::"
+     "test_verify__finds_a_refund_that_was_made_too_early_or_twice"),
 ]  # fmt: skip

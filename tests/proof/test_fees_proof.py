@@ -149,7 +149,7 @@ def test_verify__finds_a_payment_beyond_the_room_of_its_bank(
     tmp_path: Path, monkeypatch: Patch
 ) -> None:
     with home_with_bills(tmp_path / "h", balances={"A": 120}) as engine:
-        monkeypatch.setattr(fees, "_covered", lambda _, rows: np.ones(len(rows), bool))
+        monkeypatch.setattr(fees, "covered", lambda _, rows: np.ones(len(rows), bool))
         engine.fees.take(payments_table("A > TAX/1 100\nA > TAX/3 40"), at=AT)
     assert "row 2 is not answered as the rules say" in fault_of(tmp_path / "h")
 

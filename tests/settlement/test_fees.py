@@ -27,10 +27,19 @@ from paying import (
     payments_table,
     state_of,
 )
-from scene import payment_table, run
+from scene import (
+    account,
+    accounts_table,
+    change_catalog,
+    new_checkpoint,
+    payment_table,
+    person_id,
+    run,
+)
 
 import switch
-from switch.errors import UsageError
+from switch.errors import UsageError, VerificationFailed
+from switch.registry import delta
 from switch.registry.settings import Settings
 
 
@@ -233,3 +242,22 @@ def test_fees__what_stays_within_a_bank_takes_no_room(tmp_path: Path) -> None:
         engine.settle()
         assert balances_of(engine) == {"S.BANK[C]": 10, "S.TREASURY[KBNN]": 40}
     assert switch.verify(tmp_path / "h")
+
+
+def test_fees__stand_beside_deltas_of_the_register(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Deltas and representatives had a format of their own before fees had one."""
+    monkeypatch.setattr(delta, "CHANGES_SHARE", 1)
+    mine = account(1, account="07", valid_to=WEDNESDAY, representative=person_id(2))
+    with home_with_bills(tmp_path / "h") as engine:
+        engine.register(accounts=accounts_table([account(2)]))
+        assert engine.home.catalog.meta("format") == "6"
+        assert switch.verify(tmp_path / "h")
+        engine.register(accounts=accounts_table([mine]))
+        assert engine.home.catalog.meta("format") == "6"
+    assert switch.verify(tmp_path / "h")
+    change_catalog(tmp_path / "h", "UPDATE meta SET value = '5' WHERE name = 'format'")
+    new_checkpoint(tmp_path / "h")
+    with pytest.raises(VerificationFailed, match="format of a home with fees"):
+        switch.verify(tmp_path / "h")

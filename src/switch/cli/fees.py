@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from switch.results import Total
     from switch.settlement.fee_standing import FeesStanding
 
-PARTS = ("bills", "bills paid", "bills cleared", "bills settled", "bills waiting")
+PARTS = (
+    *("bills", "bills paid", "bills cleared", "bills settled", "bills waiting"),
+    "bills refunded",
+)
 
 
 @click.command()
@@ -160,7 +163,10 @@ def _show(context: Context, home: Path, payment: str | None) -> None:
 def _tell(found: FeesStanding) -> None:
     for one in found["agencies"]:
         tell(f"{one['agency']}: {one['name']}")
-        parts = (one["bills"], one["paid"], one["cleared"], one["settled"], one["waiting"])
+        parts = (
+            *(one["bills"], one["paid"], one["cleared"], one["settled"], one["waiting"]),
+            one["refunded"],
+        )
         for word, total in zip(PARTS, parts, strict=True):
             if total["count"]:
                 tell(f"  {word}: {_said(total)}")
@@ -171,4 +177,79 @@ def _said(total: Total) -> str:
     return f"{total['count']:,}, {total['sum']:,} dong"
 
 
-COMMANDS = (agencies, bills, fees)
+@click.command("match-fees")
+@home_argument
+@click.argument("agency")
+@click.argument("table", type=GIVEN_PATH)
+@click.option("--at", required=True, metavar="TIME", help="The day, or a time of it.")
+@click.option("--out", type=GIVEN_PATH, metavar="FILE", help="Write the rows: .csv, .parquet.")
+@shared
+def match_fees(
+    context: Context, home: Path, agency: str, table: Path, at: str, out: Path | None
+) -> None:
+    """Hold an AGENCY's own list of a day (TABLE) against what was taken for it. Nothing is
+    recorded."""
+    from switch.engine import Engine
+
+    with Engine(home, mode="r") as engine:
+        found = engine.fees.match(agency, table, at=parse_time(at) or "", out=out)
+
+    def show() -> None:
+        tell(f"taken by the switch: {_said(found['switch'])}")
+        tell(f"listed by the agency: {_said(found['agency_list'])}")
+        tell(f"  matched: {_said(found['matched'])}")
+        tell(f"  missing at the agency: {_said(found['missing_at_agency'])}")
+        tell(f"  missing at the switch: {_said(found['missing_at_switch'])}")
+        differs = found["differs"]
+        tell(f"  of another amount: {differs['count']:,}, {differs['switch']:,} dong here")
+        if found["file"]:
+            tell(f"files: {found['file']}")
+
+    context.say(found, show)
+
+
+@click.command()
+@home_argument
+@click.argument("payment")
+@click.option("--by", required=True, metavar="NAME", help="Who says so, for good.")
+@click.option("--why", required=True, metavar="WORDS", help="The reason, for good.")
+@click.option("--amount", type=int, metavar="DONG", help="Part of it [all of it].")
+@click.option("--out", type=GIVEN_PATH, metavar="DIR", help="Folder of requests [HOME/out].")
+@at_option
+@correct_option
+@wait_option
+@shared
+def refund(
+    context: Context,
+    home: Path,
+    payment: str,
+    by: str,
+    why: str,
+    amount: int | None,
+    out: Path | None,
+    at: str | None,
+    correct: str | None,
+) -> None:
+    """Give back a PAYMENT of a fee that has settled, through the next cycle, once."""
+    warnings: list[str] = []
+    with writer(context, home) as engine:
+        done = engine.fees.refund(
+            payment,
+            by=by,
+            why=why,
+            amount=amount,
+            at=parse_time(at) or "",
+            out=out,
+            warn=warnings.append,
+            correct=correct,
+        )
+    context.warn(warnings)
+
+    def show() -> None:
+        words = f"{done['amount']:,} dong go back to {done['participant']}, cycle {done['cycle']}"
+        tell(words if done["new"] else f"it was refunded before: {words}")
+
+    context.say(done, show)
+
+
+COMMANDS = (agencies, bills, fees, match_fees, refund)

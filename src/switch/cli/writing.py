@@ -33,6 +33,7 @@ DONE = {
     "agencies": "the agencies are loaded",
     "bills": "the bills are loaded",
     "fees": "the payments of fees are taken",
+    "refund": "the payment is refunded",
 }
 """Audit records in words, by their kind."""
 

@@ -276,10 +276,12 @@ FEE_MOVED = pa.schema(
         ("amount", pa.int64()),
         ("taken_in", pa.uint32()),
         ("row", pa.uint32()),
+        ("back", pa.bool_()),
     ]
 )
-"""A payment that enters a cycle. debtor_agent: the payer's bank; participant: the agency's;
-taken_in: number of the commit that took it, row: its row there."""
+"""A payment that enters a cycle, or its refund (back). debtor_agent: who pays, the payer's bank or,
+of a refund, the agency's; participant: the other; taken_in: number of the commit that took it, row:
+its row there."""
 
 
 CLEARING = pa.schema(

@@ -15,7 +15,7 @@ from switch.files.file_schemas import positions_table
 from switch.files.segment import json_of, write_table
 from switch.files.threads import in_order
 from switch.home.batch import Batch
-from switch.home.history import PAYMENTS, RECALL, expiries, fee_folders, folders, recasts
+from switch.home.history import PAYMENTS, RECALL, REFUND, expiries, fee_folders, folders, recasts
 from switch.home.store import Home
 from switch.home.times import latest
 from switch.results import CycleFile
@@ -127,12 +127,14 @@ def export_fees(home: Home, out: Path) -> None:
     """Answers to files of payments of fees that are not there, in out/fees/NNNNNN.parquet, and what
     the State Bank is asked for by those that settled at once; the last ones in any case, for a
     power cut may have cut them short."""
-    done = [folder for folder in fee_folders(home) if folder.kind == PAYMENTS]
+    done = [folder for folder in fee_folders(home) if folder.kind in (PAYMENTS, REFUND)]
     for one in done:
-        if one is not done[-1] and (out / f"{one.name}.parquet").exists():
+        name = f"{one.name}.parquet"
+        if one is not done[-1] and (out / name).exists():
             continue
-        with landing(out, f"{one.name}.parquet") as file:
-            copy_into(file, home.proven(home.path / one.name / "payments.parquet"))
+        if one.kind == PAYMENTS:
+            with landing(out, name) as file:
+                copy_into(file, home.proven(home.path / one.name / "payments.parquet"))
         if "request" in one.detail:
             _export_request(home, one.detail["cycle"], one.detail["request"], out)
 

@@ -360,14 +360,15 @@ def went_back(home: Home, recast: Recast) -> Any:
     return read_segment(home.path / recast.folder / "lines.parquet")
 
 
-BILLS, PAYMENTS = "bills", "fees"
-"""Kinds of the audit records of bills that agencies loaded, and of payments of fees."""
-FEE_KINDS = (BILLS, PAYMENTS)
+BILLS, PAYMENTS, REFUND = "bills", "fees", "refund"
+"""Kinds of the audit records of bills that agencies loaded, of payments of fees, and of a refund of
+one."""
+FEE_KINDS = (BILLS, PAYMENTS, REFUND)
 """Kinds of audit records that have a folder of HOME/fees."""
 
 
 class FeeFolder(NamedTuple):
-    """A commit of bills, or of payments of fees."""
+    """A commit of bills, of payments of fees, or of a refund."""
 
     number: int
     kind: str

@@ -29,6 +29,7 @@ from switch.home.history import (
     FEE_KINDS,
     PAYMENTS,
     RECALL,
+    REFUND,
     expiries,
     fee_folders,
     folders,
@@ -189,7 +190,7 @@ class Cutoffs:
         opened = {row.cycle for row in records.home.catalog.cycles()}
         in_force: list[str] = []
         for kind, detail in records.details(
-            "init", "directory", "batch", "cycle", *ANSWERS, PAYMENTS
+            "init", "directory", "batch", "cycle", *ANSWERS, PAYMENTS, REFUND
         ):
             cycle = detail.get("cycle", "")
             if "settings" in detail:

@@ -15,7 +15,7 @@ import msgspec
 
 from switch.files.segment import read_table
 from switch.home.chain import Record
-from switch.home.history import BILLS, PAYMENTS
+from switch.home.history import BILLS, FEE_KINDS, REFUND
 from switch.home.store import FEES, Home
 from switch.home.times import day_of
 from switch.outcomes import Check
@@ -28,6 +28,8 @@ from switch.settlement.fee_rules import FEE_RULES, REFUSED, TAKEN, FeeReason
 LIMIT = 500_000_000
 """Clearing limit of a home that says none."""
 Row = dict[str, Any]
+Key = tuple[str, bool]
+"""A payment, by its id, or (true) its refund."""
 
 
 class Fees:
@@ -42,12 +44,16 @@ class Fees:
         self.bills: dict[tuple[str, str], Row] = {}
         self.taken: dict[str, Row] = {}
         """Payments that were taken, by id."""
+        self.banks: dict[str, str] = {}
+        """Codes of payers' banks as they were given, by payment."""
         self.paid: set[tuple[str, str]] = set()
         """Bills that were paid."""
-        self.stands: dict[str, tuple[str, Paid]] = {}
-        """By payment: the cycle that it entered last, and the sides between which it moved."""
-        self.waits: dict[str, Row] = {}
-        """Payments that wait, by id, as they last moved."""
+        self.stands: dict[Key, tuple[str, Row, Paid]] = {}
+        """By payment and refund: the cycle that it entered last, as what, and between whom."""
+        self.waits: dict[Key, Row] = {}
+        """Payments and refunds that wait, as they last moved."""
+        self.settled: set[str] = set()
+        """Cycles of the calendar that have settled."""
         self.entered: dict[str, list[Paid]] = {}
         self.left: dict[str, list[Paid]] = {}
         """Payments that entered cycles, and that left them, by cycle."""
@@ -63,6 +69,9 @@ class Fees:
         """All that is proven of fees. positions (counts and sums by cycle and participant) and
         settled_by are carried on."""
         number = 0
+        if self.home.catalog.audit.stamps("agencies"):
+            made = self.home.catalog.meta("format")
+            yield compare("fees", "format of a home with fees", max("6", made), made)
         for record in self.home.catalog.audit.records():
             detail = msgspec.json.decode(record.detail)
             if record.kind in ("init", "directory"):
@@ -71,11 +80,16 @@ class Fees:
                 self.settings = msgspec.json.decode(detail["settings"])
             elif record.kind == "agencies":
                 yield Check("agencies", f"record {record.seq}", self._agencies(detail["agencies"]))
-            elif record.kind in (BILLS, PAYMENTS):
+            elif record.kind in FEE_KINDS:
                 number += 1
                 folder = f"{FEES}/{number:06d}"
                 if record.kind == BILLS:
                     yield Check("bills", f"record {record.seq}", self._bills(folder, detail))
+                elif record.kind == REFUND:
+                    fault = self._refund(record, detail, folder)
+                    yield Check("fees", f"record {record.seq}, refund", fault)
+                    rows = self._rows(folder, "moved")
+                    yield from self._moved(record, detail, number, rows, settled_by)
                 else:
                     yield from self._payments(record, detail, folder, settled_by)
             elif record.kind == "cycle":
@@ -145,13 +159,26 @@ class Fees:
         due += new
         fault = "" if due == moved else "what entered the cycle is not what was taken"
         yield Check("fees", f"{subject}, moved", fault)
-        cycle = detail.get("cycle", "")
+        yield from self._moved(record, detail, number, due, settled_by)
+
+    def _moved(
+        self,
+        record: Record,
+        detail: Row,
+        number: int,
+        due: list[Row],
+        settled_by: dict[str, dict[str, str]],
+    ) -> Iterator[Check]:
+        """Payments and refunds that enter a cycle: where they stand, and what is posted."""
+        subject, cycle = f"record {record.seq}", detail.get("cycle", "")
         yield Check("fees", f"{subject}, cycle", self._cycle_fault(record, detail, number, due))
         mine = [self._paid(row) for row in due]
         for row, paid in zip(due, mine, strict=True):
-            self.waits.pop(row["payment_id"], None)
-            self.stands[row["payment_id"]] = cycle, paid
-        self.entered.setdefault(cycle, []).extend(mine) if mine else None
+            key = row["payment_id"], row["back"]
+            self.waits.pop(key, None)
+            self.stands[key] = cycle, row, paid
+        if mine:
+            self.entered.setdefault(cycle, []).extend(mine)
         agents = settled_by.setdefault(cycle, {}) if mine else {}
         for paid in mine:
             if paid.debtor_agent != paid.participant:
@@ -160,8 +187,8 @@ class Fees:
         posted: dict[tuple[str, str, str], int] = {}
         for step, debit, credit, amount in detail.get("postings", {}).get(cycle, []):
             if step != accounts.SETTLE:
-                key = step, debit, credit
-                posted[key] = posted.get(key, 0) + amount
+                key_ = step, debit, credit
+                posted[key_] = posted.get(key_, 0) + amount
         found = {(accounts.FEE, *pair): amount for pair, amount in recasts.of_fees(mine).items()}
         yield compare("postings follow from fees", subject, found, posted)
         if "request" in detail:
@@ -170,6 +197,34 @@ class Fees:
             asked = line_sums.told(detail["request"])
             yield compare("settled", f"cycle {cycle}", [nets, nets], [asked, moved_])
 
+    def _refund(self, record: Record, detail: Row, folder: str) -> str:
+        """A refund is of a payment that had settled, once, and of at most what was paid."""
+        payment, amount = detail["payment_id"], int(detail["amount"])
+        one, stands = self.taken.get(payment), self.stands.get((payment, False))
+        if one is None or stands is None:
+            return "nobody took the payment"
+        cycle, *_ = stands
+        own = self.home.catalog.cycle(cycle) is None
+        if (payment, False) in self.waits or not (own or cycle in self.settled):
+            return "the payment had not settled"
+        if (payment, True) in self.stands:
+            return "the payment was refunded before"
+        if not 0 < amount <= one["amount"] or not (detail["by"] and detail["why"]):
+            return "it does not say how much went back, by whom and why"
+        due = {
+            **one,
+            "debtor_agent": self._participant(self.agencies[one["agency"]][2], record.at),
+            "participant": self._participant(self.banks[payment], record.at),
+            "amount": amount,
+            "taken_in": int(folder.rpartition("/")[2]),
+            "row": 1,
+            "back": True,
+        }
+        rooms = dict(detail.get("rooms", {}))
+        if not self._fits(due, rooms, dict.fromkeys(rooms, 0)):
+            return "the agency's bank had no room for it"
+        return "" if self._rows(folder, "moved") == [due] else "another row entered the cycle"
+
     def _able(self, at: str) -> list[Row]:
         """Payments that wait and may enter a cycle, oldest first, with the banks of now."""
         found = []
@@ -177,6 +232,8 @@ class Fees:
             agency = self.agencies.get(row["agency"])
             receiver = self._participant(agency[2], at) if agency else None
             payer = self._participant(row["debtor_agent"], at)
+            if row["back"]:
+                payer, receiver = receiver, self._participant(row["participant"], at)
             both = [self.people[code]["status"] for code in (payer, receiver) if code]
             if both == ["active", "active"]:
                 found.append({**row, "debtor_agent": payer, "participant": receiver})
@@ -195,7 +252,8 @@ class Fees:
             self.people[row[side]]["settled_by"] for side in ("debtor_agent", "participant")
         )
         return Paid(
-            row["agency"], row["debtor_agent"], row["participant"], payer, payee, row["amount"]
+            *(row["agency"], row["debtor_agent"], row["participant"]),
+            *(payer, payee, row["amount"], row["back"]),
         )
 
     def _fits(self, row: Row, rooms: dict[str, int], spent: dict[str, int]) -> bool:
@@ -225,6 +283,7 @@ class Fees:
                     "amount": row["amount"],
                     "taken_in": number,
                     "row": place,
+                    "back": False,
                 }
                 if not self._fits(moves, rooms, spent):
                     reason = FeeReason.COVER_MISSING
@@ -234,6 +293,7 @@ class Fees:
                 fault = fault or f"row {place} is answered for another reason"
             if moves and reason is FeeReason.NONE:
                 new.append(moves)
+                self.banks[row["payment_id"]] = row["participant"]
         for one in new:
             self.taken[one["payment_id"]] = one
             self.paid.add((one["agency"], one["bill_ref"]))
@@ -301,19 +361,17 @@ class Fees:
         self.ended.add(cycle)
         aborted = answer["state"] == "ABORTED"
         short = set(answer["short"]) if answer["rule"] == "recast" else set()
-        gone = []
-        for payment, (entered, paid) in self.stands.items():
+        if not aborted:
+            self.settled.add(cycle)
+        gone: list[tuple[Row, Paid]] = []
+        for key, (entered, row, paid) in self.stands.items():
             owes = paid.payer in short and paid.payer != paid.payee
-            if entered == cycle and payment not in self.waits and (aborted or owes):
-                gone.append(payment)
-        places = {payment: place for place, payment in enumerate(self.taken)}
-        order = sorted(gone, key=places.__getitem__)
-        for payment in order:
-            row, paid = self.taken[payment], self.stands[payment][1]
-            sides = {"debtor_agent": paid.debtor_agent, "participant": paid.participant}
-            self.waits[payment] = {**row, **sides}
-        self.waits = dict(sorted(self.waits.items(), key=lambda one: places[one[0]]))
-        mine = [self.stands[payment][1] for payment in order]
+            if entered == cycle and key not in self.waits and (aborted or owes):
+                gone.append((row, paid))
+        self.waits |= {(row["payment_id"], row["back"]): row for row, _ in gone}
+        order = sorted(self.waits.items(), key=lambda one: (one[1]["taken_in"], one[1]["row"]))
+        self.waits = dict(order)
+        mine = [paid for _, paid in gone]
         if mine:
             self.left[cycle] = mine
         told = answer.get("fees", {"count": 0, "sum": "0"})

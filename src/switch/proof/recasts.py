@@ -41,6 +41,8 @@ class Paid(NamedTuple):
     payer: str
     payee: str
     amount: int
+    back: bool = False
+    """It is the refund of one: the agency's bank is the debtor agent."""
 
 
 Fees = Sequence[Paid]
@@ -114,6 +116,8 @@ def of_fees(rows: Fees) -> dict[tuple[str, str], int]:
     found: dict[tuple[str, str], int] = {}
     for paid in rows:
         books = accounts.customers_at(paid.debtor_agent), accounts.fees(paid.agency)
+        if paid.back:
+            books = accounts.fees(paid.agency), accounts.customers_at(paid.participant)
         pairs = [books]
         if paid.payer != paid.payee:
             pairs.append((accounts.position(paid.payer), accounts.position(paid.payee)))

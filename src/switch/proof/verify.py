@@ -65,6 +65,7 @@ from switch.proof.row_indexes import RowIndexes
 from switch.reason import CLEARED, REASONS_COUNT, RULES, Reason, status_of
 from switch.settlement.accounts import clearing, reserve
 
+FEES = (history.PAYMENTS, history.REFUND)
 SHOWN_MAX = 20
 STATES = {"OPEN": "CLEARING", "CLOSED": "CLEARING", "SETTLED": "SETTLED", "ABORTED": "HELD"}
 """State of a batch by that of its cycle."""
@@ -380,7 +381,7 @@ class Verifier:
 
     def _cycles(self) -> Iterator[Check]:
         """Cycles of the calendar: what was audited of them happened, whole or not at all."""
-        kinds = ("cycle", "settlement", "liquidity", history.PAYMENTS, *history.KINDS)
+        kinds = ("cycle", "settlement", "liquidity", *FEES, *history.KINDS)
         audited: dict[str, dict[str, Any]] = {cycle: {"state": "OPEN"} for cycle in self.positions}
         audited = {cycle: said for cycle, said in audited.items() if cycle in self.states}
         postings: dict[str, list[Any]] = {}

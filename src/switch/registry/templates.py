@@ -29,6 +29,7 @@ KINDS: dict[str, Table] = {
     "agencies": schema.FEE_AGENCIES,
     "bills": schema.BILLS,
     "fees": schema.FEE_PAYMENTS,
+    "fee-list": schema.FEE_LIST,
 }
 """Tables by the names that options and documents have for them."""
 TYPES = {

@@ -117,12 +117,25 @@ def waiting(home: Home) -> pa.Table:
     gone = pa.concat_tables([_KEPT.empty_table(), *parts]).combine_chunks()
     if not len(gone):
         return gone
-    whole = moved(home)
-    last = whole.group_by("payment_id").aggregate([("number", "max")])
-    at = np.asarray(pc.index_in(gone["payment_id"], value_set=last["payment_id"].combine_chunks()))
-    mine = np.asarray(last["number_max"])[at] == np.asarray(gone["number"])
+    last = last_moved(home)
+    at = np.asarray(pc.index_in(_keys(gone), value_set=_keys(last)))
+    mine = np.asarray(last["number"])[at] == np.asarray(gone["number"])
     order = [("taken_in", "ascending"), ("row", "ascending")]
     return gone.filter(pa.array(mine)).sort_by(order).combine_chunks()
+
+
+def last_moved(home: Home) -> pa.Table:
+    """Payments and refunds, each as it entered a cycle last: as `moved` has them."""
+    keys, rows = ["payment_id", "back"], moved(home)
+    last = rows.group_by(keys).aggregate([("number", "max")])
+    last = last.rename_columns({"number_max": "number"})
+    return rows.join(last, [*keys, "number"], join_type="inner").combine_chunks()
+
+
+def _keys(rows: pa.Table) -> pa.StringArray:
+    """A text for each payment, and another one for its refund."""
+    word = pc.if_else(rows["back"], "back", "").combine_chunks()
+    return pc.binary_join_element_wise(rows["payment_id"].combine_chunks(), word, "\x1f")
 
 
 def positions(directory: Directory, rows: pa.Table) -> list[Position]:
@@ -147,14 +160,17 @@ def postings(directory: Directory, rows: pa.Table) -> list[Posting]:
         for (payer, payee), sum_ in sorted(pairs.items())
         if payer != payee
     ]
+    paid, back = (rows.filter(pc.equal(rows["back"], word)) for word in (False, True))
+    books = [
+        (accounts.customers_at(row["debtor_agent"]), accounts.fees(row["agency"]), row)
+        for row in summed(paid, ["debtor_agent", "agency"])
+    ]
+    books += [
+        (accounts.fees(row["agency"]), accounts.customers_at(row["participant"]), row)
+        for row in summed(back, ["agency", "participant"])
+    ]
     return between + [
-        Posting(
-            accounts.FEE,
-            accounts.customers_at(row["debtor_agent"]),
-            accounts.fees(row["agency"]),
-            row["amount_sum"],
-        )
-        for row in summed(rows, ["debtor_agent", "agency"])
+        Posting(accounts.FEE, debit, credit, row["amount_sum"]) for debit, credit, row in books
     ]
 
 

@@ -30,6 +30,8 @@ class AgencyStanding(TypedDict):
     cleared: Total
     settled: Total
     waiting: Total
+    refunded: Total
+    """Refunds of them, wherever their money stands."""
 
 
 class FeesStanding(TypedDict):
@@ -52,23 +54,31 @@ class FeePayment(TypedDict):
     """CLEARED, SETTLED or WAITING."""
     cycle: str
     """Cycle that it entered last."""
+    refunded: int
+    """Dong that were refunded; 0 for none."""
+    refund_state: str
+    """CLEARED, SETTLED or WAITING; '' where nothing was refunded."""
 
 
 def _stands(home: Home) -> pa.Table:
     """Payments that were taken, each with the cycle that it entered last and its state."""
-    rows, waits = fee_book.moved(home), fee_book.waiting(home)
-    last = rows.group_by("payment_id").aggregate([("number", "max")])
-    last = last.rename_columns({"number_max": "number"})
-    rows = rows.join(last, ["payment_id", "number"], join_type="inner")
+    rows, waits = fee_book.last_moved(home), fee_book.waiting(home)
     open_ = pa.array([cycle.cycle for cycle in home.catalog.cycles(*PENDING)], pa.string())
     state = pc.if_else(pc.is_in(rows["cycle"], value_set=open_), CLEARED, SETTLED)
-    is_waiting = pc.is_in(rows["payment_id"], value_set=waits["payment_id"].combine_chunks())
+    names = _names(waits)
+    keys = zip(rows["payment_id"].to_pylist(), rows["back"].to_pylist(), strict=True)
+    is_waiting = pa.array([key in names for key in keys], pa.bool_())
     return rows.append_column("state", pc.if_else(is_waiting, WAITING, state))
+
+
+def _names(rows: pa.Table) -> set[tuple[str, bool]]:
+    return set(zip(rows["payment_id"].to_pylist(), rows["back"].to_pylist(), strict=True))
 
 
 def standing(home: Home) -> FeesStanding:
     """Fees by agency (`Fees.standing`)."""
-    bills, rows = fee_book.bills(home), _stands(home)
+    bills, whole = fee_book.bills(home), _stands(home)
+    rows, back = (whole.filter(pc.equal(whole["back"], word)) for word in (False, True))
     found: list[AgencyStanding] = []
     for code, one in sorted(fee_book.agencies(home).items()):
         mine = rows.filter(pc.equal(rows["agency"], code))
@@ -85,6 +95,7 @@ def standing(home: Home) -> FeesStanding:
                 "cleared": parts[CLEARED],
                 "settled": parts[SETTLED],
                 "waiting": parts[WAITING],
+                "refunded": _total(back["amount"].filter(pc.equal(back["agency"], code))),
             }
         )
     return {"agencies": found}
@@ -97,7 +108,9 @@ def payment(home: Home, payment_id: str) -> FeePayment:
     if not mine:
         raise UsageError(f"no payment {payment_id!r} was taken here; one that is refused has none")
     stands = _stands(home)
-    (at,) = stands.filter(pc.equal(stands["payment_id"], payment_id)).to_pylist()
+    both = stands.filter(pc.equal(stands["payment_id"], payment_id)).to_pylist()
+    (at,) = (row for row in both if not row["back"])
+    back = next((row for row in both if row["back"]), None)
     (one,) = mine
     return {
         "payment_id": payment_id,
@@ -109,6 +122,8 @@ def payment(home: Home, payment_id: str) -> FeePayment:
         "receipt": one["receipt"],
         "state": at["state"],
         "cycle": at["cycle"],
+        "refunded": back["amount"] if back else 0,
+        "refund_state": back["state"] if back else "",
     }
 
 

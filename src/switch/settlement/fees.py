@@ -115,13 +115,13 @@ def take(
             if folder.kind == PAYMENTS and folder.detail.get("content") == rows.digest:
                 return told(home, folder, new=False)
     desk = Desk.of(home, directory, settings, at)
-    waiting = _able(desk, fee_book.waiting(home))
+    waiting = able(desk, fee_book.waiting(home))
     answers, new = _judged(desk, rows) if rows is not None else (None, FEE_MOVED.empty_table())
     whole = pa.concat_tables([waiting.select(FEE_MOVED.names).cast(FEE_MOVED), new])
     if len(whole) > ROWS_MAX:
         what = f"more than {ROWS_MAX:,} payments enter a cycle together"
         raise InputRefused("TABLE_LONG", what, remedy="split the table")
-    goes = _covered(desk, whole)
+    goes = covered(desk, whole)
     if answers is not None:
         answers = _without_cover(answers, new, goes[len(waiting) :])
     enters = whole.filter(pa.array(goes)).combine_chunks()
@@ -198,6 +198,7 @@ def _judged(desk: Desk, rows: Rows) -> tuple[pa.Table, pa.Table]:
     number = pa.array(np.full(len(new), desk.number, np.uint32))
     places = pa.array(np.flatnonzero(reason == 0) + 1)
     new = new.append_column("taken_in", number).append_column("row", places)
+    new = new.append_column("back", pa.array([False] * len(new)))
     new = new.select(FEE_MOVED.names).cast(FEE_MOVED)
     return answers, new
 
@@ -218,13 +219,17 @@ def _is_first(texts: pa.StringArray) -> NDArray[np.bool_]:
     return found
 
 
-def _able(desk: Desk, rows: pa.Table) -> pa.Table:
+def able(desk: Desk, rows: pa.Table) -> pa.Table:
     """Payments that wait and whose two sides are in the directory and not suspended, each with the
     bank that its agency has now."""
     codes, agencies = desk.codes(), fee_book.agencies(desk.home)
     held_at = {code: codes.get(one.participant, -1) for code, one in agencies.items()}
-    receiver = _looked_up(rows["agency"].combine_chunks(), held_at)
-    payer = _looked_up(rows["debtor_agent"].combine_chunks(), codes)
+    back = np.asarray(rows["back"], bool)
+    of_agency = _looked_up(rows["agency"].combine_chunks(), held_at)
+    payer, receiver = (
+        np.where(theirs, of_agency, _looked_up(rows[side].combine_chunks(), codes))
+        for side, theirs in (("debtor_agent", back), ("participant", ~back))
+    )
     active = np.array([p.status == "active" for p in desk.directory.participants] + [False])
     able = active[receiver] & active[payer]
     names = pa.array([p.participant for p in desk.directory.participants], pa.string())
@@ -235,7 +240,7 @@ def _able(desk: Desk, rows: pa.Table) -> pa.Table:
     return kept.combine_chunks()
 
 
-def _covered(desk: Desk, rows: pa.Table) -> NDArray[np.bool_]:
+def covered(desk: Desk, rows: pa.Table) -> NDArray[np.bool_]:
     """bool[n] of payments for which their bank has room in the cycle, first in first out: behind
     one without room none of the same settlement account goes."""
     goes = np.ones(len(rows), bool)
@@ -261,30 +266,38 @@ def _without_cover(answers: pa.Table, new: pa.Table, goes: NDArray[np.bool_]) ->
     return answers.set_column(at, "reason_number", pa.array(reason, pa.uint8()))
 
 
-def _commit(desk: Desk, answers: pa.Table | None, enters: pa.Table, said: dict[str, Any]) -> None:
-    """One commit: payments with their answers, and what enters the cycle."""
-    home, directory = desk.home, desk.directory
-    changes: list[Change] = []
+def entering(
+    desk: Desk, enters: pa.Table, said: dict[str, Any]
+) -> tuple[dict[str, Any], list[Change]]:
+    """(what the audit record says, changes of the catalog) of payments that enter the cycle. said:
+    what the record says beside."""
+    directory, changes = desk.directory, list[Change]()
     detail: dict[str, Any] = dict(said)
     rooms = desk.standing.rooms(desk.cycle)
     detail |= {"rooms": rooms} if rooms else {}
-    after = desk.standing.balances
-    if len(enters):
-        positions = fee_book.positions(directory, enters)
-        posted = fee_book.postings(directory, enters)
-        nets = settlement_nets(positions)
-        if desk.slot is None:
-            day = str(day_of(desk.at))
-            detail["request"] = books.request(directory, desk.cycle, day, nets, batches=[])
-            posted += books.settling_postings(directory, desk.cycle, nets, [])
-        else:
-            detail["closes"] = desk.slot.closes
-            changes.append(OpenCycle(*desk.slot))
-        after = books.apply(after, posted)
-        books.require_settled(after, desk.cycle)
-        detail |= {"cycle": desk.cycle, "postings": {desk.cycle: posted}}
-        changes += [*keep_positions(desk.cycle, positions), *keep_postings(0, desk.cycle, posted)]
-        changes += keep_balances(after)
+    if not len(enters):
+        return detail, changes
+    positions = fee_book.positions(directory, enters)
+    posted = fee_book.postings(directory, enters)
+    nets = settlement_nets(positions)
+    if desk.slot is None:
+        day = str(day_of(desk.at))
+        detail["request"] = books.request(directory, desk.cycle, day, nets, batches=[])
+        posted += books.settling_postings(directory, desk.cycle, nets, [])
+    else:
+        detail["closes"] = desk.slot.closes
+        changes.append(OpenCycle(*desk.slot))
+    after = books.apply(desk.standing.balances, posted)
+    books.require_settled(after, desk.cycle)
+    detail |= {"cycle": desk.cycle, "postings": {desk.cycle: posted}}
+    changes += [*keep_positions(desk.cycle, positions), *keep_postings(0, desk.cycle, posted)]
+    return detail, [*changes, *keep_balances(after)]
+
+
+def _commit(desk: Desk, answers: pa.Table | None, enters: pa.Table, said: dict[str, Any]) -> None:
+    """One commit: payments with their answers, and what enters the cycle."""
+    home = desk.home
+    detail, changes = entering(desk, enters, said)
     size = enters.nbytes + (answers.nbytes if answers is not None else 0)
     home.require_room(2 * size + ROOM_SPARE)
     with home.draft(FEES) as draft:

@@ -34,6 +34,7 @@ from switch.sim.auditor.expected import (
     Verdict,
     is_again,
 )
+from switch.sim.auditor.fees import Bill, Fees, Owing, Payment
 from switch.sim.auditor.notes import Mark, Notes
 from switch.sim.auditor.payments import Payments
 from switch.sim.auditor.people import Holding, People, Said
@@ -44,7 +45,7 @@ from switch.sim.auditor.screening import Row, entitlement
 from switch.sim.auditor.way_back import WayBack
 
 PARTS = (
-    *(Books, Citizens, Clearing, Control, Cycles, Days, Directory),
+    *(Books, Citizens, Clearing, Control, Cycles, Days, Directory, Fees),
     *(Notes, Payments, People, Portal, Records, WayBack),
 )
 Part = TypeVar("Part")
@@ -69,6 +70,7 @@ class Auditor:
         self.days = Days()
         self.books = Books(self.directory, opening)
         self.cycles = Cycles(self.directory, self.books)
+        self.fees = Fees(self.directory, self.books, self.cycles)
         self.payments = Payments()
         self.clearing = Clearing(self.directory, self.people, self.payments, self.cycles)
         self.way_back = WayBack(self.books, self.cycles, self.payments, self.days)
@@ -210,6 +212,32 @@ class Auditor:
             assert self.way_back.recall(mine, f"cash {day}", day)
             self.way_back.unproven_asked |= set(mine)
         return mine
+
+    # --- fees to the state ------------------------------------------------------------------------
+
+    def load_agencies(self, rows: dict[str, tuple[str, str]]) -> bool | None:
+        """Replace the agencies that take fees (`Fees.load_agencies`)."""
+        is_new = self.fees.load_agencies(rows)
+        self.commits += is_new is True
+        return is_new
+
+    def load_bills(self, rows: dict[Bill, Owing]) -> int | None:
+        """Load bills of agencies (`Fees.load_bills`)."""
+        count = self.fees.load_bills(rows)
+        self.commits += bool(count)
+        return count
+
+    def take_fees(self, rows: tuple[Payment, ...], day: dt.date) -> tuple[list[str], bool]:
+        """Take payments of fees (`Fees.take`)."""
+        codes, is_new = self.fees.take(rows, day)
+        self.commits += is_new
+        return codes, is_new
+
+    def refund(self, payment_id: str, amount: int, words: str, day: dt.date) -> bool | None:
+        """Refund a payment of a fee (`Fees.refund`)."""
+        is_new = self.fees.refund(payment_id, amount, words, day)
+        self.commits += is_new is True
+        return is_new
 
     # --- cycles of the calendar ------------------------------------------------------------------
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from switch.sim.auditor.books import Books
 from switch.sim.auditor.directory import Directory
-from switch.sim.auditor.expected import Cycle, Expected, Owed, Settled
+from switch.sim.auditor.expected import Cycle, Expected, FeePaid, Owed, Settled
 from switch.sim.auditor.screening import Row
 
 ENDED = ("SETTLED", "ABORTED")
@@ -86,6 +86,22 @@ class Cycles:
         positions = cycle.positions | {code: self.directory.settler(code) for code in codes}
         self.known[name] = cycle._replace(positions=positions, nets=nets, answered=True)
 
+    def enter_fees(self, name: str, closes: str, fees: Sequence[FeePaid]) -> None:
+        """Let payments of fees join a cycle."""
+        cycle = self.known.get(name, EMPTY._replace(closes=closes))
+        nets, positions = Counter(cycle.nets), dict(cycle.positions)
+        for fee in fees:
+            if fee.bank != fee.agent:
+                positions |= {fee.bank: fee.payer, fee.agent: fee.payee}
+                nets[fee.payer] -= fee.amount
+                nets[fee.payee] += fee.amount
+        both = cycle.fees + tuple(fees)
+        self.known[name] = cycle._replace(positions=positions, nets=nets, fees=both)
+
+    def _fees_back(self, fees: Iterable[FeePaid]) -> None:
+        for fee in fees:
+            self.books.move(fee.amount, *reversed(fee.books))
+
     def leave(self, name: str, gone: Iterable[Owed]) -> None:
         """Take lines out of a cycle. What its treasury had set aside beyond what it owes now is
         released, what was set aside last at first."""
@@ -153,7 +169,10 @@ class Cycles:
         self.books.settle(cycle.reserved)
         self.books.settle(nets)
         self.books.release(cycle.reserves)
-        self.known[name] = cycle._replace(state="SETTLED")
+        out = [f for f in cycle.fees if f.payer in short and f.payer != f.payee]
+        self._fees_back(out)
+        stay = tuple(fee for fee in cycle.fees if fee not in out)
+        self.known[name] = cycle._replace(state="SETTLED", fees=stay)
         turned = sorted(code for code, net in nets.items() if cycle.nets[code] >= 0 > net)
         gone = [owed for owed in cycle.owed if owed.payer in short and owed.payer != owed.payee]
         return Settled(name, "SETTLED", short, turned, {}), gone
@@ -165,7 +184,8 @@ class Cycles:
             self.books.on_us_back(owed)
         self.books.settle(cycle.reserved)
         self.books.release(cycle.reserves)
-        self.known[name] = cycle._replace(state="ABORTED")
+        self._fees_back(cycle.fees)
+        self.known[name] = cycle._replace(state="ABORTED", fees=())
         return list(cycle.owed)
 
     def _may_recast(self, cycle: Cycle) -> bool:
@@ -182,7 +202,8 @@ class Cycles:
             if not lacks or not self._may_recast(cycle):
                 return short, nets
             nets = Counter(dict.fromkeys(nets, 0))
-            for owed in cycle.owed:
+            both: tuple[Owed | FeePaid, ...] = (*cycle.owed, *cycle.fees)
+            for owed in both:
                 if owed.payer != owed.payee and owed.payer not in short:
                     nets[owed.payer] -= owed.amount
                     nets[owed.payee] += owed.amount

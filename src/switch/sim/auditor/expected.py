@@ -243,6 +243,34 @@ class Owed(NamedTuple):
         return f"T.EXPENSE[{self.entry.row['benefit']}]"
 
 
+class FeePaid(NamedTuple):
+    """A payment of a fee in a cycle, or its refund."""
+
+    payment_id: str
+    agency: str
+    bank: str
+    """Institution that pays: the payer's bank, or of a refund the agency's."""
+    agent: str
+    """The other one."""
+    payer: str
+    payee: str
+    """Participants whose settlement accounts pay and receive."""
+    amount: int
+    back: bool = False
+    """It is a refund."""
+
+    @property
+    def books(self) -> tuple[str, str]:
+        """Accounts of the books that it debits and credits."""
+        if self.back:
+            return f"T.FEES[{self.agency}]", f"B.CUSTOMER[{self.agent}]"
+        return f"B.CUSTOMER[{self.bank}]", f"T.FEES[{self.agency}]"
+
+    @property
+    def key(self) -> tuple[str, bool]:
+        return self.payment_id, self.back
+
+
 class Ran(NamedTuple):
     """A batch that was run."""
 
@@ -357,6 +385,8 @@ class Cycle(NamedTuple):
     """Lines were refused out of it, or come back through it: then it settles whole or waits."""
     closes: str = ""
     """Its cut-off: HH:MM of the day in its name."""
+    fees: tuple[FeePaid, ...] = ()
+    """Payments of fees that stand in it."""
 
 
 class Ruled(NamedTuple):

@@ -18,6 +18,7 @@ from switch.sim.lives.askers import Askers
 from switch.sim.lives.changes import CHANGES, CUTOFFS, LIMITS, Facts, debtor
 from switch.sim.lives.claimants import Claimants
 from switch.sim.lives.office import Office
+from switch.sim.lives.payers import Payers
 from switch.sim.lives.sender import Sender, content_of
 from switch.sim.lives.village import BENEFITS, DAY, FIRST_DAY, TREASURY, Village
 
@@ -109,6 +110,8 @@ class Life:
         """Draws how changes of registers are written."""
         self.settles = bool(self.nation.rules.cutoffs) or self.facts.is_changing
         """There are cycles of a calendar, or there may be."""
+        drawn = random.Random(repr(self.window.getstate()[1][8:10]))
+        self.payers = Payers(drawn, self.village, self.settles)
 
     def _rule(self, **rules: Any) -> None:
         self.nation = self.nation._replace(rules=self.nation.rules._replace(**rules))
@@ -163,7 +166,7 @@ class Life:
         """10 to 40 operations, the first of which is a register; what is said of control, and what
         citizens do."""
         served = self.claimants.served(self.office.controlled(self._script()))
-        return self.askers.asked(served)
+        return self.payers.paid(self.askers.asked(served))
 
     def _script(self) -> Iterator[operations.Operation]:
         rng, village = self.rng, self.village
@@ -374,7 +377,7 @@ class Life:
 
     def repair(self) -> Iterator[operations.Operation]:
         """All faults stop: nobody is suspended, everybody has an account, the treasury pays."""
-        return self.office.last(self._repair())
+        return self.payers.last(self.office.last(self._repair()))
 
     def _repair(self) -> Iterator[operations.Operation]:
         village = self.village

@@ -14,6 +14,7 @@ from switch.sim.lives.citizens import Citizens
 from switch.sim.lives.comparison import Comparison
 from switch.sim.lives.control import Control
 from switch.sim.lives.difference import require
+from switch.sim.lives.fees import Fees
 from switch.sim.lives.identities import Identities
 from switch.sim.lives.lines import Lines
 from switch.sim.lives.office import filed
@@ -46,6 +47,7 @@ class Lockstep:
         self.lines = Lines(self.sides, self.comparison)
         self.citizens = Citizens(self.sides, folder)
         self.identities = Identities(self.sides, folder)
+        self.fees = Fees(self.sides)
         self.slips = Slips(self.sides, self.comparison, tables)
         self.control = Control(self.sides, self.paydays)
         self.portal = Portal(self.sides, self.control, folder)
@@ -77,13 +79,13 @@ class Lockstep:
                 word = self.lines.expire(operation)
             case operations.RecallLines():
                 word = self.lines.recall(operation)
-            case operations.Bind():
-                word = self.citizens.bind(operation)
-            case operations.Claim():
-                word = self.citizens.claim(operation)
-            case operations.Identify():
-                word = self.identities.ask(operation)
-                self._compare_deltas()
+            case (
+                operations.Bind()
+                | operations.Claim()
+                | operations.Identify()
+                | operations.PayFees()
+            ):
+                word = self._citizens(operation)
             case operations.CloseDay():
                 word = self.way_back.close_day(operation)
             case operations.Register():
@@ -165,6 +167,22 @@ class Lockstep:
                 return self.control.release(operation)
             case operations.Deliver():
                 return self.portal.deliver(operation)
+
+    def _citizens(
+        self,
+        operation: operations.Bind | operations.Claim | operations.Identify | operations.PayFees,
+    ) -> str:
+        match operation:
+            case operations.Bind():
+                return self.citizens.bind(operation)
+            case operations.Claim():
+                return self.citizens.claim(operation)
+            case operations.PayFees():
+                return self.fees.pay(operation)
+            case operations.Identify():
+                word = self.identities.ask(operation)
+                self._compare_deltas()
+                return word
 
     def _pay_again(self, operation: operations.PayAgain) -> str:
         payday = self.way_back.pays_again(operation)

@@ -215,6 +215,15 @@ class Identify(NamedTuple):
     fault: Fault | None = None
 
 
+class PayFees(NamedTuple):
+    """Agencies or bills are loaded, or fees are paid."""
+
+    day: dt.date
+    salt: int
+    """Chooses what, which may be none; 0: what waits enters a cycle."""
+    fault: Fault | None = None
+
+
 class PayAgain(NamedTuple):
     """The sender hands in lines anew that may be paid once more."""
 
@@ -339,6 +348,7 @@ Operation = (
     | Bind
     | Claim
     | Identify
+    | PayFees
     | OddDate
     | Leap
     | WayBack
