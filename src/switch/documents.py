@@ -19,6 +19,7 @@ from switch.control.take import ActTaken, PolicySet
 from switch.errors import UsageError
 from switch.fees import DOCUMENTS as FEES
 from switch.open_items.totals import TotalsShown
+from switch.outcomes import Reported
 from switch.reconcile import cash
 from switch.registry.claims import AccountClaimed, CitizenBound, CitizenShown
 from switch.registry.directory import Debtor, Participant, Programme
@@ -141,14 +142,6 @@ class Settled(TypedDict):
     cycles: list[results.CycleAnswer]
     waiting: list[outlook.OpenCycle]
     warnings: list[str]
-
-
-class Reported(TypedDict):
-    """Files that a report was written to."""
-
-    batch_id: str
-    picture: str
-    csv: NotRequired[str]
 
 
 # --- control --------------------------------------------------------------------------------------

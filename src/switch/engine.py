@@ -40,7 +40,7 @@ from switch.open_items import balances as accounts_held
 from switch.open_items import breaks, cycles, held, recalls
 from switch.open_items import totals as added_up
 from switch.open_items.listing import BreaksAsked, LinesAsked, Listing, RecallsAsked, Words
-from switch.outcomes import Check, Damage, Report, Rows, rows_of
+from switch.outcomes import Check, Damage, HowReported, Report, Rows, rows_of
 from switch.outlook import HomeStatus, home_status
 from switch.reconcile import Rules, break_notes, cash, commits
 from switch.reconcile.break_notes import NoteSaid
@@ -312,18 +312,14 @@ class Engine:
         return payday.export(self.home, batch, out)
 
     @asks
-    def report(
-        self,
-        batch: Batch | str | None = None,
-        *,
-        out: str | Path | None = None,
-        csv: bool = False,
-    ) -> Report:
-        """Draw a batch as a picture, with where its lines stand now: OUT/ID/payday.svg. batch: as
-        of `export`, by default the last. out: the folder to write to (default HOME/out). csv: its
-        lines as a sheet, too. Raises UsageError where there is no such batch."""
+    def report(self, batch: Batch | str | None = None, **how: Unpack[HowReported]) -> Report:
+        """Show people where money and lines stand: a page (HTML, without a network), and of a batch
+        a picture, below OUT. batch: as of `export`, by default the last. cycle, day, whole: several
+        together. table: the file of the batch, for its provinces. prove: show every check of
+        `verify`. csv: its lines as a sheet. language: of the page. out: where to. Raises UsageError
+        for what is not there."""
         name = f"{batch.source}:{batch.batch_id}" if isinstance(batch, Batch) else batch
-        return cast(Report, _above("report.drawing").report(self.home, name, out, csv=csv))
+        return cast(Report, _above("report.drawing").report(self.home, name, **how))
 
     @acts
     def reconcile(

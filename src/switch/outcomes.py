@@ -7,12 +7,13 @@ package.
 
 from __future__ import annotations
 
+import datetime
 import html
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NotRequired, TypedDict, TypeVar
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,10 +45,15 @@ class Damage(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class Report:
-    """Files that show a batch to people."""
+    """Files that show people where money and lines stand."""
 
-    batch_id: str
-    picture: Path
+    scope: str
+    """Kind of its subject: batch, cycle, day or home."""
+    name: str
+    """The id of the batch or cycle, or the date; '' of a home."""
+    page: Path
+    picture: Path | None = None
+    """Drawing of a batch; None of several."""
     csv: Path | None = None
     """Lines with where each stands now, where they were asked for."""
     svg: str = field(default="", compare=False)
@@ -55,15 +61,47 @@ class Report:
 
     def document(self) -> dict[str, str]:
         """The report as the command prints it with --json."""
-        told = {"batch_id": self.batch_id, "picture": str(self.picture)}
-        return told | ({} if self.csv is None else {"csv": str(self.csv)})
+        files = {"page": self.page, "picture": self.picture, "csv": self.csv}
+        told = {"scope": self.scope, "name": self.name}
+        return told | {name: str(path) for name, path in files.items() if path is not None}
 
     def __repr__(self) -> str:
-        files = [path.name for path in (self.picture, self.csv) if path is not None]
-        return f"<report of {self.batch_id}: {', '.join(files)}>"
+        files = [path.name for path in (self.page, self.picture, self.csv) if path is not None]
+        return f"<report of {self.name or 'the home'}: {', '.join(files)}>"
 
     def _repr_html_(self) -> str:
-        return self.svg
+        return self.svg or f"<p>{html.escape(str(self.page))}</p>"
+
+
+class Reported(TypedDict):
+    """Files that a report was written to."""
+
+    scope: str
+    name: str
+    page: str
+    picture: NotRequired[str]
+    csv: NotRequired[str]
+
+
+class HowReported(TypedDict, total=False):
+    """Subject of a report, and what it has besides. At most one of batch, cycle, day and whole."""
+
+    cycle: str
+    """Its batches together."""
+    day: datetime.date | str
+    """The batches of this value date together."""
+    whole: bool
+    """All batches of the home together."""
+    table: str | Path | None
+    """The file of the batch's payment table, by which its provinces are told."""
+    prove: bool
+    """Recompute every invariant, as `verify` does, and show the checks."""
+    csv: bool
+    """Write the lines of the batch as a sheet, too."""
+    language: str
+    """Language of the page: en or vi."""
+    out: str | Path | None
+    """The folder to write to (default HOME/out)."""
 
 
 class Document(dict[str, Any]):

@@ -179,6 +179,8 @@ IDENTITY_REQUEST = Table(
 )
 """Persons whom the population database is asked for, by a home."""
 
+IDENTITY_ANSWERS = ("MATCH", "NAME_DIFFERS", "NOT_FOUND", "DECEASED", "DUPLICATE", "LATE")
+"""Words by which the population database answers for a person."""
 IDENTITY_ANSWER = Table(
     "identity answer",
     (

@@ -13,10 +13,9 @@ from answering import back, home_of, write
 from scene import command, line, payment_table, tree_digest, write_table
 
 import switch
-from switch import status
-from switch.cli import words
-from switch.cli.words import Chosen, said, vietnamese
+from switch import status, words
 from switch.reason import CANCELLED, EXPIRED, GIVEN_UP, RULES
+from switch.words import Chosen, said, vietnamese
 
 
 @pytest.fixture(autouse=True)

@@ -562,8 +562,8 @@ def held_by(home: Path) -> dict[str, Any]:
     files = {
         path.relative_to(home).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(home.rglob("*"))
-        if path.is_file() and path.name not in ("lock", "catalog.sqlite")
-    }
+        if path.is_file() and path.name not in ("lock", "catalog.sqlite", "report.html")
+    }  # A page is for people: it may look otherwise tomorrow.
     with contextlib.closing(sqlite3.connect(home / "catalog.sqlite")) as db:
         names = [
             name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")

@@ -137,7 +137,8 @@ def test_scrub__of_an_engine_repairs_and_goes_on(home: Path, tmp_path: Path) -> 
 def test_report__of_an_engine_is_that_of_the_command(home: Path, tmp_path: Path) -> None:
     with switch.open(home, mode="r") as engine:
         told = engine.report()
-        assert (told.batch_id, told.csv) == ("X", None)
+        assert (told.scope, told.name, told.csv) == ("batch", "X", None)
+        assert told.page == home / "out" / "X" / "report.html"
         assert told.picture == home / "out" / "X" / "payday.svg"
         assert told.svg == told.picture.read_text("utf-8") == told._repr_html_()
         again = engine.report("X", out=str(tmp_path / "there"), csv=True)

@@ -12,6 +12,7 @@ import numpy as np
 import planted_accounts
 import planted_arrears
 import planted_months
+import planted_representatives
 import pyarrow as pa
 import pytest
 from scene import (
@@ -388,6 +389,7 @@ PLANTED = [
     *planted_accounts.PLANTED,
     *planted_arrears.PLANTED,
     *planted_months.PLANTED,
+    *planted_representatives.PLANTED,
     _benefits_exclude_nothing,
     _a_group_is_paid_as_one,
     _wallets_settle_for_themselves,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from switch.cli import words
+from switch import words
 from switch.cli.voice import json_line, tell
 from switch.errors import (
     EnvironmentFailed,

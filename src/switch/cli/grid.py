@@ -14,8 +14,8 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from switch.cli.words import said
 from switch.errors import plain
+from switch.words import said
 
 WORD_MAX = 24
 """Longest word of a column of words that no line breaks; ids of others can be longer."""

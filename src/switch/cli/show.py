@@ -1,13 +1,15 @@
-"""Commands that show where things stand: status, and reports of a batch."""
+"""Commands that show where things stand: status, and reports."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TypedDict, Unpack
 
 import click
 
+from switch import words
 from switch.cli.context import (
+    GIVEN_PATH,
     Context,
     home_argument,
     out_option,
@@ -17,9 +19,6 @@ from switch.cli.context import (
 )
 from switch.cli.voice import tell
 from switch.errors import UsageError
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.command()
@@ -69,23 +68,41 @@ def status(
             context.say(told.to_dict(), show_home)
 
 
+class Asked(TypedDict):
+    """Options of a report."""
+
+    cycle: str
+    day: str
+    whole: bool
+    table: Path | None
+    prove: bool
+    csv: bool
+
+
 @click.command()
 @home_argument
 @click.option("--batch", "batch_id", metavar="ID", help="Default: the last one.")
+@click.option("--cycle", default="", metavar="ID", help="All batches of a cycle together.")
+@click.option("--day", default="", metavar="DATE", help="All batches of a value date together.")
+@click.option("--whole", is_flag=True, help="All batches of the home together.")
+@click.option("--table", type=GIVEN_PATH, metavar="TABLE", help="Of the batch, for its provinces.")
+@click.option("--prove", is_flag=True, help="Recompute every invariant, and show the checks.")
 @out_option
-@click.option("--csv", "as_csv", is_flag=True, help="The status of every line as CSV, too.")
+@click.option("--csv", is_flag=True, help="The status of every line as CSV, too.")
 @shared
 def report(
-    context: Context, home: Path, batch_id: str | None, out: Path | None, as_csv: bool
+    context: Context, home: Path, batch_id: str | None, out: Path | None, **how: Unpack[Asked]
 ) -> None:
-    """Draw a batch as a picture: DIR/ID/payday.svg."""
+    """Write a page of where money and lines stand: DIR/ID/report.html, beside it the batch as a
+    picture, payday.svg."""
     from switch.engine import Engine
 
     with Engine(home, mode="r") as engine:
-        told = engine.report(batch_id, out=out or home / "out", csv=as_csv).document()
+        language = words.Chosen.language
+        told = engine.report(batch_id, out=out or home / "out", language=language, **how).document()
 
     def show() -> None:
-        for kind, path in list(told.items())[1:]:
+        for kind, path in list(told.items())[2:]:
             tell(f"{kind}: {path}")
 
     context.say(told, show)

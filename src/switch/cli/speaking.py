@@ -10,7 +10,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from switch.cli.words import said
+from switch.words import said
 
 
 class Speaking(Console):

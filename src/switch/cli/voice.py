@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from switch.cli.words import said
 from switch.errors import plain
+from switch.words import said
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer

@@ -36,6 +36,7 @@ from switch.schema import (
     DUPLICATE,
     HELD,
     IDENTITY_ANSWER,
+    IDENTITY_ANSWERS,
     IDENTITY_REQUEST,
     LATE,
     LIFE,
@@ -45,10 +46,8 @@ from switch.schema import (
 
 IDENTITY = "identity"
 """Field of the audit record of a register that an answer changed."""
-ANSWERS = ("MATCH", "NAME_DIFFERS", "NOT_FOUND", "DECEASED", "DUPLICATE", "LATE")
-"""Words by which the population database answers for a person."""
 STATUSES = ("alive", "alive", UNKNOWN, "deceased", DUPLICATE, LATE)
-STATUS_OF = dict(zip(ANSWERS, STATUSES, strict=True))
+STATUS_OF = dict(zip(IDENTITY_ANSWERS, STATUSES, strict=True))
 """Status that the register has of a person by each answer."""
 NAMED = ("NAME_DIFFERS", "DECEASED")
 """Answers with a name: the first always has one, the second may."""
@@ -277,7 +276,7 @@ def take(
             )
         return _told(asked, *before, new=False)
     rows, changed, overtaken = _changes(home, register, asked, given)
-    counts = {word: sum(one.word == word for one in given) for word in ANSWERS}
+    counts = {word: sum(one.word == word for one in given) for word in IDENTITY_ANSWERS}
     said = {
         "request": asked.id,
         "answer": digest,
@@ -423,8 +422,8 @@ def _require_asked(
 
 def _require_sound(one: Answered, name: str, today: int) -> None:
     """An answer says what it has to, and nothing else. name: by which it was asked."""
-    if one.word not in ANSWERS:
-        words = ", ".join(ANSWERS)
+    if one.word not in IDENTITY_ANSWERS:
+        words = ", ".join(IDENTITY_ANSWERS)
         raise _Fault("VALUE_UNKNOWN", "answer", f"answer is none of {words}", "write one of them")
     if one.word == "NAME_DIFFERS" and (one.name is None or _key(one.name) in (0, _key(name))):
         raise _Fault(
@@ -471,7 +470,7 @@ def _changes(
     fold = NOW if register is None else register.fold
     names = [one.name or name for one, name in zip(given, asked.names, strict=True)]
     keys, _, _ = name_keys(Texts(pa.array(names, pa.string()), None), fold=fold)
-    changed = dict.fromkeys(ANSWERS, 0)
+    changed = dict.fromkeys(IDENTITY_ANSWERS, 0)
     chosen, overtaken = [], 0
     known = holdings(register, asked.ids)
     for place, (was, one) in enumerate(zip(known, given, strict=True)):

@@ -44,10 +44,10 @@ COMMAND = re.compile(r"`[^`]*`|(?<![\w/.-])switch [a-z].*$", re.MULTILINE)
 """A command, which is copied: it is the same in every language."""
 
 
-def said(text: str) -> str:
-    """A text in the language that was chosen; what has no words there stays as it is, and so do
-    commands."""
-    if Chosen.language == "en" or not text:
+def said(text: str, language: str = "") -> str:
+    """A text in a language, by default the one that was chosen; what has no words there stays as it
+    is, and so do commands."""
+    if (language or Chosen.language) == "en" or not text:
         return text
     whole = vietnamese().get(text)
     if whole is not None:
