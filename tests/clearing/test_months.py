@@ -40,7 +40,7 @@ from scene import (
 from stored_batches import details, rule_set, sent, stored
 
 import switch
-from switch.clearing import kernel, payday
+from switch.clearing import account_sums, kernel, payday
 from switch.clearing.account_sums import SUM_MOST, AccountSums
 from switch.clearing.months import Months
 from switch.errors import VerificationFailed
@@ -570,8 +570,13 @@ def _table(name: str, rows: list[Row], day: dt.date) -> Table:
     return Table("VSS", name, day, len(rows), total, tuple(rows), f"rows:{rows}")
 
 
-def test_months__sums_are_those_of_a_dict_and_stop_far_beyond_any_limit() -> None:
-    """Many accounts, few of whose slots are their first."""
+@pytest.mark.parametrize("step", [account_sums._STEP_WHO, np.uint64(0)])
+def test_months__sums_are_those_of_a_dict_and_stop_far_beyond_any_limit(
+    step: np.uint64, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many accounts, few of whose slots are their first. step: by 0 an account has the same first
+    slot at all participants."""
+    monkeypatch.setattr(account_sums, "_STEP_WHO", step)
     draw, sums, known = np.random.default_rng(7), AccountSums(), {}
     for _ in range(40):
         who = draw.integers(0, 3, 500).astype(np.uint16)
