@@ -81,10 +81,10 @@ def small_steps(folder: Path) -> list[Step]:
     table that had been run before; a cycle of a calendar, closed and settled; one that is settled
     without the lines of a payer that lacks funds; answers, by which a line is refused and another
     one comes back, what is noted and decided of it, and the end of the day; a cycle that is
-    aborted; a line that waits and is cancelled; a table that a policy's people sign; lines that are
-    recalled, one before its cycle settled, with what is said of another; lines that waited beyond
-    their deadline, and cash that nobody proved by its own; a citizen; and a household that is paid
-    by one credit, which is recalled."""
+    aborted; a line that waits and is cancelled; a household that is paid by one credit, which is
+    recalled; a table that a policy's people sign; lines that are recalled, one before its cycle
+    settled, with what is said of another; lines that waited beyond their deadline, and cash that
+    nobody proved by its own; a citizen; and fees."""
     directory = [pa.Table.from_pylist(list(t)) for t in (scene.PARTICIPANTS, scene.DEBTORS)]
     opened = pa.Table.from_pylist(
         [p | {"status": "active"} for p in scene.PARTICIPANTS],
@@ -213,6 +213,12 @@ def small_steps(folder: Path) -> list[Step]:
             *("--by", "a clerk"),
         ),
         _command("cancel", "cancel-line", "A:11", "--by", "a clerk", "--why", "sent in error"),
+        _pay("HOME", household),
+        _command(
+            "recall home",
+            *("recall", "HOME:1", "HOME:2", "HOME:3", "--reason", "CUST"),
+            *("--by", "a clerk", "--why", "sent in error"),
+        ),
         *_control(folder),
         _command(
             "recall",
@@ -229,12 +235,6 @@ def small_steps(folder: Path) -> list[Step]:
         Step("compact", _compact, lambda home: len(home.catalog.register_chain()) == 1),
         Step("identified", _identified, lambda home: _answers_taken(home) == 1),
         *_fees(),
-        _pay("HOME", household),
-        _command(
-            "recall home",
-            *("recall", "HOME:1", "HOME:2", "HOME:3", "--reason", "CUST"),
-            *("--by", "a clerk", "--why", "sent in error"),
-        ),
     ]
 
 

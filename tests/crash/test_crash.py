@@ -48,19 +48,20 @@ from switch.home.chain import Chain
 WHOLE = bool(os.environ.get("CRASH"))
 AROUND = (
     *("0", "1", "2", "3", "5", "6", "7", "9", "10"),
-    *("11", "16", "18", "22", "23", "26", "29", "38", "39", "41", "43"),
-    *(("44", "45", "46", "52", "54") if find_spec("pyotp") else ()),
+    *("11", "16", "18", "22", "23", "26", "29", "31", "40", "41", "43", "45"),
+    *(("46", "47", "48", "54", "56") if find_spec("pyotp") else ()),
 )
 """Steps around the batch, which is 4. Those of citizens need an extra, which `make` installs, and
 without it those of fees, the last two here, have other numbers."""
 EVERYWHERE = ["kill", "torn", "eio", "enospc-on", "eintr", "short"]
 """Modes that strike every call of the batch in `make test`; the others are close to these."""
 HALVES = [pytest.param(("--part", n, 2), id=f"half {n + 1}") for n in (0, 1)]
-COMMITS = ("0", "3", "4", "5", "10", "11", "16", "18", "22", "23", "26", "29", "31", "33", "38")
-COMMITS += ("41", "43", *(("44", "45", "46", "50", "51", "52", "58") if find_spec("pyotp") else ()))
+COMMITS = ("0", "3", "4", "5", "10", "11", "16", "18", "22", "23", "26", "29", "31", "32", "33")
+COMMITS += ("35", "40", "43", "45")
+COMMITS += ("46", "47", "48", "52", "53", "54", "60") if find_spec("pyotp") else ()
 """One commit of each kind: init, register, run, directory, close, settle, recast, answers,
-disposition, day, abort, note, policy, act, recall, expiry, cash asked back, a device, a refusal, an
-account, agencies, bills, fees, a refund."""
+disposition, day, abort, note, a household's credit and its recall, policy, act, recall, expiry,
+cash asked back, a device, a refusal, an account, agencies, bills, fees, a refund."""
 NOTICE = interposer.unavailable()
 needs_cc = pytest.mark.skipif(bool(NOTICE), reason=NOTICE)
 whole_only = pytest.mark.skipif(not WHOLE, reason="`make crash` runs this")
