@@ -70,7 +70,7 @@ HOUSEHOLDS = [
      "told_ids(home, lines).to_pylist(), strict", 'lines["transfer_id"].to_pylist(), strict',
      _BACK + "recall__a_refusal_speaks_for_the_whole_credit"),
     ("the story of a line is that of its own id", "status.py",
-     "return name, amount if sum_ is None else sum_", "return own, amount", _EVERY),
+     "return name, amount if sum_ is None else sum_", "return own, amount", _BACK + "credit__another_amount_is_a_break_and_moves_no_line"),
     ("amounts of credits are not proven", "proof/credits.py",
      "if not np.array_equal(amount[rows], self.amount[row]):", "if False:", _WRONG),
     ("a credit of one line is sound", "proof/credits.py",
