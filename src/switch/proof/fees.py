@@ -75,9 +75,12 @@ class Fees:
         for record in self.home.catalog.audit.records():
             detail = msgspec.json.decode(record.detail)
             if record.kind in ("init", "directory"):
-                kept = msgspec.json.decode(detail["directory"])["participants"]
-                self.people = {row["participant"]: row for row in kept}
-                self.settings = msgspec.json.decode(detail["settings"])
+                # A record says what changed: the directory, settings, or both.
+                if "directory" in detail:
+                    kept = msgspec.json.decode(detail["directory"])["participants"]
+                    self.people = {row["participant"]: row for row in kept}
+                if "settings" in detail:
+                    self.settings = msgspec.json.decode(detail["settings"])
             elif record.kind == "agencies":
                 yield Check("agencies", f"record {record.seq}", self._agencies(detail["agencies"]))
             elif record.kind in FEE_KINDS:
