@@ -89,6 +89,18 @@ class Present:
         """The day on which answers were last looked at; None where none ever were."""
         self.deadline_days = rules_of(self.known).deadline_days
         self._by_batch: dict[int, list[Pair]] | None = None
+        self._moved: dict[int, pa.Table] = {}
+
+    def moved_in(self, run: BatchRow) -> pa.Table:
+        """Older lines that had waited and moved in a run: a table of REPRESENTED, read once."""
+        if run.seq not in self._moved:
+            path = self.home.folder("batches", run.seq) / "represented.parquet"
+            lines = REPRESENTED.empty_table()
+            if path.exists():
+                lines = read_table(self.home.proven(path))
+            waits = pc.equal(lines["status"].cast(pa.string()), "PDNG")
+            self._moved[run.seq] = lines.filter(pc.invert(waits))
+        return self._moved[run.seq]
 
     # --- what happened to lines -----------------------------------------------------------------
 
@@ -341,10 +353,10 @@ def now_of(code: int) -> str:
     return STANDS[min(code, _CODE["refused"])]
 
 
-def line_states(home: Home, seq: int) -> NDArray[np.uint8]:
+def line_states(home: Home, seq: int, present: Present | None = None) -> NDArray[np.uint8]:
     """States of the lines of a batch now, by line number from 1: indices of STANDS. Every line of
-    it is read."""
-    here = Present(home, seq)
+    it is read. present: of the home, where it is known."""
+    here = present or Present(home, seq)
     run_of = np.zeros(here.runs[seq].lines, np.int64)
     """The run that cleared a line last; 0 where it waits, -1 where it was refused."""
     for status in answers_of(home, seq, ["line_no", "status"]):
@@ -354,7 +366,7 @@ def line_states(home: Home, seq: int) -> NDArray[np.uint8]:
         run_of[at] = np.where(refused, -1, np.where(waits, 0, seq))
     gone = recasts(home)
     for row in here.rows[seq - 1 :]:
-        moved = moved_later(home, row, seq)
+        moved = _moved_later(here, row, seq)
         cleared = np.asarray(pc.equal(moved["reason_number"], int(Reason.NONE)))
         run_of[np.asarray(moved["line_no"]) - 1] = np.where(cleared, row.seq, -1)
         for recast in gone:
@@ -381,12 +393,15 @@ def line_states(home: Home, seq: int) -> NDArray[np.uint8]:
     return found
 
 
-def line_receivers(home: Home, seq: int) -> tuple[NDArray[np.uint16], list[str]]:
+def line_receivers(
+    home: Home, seq: int, present: Present | None = None
+) -> tuple[NDArray[np.uint16], list[str]]:
     """Codes of the participants that the lines of a batch went to, or would go to, as they were
-    answered last, by line number from 1: indices of the names; NO_CODE where there is none."""
+    answered last, by line number from 1: indices of the names; NO_CODE where there is none.
+    present: as of `line_states`."""
     names: dict[str, int] = {}
-    row = home.catalog.batches()[seq - 1]
-    found = np.full(row.lines, NO_CODE, np.uint16)
+    here = present or Present(home, seq)
+    found = np.full(here.runs[seq].lines, NO_CODE, np.uint16)
 
     def put(lines: pa.Table) -> None:
         column = lines["participant"].combine_chunks().cast(pa.string()).dictionary_encode()
@@ -397,8 +412,8 @@ def line_receivers(home: Home, seq: int) -> tuple[NDArray[np.uint16], list[str]]
 
     for status in answers_of(home, seq, ["line_no", "participant"]):
         put(status)
-    for later in home.catalog.batches()[seq:]:
-        put(moved_later(home, later, seq))
+    for later in here.rows[seq:]:
+        put(_moved_later(here, later, seq))
     return found, list(names)
 
 
@@ -409,13 +424,11 @@ def answers_of(home: Home, seq: int, columns: list[str]) -> Iterator[pa.Table]:
         yield status.read(group, columns)
 
 
-def moved_later(home: Home, run: BatchRow, seq: int) -> pa.Table:
+def _moved_later(here: Present, run: BatchRow, seq: int) -> pa.Table:
     """Lines of a batch that had waited and moved in a later run: a table of REPRESENTED."""
-    path = home.folder("batches", run.seq) / "represented.parquet"
-    if run.seq <= seq or not path.exists():
+    if run.seq <= seq:
         return REPRESENTED.empty_table()
-    mine = _lines_of(read_table(home.proven(path)), seq)
-    return mine.filter(pc.not_equal(mine["status"].cast(pa.string()), "PDNG"))
+    return _lines_of(here.moved_in(run), seq)
 
 
 def _lines_of(lines: pa.Table, seq: int) -> pa.Table:

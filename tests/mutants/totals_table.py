@@ -27,7 +27,7 @@ TOTALS = [
      "        _require_same(row, state, mine, now[state])", "        pass",
      _TEST + "add_up_in_each_state_alone"),
     ("the participant of the first answer counts", "present.py",
-     "for later in home.catalog.batches()[seq:]:", "for later in ():",
+     "for later in here.rows[seq:]:", "for later in ():",
      _TWIN),
     ("a recalled line is refused by its receiver", "present.py",
      'left = "recalled" if folder.kind == RECALL else "refused"', 'left = "refused"',

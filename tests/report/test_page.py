@@ -17,6 +17,7 @@ import story
 from scene import BANK, PARTICIPANTS, account, command, line, make_home, pay, person
 
 import switch
+from switch import present
 from switch.engine import Engine
 from switch.errors import UsageError
 from switch.present import STANDS
@@ -197,6 +198,31 @@ def test_page__of_a_home_has_what_is_open_in_it(seen: list[Seen]) -> None:
     names = ("programme", "budget", "reserved", "consumed", "released", "remaining", "available")
     budgets = [[row[name] for name in names] for row in one.engine.status().budgets]  # type: ignore[literal-required]
     assert one.page.sheets.get("budgets", []) == words(budgets)
+
+
+def test_page__has_what_settlement_accounts_hold(seen: list[Seen]) -> None:
+    for one in seen:
+        held = {row["participant"]: row["balance"] for row in one.engine.balances().rows()}
+        for row in one.page.sheets.get("positions", []):
+            assert row[6] == str(held.get(row[0], 0))
+
+
+def test_page__reads_lines_that_moved_once(
+    homes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many batches they came with."""
+    read_table, paths = present.read_table, []
+
+    def read_(path: Path, **how: Any) -> Any:
+        paths.extend([] if how else [path.relative_to(homes)])
+        return read_table(path, **how)
+
+    monkeypatch.setattr(present, "read_table", read_)
+    with switch.open(homes / "plain", mode="r") as engine:
+        assert len(engine.batches()) > 2
+        engine.report(whole=True, out=tmp_path)
+    assert len(set(paths)) > 1
+    assert len(paths) == len(set(paths))
 
 
 def test_page__adds_up_below_its_tables(seen: list[Seen]) -> None:

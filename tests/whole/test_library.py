@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from scene import accounts_table, command, line, make_home, pay, run
+from scene import BANK, accounts_table, command, line, make_home, pay, run
 
 import switch
 from switch import reconcile as rec
@@ -147,8 +147,10 @@ def test_contract__has_every_key_of_a_summary(village: Path) -> None:
     contract = (Path(__file__).parents[2] / "docs" / "contract.md").read_text("utf-8")
     table = contract.split("| key of a batch |")[1].split("\n\n")[0]
     listed = {key for row in table.splitlines()[2:] for key in row.split("|")[1].split(", ")}
-    # Credits are told of where there are any.
-    assert {key.strip() for key in listed} - {"credits"} == set(pay(village, [line(1)]).summary)
+    keys = {key.strip() for key in listed}
+    assert keys - {"credits"} == set(pay(village, [line(1)]).summary)
+    together = {"household": "H", "creditor_agent": BANK, "creditor_account": "7"}
+    assert keys == set(pay(village, [line(n, **together) for n in (2, 3)], "C").summary)
 
 
 def test_settings__of_texts_are_those_of_the_configuration(village: Path) -> None:

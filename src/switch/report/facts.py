@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypedDict
 
 import numpy as np
@@ -28,10 +28,13 @@ from switch.open_items.listing import batch_names
 from switch.outcomes import Check
 from switch.outlook import HomeStatus, home_status
 from switch.present import STANDS, Present, line_receivers, line_states
-from switch.registry.directory import Directory
+from switch.registry.directory import Directory, Participant
 from switch.results import BatchRow, LineTotals, Now, ReasonTotal, Total
 from switch.schema import NO_CODE
+from switch.settlement.accounts import settlement
 
+Names = Mapping[str, Participant]
+"""Participants of the directory by code."""
 Kind = Literal["home", "batch", "cycle", "day"]
 AWAITED = ("settled", "unapplied")
 """States of lines whose receiver has not said that it credited them."""
@@ -71,8 +74,8 @@ class Position(TypedDict):
     net: int
     cap: int | None
     """The most that it may owe in a cycle; None where nothing limits it."""
-    balance: int
-    """Balance of its settlement account now."""
+    balance: int | None
+    """Balance of its settlement account now; None where the directory lost it."""
 
 
 class BreakTotal(TypedDict):
@@ -131,7 +134,7 @@ def facts(
     """Gather all that a page shows. name: of the home in commands. table: the payment table of the
     one batch of the scope, for its provinces. Raises UsageError where there is no such batch, cycle
     or day."""
-    whole = home_status(home, name)
+    whole, here = home_status(home, name), Present(home)
     rows = _chosen(home, scope, whole.batches)
     of_cycles = {row["cycle"] for row in rows} | _sent_in(rows)
     directory = Directory.of_json(home.catalog.meta("directory").encode())
@@ -142,8 +145,8 @@ def facts(
         "batches": rows,
         "received": _added(row["received"] for row in rows),
         "now": {state: _added(row["now"][state] for row in rows) for state in Now.__annotations__},  # type: ignore[literal-required]
-        "reasons": _reasons(home, rows),
-        "receivers": _receivers(home, rows, names),
+        "reasons": _reasons(here, rows),
+        "receivers": _receivers(here, rows, names),
         "positions": _positions(home, of_cycles, names),
         "cycles": [
             row for row in cycles(home).rows() if scope.kind == "home" or row["cycle"] in of_cycles
@@ -180,10 +183,9 @@ def _added(totals: Iterable[Total]) -> Total:
     return {"count": count, "sum": total}
 
 
-def _reasons(home: Home, rows: Iterable[BatchRow]) -> list[ReasonTotal]:
+def _reasons(here: Present, rows: Iterable[BatchRow]) -> list[ReasonTotal]:
     """Reasons of all batches, most lines first."""
     found: dict[tuple[str, str, str], list[int]] = defaultdict(lambda: [0, 0])
-    here = Present(home)
     for row in rows:
         lines: LineTotals = here.summaries[row["seq"]]
         for one in lines["reasons"]:
@@ -200,12 +202,13 @@ def _reasons(home: Home, rows: Iterable[BatchRow]) -> list[ReasonTotal]:
 # --- receivers ------------------------------------------------------------------------------------
 
 
-def _receivers(home: Home, rows: Iterable[BatchRow], names: Any) -> list[Receiver]:
+def _receivers(here: Present, rows: Iterable[BatchRow], names: Names) -> list[Receiver]:
     """Receivers of lines that were sent, most money first."""
-    today = day_of(days.times(home).now) if days.times(home).now else None
+    now = days.times(here.home).now
+    today = day_of(now) if now else None
     found: dict[str, Receiver] = {}
     for row in rows:
-        for code, states in _by_receiver(home, row["seq"]).items():
+        for code, states in _by_receiver(here, row["seq"]).items():
             one = found.setdefault(code, _nobody(code, names))
             for state, total in states.items():
                 one["states"][state] = _added([one["states"][state], total])
@@ -222,7 +225,7 @@ def _receivers(home: Home, rows: Iterable[BatchRow], names: Any) -> list[Receive
     return sorted(some, key=lambda one: (-one["sent"]["sum"], one["participant"]))
 
 
-def _nobody(code: str, names: Any) -> Receiver:
+def _nobody(code: str, names: Names) -> Receiver:
     known = names.get(code)
     none: Total = {"count": 0, "sum": 0}
     return {
@@ -238,17 +241,17 @@ def _nobody(code: str, names: Any) -> Receiver:
     }
 
 
-def _by_receiver(home: Home, seq: int) -> dict[str, dict[str, Total]]:
+def _by_receiver(here: Present, seq: int) -> dict[str, dict[str, Total]]:
     """Sent lines of a batch by receiver and state. Every line of it is read."""
-    states = line_states(home, seq)
-    codes, names = line_receivers(home, seq)
+    states = line_states(here.home, seq, here)
+    codes, names = line_receivers(here.home, seq, here)
     wanted = np.array([STANDS.index(state) for state in SENT])
     mine = np.flatnonzero(np.isin(states, wanted) & (codes != NO_CODE))
     cell = codes[mine].astype(np.intp) * len(STANDS) + states[mine]
     counts = np.bincount(cell, minlength=len(names) * len(STANDS))
     sums = np.zeros(len(counts), np.int64)
     # Amounts of lines that clear are below AMOUNT_MAX each, so that no sum of them leaves 64 bits.
-    np.add.at(sums, cell, _amounts(home, seq)[mine])
+    np.add.at(sums, cell, _amounts(here.home, seq)[mine])
     return {
         name: {
             state: {"count": int(counts[at]), "sum": int(sums[at])}
@@ -279,7 +282,7 @@ def _amounts(home: Home, seq: int) -> NDArray[np.int64]:
 # --- what is beside the lines ---------------------------------------------------------------------
 
 
-def _positions(home: Home, of_cycles: set[str], names: Any) -> list[Position]:
+def _positions(home: Home, of_cycles: set[str], names: Names) -> list[Position]:
     sums: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for cycle in sorted(of_cycles):
         for row in home.catalog.positions(cycle):
@@ -298,7 +301,7 @@ def _positions(home: Home, of_cycles: set[str], names: Any) -> list[Position]:
                 "credit_sum": credit,
                 "net": credit - debit,
                 "cap": known.net_debit_cap if known else None,
-                "balance": balances.get(f"S.BANK[{code}]", 0),
+                "balance": balances.get(settlement(known.kind, code), 0) if known else None,
             }
         )
     return sorted(told, key=lambda one: (one["net"], one["participant"]))

@@ -27,7 +27,8 @@ STOPPED = ("held", "refused", "cancelled", "expired")
 
 class Column(NamedTuple):
     """A column of a sheet. kind: text, words (of a language), code, digest, count, days, money
-    (minor units), or limit (the same, where None is none)."""
+    (minor units), balance (the same, which nobody adds up) or limit (the same, where None is
+    none)."""
 
     head: str
     kind: str = "text"
@@ -225,7 +226,7 @@ def _of_money(facts: Facts) -> list[Sheet]:
     ]
     heads = [Column("code", "code"), Column("name"), Column("pays", "money")]
     heads += [Column("receives", "money"), Column("net", "money"), Column("cap", "limit")]
-    heads.append(Column("account", "limit"))
+    heads.append(Column("account", "balance"))
     cycles: list[list[Value]] = [
         [
             *(row["cycle"], row["state"], row["rule"], row["opened_at"], row["ended_at"]),
