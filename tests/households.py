@@ -77,13 +77,14 @@ def returned(at: int, sizes: Sequence[int] = SIZES, **changes: Any) -> Row:
 
 
 def joined(engine: Engine, batch: int = 1) -> list[list[int]]:
-    """Lines of each credit of two or more, by its first line."""
+    """Lines of each credit of two or more that the run of a batch sent."""
     path = engine.home.folder("batches", batch) / "credits.parquet"
     if not path.exists():
         return []
-    found: dict[int, list[int]] = {}
+    found: dict[tuple[int, int], list[int]] = {}
     for row in pq.read_table(path).to_pylist():
-        found.setdefault(row["first"], []).append(row["line_no"])
+        key = row.get("batch", batch), row["first"]
+        found.setdefault(key, []).append(row["line_no"])
     return list(found.values())
 
 

@@ -125,11 +125,15 @@ OF_REPRESENTATIVES = {
 }
 PASSED_OVER = "the next account of the person counts; passed over"
 """Beginning of what is said of a line that goes to a later account of its person."""
-RULE_SET = "contract 2027-04"
+RULE_SET = "contract 2027-05"
 """Rules by which lines are judged. The manifest of a batch names the oldest rules by which all of
-its lines are answered so: these where an account was at its limit of the month."""
+its lines are answered, sent and kept so: these where a line that waits, or that its cycle may send
+back, keeps a household, or where lines that had waited were sent as one credit."""
+WAITS_ALONE = "contract 2027-04"
+"""The rules before those: what had waited went by itself. Named where an account was at its limit
+of the month."""
 NO_MONTHS = "contract 2027-03"
-"""Rules by which they were judged before: no limit was of a month. Named where lines of a household
+"""The rules before those: no limit was of a month. Named where lines of a household
 were sent as one credit."""
 EACH_BY_ITSELF = "contract 2027-02"
 """The rules before those: each line that cleared was a credit of its own. Named where some line was
@@ -144,6 +148,7 @@ RULE_SET_BEFORE = "contract 2026-11"
 table named was an account."""
 RULE_SETS = (
     RULE_SET,
+    WAITS_ALONE,
     NO_MONTHS,
     EACH_BY_ITSELF,
     DEATH_STOPS_ALL,
@@ -151,7 +156,11 @@ RULE_SETS = (
     RULE_SET_BEFORE,
 )
 """All of them, the newest first."""
-JOIN_CREDITS = (RULE_SET, NO_MONTHS)
+KEEP_HOUSEHOLDS = (RULE_SET,)
+"""Rules by which lines that wait keep their household, and may be sent as one credit."""
+LIMIT_MONTHS = (*KEEP_HOUSEHOLDS, WAITS_ALONE)
+"""Rules by which a limit may be of a month."""
+JOIN_CREDITS = (*LIMIT_MONTHS, NO_MONTHS)
 """Rules by which lines of a household may be sent as one credit."""
 PAY_ARREARS = (*JOIN_CREDITS, EACH_BY_ITSELF)
 """Rules by which arrears of a deceased person are paid."""

@@ -98,7 +98,8 @@ class Table(NamedTuple):
 
 
 HOUSEHOLD = "household"
-"""Column of a payment table by which neighbours are sent as one credit; no home keeps it."""
+"""Column of a payment table by which neighbours are sent as one credit. A home keeps it with lines
+that wait, and with those that a cycle may send back."""
 HOUSEHOLD_LINES_MAX = 256
 """Lines of one household that may stand together in a credit: what is open is bounded."""
 assert AMOUNT_MAX * HOUSEHOLD_LINES_MAX < 2**63, "the sum of a credit must fit in 64 bits"
@@ -124,7 +125,7 @@ PAYMENT = Table(
 
 HELD = Table(
     "held lines",
-    (Column("batch", Kind.AMOUNT), *(c for c in PAYMENT.columns if c.name != HOUSEHOLD)),
+    (Column("batch", Kind.AMOUNT), *PAYMENT.columns),
 )
 """Lines that wait, as the payment table had them, with the number of the batch they came in."""
 

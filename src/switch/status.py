@@ -316,9 +316,9 @@ def _told_as(
 ) -> tuple[str, int]:
     """(transfer id, dong) by which its receiver knows a line: those of its credit."""
     own, amount = last["transfer_id"] or "", answer["amount"]
-    if not own or not last["file"].startswith("batches/") or _run_of(last) != row.seq:
+    if not own or not last["file"].startswith("batches/"):
         return own, amount
-    name, sum_ = told_line(asked.home, row.seq, answer["line_no"], own)
+    name, sum_ = told_line(asked.home, _run_of(last), (row.seq, answer["line_no"]), own)
     return name, amount if sum_ is None else sum_
 
 

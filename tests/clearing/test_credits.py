@@ -21,7 +21,6 @@ from scene import (
     TREASURY,
     WALLET,
     account,
-    accounts_table,
     command,
     line,
     make_home,
@@ -267,22 +266,6 @@ def test_household__is_the_heads_as_long_as_the_authority_lasts(tmp_path: Path) 
     ]
     path = make_home(tmp_path / "h", [person(n) for n in (1, 2, 3)], [*own, *theirs])
     assert paid(path, lines((3,)))[0] == [[1, 2]]
-
-
-def test_household__what_had_waited_goes_by_itself(tmp_path: Path) -> None:
-    """Nobody waits for the others of a household; who did is paid alone, by the own id."""
-    path = make_home(tmp_path / "h", [person(n) for n in (1, 2, 3)], [account(1)])
-    with switch.open(path) as engine:
-        assert reasons(run(engine, lines((3,)), "A")) == [None, "AC03", "AC03"]
-        assert joined(engine) == []
-        assert rule_set(stored(path, 1)) == FIRST_ACCOUNT
-        assert "household" not in pq.read_schema(path / "batches" / "000001" / "held.parquet").names
-        mine = [account(n, account="1000000001") for n in (2, 3)]
-        engine.register(accounts=accounts_table(mine))
-        run(engine, [line(1, benefit="SASS")], "C")
-        assert rows_sent(engine, 2) == {BANK: [(2, 1_000_002), (3, 1_000_003), (1, 1_000_001)]}
-        assert joined(engine, 2) == []
-        assert switch_verify(engine)
 
 
 def test_household__who_finds_no_cover_is_in_none(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ from switch.clearing import account_sums, kernel, payday
 from switch.clearing.account_sums import SUM_MOST, AccountSums
 from switch.clearing.months import Months
 from switch.errors import VerificationFailed
-from switch.reason import FIRST_ACCOUNT, NO_MONTHS, PASSED_OVER, RULE_SET, RULES, Reason
+from switch.reason import FIRST_ACCOUNT, NO_MONTHS, PASSED_OVER, RULES, WAITS_ALONE, Reason
 from switch.registry.settings import Settings
 from switch.sim.auditor.auditor import Auditor
 from switch.sim.auditor.expected import Ruled, Table
@@ -114,7 +114,7 @@ def test_months__an_account_is_full_at_its_limit_and_empty_in_the_next_month(
     ]  # fmt: skip
     assert details(batch)[1] == OVER
     assert batch.status["participant"].to_pylist() == [MONEY] * 5
-    assert rule_set(batch) == RULE_SET
+    assert rule_set(batch) == WAITS_ALONE
     # The last day of the month is of it, and what waited is tried before the table's own lines.
     last = payment_table([owed(1, 1, 202609), owed(2, 1, 202609)])
     second = write_table(last, tmp_path / "b.parquet", batch_id="B", value_date="2026-11-30")

@@ -81,10 +81,11 @@ def small_steps(folder: Path) -> list[Step]:
     table that had been run before; a cycle of a calendar, closed and settled; one that is settled
     without the lines of a payer that lacks funds; answers, by which a line is refused and another
     one comes back, what is noted and decided of it, and the end of the day; a cycle that is
-    aborted; a line that waits and is cancelled; a household that is paid by one credit, which is
-    recalled; a table that a policy's people sign; lines that are recalled, one before its cycle
-    settled, with what is said of another; lines that waited beyond their deadline, and cash that
-    nobody proved by its own; a citizen; and fees."""
+    aborted, so that a household waits and is paid by one credit of the next run; a line that waits
+    and is cancelled; a household that is paid by one credit, which is recalled; a table that a
+    policy's people sign; lines that are recalled, one before its cycle settled, with what is said
+    of another; lines that waited beyond their deadline, and cash that nobody proved by its own; a
+    citizen; and fees."""
     directory = [pa.Table.from_pylist(list(t)) for t in (scene.PARTICIPANTS, scene.DEBTORS)]
     opened = pa.Table.from_pylist(
         [p | {"status": "active"} for p in scene.PARTICIPANTS],
@@ -202,7 +203,7 @@ def small_steps(folder: Path) -> list[Step]:
         _command("settle F", "settle"),
         _command("dispose", "dispose", "--write-back", "--yes"),
         _command("day", "close", "--at", "2026-11-27"),
-        _pay("G", [scene.line(n, period=202705) for n in range(1, 4)]),
+        _pay("G", [row | {"period": 202705} for row in household]),
         _command("close G", "settle", "--close"),
         _command("abort", "settle", "--cycle", "20261130-1", "--abort", "it is given up"),
         _pay("H", [scene.line(n, period=202706) for n in range(1, 3)]),

@@ -65,10 +65,24 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
         run(engine, [line(n) for n in range(1, 7)], "A")
         engine.register(accounts=accounts_table([account(5)]))
         one = {"creditor_agent": BANK, "creditor_account": "7", "household": "H1"}
-        run(engine, [line(n, period=202612, **one) for n in range(1, 4)], "B")
+        rows = [line(n, period=202612, **one) for n in range(1, 4)]
+        run(engine, rows, "B")
         engine.change_directory(participants=pa.Table.from_pylist(list(PARTICIPANTS)))
     assert switch.verify(home)
     return home
+
+
+@pytest.fixture
+def households(kept: Path, tmp_path: Path) -> Path:
+    """The same with a household that had waited and was sent as one credit, and one that waits."""
+    path = shutil.copytree(kept, tmp_path / "households")
+    kin = [line(n, period=202612, household="H6") for n in (6, 7, 8)]
+    with switch.open(path) as engine:
+        run(engine, kin, "C")
+        own = [account(n, account="1000000007") for n in (7, 8)]
+        engine.register(accounts=accounts_table(own))
+        run(engine, [line(1, period=202701)], "D")
+    return path
 
 
 @pytest.fixture
@@ -93,8 +107,9 @@ def fault_of(home: Path) -> str:
 # --- flipped bits ---------------------------------------------------------------------------------
 
 
-def test_verify__every_flipped_bit_is_found_and_named(home: Path) -> None:
+def test_verify__every_flipped_bit_is_found_and_named(households: Path) -> None:
     """Bits are drawn evenly over all bytes of a home, and each file gets some of its own."""
+    home = households
     draw = random.Random(20261125)
     files = files_of(home)
     sizes = [path.stat().st_size for path in files]

@@ -342,8 +342,9 @@ def test_recall__before_the_cycle_has_settled_stops_a_whole_credit(cleared: Path
         assert switch_verify(engine)
 
 
-def test_abort__lists_a_credit_in_one_row_and_lets_lines_go_alone(cleared: Path) -> None:
-    """What had waited goes by itself, by the own id: the first has the id that the credit had."""
+def test_abort__lists_a_credit_in_one_row_and_sends_it_again(cleared: Path) -> None:
+    """Lines that wait again keep their household, and go as one credit by the next run: by the id
+    that the credit had, so that receivers are answered as they know it."""
     with switch.open(cleared) as engine:
         cycle = engine.cycles().rows()[0]["cycle"]
         engine.settle(cycle, close_only=True)
@@ -358,13 +359,16 @@ def test_abort__lists_a_credit_in_one_row_and_lets_lines_go_alone(cleared: Path)
         run(engine, [{**lines()[0], "benefit": "SASS", "household": None}], "B")
         engine.settle()
         sent = rows_sent(engine, 2)
-        assert sum(map(len, sent.values())) == 15
+        assert sum(map(len, sent.values())) == 7
+        assert sent[BANK] == [(1, amount((1, 2, 3))), (9, amount((9, 10))), (1, 1_000_001)]
         one = said(1, participant=BANK, creditor_account=None, booked_at=NOON)
         take(engine, cleared, one, answer(3))
         states = states_of(engine)
-        assert (states[1], states[2], states[9]) == ("CREDITED", "UNAPPLIED", "UNAPPLIED")
+        assert (states[1], states[2], states[9]) == ("UNAPPLIED", "UNAPPLIED", "CREDITED")
+        assert states[10] == "CREDITED"
         assert switch_verify(engine)
     assert switch.verify(cleared)
+    assert switch.replay(cleared, "A", payment_table(lines()))
 
 
 # --- cash, days, other questions ------------------------------------------------------------------

@@ -31,7 +31,7 @@ from switch.reason import (
 from switch.registry.directory import Directory
 from switch.registry.versions import Masks, mask_text
 from switch.results import LineTotals, ReceiverTotal, Total
-from switch.schema import MONTHS, NO_CODE, period_of
+from switch.schema import HOUSEHOLD, MONTHS, NO_CODE, period_of
 
 _STATUS_NAMES = sorted({status_of(number) for number in range(REASONS_COUNT)})
 _STATUSES = pa.array(_STATUS_NAMES)
@@ -186,7 +186,8 @@ def periods(month: Any) -> Any:
 
 
 def held_rows(batch: Any, raw: dict[str, Any], chosen: Any) -> dict[str, Any]:
-    """Columns of HELD_SCHEMA for the chosen rows (int indices) of a chunk as it was read."""
+    """Columns of HELD_SCHEMA for the chosen rows (int indices) of a chunk as it was read, and that
+    of households where it was there."""
 
     def text(name: str) -> Any:
         values: Texts | None = raw.get(name)
@@ -201,6 +202,7 @@ def held_rows(batch: Any, raw: dict[str, Any], chosen: Any) -> dict[str, Any]:
         "period": pa.array(periods(raw["period"][chosen])),
         "amount": pa.array(raw["amount"][chosen]),
         **{field.name: text(field.name) for field in HELD_SCHEMA if field.type == pa.string()},
+        **({HOUSEHOLD: text(HOUSEHOLD)} if raw.get(HOUSEHOLD) is not None else {}),
     }
 
 

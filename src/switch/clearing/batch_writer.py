@@ -11,6 +11,7 @@ from types import TracebackType
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from switch.clearing.answer_columns import Columns, held_rows
 from switch.clearing.chunk import Chunk
@@ -19,11 +20,13 @@ from switch.clearing.credits import Credits
 from switch.clearing.job import Job
 from switch.files import file_schemas, row_index
 from switch.files.columns import Texts
+from switch.files.lines_file import LinesFile
 from switch.files.row_index import RowIndex
 from switch.files.segment import Segment
 from switch.files.threads import Behind, in_order
-from switch.reason import JOIN_CREDITS, Reason
+from switch.reason import JOIN_CREDITS, KEEP_HOUSEHOLDS, Reason
 from switch.registry.register import name_keys
+from switch.schema import HOUSEHOLD
 from switch.settlement import budgets
 
 SCHEMAS = {
@@ -33,6 +36,8 @@ SCHEMAS = {
     "cleared.parquet": file_schemas.CLEARED_SCHEMA,
 }
 """Files of lines beside the status file, in the order in which they are ended."""
+AS_THEY_CAME = ("held.parquet", "cleared.parquet")
+"""Those that keep lines as they came, with their households."""
 
 Digests = dict[str, tuple[str, int]]
 """SHA-256 and size of files, by their name in the draft."""
@@ -57,11 +62,12 @@ class BatchWriter:
         )
         most = np.minimum(job.directory.lookups().amount_max, job.settings.clearing_limit)
         path = draft / file_schemas.CREDITS_FILE
-        self.credits = Credits(path, most, job.register.heap)
+        self.credits = Credits(path, job.seq, most, job.register.heap)
         """Credits of households; none where older rules judge."""
         self._joins = job.rule_set in JOIN_CREDITS
+        self._keeps = job.rule_set in KEEP_HOUSEHOLDS
         self._schemas = {self.status: file_schemas.STATUS, **SCHEMAS}
-        self._segments: dict[str, Segment] = {}
+        self._segments: dict[str, Segment | LinesFile] = {}
         self.begin(self.status)
         self.begin("lines.parquet")
         self._index = RowIndex(draft / row_index.NAME)
@@ -84,11 +90,20 @@ class BatchWriter:
             for part in self._segments.values():
                 part.abandon()
 
-    def begin(self, name: str) -> Segment:
+    @property
+    def keeps_households(self) -> bool:
+        """A line that waits, or that its cycle may send back, names a household."""
+        files = self._segments.values()
+        return any(isinstance(file, LinesFile) and file.has_households for file in files)
+
+    def begin(self, name: str) -> Segment | LinesFile:
         """The file of a name, begun where it is not there yet."""
         if name not in self._segments:
-            self._segments[name] = Segment(
-                self.draft / name, self._schemas[name], file_schemas.STYLES
+            path, schema = self.draft / name, self._schemas[name]
+            self._segments[name] = (
+                LinesFile(path, schema)
+                if name in AS_THEY_CAME
+                else Segment(path, schema, file_schemas.STYLES)
             )
         return self._segments[name]
 
@@ -97,12 +112,18 @@ class BatchWriter:
         self._outboxes(self._send if self._joins else self._dispatch.append, chunk)
         self._answers(self._answer, chunk)
 
+    def older(self, chunk: Chunk) -> None:
+        """Write a chunk of lines that had waited since earlier batches, before the table's own."""
+        self._outboxes(self._send if self._keeps else self._dispatch.append, chunk)
+        self._answers(self._answer_again, chunk)
+
     def own_end(self) -> None:
         """The table's own lines are through."""
         self._outboxes(self._send, None)
 
     def waited(self, chunk: Chunk) -> None:
-        """Write a chunk of lines that had waited, of this batch or earlier ones."""
+        """Write a chunk of lines that waited for the receipts of the table, of this batch or
+        earlier ones: each goes by itself."""
         self._outboxes(self._dispatch.append, chunk)
         self._answers(self._answer_again, chunk)
 
@@ -193,15 +214,22 @@ class BatchWriter:
         """Write lines that wait, as they came."""
         held = np.flatnonzero(file_schemas.is_held(chunk.reason))
         if len(held):
-            self.begin("held.parquet").append(held_rows(chunk.batch, chunk.lines.raw, held))
+            self.begin("held.parquet").append(self._as_they_came(chunk, held))
 
     def _keep(self, chunk: Chunk, answer: dict[str, pa.Array]) -> None:
         """Write lines that clear, as they came: an open cycle may still send them back to wait."""
         alive = np.flatnonzero(chunk.reason == Reason.NONE)
         if not self._is_open or not len(alive):
             return
-        chosen, kept = pa.array(alive), held_rows(chunk.batch, chunk.lines.raw, alive)
+        chosen, kept = pa.array(alive), self._as_they_came(chunk, alive)
         for field in file_schemas.CLEARED_SCHEMA:
             if field.name not in kept:
                 kept[field.name] = answer[field.name].take(chosen).cast(field.type)
         self.begin("cleared.parquet").append(kept)
+
+    def _as_they_came(self, chunk: Chunk, chosen: NDArray[np.intp]) -> dict[str, pa.Array]:
+        """Columns of lines, without their households where older rules judge."""
+        kept: dict[str, pa.Array] = held_rows(chunk.batch, chunk.lines.raw, chosen)
+        if not self._keeps:
+            kept.pop(HOUSEHOLD, None)
+        return kept

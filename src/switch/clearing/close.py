@@ -26,7 +26,7 @@ from switch.files.file_schemas import positions_table
 from switch.files.segment import write_table
 from switch.home import days, paid_bits
 from switch.home.changes import AddBatch, Change, OpenCycle, SetMeta, SetPaid
-from switch.home.store import FORMAT_CREDITS, Home
+from switch.home.store import FORMAT_CREDITS, FORMAT_HOUSEHOLDS, Home
 from switch.registry.directory import Directory
 from switch.results import CreditTotal, PositionRow, StoredSummary
 from switch.schema import period_of
@@ -47,7 +47,8 @@ class Through:
     settlement participants could be debited when the run began. use: what the lines took of
     budgets. digest: of the table. own, carried: tallies of its lines, and of lines that had waited.
     digests: of the files written so far. rule_set: the oldest by which its lines are answered so.
-    credits: of two lines or more, that were sent for households.
+    credits: of two lines or more, that were sent for households. keeps_households: lines are kept
+    with theirs.
     """
 
     core: Core
@@ -61,6 +62,7 @@ class Through:
     digests: Digests
     rule_set: str
     credits: CreditTotal
+    keeps_households: bool
 
 
 def settle(job: Job, through: Through, draft: Path) -> None:
@@ -112,7 +114,7 @@ def settle(job: Job, through: Through, draft: Path) -> None:
             *keep_postings(job.seq, job.cycle, postings),
             *keep_balances(after),
             *paid,
-            *_format(job.home, through.credits),
+            *_format(job.home, through),
         ],
         draft=draft,
         folder=job.home.folder("batches", job.seq),
@@ -120,10 +122,14 @@ def settle(job: Job, through: Through, draft: Path) -> None:
     )
 
 
-def _format(home: Home, credits: CreditTotal) -> Iterator[SetMeta]:
-    """An engine that knows no credits leaves a home with some alone."""
-    if credits["count"] and home.catalog.meta("format") < str(FORMAT_CREDITS):
-        yield SetMeta(str(FORMAT_CREDITS), "format")
+def _format(home: Home, through: Through) -> Iterator[SetMeta]:
+    """An engine that knows no credits, or none of lines that had waited, leaves a home with some
+    alone."""
+    least = FORMAT_CREDITS if through.credits["count"] else 0
+    if through.keeps_households:
+        least = FORMAT_HOUSEHOLDS
+    if least and home.catalog.meta("format") < str(least):
+        yield SetMeta(str(least), "format")
 
 
 def _postings(job: Job, through: Through, nets: dict[str, int]) -> list[Posting]:

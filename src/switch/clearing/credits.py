@@ -7,8 +7,8 @@ answered depends on it: who is refused, waits or is paid elsewhere is in no cred
 for the others of a household.
 
 A household is a run of neighbours in the table that name it, for one benefit, period and debtor
-account. What stands open at the end of a chunk is kept until the run is over, so that chunks do not
-show.
+account; among lines that had waited one in their queue, and of one batch. What stands open at the
+end of a chunk is kept until the run is over, so that chunks do not show.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 
 from switch.clearing.admitting import key_of
 from switch.clearing.chunk import Chunk
-from switch.clearing.intake import Lines, empty_rows
+from switch.clearing.intake import empty_rows
 from switch.files.columns import Texts
-from switch.files.file_schemas import CREDITS
+from switch.files.file_schemas import CREDITS, CREDITS_OF_BATCHES
 from switch.files.segment import Segment
 from switch.reason import REASONS_COUNT, Reason
 from switch.results import CreditTotal
@@ -57,21 +57,25 @@ class _Part(NamedTuple):
 
 
 class Credits:
-    """Credits of one batch, whose own chunks come in table order. count, lines, sum: credits of two
-    lines or more, the lines in them, and their money."""
+    """Credits of one batch. Chunks of lines that had waited come first, oldest first, then `end`,
+    then its own in table order. count, lines, sum: credits of two lines or more, the lines in them,
+    and their money; of_batches: some are of lines that had waited."""
 
-    def __init__(self, path: Path, most: NDArray[np.int64], heap: NDArray[np.uint8]) -> None:
-        """path: of the file that tells of them. most: dong that a credit may come to, by
-        participant. heap: the register's texts of accounts."""
-        self._path, self._most, self._heap = path, most, heap
+    def __init__(
+        self, path: Path, seq: int, most: NDArray[np.int64], heap: NDArray[np.uint8]
+    ) -> None:
+        """path: of the file that tells of them. seq: number of the batch. most: dong that a credit
+        may come to, by participant. heap: the register's texts of accounts."""
+        self._path, self._seq, self._most, self._heap = path, seq, most, heap
         self._segment: Segment | None = None
         self._open: list[_Part] = []
         """Lines of the household that may go on in the next chunk."""
         self._length = 0
         """Lines of it so far, those in `_open`."""
         self._last: tuple[object, ...] = ()
-        """Household, benefit, month and debtor account of the last line."""
+        """Household, batch, benefit, month and debtor account of the last line."""
         self.count = self.lines = self.sum = 0
+        self.of_batches = False
 
     def add(self, chunk: Chunk) -> Iterator[Piece]:
         """Chunks, or parts of them, of which all credits are known by now."""
@@ -80,7 +84,7 @@ class Credits:
             yield from self.end()
             yield Piece(chunk, chunk.reason, chunk.lines.amount)
             return
-        begins, has = self._begins(chunk.lines, household)
+        begins, has = self._begins(chunk, household)
         marks, count = np.flatnonzero(begins), len(begins)
         first = int(marks[0]) if len(marks) else count
         if first:
@@ -118,13 +122,14 @@ class Credits:
     # --- households -----------------------------------------------------------------------------
 
     def _begins(
-        self, lines: Lines, household: Texts
+        self, chunk: Chunk, household: Texts
     ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """(lines that do not go on with the household of the line before, lines with a household).
         A household that is longer than HOUSEHOLD_LINES_MAX begins anew there."""
-        count, has, names = len(lines), ~empty_rows(household), household.rows()
+        lines, count = chunk.lines, len(chunk.lines)
+        has, names = ~empty_rows(household), household.rows()
         goes_on = np.zeros(count, bool)
-        keys = (lines.benefit, lines.month, lines.debtor)
+        keys = (_batches(chunk), lines.benefit, lines.month, lines.debtor)
 
         def line(at: int) -> tuple[object, ...]:
             return names[at].as_py() if has[at] else None, *(int(key[at]) for key in keys)
@@ -167,7 +172,8 @@ class Credits:
             np.add.at(total, first, money)
             amount[at] = total
             reason[at[first != np.arange(len(at))]] = JOINED
-            self._keep(line_no[at], first, money)
+            batch = np.concatenate([part.of(_batches(part.chunk)) for part in parts])
+            self._keep(batch[at], line_no[at], first, money)
         done = 0
         for chunk, begin, end in parts:
             rows = slice(done, done + end - begin)
@@ -228,19 +234,33 @@ class Credits:
                 first[place] = lead
 
     def _keep(
-        self, line_no: NDArray[np.uint32], first: NDArray[np.intp], money: NDArray[np.int64]
+        self,
+        batch: NDArray[np.uint32],
+        line_no: NDArray[np.uint32],
+        first: NDArray[np.intp],
+        money: NDArray[np.int64],
     ) -> None:
         """Write which lines are in credits of two or more."""
         size = np.bincount(first, minlength=len(first))
         many = size[first] > 1
         if self._segment is None:
-            self._segment = Segment(self._path, CREDITS, {})
+            # Lines that had waited come first: there is a credit of some, or none.
+            self.of_batches = bool((batch != self._seq).any())
+            schema = CREDITS_OF_BATCHES if self.of_batches else CREDITS
+            self._segment = Segment(self._path, schema, {})
         columns = (line_no[many], line_no[first[many]], money[many])
-        arrays = (pa.array(column) for column in columns)
-        self._segment.append(dict(zip(CREDITS.names, arrays, strict=True)))
+        arrays = dict(zip(CREDITS.names, map(pa.array, columns), strict=True))
+        if self.of_batches:
+            arrays = {"batch": pa.array(batch[many]), **arrays}
+        self._segment.append(arrays)
         self.count += int((size > 1).sum())
         self.lines += int(many.sum())
         self.sum += int(money[many].sum())
+
+
+def _batches(chunk: Chunk) -> NDArray[np.uint32]:
+    """The batch that each line of a chunk came in."""
+    return np.broadcast_to(chunk.batch, len(chunk.lines))
 
 
 def _first_lines(

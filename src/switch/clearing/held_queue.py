@@ -46,7 +46,7 @@ class HeldQueue:
         if not self._is_limited:
             for chunk in self._chunks(path, digest):
                 self._kernel.post(chunk)
-                self._present(chunk)
+                self._writer.older(self._named(chunk))
             return self._kernel.tally()
         for chunk in self._chunks(path, digest):
             self._kernel.queue(chunk)
@@ -56,7 +56,7 @@ class HeldQueue:
             verdict = chunk.take(verdict)
             tally = held.add(tally, held.tally_of(chunk.reason, chunk.lines.amount))
             self._kernel.name_excluding(chunk)
-            self._present(chunk)
+            self._writer.older(self._named(chunk))
         return tally
 
     def release(self) -> None:
@@ -71,7 +71,7 @@ class HeldQueue:
             waited = np.flatnonzero(chunk.reason == Reason.NONE)
             verdict = chunk.take(verdict)
             self._kernel.name_excluding(chunk)
-            self._present(chunk)
+            self._writer.waited(self._named(chunk))
             went = waited[chunk.reason[waited] != Reason.COVER_MISSING]
             self.moved.extend(_moved(chunk, went))
         self._writer.finish()
@@ -88,10 +88,11 @@ class HeldQueue:
             lines = intake.take(raw, reader.name)
             yield self._kernel.screen(lines, raw["batch"].astype(np.uint32), again=again)
 
-    def _present(self, chunk: Chunk) -> None:
+    def _named(self, chunk: Chunk) -> Chunk:
+        """The chunk with transfer ids of the lines that clear, each of its own batch."""
         heads = [self._prefixes[number] for number in np.asarray(chunk.batch).tolist()]
         chunk.transfer = ids_of_each(heads, chunk.lines.line_no, chunk.reason)
-        self._writer.waited(chunk)
+        return chunk
 
 
 def _moved(chunk: Chunk, went: np.typing.NDArray[np.intp]) -> Iterator[Moved]:

@@ -34,9 +34,10 @@ from switch.reason import (
     DEATH_STOPS_ALL,
     EACH_BY_ITSELF,
     FIRST_ACCOUNT,
+    LIMIT_MONTHS,
     PAY_ARREARS,
-    RULE_SET,
     SAY_MORE,
+    WAITS_ALONE,
     Reason,
 )
 from switch.registry.directory import EPOCH, Directory
@@ -149,7 +150,7 @@ class Kernel:
         self._arrears = arrears_of(job.directory, job.register, job.settings, date)
         self._next = next_accounts_of(job.home, job.directory, job.register, date)
         self._months = None
-        if job.rule_set == RULE_SET:
+        if job.rule_set in LIMIT_MONTHS:
             known = job.home, job.directory, job.register.heap, date, self._next
             self._months = months_of(*known, again=bool(rooms))
         self._admitted: Admitted | None = None
@@ -188,7 +189,7 @@ class Kernel:
         """The oldest rules by which all lines are answered as they were, whatever was sent as one
         credit."""
         if self._months is not None and self._months.has_acted:
-            return RULE_SET
+            return WAITS_ALONE
         if self._rule_set in PAY_ARREARS and self._arrears.has_found:
             return EACH_BY_ITSELF
         if self._rule_set in SAY_MORE:

@@ -26,7 +26,7 @@ from switch.clearing.kernel import Kernel
 from switch.files.threads import ahead
 from switch.home.history import bytes_again
 from switch.home.store import ROOM_SPARE, Home
-from switch.reason import NO_MONTHS, RULE_SET, Reason
+from switch.reason import LIMIT_MONTHS, NO_MONTHS, RULE_SET, Reason
 from switch.registry.settings import Settings
 from switch.settlement import budgets
 from switch.settlement.standing import Standing
@@ -77,14 +77,17 @@ def clear(job: Job) -> None:
             digests,
             _rules(kernel, writer),
             writer.credits.total,
+            writer.keeps_households,
         )
         close.settle(job, through, draft)
 
 
 def _rules(kernel: Kernel, writer: BatchWriter) -> str:
     """The oldest rules by which all lines are answered, and sent, as they were."""
+    if writer.keeps_households or writer.credits.of_batches:
+        return RULE_SET
     found = kernel.rule_set
-    return NO_MONTHS if writer.credits.count and found != RULE_SET else found
+    return NO_MONTHS if writer.credits.count and found not in LIMIT_MONTHS else found
 
 
 def _columns(job: Job, is_limited: bool) -> Columns:

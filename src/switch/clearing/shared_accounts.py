@@ -155,10 +155,10 @@ class _People:
         all_keys = np.concatenate(keys)
         order = np.argsort(all_keys, kind="stable")
         self._keys, self._rows = all_keys[order], np.concatenate(rows)[order]
-        self._seq, joined = seq, credits_of(home, seq)
+        joined = credits_of(home, seq)
         self._joined = None
         if joined is not None:
-            order = np.argsort(joined["first"], kind="stable")
+            order = np.argsort(_keys(joined["batch"], joined["first"]), kind="stable")
             self._joined = {name: column[order] for name, column in joined.items()}
 
     def lines_of(self, transfer_id: Any, amount: Any = None) -> _Lines:
@@ -168,7 +168,7 @@ class _People:
         money = np.zeros(len(keys), np.int64) if amount is None else np.asarray(amount)
         at, first = np.arange(len(keys)), np.ones(len(keys), bool)
         if self._joined is not None:
-            heads = _keys(self._seq, self._joined["first"])
+            heads = _keys(self._joined["batch"], self._joined["first"])
             begin, end = np.searchsorted(heads, keys), np.searchsorted(heads, keys, "right")
             at = np.repeat(at, np.maximum(end - begin, 1))
             first = np.append(True, at[1:] != at[:-1])[: len(at)]
@@ -176,7 +176,7 @@ class _People:
             is_in = (end > begin)[at]
             keys, money = keys[at], money[at]
             mine = {name: column[place[is_in]] for name, column in self._joined.items()}
-            keys[is_in] = _keys(self._seq, mine["line_no"])
+            keys[is_in] = _keys(mine["batch"], mine["line_no"])
             money[is_in] = mine["amount"]
         place = np.searchsorted(self._keys, keys)
         if len(self._keys) == 0 or not np.array_equal(self._keys.take(place, mode="clip"), keys):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from switch.files.parquet_writer import Style
 from switch.reason import REASONS_COUNT, status_of
+from switch.schema import HOUSEHOLD
 
 _CODE = pa.dictionary(pa.int32(), pa.string())
 
@@ -46,6 +47,7 @@ STYLES = {
     "benefit": Style.SQUEEZED,
     "debtor_account": Style.SQUEEZED,
     "commune": Style.SQUEEZED,
+    HOUSEHOLD: Style.SQUEEZED,
 }
 """Encodings of text columns of all these files, as far as they are not codes."""
 
@@ -66,6 +68,9 @@ HELD_SCHEMA = pa.schema(
     ]
 )
 
+HOUSEHOLD_FIELD = pa.field(HOUSEHOLD, pa.string())
+"""Last column of the files of lines as they came, where one of their lines names a household."""
+
 CREDITS_FILE = "credits.parquet"
 CREDITS = pa.schema(
     [
@@ -76,6 +81,9 @@ CREDITS = pa.schema(
 )
 """Lines of a batch that were sent together, two or more as one credit, in table order. first: the
 number of its first line, whose transfer id it has."""
+CREDITS_OF_BATCHES = pa.schema([pa.field("batch", pa.uint32(), nullable=False), *CREDITS])
+"""The same of a run that sent lines together which had waited: they stand first, with the number of
+the batch that they came in."""
 
 CANCELLED_LINES = pa.schema(
     [

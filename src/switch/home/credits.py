@@ -2,7 +2,8 @@
 
 Receivers know a credit by the transfer id of its first line, and by its sum; the other lines keep
 their ids, which nobody else is told. credits.parquet of a batch says so of all credits of two lines
-or more, and is there where there are any.
+or more that its run sent, of its own lines and of such as had waited, and is there where there are
+any.
 """
 
 from __future__ import annotations
@@ -17,27 +18,37 @@ from switch.home.store import Home
 
 _LINE_DIGITS = 10
 Joined = dict[str, NDArray[np.int64]]
-"""Columns of CREDITS."""
+"""Columns of CREDITS_OF_BATCHES."""
 
 
 def credits_of(home: Home, seq: int) -> Joined | None:
-    """Lines of a batch that its run sent in credits of two or more; None where there are none.
+    """Lines that the run of a batch sent in credits of two or more; None where there are none.
     Raises VerificationFailed where the file is not as it was committed."""
     path = home.folder("batches", seq) / CREDITS_FILE
     if home.catalog.file(path.relative_to(home.path).as_posix()) is None:
         return None
     table = read_table(home.proven(path))
-    return {name: np.asarray(table[name]).astype(np.int64) for name in CREDITS.names}
+    found = {name: np.asarray(table[name]).astype(np.int64) for name in CREDITS.names}
+    found["batch"] = np.full(len(table), seq)
+    if "batch" in table.column_names:
+        found["batch"] = np.asarray(table["batch"]).astype(np.int64)
+    return found
 
 
-def told_line(home: Home, seq: int, line_no: int, transfer_id: str) -> tuple[str, int | None]:
-    """(transfer id by which its receiver knows a line that its own batch cleared, dong that came
-    with it; None where it came alone)."""
-    joined = credits_of(home, seq)
-    if joined is None or not (mine := joined["line_no"] == line_no).any():
+def told_line(
+    home: Home, run: int, line: tuple[int, int], transfer_id: str
+) -> tuple[str, int | None]:
+    """(transfer id by which its receiver knows a line that a run cleared, dong that came with it;
+    None where it came alone). line: number of its batch, and its own."""
+    joined = credits_of(home, run)
+    if joined is None:
+        return transfer_id, None
+    of_batch = joined["batch"] == line[0]
+    mine = of_batch & (joined["line_no"] == line[1])
+    if not mine.any():
         return transfer_id, None
     first = int(joined["first"][np.argmax(mine)])
-    sum_ = int(joined["amount"][joined["first"] == first].sum())
+    sum_ = int(joined["amount"][of_batch & (joined["first"] == first)].sum())
     return f"{transfer_id[:-_LINE_DIGITS]}{first:0{_LINE_DIGITS}d}", sum_
 
 
@@ -78,15 +89,17 @@ def _first(home: Home, lines: pa.Table) -> NDArray[np.int64]:
     """Number of the first line of the credit that each line was sent in: its own, as a rule."""
     batch = np.asarray(lines["batch"]).astype(np.int64)
     first = np.asarray(lines["line_no"]).astype(np.int64)
-    own = batch == np.asarray(lines["cleared_in"]).astype(np.int64)
-    for seq in np.unique(batch[own]).tolist():
+    run = np.asarray(lines["cleared_in"]).astype(np.int64)
+    keys = batch << 32 | first
+    for seq in np.unique(run).tolist():
         joined = credits_of(home, seq)
         if joined is None:
             continue
-        order = np.argsort(joined["line_no"])
-        known = joined["line_no"][order]
-        at = np.flatnonzero(own & (batch == seq))
-        place = np.searchsorted(known, first[at]).clip(max=len(known) - 1)
-        found = known[place] == first[at]
+        numbers = joined["batch"] << 32 | joined["line_no"]
+        order = np.argsort(numbers)
+        known = numbers[order]
+        at = np.flatnonzero(run == seq)
+        place = np.searchsorted(known, keys[at]).clip(max=len(known) - 1)
+        found = known[place] == keys[at]
         first[at[found]] = joined["first"][order[place[found]]]
     return first

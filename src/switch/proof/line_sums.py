@@ -21,6 +21,7 @@ from switch.files.segment import Groups, read_segment, read_table
 from switch.home.batch import answered
 from switch.home.store import Home
 from switch.reason import REASONS_COUNT, status_of
+from switch.schema import HOUSEHOLD
 from switch.settlement import accounts
 from switch.settlement.accounts import CUSTOMER, PAYABLE, SETTLEMENT, kind_of
 
@@ -59,7 +60,10 @@ def queue(home: Home, folder: str) -> pa.Table:
     """All lines that wait by a folder, whole."""
     path = home.path / folder / "held.parquet"
     table = read_segment(path) if path.exists() else HELD_SCHEMA.empty_table()
-    return table.select(HELD_SCHEMA.names).cast(HELD_SCHEMA).combine_chunks()
+    kept = table.select(HELD_SCHEMA.names).cast(HELD_SCHEMA)
+    none = pa.nulls(len(table), pa.string())
+    households = table[HOUSEHOLD] if HOUSEHOLD in table.column_names else none
+    return kept.append_column(HOUSEHOLD, households).combine_chunks()
 
 
 def queue_fault(home: Home, before: str, after: str, gone: pa.Table) -> str:

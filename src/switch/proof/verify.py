@@ -178,7 +178,8 @@ class Verifier:
         moved: list[tuple[int, int]] = []
         waiting: list[tuple[int, int]] = []
         late = line_sums.released(batch.folder)
-        credits = Credits(batch.folder, batch.manifest)
+        queue = self.home.path / self.queue / "held.parquet"
+        credits = Credits(batch.folder, batch.manifest, queue)
         seq, register = batch.row.seq, batch.manifest["register"]
         for status, lines in line_sums.answers(batch.folder):
             reason = np.asarray(lines["reason_number"])
@@ -194,9 +195,7 @@ class Verifier:
                 waiting += [(batch.row.seq, int(n)) for n in numbers]
             alive = reason == Reason.NONE
             gone_late = line_sums.note_late(late, batch.row.seq, status, amount)
-            told, dong = alive & ~gone_late, amount
-            if "batch" not in status.schema.names:
-                told, dong = credits.take(status, lines, amount, told)
+            told, dong = credits.take(status, lines, amount, alive & ~gone_late)
             line_sums.send(sent, status, dong, told)
             line_sums.pair(pairs, status, lines, amount, alive)
             line_sums.by_text(benefits, lines["benefit"], amount, alive)

@@ -272,16 +272,21 @@ class SentLines:
                     went = went_back(self.home, recast)
                     mine = went.filter(pc.is_in(went["batch"], pa.array(self.batches, pa.uint32())))
                     self.participant[self.at(mine["batch"], mine["line_no"])] = NO_CODE
-        for seq in self.batches:
-            self._join(seq)
+        for run in self.runs:
+            if self.batches and run.seq >= self.batches[0]:
+                self._join(run.seq)
 
     def _join(self, seq: int) -> None:
         """Let lines that a run sent as one credit stand where its first line does, as long as that
         was neither taken back nor sent by another run."""
-        joined = credits_of(self.home, seq)
+        again = self.home.folder("batches", seq) / "represented.parquet"
+        joined = credits_of(self.home, seq) if seq in self.batches or again.exists() else None
         if joined is None:
             return
-        line, first = (self._base[seq] + joined[name] - 1 for name in ("line_no", "first"))
+        looked_at = self._base[joined["batch"]] >= 0
+        joined = {name: column[looked_at] for name, column in joined.items()}
+        base = self._base[joined["batch"]] - 1
+        line, first = base + joined["line_no"], base + joined["first"]
         stands = (self.run[first] == seq) & (self.participant[first] != NO_CODE)
         line, first = line[stands], first[stands]
         if self.follows is None:

@@ -17,8 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from switch.files.file_schemas import CANCELLED_LINES, HELD_SCHEMA, STYLES
-from switch.files.segment import Groups, Segment
+from switch.files.file_schemas import CANCELLED_LINES, HELD_SCHEMA
+from switch.files.lines_file import LinesFile, as_kept
+from switch.files.segment import Groups
 from switch.home.days import Times
 from switch.home.history import lines_of, queue_of, recasts, went_back
 from switch.home.store import Home
@@ -50,15 +51,15 @@ def write_queue(path: Path, into: Path, gone: pa.Table) -> None:
     """Write the queue of lines that wait without some of them, as far as any is left. path: the
     queue as it is."""
     groups, chosen = Groups(path), lines_of(gone)
-    segment: Segment | None = None
+    file: LinesFile | None = None
     for number in range(len(groups)):
-        table = groups.read(number).cast(HELD_SCHEMA)
+        table = as_kept(groups.read(number), HELD_SCHEMA)
         table = table.filter(pc.invert(_among(table, chosen))).combine_chunks()
         for part in table.to_batches():
-            segment = segment or Segment(into, HELD_SCHEMA, STYLES)
-            segment.append({name: part.column(name) for name in HELD_SCHEMA.names})
-    if segment:
-        segment.close()
+            file = file or LinesFile(into, HELD_SCHEMA)
+            file.append({name: part.column(name) for name in table.column_names})
+    if file:
+        file.close()
 
 
 def _among(table: pa.Table, chosen: Sequence[Line]) -> pa.Array:

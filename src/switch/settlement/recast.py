@@ -20,8 +20,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from switch.files.file_schemas import CLEARED_SCHEMA, HELD_SCHEMA, IDENTITY, STYLES, WENT_BACK
-from switch.files.segment import Groups, Segment, write_table
+from switch.files.file_schemas import CLEARED_SCHEMA, HELD_SCHEMA, IDENTITY, WENT_BACK
+from switch.files.lines_file import LinesFile, as_kept
+from switch.files.segment import Groups, write_table
 from switch.home.credits import as_told
 from switch.home.history import queue_of
 from switch.home.store import Home
@@ -93,7 +94,8 @@ def lines_of(
     home: Home, directory: Directory, cycle: str, defaulters: Collection[str] | None
 ) -> tuple[pa.Table, pa.Table]:
     """The defaulters' lines of a cycle that move something between settlement accounts, or, where
-    None is given, all of its lines; oldest first: tables of WENT_BACK and of HELD_SCHEMA."""
+    None is given, all of its lines; oldest first: tables of WENT_BACK, and of HELD_SCHEMA with
+    households."""
     settled_by = {p.participant: p.settled_by for p in directory.participants}
     codes = pa.array(list(settled_by), pa.string())
     settlers = pa.array(list(settled_by.values()), pa.string())
@@ -101,10 +103,12 @@ def lines_of(
     def settler(column: pa.ChunkedArray) -> pa.Array:
         return settlers.take(pc.index_in(column, value_set=codes).combine_chunks())
 
-    parts = [CLEARED_SCHEMA.append(WENT_BACK.field("cleared_in")).empty_table()]
+    wide = as_kept(CLEARED_SCHEMA.empty_table(), CLEARED_SCHEMA).schema
+    parts = [wide.append(WENT_BACK.field("cleared_in")).empty_table()]
     for batch in home.catalog.batches(cycle=cycle):
         path = f"batches/{batch.seq:06d}/cleared.parquet"
-        for leaves in _groups(home, path):
+        for group in _groups(home, path):
+            leaves = as_kept(group, CLEARED_SCHEMA)
             if defaulters is not None:
                 payer, payee = settler(leaves["debtor_agent"]), settler(leaves["participant"])
                 owed = pc.is_in(payer, value_set=pa.array(sorted(defaulters), pa.string()))
@@ -112,7 +116,7 @@ def lines_of(
             seq = pa.array(np.full(len(leaves), batch.seq, np.uint32))
             parts.append(leaves.append_column("cleared_in", seq).cast(parts[0].schema))
     lines = pa.concat_tables(parts).sort_by(IDENTITY)
-    return lines.select(WENT_BACK.names).cast(WENT_BACK), lines.select(HELD_SCHEMA.names)
+    return lines.select(WENT_BACK.names).cast(WENT_BACK), as_kept(lines, HELD_SCHEMA)
 
 
 def _groups(home: Home, path: str) -> Iterator[pa.Table]:
@@ -122,7 +126,7 @@ def _groups(home: Home, path: str) -> Iterator[pa.Table]:
     file = home.proven(home.path / path)
     groups = Groups(file)
     for number in range(len(groups)):
-        yield groups.read(number, CLEARED_SCHEMA.names if file.stem == "cleared" else None)
+        yield groups.read(number)
 
 
 def write(home: Home, draft: Path, went: pa.Table, held: pa.Table) -> dict[tuple[str, int], str]:
@@ -131,11 +135,11 @@ def write(home: Home, draft: Path, went: pa.Table, held: pa.Table) -> dict[tuple
     write_table(draft / "lines.parquet", went)
     queue = queue_of(home)
     waiting = [] if queue is None else list(_groups(home, queue[0]))
-    whole = pa.concat_tables([held, *(part.cast(held.schema) for part in waiting)])
-    segment = Segment(draft / "held.parquet", HELD_SCHEMA, STYLES)
+    whole = pa.concat_tables([held, *(as_kept(part, HELD_SCHEMA) for part in waiting)])
+    file = LinesFile(draft / "held.parquet", HELD_SCHEMA)
     for part in whole.sort_by(IDENTITY).to_batches():
-        segment.append({name: part.column(name) for name in HELD_SCHEMA.names})
-    segment.close()
+        file.append({name: part.column(name) for name in whole.column_names})
+    file.close()
     (draft / "recall").mkdir(mode=0o700)
     told = as_told(home, went)
     for code in pc.unique(told["participant"]).to_pylist():

@@ -53,17 +53,12 @@ class Clearing:
         outcomes = [self._outcome(*pair, cycle) for pair in zip(entries, answers, strict=True)]
         # Old lines come first, then the table's, then whoever waited for what the table brought.
         turns = sorted(range(len(entries)), key=lambda number: number in late)
-        own = range(old, len(entries))
-        credits_ = credits_of(
-            [entries[n].row for n in own],
-            [None if n in late else answers[n] for n in own],
-            self._most,
-        )
-        joined = {old + place: credit for credit in credits_ for place in credit}
+        joined = self._joined(entries, [None if n in late else a for n, a in enumerate(answers)])
+        of_batches = any(entries[number].batch != seq for number in joined)
         cleared = tuple(
             self._in_credit(
                 self._owed(entries[number], answers[number], seq),
-                [entries[old + place] for place in joined.get(number, [])],
+                [entries[place] for place in joined.get(number, [])],
             )
             for number in turns
             if _alive(answers[number])
@@ -87,11 +82,25 @@ class Clearing:
             owed=cleared,
             closes=closes,
             joined=[
-                (row["line_no"], entries[old + joined[n][0]].row["line_no"], row["amount"])
+                (
+                    *((entries[n].batch,) if of_batches else ()),
+                    row["line_no"],
+                    entries[joined[n][0]].row["line_no"],
+                    row["amount"],
+                )
                 for n in sorted(joined)
                 for row in [entries[n].row]
             ],
         )
+
+    def _joined(
+        self, entries: Sequence[Waiting], answers: Sequence[Answer | None]
+    ) -> dict[int, list[int]]:
+        """Numbers of the lines of its credit, by that of each line in one of two or more. answers:
+        None of a line that did not clear in its turn."""
+        rows, batches = [entry.row for entry in entries], [entry.batch for entry in entries]
+        credits_ = credits_of(rows, batches, answers, self._most)
+        return {place: credit for credit in credits_ for place in credit}
 
     def _judge(
         self, entries: Sequence[Waiting], old: int, value_date: dt.date, cycle: str

@@ -13,13 +13,16 @@ from switch.sim.auditor.screening import Answer, Row, period_number
 
 
 def credits_of(
-    rows: Sequence[Row], answers: Sequence[Answer | None], most: Callable[[str], int]
+    rows: Sequence[Row],
+    batches: Sequence[int],
+    answers: Sequence[Answer | None],
+    most: Callable[[str], int],
 ) -> list[list[int]]:
-    """Places of the lines of each credit of two or more. rows: of a table, in its order; answers:
-    None of a line that did not clear in its turn. most: dong that a credit to a participant may
-    come to."""
+    """Places of the lines of each credit of two or more. rows: of a table, in its order, or of
+    lines that had waited, oldest first; batches: that each came in; answers: None of a line that
+    did not clear in its turn. most: dong that a credit to a participant may come to."""
     found: list[list[int]] = []
-    for household in _households(rows):
+    for household in _households(rows, batches):
         latest: dict[tuple[str | None, str | None], list[int]] = {}
         for place in household:
             answer = answers[place]
@@ -35,14 +38,14 @@ def credits_of(
     return [credit for credit in found if len(credit) > 1]
 
 
-def _households(rows: Sequence[Row]) -> list[list[int]]:
-    """Places of neighbours that name one household, for one benefit, period and debtor account. A
-    household that is longer than it may be is several."""
+def _households(rows: Sequence[Row], batches: Sequence[int]) -> list[list[int]]:
+    """Places of neighbours of a batch that name one household, for one benefit, period and debtor
+    account. A household that is longer than it may be is several."""
     found: list[list[int]] = []
     last = None
-    for place, row in enumerate(rows):
+    for place, (row, batch) in enumerate(zip(rows, batches, strict=True)):
         name = row.get(HOUSEHOLD)
-        key = name, row["benefit"], period_number(row["period"]), row["debtor_account"]
+        key = name, batch, row["benefit"], period_number(row["period"]), row["debtor_account"]
         if name and key == last and len(found[-1]) < HOUSEHOLD_LINES_MAX:
             found[-1].append(place)
         else:

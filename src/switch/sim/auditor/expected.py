@@ -435,9 +435,9 @@ class Expected(NamedTuple):
     """Lines that cleared, in order of clearing."""
     closes: str
     """Cut-off of the cycle, where it is one of the calendar."""
-    joined: list[tuple[int, int, int]]
-    """(line number, that of the first, amount) of own lines that went in credits of two or more, in
-    table order."""
+    joined: list[tuple[int, ...]]
+    """(line number, that of the first, amount) of lines that went in credits of two or more, those
+    that had waited first; where there are such, the number of each line's batch stands before."""
 
     @property
     def outcomes(self) -> list[Outcome]:
