@@ -123,6 +123,9 @@ PAYMENT = Table(
     spare=SPARE_BYTES,
 )
 
+NOT_OF_HOUSEHOLDS = tuple(c.name for c in PAYMENT.columns if c.name != HOUSEHOLD)
+"""Columns that were read of a payment table before there were households."""
+
 HELD = Table(
     "held lines",
     (Column("batch", Kind.AMOUNT), *PAYMENT.columns),

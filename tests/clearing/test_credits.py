@@ -37,6 +37,7 @@ from scene import (
 from stored_batches import rule_set, stored
 
 import switch
+from switch import schema
 from switch.errors import VerificationFailed
 from switch.reason import EACH_BY_ITSELF, FIRST_ACCOUNT, NO_MONTHS
 from switch.registry.settings import Settings
@@ -347,6 +348,44 @@ def test_household__a_name_like_the_column_is_refused(tmp_path: Path) -> None:
     assert "household_id" in said.err
     assert "household" in said.err
     assert switch.open(path).batches() == []
+
+
+OLD: dict[str, Any] = {
+    "household_id": lambda n: str(n // 3),
+    "household": lambda n: f"H{n // 3}",
+    "household as a number": lambda n: n // 3,
+}
+"""Columns that a table had before there were households, when nobody read them: of a line."""
+
+
+@pytest.mark.parametrize("in_memory", [False, True])
+@pytest.mark.parametrize("name", OLD)
+def test_household__a_batch_of_before_is_known_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, in_memory: bool
+) -> None:
+    """Its table had a column that was unknown then: it is replayed, answered again and added up."""
+    path = home_of(tmp_path / "h")
+    plain = [{n: v for n, v in row.items() if n != "household"} for row in lines(commune="00001")]
+    table = payment_table(plain)
+    values = pa.array([OLD[name](n) for n in range(len(table))])
+    with_column = table.append_column(name.split()[0], values)
+    file = write_table(with_column, tmp_path / "t.parquet", batch_id="A")
+    known = schema.PAYMENT._replace(columns=schema.PAYMENT.columns[:-1])
+    with monkeypatch.context() as patch, switch.open(path) as engine:
+        patch.setattr("switch.clearing.payday.RULE_SET", EACH_BY_ITSELF)
+        for module in ("clearing.payday", "clearing.intake"):
+            patch.setattr(f"switch.{module}.PAYMENT", known)
+        given = with_column if in_memory else file
+        declared = {"source": "VSS", "batch_id": "A", "value_date": dt.date(2026, 11, 25)}
+        sums = {"count": len(plain), "sum": sum(row["amount"] for row in plain)}
+        engine.run(given, **(declared | sums if in_memory else {}))
+        assert joined(engine) == []
+    assert switch.replay(path, "A", given)
+    if in_memory and name == "household as a number":
+        return  # It is not answered again: rows from memory are read for that.
+    with switch.open(path) as engine:
+        assert engine.run(given, **(declared | sums if in_memory else {})).replayed
+        assert engine.totals(given, by="commune", batch="A").rows()[0]["lines"] == len(plain)
 
 
 def test_household__is_a_text(tmp_path: Path) -> None:

@@ -15,10 +15,10 @@ RECALL = "reconcile/test_recalls.py::test_recall__"
 RESOLUTION = "reconcile/test_recalls.py::test_resolution__"
 
 LINES = [
-    ("other content, an old id", "clearing/intake.py", "if digest != batch.digest:", "if False:",
+    ("other content, an old id", "clearing/intake.py", "if batch.digest not in digests:", "if False:",
      AGAIN + "same_id_with_other_content_is_refused"),
     ("rows from memory known by a file alone", "clearing/payday.py",
-     "known.digest.startswith(OF_A_FILE)", "reader.sha256",
+     "    if known.digest.startswith(OF_A_FILE):\n", "    if reader.sha256:\n",
      "files/test_frames.py::test_run__a_file_of_rows_that_came_from_memory_is_known_again"),
     ("a stranger's word makes a recalled line owed", "reconcile/line_states.py",
      " | self.stopped[place[missing]]", "",

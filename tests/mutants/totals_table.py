@@ -10,7 +10,7 @@ TOTALS = [
      "or named.digest == mine:", "or True:",
      _TEST + "refuse_another_file_and_say_which_is_meant"),
     ("totals of other rows from memory", "open_items/totals.py",
-     'if digest is not None and f"logical:', 'if None is not None and f"logical:',
+     'if digest is not None and row.digest not in', 'if None is not None and row.digest not in',
      _TEST + "know_rows_from_memory_in_any_form"),
     ("a line is known by its place", "open_items/totals.py",
      'line = columns["line_no"].astype(np.int64) - 1',

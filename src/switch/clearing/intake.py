@@ -12,7 +12,7 @@ import datetime
 import hashlib
 import operator
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, SupportsIndex
@@ -127,9 +127,10 @@ class Declared:
                 remedy = "declare it as it was, or give a new table a new batch id"
                 raise InputRefused("REFERENCE_REUSED", what, file=file, column=name, remedy=remedy)
 
-    def require_content(self, batch: BatchRow, digest: str, file: str) -> None:
-        """A table that was run before holds what it held then. digest: that of it now."""
-        if digest != batch.digest:
+    def require_content(self, batch: BatchRow, digests: Collection[str], file: str) -> None:
+        """A table that was run before holds what it held then. digests: that of it now, and others
+        that it may have been taken with."""
+        if batch.digest not in digests:
             remedy = "give the new table a new batch id"
             raise self._reused(batch, "was run with other content", file, remedy)
 
@@ -140,14 +141,14 @@ class Declared:
             what = "was run as a file, and a table in memory is not known to be the same"
             remedy = "send the file again, as it was; or give a new table a new batch id"
             raise self._reused(batch, what, file, remedy)
-        self.require_content(batch, f"{OF_A_FILE}{sha256}", file)
+        self.require_content(batch, {f"{OF_A_FILE}{sha256}"}, file)
 
     def _reused(self, batch: BatchRow, what: str, file: str, remedy: str) -> InputRefused:
         what = f"batch {batch.batch_id!r} of {batch.source!r} {what}"
         return InputRefused("REFERENCE_REUSED", what, file=file, column="batch_id", remedy=remedy)
 
 
-OF_A_FILE = "sha256:"
+OF_A_FILE, OF_MEMORY = "sha256:", "logical:"
 """Begin of the digest of a batch that was run as a file; else it is that of its rows."""
 STORED = {"value_date": "value_date", "count": "lines", "sum": "amount"}
 """Fields declared beside identity, currency and digest, and where a batch keeps it."""
@@ -358,6 +359,12 @@ class Intake:
         assert self._digest is not None
         return self._digest.hexdigest()
 
+    @property
+    def digests(self) -> set[str]:
+        """Digests by which a batch of these rows may be known (`LogicalDigest.told`)."""
+        assert self._digest is not None
+        return self._digest.told()
+
     def lines(self, reader: TableReader, declared: Declared, rows: int) -> Iterator[Lines]:
         """All lines; raises InputRefused where the table is not what it declares."""
         numbers = LineNumbers(declared.count)
@@ -558,10 +565,16 @@ class LogicalDigest:
             else:
                 self._hash(column.name).update(np.ascontiguousarray(values))
 
-    def hexdigest(self) -> str:
+    def told(self) -> set[str]:
+        """Digests by which a batch of these rows may be known: also that of before there were
+        households, when a column of that name was one that nobody read."""
+        return {f"{OF_MEMORY}{self.hexdigest(households=has)}" for has in (True, False)}
+
+    def hexdigest(self, *, households: bool = True) -> str:
         whole = hashlib.sha256()
+        has = self._has_households and households
         for name in sorted(self._hashes):
-            if name.rstrip("=") == HOUSEHOLD and not self._has_households:
+            if name.rstrip("=") == HOUSEHOLD and not has:
                 continue  # Tables that name none have the digest that they had before there were.
             whole.update(name.encode() + b"\0" + self._hashes[name].digest())
         return whole.hexdigest()

@@ -34,7 +34,7 @@ from switch.registry.directory import Directory
 from switch.registry.register import Register
 from switch.registry.settings import Settings
 from switch.results import StoredSummary
-from switch.schema import PAYMENT
+from switch.schema import NOT_OF_HOUSEHOLDS, PAYMENT
 from switch.settlement.cycle import slot_for
 
 
@@ -88,6 +88,7 @@ def run(payer: Payer, given: HandedIn, options: Options) -> Batch:
         sha256=declared.sha256,
         room=home.path,
         bounded=is_new,
+        only=NOT_OF_HOUSEHOLDS if known and known.digest.startswith(OF_A_FILE) else None,
     )
     with contextlib.closing(reader):
         if known is not None:
@@ -145,7 +146,7 @@ def _require_same(
         intake = Intake(directory, digest=True)
         for _ in intake.lines(reader, declared, CHUNK_ROWS):
             pass
-        declared.require_content(known, f"logical:{intake.logical_digest}", reader.name)
+        declared.require_content(known, intake.digests, reader.name)
 
 
 def _twins(home: Home, batch: Batch) -> list[str]:

@@ -20,7 +20,7 @@ from switch.clearing.chunk import ids_of, prefix_of
 from switch.clearing.close import Through
 from switch.clearing.held import Moved, Tally
 from switch.clearing.held_queue import HeldQueue
-from switch.clearing.intake import OF_A_FILE, Declared, Intake
+from switch.clearing.intake import OF_A_FILE, OF_MEMORY, Declared, Intake
 from switch.clearing.job import Job
 from switch.clearing.kernel import Kernel
 from switch.files.threads import ahead
@@ -128,7 +128,7 @@ def _own_lines(job: Job, kernel: Kernel, writer: BatchWriter) -> str:
     writer.own_end()
     if reader.sha256 is not None:
         return f"{OF_A_FILE}{reader.sha256}"
-    return f"logical:{intake.logical_digest}"
+    return f"{OF_MEMORY}{intake.logical_digest}"
 
 
 def _with(tally: Tally, moved: list[Moved]) -> Tally:

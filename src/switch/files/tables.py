@@ -49,8 +49,9 @@ class Terms:
     """Terms on which a table is read.
 
     strict_columns: unknown columns are refused. only: the columns that the caller wants (None:
-    all). bounded: a text beyond what its column takes (`schema.bytes_max`) is refused; not so in
-    files of the home, or in a table that was taken before there was a bound.
+    all). bounded: a text beyond what its column takes (`schema.bytes_max`) is refused, and an
+    unknown column that looks like one which is absent; not so in files of the home, or in a table
+    that was taken before there was a bound, or before there was the column.
     """
 
     strict_columns: bool = False
@@ -96,7 +97,8 @@ class TableReader:
         schema = source.schema
         self.extra = self._check_columns(list(schema.names))
         for column in table.columns:
-            if column.name in schema.names and not source.from_text:
+            is_read = column.name in self._terms.wanted(table)
+            if is_read and column.name in schema.names and not source.from_text:
                 self._check_type(column, schema.field(column.name).type)
 
     def _check_columns(self, names: list[str]) -> list[str]:
@@ -139,7 +141,7 @@ class TableReader:
 
     def _check_unknown(self, name: str, absent: list[Column]) -> None:
         """Refuse an unknown column that looks like an absent one, or that may not be there."""
-        like = _nearest(name, absent)
+        like = _nearest(name, absent) if self._terms.bounded or self.table.is_closed else []
         strict = self._terms.strict_columns
         if not (like or strict or self.table.is_closed):
             return

@@ -31,14 +31,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from switch.arguments import checked
-from switch.clearing.intake import OF_A_FILE, declare
+from switch.clearing.intake import OF_A_FILE, OF_MEMORY, Declared, Intake, declare
 from switch.clearing.job import Job, Options
 from switch.clearing.run import clear, room_for
 from switch.engine import Engine
 from switch.errors import InputRefused, UsageError, VerificationFailed
 from switch.files import given, row_index
+from switch.files.formats import CHUNK_ROWS
 from switch.files.segment import FORMS, Groups, digest_of, read_segment
-from switch.files.tables import TableLike, open_table
+from switch.files.tables import TableLike, TableReader, open_table
 from switch.home import paid_bits
 from switch.home.batch import answered, batch_row
 from switch.home.chain import Record
@@ -48,9 +49,9 @@ from switch.home.history import CANCELLATION, EXPIRY, PAYMENTS, folders, queues,
 from switch.home.rows import BatchRow
 from switch.home.store import CANCELLED, EXPIRED, Home
 from switch.proof.chains import history_paths
-from switch.reason import RULE_SETS
+from switch.reason import JOIN_CREDITS, RULE_SETS
 from switch.registry.settings import Settings
-from switch.schema import PAYMENT
+from switch.schema import NOT_OF_HOUSEHOLDS, PAYMENT
 from switch.settlement.calendar import Slot
 from switch.settlement.netting import Position
 from switch.settlement.postings import Posting, apply
@@ -113,8 +114,7 @@ def _derived(
         table, row.source, row.batch_id, row.value_date, said["count"], int(said["sum"])
     )
     # Bounds for new tables are not those of its time.
-    place = engine.home.path
-    reader = open_table(table, PAYMENT, sha256=declared.sha256, room=place, bounded=False)
+    reader = _opened(engine, table, row, declared, manifest["rule_set"])
     with contextlib.closing(reader):
         job = Job(
             home=engine.home,
@@ -134,6 +134,31 @@ def _derived(
     made = engine.home.catalog.batch_of(declared.source, declared.batch_id)
     assert made is not None
     return made
+
+
+def _opened(
+    engine: Engine, table: TableLike, row: BatchRow, declared: Declared, rules: str
+) -> TableReader:
+    """The table, open, with the column of households or, where it was taken before there was such a
+    one, without."""
+
+    def opened(only: tuple[str, ...] | None = None) -> TableReader:
+        place = engine.home.path
+        return open_table(
+            table, PAYMENT, sha256=declared.sha256, room=place, bounded=False, only=only
+        )
+
+    if rules in JOIN_CREDITS:
+        return opened()
+    if row.digest.startswith(OF_A_FILE):
+        return opened(NOT_OF_HOUSEHOLDS)
+    intake = Intake(engine.directory, digest=True)
+    with contextlib.suppress(InputRefused), contextlib.closing(opened()) as reader:
+        for _ in intake.lines(reader, declared, CHUNK_ROWS):
+            pass
+        if f"{OF_MEMORY}{intake.logical_digest}" == row.digest:
+            return opened()
+    return opened(NOT_OF_HOUSEHOLDS)
 
 
 def _require_its_table(table: Any, row: BatchRow, batch: str) -> None:
