@@ -15,7 +15,8 @@ RECALL = "reconcile/test_recalls.py::test_recall__"
 RESOLUTION = "reconcile/test_recalls.py::test_resolution__"
 
 LINES = [
-    ("other content, an old id", "clearing/intake.py", "if batch.digest not in digests:", "if False:",
+    ("other content, an old id", "clearing/intake.py",
+     "if batch.digest not in digests:", "if False:",
      AGAIN + "same_id_with_other_content_is_refused"),
     ("rows from memory known by a file alone", "clearing/payday.py",
      "    if known.digest.startswith(OF_A_FILE):\n", "    if reader.sha256:\n",
