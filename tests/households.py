@@ -8,8 +8,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 from answering import RECEIVERS, back, said
-from scene import account, line, make_home, person
+from scene import account, accounts_table, line, make_home, person, run
 
+import switch
 from switch.engine import Engine
 from switch.registry.settings import Settings
 
@@ -98,3 +99,14 @@ def rows_sent(engine: Engine, batch: int = 1) -> dict[str, list[tuple[int, int]]
         ]
         for path in sorted(folder.iterdir())
     }
+
+
+def that_waited(path: Path) -> None:
+    """Let a household of a home that knows persons 1 to 8 wait, and be sent as one credit by the
+    next run, while one of it waits on."""
+    with switch.open(path) as engine:
+        run(engine, [line(n, period=202612, household="H6") for n in (6, 7, 8)], "C")
+        own = [account(n, account="1000000007") for n in (7, 8)]
+        engine.register(accounts=accounts_table(own))
+        run(engine, [line(1, period=202701)], "D")
+        assert joined(engine, 4) == [[2, 3]]
