@@ -243,11 +243,16 @@ def _home(path: Path) -> Iterator[Finding]:
             yield _finding(
                 HOME, "opens", f"{path}, format {FORMAT}; its checkpoint is of its last commit"
             )
-            for look in (_checkpoint, _time, _key, _signing, _signatures, _files, _leftovers):
-                yield _looked(look, home)
+            yield from looked_at(home)
     except SwitchError as error:
         remedy = "restore HOME from a copy: `switch scrub HOME --copy DIR`, docs/operations.md"
         yield Finding(HOME, "opens", FAIL, str(error), remedy)
+
+
+def looked_at(home: Home) -> Iterator[Finding]:
+    """Findings of a home that is open: its checkpoint, time, keys, signatures, files, leftovers."""
+    for look in (_checkpoint, _time, _key, _signing, _signatures, _files, _leftovers):
+        yield _looked(look, home)
 
 
 def _looked(look: Callable[[Home], Finding], home: Home) -> Finding:

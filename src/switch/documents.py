@@ -28,6 +28,7 @@ from switch.registry.load_registers import RegisterCompacted
 from switch.registry.settings import Settings
 from switch.results import Total
 from switch.settlement import cancel, expire
+from switch.watching import DOCUMENTS as WATCHED
 
 JSON_SCHEMA = "https://json-schema.org/draft/2020-12/schema"
 
@@ -523,6 +524,7 @@ ANSWERS: dict[str, dict[str, object]] = {
     "identify": {"": IdentityAsked},
     "identified": {"": IdentityTaken},
     **FEES,
+    **WATCHED,
     "citizen": {"bind": CitizenBound, "account": AccountClaimed, "show": CitizenShown},
     "run": {"": Ran},
     "rehearse": {"": results.Rehearsal},

@@ -53,6 +53,7 @@ from switch.results import HowRehearsed, Rehearsal
 from switch.settlement import cancel, due, expire, setup
 from switch.settlement.accounts import REISSUE, WRITE_BACK
 from switch.settlement.setup import Given
+from switch.watching import Watch
 
 
 @checked
@@ -131,6 +132,11 @@ class Engine:
         """Fees to the state: agencies, their bills, and payments of citizens' banks."""
         return Fees(self)
 
+    @property
+    def watch(self) -> Watch:
+        """The home, watched: alarms, answers that are awaited, numbers for a monitor."""
+        return Watch(self)
+
     def __repr__(self) -> str:
         how = "closed" if self.home.closed else {"r": "to read", "w": "to write"}[self.mode]
         return f"<Engine of {self.home.path}, {how}>"
@@ -191,13 +197,12 @@ class Engine:
         correct: str | None = None,
     ) -> dict[str, int]:
         """Load registers: upsert by key, or with replace swap the whole of each that is given. A
-        few changes are written as a delta, and what they change stays as it is (`compact`).
+        few changes are written as a delta (`compact`). All is committed, or nothing.
 
         population, accounts: people, and accounts that receive. paid_history: who was paid before
         this home. replace: as said. at: the time that is recorded. strict_columns: unknown columns
         are refused. progress: is told how far each table is. warn: is told of ignored columns, and
-        of a day far from the home's last. correct: as of `run`. Returns rows read by table. All is
-        committed, or nothing.
+        of a day far from the home's last. correct: as of `run`. Returns rows read by table.
         """
         at, why = days.noted(self.home, time_text(at), correct, warn)
         return registers.load_registers(
@@ -574,8 +579,7 @@ class Engine:
         (`switch.replay`); logical digests of its files by name. batch_id: as of `line`. table: a
         path or an Arrow table. register: a folder kept of the register that judged the batch, where
         it is not the current one. Raises VerificationFailed where anything differs."""
-        proof = _above("proof.replay")
-        told = proof.replay(self.home.path, batch_id, table, register=register)
+        told = _above("proof.replay").replay(self.home.path, batch_id, table, register=register)
         return cast(dict[str, str], told)
 
     @acts

@@ -319,6 +319,17 @@ class Present:
             found["expired"] = _told(self.expired[seq])
         return found
 
+    def same_state(self, seq: int) -> str:
+        """The state, a key of `Now`, of all lines that the run of a batch cleared, where they went
+        one way and nothing else of it moved; '' where its lines have to be looked at."""
+        pairs, cleared = self._pairs(seq), self.summaries[seq]["cleared"]
+        if pairs != [(seq, seq)] or self.sent[pairs[0]] != (cleared["count"], cleared["sum"]):
+            return ""
+        credited = self.credited[pairs[0]]
+        if not credited[0]:
+            return self.state_of_run(self.runs[seq])
+        return "credited" if credited == self.sent[pairs[0]] else ""
+
     def _pairs(self, seq: int) -> list[Pair]:
         """Pairs of a batch: a line is told by the run that cleared it last."""
         if self._by_batch is None:
@@ -356,9 +367,16 @@ def now_of(code: int) -> str:
 def line_states(home: Home, seq: int, present: Present | None = None) -> NDArray[np.uint8]:
     """States of the lines of a batch now, by line number from 1: indices of STANDS. Every line of
     it is read. present: of the home, where it is known."""
+    return line_runs(home, seq, present)[0]
+
+
+def line_runs(
+    home: Home, seq: int, present: Present | None = None
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """States of the lines of a batch now, as `line_states`, and for each the number of the batch
+    whose run cleared it last: 0 where it waits, -1 where it was refused."""
     here = present or Present(home, seq)
     run_of = np.zeros(here.runs[seq].lines, np.int64)
-    """The run that cleared a line last; 0 where it waits, -1 where it was refused."""
     for status in answers_of(home, seq, ["line_no", "status"]):
         words = status["status"].cast(pa.string())
         at = np.asarray(status["line_no"]) - 1
@@ -390,7 +408,7 @@ def line_states(home: Home, seq: int, present: Present | None = None) -> NDArray
         again = "reissued" if folder.detail.step == REISSUE else "written_back"
         for name, state in (("refused", left), ("returned", "returned"), ("disposed", again)):
             put(moved_lines(home, folder, name), state)
-    return found
+    return found, run_of
 
 
 def line_receivers(

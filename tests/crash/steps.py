@@ -213,6 +213,11 @@ def small_steps(folder: Path) -> list[Step]:
             *("breaks", "--class", "AMOUNT", "--accept", "--note", "the bank mends it"),
             *("--by", "a clerk"),
         ),
+        _command(
+            "alarm",
+            *("alarms", "--rule", "break-open", "--acknowledge", "--note", "the bank is called"),
+            *("--by", "a clerk", "--at", "home"),
+        ),
         _command("cancel", "cancel-line", "A:11", "--by", "a clerk", "--why", "sent in error"),
         _pay("HOME", household),
         _command(

@@ -33,6 +33,7 @@ from switch.cli import (
     prepare,
     show,
     upkeep,
+    watch,
 )
 from switch.cli.context import (
     Context,
@@ -78,8 +79,8 @@ def cli(context: Context) -> None:
 
 
 for family in (
-    *(home, prepare, control, payday, show, open_items, lines, citizen, identity, fees, answers),
-    *(upkeep, doctor, completion, play),
+    *(home, prepare, control, payday, show, open_items, lines, watch, citizen, identity, fees),
+    *(answers, upkeep, doctor, completion, play),
 ):
     for command in family.COMMANDS:
         cli.add_command(command)

@@ -35,6 +35,7 @@ ROWS_SHOWN = 20
 """Rows on a screen where no limit is given. JSON and exports have all."""
 TOTALS_SHOWN = 40
 """Rows of totals on a screen: all provinces have a place there."""
+NOUNS = {"balances": "account", "cycles": "cycle", "breaks": "break", "alarms": "alarm"}
 MORE = "more with --limit, all with --out FILE or --json"
 
 age_option = click.option(
@@ -58,7 +59,7 @@ def say_listing(
     context: Context, found: Listing, title: str, columns: Sequence[Shown], out: Path | None
 ) -> None:
     """Print a listing, or write it where out is given: the same rows."""
-    noun = {"balances": "account", "cycles": "cycle", "breaks": "break"}.get(found.name, "line")
+    noun = NOUNS.get(found.name, "line")
     where = {} if out is None else {"file": str(found.write(out))}
 
     def show() -> None:

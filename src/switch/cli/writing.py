@@ -24,6 +24,7 @@ DONE = {
     "disposition": "the lines are disposed of",
     "day": "the day is signed",
     "note": "the note is recorded",
+    "alarm": "the note about alarms is recorded",
     "control": "the step is signed",
     "policy": "the policy is set",
     "portal": "a delivery is taken",

@@ -150,6 +150,31 @@ def notes(home: Home) -> list[tuple[Record, Note]]:
     return [(record, msgspec.json.decode(record.detail, type=Note)) for record in records]
 
 
+ALARM = "alarm"
+"""Kind of the audit records of notes about alarms; they have no folder, and move nothing."""
+
+
+class AlarmNote(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The audit record of a note about alarms. A field that it says nothing of is not written."""
+
+    alarms: list[tuple[str, str, str]]
+    """Name, time since when, and level of each, as it was then."""
+    by: str
+    note: str = ""
+    owner: str = ""
+    """The desk that looks after them from now on."""
+    acknowledged: bool | None = None
+    """Somebody has seen them, or they are to be seen again."""
+    until: str = ""
+    """The time until which they sleep."""
+
+
+def alarm_notes(home: Home) -> list[tuple[Record, AlarmNote]]:
+    """All notes about alarms, oldest first, with their records."""
+    records = home.catalog.audit.records(ALARM)
+    return [(record, msgspec.json.decode(record.detail, type=AlarmNote)) for record in records]
+
+
 def open_breaks(home: Home, known: list[Folder]) -> Any:
     """The breaks that are open: a table of BREAK."""
     for folder in reversed(known):

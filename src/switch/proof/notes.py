@@ -1,12 +1,14 @@
-"""The proof of notes about breaks: each names breaks that were open when it was made."""
+"""The proof of notes: those about breaks name breaks that were open when they were made, and those
+about alarms say who noted what of which occurrence."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from switch.files.segment import read_table
-from switch.home.history import Folder, break_id, notes
+from switch.home.history import Folder, alarm_notes, break_id, notes
 from switch.home.store import Home
+from switch.home.times import is_before
 from switch.outcomes import Check
 
 
@@ -27,3 +29,25 @@ def checks(home: Home, known: list[Folder], seqs: list[int]) -> Iterator[Check]:
         if not note.breaks or not note.by or (note.accepted is not None and not note.note):
             fault = fault or "it does not say who noted what"
         yield Check("notes about breaks", f"record {record.seq}", fault)
+
+
+LEVELS = {"warning", "raised"}
+
+
+def alarm_checks(home: Home) -> Iterator[Check]:
+    """A check of every note about alarms. Alarms are conditions of their time, of which nothing is
+    kept but what people said: who, of what, and until when."""
+    for record, note in alarm_notes(home):
+        marks = [tuple(mark) for mark in note.alarms]
+        fault = ""
+        if not marks or marks != sorted(set(marks)):
+            fault = "it names no alarm, or one twice"
+        elif not all(name and since and level in LEVELS for name, since, level in marks):
+            fault = "it names no occurrence of an alarm"
+        elif not note.by or not (note.note or note.owner or note.acknowledged is not None):
+            fault = "it does not say who noted what"
+        elif note.until and (note.acknowledged is not None or not note.note):
+            fault = "it lets an alarm sleep that is acknowledged, or for no reason"
+        elif note.until and not is_before(record.at, note.until):
+            fault = "it lets an alarm sleep until a time that was over"
+        yield Check("notes about alarms", f"record {record.seq}", fault)

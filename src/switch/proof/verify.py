@@ -161,6 +161,7 @@ class Verifier:
         yield from self._cycles()
         yield from self.answered.lines_add_up()
         yield from notes.checks(self.home, self.answered.known, self.answered.seqs)
+        yield from notes.alarm_checks(self.home)
         yield from control.checks(self.home)
         yield from self_service.checks(self.home)
         yield from self.funded.checks(self.home, self.states)

@@ -11,35 +11,27 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypedDict
 
-import numpy as np
-from numpy.typing import NDArray
-
 from switch.errors import UsageError
-from switch.files.segment import Groups, segment_at
 from switch.files.tables import TableLike
 from switch.home import days
 from switch.home.batch import batch_row
 from switch.home.store import Home
 from switch.home.times import day_of
 from switch.open_items import totals as added_up
+from switch.open_items.awaited import AWAITED, SENT, parts
 from switch.open_items.breaks import breaks
 from switch.open_items.cycles import cycles
 from switch.open_items.listing import batch_names
 from switch.outcomes import Check
 from switch.outlook import HomeStatus, home_status
-from switch.present import STANDS, Present, line_receivers, line_states
+from switch.present import Present
 from switch.registry.directory import Directory, Participant
 from switch.results import BatchRow, LineTotals, Now, ReasonTotal, Total
-from switch.schema import NO_CODE
 from switch.settlement.accounts import settlement
 
 Names = Mapping[str, Participant]
 """Participants of the directory by code."""
 Kind = Literal["home", "batch", "cycle", "day"]
-AWAITED = ("settled", "unapplied")
-"""States of lines whose receiver has not said that it credited them."""
-SENT = ("settled", "unapplied", "credited", "returned", "written_back", "reissued")
-"""States of lines whose cycle has settled."""
 
 
 class Scope(NamedTuple):
@@ -208,15 +200,15 @@ def _receivers(here: Present, rows: Iterable[BatchRow], names: Names) -> list[Re
     today = day_of(now) if now else None
     found: dict[str, Receiver] = {}
     for row in rows:
-        for code, states in _by_receiver(here, row["seq"]).items():
-            one = found.setdefault(code, _nobody(code, names))
-            for state, total in states.items():
-                one["states"][state] = _added([one["states"][state], total])
-            awaited = _added(states[state] for state in AWAITED)
-            if awaited["count"]:
-                one["awaited"] = _added([one["awaited"], awaited])
-                one["overdue"] = _added([one["overdue"], states["unapplied"]])
+        for part in parts(here, row["seq"]):
+            one = found.setdefault(part.participant, _nobody(part.participant, names))
+            total: Total = {"count": part.lines, "sum": part.money}
+            one["states"][part.state] = _added([one["states"][part.state], total])
+            if part.state in AWAITED:
+                one["awaited"] = _added([one["awaited"], total])
                 one["since"] = min(one["since"] or row["value_date"], row["value_date"])
+            if part.state == "unapplied":
+                one["overdue"] = _added([one["overdue"], total])
     for one in found.values():
         one["sent"] = _added(one["states"][state] for state in SENT)
         if one["since"] and today is not None:
@@ -239,44 +231,6 @@ def _nobody(code: str, names: Names) -> Receiver:
         "since": "",
         "age_days": 0,
     }
-
-
-def _by_receiver(here: Present, seq: int) -> dict[str, dict[str, Total]]:
-    """Sent lines of a batch by receiver and state. Every line of it is read."""
-    states = line_states(here.home, seq, here)
-    codes, names = line_receivers(here.home, seq, here)
-    wanted = np.array([STANDS.index(state) for state in SENT])
-    mine = np.flatnonzero(np.isin(states, wanted) & (codes != NO_CODE))
-    cell = codes[mine].astype(np.intp) * len(STANDS) + states[mine]
-    counts = np.bincount(cell, minlength=len(names) * len(STANDS))
-    sums = np.zeros(len(counts), np.int64)
-    # Amounts of lines that clear are below AMOUNT_MAX each, so that no sum of them leaves 64 bits.
-    np.add.at(sums, cell, _amounts(here.home, seq)[mine])
-    return {
-        name: {
-            state: {"count": int(counts[at]), "sum": int(sums[at])}
-            for state in SENT
-            for at in [place * len(STANDS) + STANDS.index(state)]
-        }
-        for place, name in enumerate(names)
-    }
-
-
-def _amounts(home: Home, seq: int) -> NDArray[np.int64]:
-    """Amounts of the lines of a batch by line number from 1."""
-    folder = home.folder("batches", seq)
-    status, lines = (Groups(segment_at(folder, name)) for name in ("status", "lines"))
-    parts = [
-        (
-            np.asarray(status.read(group, ["line_no"])["line_no"]) - 1,
-            np.asarray(lines.read(group, ["amount"])["amount"]),
-        )
-        for group in range(len(status))
-    ]
-    found = np.zeros(sum(len(at) for at, _ in parts), np.int64)
-    for at, amounts in parts:
-        found[at] = amounts
-    return found
 
 
 # --- what is beside the lines ---------------------------------------------------------------------

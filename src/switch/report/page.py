@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 import jinja2
 from markupsafe import Markup
 
-from switch.report.facts import SENT, Facts
+from switch.open_items.awaited import SENT
+from switch.report.facts import Facts
 from switch.report.flow_svg import flow_svg
 from switch.report.tile_map import Tile, tile_map
 

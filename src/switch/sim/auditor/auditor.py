@@ -35,7 +35,7 @@ from switch.sim.auditor.expected import (
     is_again,
 )
 from switch.sim.auditor.fees import Bill, Fees, Owing, Payment
-from switch.sim.auditor.notes import Mark, Notes
+from switch.sim.auditor.notes import AlarmNotes, AlarmWords, Mark, Notes, Occurrence
 from switch.sim.auditor.payments import Payments
 from switch.sim.auditor.people import Holding, People, Said
 from switch.sim.auditor.policy import Policy
@@ -46,7 +46,7 @@ from switch.sim.auditor.way_back import WayBack
 
 PARTS = (
     *(Books, Citizens, Clearing, Control, Cycles, Days, Directory, Fees),
-    *(Notes, Payments, People, Portal, Records, WayBack),
+    *(AlarmNotes, Notes, Payments, People, Portal, Records, WayBack),
 )
 Part = TypeVar("Part")
 
@@ -74,7 +74,7 @@ class Auditor:
         self.payments = Payments()
         self.clearing = Clearing(self.directory, self.people, self.payments, self.cycles)
         self.way_back = WayBack(self.books, self.cycles, self.payments, self.days)
-        self.notes = Notes()
+        self.notes, self.alarms = Notes(), AlarmNotes()
         self.control = Control(self.books, self.cycles, self.days, self.payments, self.way_back)
         self.portal = Portal(self.control)
         self.citizens = Citizens(self.people, self.directory, self.control)
@@ -146,6 +146,12 @@ class Auditor:
     def note(self, marks: list[Mark], words: str, owner: str, accepted: bool | None) -> bool:
         """Note something about breaks: nothing else changes. Returns true where it is new."""
         is_new = self.notes.take(marks, words, owner, accepted)
+        self.commits += is_new
+        return is_new
+
+    def note_alarms(self, found: list[Occurrence], words: AlarmWords) -> bool:
+        """Note something about alarms: nothing else changes. Returns true where it is new."""
+        is_new = self.alarms.take(found, words)
         self.commits += is_new
         return is_new
 

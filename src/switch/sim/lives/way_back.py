@@ -18,6 +18,7 @@ from switch.reconcile.line_states import State
 from switch.reconcile.take_in import judged
 from switch.sim.auditor.expected import Line, Moved, Record, Table
 from switch.sim.auditor.notes import Mark
+from switch.sim.lives.alarms import Alarms
 from switch.sim.lives.difference import read_rows, require
 from switch.sim.lives.letters import Post
 from switch.sim.lives.operations import Answers, CloseDay, Dispose, NoteBreaks, PayAgain, Payday
@@ -186,6 +187,7 @@ class WayBack:
             return sides.refused(act)
         word, _ = sides.attempt(act, operation.fault, after, replay=not is_new)
         self._compare_notes()
+        Alarms(sides).note(operation.salt)
         return f"{word} {len(chosen)} {accepted}"
 
     def _chosen(self, salt: int | None) -> list[Line] | None:

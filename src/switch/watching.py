@@ -1,0 +1,204 @@
+"""Watching: alarms of one open home, answers that are awaited, and numbers for a monitor."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NotRequired, Protocol, TypedDict, Unpack
+
+import msgspec
+
+from switch.arguments import checked
+from switch.errors import UsageError
+from switch.files.disk import land
+from switch.home.store import Home
+from switch.home.times import time_text
+from switch.home.turns import Turns, acts, asks
+from switch.open_items.awaited import awaited
+from switch.open_items.listing import Listing, Words
+from switch.results import Total
+from switch.watch import alarms, metrics, notes
+from switch.watch.alarms import AlarmsAsked
+from switch.watch.conditions import Limits
+from switch.watch.notes import AlarmSaid, AlarmsNoted
+
+
+class Told(TypedDict):
+    """Totals of all that a listing could show; file: where its rows were written."""
+
+    as_of: str
+    count: int
+    sum: int
+    file: NotRequired[str]
+
+
+class AlarmRow(TypedDict):
+    """An alarm: what is wrong, since when, what people said of it, and the command that is next."""
+
+    alarm: str
+    rule: str
+    subject: str
+    severity: str
+    level: str
+    state: str
+    since: str
+    hours: int
+    what: str
+    lines: int
+    value: int
+    owner: str
+    note: str
+    noted_by: str
+    noted_at: str
+    until: str
+    next: str
+
+
+class AlarmsTold(Told):
+    """Alarms that are there."""
+
+    severities: dict[str, Total]
+    states: dict[str, Total]
+    rules: dict[str, Total]
+    alarms: list[AlarmRow]
+
+
+class AwaitedRow(TypedDict):
+    """Lines that a receiver got with a cycle and has not answered."""
+
+    participant: str
+    short_name: str
+    cycle: str
+    settled_at: str
+    deadline: str
+    sent: int
+    lines: int
+    sum: int
+    silent: bool
+    overdue: bool
+    days: int
+
+
+class AwaitedTold(Told):
+    """Answers that are awaited."""
+
+    participants: dict[str, Total]
+    awaited: list[AwaitedRow]
+
+
+class MetricsTold(TypedDict):
+    """Numbers for a monitor: the text, and the file that has it."""
+
+    metrics: str
+    file: NotRequired[str]
+
+
+DOCUMENTS: dict[str, dict[str, object]] = {
+    "alarms": {"": AlarmsTold, "--by": AlarmsNoted},
+    "awaited": {"": AwaitedTold},
+    "metrics": {"": MetricsTold},
+}
+"""Documents of the commands that watch, by their forms."""
+
+
+class Open(Protocol):
+    """An engine, as watching knows it."""
+
+    turns: Turns
+    home: Home
+
+    def look(self) -> None:
+        """Take in what the last commit says of the home as a whole."""
+
+
+@checked
+class Watch:
+    """One home, watched (`Engine.watch`). Nothing here reads a clock: without a time the home is
+    looked at as of its own.
+
+    engine: the open home, whose turns it takes. limits: bounds of the rules, or those that differ,
+    by name. spool: the folder of its portal, where inboxes are looked at, too.
+    """
+
+    def __init__(
+        self,
+        engine: Open,
+        *,
+        limits: Limits | Mapping[str, object] | None = None,
+        spool: str | Path | None = None,
+    ) -> None:
+        self._engine = engine
+        self.turns, self.home = engine.turns, engine.home
+        self._limits, self._spool = bounds(limits), str(spool or "")
+
+    def __repr__(self) -> str:
+        return f"<Watch of {self.home.path}>"
+
+    def look(self) -> None:
+        """Take in the home as the last commit left it."""
+        self._engine.look()
+
+    def within(
+        self,
+        limits: Limits | Mapping[str, object] | None = None,
+        *,
+        spool: str | Path | None = None,
+    ) -> Watch:
+        """The same with other bounds. limits: all of them, or those that differ, by name
+        (`switch.watch.conditions.Limits`). spool: the folder of its portal."""
+        return Watch(self._engine, limits=limits, spool=spool)
+
+    @asks
+    def alarms(self, at: datetime.date | str = "", **asked: Unpack[AlarmsAsked]) -> Listing:
+        """Alarms that are there, the worst first, each with its life and the command that is next.
+        at: the time as of which they are judged (ISO 8601); default: that of the home. rule,
+        severity, state, level, names: one word or several. limit: rows at most. Resolved ones are
+        told where state asks for them. Many of a rule that nobody has seen stand as one, a storm,
+        unless rule or names ask for them. Raises UsageError for a word that is not known here."""
+        return alarms.alarms(
+            self.home, time_text(at), limits=self._limits, spool=self._spool, **asked
+        )
+
+    @acts
+    def note(self, /, names: Sequence[str], **said: Unpack[AlarmSaid]) -> AlarmsNoted:
+        """Note something about alarms that are there, for good. names: of alarms. by: the name of
+        whoever says so. note: the text. owner: the desk that looks after them. acknowledged:
+        somebody has seen them, or they are to be seen again. until: the time until which they
+        sleep, and the note says why. at: the time as of which they are judged, and that is
+        recorded. Raises UsageError for an alarm that is not there."""
+        return notes.note(self.home, names, self._limits, self._spool, **said)
+
+    @asks
+    def awaited(
+        self, *, receiver: Words = None, limit: int | None = None, at: datetime.date | str = ""
+    ) -> Listing:
+        """Settled lines that were not answered, by receiver and cycle, the oldest first. receiver:
+        codes of participants. limit: rows at most. at: as of `alarms`."""
+        return awaited(self.home, receiver=receiver, limit=limit, at=time_text(at))
+
+    @asks
+    def metrics(self, at: datetime.date | str = "", *, out: str | Path | None = None) -> str:
+        """Numbers for a monitor, in the text format of Prometheus (docs/watch.md lists them). at:
+        as of `alarms`. out: a file that takes them, whole or not at all. Needs the extra [http].
+        Raises EnvironmentFailed without it."""
+        text = metrics.metrics(self.home, time_text(at), limits=self._limits, spool=self._spool)
+        if out is not None:
+            land(Path(out), text.encode())
+        return text
+
+
+def bounds(limits: Limits | Mapping[str, object] | None) -> Limits:
+    """Bounds of rules, as they are given: all of them, or those that differ, by name. Raises
+    UsageError for a name or a value that is none."""
+    if isinstance(limits, Limits):
+        return limits
+    try:
+        found = msgspec.convert(dict(limits or {}), Limits)
+    except msgspec.ValidationError as error:
+        known = ", ".join(Limits.__struct_fields__)
+        raise UsageError(f"limits of alarms: {error}; known are {known}") from error
+    low = [name for name in Limits.__struct_fields__ if not getattr(found, name) > 0]
+    if low:
+        raise UsageError(f"limits of alarms: {low[0]} is not above zero")
+    return found
