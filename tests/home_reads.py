@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from scene import (
-    command,
-    tree_digest,
-)
+from scene import change_catalog, command, new_checkpoint, tree_digest
 
 import switch
+from switch.home.chain import link_of
 
 
 def answer_files(batch: switch.Batch) -> dict[str, str]:
@@ -44,3 +43,14 @@ def line_states(home: Path, batch_id: str, number: int) -> list[tuple[str, str |
     said = command("--json", "status", home, "--line", f"{batch_id}:{number}")
     assert said.code == 0, said.err
     return [(state["status"], state["reason"]) for state in said.document["states"]]
+
+
+def forged(home: Path, **changes: Any) -> None:
+    """Change what the last audit record says, with a link that fits."""
+    seq, at, kind, detail, previous = catalog(
+        home, "SELECT seq, at, kind, detail, previous FROM audit ORDER BY seq DESC LIMIT 1"
+    )[0]
+    text = json.dumps({**json.loads(detail), **changes}, sort_keys=True, separators=(",", ":"))
+    link = link_of(previous, seq, at, kind, text)
+    change_catalog(home, "UPDATE audit SET detail = ?, link = ? WHERE seq = ?", text, link, seq)
+    new_checkpoint(home)

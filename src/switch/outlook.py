@@ -221,14 +221,14 @@ def _open_items(home: Home, here: Present, rows: list[BatchRow], known: days.Tim
             "age_days": _age(since, today),
         }
         items["recalls"] = ages
-    if today and (near := _deadlines(home, known, today)):
+    if today and (near := deadlines(home, known, today)):
         items["deadlines"] = near
-    if today and (over := _cash(home, today)):
+    if today and (over := open_cash(home, today)):
         items["cash"] = over
     return items
 
 
-def _cash(home: Home, today: datetime.date) -> OpenCash | None:
+def open_cash(home: Home, today: datetime.date) -> OpenCash | None:
     """Lines that are to be paid over a counter on a day; None where there are none."""
     directory, settings = setup.chosen(home)
     found = cash.left(home, directory, today)
@@ -248,7 +248,7 @@ def _cash(home: Home, today: datetime.date) -> OpenCash | None:
     return {**whole, "past": total(past), "near": total(near), "next": str(first)}
 
 
-def _deadlines(home: Home, known: days.Times, today: datetime.date) -> Deadlines | None:
+def deadlines(home: Home, known: days.Times, today: datetime.date) -> Deadlines | None:
     """Lines that wait and are near their deadline on a day, or beyond it; None where none is."""
     _, settings = setup.chosen(home)
     if not settings.has_deadlines:

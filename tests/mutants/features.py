@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from accounts_table import NEXT_ACCOUNTS
+from alarms_table import ALARMS
 from arrears_table import ARREARS
 from citizens_table import CITIZENS
 from control_table import CONTROL
@@ -21,6 +22,7 @@ from totals_table import TOTALS
 FEATURES = (
     *DELTAS,
     *NOTES,
+    *ALARMS,
     *LINES,
     *CONTROL,
     *EXCLUSIVE,

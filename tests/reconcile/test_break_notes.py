@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from answering import NOON, home_of, said, take
-from home_reads import catalog
+from home_reads import catalog, forged
 from scene import change_catalog, command, new_checkpoint
 
 import switch
@@ -228,17 +228,6 @@ def test_note__of_another_history_is_refused(late: Path) -> None:
         )
         with pytest.raises(HomeMoved):
             engine.note_breaks([name], by="an", note="x")
-
-
-def forged(home: Path, **changes: Any) -> None:
-    """Change what the last audit record says, with a link that fits."""
-    seq, at, kind, detail, previous = catalog(
-        home, "SELECT seq, at, kind, detail, previous FROM audit ORDER BY seq DESC LIMIT 1"
-    )[0]
-    text = json.dumps({**json.loads(detail), **changes}, sort_keys=True, separators=(",", ":"))
-    link = link_of(previous, seq, at, kind, text)
-    change_catalog(home, "UPDATE audit SET detail = ?, link = ? WHERE seq = ?", text, link, seq)
-    new_checkpoint(home)
 
 
 FORGED: dict[str, dict[str, Any]] = {

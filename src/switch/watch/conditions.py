@@ -23,6 +23,7 @@ from switch.control.acts import policies
 from switch.doctor import DISK_BYTES, FAIL
 from switch.errors import counted
 from switch.home.store import ROOM_SPARE
+from switch.outlook import Deadlines, OpenCash
 from switch.watch.sight import Sight, hours_since, moment_of
 
 WARNING, RAISED = "warning", "raised"
@@ -228,29 +229,30 @@ def _budgets(sight: Sight, limits: Limits) -> Iterator[Condition]:
 
 def _deadlines(sight: Sight, limits: Limits) -> Iterator[Condition]:
     """Held lines beyond their deadline or near it, and cash that nobody proved."""
-    for rule, key, noun in (
-        ("held-expired", "deadlines", "line"),
-        ("cash-unproven", "cash", "cash line"),
-    ):
-        due = sight.status.open.get(key)
-        for name, level in (("past", RAISED), ("near", WARNING)):
-            total = due[name] if due else None  # type: ignore[index]
-            if total and total["count"]:
-                count = counted(total["count"], noun)
-                what = (
-                    f"{count} waited beyond the deadline"
-                    if level == RAISED
-                    else f"{count} have a deadline from {due['next']} on"  # type: ignore[index]
-                )
-                day = sight.status.at if level == RAISED else due["next"]  # type: ignore[index]
-                yield Condition(rule, "", level, day[:10], what, total["count"], total["sum"])
-                break
+    parts: tuple[tuple[str, Deadlines | OpenCash | None, str], ...] = (
+        ("held-expired", sight.deadlines, "line"),
+        ("cash-unproven", sight.cash, "cash line"),
+    )
+    for rule, due, noun in parts:
+        if due and due["past"]["count"]:
+            total, what = due["past"], "waited beyond the deadline"
+            first = pc.min(sight.held["deadline"]).as_py() if rule == "held-expired" else None
+            yield Condition(
+                rule, "", RAISED, str(first or sight.moment.date()),
+                f"{counted(total['count'], noun)} {what}", total["count"], total["sum"],
+            )  # fmt: skip
+        elif due and due["near"]["count"]:
+            total, what = due["near"], f"have a deadline from {due['next']} on"
+            yield Condition(
+                rule, "", WARNING, due["next"],
+                f"{counted(total['count'], noun)} {what}", total["count"], total["sum"],
+            )  # fmt: skip
 
 
 def _stuck(sight: Sight, limits: Limits) -> Iterator[Condition]:
     """Held lines, by reason, that are old or that several runs tried."""
     held = sight.held
-    old = pc.greater_equal(held["days"], limits.held_days)
+    old = sight.older(held, limits.held_days)
     tried = pc.greater_equal(held["tried"], limits.held_runs)
     stuck = held.filter(pc.or_(old, tried))
     grouped = stuck.group_by("reason").aggregate(
@@ -271,10 +273,10 @@ def _stuck(sight: Sight, limits: Limits) -> Iterator[Condition]:
 def _returned(sight: Sight, limits: Limits) -> Iterator[Condition]:
     """Money that came back and that nobody decided on."""
     waits = sight.returned.filter(pc.equal(sight.returned["state"], "WAITS"))
-    old = waits.filter(pc.greater_equal(waits["days"], limits.returned_days))
+    old = waits.filter(sight.older(waits, limits.returned_days))
     if len(old):
-        what = f"{counted(len(old), 'line')} came back, the first {old['since'][0]}"
         since, money = str(pc.min(old["since"]).as_py()), pc.sum(old["amount"]).as_py()
+        what = f"{counted(len(old), 'line')} came back, the first on {since}"
         yield Condition("returned-idle", "", RAISED, since, what, len(old), money)
 
 

@@ -52,7 +52,7 @@ GAUGES = (
     Gauge("switch_breaks", ("class", "severity"), "Open breaks that nobody has accepted."),
     Gauge("switch_breaks_dong", ("class", "severity"), "Money at stake in them."),
     Gauge("switch_budget_dong", ("programme", "part"), "Budgets, by what became of them."),
-    Gauge("switch_days_open", (), "Days that are not closed."),
+    Gauge("switch_closings_due", (), "Days that are not closed."),
     Gauge("switch_alarms", ("rule", "severity", "level", "state"), "Alarms that are there."),
 )
 """All metrics, in their order."""
@@ -111,7 +111,7 @@ def samples(seen: Sight, limits: Limits, spool: str = "") -> Iterator[Sample]:
             value = row[part]
             if value is not None:
                 yield "switch_budget_dong", (row["programme"], part), value
-    yield "switch_days_open", (), len(seen.status.open["days"]["open"])
+    yield "switch_closings_due", (), len(seen.status.open["days"]["open"])
 
 
 def _alarms(seen: Sight, limits: Limits, spool: str) -> Iterator[Sample]:

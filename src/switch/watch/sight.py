@@ -8,6 +8,7 @@ import shutil
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from switch.control.portal import Kept, kept
 from switch.control.take import Book
@@ -20,7 +21,7 @@ from switch.open_items.breaks import breaks
 from switch.open_items.cycles import cycles
 from switch.open_items.dossiers import dossiers
 from switch.open_items.held import held, returned
-from switch.outlook import HomeStatus, home_status
+from switch.outlook import Deadlines, HomeStatus, OpenCash, deadlines, home_status, open_cash
 from switch.present import Present
 from switch.settlement import setup
 from switch.settlement.standing import Standing
@@ -77,6 +78,21 @@ class Sight:
     @functools.cached_property
     def returned(self) -> pa.Table:
         return returned(self.home).table
+
+    @functools.cached_property
+    def deadlines(self) -> Deadlines | None:
+        """Lines that wait and are near their deadline, or beyond it, at the time that is meant."""
+        return deadlines(self.home, self.times, self.moment.date())
+
+    @functools.cached_property
+    def cash(self) -> OpenCash | None:
+        """Lines that pay points are to pay, at the time that is meant."""
+        return open_cash(self.home, self.moment.date())
+
+    def older(self, lines: pa.Table, days: int) -> pa.Array:
+        """Lines that wait for so many days at the time that is meant."""
+        first = self.moment.date() - datetime.timedelta(days=days)
+        return pc.less_equal(lines["since"], pa.scalar(first, pa.date32()))
 
     @functools.cached_property
     def dossiers(self) -> list[dict[str, Any]]:
