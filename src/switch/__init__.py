@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from switch.settlement.netting import netting_of
     from switch.sim.exchange import exchange
     from switch.sim.world.generate import generate
+    from switch.watching import Watch
 
     open = Engine
 
@@ -80,6 +81,7 @@ _HOMES = {
     "UsageError": "switch.errors",
     "VerificationFailed": "switch.errors",
     "PaymentQueue": "switch.settlement.liquidity.queue",
+    "Watch": "switch.watching",
     "answer_schema": "switch.documents",
     "deliver": "switch.deliveries",
     "draft_policy": "switch.control.draft",
@@ -125,6 +127,7 @@ __all__ = [
     "SwitchError",
     "UsageError",
     "VerificationFailed",
+    "Watch",
     "answer_schema",
     "clearing_vector",
     "deliver",
