@@ -22,6 +22,7 @@ from switch.watch import alarms, metrics, notes
 from switch.watch.alarms import AlarmsAsked
 from switch.watch.conditions import Limits
 from switch.watch.notes import AlarmSaid, AlarmsNoted
+from switch.watch.poll import Change
 
 
 class Told(TypedDict):
@@ -94,10 +95,19 @@ class MetricsTold(TypedDict):
     file: NotRequired[str]
 
 
+class Watched(TypedDict):
+    """Looks at a home; told: how many of them found changes that were taken; changes: these."""
+
+    looks: int
+    told: int
+    changes: list[Change]
+
+
 DOCUMENTS: dict[str, dict[str, object]] = {
     "alarms": {"": AlarmsTold, "--by": AlarmsNoted},
     "awaited": {"": AwaitedTold},
     "metrics": {"": MetricsTold},
+    "watch": {"": Watched},
 }
 """Documents of the commands that watch, by their forms."""
 

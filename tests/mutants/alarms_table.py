@@ -16,7 +16,7 @@ ALARMS = [
      '        if row["state"] in UNSEEN:\n', "        if True:\n",
      "watch/test_alarms.py::test_storm__stands_for_many_and_clears_none"),
     ("a resolved alarm can be acknowledged", "watch/notes.py",
-     '        if row["state"] != RESOLVED\n', "",
+     '    if gone:\n', "    if False:\n",
      "watch/test_alarms.py::test_alarm__is_seen_and_stays_until_it_is_mended"),
     ("the same note twice", "watch/notes.py",
      "if stored := _stored(home, marks, words):", 'if stored := "":',

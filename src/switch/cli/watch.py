@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import datetime
 import sys
+import time
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import click
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from switch.engine import Engine
     from switch.watch.alarms import AlarmsAsked
     from switch.watch.notes import AlarmSaid
+    from switch.watch.poll import Change, Webhook
     from switch.watching import Watch
 
 OF_HOME = "home"
@@ -235,4 +237,98 @@ def metrics(
     context.say({"metrics": text, **where}, show)
 
 
-COMMANDS = (alarms, awaited, metrics)
+@click.command()
+@home_argument
+@click.option(
+    "--every",
+    type=click.FloatRange(0.1, 86_400),
+    default=30,
+    metavar="SECONDS",
+    show_default=True,
+    help="Between looks.",
+)
+@click.option("--times", type=click.IntRange(1), metavar="N", help="Looks; default: for ever.")
+@click.option("--webhook", metavar="URL", help="Where changes are told to, as JSON.")
+@click.option("--secret", type=GIVEN_PATH, metavar="FILE", help="By which they are signed.")
+@limits_options
+@click.option("--out", type=GIVEN_PATH, metavar="FILE", help="Metrics of each look, whole or not.")
+@shared
+def watch(
+    context: Context,
+    home: Path,
+    every: float,
+    times: int | None,
+    webhook: str | None,
+    secret: Path | None,
+    out: Path | None,
+    **bounds: Any,
+) -> None:
+    """Look at a home again and again, say what changed, and tell it to a webhook. It reads beside
+    whoever writes."""
+    from switch.files.given import read_small
+    from switch.watch.poll import Webhook
+
+    if context.json and times is None:
+        raise UsageError("--json says one thing at its end: say --times")
+    if secret is not None and webhook is None:
+        raise UsageError("--secret signs what a webhook is told: give its address")
+    hook = None
+    if webhook is not None:
+        hook = Webhook(webhook, read_small(secret).strip() if secret else b"").check()
+    _watch(context, home, _Rhythm(every, times), hook, out, **bounds)
+
+
+class _Rhythm(NamedTuple):
+    """Seconds between looks, and how many there are (None: no end)."""
+
+    every: float
+    times: int | None
+
+
+def _watch(
+    context: Context,
+    home: Path,
+    rhythm: _Rhythm,
+    hook: Webhook | None,
+    out: Path | None,
+    *,
+    at: str | None,
+    limits: Path | None,
+    spool: Path | None,
+) -> None:
+    from switch.engine import Engine
+    from switch.watch.poll import Poll, is_new
+
+    poll, looks, told = Poll(home.name), 0, 0
+    changes: list[dict[str, object]] = []
+    with Engine(home, mode="r") as engine:
+        seen = watched(engine, limits, spool)
+        while True:
+            when = time_of(at)
+            rows = seen.alarms(when).rows()
+            if out is not None:
+                seen.metrics(when, out=out)
+            change, looks = poll.change(when, rows), looks + 1
+            if is_new(change):
+                fault = hook.tell(change) if hook else ""
+                if fault:
+                    context.warn([f"the webhook did not take it: {fault}"])
+                else:
+                    poll.take(rows)
+                    told += 1
+                    changes.append({**change})
+                    if not context.json and not context.quiet:
+                        _say_change(change)
+            if looks == rhythm.times:
+                break
+            time.sleep(rhythm.every)
+    context.say({"looks": looks, "told": told, "changes": changes}, lambda: None)
+
+
+def _say_change(change: Change) -> None:
+    for word in ("raised", "changed", "cleared"):
+        for row in change[word]:
+            tell(f"{change['at']} {word} {row['severity']} {row['alarm']}: {row['what']}")
+
+
+COMMANDS = (alarms, awaited, metrics, watch)

@@ -116,7 +116,7 @@ def _silent(sight: Sight, limits: Limits) -> Iterator[Condition]:
         told.add(row["participant"])
         level = RAISED if hours >= limits.silent_hours else WARNING
         what = f"nothing of {counted(row['lines'], 'line')} of cycle {row['cycle']} is answered"
-        text = f"{what} {hours:,.0f} hours after its settlement"
+        text = f"{what}, which settled at {row['settled_at']}"
         yield Condition(
             "answers-silent", row["participant"], level, row["settled_at"], text, row["lines"],
             row["sum"],
@@ -313,7 +313,7 @@ def _dossiers(sight: Sight, limits: Limits) -> Iterator[Condition]:
         hours = hours_since(row["last_at"], sight.moment) if row["last_at"] else 0
         if row["due"] and hours >= limits.dossier_hours / 2:
             level = RAISED if hours >= limits.dossier_hours else WARNING
-            what = f"{row['batch_id']} waits for {row['due']} since {hours:,.0f} hours"
+            what = f"{row['batch_id']} waits for {row['due']} since {row['last_at']}"
             yield Condition(
                 "dossier-waits", row["batch_id"], level, row["last_at"], what, row["count"],
                 row["sum"],
@@ -369,7 +369,7 @@ def _ahead(sight: Sight, limits: Limits) -> Iterator[Condition]:
     """A home's time that the clock has not reached."""
     home = sight.times.now
     if home and moment_of(home).date() > sight.moment.date():
-        what = f"the home is at {home}, and the clock at {sight.now}"
+        what = f"the home is at {home}, and the clock before it"
         yield Condition("time-ahead", "", RAISED, home, what)
 
 

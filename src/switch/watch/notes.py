@@ -17,7 +17,7 @@ from switch.home.days import runs_back, times
 from switch.home.history import ALARM, AlarmNote, alarm_notes, time_of
 from switch.home.store import Home
 from switch.home.times import is_before, time_text
-from switch.watch.alarms import RESOLVED, Mark, alarms
+from switch.watch.alarms import Mark, alarms
 from switch.watch.conditions import Limits
 
 
@@ -73,11 +73,7 @@ def note(
     if not names:
         raise UsageError("name the alarms that the note is about")
     found = alarms(home, at, limits=limits, spool=spool, names=list(names)).rows()
-    marks = sorted(
-        Mark(str(row["alarm"]), str(row["since"]), str(row["level"]))
-        for row in found
-        if row["state"] != RESOLVED
-    )
+    marks = sorted(Mark(str(row["alarm"]), str(row["since"]), str(row["level"])) for row in found)
     gone = sorted(set(names) - {mark.name for mark in marks})
     if gone:
         raise UsageError(f"alarm {gone[0]!r} is resolved: nothing is to be said of it")
