@@ -89,6 +89,11 @@ def test_answers__have_the_forms_of_their_schemas(
     say("totals", "plain", "first.parquet", "--by", "commune")
     say("totals", "plain", "first.parquet", "--by", "benefit", "--out", "benefits.csv")
     say("breaks", "plain", "--class", "MISSING", "--note", "asked", "--by", "An")
+    say("alarms", "plain", "--at", "home")
+    say("alarms", "plain", "--at", "home", "--rule", "break-open", "--acknowledge", "--by", "An")
+    say("awaited", "plain", "--at", "home")
+    say("metrics", "plain", "--at", "home")
+    say("watch", "plain", "--at", "home", "--times", "1")
     say("dispose", "plain", "--write-back", "--dry")
     for rows in ("returns", "payment"):
         say("schema", rows)

@@ -15,6 +15,7 @@ from scene import command, line, payment_table, tree_digest, write_table
 import switch
 from switch import status, words
 from switch.reason import CANCELLED, EXPIRED, GIVEN_UP, RULES
+from switch.watch.conditions import rules as alarm_rules
 from switch.words import Chosen, said, vietnamese
 
 
@@ -26,6 +27,7 @@ def english(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 SENTENCES = [
+    *(rule.title for rule in alarm_rules().values()),
     *(rule.sentence for rule in RULES.values()),
     GIVEN_UP.sentence,
     CANCELLED.sentence,
@@ -149,6 +151,11 @@ SCREENS = (
     ("status", "budget", "--batch", "MORE"),
     *(("status", "plain", "--line", f"FIRST:{n}") for n in (1, 2, 3, 4, 5, 8, 9, 51, 54)),
     *(("status", "calendar", "--line", f"{name}:{n}") for name in ("ONE", "TWO") for n in (1, 2)),
+    *((name, home, "--at", "2026-12-30") for name in ("alarms", "awaited") for home in (
+        *("plain", "calendar", "budget"),
+    )),
+    ("alarms", "calendar", "--at", "2020-01-01"),
+    ("alarms", "plain", "--at", "home", "--rule", "break-open", "--acknowledge", "--by", "An"),
     ("settle", "calendar"),
     ("rehearse", "plain", "first.parquet"),
     ("rehearse", "calendar", "five.parquet"),

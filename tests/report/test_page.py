@@ -163,6 +163,14 @@ def test_page__has_the_batches_and_where_their_lines_stand(seen: list[Seen]) -> 
         ]
 
 
+def test_page__has_the_alarms_of_the_whole_home(seen: list[Seen]) -> None:
+    for one in seen:
+        rows = one.engine.watch.alarms().rows() if one.whole else []
+        names = ("alarm", "severity", "level", "state", "since", "what", "lines", "value")
+        found = [row[:8] for row in one.page.sheets.get("alarms", [])]
+        assert found == [[str(row[name]) for name in names] for row in rows]
+
+
 def test_page__has_the_reasons_of_its_batches(seen: list[Seen]) -> None:
     for one in seen:
         expected: dict[tuple[str, ...], list[int]] = {}

@@ -217,6 +217,7 @@ FACES = {
     "citizens": "Citizens",
     "identities": "Identities",
     "fees": "Fees",
+    "watch": "Watch",
 }
 """Faces of an engine, and their classes."""
 TRIED_BELOW = {"Batch", "Engine", "Settings", "generate", "init", "open", "verify", *FACES.values()}
@@ -239,6 +240,7 @@ USUAL: dict[str, Any] = {
     "person_id": person_id(1),
     "secrets": b"a secret of the authority, kept outside",
     "out": "phone",
+    "names": ["day-open:2026-11-25"],
     "authority": SimulatedAuthority(people_table([])),
 }
 """Right values of parameters that have no default."""

@@ -140,6 +140,7 @@ def alarms(
 
 def _show(context: Context, found: Any, out: Path | None) -> None:
     from switch.cli.grid import Shown
+    from switch.watch.alarms import UNSEEN
 
     columns = (
         Shown("alarm", "alarm", 0, False),
@@ -152,9 +153,12 @@ def _show(context: Context, found: Any, out: Path | None) -> None:
         Shown("dong", "value", 6),
         Shown("owner", "owner", 4, False),
         Shown("note", "note", 7, False),
-        Shown("next", "next", 2, False),
+        Shown("next", "next", 8),
     )
     say_listing(context, found, f"Alarms, as of {found.as_of or 'no day yet'}", columns, out)
+    unseen = [row for row in found.rows() if row["state"] in UNSEEN]
+    if unseen and out is None and not (context.json or context.quiet):
+        tell(f"next: {unseen[0]['next']}")
 
 
 def _note(context: Context, watch: Watch, filters: AlarmsAsked, said: AlarmSaid) -> None:

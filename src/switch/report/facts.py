@@ -23,11 +23,13 @@ from switch.open_items.breaks import breaks
 from switch.open_items.cycles import cycles
 from switch.open_items.listing import batch_names
 from switch.outcomes import Check
-from switch.outlook import HomeStatus, home_status
+from switch.outlook import HomeStatus
 from switch.present import Present
 from switch.registry.directory import Directory, Participant
 from switch.results import BatchRow, LineTotals, Now, ReasonTotal, Total
 from switch.settlement.accounts import settlement
+from switch.watch.alarms import alarms
+from switch.watch.sight import Sight
 
 Names = Mapping[str, Participant]
 """Participants of the directory by code."""
@@ -109,6 +111,8 @@ class Facts(TypedDict):
     receivers: list[Receiver]
     positions: list[Position]
     cycles: list[dict[str, Any]]
+    alarms: list[dict[str, Any]]
+    """Alarms of the whole home, as of its own time; none where the page is of a part of it."""
     breaks: list[BreakTotal]
     provinces: list[dict[str, Any]] | None
     """Rows of totals by province; None where no table was given."""
@@ -126,7 +130,8 @@ def facts(
     """Gather all that a page shows. name: of the home in commands. table: the payment table of the
     one batch of the scope, for its provinces. Raises UsageError where there is no such batch, cycle
     or day."""
-    whole, here = home_status(home, name), Present(home)
+    sight = Sight(home, name=name or str(home.path))
+    whole, here = sight.status, sight.present
     rows = _chosen(home, scope, whole.batches)
     of_cycles = {row["cycle"] for row in rows} | _sent_in(rows)
     directory = Directory.of_json(home.catalog.meta("directory").encode())
@@ -143,6 +148,7 @@ def facts(
         "cycles": [
             row for row in cycles(home).rows() if scope.kind == "home" or row["cycle"] in of_cycles
         ],
+        "alarms": alarms(home, sight=sight).rows() if scope.kind == "home" else [],
         "breaks": _breaks(home, rows if scope.kind != "home" else None),
         "provinces": _provinces(home, rows, table),
         "proof": _proof(home, rows, checks),

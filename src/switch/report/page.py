@@ -130,11 +130,31 @@ def tiles(facts: Facts) -> list[Figure]:
 def sheets(facts: Facts) -> list[Sheet]:
     """All tables of the page, in their order."""
     return [
+        *_alarms(facts),
         *_of_lines(facts),
         *_of_money(facts),
         _breaks(facts),
         *_of_proof(facts),
     ]
+
+
+def _alarms(facts: Facts) -> list[Sheet]:
+    """Alarms, where the page is of the whole home."""
+    if facts["scope"].kind != "home":
+        return []
+    heads = [Column("alarm", "code"), Column("severity", "words"), Column("level", "words")]
+    heads += [Column("state", "words"), Column("since"), Column("what", "words")]
+    heads += [Column("lines", "count"), Column("money", "money"), Column("owner")]
+    heads.append(Column("next", "code"))
+    rows: list[list[Value]] = [
+        [
+            *(one["alarm"], one["severity"], one["level"], one["state"], one["since"], one["what"]),
+            *(one["lines"], one["value"], one["owner"], one["next"]),
+        ]
+        for one in facts["alarms"]
+    ]
+    note = "As of the time of the home. One line may be in several of them."
+    return [Sheet("alarms", "Alarms", heads, rows, None, note)]
 
 
 def _of_lines(facts: Facts) -> list[Sheet]:

@@ -204,7 +204,7 @@ def _row(one: Condition, stand: Stand | None, seen: Sight) -> dict[str, object]:
     severity = rule.severity
     if one.level == WARNING:  # What is near is one step less than what is there.
         severity = SEVERITIES[max(SEVERITIES.index(severity) - 1, 0)]
-    place = shlex.quote(seen.home.path.name)
+    place = shlex.quote(seen.name)
     day = str(seen.moment.date()) if seen.now else ""
     command = rule.next.format(home=place, subject=shlex.quote(one.subject), day=day)
     return {

@@ -134,7 +134,7 @@ def _overdue(sight: Sight, limits: Limits) -> Iterator[Condition]:
         past = [row for row in rows if row["overdue"]]
         first = str((past or rows)[0]["deadline"])
         count, money = (sum(int(str(row[key])) for row in past or rows) for key in ("lines", "sum"))
-        ends = "had to be answered by" if past else "has to be answered by the end of"
+        ends = "had to be answered by" if past else "must be answered by the end of"
         what = f"{counted(count, 'line')} {ends} {first}"
         yield Condition(
             "answers-overdue", code, RAISED if past else WARNING, first, what, count, money
@@ -242,7 +242,7 @@ def _deadlines(sight: Sight, limits: Limits) -> Iterator[Condition]:
                 f"{counted(total['count'], noun)} {what}", total["count"], total["sum"],
             )  # fmt: skip
         elif due and due["near"]["count"]:
-            total, what = due["near"], f"have a deadline from {due['next']} on"
+            total, what = due["near"], f"have a deadline, the first {due['next']}"
             yield Condition(
                 rule, "", WARNING, due["next"],
                 f"{counted(total['count'], noun)} {what}", total["count"], total["sum"],
@@ -378,7 +378,7 @@ def _disk(sight: Sight, limits: Limits) -> Iterator[Condition]:
     free = sight.free_bytes
     if free < limits.disk_bytes:
         level = RAISED if free < max(limits.disk_bytes // 4, ROOM_SPARE) else WARNING
-        what = f"{free >> 20:,} MiB are free"
+        what = f"{free >> 30:,} GiB are free"
         yield Condition("disk-full", "", level, sight.now[:10], what)
 
 

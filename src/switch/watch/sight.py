@@ -40,9 +40,10 @@ class Owed(NamedTuple):
 class Sight:
     """A home as rules see it. Rows are dicts, as listings give them."""
 
-    def __init__(self, home: Home, at: str = "") -> None:
-        """at: the time as of which it is looked at; default: that of the home."""
-        self.home = home
+    def __init__(self, home: Home, at: str = "", name: str = "") -> None:
+        """at: the time as of which it is looked at; default: that of the home. name: of the home in
+        commands; default: that of its folder."""
+        self.home, self.name = home, name or home.path.name
         self.times = days.times(home)
         self.now = local_text(at or self.times.now) if at or self.times.now else ""
 
@@ -53,7 +54,7 @@ class Sight:
 
     @functools.cached_property
     def status(self) -> HomeStatus:
-        return home_status(self.home, self.home.path.name)
+        return home_status(self.home, self.name)
 
     @functools.cached_property
     def present(self) -> Present:
