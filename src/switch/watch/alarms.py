@@ -71,6 +71,7 @@ class AlarmsAsked(TypedDict, total=False):
     """Filters and limit of alarms (`Watch.alarms`)."""
 
     rule: Words
+    """Such as answers-silent; where it is asked for, no storm stands for it."""
     severity: Words
     """Low, medium, high or critical."""
     state: Words
