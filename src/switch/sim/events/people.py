@@ -26,6 +26,7 @@ Rows = NDArray[np.int64]
 POST = "VNPOST"
 """The participant that pays over counters; its pay points are the communes."""
 _POPULATION = draw.arrow_schema(schema.POPULATION, codes=draw.CODES, ids=pa.uint64())
+_REPRESENTED = draw.arrow_schema(schema.ACCOUNTS, codes=draw.CODES, ids=pa.uint64())
 _ACCOUNTS = draw.arrow_schema(
     schema.ACCOUNTS, codes=draw.CODES, ids=pa.uint64(), without={"representative"}
 )
@@ -105,16 +106,24 @@ class Accounts(NamedTuple):
     person: Rows
     participant: NDArray[np.int64]
     priority: NDArray[np.uint8]
+    holder: Rows
+    """Whose account it is: the person's own, or that of a representative."""
+    until: dt.date | None = None
+    """The last day of the authority of representatives."""
 
     @classmethod
     def of(cls, person: Rows, participant: NDArray[np.int64], priority: int) -> Self:
-        return cls(person, participant, np.full(len(person), priority, np.uint8))
+        return cls(person, participant, np.full(len(person), priority, np.uint8), person)
+
+    def held_by(self, holder: Rows, until: dt.date) -> Self:
+        """The accounts of others, who receive there for the persons until a day."""
+        return self._replace(holder=holder, until=until)
 
     def register(self, people: People, codes: Sequence[str], kinds: Sequence[str]) -> pa.Table:
         """Rows of the account register. codes, kinds: of the participants; at POST the account is
         the pay point of the person's commune."""
         at_post = self.participant == codes.index(POST)
-        number = pa.array(10**9 + self.person * 7 + self.priority).cast(pa.string())
+        number = pa.array(10**9 + self.holder * 7 + self.priority).cast(pa.string())
         points = people.communes(self.person).cast(pa.string())
         account = pa.array(
             np.where(at_post, points.to_numpy(False), number.to_numpy(False)), pa.string()
@@ -123,18 +132,20 @@ class Accounts(NamedTuple):
         known = {kind: at for at, kind in enumerate(schema.ACCOUNT_KINDS)}
         kind_of = np.array([known.get(kind, 0) for kind in kinds])
         none = draw.days(np.zeros(rows, np.int32), np.ones(rows, bool))
-        return pa.table(
-            [
-                pa.array(people.ids[self.person]),
-                draw.dictionary(self.participant, codes),
-                account,
-                draw.dictionary(kind_of[self.participant], schema.ACCOUNT_KINDS),
-                pa.array(self.priority),
-                none,
-                none,
-            ],
-            schema=_ACCOUNTS,
-        )
+        columns = [
+            pa.array(people.ids[self.person]),
+            draw.dictionary(self.participant, codes),
+            account,
+            draw.dictionary(kind_of[self.participant], schema.ACCOUNT_KINDS),
+            pa.array(self.priority),
+            none,
+        ]
+        if self.until is None:
+            return pa.table([*columns, none], schema=_ACCOUNTS)
+        own = self.holder == self.person
+        last = np.full(rows, (self.until - dt.date(1970, 1, 1)).days, np.int32)
+        who = pa.array(people.ids[self.holder], mask=own)
+        return pa.table([*columns, draw.days(last, own), who], schema=_REPRESENTED)
 
 
 class Institutions(NamedTuple):

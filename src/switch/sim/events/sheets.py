@@ -59,7 +59,7 @@ class Sheet:
     names_point: NDArray[np.bool_]
     """The table names the pay point of its commune itself."""
     head: Rows = field(default_factory=lambda: np.empty(0, np.int64))
-    """The household of each line, where there are such."""
+    """The household of each line, where lines are paid by one credit a household."""
     path: Path = Path()
     number: int = 0
     """The number of its batch."""
@@ -91,6 +91,9 @@ class Sheet:
                 schema.PAYMENT, codes=draw.CODES, ids=pa.uint64(), without={schema.HOUSEHOLD}
             ),
         )
+        if len(self.head):
+            names = pa.array(self.head).cast(pa.string())
+            table = table.append_column(schema.HOUSEHOLD, names)
         self.path = folder / f"{self.batch_id}.parquet"
         pq.write_table(table, self.path)
 

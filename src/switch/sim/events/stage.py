@@ -156,13 +156,22 @@ class Stage:
         self._take(self._given_back(POST, lines, booked, "FOCR"), at)
         batch = _number(lines["transfer_id"], ID_AT, LINE_AT - 1)
         line = _number(lines["transfer_id"], LINE_AT, None)
+        amount, found = lines["amount"].to_numpy(), 0
         for sheet in self.sheets:
             chosen = np.zeros(len(sheet), bool)
-            chosen[line[batch == sheet.number] - 1] = True
+            rows = line[batch == sheet.number] - 1
+            chosen[rows] = True
+            if len(sheet.head):
+                chosen = np.isin(sheet.head, sheet.head[rows]) & ~sheet.stands("refused")
             unproven = sheet.stands("settled") & (sheet.fate == SILENT)
             require(bool((chosen == unproven).all()), f"{sheet.batch_id}: others are asked back")
             sheet.put(chosen, "returned")
-        return len(line)
+            found += int(chosen.sum())
+            require(
+                int(sheet.amount[chosen].sum()) == int(amount[batch == sheet.number].sum()),
+                f"{sheet.batch_id}: another sum is asked back than that of its lines",
+            )
+        return found
 
     def write_back(self, at: str) -> None:
         """All money that came back goes to the budget."""
@@ -267,6 +276,33 @@ class Stage:
                 wanted = int(lines[number, code]), int(money[number, code])
                 require(told == wanted, f"{sheet.batch_id}, {key}: {state} {told}, not {wanted}")
             require(row["lines"] == int(lines[number].sum()), f"{key}: lines in another state")
+
+    def require_credits(self) -> int:
+        """Credits of households, by commune: as many as households that were sent to by each sheet,
+        with the money of their lines. Returns their number."""
+        found = np.zeros((2, len(self.people.provinces.communes)), np.int64)
+        wanted = np.zeros_like(found)
+        for sheet in self.sheets:
+            folder = self.engine.home.folder("batches", sheet.number) / "clearing"
+            for path in sorted(folder.glob("*.parquet")):
+                rows = pq.read_table(path, columns=["transfer_id", "amount"])
+                batch = _number(rows["transfer_id"], ID_AT, LINE_AT - 1)
+                line = _number(rows["transfer_id"], LINE_AT, None)
+                for one in self.sheets:
+                    mine = batch == one.number
+                    commune = self.people.commune[one.person[line[mine] - 1]]
+                    np.add.at(found[0], commune, 1)
+                    np.add.at(found[1], commune, rows["amount"].to_numpy()[mine])
+            sent = ~sheet.stands("refused")
+            _, first = np.unique(sheet.head[sent], return_index=True)
+            np.add.at(wanted[0], self.people.commune[sheet.person[sent][first]], 1)
+            np.add.at(wanted[1], self.people.commune[sheet.person[sent]], sheet.amount[sent])
+        for commune in np.flatnonzero((found != wanted).any(axis=0)).tolist():
+            code = self.people.provinces.communes[commune]
+            told = f"{found[:, commune].tolist()}, not {wanted[:, commune].tolist()}"
+            require(False, f"{code}: credits and their money are {told}")
+        self.checks += 1
+        return int(found[0].sum())
 
     def close(self, at: str, closed: Collection[Sheet]) -> None:
         """End the last day: these sheets are done with, their dossiers closed, and nothing is open;
