@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import reference
+from scene import command
 
 from switch.errors import UsageError
 from switch.reason import RULES, Reason
@@ -495,3 +496,33 @@ def test_package_data__refers_only_to_known_participants() -> None:
     assert not known & set(UNLISTED)
     codes = {row["code"] for row in package_rows("reason_codes.csv")}
     assert {rule.code for rule in RULES.values()} <= codes
+
+
+def test_generate__households_are_paid_as_the_world_knows(tmp_path: Path) -> None:
+    """By command: a line a citizen, one credit a household; heads who died, or whose authority has
+    ended, receive for nobody. All other files are those of a world without the option."""
+    world, plain = tmp_path / "w", tmp_path / "p"
+    given = ("--people", 3000, "--lines", 300, "--seed", 7)
+    assert command("generate", world, *given, "--households").code == 0
+    assert command("generate", plain, *given).code == 0
+    for path in plain.iterdir():
+        read = pq.read_table if path.suffix == ".parquet" else Path.read_bytes
+        assert read(path) == read(world / path.name)
+    home = tmp_path / "home"
+    parties = ("--participants", world / "participants.csv", "--debtors", world / "debtors.csv")
+    assert command("init", home, *parties).code == 0
+    people = ("--population", world / "population.parquet")
+    accounts = ("--accounts", world / "gift-accounts.parquet")
+    assert command("register", home, *people, *accounts).code == 0
+    told = command("run", home, world / "gift.parquet", "--json").document["batches"][0]
+    status = pq.read_table(home / "batches" / "000001" / "status.parquet")
+    truth = pq.read_table(world / "gift-truth.parquet")
+    names = ["line_no", "status", "reason"]
+    assert status.select(names).to_pylist() == truth.select(names).to_pylist()
+    reasons = set(truth["reason"].to_pylist())
+    assert reasons >= {None, "MD07", "RR04", "AC03", "CNOR"}
+    gift = pq.read_table(world / "gift.parquet")
+    credits_ = told["credits"]
+    assert 500 < credits_["count"] <= len(set(gift["household"].to_pylist()))
+    assert credits_["lines"] > 3 * credits_["count"]
+    assert command("verify", home).code == 0

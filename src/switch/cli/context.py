@@ -451,14 +451,22 @@ def settings_of_run(context: Context, now: Settings) -> Settings:
     return msgspec.structs.replace(now, clearing_limit=settings.clearing_limit)
 
 
-def generate(context: Context, folder: Path, people: int, lines: int, seed: int) -> Generated:
+def generate(
+    context: Context,
+    folder: Path,
+    people: int,
+    lines: int,
+    seed: int,
+    *,
+    households: bool = False,
+) -> Generated:
     from switch.files.disk import require_outside
     from switch.sim.world.generate import generate as make
 
     require_outside(folder)
     with Progress(context) as progress:
         try:
-            return make(folder, people, lines, seed, progress=progress)
+            return make(folder, people, lines, seed, households=households, progress=progress)
         except OSError as error:
             if isinstance(error, SwitchError):
                 raise

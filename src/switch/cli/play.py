@@ -58,11 +58,14 @@ def _resolved(answers: int) -> str:
 @click.option("--people", type=click.IntRange(1), required=True, metavar="N")
 @click.option("--lines", type=click.IntRange(1), required=True, metavar="N")
 @click.option("--seed", type=click.IntRange(0), required=True, metavar="S")
+@click.option("--households", is_flag=True, help="A gift to all of them, too: one credit each.")
 @shared
-def generate(context: Context, folder: Path, people: int, lines: int, seed: int) -> None:
+def generate(
+    context: Context, folder: Path, people: int, lines: int, seed: int, households: bool
+) -> None:
     """Simulate a nation and its payday into DIR. Directory, registers, payment table, dossier, and
     the true answer to every line."""
-    made = make_nation(context, folder, people, lines, seed)
+    made = make_nation(context, folder, people, lines, seed, households=households)
     document: Generated = {
         "folder": str(folder),
         "people": people,

@@ -20,6 +20,7 @@ from switch.arguments import checked
 from switch.errors import EnvironmentFailed, UsageError
 from switch.outcomes import brief, in_html
 from switch.sim.world import draw, payday
+from switch.sim.world.gift import write_gift
 from switch.sim.world.institutions import Directory, package_rows, write_debtors, write_participants
 from switch.sim.world.names import Names
 from switch.sim.world.nation import (
@@ -60,6 +61,10 @@ class Generated(NamedTuple):
     """Lines of the payday."""
     declared_sum: int
     """Sum of their amounts, dong."""
+    gift: Path | None = None
+    """Table of a gift by households, where one was asked for."""
+    gift_count: int = 0
+    """Its lines."""
 
     def __repr__(self) -> str:
         return brief(self)
@@ -272,12 +277,16 @@ def generate(
     period: int = 202611,
     value_date: dt.date = dt.date(2026, 11, 25),
     rates: Rates = DEFAULT_RATES,
+    households: bool = False,
     progress: draw.Progress | None = None,
 ) -> Generated:
     """Write a whole world into `folder`, which is new or empty.
 
     people, lines: so many of each. period: yyyymm of its entitlements. value_date: of its dossier.
-    rates: shares of lines that fail, by reason. seed: another one is another nation.
+    rates: shares of lines that fail, by reason. seed: another one is another nation. households:
+    write a gift, too: gift.parquet has a line a citizen with the household of each, heads first,
+    and gift-accounts.parquet (in place of accounts.parquet) one account for all of a household,
+    where the head receives for the others until an authority ends; gift-truth.parquet as truth.
 
     At most seven lines a person, one of each monthly benefit. From 200 lines on every reason
     whose rate is not zero happens at least once. Same arguments, same bytes. `progress` is told
@@ -292,14 +301,14 @@ def generate(
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UsageError(f"{folder} holds other things. Remedy: give a new folder, or empty it")
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return _written(world)
+        return _written(world, households)
     except OSError as error:
         raise EnvironmentFailed(
             f"{folder} cannot be written: {error}. Remedy: make room or choose another folder"
         ) from error
 
 
-def _written(world: World) -> Generated:
+def _written(world: World, households: bool) -> Generated:
     """All files of a world, once they are written."""
     folder, rates = world.folder, world.rates
     directory = write_participants(folder / "participants.csv")
@@ -313,6 +322,7 @@ def _written(world: World) -> Generated:
     order = Order(world.seed, world.period, rates, directory, debtors, programmes)
     written = payday.write_payday(folder, plan, order, nation, world.progress)
     payday.write_dossier(folder, written, world.value_date)
+    gift_count = write_gift(world, directory) if households else 0
     return Generated(
         folder,
         folder / "participants.csv",
@@ -328,4 +338,6 @@ def _written(world: World) -> Generated:
         written.paid_count,
         written.declared_count,
         written.amount_sum,
+        folder / "gift.parquet" if households else None,
+        gift_count,
     )

@@ -61,7 +61,8 @@ def _payday_columns(lines: Columns, first: int, order: Order, nation: Nation) ->
     ]
 
 
-def _truth_columns(reason: NDArray[np.uint8], first: int) -> list[pa.Array]:
+def truth_columns(reason: NDArray[np.uint8], first: int) -> list[pa.Array]:
+    """Columns of TRUTH, by the reason of each line (0: it clears). first: lines before them."""
     status = np.zeros(REASONS_COUNT, np.int16)
     code = np.full(REASONS_COUNT, 1 << 14, np.int16)
     for number, rule in RULES.items():
@@ -90,7 +91,7 @@ def write_payday(
             lines, reason = maker.chunk(number, first, end)
             total += int(lines["amount"].sum())
             table.write(_payday_columns(lines, first, order, nation))
-            truth.write(_truth_columns(reason, first))
+            truth.write(truth_columns(reason, first))
             progress("payday", end, plan.lines)
     paid = _write_paid(folder / "paid.parquet", maker, progress)
     return Written(plan.lines, total, paid)
@@ -120,13 +121,20 @@ def _write_paid(path: Path, maker: Lines, progress: draw.Progress) -> int:
         return file.rows
 
 
-def write_dossier(folder: Path, written: Written, value_date: dt.date) -> None:
-    """Write payday.dossier.json: what the agency declares about payday.parquet."""
-    with (folder / "payday.parquet").open("rb") as file:
+def write_dossier(
+    folder: Path,
+    written: Written,
+    value_date: dt.date,
+    named: tuple[str, str, str] = ("payday", SOURCE, BATCH_ID),
+) -> None:
+    """Write the dossier of a table: what the agency declares about it. named: the file without its
+    suffix, the source and the id of the batch."""
+    name, source, batch_id = named
+    with (folder / f"{name}.parquet").open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     dossier = {
-        "source": SOURCE,
-        "batch_id": BATCH_ID,
+        "source": source,
+        "batch_id": batch_id,
         "currency": "VND",
         "count": written.declared_count,
         "sum": str(written.amount_sum),
@@ -134,4 +142,4 @@ def write_dossier(folder: Path, written: Written, value_date: dt.date) -> None:
         "value_date": value_date.isoformat(),
     }
     text = json.dumps(dossier, ensure_ascii=False, indent=2) + "\n"
-    (folder / "payday.dossier.json").write_text(text, encoding="utf-8")
+    (folder / f"{name}.dossier.json").write_text(text, encoding="utf-8")
