@@ -189,6 +189,19 @@ def test_waiting__neighbours_in_the_queue_are_of_one_batch(held: Path) -> None:
         assert switch_verify(engine)
 
 
+def test_waiting__a_household_of_two_tables_is_two(tmp_path: Path) -> None:
+    """Neighbours in the queue that differ in nothing but their batch."""
+    path = make_home(tmp_path / "h", [person(n) for n in (1, 2, 3)])
+    with switch.open(path) as engine:
+        for n in (2, 3):
+            run(engine, [line(n, household="H1")], f"A{n}")
+        open_accounts(engine, 2, 3)
+        run(engine, OTHER, "C")
+        assert joined(engine, 3) == []
+        assert rows_sent(engine, 3) == {BANK: [(1, 1_000_002), (1, 1_000_003)]}
+        assert switch_verify(engine)
+
+
 def test_waiting__who_finds_cover_at_the_end_goes_alone(tmp_path: Path) -> None:
     """What waits for the receipts of the table goes by itself, of this batch or an earlier one; who
     has cover before the table begins goes with the household."""
@@ -316,6 +329,28 @@ def test_waiting__a_household_that_went_and_waits_in_part(tmp_path: Path) -> Non
         assert set(states_of(engine).values()) == {"CREDITED"}
         assert switch_verify(engine)
     assert switch.verify(path)
+
+
+def test_waiting__what_was_taken_back_is_no_credit_any_more(tmp_path: Path) -> None:
+    """Its first line is refused by the next run, and the other one goes and is answered alone."""
+    path = make_home(
+        tmp_path / "h",
+        [person(n) for n in (1, 2)],
+        [account(n, account=HEADS) for n in (1, 2)],
+        settings=CALENDAR,
+    )
+    with switch.open(path) as engine:
+        run(engine, lines((2,)), "A")
+        assert joined(engine) == [[1, 2]]
+        cycle = str(engine.cycles().rows()[0]["cycle"])
+        engine.settle(cycle, close_only=True)
+        engine.settle(cycle, abort="it was drawn")
+        engine.register(population=people_table([person(1, status="missing")]))
+        run(engine, [line(2, benefit="SASS")], "C")
+        engine.settle()
+        take(engine, path, said(2, participant=BANK, creditor_account=HEADS))
+        assert states_of(engine)[2] == "CREDITED"
+        assert switch_verify(engine)
 
 
 # --- answers --------------------------------------------------------------------------------------

@@ -17,7 +17,12 @@ DESCRIBED = sorted(p for p in (ROOT / "src/switch").rglob("*") if p.suffix in NA
 LINES_MAX, PARAMETERS_MAX = 70, 8
 QUESTIONS = ("What", "Of", "Who", "Whose", "Where", "How", "Whether", "Why", "Which", "When")
 
-KEYWORDS = {"engine.py:run", "engine.py:init", "engine.py:register"}
+KEYWORDS = {
+    "engine.py:run",
+    "engine.py:init",
+    "engine.py:register",
+    "sim/world/generate.py:generate",
+}
 """Public functions of many options, each given by its name; they hand one record on."""
 
 BORN_OUTSIDE = {"switch.errors", "switch.home.rows", "switch.home.chain"}

@@ -107,7 +107,7 @@ class Accounts(NamedTuple):
     participant: NDArray[np.int64]
     priority: NDArray[np.uint8]
     holder: Rows
-    """Whose account it is: the person's own, or that of a representative."""
+    """The person or their representative, who has the account."""
     until: dt.date | None = None
     """The last day of the authority of representatives."""
 
