@@ -15,6 +15,8 @@ import pytest
 import scene
 import story
 from answer_forms import FAILED, form_of, form_said, forms_of
+from cycles import CYCLE
+from paying import AT, home_with_bills, payments_table
 from scene import Said, command, person_id
 from signing_people import DAY, SIGNERS, pem, policy, public, table
 
@@ -110,6 +112,10 @@ def test_answers__have_the_forms_of_their_schemas(
     say("bench", "--lines", 100, "--repeat", 1)
     say("demo", "--dir", "demo", "--people", 50, "--lines", 40)
     _control(say, folder)
+    with home_with_bills(folder / "waits") as engine:
+        engine.fees.take(payments_table("A > TAX/1 100"), at=AT)
+        engine.settle(CYCLE, abort="it is given up")
+    say("fees", "waits", "--withdraw", "P1", "--by", "an", "--why", "x")
     wanted = {(name, form) for name, forms in ANSWERS.items() for form in forms}
     if find_spec("pyotp"):
         _citizens(say, folder)

@@ -282,6 +282,12 @@ def _fees() -> list[Step]:
         _command("close again", "settle", "--cycle", "20261208-1", "--close"),
         _command("settle again", "settle", "--cycle", "20261208-1"),
         _command("refund", "refund", "P1", "--by", "a clerk", "--why", "x", "--at", day),
+        _command("close refund", "settle", "--cycle", "20261209-1", "--close"),
+        _command("abort refund", "settle", "--cycle", "20261209-1", "--abort", "it is given up"),
+        _command(
+            *("withdraw fees", "fees", "--withdraw", "P1", "--by", "a clerk", "--why", "x"),
+            *("--at", day),
+        ),
     ]
 
 

@@ -58,10 +58,11 @@ EVERYWHERE = ["kill", "torn", "eio", "enospc-on", "eintr", "short"]
 HALVES = [pytest.param(("--part", n, 2), id=f"half {n + 1}") for n in (0, 1)]
 COMMITS = ("0", "3", "4", "5", "10", "11", "16", "18", "22", "23", "26", "29", "31", "32", "33")
 COMMITS += ("35", "40", "43", "45")
-COMMITS += ("46", "47", "48", "52", "53", "54", "60") if find_spec("pyotp") else ()
+COMMITS += ("46", "47", "48", "52", "53", "54", "60", "63") if find_spec("pyotp") else ()
 """One commit of each kind: init, register, run, directory, close, settle, recast, answers,
 disposition, day, abort, note, a household's credit and its recall, policy, act, recall, expiry,
-cash asked back, a device, a refusal, an account, agencies, bills, fees, a refund."""
+cash asked back, a device, a refusal, an account, agencies, bills, fees, a refund,
+its withdrawal."""
 NOTICE = interposer.unavailable()
 needs_cc = pytest.mark.skipif(bool(NOTICE), reason=NOTICE)
 whole_only = pytest.mark.skipif(not WHOLE, reason="`make crash` runs this")

@@ -3,6 +3,7 @@ flipped bits of what was committed."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,23 +11,27 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from cycles import CYCLE, RECAST, WHY, lines, table_of
+from cycles import CYCLE, PARTICIPANTS, RECAST, WHY, lines, table_of
 from paying import (
     AGENCIES,
     AT,
     NO_CALENDAR,
     agencies_table,
+    answers_of,
     bills_table,
     home_with_bills,
     payments_table,
+    state_of,
 )
 from scene import asked, new_checkpoint, run
 
 import switch
 from switch.errors import VerificationFailed
 from switch.home.store import Home
+from switch.registry.settings import Settings
 from switch.settlement import cycle, fee_bills, fee_book, fees
 from switch.settlement.accounts import POSITION
+from switch.settlement.calendar import Calendar
 from switch.settlement.fee_rules import FeeReason
 
 Patch = pytest.MonkeyPatch
@@ -200,18 +205,67 @@ def test_verify__finds_a_bill_that_was_loaded_twice(tmp_path: Path, monkeypatch:
     assert "a bill was loaded twice" in fault_of(tmp_path / "h")
 
 
-def test_verify__finds_a_file_that_was_taken_twice(tmp_path: Path, monkeypatch: Patch) -> None:
+def test_verify__finds_a_file_that_was_recorded_twice(tmp_path: Path, monkeypatch: Patch) -> None:
     table = payments_table("A > TAX/9 100")
     with home_with_bills(tmp_path / "h") as engine:
         engine.fees.take(table, at=AT)
-        folders = fees.fee_folders
-        monkeypatch.setattr(
-            fees,
-            "fee_folders",
-            lambda home: [f._replace(detail=f.detail | {"content": ""}) for f in folders(home)],
-        )
+        monkeypatch.setattr(fees, "_answered_before", lambda *_: None)
         engine.fees.take(table, at=AT)
     assert "it was taken before" in fault_of(tmp_path / "h")
+
+
+def test_verify__finds_a_payment_that_was_paid_twice(tmp_path: Path, monkeypatch: Patch) -> None:
+    """It was known, and was taken all the same."""
+    with home_with_bills(tmp_path / "h") as engine:
+        engine.fees.take(payments_table("A > TAX/1 100"), at=AT)
+        all_pass(monkeypatch, *(FeeReason[n] for n in ("KNOWN", "ID_KNOWN", "BILL_PAID")))
+        monkeypatch.setattr(fees, "_answered_before", lambda *_: None)
+        engine.fees.take(payments_table("A > TAX/1 100"), at=AT)
+    monkeypatch.undo()
+    assert "row 1 is answered for another reason" in fault_of(tmp_path / "h")
+
+
+def test_verify__judges_records_of_before_by_their_rules(
+    tmp_path: Path, monkeypatch: Patch
+) -> None:
+    """Then a known payment was refused by its id, whatever its bank, and records had no rules."""
+    changed(monkeypatch, "fees", lambda d: d.pop("rules"))
+    monkeypatch.setattr(fees, "raised", lambda _: [])
+    monkeypatch.setattr(fees, "_ids_of", lambda paid: paid["payment_id"])
+    monkeypatch.setattr(fees, "_is_same", lambda rows, *_: np.zeros(len(rows), bool))
+    keys_of = fees.keys_of
+
+    def of_id(*parts: Any) -> Any:
+        is_id = len(parts[-1]) and parts[-1][0].as_py().startswith("P")
+        return keys_of(parts[-1]) if is_id else keys_of(*parts)
+
+    monkeypatch.setattr(fees, "keys_of", of_id)
+    with home_with_bills(tmp_path / "h") as engine:
+        engine.fees.take(payments_table("A > TAX/1 100"), at=AT)
+        engine.fees.take(payments_table("A > TAX/1 100\nC > TAX/2 200 P1\nC > TAX/3 40 P7"), at=AT)
+        assert [code for _, code in answers_of(engine, 3)] == ["DU03", "DU03", None]
+        engine.settle()
+        engine.fees.refund("P7", by="an officer", why="in error")
+        assert engine.home.catalog.meta("format") == "6"
+    assert switch.verify(tmp_path / "h")
+    monkeypatch.undo()
+    with switch.open(tmp_path / "h") as engine:
+        taken = engine.fees.take(payments_table("A > TAX/1 100\nC > TAX/2 200 P1"), at=AT)
+        assert (taken["known"]["count"], taken["taken"]["count"]) == (1, 1)
+        assert engine.home.catalog.meta("format") == "9"
+        with pytest.raises(switch.UsageError, match="refunded before"):
+            engine.fees.refund("P7", by="an officer", why="another")
+    assert switch.verify(tmp_path / "h")
+
+
+def test_verify__finds_payments_that_were_judged_by_rules_of_before(
+    tmp_path: Path, monkeypatch: Patch
+) -> None:
+    with home_with_bills(tmp_path / "h") as engine:
+        engine.fees.take(payments_table("A > TAX/1 100"), at=AT)
+        changed(monkeypatch, "fees", lambda d: d.pop("rules"))
+        engine.fees.take(payments_table("A > TAX/2 200", 9), at=AT)
+    assert "it was judged by rules of before" in fault_of(tmp_path / "h")
 
 
 def _half(patch: Patch) -> None:
@@ -283,6 +337,66 @@ def test_verify__finds_what_enters_a_cycle_that_is_over(tmp_path: Path, monkeypa
         monkeypatch.setattr(fees, "slot_for", lambda *_: slot)
         engine.fees.take(payments_table("A > TAX/2 200", 9))
     assert "the cycle took nothing more" in fault_of(tmp_path / "h")
+
+
+def test_verify__finds_a_record_that_tells_no_rooms(tmp_path: Path, monkeypatch: Patch) -> None:
+    """A has a cap, B a bound account: without their rooms any payment would seem to be covered."""
+    capped = [
+        {**row, "net_debit_cap": 150 if row["participant"] == "A" else None} for row in PARTICIPANTS
+    ]
+    with home_with_bills(tmp_path / "h", balances={"B": 500}) as engine:
+        engine.change_directory(participants=pa.Table.from_pylist(capped))
+        engine.fees.take(payments_table("A > TAX/1 100\nB > TAX/3 40"), at=AT)
+    assert switch.verify(tmp_path / "h")
+    changes: dict[str, Callable[[dict[str, Any]], Any]] = {
+        "cap": lambda d: d["rooms"].pop("A"),
+        "bound": lambda d: d["rooms"].pop("B"),
+        "none": lambda d: d.pop("rooms"),
+        "more": lambda d: d["rooms"].update(C=1000),
+    }
+    for word, change in changes.items():
+        home = tmp_path / word
+        shutil.copytree(tmp_path / "h", home)
+        with switch.open(home) as engine, monkeypatch.context() as patched:
+            changed(patched, "fees", change)
+            engine.fees.take(payments_table("C > TAX/2 200", 9), at=AT)
+        assert "rooms are missing, or too many" in fault_of(home), word
+
+
+LATER: dict[str, tuple[str, str]] = {
+    "the next cut-off": ("20261125-2", "an earlier cycle took what came"),
+    "the next day": ("20261126-1", "an earlier cycle took what came"),
+    "far ahead": ("20270125-1", "it lies too far ahead"),
+    "over": ("20261123-2", "its cut-off had passed"),
+}
+
+
+@pytest.mark.parametrize("what", LATER)
+def test_verify__finds_payments_in_a_cycle_that_is_not_theirs(
+    what: str, tmp_path: Path, monkeypatch: Patch
+) -> None:
+    named, words = LATER[what]
+    with home_with_bills(tmp_path / "h") as engine:
+        if what != "far ahead":
+            engine.fees.take(payments_table("B > TAX/3 40", 9), at=AT)
+        other = Calendar(engine.settings).slot_named(named)
+        monkeypatch.setattr(fees, "slot_for", lambda *_: other)
+        engine.fees.take(payments_table("A > TAX/1 100"), at=AT)
+    monkeypatch.undo()
+    assert words in fault_of(tmp_path / "h")
+
+
+def test_verify__knows_cut_offs_that_came_and_days_off(tmp_path: Path) -> None:
+    """Cycles that opened before the settings had others stay as they are; a day off has none."""
+    home = tmp_path / "h"
+    with home_with_bills(home) as engine:
+        engine.fees.take(payments_table("A > TAX/1 100"), at="2026-11-25T12:00:00")
+        early = Settings(cutoffs=("09:00", "15:30"), holidays=("2026-11-26", "2026-11-27"))
+        engine.change_directory(settings=early)
+        engine.fees.take(payments_table("B > TAX/3 40", 2), at="2026-11-25T16:00:00")
+        assert state_of(engine, "P2")[1] == "20261130-1"
+        engine.settle()
+    assert switch.verify(home)
 
 
 def test_verify__finds_money_that_settled_otherwise(tmp_path: Path, monkeypatch: Patch) -> None:

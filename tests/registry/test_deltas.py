@@ -535,6 +535,6 @@ def test_verify__finds_a_history_that_forgets_a_payment(
 
 
 def test_home__of_a_format_of_tomorrow_is_refused(town: Path) -> None:
-    change_catalog(town, "UPDATE meta SET value = '8' WHERE name = 'format'")
-    with pytest.raises(UsageError, match="has format 8, this engine 7"):
+    change_catalog(town, "UPDATE meta SET value = '10' WHERE name = 'format'")
+    with pytest.raises(UsageError, match="has format 10, this engine 9"):
         switch.open(town, mode="r")

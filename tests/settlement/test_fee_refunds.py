@@ -167,7 +167,7 @@ FORGED: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "more": (lambda d: d.update(amount="101"), "how much went back"),
     "less": (lambda d: d.update(amount="99"), "another row entered the cycle"),
     "nobody": (lambda d: d.update(by=""), "by whom and why"),
-    "another": (lambda d: d.update(payment_id="P2"), "another row entered the cycle"),
+    "another": (lambda d: d.update(payment_id="P2", bank="B"), "another row entered the cycle"),
     "none": (lambda d: d.update(payment_id="P9"), "nobody took the payment"),
     "room": (lambda d: d.update(rooms={"KBNN": 99}), "had no room for it"),
 }
@@ -207,9 +207,8 @@ def test_verify__finds_a_refund_that_was_made_too_early_or_twice(
         if twice:
             engine.settle()
             engine.fees.refund("P1", **SAID)
-            monkeypatch.setattr(fee_refunds, "REFUND", "other")
-            monkeypatch.setattr(Home, "commit", _as_refund(Home.commit))
-            monkeypatch.setattr(fee_refunds, "_told", lambda *_, **__: {})
+            found = fee_refunds.payment
+            monkeypatch.setattr(fee_refunds, "payment", lambda *n: found(*n)._replace(refund=None))
         else:
             monkeypatch.setattr(fee_refunds, "SETTLED", "CLEARED")
         engine.fees.refund("P1", **SAID)
@@ -217,10 +216,3 @@ def test_verify__finds_a_refund_that_was_made_too_early_or_twice(
     words = "refunded before" if twice else "the payment had not settled"
     with pytest.raises(VerificationFailed, match=words):
         switch.verify(tmp_path / "h")
-
-
-def _as_refund(commit: Callable[..., None]) -> Callable[..., None]:
-    def said(self: Home, *, kind: str, **rest: Any) -> None:
-        commit(self, kind="refund" if kind == "other" else kind, **rest)
-
-    return said

@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from cycles import CUTOFFS, PARTICIPANTS, make
+from cycles import CUTOFFS, PARTICIPANTS, lines, make, table_of
 from paying import AGENCIES, AT, agencies_table, bills_table, home_with_bills, payments_table
-from scene import Said, command, tree_digest
+from scene import Said, command, run, tree_digest
 
 import switch
 from switch.registry.settings import Settings
@@ -160,6 +160,109 @@ def test_fees__the_same_file_again_pays_nothing_twice_in_any_form(home: Path) ->
     assert tree_digest(home) == before
     said = command("fees", home, written(home.parent, table), "--at", AT)
     assert "nothing is paid twice" in said.out
+
+
+def test_fees__a_file_that_was_refused_comes_again_with_the_same_bytes(home: Path) -> None:
+    """By a slip it was given a day early, and one bill was not there: all is judged anew."""
+    table = changed(
+        payments_table("A > TAX/1 100\nA > TAX/9 5\nB > TAX/3 40"),
+        "paid_on",
+        [dt.date(2026, 11, 26), dt.date(2026, 11, 25), dt.date(2026, 11, 25)],
+    )
+    first = pay(home, table).document
+    assert first["taken"] == {"count": 1, "sum": 40}
+    with switch.open(home) as engine:
+        engine.fees.load_bills(bills_table("TAX/9 5"))
+    second = pay(home, table, at="2026-11-26").document
+    assert (second["new"], second["number"]) == (True, first["number"] + 2)
+    assert (second["taken"]["sum"], second["known"]["sum"]) == (105, 40)
+    answers = [pq.read_table(home / "out" / d["file"]).to_pylist() for d in (first, second)]
+    assert [row["status"] for row in answers[1]] == ["ACSP"] * 3
+    assert answers[1][2]["receipt"] == answers[0][2]["receipt"]
+    before = tree_digest(home)
+    third = pay(home, table, at="2026-11-26").document
+    assert third == {**second, "new": False}
+    assert tree_digest(home) == before
+    assert switch.verify(home)
+
+
+def test_fees__a_file_without_room_comes_again_when_its_bank_has_some(home: Path) -> None:
+    table = payments_table("B > TAX/1 100")
+    before = pay(home, table).document
+    assert pay(home, table).document == {**before, "new": False}, "there is no room yet"
+    with switch.open(home) as engine:
+        engine.change_directory(balances=table_of({"B": 100}))
+    assert pay(home, table).document["taken"] == {"count": 1, "sum": 100}
+    assert switch.verify(home)
+
+
+def test_fees__a_payment_that_was_taken_is_known_wherever_it_stands(home: Path) -> None:
+    """Among others, twice, and though its bank is suspended meanwhile; another one of its id is
+    refused."""
+    pay(home, payments_table("A > TAX/1 100"))
+    rows = [
+        {**row, "status": "suspended" if row["participant"] == "A" else "active"}
+        for row in PARTICIPANTS
+    ]
+    with switch.open(home) as engine:
+        engine.change_directory(participants=pa.Table.from_pylist(rows))
+    said = pay(home, payments_table("A > TAX/1 100 P1\nC > TAX/2 200 P9\nA > TAX/1 100 P1"))
+    found = {name: said.document[name]["count"] for name in ("taken", "known", "refused")}
+    assert found == {"taken": 1, "known": 2, "refused": 0}
+    more = written(home.parent, payments_table("A > TAX/1 100 P1\nC > TAX/3 40 P1"))
+    assert "payments taken before: 1, 100 dong\n" in command("fees", home, more, "--at", AT).out
+    other = pay(home, payments_table("C > TAX/2 199 P9\nC > TAX/2 200 P9"))
+    answers = pq.read_table(home / "out" / other.document["file"]).to_pylist()
+    assert [(row["status"], row["reason"]) for row in answers] == [("RJCT", "DU03"), ("ACSP", None)]
+    assert switch.verify(home)
+
+
+def test_fees__an_id_is_one_of_its_bank_alone(home: Path) -> None:
+    said = pay(home, payments_table("A > TAX/1 100 P1\nC > TAX/2 200 P1"))
+    assert said.document["taken"]["count"] == 2
+    assert pay(home, payments_table("A > TAX/2 200 P1")).document["reasons"][0]["reason"] == "DU03"
+    which = command("fees", home, "--payment", "P1")
+    assert (which.code, "name the one with --bank: A, C" in which.err) == (2, True)
+    found = command("fees", home, "--payment", "P1", "--bank", "C", "--json").document
+    assert (found["participant"], found["bill_ref"]) == ("C", "2")
+    none = command("fees", home, "--payment", "P1", "--bank", "B")
+    assert (none.code, "no payment 'P1' of B was taken" in none.err) == (2, True)
+    alone = command("fees", home, "--bank", "B")
+    assert (alone.code, "--bank goes with" in alone.err) == (2, True)
+    with switch.open(home) as engine:
+        engine.settle()
+    words = ("--by", "an officer", "--why", "paid in error")
+    assert command("refund", home, "P1", *words).code == 2
+    done = command("refund", home, "P1", "--bank", "C", *words, "--json").document
+    assert (done["participant"], done["amount"]) == ("C", 200)
+    assert (
+        command("fees", home, "--payment", "P1", "--bank", "A", "--json").document["refunded"] == 0
+    )
+    assert switch.verify(home)
+
+
+def test_fees__a_time_that_leaps_needs_the_word(home: Path) -> None:
+    """A slip in the year is refused, of bills as of payments; and it moves nothing that comes."""
+    with switch.open(home) as engine:
+        run(engine, lines("KBNN > A 600"), "X")
+    before = tree_digest(home)
+    paid = written(home.parent, payments_table("A > TAX/1 100"))
+    bills = home.parent / "bills.parquet"
+    pq.write_table(bills_table("TAX/9 5"), bills)
+    for words in (("fees", home, paid), ("bills", home, bills)):
+        said = command(*words, "--at", "2027-11-25")
+        assert (said.code, "lies 365 days after all that this home knows" in said.err) == (2, True)
+    assert tree_digest(home) == before
+    assert command("bills", home, bills, "--at", "2027-11-25", "--leap").code == 0
+    table = payments_table("A > TAX/1 100")
+    assert pay(home, table, at="2027-11-25").code == 2, "bills say nothing of what day it is"
+    now = command("fees", home, paid, "--json").document
+    assert now["cycle"] == "20261125-1"
+    far = payments_table("A > TAX/2 200", 2)
+    assert pay(home, far, "--leap", at="2027-11-25").document["cycle"] == "20271125-1"
+    late = command("fees", home, written(home.parent, payments_table("C > TAX/3 40", 3)), "--json")
+    assert late.document["cycle"] == "20261125-1", "the home's own time did not move"
+    assert switch.verify(home)
 
 
 def test_fees__what_was_refused_may_come_again_by_its_id(home: Path) -> None:

@@ -68,13 +68,35 @@ def _without_bills(table: pa.Table) -> pa.Table:
     return table.set_column(at, "bill_ref", pa.array(["?"] * len(table), pa.string()))
 
 
-def _a_file_is_taken_twice(patch: Patch) -> None:
-    folders = fees.fee_folders
-    patch.setattr(
-        fees,
-        "fee_folders",
-        lambda home: [f._replace(detail=f.detail | {"content": ""}) for f in folders(home)],
-    )
+def _a_file_is_recorded_twice(patch: Patch) -> None:
+    patch.setattr(fees, "_answered_before", lambda *_: None)
+
+
+def _known_payments_are_refused(patch: Patch) -> None:
+    patch.setattr(fees, "_is_same", lambda rows, *_: np.zeros(len(rows), bool))
+
+
+def _ids_are_of_all_banks(patch: Patch) -> None:
+    keys_of = fees.keys_of
+
+    def of_id(*parts: Any) -> Any:
+        is_id = len(parts[-1]) and parts[-1][0].as_py().startswith("F")
+        return keys_of(parts[-1]) if is_id else keys_of(*parts)
+
+    patch.setattr(fees, "keys_of", of_id)
+
+
+def _bills_of_withdrawn_payments_stay_paid(patch: Patch) -> None:
+    patch.setattr(fees, "pc", _Kept())
+
+
+class _Kept:
+    """Nothing that was withdrawn is told apart."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "invert":
+            return getattr(pc, name)
+        return lambda values: pa.array([True] * len(values))
 
 
 def _who_waits_is_forgotten(patch: Patch) -> None:
@@ -115,7 +137,10 @@ def _known_bills_are_counted_as_new(patch: Patch) -> None:
     "plant",
     [
         _a_bill_is_paid_twice,
-        _a_file_is_taken_twice,
+        _a_file_is_recorded_twice,
+        _known_payments_are_refused,
+        _ids_are_of_all_banks,
+        _bills_of_withdrawn_payments_stay_paid,
         _who_waits_is_forgotten,
         _banks_have_always_room,
         _late_payments_are_taken,

@@ -10,10 +10,9 @@ import click
 from switch.cli.context import (
     GIVEN_PATH,
     Context,
-    at_option,
-    correct_option,
     home_argument,
     parse_time,
+    said_options,
     shared,
     wait_option,
 )
@@ -22,24 +21,34 @@ from switch.cli.writing import writer
 from switch.errors import UsageError, counted
 
 if TYPE_CHECKING:
+    from switch.fees import WhenNoted
     from switch.results import Total
-    from switch.settlement.fee_standing import FeesStanding
+    from switch.settlement.fee_standing import FeePayment, FeesStanding
+    from switch.settlement.fees import FeesTaken
 
 PARTS = (
     *("bills", "bills paid", "bills cleared", "bills settled", "bills waiting"),
-    "bills refunded",
+    *("bills withdrawn", "bills refunded"),
+)
+
+bank_option = click.option(
+    "--bank", default="", metavar="CODE", help="The payer's bank, where several gave the id."
 )
 
 
 @click.command()
 @home_argument
 @click.argument("table", type=GIVEN_PATH, required=False)
-@at_option
-@correct_option
+@said_options
 @wait_option
 @shared
 def agencies(
-    context: Context, home: Path, table: Path | None, at: str | None, correct: str | None
+    context: Context,
+    home: Path,
+    table: Path | None,
+    at: str | None,
+    leap: bool,
+    correct: str | None,
 ) -> None:
     """Show the agencies that take fees, or replace them by TABLE."""
     from switch.engine import Engine
@@ -51,7 +60,7 @@ def agencies(
     else:
         with writer(context, home) as engine:
             found = engine.fees.load_agencies(
-                table, at=parse_time(at) or "", warn=warnings.append, correct=correct
+                table, at=parse_time(at) or "", warn=warnings.append, correct=correct, leap=leap
             )
     context.warn(warnings)
 
@@ -69,16 +78,17 @@ def agencies(
 @click.command()
 @home_argument
 @click.argument("table", type=GIVEN_PATH)
-@at_option
-@correct_option
+@said_options
 @wait_option
 @shared
-def bills(context: Context, home: Path, table: Path, at: str | None, correct: str | None) -> None:
+def bills(
+    context: Context, home: Path, table: Path, at: str | None, leap: bool, correct: str | None
+) -> None:
     """Load bills of agencies: what citizens owe them."""
     warnings: list[str] = []
     with writer(context, home) as engine:
         loaded = engine.fees.load_bills(
-            table, at=parse_time(at) or "", warn=warnings.append, correct=correct
+            table, at=parse_time(at) or "", warn=warnings.append, correct=correct, leap=leap
         )
     context.warn(warnings)
 
@@ -96,9 +106,12 @@ def bills(context: Context, home: Path, table: Path, at: str | None, correct: st
 @click.argument("table", type=GIVEN_PATH, required=False)
 @click.option("--again", is_flag=True, help="Let payments that wait enter the next cycle.")
 @click.option("--payment", metavar="ID", help="One payment, as it stands now.")
+@click.option("--withdraw", metavar="ID", help="Give up a payment that waits, or its refund.")
+@bank_option
+@click.option("--by", metavar="NAME", help="Who withdraws it, for good.")
+@click.option("--why", metavar="WORDS", help="The reason, for good.")
 @click.option("--out", type=GIVEN_PATH, metavar="DIR", help="Folder of answers [HOME/out].")
-@at_option
-@correct_option
+@said_options
 @wait_option
 @shared
 def fees(
@@ -107,57 +120,95 @@ def fees(
     table: Path | None,
     again: bool,
     payment: str | None,
+    withdraw: str | None,
+    bank: str,
+    by: str | None,
+    why: str | None,
     out: Path | None,
     at: str | None,
+    leap: bool,
     correct: str | None,
 ) -> None:
     """Take payments of fees (TABLE) of citizens' banks; or show fees by agency."""
-    if (table is not None) + again + (payment is not None) > 1:
-        raise UsageError("give one of TABLE, --again, --payment")
-    if table is None and not again:
-        _show(context, home, payment)
-        return
+    if (table is not None) + again + (payment is not None) + (withdraw is not None) > 1:
+        raise UsageError("give one of TABLE, --again, --payment, --withdraw")
+    if (by is not None or why is not None) and withdraw is None:
+        raise UsageError("--by and --why go with --withdraw")
+    if bank and payment is None and withdraw is None:
+        raise UsageError("--bank goes with --payment or --withdraw")
     warnings: list[str] = []
-    time = parse_time(at) or ""
+    when: WhenNoted = {"at": parse_time(at) or "", "leap": leap, "correct": correct}
+    when["warn"] = warnings.append
+    if withdraw is not None:
+        if by is None or why is None:
+            raise UsageError("say who withdraws it, and why: --by NAME --why WORDS")
+        _withdraw(context, home, (withdraw, bank, by, why), when)
+        return
+    if table is None and not again:
+        _show(context, home, payment, bank)
+        return
     with writer(context, home) as engine:
-        warn = warnings.append
         if table is None:
-            taken = engine.fees.take_waiting(at=time, out=out, warn=warn, correct=correct)
+            taken = engine.fees.take_waiting(out=out, **when)
         else:
-            taken = engine.fees.take(table, at=time, out=out, warn=warn, correct=correct)
+            taken = engine.fees.take(table, out=out, **when)
     context.warn(warnings)
+    context.say(taken, lambda: _tell_taken(taken, home, out))
+
+
+def _tell_taken(taken: FeesTaken, home: Path, out: Path | None) -> None:
+    if not taken["new"]:
+        tell("nothing is paid twice: the file was taken before, and this is its answer")
+    tell(f"payments taken: {_said(taken['taken'])}")
+    if taken["known"]["count"]:
+        tell(f"payments taken before: {_said(taken['known'])}")
+    tell(f"payments refused: {_said(taken['refused'])}")
+    for why in taken["reasons"]:
+        tell(f"  {why['reason']} {why['sentence']}: {_said(why)}")
+    for word, total in (("again", taken["again"]), ("waiting", taken["waiting"])):
+        if total["count"]:
+            tell(f"payments {word}: {_said(total)}")
+    if taken["cycle"]:
+        tell(f"cycle: {taken['cycle']}")
+    if taken["number"]:
+        tell_next("fees", home, files=[(out or home / "out") / taken["file"]])
+
+
+def _withdraw(
+    context: Context, home: Path, said: tuple[str, str, str, str], when: WhenNoted
+) -> None:
+    """Withdraw a payment. said: its id, its bank, by whom and why."""
+    payment_id, bank, by, why = said
+    with writer(context, home) as engine:
+        done = engine.fees.withdraw(payment_id, bank=bank, by=by, why=why, **when)
 
     def show() -> None:
-        if not taken["new"]:
-            tell("nothing is paid twice: the file was taken before, and this is its answer")
-        tell(f"payments taken: {_said(taken['taken'])}")
-        tell(f"payments refused: {_said(taken['refused'])}")
-        for why in taken["reasons"]:
-            tell(f"  {why['reason']} {why['sentence']}: {_said(why)}")
-        for word, total in (("again", taken["again"]), ("waiting", taken["waiting"])):
-            if total["count"]:
-                tell(f"payments {word}: {_said(total)}")
-        if taken["cycle"]:
-            tell(f"cycle: {taken['cycle']}")
-        if taken["number"]:
-            tell_next("fees", home, files=[(out or home / "out") / taken["file"]])
+        what = "the refund is withdrawn" if done["refund"] else "withdrawn, its bill is open"
+        words = f"{done['payment_id']}: {what}; {done['amount']:,} dong stay at"
+        tell(f"{words} {'the agency' if done['refund'] else done['participant']}")
 
-    context.say(taken, show)
+    context.say(done, show)
 
 
-def _show(context: Context, home: Path, payment: str | None) -> None:
+def _show(context: Context, home: Path, payment: str | None, bank: str) -> None:
     """Show what stands: one payment, or all by agency."""
     from switch.engine import Engine
 
     with Engine(home, mode="r") as engine:
         if payment is not None:
-            one = engine.fees.payment(payment)
-            words = f"{one['payment_id']}: {one['state']}, cycle {one['cycle']}"
-            bill = f"{one['agency']} {one['bill_ref']}, {one['amount']:,} dong"
-            context.say(one, lambda: tell(f"{words}; {bill}; receipt {one['receipt']}"))
+            one = engine.fees.payment(payment, bank)
+            context.say(one, lambda: _tell_payment(one))
             return
         found = engine.fees.standing()
     context.say(found, lambda: _tell(found))
+
+
+def _tell_payment(one: FeePayment) -> None:
+    words = f"{one['payment_id']}: {one['state']}, cycle {one['cycle']}"
+    bill = f"{one['agency']} {one['bill_ref']}, {one['amount']:,} dong"
+    tell(f"{words}; {bill}; receipt {one['receipt']}")
+    if one["refund_state"]:
+        tell(f"  refunded: {one['refunded']:,} dong, {one['refund_state']}")
 
 
 def _tell(found: FeesStanding) -> None:
@@ -165,7 +216,7 @@ def _tell(found: FeesStanding) -> None:
         tell(f"{one['agency']}: {one['name']}")
         parts = (
             *(one["bills"], one["paid"], one["cleared"], one["settled"], one["waiting"]),
-            one["refunded"],
+            *(one["withdrawn"], one["refunded"]),
         )
         for word, total in zip(PARTS, parts, strict=True):
             if total["count"]:
@@ -214,9 +265,9 @@ def match_fees(
 @click.option("--by", required=True, metavar="NAME", help="Who says so, for good.")
 @click.option("--why", required=True, metavar="WORDS", help="The reason, for good.")
 @click.option("--amount", type=int, metavar="DONG", help="Part of it [all of it].")
+@bank_option
 @click.option("--out", type=GIVEN_PATH, metavar="DIR", help="Folder of requests [HOME/out].")
-@at_option
-@correct_option
+@said_options
 @wait_option
 @shared
 def refund(
@@ -226,8 +277,10 @@ def refund(
     by: str,
     why: str,
     amount: int | None,
+    bank: str,
     out: Path | None,
     at: str | None,
+    leap: bool,
     correct: str | None,
 ) -> None:
     """Give back a PAYMENT of a fee that has settled, through the next cycle, once."""
@@ -238,10 +291,12 @@ def refund(
             by=by,
             why=why,
             amount=amount,
+            bank=bank,
             at=parse_time(at) or "",
             out=out,
             warn=warnings.append,
             correct=correct,
+            leap=leap,
         )
     context.warn(warnings)
 

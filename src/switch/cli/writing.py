@@ -35,6 +35,7 @@ DONE = {
     "bills": "the bills are loaded",
     "fees": "the payments of fees are taken",
     "refund": "the payment is refunded",
+    "withdrawal": "the payment is withdrawn",
 }
 """Audit records in words, by their kind."""
 

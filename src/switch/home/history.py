@@ -390,6 +390,13 @@ BILLS, PAYMENTS, REFUND = "bills", "fees", "refund"
 one."""
 FEE_KINDS = (BILLS, PAYMENTS, REFUND)
 """Kinds of audit records that have a folder of HOME/fees."""
+FORMAT_FEES_BY_ROW = 9
+"""Format of a home from the first payments of fees on that were judged each by itself, as well as
+from what the store says: an engine before would take those of one id at two banks for one, and move
+those that were withdrawn."""
+WITHDRAWAL = "withdrawal"
+"""Kind of the audit records by which a payment of a fee that waits is withdrawn; they have no
+folder."""
 
 
 class FeeFolder(NamedTuple):

@@ -15,21 +15,26 @@ import msgspec
 
 from switch.files.segment import read_table
 from switch.home.chain import Record
-from switch.home.history import BILLS, FEE_KINDS, REFUND
+from switch.home.history import BILLS, FEE_KINDS, FORMAT_FEES_BY_ROW, REFUND, WITHDRAWAL
 from switch.home.store import FEES, Home
 from switch.home.times import day_of
 from switch.outcomes import Check
 from switch.proof import line_sums, recasts
 from switch.proof.chains import compare
+from switch.proof.fee_slots import Slots
 from switch.proof.recasts import Paid
 from switch.settlement import accounts
-from switch.settlement.fee_rules import FEE_RULES, REFUSED, TAKEN, FeeReason
+from switch.settlement.fee_rules import ACCEPTED, FEE_RULES, REFUSED, RULES, TAKEN, FeeReason
 
 LIMIT = 500_000_000
 """Clearing limit of a home that says none."""
 Row = dict[str, Any]
-Key = tuple[str, bool]
-"""A payment, by its id, or (true) its refund."""
+Name = tuple[str, str]
+"""A payment as its bank names it: the code of the bank, and the id."""
+Key = tuple[int, int]
+"""A payment, or a refund, by the commit that took it and its row there."""
+SAID = ("agency", "bill_ref", "amount", "paid_on")
+"""Columns in which two payments of one name are the same, or not."""
 
 
 class Fees:
@@ -42,24 +47,31 @@ class Fees:
         self.settings: Row = {}
         self.agencies: dict[str, list[str]] = {}
         self.bills: dict[tuple[str, str], Row] = {}
-        self.taken: dict[str, Row] = {}
-        """Payments that were taken, by id."""
-        self.banks: dict[str, str] = {}
-        """Codes of payers' banks as they were given, by payment."""
+        self.taken: dict[Name, tuple[Row, Row]] = {}
+        """Payments that were taken: as they were given, and as they entered a cycle first."""
+        self.banks: dict[str, list[str]] = {}
+        """Codes of banks of which a payment of an id was taken, by that."""
         self.paid: set[tuple[str, str]] = set()
         """Bills that were paid."""
-        self.stands: dict[Key, tuple[str, Row, Paid]] = {}
-        """By payment and refund: the cycle that it entered last, as what, and between whom."""
+        self.refunds: dict[Key, Key] = {}
+        """Refunds that were not withdrawn, by payment."""
+        self.withdrawn: set[Key] = set()
+        self.stands: dict[Key, str] = {}
+        """By payment and refund: the cycle that it entered last."""
         self.waits: dict[Key, Row] = {}
-        """Payments and refunds that wait, as they last moved."""
+        """Payments and refunds that wait, as they last moved, oldest first."""
+        self.within: dict[str, dict[Key, tuple[Row, Paid]]] = {}
+        """Payments and refunds that stand in a cycle, as what and between whom."""
         self.settled: set[str] = set()
         """Cycles of the calendar that have settled."""
         self.entered: dict[str, list[Paid]] = {}
         self.left: dict[str, list[Paid]] = {}
         """Payments that entered cycles, and that left them, by cycle."""
-        self.ended: set[str] = set()
-        """Cycles that take nothing more."""
-        self.contents: set[str] = set()
+        self.slots = Slots(home)
+        self.answers: dict[str, list[tuple[str, str | None]]] = {}
+        """Status and reason of the payments of each file, by what it says, as told last."""
+        self.rules = 1
+        """Version of how payments are judged, as the last record said it."""
 
     def checks(
         self,
@@ -95,10 +107,12 @@ class Fees:
                     yield from self._moved(record, detail, number, rows, settled_by)
                 else:
                     yield from self._payments(record, detail, folder, settled_by)
-            elif record.kind == "cycle":
-                self.ended.add(detail["cycle"])
+            elif record.kind == WITHDRAWAL:
+                fault = self._withdrawal(detail)
+                yield Check("fees", f"record {record.seq}, withdrawal", fault)
             elif record.kind == "settlement":
                 yield from self._ending(record, detail)
+            self.slots.see(record, detail)
         for cycle in self.entered:
             mine = positions.setdefault(cycle, {})
             for paid, sign in [
@@ -145,10 +159,7 @@ class Fees:
     ) -> Iterator[Check]:
         subject = f"record {record.seq}"
         rows, moved = self._rows(folder, "payments"), self._rows(folder, "moved")
-        content = detail.get("content", "")
-        again = bool(content) and content in self.contents
-        self.contents |= {content} if content else set()
-        yield Check("fees", f"{subject}, file", "it was taken before" if again else "")
+        yield Check("fees", f"{subject}, rules", self._rules_fault(detail))
         rooms = dict(detail.get("rooms", {}))
         spent = dict.fromkeys(rooms, 0)
         due = [row for row in self._able(record.at) if self._fits(row, rooms, spent)]
@@ -159,6 +170,8 @@ class Fees:
         number = int(folder.rpartition("/")[2])
         faults, new = self._judge(record.at, rows, number, rooms, spent)
         yield Check("fees", f"{subject}, payments", faults)
+        fault = self._file_fault(detail.get("content", ""), rows)
+        yield Check("fees", f"{subject}, file", fault)
         due += new
         fault = "" if due == moved else "what entered the cycle is not what was taken"
         yield Check("fees", f"{subject}, moved", fault)
@@ -177,9 +190,10 @@ class Fees:
         yield Check("fees", f"{subject}, cycle", self._cycle_fault(record, detail, number, due))
         mine = [self._paid(row) for row in due]
         for row, paid in zip(due, mine, strict=True):
-            key = row["payment_id"], row["back"]
+            key = row["taken_in"], row["row"]
             self.waits.pop(key, None)
-            self.stands[key] = cycle, row, paid
+            self.stands[key] = cycle
+            self.within.setdefault(cycle, {})[key] = row, paid
         if mine:
             self.entered.setdefault(cycle, []).extend(mine)
         agents = settled_by.setdefault(cycle, {}) if mine else {}
@@ -203,23 +217,26 @@ class Fees:
     def _refund(self, record: Record, detail: Row, folder: str) -> str:
         """A refund is of a payment that had settled, once, and of at most what was paid."""
         payment, amount = detail["payment_id"], int(detail["amount"])
-        one, stands = self.taken.get(payment), self.stands.get((payment, False))
-        if one is None or stands is None:
+        bank = detail.get("bank") or self.banks.get(payment, [""])[0]
+        if (bank, payment) not in self.taken:
             return "nobody took the payment"
-        cycle, *_ = stands
+        _, one = self.taken[bank, payment]
+        key, number = (one["taken_in"], one["row"]), int(folder.rpartition("/")[2])
+        cycle = self.stands[key]
         own = self.home.catalog.cycle(cycle) is None
-        if (payment, False) in self.waits or not (own or cycle in self.settled):
+        if key in {*self.waits, *self.withdrawn} or not (own or cycle in self.settled):
             return "the payment had not settled"
-        if (payment, True) in self.stands:
+        if key in self.refunds:
             return "the payment was refunded before"
         if not 0 < amount <= one["amount"] or not (detail["by"] and detail["why"]):
             return "it does not say how much went back, by whom and why"
+        self.refunds[key] = number, 1
         due = {
             **one,
             "debtor_agent": self._participant(self.agencies[one["agency"]][2], record.at),
-            "participant": self._participant(self.banks[payment], record.at),
+            "participant": self._participant(bank, record.at),
             "amount": amount,
-            "taken_in": int(folder.rpartition("/")[2]),
+            "taken_in": number,
             "row": 1,
             "back": True,
         }
@@ -227,6 +244,47 @@ class Fees:
         if not self._fits(due, rooms, dict.fromkeys(rooms, 0)):
             return "the agency's bank had no room for it"
         return "" if self._rows(folder, "moved") == [due] else "another row entered the cycle"
+
+    def _withdrawal(self, detail: Row) -> str:
+        """A payment that is withdrawn waited, and its bill is open then; or a refund did."""
+        key, name = (detail["taken_in"], detail["row"]), (detail["bank"], detail["payment_id"])
+        if name not in self.taken:
+            return "nobody took the payment"
+        _, one = self.taken[name]
+        mine = one["taken_in"], one["row"]
+        if key not in self.waits or key not in (mine, self.refunds.get(mine)):
+            return "it did not wait"
+        if not (detail["by"] and detail["why"]):
+            return "it does not say by whom and why"
+        del self.waits[key]
+        self.withdrawn.add(key)
+        if key == mine:
+            self.paid.discard((one["agency"], one["bill_ref"]))
+        else:
+            del self.refunds[mine]
+        return ""
+
+    def _rules_fault(self, detail: Row) -> str:
+        """Rules do not go back, and the format of the home says that they are those of today."""
+        rules = detail.get("rules", 1)
+        if not self.rules <= rules <= RULES:
+            return "it was judged by rules of before"
+        self.rules = rules
+        made = int(self.home.catalog.meta("format"))
+        return "" if rules == 1 or made >= FORMAT_FEES_BY_ROW else "the home's format is of before"
+
+    def _file_fault(self, content: str, rows: list[Row]) -> str:
+        """A file is recorded again only where an answer of it is another one. By the rules of
+        before none was."""
+        if not content:
+            return ""
+        now = [(row["status"], row["reason"]) for row in rows]
+        before = self.answers.get(content)
+        self.answers[content] = now
+        is_new = any(row["reason_number"] == FeeReason.NONE for row in rows) or now != before
+        if before is None or (is_new and self.rules == RULES):
+            return ""
+        return "it was taken before"
 
     def _able(self, at: str) -> list[Row]:
         """Payments that wait and may enter a cycle, oldest first, with the banks of now."""
@@ -272,11 +330,11 @@ class Fees:
     ) -> tuple[str, list[Row]]:
         """(what is wrong with the answers of a file, payments of it that entered the cycle)."""
         fault, new = "", []
-        ids: set[str] = set()
+        ids: set[Name] = set()
         passed: set[tuple[str, str]] = set()
         for place, row in enumerate(rows, start=1):
             reason = self._reason(row, at, ids, passed)
-            ids.add(row["payment_id"])
+            ids.add(self._name(row))
             moves = None
             if reason is FeeReason.NONE:
                 passed.add((row["agency"], row["bill_ref"]))
@@ -296,20 +354,36 @@ class Fees:
                 fault = fault or f"row {place} is answered for another reason"
             if moves and reason is FeeReason.NONE:
                 new.append(moves)
-                self.banks[row["payment_id"]] = row["participant"]
         for one in new:
-            self.taken[one["payment_id"]] = one
+            given = rows[one["row"] - 1]
+            self.taken[given["participant"], given["payment_id"]] = given, one
+            self.banks.setdefault(given["payment_id"], []).append(given["participant"])
             self.paid.add((one["agency"], one["bill_ref"]))
         return fault, new
 
+    def _name(self, row: Row) -> Name:
+        """A payment's own name. By the rules of before an id was one of all banks together."""
+        return row["participant"] if self.rules > 1 else "", row["payment_id"]
+
+    def _before(self, row: Row) -> FeeReason:
+        """ID_KNOWN where a payment of the name was taken before, KNOWN where it was this one."""
+        if self.rules == 1:
+            return FeeReason.ID_KNOWN if row["payment_id"] in self.banks else FeeReason.NONE
+        given, one = self.taken.get((row["participant"], row["payment_id"]), (None, None))
+        if given is None or one is None:
+            return FeeReason.NONE
+        is_same = all(given[name] == row[name] for name in SAID)
+        is_gone = (one["taken_in"], one["row"]) in self.withdrawn
+        return FeeReason.KNOWN if is_same and not is_gone else FeeReason.ID_KNOWN
+
     def _answer(self, row: Row, reason: FeeReason) -> tuple[str, str | None, str | None]:
-        if reason:
+        if reason not in ACCEPTED:
             return REFUSED, FEE_RULES[reason].code, None
         names = ("payment_id", "agency", "bill_ref", "participant", "amount", "paid_on")
         said = "\t".join(["receipt", *(str(row[name]) for name in names)])
         return TAKEN, None, self.home.id_hash(said)
 
-    def _reason(self, row: Row, at: str, ids: set[str], passed: set[tuple[str, str]]) -> FeeReason:
+    def _reason(self, row: Row, at: str, ids: set[Name], passed: set[tuple[str, str]]) -> FeeReason:
         """The first rule that is in the way of a payment, but for cover."""
         agency = self.agencies.get(row["agency"])
         receiver = self._participant(agency[2], at) if agency else None
@@ -318,7 +392,9 @@ class Fees:
         bill = self.bills.get(key)
         late = agency is not None and agency[4] == "refused"
         due = bill["due_on"] if bill else None
+        before = self._before(row)
         rules = (
+            (before is FeeReason.KNOWN, FeeReason.KNOWN),
             (row["amount"] <= 0, FeeReason.AMOUNT_NOT_POSITIVE),
             (
                 row["amount"] > self.settings.get("clearing_limit", LIMIT),
@@ -329,7 +405,7 @@ class Fees:
             (self._is_suspended(receiver), FeeReason.AGENCY_SUSPENDED),
             (payer is None, FeeReason.PAYER_UNKNOWN),
             (self._is_suspended(payer), FeeReason.PAYER_SUSPENDED),
-            (row["payment_id"] in self.taken or row["payment_id"] in ids, FeeReason.ID_KNOWN),
+            (bool(before) or self._name(row) in ids, FeeReason.ID_KNOWN),
             (bill is None, FeeReason.BILL_UNKNOWN),
             (key in self.paid, FeeReason.BILL_PAID),
             (bill is not None and bill["amount"] != row["amount"], FeeReason.AMOUNT_DIFFERS),
@@ -349,10 +425,12 @@ class Fees:
             return "a cycle is named exactly where payments enter one"
         if not cycle:
             return ""
+        if fault := self.slots.rooms_fault(self.people, detail):
+            return fault
+        if ("closes" in detail) != bool(self.settings.get("cutoffs")):
+            return "a calendar has cycles, and no others"
         if "closes" in detail:
-            kept = self.home.catalog.cycle(cycle)
-            open_ = kept is not None and cycle not in self.ended
-            return "" if open_ else "the cycle took nothing more"
+            return self.slots.fault(record.at, detail, self.settings)
         own = f"{day_of(record.at):%Y%m%d}-F{number:06d}"
         return "" if cycle == own else "the cycle is not one of its own"
 
@@ -361,19 +439,17 @@ class Fees:
     def _ending(self, record: Record, detail: Row) -> Iterator[Check]:
         """Payments that leave a cycle as it is aborted or recast wait again."""
         cycle, answer = detail["cycle"], detail["answer"]
-        self.ended.add(cycle)
         aborted = answer["state"] == "ABORTED"
         short = set(answer["short"]) if answer["rule"] == "recast" else set()
         if not aborted:
             self.settled.add(cycle)
         gone: list[tuple[Row, Paid]] = []
-        for key, (entered, row, paid) in self.stands.items():
-            owes = paid.payer in short and paid.payer != paid.payee
-            if entered == cycle and key not in self.waits and (aborted or owes):
+        for key, (row, paid) in self.within.pop(cycle, {}).items():
+            if aborted or (paid.payer in short and paid.payer != paid.payee):
                 gone.append((row, paid))
-        self.waits |= {(row["payment_id"], row["back"]): row for row, _ in gone}
-        order = sorted(self.waits.items(), key=lambda one: (one[1]["taken_in"], one[1]["row"]))
-        self.waits = dict(order)
+                self.waits[key] = row
+        if gone:
+            self.waits = dict(sorted(self.waits.items()))
         mine = [paid for _, paid in gone]
         if mine:
             self.left[cycle] = mine

@@ -21,10 +21,11 @@ from switch.files.segment import write_table
 from switch.files.tables import TableLike, open_table
 from switch.home import days
 from switch.home.changes import Change, SetMeta
+from switch.home.days import SaidTime
 from switch.home.history import BILLS as BILLS_LOADED
 from switch.home.history import fee_folders
 from switch.home.store import FEES, FORMAT_FEES, ROOM_SPARE, Home
-from switch.home.times import latest
+from switch.home.times import day_of, latest
 from switch.registry.directory import Directory, read_rows
 from switch.schema import AMOUNT_MAX, BILLS, CURRENCY, DAY_MIN, FEE_AGENCIES, Table
 from switch.settlement import fee_book
@@ -79,7 +80,7 @@ class Rows(NamedTuple):
 
 
 def load_agencies(
-    home: Home, directory: Directory, table: TableLike, at: str, why: dict[str, str]
+    home: Home, directory: Directory, table: TableLike, at: str, why: dict[str, Any]
 ) -> AgenciesLoaded:
     """Replace the table of agencies (`Fees.load_agencies`)."""
     codes = {p.participant for p in directory.participants}
@@ -206,7 +207,7 @@ def dates(values: NDArray[np.int32]) -> pa.Array:
 # --- bills ----------------------------------------------------------------------------------------
 
 
-def load_bills(home: Home, table: TableLike, at: str, why: dict[str, str]) -> BillsLoaded:
+def load_bills(home: Home, table: TableLike, at: str, why: dict[str, Any]) -> BillsLoaded:
     """Load bills of agencies (`Fees.load_bills`)."""
     rows = read(home, table, BILLS, ("agency", "bill_ref"))
     count = len(rows)
@@ -292,12 +293,32 @@ def _require_bills(rows: Rows, new: pa.Table, codes: set[str]) -> None:
 
 
 def time_of(
-    home: Home, said: str, why: str | None, warn: Callable[[str], None], needed: bool = True
-) -> tuple[str, dict[str, str]]:
-    """The time of a commit of fees, and what its record says of it: what was said, else the last of
-    the home. It is recorded alone. needed: raise UsageError where none is known."""
-    at, corrected = days.noted(home, said, why, warn)
-    time = at or latest([days.times(home).now, *(one.at for one in fee_folders(home))])
+    home: Home, said: SaidTime, warn: Callable[[str], None], needed: bool = True
+) -> tuple[str, dict[str, Any]]:
+    """The time of a commit of fees, and what its record says of it: what was said, else that of the
+    home, or of its last payments where it has none. It is recorded alone. needed: raise UsageError
+    where none is known. Raises UsageError for one that leaps without the word for it."""
+    at, noted = days.noted(home, said.at, said.why, warn)
+    known, last = _with_payments(home)
+    detail: dict[str, Any] = dict(noted)
+    if at and not said.leap:
+        days.require_likely(known, at)
+    elif at and days.leaps(known, at):
+        detail["leap"] = True
+    time = at or known.now or last
     if needed and not time:
         raise UsageError("say when it is: --at, for this home knows no time yet")
-    return time, corrected
+    return time, detail
+
+
+def _with_payments(home: Home) -> tuple[days.Times, str]:
+    """(times that a home knows, with the days of payments and refunds; the latest time of these).
+    One that leaps does not count, unless the word was said with it; nor do those of bills."""
+    known, last = days.times(home), ""
+    for folder in fee_folders(home):
+        if folder.kind == BILLS_LOADED:
+            continue
+        if folder.detail.get("leap") or not days.leaps(known, folder.at):
+            known = known._replace(days=known.days | {day_of(folder.at)})
+            last = latest([last, folder.at])
+    return known, last

@@ -2,12 +2,14 @@
 
 Nothing of it is kept but what commits of bills and payments wrote: a payment is paid once for ever,
 and stands in the cycle that it entered last. Where that was aborted, or recast and the payment was
-a defaulter's, it waits. Columns: FEE_MOVED, whose sides are named as those of a line.
+a defaulter's, it waits, until it enters the next one or somebody withdraws it. A payment is named
+by its bank and its id there; here by the commit that took it and its row there. Columns: FEE_MOVED,
+whose sides are named as those of a line.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +20,15 @@ import pyarrow.compute as pc
 
 from switch.files.file_schemas import BILL, FEE, FEE_MOVED
 from switch.files.segment import read_table
-from switch.home.history import ABORTED, BILLS, PAYMENTS, FeeFolder, fee_folders
+from switch.home.history import (
+    ABORTED,
+    BILLS,
+    PAYMENTS,
+    REFUND,
+    WITHDRAWAL,
+    FeeFolder,
+    fee_folders,
+)
 from switch.home.store import Home
 from switch.registry.directory import Directory
 from switch.registry.settings import RECAST
@@ -30,6 +40,9 @@ from switch.settlement.reversal import positions_gone, summed
 AGENCIES = "agencies"
 """Kind of the audit records of tables of agencies; they have no folder."""
 _KEPT = pa.schema([*FEE_MOVED, ("cycle", pa.string()), ("number", pa.uint32())])
+_TAKEN = pa.schema(
+    [*FEE, ("taken_in", pa.uint32()), ("row", pa.uint32()), ("withdrawn", pa.bool_())]
+)
 
 
 class Agency(NamedTuple):
@@ -53,21 +66,73 @@ def agencies(home: Home) -> dict[str, Agency]:
 
 def bills(home: Home) -> pa.Table:
     """All bills: a table of BILL."""
-    return _all(home, BILLS, "bills", BILL)
+    tables = [table for _, table in _tables(home, BILLS, "bills", BILL)]
+    return pa.concat_tables([BILL.empty_table(), *tables]).combine_chunks()
 
 
 def payments(home: Home) -> pa.Table:
-    """All payments that were taken: a table of FEE."""
-    rows = _all(home, PAYMENTS, "payments", FEE)
-    return rows.filter(pc.equal(rows["reason_number"], 0))
+    """All payments that were taken, with what names each (taken_in, row), and whether it was
+    withdrawn: a table of FEE and these three."""
+    parts = [_TAKEN.empty_table()]
+    for number, table in _tables(home, PAYMENTS, "payments", FEE):
+        at = pa.array(np.full(len(table), number, np.uint32))
+        row = pa.array(np.arange(1, len(table) + 1, dtype=np.uint32))
+        table = table.append_column("taken_in", at).append_column("row", row)
+        parts.append(table.filter(pc.equal(table["reason_number"], 0)))
+    rows = pa.concat_tables([part.select(_TAKEN.names[:-1]) for part in parts]).combine_chunks()
+    gone = pc.is_in(names_of(rows), value_set=withdrawn(home))
+    return rows.append_column("withdrawn", gone)
 
 
-def _all(home: Home, kind: str, name: str, schema: pa.Schema) -> pa.Table:
-    parts = [schema.empty_table()]
+def _tables(home: Home, kind: str, name: str, schema: pa.Schema) -> Iterator[tuple[int, pa.Table]]:
+    """(number, table) of all commits of a kind, oldest first."""
     for folder in fee_folders(home):
         if folder.kind == kind:
-            parts.append(read_table(_proven(home, folder, name)).cast(schema))
-    return pa.concat_tables(parts).combine_chunks()
+            yield folder.number, read_table(_proven(home, folder, name)).cast(schema)
+
+
+def names_of(rows: pa.Table) -> pa.UInt64Array:
+    """The name of each payment, or refund, of a table that has taken_in and row: a number."""
+    taken_in, row = (np.asarray(rows[name], np.uint64) for name in ("taken_in", "row"))
+    return pa.array(taken_in << np.uint64(32) | row)
+
+
+def withdrawn(home: Home) -> pa.UInt64Array:
+    """Names of payments and refunds that were withdrawn."""
+    details = (msgspec.json.decode(r.detail) for r in home.catalog.audit.records(WITHDRAWAL))
+    return pa.array([one["taken_in"] << 32 | one["row"] for one in details], pa.uint64())
+
+
+class Refund(NamedTuple):
+    """A refund, and the payment that it is of: what names it, its bank and its id."""
+
+    folder: FeeFolder
+    taken_in: int
+    row: int
+    bank: str
+    payment_id: str
+
+
+def refunds(home: Home) -> list[Refund]:
+    """All refunds, oldest first. Records of before name no bank: an id was of one then."""
+    done = [folder for folder in fee_folders(home) if folder.kind == REFUND]
+    if not done:
+        return []
+    names = ("payment_id", "participant", "taken_in", "row")
+    columns = [payments(home)[name].to_pylist() for name in names]
+    known: dict[str, list[tuple[str, int, int]]] = {}
+    for payment_id, *name in zip(*columns, strict=True):
+        known.setdefault(payment_id, []).append((name[0], name[1], name[2]))
+    found = []
+    for folder in done:
+        payment_id, bank = folder.detail["payment_id"], folder.detail.get("bank")
+        code, taken_in, row = next(
+            one
+            for one in known[payment_id]
+            if one[0] == bank or (bank is None and one[1] < folder.number)
+        )
+        found.append(Refund(folder, taken_in, row, code, payment_id))
+    return found
 
 
 def _proven(home: Home, folder: FeeFolder, name: str) -> Path:
@@ -105,7 +170,8 @@ def leaving(
 
 
 def waiting(home: Home) -> pa.Table:
-    """Payments that were taken, and whose cycle they left: oldest first, as `moved` has them."""
+    """Payments that were taken, and whose cycle they left, but for those that were withdrawn:
+    oldest first, as `moved` has them."""
     broken = {}
     for row in home.catalog.cycles("SETTLED", ABORTED):
         answer = msgspec.json.decode(row.answer)
@@ -117,25 +183,20 @@ def waiting(home: Home) -> pa.Table:
     gone = pa.concat_tables([_KEPT.empty_table(), *parts]).combine_chunks()
     if not len(gone):
         return gone
-    last = last_moved(home)
-    at = np.asarray(pc.index_in(_keys(gone), value_set=_keys(last)))
+    last, names = last_moved(home), names_of(gone)
+    at = np.asarray(pc.index_in(names, value_set=names_of(last)))
     mine = np.asarray(last["number"])[at] == np.asarray(gone["number"])
+    mine &= ~np.asarray(pc.is_in(names, value_set=withdrawn(home)))
     order = [("taken_in", "ascending"), ("row", "ascending")]
     return gone.filter(pa.array(mine)).sort_by(order).combine_chunks()
 
 
 def last_moved(home: Home) -> pa.Table:
     """Payments and refunds, each as it entered a cycle last: as `moved` has them."""
-    keys, rows = ["payment_id", "back"], moved(home)
+    keys, rows = ["taken_in", "row"], moved(home)
     last = rows.group_by(keys).aggregate([("number", "max")])
     last = last.rename_columns({"number_max": "number"})
     return rows.join(last, [*keys, "number"], join_type="inner").combine_chunks()
-
-
-def _keys(rows: pa.Table) -> pa.StringArray:
-    """A text for each payment, and another one for its refund."""
-    word = pc.if_else(rows["back"], "back", "").combine_chunks()
-    return pc.binary_join_element_wise(rows["payment_id"].combine_chunks(), word, "\x1f")
 
 
 def positions(directory: Directory, rows: pa.Table) -> list[Position]:

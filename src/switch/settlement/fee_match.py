@@ -12,7 +12,6 @@ from typing import Any, NamedTuple, TypedDict
 import pyarrow as pa
 
 from switch.errors import InputRefused, UsageError
-from switch.files.segment import read_table
 from switch.files.tables import TableLike
 from switch.home.history import PAYMENTS, fee_folders
 from switch.home.store import Home
@@ -132,15 +131,15 @@ def _list_of(home: Home, table: TableLike) -> dict[str, int]:
 
 
 def _taken(home: Home, agency: str) -> dict[str, dict[str, Any]]:
-    """Payments that were taken for an agency, by bill, each with the day on which it was."""
-    found: dict[str, dict[str, Any]] = {}
-    for folder in fee_folders(home):
-        if folder.kind == PAYMENTS:
-            path = home.proven(home.path / folder.name / "payments.parquet")
-            for row in read_table(path).to_pylist():
-                if row["agency"] == agency and row["reason_number"] == 0:
-                    found[row["bill_ref"]] = {**row, "taken_on": day_of(folder.at)}
-    return found
+    """Payments that were taken for an agency and not withdrawn, by bill, each with the day on which
+    it was taken."""
+    files = (folder for folder in fee_folders(home) if folder.kind == PAYMENTS)
+    taken_on = {folder.number: day_of(folder.at) for folder in files}
+    return {
+        row["bill_ref"]: {**row, "taken_on": taken_on[row["taken_in"]]}
+        for row in fee_book.payments(home).to_pylist()
+        if row["agency"] == agency and not row["withdrawn"]
+    }
 
 
 def _row(

@@ -6,7 +6,7 @@ The bill stays paid: who owes again is given another one.
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,7 +20,7 @@ from switch.home.store import FEES, ROOM_SPARE, Home
 from switch.registry.directory import Directory
 from switch.registry.settings import Settings
 from switch.settlement import fee_book
-from switch.settlement.fee_standing import SETTLED, payment
+from switch.settlement.fee_standing import SETTLED, WAITING, WAY_OUT, WITHDRAWN, payment
 from switch.settlement.fees import Desk, able, covered, entering
 
 
@@ -42,30 +42,40 @@ class FeeRefunded(TypedDict):
     why: str
 
 
+class Back(NamedTuple):
+    """A refund as somebody asks for it. bank: '' where the id is of one bank alone; amount: None
+    for all that was paid."""
+
+    payment_id: str
+    bank: str
+    amount: int | None
+    by: str
+    why: str
+
+
 def refund(
     home: Home,
     directory: Directory,
     settings: Settings,
-    payment_id: str,
-    amount: int | None,
-    said: tuple[str, str],
+    said: Back,
     at: str,
-    corrected: dict[str, str],
+    noted: dict[str, Any],
 ) -> FeeRefunded:
-    """Refund a payment (`Fees.refund`). said: by whom, and why."""
-    require_said("refunded", *said)
-    one = payment(home, payment_id)
-    wanted = one["amount"] if amount is None else amount
-    for folder in fee_folders(home):
-        if folder.kind == REFUND and folder.detail["payment_id"] == payment_id:
-            known = folder.detail["by"], folder.detail["why"], int(folder.detail["amount"])
-            if known == (*said, wanted):
-                return _told(home, folder, new=False)
-            raise UsageError(f"payment {payment_id!r} was refunded before, which is done once")
+    """Refund a payment (`Fees.refund`). noted: what its record says of its time."""
+    require_said("refunded", said.by, said.why)
+    payment_id = said.payment_id
+    one, _, _, before = payment(home, payment_id, said.bank)
+    wanted = one["amount"] if said.amount is None else said.amount
+    if before is not None and one["refund_state"] != WITHDRAWN:
+        detail = before.folder.detail
+        if (detail["by"], detail["why"], int(detail["amount"])) == (said.by, said.why, wanted):
+            return _told(home, before.folder, new=False)
+        raise UsageError(f"payment {payment_id!r} was refunded before, which is done once")
     if not 0 < wanted <= one["amount"]:
         raise UsageError(f"a refund is above zero, and at most what was paid: {one['amount']:,}")
     if one["state"] != SETTLED:
-        raise UsageError(f"payment {payment_id!r} has not settled: it is {one['state']}")
+        out = f"; {WAY_OUT.format(payment_id)}" if one["state"] == WAITING else ""
+        raise UsageError(f"payment {payment_id!r} has not settled: it is {one['state']}{out}")
     desk = Desk.of(home, directory, settings, at)
     row = {
         "payment_id": payment_id,
@@ -83,8 +93,9 @@ def refund(
         raise UsageError("one of the two banks is suspended, or not in the directory any more")
     if not covered(desk, enters).all():
         raise UsageError("the agency's bank has no room for the refund in the cycle: wait, or fund")
-    words = {"payment_id": payment_id, "amount": str(wanted), "by": said[0], "why": said[1]}
-    detail, changes = entering(desk, enters, {**words, **corrected})
+    words = {"payment_id": payment_id, "bank": one["participant"], "amount": str(wanted)}
+    words |= {"by": said.by, "why": said.why}
+    detail, changes = entering(desk, enters, {**words, **noted})
     home.require_room(ROOM_SPARE)
     with home.draft(FEES) as draft:
         write_table(draft / "moved.parquet", enters.cast(FEE_MOVED))

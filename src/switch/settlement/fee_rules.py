@@ -13,8 +13,13 @@ TAKEN, REFUSED = "ACSP", "RJCT"
 """ISO status of a payment that is taken, and of one that is not."""
 
 
+RULES = 2
+"""Version of how payments are judged, as their records say it: each by itself, and ids bank by
+bank. Records without one are of before: a file was taken once, and an id by one bank."""
+
+
 class FeeReason(IntEnum):
-    """Reason why a payment is refused; the number is the precedence."""
+    """Reason why a payment moves nothing; the number of a refusal is its precedence."""
 
     NONE = 0
     AMOUNT_NOT_POSITIVE = 1
@@ -31,6 +36,12 @@ class FeeReason(IntEnum):
     PAST_DUE = 12
     BILL_TWICE = 13
     COVER_MISSING = 14
+    KNOWN = 15
+    """It is no refusal: the same payment was taken before, and is answered with its receipt."""
+
+
+ACCEPTED = (FeeReason.NONE, FeeReason.KNOWN)
+"""Numbers of payments that are taken, now or before."""
 
 
 class FeeRule(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,7 +16,11 @@ from switch.settlement import fee_book
 CLEARED = "CLEARED"
 SETTLED = "SETTLED"
 WAITING = "WAITING"
+WITHDRAWN = "WITHDRAWN"
 """States of a payment that was taken."""
+WAY_OUT = "where its bank does not come back, withdraw it: switch fees HOME --withdraw {}"
+"""The remedy of a payment that waits for ever."""
+STATES = (CLEARED, SETTLED, WAITING, WITHDRAWN)
 
 
 class AgencyStanding(TypedDict):
@@ -30,6 +34,8 @@ class AgencyStanding(TypedDict):
     cleared: Total
     settled: Total
     waiting: Total
+    withdrawn: Total
+    """Payments that were taken, but do not go any more: their bills are open."""
     refunded: Total
     """Refunds of them, wherever their money stands."""
 
@@ -51,68 +57,86 @@ class FeePayment(TypedDict):
     paid_on: str
     receipt: str
     state: str
-    """CLEARED, SETTLED or WAITING."""
+    """CLEARED, SETTLED, WAITING or WITHDRAWN."""
     cycle: str
     """Cycle that it entered last."""
     refunded: int
     """Dong that were refunded; 0 for none."""
     refund_state: str
-    """CLEARED, SETTLED or WAITING; '' where nothing was refunded."""
+    """CLEARED, SETTLED, WAITING or WITHDRAWN; '' where nothing was refunded."""
 
 
-def _stands(home: Home) -> pa.Table:
-    """Payments that were taken, each with the cycle that it entered last and its state."""
+def stands(home: Home) -> pa.Table:
+    """Payments that were taken and refunds, each with the cycle that it entered last and its
+    state."""
     rows, waits = fee_book.last_moved(home), fee_book.waiting(home)
     open_ = pa.array([cycle.cycle for cycle in home.catalog.cycles(*PENDING)], pa.string())
     state = pc.if_else(pc.is_in(rows["cycle"], value_set=open_), CLEARED, SETTLED)
-    names = _names(waits)
-    keys = zip(rows["payment_id"].to_pylist(), rows["back"].to_pylist(), strict=True)
-    is_waiting = pa.array([key in names for key in keys], pa.bool_())
-    return rows.append_column("state", pc.if_else(is_waiting, WAITING, state))
-
-
-def _names(rows: pa.Table) -> set[tuple[str, bool]]:
-    return set(zip(rows["payment_id"].to_pylist(), rows["back"].to_pylist(), strict=True))
+    names = fee_book.names_of(rows)
+    for word, among in ((WAITING, fee_book.names_of(waits)), (WITHDRAWN, fee_book.withdrawn(home))):
+        state = pc.if_else(pc.is_in(names, value_set=among), word, state)
+    return rows.append_column("state", state)
 
 
 def standing(home: Home) -> FeesStanding:
     """Fees by agency (`Fees.standing`)."""
-    bills, whole = fee_book.bills(home), _stands(home)
+    bills, whole = fee_book.bills(home), stands(home)
     rows, back = (whole.filter(pc.equal(whole["back"], word)) for word in (False, True))
+    gone = back.filter(pc.not_equal(back["state"], WITHDRAWN))
     found: list[AgencyStanding] = []
     for code, one in sorted(fee_book.agencies(home).items()):
         mine = rows.filter(pc.equal(rows["agency"], code))
         parts = {
-            state: _total(mine["amount"].filter(pc.equal(mine["state"], state)))
-            for state in (CLEARED, SETTLED, WAITING)
+            state: _total(mine["amount"].filter(pc.equal(mine["state"], state))) for state in STATES
         }
         found.append(
             {
                 "agency": code,
                 "name": one.name,
                 "bills": _total(bills["amount"].filter(pc.equal(bills["agency"], code))),
-                "paid": _total(mine["amount"]),
+                "paid": _total(mine["amount"].filter(pc.not_equal(mine["state"], WITHDRAWN))),
                 "cleared": parts[CLEARED],
                 "settled": parts[SETTLED],
                 "waiting": parts[WAITING],
-                "refunded": _total(back["amount"].filter(pc.equal(back["agency"], code))),
+                "withdrawn": parts[WITHDRAWN],
+                "refunded": _total(gone["amount"].filter(pc.equal(gone["agency"], code))),
             }
         )
     return {"agencies": found}
 
 
-def payment(home: Home, payment_id: str) -> FeePayment:
-    """One payment that was taken (`Fees.payment`)."""
+class Found(NamedTuple):
+    """A payment, what names it here, and its last refund."""
+
+    said: FeePayment
+    taken_in: int
+    row: int
+    refund: fee_book.Refund | None
+
+
+def payment(home: Home, payment_id: str, bank: str) -> Found:
+    """One payment that was taken (`Fees.payment`). bank: '' where its id is of one bank alone."""
     rows = fee_book.payments(home)
     mine = rows.filter(pc.equal(rows["payment_id"], payment_id)).to_pylist()
+    banks = sorted(row["participant"] for row in mine)
+    mine = [row for row in mine if bank in ("", row["participant"])]
     if not mine:
-        raise UsageError(f"no payment {payment_id!r} was taken here; one that is refused has none")
-    stands = _stands(home)
-    both = stands.filter(pc.equal(stands["payment_id"], payment_id)).to_pylist()
-    (at,) = (row for row in both if not row["back"])
-    back = next((row for row in both if row["back"]), None)
+        of_bank = f" of {bank}" if bank else ""
+        raise UsageError(
+            f"no payment {payment_id!r}{of_bank} was taken here; one that is refused has none"
+        )
+    if len(mine) > 1:
+        raise UsageError(
+            f"payment {payment_id!r} was taken of several banks: name the one with --bank:"
+            f" {', '.join(banks)}"
+        )
     (one,) = mine
-    return {
+    name = one["taken_in"], one["row"]
+    done = [back for back in fee_book.refunds(home) if (back.taken_in, back.row) == name]
+    standing = {(row["taken_in"], row["row"]): row for row in stands(home).to_pylist()}
+    at = standing[name]
+    back = standing[done[-1].folder.number, 1] if done else None
+    said: FeePayment = {
         "payment_id": payment_id,
         "agency": one["agency"],
         "bill_ref": one["bill_ref"],
@@ -122,9 +146,10 @@ def payment(home: Home, payment_id: str) -> FeePayment:
         "receipt": one["receipt"],
         "state": at["state"],
         "cycle": at["cycle"],
-        "refunded": back["amount"] if back else 0,
+        "refunded": back["amount"] if back and back["state"] != WITHDRAWN else 0,
         "refund_state": back["state"] if back else "",
     }
+    return Found(said, *name, done[-1] if done else None)
 
 
 def _total(amounts: pa.ChunkedArray) -> Total:

@@ -19,8 +19,8 @@ from switch.errors import InputRefused
 from switch.files.file_schemas import FEE, FEE_MOVED
 from switch.files.segment import read_table, write_table
 from switch.files.tables import TableLike
-from switch.home.changes import Change, OpenCycle
-from switch.home.history import PAYMENTS, FeeFolder, fee_folders
+from switch.home.changes import Change, OpenCycle, SetMeta
+from switch.home.history import FORMAT_FEES_BY_ROW, PAYMENTS, FeeFolder, fee_folders
 from switch.home.store import FEES, ROOM_SPARE, Home
 from switch.home.times import day_of
 from switch.registry.directory import Directory
@@ -32,13 +32,14 @@ from switch.settlement import postings as books
 from switch.settlement.calendar import Slot
 from switch.settlement.cycle import slot_for
 from switch.settlement.fee_bills import LATE_REFUSED, ROWS_MAX, Rows, dates, keys_of, read
-from switch.settlement.fee_rules import FEE_RULES, REFUSED, TAKEN, FeeReason
+from switch.settlement.fee_rules import ACCEPTED, FEE_RULES, REFUSED, RULES, TAKEN, FeeReason
 from switch.settlement.netting import settlement_nets
 from switch.settlement.standing import Standing, keep_balances, keep_positions, keep_postings
 
 EPOCH = datetime.date(1970, 1, 1)
 REFERENCES = ("payment_id", "agency", "bill_ref", "participant")
 """Columns of a payment that name something."""
+_ACCEPTED = pa.array(sorted(ACCEPTED), pa.uint8())
 
 
 class FeeRefused(TypedDict):
@@ -57,11 +58,13 @@ class FeesTaken(TypedDict):
     """Number of its commit; 0 where nothing came and nothing waits."""
     at: str
     new: bool
-    """False where the file was taken before: the stored answer."""
+    """False where the file was taken before, and would be answered as it was: the stored answer."""
     cycle: str
     """Cycle that payments entered; '' where none did."""
     rows: int
     taken: Total
+    known: Total
+    """Payments that were taken before, and are answered as they were."""
     refused: Total
     again: Total
     """Payments that had waited and entered the cycle with these."""
@@ -106,14 +109,10 @@ def take(
     settings: Settings,
     table: TableLike | None,
     at: str,
-    why: dict[str, str],
+    why: dict[str, Any],
 ) -> FeesTaken:
     """Take a file of payments, behind those that wait; without one these alone (`Fees.take`)."""
     rows = None if table is None else read(home, table, FEE_PAYMENTS, REFERENCES)
-    if rows is not None:
-        for folder in fee_folders(home):
-            if folder.kind == PAYMENTS and folder.detail.get("content") == rows.digest:
-                return told(home, folder, new=False)
     desk = Desk.of(home, directory, settings, at)
     waiting = able(desk, fee_book.waiting(home))
     answers, new = _judged(desk, rows) if rows is not None else (None, FEE_MOVED.empty_table())
@@ -124,18 +123,43 @@ def take(
     goes = covered(desk, whole)
     if answers is not None:
         answers = _without_cover(answers, new, goes[len(waiting) :])
+    if rows is not None and (stored := _answered_before(home, rows.digest, answers)):
+        return told(home, stored, new=False)
     enters = whole.filter(pa.array(goes)).combine_chunks()
     if answers is None and not len(enters):
         nothing: Total = {"count": 0, "sum": 0}
         rest = _total(fee_book.waiting(home)["amount"])
         return {
             "number": 0, "at": at, "new": True, "cycle": "", "rows": 0, "taken": nothing,
-            "refused": nothing, "again": nothing, "waiting": rest, "reasons": [], "file": "",
+            "known": nothing, "refused": nothing, "again": nothing, "waiting": rest,
+            "reasons": [], "file": "",
         }  # fmt: skip
     again = _total(waiting.filter(pa.array(goes[: len(waiting)]))["amount"])
     said = {"content": rows.digest} if rows is not None else {}
-    _commit(desk, answers, enters, {**said, "again": _filed(again), **why})
+    _commit(desk, answers, enters, {**said, "rules": RULES, "again": _filed(again), **why})
     return told(home, fee_folders(home)[-1], new=True)
+
+
+def _answered_before(home: Home, digest: str, answers: pa.Table) -> FeeFolder | None:
+    """The last commit of the same file, where it answered as the file would be answered now."""
+    known = [f for f in fee_folders(home) if f.detail.get("content") == digest]
+    if not known:
+        return None
+    before, now = (
+        table["reason_number"].to_pylist() for table in (_payments_of(home, known[-1]), answers)
+    )
+    told = list(map(_code_of, before)) == list(map(_code_of, now))
+    return known[-1] if told and FeeReason.NONE not in now else None
+
+
+def _code_of(number: int) -> str | None:
+    """The code of a refusal, as the bank is told it; None where there is none."""
+    return None if number in ACCEPTED else FEE_RULES[FeeReason(number)].code
+
+
+def _payments_of(home: Home, folder: FeeFolder) -> pa.Table:
+    """Payments of a file, with their answers: a table of FEE."""
+    return read_table(home.proven(home.path / folder.name / "payments.parquet"))
 
 
 def _judged(desk: Desk, rows: Rows) -> tuple[pa.Table, pa.Table]:
@@ -149,7 +173,10 @@ def _judged(desk: Desk, rows: Rows) -> tuple[pa.Table, pa.Table]:
         reason[(reason == 0) & np.asarray(bad, bool)] = number
 
     amount = rows.numbers["amount"]
-    agency, ref, ids = (rows.texts[n] for n in ("agency", "bill_ref", "payment_id"))
+    agency, ref = rows.texts["agency"], rows.texts["bill_ref"]
+    ids = keys_of(rows.texts["participant"], rows.texts["payment_id"])
+    paid, bills = fee_book.payments(home), fee_book.bills(home)
+    refuse(FeeReason.KNOWN, _is_same(rows, ids, paid))
     refuse(FeeReason.AMOUNT_NOT_POSITIVE, amount <= 0)
     refuse(FeeReason.AMOUNT_OVER_LIMIT, amount > desk.settings.clearing_limit)
     refuse(FeeReason.DAY_AHEAD, rows.numbers["paid_on"] > (day_of(desk.at) - EPOCH).days)
@@ -161,13 +188,13 @@ def _judged(desk: Desk, rows: Rows) -> tuple[pa.Table, pa.Table]:
     refuse(FeeReason.AGENCY_SUSPENDED, suspended[receiver])
     refuse(FeeReason.PAYER_UNKNOWN, payer < 0)
     refuse(FeeReason.PAYER_SUSPENDED, suspended[payer])
-    paid, bills = fee_book.payments(home), fee_book.bills(home)
-    refuse(FeeReason.ID_KNOWN, pc.is_in(ids, value_set=paid["payment_id"].combine_chunks()))
+    refuse(FeeReason.ID_KNOWN, pc.is_in(ids, value_set=_ids_of(paid)))
     refuse(FeeReason.ID_KNOWN, ~_is_first(ids))
     keys = keys_of(agency, ref)
     place = pc.index_in(keys, value_set=keys_of(bills["agency"], bills["bill_ref"]))
     refuse(FeeReason.BILL_UNKNOWN, pc.is_null(place))
-    settled = keys_of(paid["agency"], paid["bill_ref"])
+    stays = paid.filter(pc.invert(paid["withdrawn"]))
+    settled = keys_of(stays["agency"], stays["bill_ref"])
     refuse(FeeReason.BILL_PAID, pc.is_in(keys, value_set=settled))
     bill = bills.take(place)
     refuse(FeeReason.AMOUNT_DIFFERS, amount != np.asarray(pc.fill_null(bill["amount"], 0)))
@@ -181,7 +208,7 @@ def _judged(desk: Desk, rows: Rows) -> tuple[pa.Table, pa.Table]:
     refuse(FeeReason.BILL_TWICE, twice)
     answers = pa.table(
         {
-            "payment_id": ids,
+            "payment_id": rows.texts["payment_id"],
             "agency": agency,
             "bill_ref": ref,
             "participant": rows.texts["participant"],
@@ -201,6 +228,25 @@ def _judged(desk: Desk, rows: Rows) -> tuple[pa.Table, pa.Table]:
     new = new.append_column("back", pa.array([False] * len(new)))
     new = new.select(FEE_MOVED.names).cast(FEE_MOVED)
     return answers, new
+
+
+def _ids_of(paid: pa.Table) -> pa.ChunkedArray:
+    """Payments as their banks name them: an id is one of its bank's alone."""
+    return keys_of(paid["participant"], paid["payment_id"])
+
+
+def _is_same(rows: Rows, ids: pa.StringArray, paid: pa.Table) -> NDArray[np.bool_]:
+    """bool[n]: just this payment was taken before, and stays so."""
+    place = pc.index_in(ids, value_set=_ids_of(paid))
+    before = paid.take(place)
+    same = pc.and_(pc.is_valid(place), pc.invert(before["withdrawn"]))
+    said = {"agency": rows.texts["agency"], "bill_ref": rows.texts["bill_ref"]}
+    said |= {"amount": pa.array(rows.numbers["amount"], pa.int64())}
+    said |= {"paid_on": dates(rows.numbers["paid_on"])}
+    for name, column in said.items():
+        same = pc.and_(same, pc.equal(before[name], column))
+    found: NDArray[np.bool_] = np.asarray(pc.fill_null(same, False), bool)
+    return found
 
 
 def _looked_up(texts: pa.StringArray, known: dict[str, int]) -> NDArray[np.int64]:
@@ -238,6 +284,12 @@ def able(desk: Desk, rows: pa.Table) -> pa.Table:
         at = kept.schema.get_field_index(name)
         kept = kept.set_column(at, name, names.take(pa.array(side[able])))
     return kept.combine_chunks()
+
+
+def stuck(home: Home, directory: Directory, settings: Settings, at: str) -> int:
+    """Count of payments that wait and of which a bank is suspended or gone."""
+    rows = fee_book.waiting(home)
+    return len(rows) - len(able(Desk.of(home, directory, settings, at), rows)) if len(rows) else 0
 
 
 def covered(desk: Desk, rows: pa.Table) -> NDArray[np.bool_]:
@@ -298,6 +350,7 @@ def _commit(desk: Desk, answers: pa.Table | None, enters: pa.Table, said: dict[s
     """One commit: payments with their answers, and what enters the cycle."""
     home = desk.home
     detail, changes = entering(desk, enters, said)
+    changes += raised(home)
     size = enters.nbytes + (answers.nbytes if answers is not None else 0)
     home.require_room(2 * size + ROOM_SPARE)
     with home.draft(FEES) as draft:
@@ -313,16 +366,24 @@ def _commit(desk: Desk, answers: pa.Table | None, enters: pa.Table, said: dict[s
         )
 
 
+def raised(home: Home) -> list[Change]:
+    """The format of a home from its first payments on that are judged by themselves."""
+    wanted = str(FORMAT_FEES_BY_ROW)
+    return [SetMeta(wanted, "format")] if home.catalog.meta("format") < wanted else []
+
+
 def _answered(home: Home, answers: pa.Table | None) -> pa.Table:
     """Payments as their banks are answered: a table of FEE."""
     if answers is None:
         return FEE.empty_table()
     numbers = answers["reason_number"].to_pylist()
-    codes = [FEE_RULES[FeeReason(n)].code if n else None for n in numbers]
-    kept = answers.append_column("status", pa.array([REFUSED if n else TAKEN for n in numbers]))
+    codes = list(map(_code_of, numbers))
+    words = [TAKEN if n in ACCEPTED else REFUSED for n in numbers]
+    kept = answers.append_column("status", pa.array(words, pa.string()))
     kept = kept.append_column("reason", pa.array(codes, pa.string()))
     receipts = [
-        None if row["reason_number"] else receipt_of(home, row) for row in answers.to_pylist()
+        receipt_of(home, row) if row["reason_number"] in ACCEPTED else None
+        for row in answers.to_pylist()
     ]
     kept = kept.append_column("receipt", pa.array(receipts, pa.string()))
     return kept.select(FEE.names).cast(FEE)
@@ -339,11 +400,11 @@ def receipt_of(home: Home, row: dict[str, Any]) -> str:
 
 def told(home: Home, folder: FeeFolder, *, new: bool) -> FeesTaken:
     """The answer of a commit of payments."""
-    rows = read_table(home.proven(home.path / folder.name / "payments.parquet"))
+    rows = _payments_of(home, folder)
     reasons: list[FeeRefused] = []
     numbers = rows["reason_number"]
     for number in sorted(numbers.unique().to_pylist()):
-        if number:
+        if number not in ACCEPTED:
             rule = FEE_RULES[FeeReason(number)]
             total = _total(rows["amount"].filter(pc.equal(numbers, number)))
             reasons.append({"reason": rule.code, "sentence": rule.sentence, **total})
@@ -354,8 +415,9 @@ def told(home: Home, folder: FeeFolder, *, new: bool) -> FeesTaken:
         "new": new,
         "cycle": folder.detail.get("cycle", ""),
         "rows": len(rows),
-        "taken": _total(rows["amount"].filter(pc.equal(numbers, 0))),
-        "refused": _total(rows["amount"].filter(pc.not_equal(numbers, 0))),
+        "taken": _total(rows["amount"].filter(pc.equal(numbers, FeeReason.NONE))),
+        "known": _total(rows["amount"].filter(pc.equal(numbers, FeeReason.KNOWN))),
+        "refused": _total(rows["amount"].filter(pc.invert(pc.is_in(numbers, value_set=_ACCEPTED)))),
         "again": {"count": again["count"], "sum": int(again["sum"])},
         "waiting": _total(fee_book.waiting(home)["amount"]),
         "reasons": reasons,

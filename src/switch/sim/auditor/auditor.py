@@ -34,7 +34,7 @@ from switch.sim.auditor.expected import (
     Verdict,
     is_again,
 )
-from switch.sim.auditor.fees import Bill, Fees, Owing, Payment
+from switch.sim.auditor.fees import Bill, Fees, Name, Owing, Payment
 from switch.sim.auditor.notes import AlarmNotes, AlarmWords, Mark, Notes, Occurrence
 from switch.sim.auditor.payments import Payments
 from switch.sim.auditor.people import Holding, People, Said
@@ -70,7 +70,7 @@ class Auditor:
         self.days = Days()
         self.books = Books(self.directory, opening)
         self.cycles = Cycles(self.directory, self.books)
-        self.fees = Fees(self.directory, self.books, self.cycles)
+        self.fees = Fees(self.directory, self.books, self.cycles, self.days)
         self.payments = Payments()
         self.clearing = Clearing(self.directory, self.people, self.payments, self.cycles)
         self.way_back = WayBack(self.books, self.cycles, self.payments, self.days)
@@ -239,9 +239,15 @@ class Auditor:
         self.commits += is_new
         return codes, is_new
 
-    def refund(self, payment_id: str, amount: int, words: str, day: dt.date) -> bool | None:
+    def refund(self, name: Name, amount: int, words: str, day: dt.date) -> bool | None:
         """Refund a payment of a fee (`Fees.refund`)."""
-        is_new = self.fees.refund(payment_id, amount, words, day)
+        is_new = self.fees.refund(name, amount, words, day)
+        self.commits += is_new is True
+        return is_new
+
+    def withdraw(self, name: Name, words: str) -> bool | None:
+        """Withdraw what waits of a payment (`Fees.withdraw`)."""
+        is_new = self.fees.withdraw(name, words)
         self.commits += is_new is True
         return is_new
 

@@ -246,7 +246,8 @@ class Owed(NamedTuple):
 class FeePaid(NamedTuple):
     """A payment of a fee in a cycle, or its refund."""
 
-    payment_id: str
+    name: tuple[str, str]
+    """Code of the payer's bank, and the id that this gave it."""
     agency: str
     bank: str
     """Institution that pays: the payer's bank, or of a refund the agency's."""
@@ -267,8 +268,8 @@ class FeePaid(NamedTuple):
         return f"B.CUSTOMER[{self.bank}]", f"T.FEES[{self.agency}]"
 
     @property
-    def key(self) -> tuple[str, bool]:
-        return self.payment_id, self.back
+    def key(self) -> tuple[tuple[str, str], bool]:
+        return self.name, self.back
 
 
 class Ran(NamedTuple):

@@ -20,7 +20,7 @@ from switch.sim.lives.sides import NOTHING, USAGE, Sides
 
 AGENCIES = ("TAX", "POLICE", "LAND")
 AMOUNTS = (1, 70_000, 400_000, 3_000_000)
-STATES = ("CLEARED", "SETTLED", "WAITING")
+STATES = ("CLEARED", "SETTLED", "WAITING", "WITHDRAWN")
 
 
 class Fees:
@@ -48,6 +48,8 @@ class Fees:
             word = self._take(operation, day, ())
         elif self.sides.auditor.fees.taken and rng.random() < 0.2:
             word = self._refund(rng, operation, day)
+        elif self.sides.auditor.fees.taken and rng.random() < 0.1:
+            word = self._withdraw(rng, operation, day)
         else:
             again = self.handed and rng.random() < 0.12
             rows = rng.choice(self.handed) if again else self._drawn(rng, day)
@@ -62,11 +64,12 @@ class Fees:
         expected: dict[str, Counter[str]] = {agency: Counter() for agency in fees.agencies}
         for bill, owing in fees.bills.items():
             expected[bill[0]]["bills"] += owing.amount
-        for payment_id, payment in fees.taken.items():
-            for part in ("paid", fees.state((payment_id, False)).lower()):
+        for name, payment in fees.taken.items():
+            state = fees.state((name, False)).lower()
+            for part in {"paid", state} - ({"paid"} if state == "withdrawn" else set()):
                 expected[payment.agency][part] += payment.amount
-        for payment_id, (amount, _) in fees.refunds.items():
-            expected[fees.taken[payment_id].agency]["refunded"] += amount
+        for name, (amount, _) in fees.refunds.items():
+            expected[fees.taken[name].agency]["refunded"] += amount
         parts = ("bills", "paid", *(state.lower() for state in STATES), "refunded")
         found: dict[str, Counter[str]] = {}
         for row in self.sides.engine.fees.standing()["agencies"]:
@@ -84,7 +87,7 @@ class Fees:
         if rng.random() < 0.05:
             rows["TAX"] = ("NOBODY", "taken")
         after = self.sides.auditor.copy()
-        is_new = after.load_agencies(rows)
+        is_new, leap = after.load_agencies(rows), after.fees.leaps(day)
         table = pa.table(
             {
                 "agency": pa.array(list(rows), pa.string()),
@@ -94,7 +97,7 @@ class Fees:
             }
         )
         return self._attempt(
-            lambda: self.sides.engine.fees.load_agencies(table, at=day)["new"],
+            lambda: self.sides.engine.fees.load_agencies(table, at=day, leap=leap)["new"],
             operation, after, is_new, "AGENCY_INVALID",
         )  # fmt: skip
 
@@ -110,7 +113,7 @@ class Fees:
             drawn = Owing(rng.choice(AMOUNTS), due)
             rows[bill] = drawn if rng.random() < 0.03 else fees.bills.get(bill, drawn)
         after = self.sides.auditor.copy()
-        count = after.load_bills(rows)
+        count, leap = after.load_bills(rows), after.fees.leaps(day)
         table = pa.table(
             {
                 "agency": pa.array([agency for agency, _ in rows], pa.string()),
@@ -120,31 +123,52 @@ class Fees:
             }
         )
         return self._attempt(
-            lambda: self.sides.engine.fees.load_bills(table, at=day)["count"],
+            lambda: self.sides.engine.fees.load_bills(table, at=day, leap=leap)["count"],
             operation, after, count, "BILL_INVALID", "BILL_CHANGED",
         )  # fmt: skip
 
     def _refund(self, rng: random.Random, operation: PayFees, day: dt.date) -> str:
         fees = self.sides.auditor.fees
-        payment_id = rng.choice([*fees.taken] * 9 + ["nobody's"])
-        paid = fees.taken[payment_id].amount if payment_id in fees.taken else 5
+        name = rng.choice([*fees.taken] * 9 + [("A", "nobody's")])
+        paid = fees.taken[name].amount if name in fees.taken else 5
         amount = rng.choice([paid, paid, paid, 1, paid + 1, 0])
         words = rng.choice(["it was paid in error", "it was too much"])
         after = self.sides.auditor.copy()
-        is_new = after.refund(payment_id, amount, words, day)
+        is_new = after.refund(name, amount, words, day)
+        leap = fees.leaps(day)
 
         def act() -> bool:
-            fees = self.sides.engine.fees
-            told = fees.refund(payment_id, by="an officer", why=words, amount=amount, at=day)
+            (bank, payment_id), by = name, "an officer"
+            told = self.sides.engine.fees.refund(
+                payment_id, bank=bank, amount=amount, by=by, why=words, at=day, leap=leap
+            )
             return told["new"]
 
         word = self._attempt(act, operation, after, is_new, *USAGE)
         for key in self.sides.auditor.fees.entered:
             if key[1]:
-                told = self.sides.engine.fees.payment(key[0])
+                told = self.sides.engine.fees.payment(key[0][1], key[0][0])
                 state = self.sides.auditor.fees.state(key)
                 require("a refund", state, told["refund_state"])
         return f"refund {word}"
+
+    def _withdraw(self, rng: random.Random, operation: PayFees, day: dt.date) -> str:
+        """Give up a payment, mostly one that waits."""
+        fees = self.sides.auditor.fees
+        waiting = [key[0] for key in fees.waiting()]
+        name = rng.choice(waiting * 4 + [*fees.taken, *fees.withdrawn])
+        words = rng.choice(["its bank is gone", "it was closed"])
+        after = self.sides.auditor.copy()
+        is_new = after.withdraw(name, words)
+        leap = fees.leaps(day)
+
+        def act() -> bool:
+            told = self.sides.engine.fees.withdraw(
+                name[1], bank=name[0], by="an officer", why=words, at=day, leap=leap
+            )
+            return told["new"]
+
+        return f"withdrawal {self._attempt(act, operation, after, is_new, *USAGE)}"
 
     # --- payments -------------------------------------------------------------------------------
 
@@ -164,9 +188,14 @@ class Fees:
             elif kind < 0.12:
                 bill = "NOBODY", bill[1]
             bank = "NOBODY" if rng.random() < 0.03 else rng.choice(codes)
-            known = [*fees.taken, *(row.payment_id for row in rows)]
-            number = f"F{rng.getrandbits(40)}"
-            payment_id = rng.choice(known) if known and rng.random() < 0.05 else number
+            known = [*fees.taken, *(row.name for row in rows)]
+            payment_id = f"F{rng.getrandbits(40)}"
+            if known and rng.random() < 0.08:
+                other, payment_id = rng.choice(known)
+                bank = rng.choice([bank, other])
+            if fees.taken and rng.random() < 0.05:
+                rows.append(rng.choice([*fees.taken.values()]))
+                continue
             paid_on = day + dt.timedelta(rng.choice([0, 0, 0, -1, -3, -3, 1]))
             rows.append(Payment(payment_id, *bill, bank, amount, paid_on))
         return tuple(rows)
@@ -175,8 +204,9 @@ class Fees:
         sides = self.sides
         after = sides.auditor.copy()
         if not after.fees.agencies:
-            return sides.refused(lambda: sides.engine.fees.take_waiting(at=day))
+            return sides.refused(lambda: sides.engine.fees.take_waiting(at=day, leap=True))
         codes, is_new = after.take_fees(rows, day)
+        leap = sides.auditor.fees.leaps(day)
         names = ("payment_id", "agency", "bill_ref", "participant", "amount", "paid_on")
         columns = list(zip(*rows, strict=True)) or [()] * len(names)
         kinds = (*(pa.string(),) * 4, pa.int64(), pa.date32())
@@ -189,7 +219,9 @@ class Fees:
 
         def act() -> Any:
             engine = sides.engine.fees
-            return engine.take(table, at=day) if rows else engine.take_waiting(at=day)
+            if rows:
+                return engine.take(table, at=day, leap=leap)
+            return engine.take_waiting(at=day, leap=leap)
 
         word, told = sides.attempt(act, operation.fault, after, NOTHING, replay=not is_new)
         if told is None or not told["number"]:
