@@ -23,6 +23,7 @@ from switch.watch.alarms import AlarmsAsked
 from switch.watch.conditions import Limits
 from switch.watch.notes import AlarmSaid, AlarmsNoted
 from switch.watch.poll import Change
+from switch.watch.sight import Sight
 
 
 class Told(TypedDict):
@@ -128,7 +129,8 @@ class Watch:
     looked at as of its own.
 
     engine: the open home, whose turns it takes. limits: bounds of the rules, or those that differ,
-    by name. spool: the folder of its portal, where inboxes are looked at, too.
+    by name. spool: the folder of its portal, where inboxes are looked at, too. name: of the home in
+    the commands that are next; default: that of its folder.
     """
 
     def __init__(
@@ -137,10 +139,11 @@ class Watch:
         *,
         limits: Limits | Mapping[str, object] | None = None,
         spool: str | Path | None = None,
+        name: str = "",
     ) -> None:
         self._engine = engine
         self.turns, self.home = engine.turns, engine.home
-        self._limits, self._spool = bounds(limits), str(spool or "")
+        self._limits, self._spool, self._name = bounds(limits), str(spool or ""), name
 
     def __repr__(self) -> str:
         return f"<Watch of {self.home.path}>"
@@ -154,10 +157,12 @@ class Watch:
         limits: Limits | Mapping[str, object] | None = None,
         *,
         spool: str | Path | None = None,
+        name: str = "",
     ) -> Watch:
         """The same with other bounds. limits: all of them, or those that differ, by name
-        (`switch.watch.conditions.Limits`). spool: the folder of its portal."""
-        return Watch(self._engine, limits=limits, spool=spool)
+        (`switch.watch.conditions.Limits`). spool: the folder of its portal. name: of the home in
+        commands."""
+        return Watch(self._engine, limits=limits, spool=spool, name=name)
 
     @asks
     def alarms(self, at: datetime.date | str = "", **asked: Unpack[AlarmsAsked]) -> Listing:
@@ -166,9 +171,8 @@ class Watch:
         severity, state, level, names: one word or several. limit: rows at most. Resolved ones are
         told where state asks for them. Many of a rule that nobody has seen stand as one, a storm,
         unless rule or names ask for them. Raises UsageError for a word that is not known here."""
-        return alarms.alarms(
-            self.home, time_text(at), limits=self._limits, spool=self._spool, **asked
-        )
+        seen = Sight(self.home, time_text(at), self._name)
+        return alarms.alarms(self.home, limits=self._limits, spool=self._spool, sight=seen, **asked)
 
     @acts
     def note(self, /, names: Sequence[str], **said: Unpack[AlarmSaid]) -> AlarmsNoted:

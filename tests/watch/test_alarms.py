@@ -151,7 +151,8 @@ def test_command__says_the_same_as_the_library(silent: Path, tmp_path: Path) -> 
     at = ("--at", SILENT)
     listed = command("alarms", silent, *at, "--json").document
     with switch.open(silent, mode="r") as engine:
-        assert listed == {**engine.watch.alarms(SILENT).document()}
+        assert listed == engine.watch.within(name=str(silent)).alarms(SILENT).document()
+    assert all(str(silent) in row["next"] for row in listed["alarms"])
     told = command(
         *("alarms", silent, "--alarm", NAME, "--acknowledge", "--assign", "night"),
         *("--by", "an", *at, "--json"),

@@ -71,8 +71,9 @@ def time_of(at: str | None) -> str:
     return parse_time(at) or now.isoformat()
 
 
-def watched(engine: Engine, limits: Path | None, spool: Path | None) -> Watch:
-    """A home, watched with the bounds of a file. Raises UsageError for one that is none."""
+def watched(engine: Engine, home: Path, limits: Path | None, spool: Path | None) -> Watch:
+    """A home, watched with the bounds of a file. home: as it was typed. Raises UsageError for a
+    file that is none."""
     from switch.files.given import read_small
 
     given: dict[str, object] = {}
@@ -81,7 +82,7 @@ def watched(engine: Engine, limits: Path | None, spool: Path | None) -> Watch:
             given = tomllib.loads(read_small(limits).decode("utf-8"))
         except (OSError, ValueError, RecursionError) as error:
             raise UsageError(f"limits {limits}: {error}") from error
-    return engine.watch.within(given, spool=spool)
+    return engine.watch.within(given, spool=spool, name=str(home))
 
 
 @click.command()
@@ -129,12 +130,12 @@ def alarms(
         if said["snooze"] is not None:
             note["until"] = parse_time(said["snooze"]) or ""
         with writer(context, home) as engine:
-            _note(context, watched(engine, limits, spool), filters, note)
+            _note(context, watched(engine, home, limits, spool), filters, note)
         return
     if by is not None:
         raise UsageError("--by is of a note: say what is noted")
     with Engine(home, mode="r") as engine:
-        found = watched(engine, limits, spool).alarms(when, **filters)
+        found = watched(engine, home, limits, spool).alarms(when, **filters)
     _show(context, found, out)
 
 
@@ -229,7 +230,7 @@ def metrics(
     from switch.engine import Engine
 
     with Engine(home, mode="r") as engine:
-        text = watched(engine, limits, spool).metrics(time_of(at), out=out)
+        text = watched(engine, home, limits, spool).metrics(time_of(at), out=out)
     where = {} if out is None else {"file": str(out)}
 
     def show() -> None:
@@ -306,7 +307,7 @@ def _watch(
     poll, looks, told = Poll(home.name), 0, 0
     changes: list[dict[str, object]] = []
     with Engine(home, mode="r") as engine:
-        seen = watched(engine, limits, spool)
+        seen = watched(engine, home, limits, spool)
         while True:
             when = time_of(at)
             rows = seen.alarms(when).rows()
