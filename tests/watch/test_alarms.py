@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from answering import home_of, said, take
 from home_reads import forged
-from scene import BANK, SMALL_BANK, WALLET, command, participant
+from scene import BANK, SMALL_BANK, WALLET, command, line, participant, run
 
 import switch
 from switch.engine import Engine
@@ -269,6 +269,23 @@ def test_verify__finds_a_note_that_says_nothing(silent: Path, name: str) -> None
     forged(silent, **FORGED[name])
     with pytest.raises(VerificationFailed, match="notes about alarms"):
         switch.verify(silent)
+
+
+def test_alarm__of_a_rule_of_another_engine_is_told_as_resolved(silent: Path) -> None:
+    with switch.open(silent) as engine:
+        engine.watch.note([NAME], acknowledged=True, **SAID)
+    forged(silent, alarms=[["of-tomorrow:x", "2026-11-25", "raised"]])
+    assert switch.verify(silent)
+    with switch.open(silent, mode="r") as engine:
+        assert rows(engine, state="resolved")["of-tomorrow:x"]["what"] == "of-tomorrow"
+
+
+def test_alarm__of_batches_of_two_sources_is_one_each(silent: Path) -> None:
+    with switch.open(silent) as engine:
+        for source in ("VSS", "MOH"):
+            run(engine, [line(n) for n in range(1, 5)], "A2", source=source, at="2026-11-25")
+        found = rows(engine, "2026-11-25T12:00:00", rule="batch-refused")
+    assert set(found) == {"batch-refused:VSS:A2", "batch-refused:MOH:A2"}
 
 
 def test_rules__each_has_its_page() -> None:

@@ -287,7 +287,9 @@ def table_waits(folder: Path) -> Incident:
     mend = opened(
         home, lambda e: e.control.sign("B1", "cancel", by="hoa", key=pem("hoa"), why="no")
     )
-    return Incident(home, "dossier-waits:B1", "2027-01-05T09:00:00", mend, "2027-01-05T09:30:00")
+    return Incident(
+        home, "dossier-waits:VSS:B1", "2027-01-05T09:00:00", mend, "2027-01-05T09:30:00"
+    )
 
 
 def delivered(folder: Path, home: Path, number: int) -> None:

@@ -26,6 +26,7 @@ from switch.watch.conditions import (
     Condition,
     Limits,
     conditions,
+    rule_of,
     rules,
 )
 from switch.watch.sight import Sight, hours_since
@@ -194,13 +195,13 @@ def _rows(seen: Sight, limits: Limits, spool: str) -> list[dict[str, object]]:
     for name, stand in said.items():
         if name not in there:
             rule, _, subject = name.partition(":")
-            gone = Condition(rule, subject, "", stand.mark.since, rules()[rule].title)
+            gone = Condition(rule, subject, "", stand.mark.since, rule_of(rule).title)
             found.append({**_row(gone, stand, seen), "state": RESOLVED, "next": ""})
     return found
 
 
 def _row(one: Condition, stand: Stand | None, seen: Sight) -> dict[str, object]:
-    rule, told = rules()[one.rule], stand or Stand()
+    rule, told = rule_of(one.rule), stand or Stand()
     state = state_of(mark_of(one), stand, seen.now)
     severity = rule.severity
     if one.level == WARNING:  # What is near is one step less than what is there.
@@ -226,7 +227,7 @@ def _row(one: Condition, stand: Stand | None, seen: Sight) -> dict[str, object]:
         "noted_at": told.at,
         "until": told.until if state == SNOOZED else "",
         "next": f"switch {command}",
-        "place": list(rules()).index(one.rule),
+        "place": [*rules(), one.rule].index(one.rule),
         "rank": -SEVERITIES.index(severity),
     }
 

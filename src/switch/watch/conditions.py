@@ -23,6 +23,7 @@ from switch.control.acts import policies
 from switch.doctor import DISK_BYTES, FAIL
 from switch.errors import counted
 from switch.home.store import ROOM_SPARE
+from switch.open_items.listing import batch_names
 from switch.outlook import Deadlines, OpenCash
 from switch.watch.sight import Sight, hours_since, moment_of
 
@@ -90,6 +91,11 @@ def rules() -> dict[str, Rule]:
     text = resources.files("switch").joinpath("data/alarm_rules.csv").read_text("utf-8")
     rows = (Rule(*row.values()) for row in csv.DictReader(text.splitlines()))
     return {rule.name: rule for rule in rows}
+
+
+def rule_of(name: str) -> Rule:
+    """The rule of a name; of one that this engine does not know, a rule that says nothing."""
+    return rules().get(name) or Rule(name, "low", name, "doctor {home}")
 
 
 def conditions(sight: Sight, limits: Limits, spool: str = "") -> list[Condition]:
@@ -286,6 +292,7 @@ def _returned(sight: Sight, limits: Limits) -> Iterator[Condition]:
 def _batches(sight: Sight, limits: Limits) -> Iterator[Condition]:
     """Batches of open days of which many lines were refused when they were run."""
     days = set(sight.status.open["days"]["open"])
+    names = batch_names(sight.home)
     for row in sight.present.rows:
         summary = sight.present.summaries[row.seq]
         refused, received = summary["refused"], summary["received"]["count"]
@@ -303,7 +310,7 @@ def _batches(sight: Sight, limits: Limits) -> Iterator[Condition]:
         level = RAISED if share >= limits.refused_share else WARNING
         # The sum of refused amounts may be absurd: what was declared wrongly is no money at stake.
         yield Condition(
-            "batch-refused", row.batch_id, level, row.at or row.value_date, what, refused["count"]
+            "batch-refused", names[row.seq], level, row.at or row.value_date, what, refused["count"]
         )
 
 
@@ -314,10 +321,10 @@ def _dossiers(sight: Sight, limits: Limits) -> Iterator[Condition]:
         if row["due"] and hours >= limits.dossier_hours / 2:
             level = RAISED if hours >= limits.dossier_hours else WARNING
             what = f"{row['batch_id']} waits for {row['due']} since {row['last_at']}"
+            subject = f"{row['source']}:{row['batch_id']}"
             yield Condition(
-                "dossier-waits", row["batch_id"], level, row["last_at"], what, row["count"],
-                row["sum"],
-            )  # fmt: skip
+                "dossier-waits", subject, level, row["last_at"], what, row["count"], row["sum"]
+            )
 
 
 def _deliveries(sight: Sight, limits: Limits) -> Iterator[Condition]:
