@@ -135,7 +135,8 @@ def write(home: Home, draft: Path, went: pa.Table, held: pa.Table) -> dict[tuple
     write_table(draft / "lines.parquet", went)
     queue = queue_of(home)
     waiting = [] if queue is None else list(_groups(home, queue[0]))
-    whole = pa.concat_tables([held, *(as_kept(part, HELD_SCHEMA) for part in waiting)])
+    kept = (as_kept(part, HELD_SCHEMA).cast(held.schema) for part in waiting)
+    whole = pa.concat_tables([held, *kept])
     file = LinesFile(draft / "held.parquet", HELD_SCHEMA)
     for part in whole.sort_by(IDENTITY).to_batches():
         file.append({name: part.column(name) for name in whole.column_names})
