@@ -77,7 +77,8 @@ class OpenBreaks:
 
     def _unbooked(self) -> list[str]:
         """Returned lines that no statement books in time, or on another day than they came back on,
-        from the first day that one covers."""
+        from the first day that one covers; and entries of such that came back long before that day.
+        """
         booked = self.records.booked
         begin = min(booked.values(), default=dt.date.max)
         found = []
@@ -87,10 +88,11 @@ class OpenBreaks:
                 continue  # Another line of the credit told of it.
             day = min(record.at.date() for record in self.records.clean(owed, "RTRN"))
             if (entry := booked.get(owed.named)) is None:
-                is_open = self.way_back.days.is_late(day)
+                is_open = self.way_back.days.is_late(day) and day >= begin
             else:
-                is_open = abs((entry - day).days) > APART_DAYS
-            found += [owed.named] if is_open and day >= begin else []
+                is_apart = abs((entry - day).days) > APART_DAYS
+                is_open = is_apart and (day >= begin or self.way_back.days.is_late(entry))
+            found += [owed.named] if is_open else []
         return sorted(found)
 
     def _strays(self, records: tuple[Record, ...]) -> list[str] | None:
