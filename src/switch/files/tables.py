@@ -97,8 +97,9 @@ class TableReader:
         schema = source.schema
         self.extra = self._check_columns(list(schema.names))
         for column in table.columns:
-            is_read = column.name in self._terms.wanted(table)
-            if is_read and column.name in schema.names and not source.from_text:
+            # Of a table of before, columns that nobody read then may be of any type.
+            is_held_to = self._terms.bounded or column.name in self._terms.wanted(table)
+            if is_held_to and column.name in schema.names and not source.from_text:
                 self._check_type(column, schema.field(column.name).type)
 
     def _check_columns(self, names: list[str]) -> list[str]:
