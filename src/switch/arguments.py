@@ -229,6 +229,14 @@ def require_words(name: str, text: str, most: int) -> None:
         raise UsageError(f"{name} is 1 to {most} printable characters, without blanks around")
 
 
+def require_note(by: str, owner: str, note: str) -> None:
+    """A note says by whom it is, in words that can be recorded. Raises UsageError."""
+    for name, text, most in (("by", by, BY_MAX), ("owner", owner, BY_MAX), ("note", note, WHY_MAX)):
+        require_words(name, text, most)
+    if not by:
+        raise UsageError("say by whom the note is")
+
+
 def require_said(deed: str, by: str, why: str) -> None:
     """Somebody does something to lines, for a reason. deed: its participle. Raises UsageError."""
     for name, text, most in (("by", by, BY_MAX), ("why", why, WHY_MAX)):

@@ -178,10 +178,11 @@ class HomeStatus:
         return f"<table><tr>{heads}</tr>{body}</table><ol>{steps}</ol>"
 
 
-def home_status(home: Home, name: str = "") -> HomeStatus:
-    """The status of an open home. name: of the home in commands; default: its whole path."""
+def home_status(home: Home, name: str = "", present: Present | None = None) -> HomeStatus:
+    """The status of an open home. name: of the home in commands; default: its whole path. present:
+    of the home, where it is known."""
     name = name or str(home.path)
-    here = Present(home)
+    here = present or Present(home)
     rows = status.batches(home, here)
     known = days.times(home)
     items = _open_items(home, here, rows, known)

@@ -144,6 +144,8 @@ class Watch:
         self._engine = engine
         self.turns, self.home = engine.turns, engine.home
         self._limits, self._spool, self._name = bounds(limits), str(spool or ""), name
+        self._seen: tuple[str, Sight] | None = None
+        """Last link of the audit chain, and the home as it was seen then."""
 
     def __repr__(self) -> str:
         return f"<Watch of {self.home.path}>"
@@ -171,8 +173,13 @@ class Watch:
         severity, state, level, names: one word or several. limit: rows at most. Resolved ones are
         told where state asks for them. Many of a rule that nobody has seen stand as one, a storm,
         unless rule or names ask for them. Raises UsageError for a word that is not known here."""
-        seen = Sight(self.home, time_text(at), self._name)
-        return alarms.alarms(self.home, limits=self._limits, spool=self._spool, sight=seen, **asked)
+        return alarms.alarms(
+            self.home,
+            limits=self._limits,
+            spool=self._spool,
+            sight=self._sight(time_text(at)),
+            **asked,
+        )
 
     @acts
     def note(self, /, names: Sequence[str], **said: Unpack[AlarmSaid]) -> AlarmsNoted:
@@ -189,17 +196,30 @@ class Watch:
     ) -> Listing:
         """Settled lines that were not answered, by receiver and cycle, the oldest first. receiver:
         codes of participants. limit: rows at most. at: as of `alarms`."""
-        return awaited(self.home, receiver=receiver, limit=limit, at=time_text(at))
+        time = time_text(at)
+        known = self._sight(time).receivers
+        return awaited(self.home, receiver=receiver, limit=limit, at=time, known=known)
 
     @asks
     def metrics(self, at: datetime.date | str = "", *, out: str | Path | None = None) -> str:
         """Numbers for a monitor, in the text format of Prometheus (docs/watch.md lists them). at:
         as of `alarms`. out: a file that takes them, whole or not at all. Needs the extra [http].
         Raises EnvironmentFailed without it."""
-        text = metrics.metrics(self.home, time_text(at), limits=self._limits, spool=self._spool)
+        seen = self._sight(time_text(at))
+        text = metrics.metrics(self.home, limits=self._limits, spool=self._spool, sight=seen)
         if out is not None:
             land(Path(out), text.encode())
         return text
+
+    def _sight(self, at: str) -> Sight:
+        """The home at a time. What was seen at the last commit is not looked up again."""
+        link = self.home.catalog.heads().link
+        if self._seen is not None and self._seen[0] == link:
+            seen = self._seen[1].again(at)
+        else:
+            seen = Sight(self.home, at, self._name)
+        self._seen = link, seen
+        return seen
 
 
 def bounds(limits: Limits | Mapping[str, object] | None) -> Limits:

@@ -13,7 +13,7 @@ NOTES = [
      "if note.accepted is not None and not note.note:", "if False:",
      "reconcile/test_break_notes.py::test_note__without_its_words_is_refused"),
     ("the same note twice", "reconcile/break_notes.py",
-     "if stored := _stored(home, marks, note):", 'if stored := "":',
+     "if stored := said_before(marks, note, before):", 'if stored := "":',
      "reconcile/test_break_notes.py::test_note__same_again_records_nothing"),
     ("a note of any break is proven", "proof/notes.py",
      "if (name, *mark) not in open_then]", "if not open_then]",

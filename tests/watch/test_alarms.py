@@ -110,6 +110,18 @@ def test_note__moves_no_time_and_goes_back_behind_none(silent: Path) -> None:
     assert switch.verify(silent)
 
 
+def test_note__of_a_look_before_the_home_sleeps_until_what_is_to_come(silent: Path) -> None:
+    """It is recorded at the home's time, so a sleep that is over then is none."""
+    name = f"answers-silent:{WALLET}"
+    with switch.open(silent) as engine:
+        take(engine, silent, said(1), at="2026-11-27")
+        words: dict[str, Any] = {"by": "an", "note": "they restart", "at": SILENT}
+        with pytest.raises(UsageError, match="is over: give a time after 2026-11-27"):
+            engine.watch.note([name], until="2026-11-26T09:00:00", **words)
+        assert engine.watch.note([name], until="2026-11-28", **words)["at"] == "2026-11-27"
+    assert switch.verify(silent)
+
+
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "nobody": ({"note": "x"}, "by"),
     "nothing": ({"by": "an"}, "nothing is noted"),

@@ -17,6 +17,7 @@ from scene import BANK, command
 
 import switch
 from switch.errors import UsageError
+from switch.open_items import awaited
 from switch.watch.poll import Poll, Webhook, is_new
 
 AT = "2026-11-26T06:30:00"
@@ -157,3 +158,26 @@ def test_watch__words_that_do_not_fit_are_refused(silent: Path, tmp_path: Path) 
         assert command("watch", silent, *words).code == 2
     for url in ("https://desk.example/", "http://localhost:1/", "http://[::1]:1/"):
         assert Webhook(url).check().url == url
+
+
+def test_watch__reads_lines_once_a_commit(silent: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    whole = awaited.line_runs
+
+    def reads(home: Any, seq: int, present: Any = None) -> Any:
+        read.append(seq)
+        return whole(home, seq, present)
+
+    monkeypatch.setattr(awaited, "line_runs", reads)
+    with switch.open(silent) as engine:
+        take(engine, silent, said(1), at="2026-11-26")
+        watch = engine.watch
+        first = watch.alarms(AT).rows()
+        assert watch.alarms(AT).rows() == first
+        assert watch.alarms("2026-11-28T08:00:00").rows() != first
+        watch.metrics(AT)
+        watch.awaited(at=AT)
+        assert read == [1]
+        take(engine, silent, said(2), at="2026-11-26")
+        assert watch.alarms(AT).rows() == engine.watch.alarms(AT).rows()
+        assert read == [1, 1, 1]

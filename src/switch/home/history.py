@@ -4,8 +4,8 @@ audit chain has them."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import pyarrow as pa
@@ -148,6 +148,28 @@ def notes(home: Home) -> list[tuple[Record, Note]]:
     """All notes about breaks, oldest first, with their records."""
     records = home.catalog.audit.records(NOTE)
     return [(record, msgspec.json.decode(record.detail, type=Note)) for record in records]
+
+
+Marks = TypeVar("Marks", bound=tuple[Any, ...])
+Words = TypeVar("Words")
+
+
+def said_before(
+    marks: Sequence[Marks], words: Words, said: Iterable[tuple[Sequence[Marks], Words, str]]
+) -> str:
+    """The time of the same note about the same things, where nothing was said of them since; ''
+    where it is new. So a note that was broken off may be given again.
+
+    marks: what it is about, each with its name first. said: marks, words and time of all notes,
+    oldest first."""
+    last: dict[Any, tuple[Marks, Words, str]] = {}
+    for others, other, at in said:
+        last.update({mark[0]: (mark, other, at) for mark in others})
+    found = [last.get(mark[0]) for mark in marks]
+    same = all(
+        one is not None and one[:2] == (mark, words) for mark, one in zip(marks, found, strict=True)
+    )
+    return found[0][2] if same and found[0] else ""
 
 
 ALARM = "alarm"

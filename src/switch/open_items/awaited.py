@@ -67,7 +67,7 @@ class Part(NamedTuple):
 
 
 def parts(here: Present, seq: int) -> list[Part]:
-    """Sent lines of a batch by receiver, run and state."""
+    """Receivers lines of a batch by receiver, run and state."""
     state, summary = here.same_state(seq), here.summaries[seq]
     told = summary["receivers"]  # With lines of older batches that the run cleared, if any.
     if state and sum(one["count"] for one in told) == summary["cleared"]["count"]:
@@ -115,7 +115,21 @@ class _Got:
 
     def __init__(self) -> None:
         self.sent = self.lines = self.sum = 0
-        self.overdue = False
+
+
+class Receivers:
+    """All that receivers got, by receiver and cycle, as far as answers go now."""
+
+    def __init__(self, present: Present) -> None:
+        self.present = present
+        self.got: dict[tuple[str, str], _Got] = {}
+        for row in present.rows:
+            for part in parts(present, row.seq):
+                cycle = present.runs[part.run].cycle
+                one = self.got.setdefault((part.participant, cycle), _Got())
+                one.sent += part.lines
+                if part.state in AWAITED:
+                    one.lines, one.sum = one.lines + part.lines, one.sum + part.money
 
 
 def awaited(
@@ -124,19 +138,19 @@ def awaited(
     receiver: Words = None,
     limit: int | None = None,
     at: str = "",
-    present: Present | None = None,
+    known: Receivers | None = None,
 ) -> Listing:
-    """Answers awaited by receiver and cycle, the oldest first (`Engine.awaited`). at: the time as
-    of which deadlines are judged; default: that of the home. present: of it, where it is known."""
+    """Answers awaited by receiver and cycle, the oldest first (`Watch.awaited`). at: the time as of
+    which deadlines are judged; default: that of the home. known: of it, where it was gathered."""
     require_known("receiver", receiver, participants(home))
-    here = present or Present(home)
+    known = known or Receivers(Present(home))
     now = at or times(home).now
     today = day_of(now) if now else None
     directory = Directory.of_json(home.catalog.meta("directory").encode())
     names = {one.participant: one.short_name for one in directory.participants}
     rows = [
-        _row(here, code, cycle, got, names, today)
-        for (code, cycle), got in _gathered(here).items()
+        _row(known.present, code, cycle, got, names, today)
+        for (code, cycle), got in known.got.items()
         if got.lines
     ]
     choice = Choice(
@@ -147,18 +161,6 @@ def awaited(
     )
     table = pa.Table.from_pylist(rows, SCHEMA)
     return listing(home, "awaited", now, table, choice, "sum", "participant")
-
-
-def _gathered(here: Present) -> dict[tuple[str, str], _Got]:
-    found: dict[tuple[str, str], _Got] = {}
-    for row in here.rows:
-        for part in parts(here, row.seq):
-            cycle = here.runs[part.run].cycle
-            one = found.setdefault((part.participant, cycle), _Got())
-            one.sent += part.lines
-            if part.state in AWAITED:
-                one.lines, one.sum = one.lines + part.lines, one.sum + part.money
-    return found
 
 
 def _row(

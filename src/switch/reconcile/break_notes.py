@@ -12,7 +12,7 @@ from typing import Required, TypedDict, Unpack
 
 import msgspec
 
-from switch.arguments import BY_MAX, WHY_MAX, require_words
+from switch.arguments import require_note
 from switch.errors import UsageError
 from switch.home.days import times
 from switch.home.history import (
@@ -23,6 +23,7 @@ from switch.home.history import (
     folders,
     notes,
     open_breaks,
+    said_before,
     time_of,
 )
 from switch.home.store import Home
@@ -81,7 +82,10 @@ def take(home: Home, breaks: Sequence[str], note: Note, *, at: str | None = None
         "accepted": note.accepted,
         "new": True,
     }
-    if stored := _stored(home, marks, note):
+    before = (
+        (said.breaks, msgspec.structs.replace(said, breaks=[]), r.at) for r, said in notes(home)
+    )
+    if stored := said_before(marks, note, before):
         return {**taken, "at": stored, "new": False}
     time = time_of(home, at, times(home), far=True)  # It moves nothing, and no time by itself.
     detail = msgspec.structs.replace(note, breaks=marks)
@@ -89,29 +93,8 @@ def take(home: Home, breaks: Sequence[str], note: Note, *, at: str | None = None
     return {**taken, "at": time}
 
 
-def _stored(home: Home, marks: list[Mark], note: Note) -> str:
-    """The time of the same note, where nothing was said of these breaks since; '' where it is new.
-    So a note that was broken off may be given again."""
-    last: dict[str, tuple[Mark, Note, str]] = {}
-    for record, said in notes(home):
-        words = msgspec.structs.replace(said, breaks=[])
-        last.update({mark[0]: (mark, words, record.at) for mark in said.breaks})
-    found = [last.get(mark[0], (mark, None, "")) for mark in marks]
-    same = [
-        (before, said) == (mark, note) for mark, (before, said, _) in zip(marks, found, strict=True)
-    ]
-    return found[0][2] if all(same) else ""
-
-
 def _require_words(note: Note) -> None:
-    for name, text, most in (
-        ("by", note.by, BY_MAX),
-        ("owner", note.owner, BY_MAX),
-        ("note", note.note, WHY_MAX),
-    ):
-        require_words(name, text, most)
-    if not note.by:
-        raise UsageError("say by whom the note is")
+    require_note(note.by, note.owner, note.note)
     if note.accepted is not None and not note.note:
         raise UsageError("a break is accepted, or no more, for a reason: give a note")
     if not (note.note or note.owner):

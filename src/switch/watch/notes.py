@@ -11,10 +11,10 @@ from typing import Required, TypedDict, Unpack
 
 import msgspec
 
-from switch.arguments import BY_MAX, WHY_MAX, require_words
+from switch.arguments import require_note
 from switch.errors import UsageError
 from switch.home.days import runs_back, times
-from switch.home.history import ALARM, AlarmNote, alarm_notes, time_of
+from switch.home.history import ALARM, AlarmNote, alarm_notes, said_before, time_of
 from switch.home.store import Home
 from switch.home.times import is_before, time_text
 from switch.watch.alarms import Mark, alarms
@@ -68,8 +68,10 @@ def note(
         acknowledged=said.get("acknowledged"),
         until=time_text(said.get("until")),
     )
-    now = at or times(home).now
-    _require_words(words, now)
+    known = times(home)
+    # It moves no time by itself, and is never before what was recorded.
+    time = time_of(home, None if at and runs_back(known, at) else at, known, far=True)
+    _require_words(words, time)
     if not names:
         raise UsageError("name the alarms that the note is about")
     found = alarms(home, at, limits=limits, spool=spool, names=list(names)).rows()
@@ -87,44 +89,25 @@ def note(
         "until": words.until,
         "new": True,
     }
-    if stored := _stored(home, marks, words):
+    before = (
+        ([Mark(*one) for one in said.alarms], msgspec.structs.replace(said, alarms=[]), record.at)
+        for record, said in alarm_notes(home)
+    )
+    if stored := said_before(marks, words, before):
         return {**taken, "at": stored, "new": False}
-    known = times(home)
-    # It moves no time by itself, and is never before what was recorded.
-    time = time_of(home, None if at and runs_back(known, at) else at, known, far=True)
     detail = msgspec.structs.replace(words, alarms=[tuple(mark) for mark in marks])
     home.commit(at=time, kind=ALARM, detail=detail, changes=[])
     return {**taken, "at": time}
 
 
-def _stored(home: Home, marks: list[Mark], words: AlarmNote) -> str:
-    """The time of the same note, where nothing was said of these alarms since; '' where it is new.
-    So a note that was broken off may be given again."""
-    last: dict[str, tuple[Mark, AlarmNote, str]] = {}
-    for record, said in alarm_notes(home):
-        plain = msgspec.structs.replace(said, alarms=[])
-        last.update({one[0]: (Mark(*one), plain, record.at) for one in said.alarms})
-    found = [last.get(mark.name) for mark in marks]
-    same = all(
-        one is not None and one[:2] == (mark, words) for mark, one in zip(marks, found, strict=True)
-    )
-    return found[0][2] if same and found[0] else ""
-
-
-def _require_words(words: AlarmNote, now: str) -> None:
-    for name, text, most in (
-        ("by", words.by, BY_MAX),
-        ("owner", words.owner, BY_MAX),
-        ("note", words.note, WHY_MAX),
-    ):
-        require_words(name, text, most)
-    if not words.by:
-        raise UsageError("say by whom the note is")
+def _require_words(words: AlarmNote, at: str) -> None:
+    """Refuse words that say nothing. at: the time that is recorded with them."""
+    require_note(words.by, words.owner, words.note)
     if words.until and words.acknowledged is not None:
         raise UsageError("an alarm sleeps, or is acknowledged: say one of them")
     if words.until and not words.note:
         raise UsageError("an alarm sleeps for a reason: give a note")
-    if words.until and not is_before(now, words.until):
-        raise UsageError(f"until {words.until} is over: give a time after {now}")
+    if words.until and not is_before(at, words.until):
+        raise UsageError(f"until {words.until} is over: give a time after {at}")
     if words.acknowledged is None and not (words.note or words.owner or words.until):
         raise UsageError("nothing is noted: acknowledge, let it sleep, give a note, or an owner")

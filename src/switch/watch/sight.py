@@ -16,7 +16,7 @@ from switch.doctor import Finding, looked_at
 from switch.home import days
 from switch.home.store import Home
 from switch.home.times import LOCAL, local_text
-from switch.open_items.awaited import awaited
+from switch.open_items.awaited import Receivers, awaited
 from switch.open_items.breaks import breaks
 from switch.open_items.cycles import cycles
 from switch.open_items.dossiers import dossiers
@@ -25,6 +25,14 @@ from switch.outlook import Deadlines, HomeStatus, OpenCash, deadlines, home_stat
 from switch.present import Present
 from switch.settlement import setup
 from switch.settlement.standing import Standing
+
+COMMITTED = frozenset(
+    {
+        *("status", "present", "receivers", "breaks", "cycles", "held", "returned", "dossiers"),
+        *("deliveries", "owed"),
+    }
+)
+"""Parts of a sight that follow from what is committed, at whatever time."""
 
 
 class Owed(NamedTuple):
@@ -47,6 +55,13 @@ class Sight:
         self.times = days.times(home)
         self.now = local_text(at or self.times.now) if at or self.times.now else ""
 
+    def again(self, at: str) -> Sight:
+        """The same home at another time, where nothing was committed since: lines are not read
+        again, and the machine is looked at anew."""
+        twin = Sight(self.home, at, self.name)
+        vars(twin).update({name: found for name, found in vars(self).items() if name in COMMITTED})
+        return twin
+
     @functools.cached_property
     def moment(self) -> datetime.datetime:
         """The time as a datetime of Vietnam; a day counts from its midnight."""
@@ -54,15 +69,19 @@ class Sight:
 
     @functools.cached_property
     def status(self) -> HomeStatus:
-        return home_status(self.home, self.name)
+        return home_status(self.home, self.name, self.present)
 
     @functools.cached_property
     def present(self) -> Present:
         return Present(self.home)
 
     @functools.cached_property
+    def receivers(self) -> Receivers:
+        return Receivers(self.present)
+
+    @functools.cached_property
     def awaited(self) -> list[dict[str, Any]]:
-        return awaited(self.home, at=self.now, present=self.present).rows()
+        return awaited(self.home, at=self.now, known=self.receivers).rows()
 
     @functools.cached_property
     def breaks(self) -> list[dict[str, Any]]:

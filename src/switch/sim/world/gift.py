@@ -23,7 +23,7 @@ from switch.sim.world.institutions import Directory, package_rows
 from switch.sim.world.nation import World, months_of
 
 BENEFIT, AMOUNT = "GIFT", 100_000
-"""That of 2 September 2025 was 100,000 dong a citizen."""
+"""Programme of the gift, and dong a citizen, as it was on 2 September 2025."""
 SOURCE = "MOF"
 ENDED_SHARE = 0.01
 """Share of representatives whose authority ended before the value date."""
