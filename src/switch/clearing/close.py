@@ -25,8 +25,8 @@ from switch.files import segment
 from switch.files.file_schemas import positions_table
 from switch.files.segment import write_table
 from switch.home import days, paid_bits
-from switch.home.changes import AddBatch, Change, OpenCycle, SetMeta, SetPaid
-from switch.home.store import FORMAT_CREDITS, FORMAT_HOUSEHOLDS, Home
+from switch.home.changes import AddBatch, Change, OpenCycle, SetPaid
+from switch.home.store import FORMAT_CREDITS, FORMAT_HOUSEHOLDS, Home, raised
 from switch.registry.directory import Directory
 from switch.results import CreditTotal, PositionRow, StoredSummary
 from switch.schema import period_of
@@ -122,14 +122,13 @@ def settle(job: Job, through: Through, draft: Path) -> None:
     )
 
 
-def _format(home: Home, through: Through) -> Iterator[SetMeta]:
+def _format(home: Home, through: Through) -> list[Change]:
     """An engine that knows no credits, or none of lines that had waited, leaves a home with some
     alone."""
     least = FORMAT_CREDITS if through.credits["count"] else 0
     if through.keeps_households:
         least = FORMAT_HOUSEHOLDS
-    if least and home.catalog.meta("format") < str(least):
-        yield SetMeta(str(least), "format")
+    return raised(home, least)
 
 
 def _postings(job: Job, through: Through, nets: dict[str, int]) -> list[Posting]:

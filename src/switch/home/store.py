@@ -44,7 +44,7 @@ from switch.files.disk import CATALOG, environment, machine, no_room, sizes
 from switch.files.segment import digest_of, new_file, write_new
 from switch.home import signing
 from switch.home.catalog import Catalog, CatalogError, CatalogFile
-from switch.home.changes import Change
+from switch.home.changes import Change, SetMeta
 from switch.home.checkpoint import (
     SIGNING_KEY,
     Checkpoint,
@@ -369,6 +369,12 @@ class Home:
             is_old = entry.name.isdigit() and int(entry.name) < max(chain, default=0)
             if is_old and int(entry.name) not in chain:
                 shutil.rmtree(entry, ignore_errors=True)
+
+
+def raised(home: Home, least: int) -> list[Change]:
+    """The change by which a home has a format at least, where it has an older one: an engine that
+    does not know what is in it then leaves it alone."""
+    return [SetMeta(str(least), "format")] if int(home.catalog.meta("format")) < least else []
 
 
 def asked(path: Path, question: Callable[[Home], Answer]) -> Answer:

@@ -27,7 +27,7 @@ _ALIKE = ("benefit", "debtor_agent", "participant", "period")
 """Columns of which the lines of a credit have one value."""
 
 
-FORMAT, FORMAT_KEPT = "7", "9"
+FORMAT, FORMAT_KEPT = 7, 9
 """The least format of a home with credits, and of one with lines that keep their household."""
 _NAMES = ("batch", HOUSEHOLD, "benefit", "period", "debtor_account")
 """Columns of the queue of which the lines of a household have one value."""
@@ -112,7 +112,7 @@ class Credits:
             "count": len(self.heads), "lines": len(self.number), "sum": int(self.amount.sum())
         }  # fmt: skip
 
-    def fault(self, format_: str) -> str:
+    def fault(self, format_: int) -> str:
         """The fault of all credits, once all lines were taken; '' where there is none. format_: of
         the home."""
         if self._rules not in JOIN_CREDITS if self._is_there else self._rules == NO_MONTHS:

@@ -82,8 +82,8 @@ class Fees:
         settled_by are carried on."""
         number = 0
         if self.home.catalog.audit.stamps("agencies"):
-            made = self.home.catalog.meta("format")
-            yield compare("fees", "format of a home with fees", max("6", made), made)
+            made = int(self.home.catalog.meta("format"))
+            yield compare("fees", "format of a home with fees", max(6, made), made)
         for record in self.home.catalog.audit.records():
             detail = msgspec.json.decode(record.detail)
             if record.kind in ("init", "directory"):

@@ -95,8 +95,8 @@ def checks(home: Home, records: Records) -> Iterator[Check]:
         path = home.folder("registers", version.seq) / "register.json"
         stored = msgspec.json.decode(path.read_bytes())
         yield compare("register", f"version {version.seq}, files", _info(version), stored)
-    made = home.catalog.meta("format")
-    yield compare("register", "format of a home with deltas", max("4", made), made)
+    made = int(home.catalog.meta("format"))
+    yield compare("register", "format of a home with deltas", max(4, made), made)
     people = _People(home, chain)
     yield Check("register", f"version {chain[0].seq}, people", people.fault())
     for before, version in pairwise(chain):
@@ -106,8 +106,8 @@ def checks(home: Home, records: Records) -> Iterator[Check]:
 
 def _acting_checks(home: Home, chain: list[RegisterRow]) -> Iterator[Check]:
     """Accounts of representatives, version by version: who they are, and until when."""
-    made = home.catalog.meta("format")
-    yield compare("register", "format of a home with representatives", max("5", made), made)
+    made = int(home.catalog.meta("format"))
+    yield compare("register", "format of a home with representatives", max(5, made), made)
     for version in chain:
         folder, now = home.folder("registers", version.seq), _info(version)
         path = folder / _ACTING

@@ -207,7 +207,7 @@ class Verifier:
         yield Check("I6 nothing paid twice", subject, fault)
         yield self.funded.within(subject, batch.manifest["funding"].get("budgets", {}))
         if credits.is_told:
-            yield Check("credits", subject, credits.fault(self.home.catalog.meta("format")))
+            yield Check("credits", subject, credits.fault(int(self.home.catalog.meta("format"))))
         yield from self._row(batch, subject, credits)
         yield from self._totals(batch, subject, tally)
         yield from self._money(batch, subject, pairs, benefits)

@@ -22,10 +22,9 @@ from switch.home.changes import (
     Change,
     ForgetHistory,
     ForgetRegisterFiles,
-    SetMeta,
     SetPaid,
 )
-from switch.home.store import FORMAT_DELTAS, FORMAT_REPRESENTATIVES, ROOM_SPARE, Home
+from switch.home.store import FORMAT_DELTAS, FORMAT_REPRESENTATIVES, ROOM_SPARE, Home, raised
 from switch.registry.delta import Delta, Taken, room_for_changes
 from switch.registry.register import Register, Rows, require_ids
 from switch.registry.versions import Chain
@@ -215,8 +214,8 @@ def _commit(home: Home, version: _Version, at: str, why: Mapping[str, object]) -
     with home.draft("registers") as draft:
         info = register.save(draft)
         least = FORMAT_REPRESENTATIVES if info.representatives else FORMAT_DELTAS
-        if (version.is_delta or info.representatives) and home.catalog.meta("format") < str(least):
-            changes.append(SetMeta(str(least), "format"))
+        if version.is_delta or info.representatives:
+            changes += raised(home, least)
         named = []
         for key, path in _write_history(draft, version, files):
             top = folder if path.parent == draft else path.parent

@@ -20,11 +20,10 @@ from switch.files.file_schemas import BILL
 from switch.files.segment import write_table
 from switch.files.tables import TableLike, open_table
 from switch.home import days
-from switch.home.changes import Change, SetMeta
 from switch.home.days import SaidTime
 from switch.home.history import BILLS as BILLS_LOADED
 from switch.home.history import fee_folders
-from switch.home.store import FEES, FORMAT_FEES, ROOM_SPARE, Home
+from switch.home.store import FEES, FORMAT_FEES, ROOM_SPARE, Home, raised
 from switch.home.times import day_of, latest
 from switch.registry.directory import Directory, read_rows
 from switch.schema import AMOUNT_MAX, BILLS, CURRENCY, DAY_MIN, FEE_AGENCIES, Table
@@ -98,10 +97,8 @@ def load_agencies(
     rows = [list(found[code]) for code in sorted(found)]
     is_new = rows != [list(before[code]) for code in sorted(before)]
     if is_new:
-        changes: list[Change] = []
-        if home.catalog.meta("format") < str(FORMAT_FEES):
-            changes.append(SetMeta(str(FORMAT_FEES), "format"))
-        home.commit(at=at, kind=AGENCIES, detail={"agencies": rows, **why}, changes=changes)
+        detail = {"agencies": rows, **why}
+        home.commit(at=at, kind=AGENCIES, detail=detail, changes=raised(home, FORMAT_FEES))
     return {"agencies": listed(found), "new": is_new}
 
 

@@ -13,10 +13,9 @@ import msgspec
 
 from switch.arguments import require_said
 from switch.errors import UsageError
-from switch.home.history import WITHDRAWAL
-from switch.home.store import Home
+from switch.home.history import FORMAT_FEES_BY_ROW, WITHDRAWAL
+from switch.home.store import Home, raised
 from switch.settlement.fee_standing import WAITING, WITHDRAWN, payment
-from switch.settlement.fees import raised
 
 
 class FeeWithdrawn(TypedDict):
@@ -65,7 +64,12 @@ def withdraw(
                 f"payment {payment_id!r} does not wait: {word} is {one['refund_state'] or state}"
             )
     else:
-        home.commit(at=at, kind=WITHDRAWAL, detail={**detail, **noted}, changes=raised(home))
+        home.commit(
+            at=at,
+            kind=WITHDRAWAL,
+            detail={**detail, **noted},
+            changes=raised(home, FORMAT_FEES_BY_ROW),
+        )
     amount = one["amount"]
     if refund is not None and back:
         amount = int(refund.folder.detail["amount"])

@@ -19,9 +19,9 @@ from switch.errors import InputRefused
 from switch.files.file_schemas import FEE, FEE_MOVED
 from switch.files.segment import read_table, write_table
 from switch.files.tables import TableLike
-from switch.home.changes import Change, OpenCycle, SetMeta
+from switch.home.changes import Change, OpenCycle
 from switch.home.history import FORMAT_FEES_BY_ROW, PAYMENTS, FeeFolder, fee_folders
-from switch.home.store import FEES, ROOM_SPARE, Home
+from switch.home.store import FEES, ROOM_SPARE, Home, raised
 from switch.home.times import day_of
 from switch.registry.directory import Directory
 from switch.registry.settings import Settings
@@ -350,7 +350,7 @@ def _commit(desk: Desk, answers: pa.Table | None, enters: pa.Table, said: dict[s
     """One commit: payments with their answers, and what enters the cycle."""
     home = desk.home
     detail, changes = entering(desk, enters, said)
-    changes += raised(home)
+    changes += raised(home, FORMAT_FEES_BY_ROW)
     size = enters.nbytes + (answers.nbytes if answers is not None else 0)
     home.require_room(2 * size + ROOM_SPARE)
     with home.draft(FEES) as draft:
@@ -364,12 +364,6 @@ def _commit(desk: Desk, answers: pa.Table | None, enters: pa.Table, said: dict[s
             draft=draft,
             folder=home.folder(FEES, desk.number),
         )
-
-
-def raised(home: Home) -> list[Change]:
-    """The format of a home from its first payments on that are judged by themselves."""
-    wanted = str(FORMAT_FEES_BY_ROW)
-    return [SetMeta(wanted, "format")] if home.catalog.meta("format") < wanted else []
 
 
 def _answered(home: Home, answers: pa.Table | None) -> pa.Table:
