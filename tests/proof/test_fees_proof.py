@@ -230,7 +230,7 @@ def test_verify__judges_records_of_before_by_their_rules(
 ) -> None:
     """Then a known payment was refused by its id, whatever its bank, and records had no rules."""
     changed(monkeypatch, "fees", lambda d: d.pop("rules"))
-    monkeypatch.setattr(fees, "raised", lambda _: [])
+    monkeypatch.setattr(fees, "raised", lambda *_: [])
     monkeypatch.setattr(fees, "_ids_of", lambda paid: paid["payment_id"])
     monkeypatch.setattr(fees, "_is_same", lambda rows, *_: np.zeros(len(rows), bool))
     keys_of = fees.keys_of
