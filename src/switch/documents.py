@@ -283,6 +283,8 @@ class CycleRow(TypedDict):
     went_back_sum: int
     returned_lines: int
     returned_sum: int
+    fees: int
+    fees_sum: int
     waits: str
     batch_ids: str
 

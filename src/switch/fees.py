@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import datetime
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypedDict, Unpack
+from typing import Any, Protocol, TypedDict, Unpack, cast
 
 from switch.arguments import checked
 from switch.errors import UsageError, counted
@@ -32,7 +32,13 @@ from switch.settlement import fees as payments
 from switch.settlement.fee_bills import AgenciesLoaded, BillsLoaded
 from switch.settlement.fee_match import FeesMatched
 from switch.settlement.fee_refunds import Back, FeeRefunded
-from switch.settlement.fee_standing import WAY_OUT, FeePayment, FeesStanding
+from switch.settlement.fee_standing import (
+    WAY_OUT,
+    FeeListed,
+    FeePayment,
+    FeesListed,
+    FeesStanding,
+)
 from switch.settlement.fee_withdrawals import FeeWithdrawn
 from switch.settlement.fees import FeesTaken
 
@@ -43,6 +49,7 @@ DOCUMENTS: dict[str, dict[str, object]] = {
         "": FeesStanding,
         "TABLE": FeesTaken,
         "--payment": FeePayment,
+        "--state": FeesListed,
         "--withdraw": FeeWithdrawn,
     },
     "match-fees": {"": FeesMatched},
@@ -220,6 +227,26 @@ class Fees:
         gave it. bank: the code of this, where several gave the same id. Raises UsageError for one
         that was not taken, and for an id of several banks without the bank."""
         return fee_standing.payment(self.home, payment_id, bank).said
+
+    @asks
+    def listed(
+        self, *, state: Sequence[str] = (), cycle: str = "", out: str | Path | None = None
+    ) -> FeesListed:
+        """List payments that were taken, and refunds, oldest first. state: CLEARED, SETTLED,
+        WAITING or WITHDRAWN, those alone; cycle: those that entered this one last. out: a file for
+        the rows (.csv, .parquet, .arrow) outside of the home, or in HOME/out. Raises UsageError for
+        a state that is none."""
+        if out is not None:
+            require_ending(out)
+        rows = fee_standing.listed(self.home, state, cycle)
+        file = "" if out is None else str(export(rows, out, self.home.path))
+        shown = [{**row, "paid_on": str(row["paid_on"])} for row in rows.to_pylist()]
+        return {
+            "count": len(rows),
+            "sum": sum(rows["amount"].to_pylist()),
+            "rows": cast(list[FeeListed], shown),
+            "file": file,
+        }
 
     @asks
     def match(

@@ -30,6 +30,7 @@ from switch.reconcile.asked import OPEN, standing
 from switch.results import BatchRow, ProgrammeBudget, Total
 from switch.settlement import queue, setup
 from switch.settlement.accounts import REISSUE
+from switch.settlement.fee_standing import in_cycles
 
 
 class OpenLines(TypedDict):
@@ -92,6 +93,8 @@ class OpenCycle(TypedDict):
     """Its cut-off."""
     returns: Total
     """Lines that come back with it."""
+    fees: Total
+    """Payments of fees, and refunds, that stand in it."""
 
 
 class OpenBreaks(TypedDict):
@@ -303,6 +306,7 @@ def open_cycles(home: Home, here: Present | None = None) -> list[OpenCycle]:
     present = here or Present(home)
     rows = sorted(home.catalog.cycles(*PENDING), key=lambda row: row.closes)
     found: list[OpenCycle] = []
+    fees = in_cycles(home)
     for row in rows:
         count, sum_ = present.coming[row.cycle]
         found.append(
@@ -312,18 +316,24 @@ def open_cycles(home: Home, here: Present | None = None) -> list[OpenCycle]:
                 "closes": row.closes,
                 **present.in_cycle(row.cycle),
                 "returns": {"count": count, "sum": sum_},
+                "fees": fees.get(row.cycle, {"count": 0, "sum": 0}),
             }
         )
     return found
 
 
 def lines_in(cycle: OpenCycle) -> str:
-    """Lines of a cycle in words: those that settle with it, and those that come back."""
-    parts = ((cycle, "line"), (cycle["returns"], "returned line"))
+    """Lines of a cycle in words: those that settle with it, those that come back, and fees."""
+    parts = (
+        (cycle, "line"),
+        (cycle["returns"], "returned line"),
+        (cycle["fees"], "payment of a fee", "payments of fees"),
+    )
+    is_empty = not (cycle["returns"]["count"] or cycle["fees"]["count"])
     told = [
-        f"{counted(part['count'], noun)} of {part['sum']:,} dong"
-        for part, noun in parts
-        if part["count"] or (part is cycle and not cycle["returns"]["count"])
+        f"{counted(part['count'], *nouns)} of {part['sum']:,} dong"
+        for part, *nouns in parts
+        if part["count"] or (part is cycle and is_empty)
     ]
     return ", ".join(told)
 

@@ -115,6 +115,7 @@ def test_answers__have_the_forms_of_their_schemas(
     with home_with_bills(folder / "waits") as engine:
         engine.fees.take(payments_table("A > TAX/1 100"), at=AT)
         engine.settle(CYCLE, abort="it is given up")
+    say("fees", "waits", "--state", "WAITING")
     say("fees", "waits", "--withdraw", "P1", "--by", "an", "--why", "x")
     wanted = {(name, form) for name, forms in ANSWERS.items() for form in forms}
     if find_spec("pyotp"):

@@ -327,9 +327,10 @@ def home_status(batch_id: str, state: str, sums: dict[str, int]) -> HomeStatus:
         "sent_back": [],
     }
     cycle = {"cycle": "20261125-1", "state": "OPEN", "closes": "2026-11-25T11:00:00"}
+    none = {"count": 0, "sum": 0}
     items = {
         "held": old,
-        "cycles": [{**cycle, **now["cleared"], "returns": {"count": 0, "sum": 0}}],
+        "cycles": [{**cycle, **now["cleared"], "returns": none, "fees": none}],
         "unanswered": {**old, "overdue": {"count": 0, "sum": 0}},
         "breaks": {
             "count": 14_605,

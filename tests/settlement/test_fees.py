@@ -31,6 +31,7 @@ from scene import (
     account,
     accounts_table,
     change_catalog,
+    command,
     new_checkpoint,
     payment_table,
     person_id,
@@ -242,6 +243,62 @@ def test_fees__what_stays_within_a_bank_takes_no_room(tmp_path: Path) -> None:
         engine.settle()
         assert balances_of(engine) == {"S.BANK[C]": 10, "S.TREASURY[KBNN]": 40}
     assert switch.verify(tmp_path / "h")
+
+
+def test_fees__stand_where_a_cycle_is_shown(tmp_path: Path) -> None:
+    home = tmp_path / "h"
+    with home_with_bills(home) as engine:
+        run(engine, lines("KBNN > A 600"), "X")
+        engine.fees.take(payments_table("A > TAX/1 100\nB > TAX/2 200"), at=AT)
+    (one,) = command("cycles", home, "--json").document["cycles"]
+    assert (one["lines"], one["sum"], one["fees"], one["fees_sum"]) == (1, 600, 2, 300)
+    (one,) = command("status", home, "--json").document["open"]["cycles"]
+    assert one["fees"] == {"count": 2, "sum": 300}
+    assert "fees in cycle 20261125-1" in command("status", home).out
+    words = "1 line of 600 dong, 2 payments of fees of 300 dong"
+    assert words in command("settle", home, "--at", "2026-11-25T08:00:00").out
+    assert "fees" in command("cycles", home).out
+    with switch.open(home) as engine:
+        engine.report("X")
+    assert command("report", home, "--cycle", CYCLE, "--out", tmp_path / "out").code == 0
+    (page,) = (tmp_path / "out").rglob("*.html")
+    assert "300" in page.read_text("utf-8")
+
+
+def test_fees__of_cycles_without_a_calendar_are_listed(tmp_path: Path) -> None:
+    with home_with_bills(tmp_path / "h", NO_CALENDAR) as engine:
+        engine.fees.take(payments_table("A > TAX/1 100"), at=AT)
+    (one,) = command("cycles", tmp_path / "h", "--json").document["cycles"]
+    assert (one["cycle"], one["state"], one["fees_sum"]) == ("20261125-F000002", "SETTLED", 100)
+
+
+def test_fees__are_listed_by_state_and_cycle(tmp_path: Path) -> None:
+    home = tmp_path / "h"
+    with home_with_bills(home) as engine:
+        engine.fees.take(payments_table("A > TAX/1 100\nB > TAX/2 200"), at=AT)
+        engine.settle()
+        engine.fees.refund("P2", by="an officer", why="in error", amount=50)
+        engine.fees.take(payments_table("C > TAX/3 40", 7), at=AT)
+        engine.settle("20261125-2", abort=WHY)
+        engine.fees.withdraw("P7", by="an officer", why="x")
+    out = tmp_path / "list.csv"
+    said = command("fees", home, "--state", "WAITING", "--out", out, "--json").document
+    assert (said["count"], said["sum"], said["file"]) == (1, 50, str(out))
+    (row,) = said["rows"]
+    assert (row["payment_id"], row["participant"], row["refund"]) == ("P2", "B", True)
+    head, line = out.read_text("utf-8-sig").splitlines()
+    assert head.split(",")[:3] == ["payment_id", "participant", "agency"]
+    assert head.split(",")[7:] == ["refund", "state", "cycle"]
+    assert line.startswith("P2,B,TAX,2,50,2026-11-25,")
+    both = command("fees", home, "--state", "SETTLED", "--state", "WITHDRAWN").out
+    assert "C P7: WITHDRAWN, cycle 20261125-2; TAX 3, 40 dong\npayments: 3, 340 dong" in both
+    assert command("fees", home, "--cycle", CYCLE, "--json").document["sum"] == 300
+    unknown = command("fees", home, "--state", "LOST")
+    assert (unknown.code, "state 'LOST' is not known: use CLEARED" in unknown.err) == (2, True)
+    twice = command("fees", home, "--state", "SETTLED", "--again")
+    assert (twice.code, "give one of TABLE" in twice.err) == (2, True)
+    vi = command("--lang", "vi", "fees", home, "--state", "WAITING").out
+    assert "B P2: hoàn trả, WAITING, phiên 20261125-2; TAX 2, 50 đồng\ngiao dịch: 1" in vi
 
 
 def test_fees__stand_beside_deltas_of_the_register(

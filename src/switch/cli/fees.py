@@ -31,6 +31,9 @@ PARTS = (
     *("bills withdrawn", "bills refunded"),
 )
 
+ROWS_SHOWN = 20
+"""Payments of a list on a screen. JSON and files have all."""
+
 bank_option = click.option(
     "--bank", default="", metavar="CODE", help="The payer's bank, where several gave the id."
 )
@@ -110,7 +113,16 @@ def bills(
 @bank_option
 @click.option("--by", metavar="NAME", help="Who withdraws it, for good.")
 @click.option("--why", metavar="WORDS", help="The reason, for good.")
-@click.option("--out", type=GIVEN_PATH, metavar="DIR", help="Folder of answers [HOME/out].")
+@click.option(
+    "--state",
+    multiple=True,
+    metavar="STATE",
+    help="List payments: CLEARED, SETTLED, WAITING or WITHDRAWN.",
+)
+@click.option("--cycle", default="", metavar="ID", help="List the payments of a cycle.")
+@click.option(
+    "--out", type=GIVEN_PATH, metavar="PATH", help="Folder of answers [HOME/out]; file of a list."
+)
 @said_options
 @wait_option
 @shared
@@ -124,14 +136,20 @@ def fees(
     bank: str,
     by: str | None,
     why: str | None,
+    state: tuple[str, ...],
+    cycle: str,
     out: Path | None,
     at: str | None,
     leap: bool,
     correct: str | None,
 ) -> None:
     """Take payments of fees (TABLE) of citizens' banks; or show fees by agency."""
-    if (table is not None) + again + (payment is not None) + (withdraw is not None) > 1:
-        raise UsageError("give one of TABLE, --again, --payment, --withdraw")
+    lists = bool(state or cycle)
+    if (table is not None) + again + (payment is not None) + (withdraw is not None) + lists > 1:
+        raise UsageError("give one of TABLE, --again, --payment, --withdraw, --state or --cycle")
+    if lists:
+        _list(context, home, state, cycle, out)
+        return
     if (by is not None or why is not None) and withdraw is None:
         raise UsageError("--by and --why go with --withdraw")
     if bank and payment is None and withdraw is None:
@@ -188,6 +206,30 @@ def _withdraw(
         tell(f"{words} {'the agency' if done['refund'] else done['participant']}")
 
     context.say(done, show)
+
+
+def _list(
+    context: Context, home: Path, state: tuple[str, ...], cycle: str, out: Path | None
+) -> None:
+    """List payments by their state, or of a cycle."""
+    from switch.engine import Engine
+
+    with Engine(home, mode="r") as engine:
+        found = engine.fees.listed(state=state, cycle=cycle, out=out)
+
+    def show() -> None:
+        for one in found["rows"][:ROWS_SHOWN] if out is None else ():
+            bill = f"{one['agency']} {one['bill_ref']}, {one['amount']:,} dong"
+            refund = "refund, " if one["refund"] else ""
+            words = f"{one['participant']} {one['payment_id']}: {refund}{one['state']}"
+            tell(f"{words}, cycle {one['cycle']}; {bill}")
+        tell(f"payments: {_said({'count': found['count'], 'sum': found['sum']})}")
+        if out is None and found["count"] > ROWS_SHOWN:
+            tell(f"{ROWS_SHOWN} of them are shown: all with --out FILE or --json")
+        if found["file"]:
+            tell(f"files: {found['file']}")
+
+    context.say(found, show)
 
 
 def _show(context: Context, home: Path, payment: str | None, bank: str) -> None:

@@ -204,6 +204,8 @@ def cycles(
         Shown("went back", "went_back_lines", 1),
         Shown("returned", "returned_lines", 2),
         Shown("dong returned", "returned_sum", 2),
+        Shown("fees", "fees", 2),
+        Shown("dong of fees", "fees_sum", 2),
         Shown("waits for", "waits", 0, False),
     )
     say_listing(context, found, "Cycles, oldest first", columns, out)

@@ -195,11 +195,15 @@ def _print_open(console: Console, told: HomeStatus) -> None:
         until = local_text(cycle["closes"])
         name = f"in cycle {cycle['cycle']}, {cycle['state']}, cut-off {until}"
         back = cycle["returns"]
-        if cycle["count"] or not back["count"]:
+        fees = cycle["fees"]
+        if cycle["count"] or not (back["count"] or fees["count"]):
             table.add_row(plain(name), f"{cycle['count']:,}", f"{cycle['sum']:,}", "", "")
         if back["count"]:
             name = f"coming back with cycle {cycle['cycle']}, {cycle['state']}, cut-off {until}"
             table.add_row(plain(name), f"{back['count']:,}", f"{back['sum']:,}", "", "")
+        if fees["count"]:
+            name = f"fees in cycle {cycle['cycle']}, {cycle['state']}, cut-off {until}"
+            table.add_row(plain(name), f"{fees['count']:,}", f"{fees['sum']:,}", "", "")
     add("settled, without an answer", items["unanswered"])
     add("returned, without a disposition", items["returned"])
     add("free for a re-issue, not paid again", items["reissued"])

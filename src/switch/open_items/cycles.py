@@ -9,15 +9,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from switch.home.days import times
-from switch.home.history import SETTLED, folders, moved_lines, recasts, went_back
+from switch.home.history import SETTLED, fee_folders, folders, moved_lines, recasts, went_back
 from switch.home.rows import BatchRow, CycleRow
 from switch.home.store import Home
 from switch.home.times import local_text
 from switch.open_items.listing import Choice, Listing, Words, batch_names, listing, require_known
 from switch.registry.directory import Directory
-from switch.results import StoredSummary
+from switch.results import StoredSummary, Total
+from switch.settlement.fee_standing import in_cycles
 from switch.settlement.standing import Standing
 
+NONE: Total = {"count": 0, "sum": 0}
 STATES = ("OPEN", "CLOSED", "SETTLED", "ABORTED")
 _TEXT, _MONEY = pa.string(), pa.int64()
 CYCLE = pa.schema(
@@ -35,13 +37,16 @@ CYCLE = pa.schema(
         ("went_back_sum", _MONEY),
         ("returned_lines", pa.int64()),
         ("returned_sum", _MONEY),
+        ("fees", pa.int64()),
+        ("fees_sum", _MONEY),
         ("waits", _TEXT),
         ("batch_ids", _TEXT),
     ]
 )
 """A cycle. opened_at: time of its first batch; closes: its cut-off; lines, sum: of what stands in
 it now. went_back: lines that a recast, an abort or their receivers took out of it. returned: lines
-of other cycles whose money comes back through it. rule: by which it ended (recast, share, abort; ''
+of other cycles whose money comes back through it. fees: payments of fees, and refunds, that stand
+in it. rule: by which it ended (recast, share, abort; ''
 for none). waits: in words, '' where it has ended. batch_ids: with a blank between them."""
 
 
@@ -66,9 +71,13 @@ def _rows(home: Home) -> list[dict[str, Any]]:
     standing = Standing(home, Directory.of_json(home.catalog.meta("directory").encode()))
     moved = _Moved(home)
     rows = []
+    fees, paid = in_cycles(home), dict[str, str]()
+    for folder in fee_folders(home):
+        paid.setdefault(folder.detail.get("cycle", ""), folder.at)
+    paid.pop("", None)
     opened = {cycle: batches[0].at for cycle, batches in of.items()}
-    for cycle in {**calendar, **back}:
-        opened.setdefault(cycle, back.get(cycle, ""))
+    for cycle in {**calendar, **back, **paid}:
+        opened.setdefault(cycle, back.get(cycle, "") or paid.get(cycle, ""))
     for cycle in sorted(opened, key=lambda c: local_text(opened[c] or calendar[c].closes)):
         batches, row = of.get(cycle, []), calendar.get(cycle)
         count, money = moved.cleared(home, batches)
@@ -87,6 +96,8 @@ def _rows(home: Home) -> list[dict[str, Any]]:
                 "went_back_sum": gone_sum,
                 "returned_lines": came,
                 "returned_sum": came_sum,
+                "fees": fees.get(cycle, NONE)["count"],
+                "fees_sum": fees.get(cycle, NONE)["sum"],
                 "batch_ids": " ".join(names[batch.seq] for batch in batches),
             }
         )

@@ -252,18 +252,15 @@ def _of_money(facts: Facts) -> list[Sheet]:
         [
             *(row["cycle"], row["state"], row["rule"], row["opened_at"], row["ended_at"]),
             *(row["batches"], row["lines"], row["sum"], row["went_back_lines"]),
-            *(row["returned_lines"], row["waits"]),
+            *(row["returned_lines"], row["fees_sum"], row["waits"]),
         ]
         for row in facts["cycles"]
     ]
-    named = [
-        Column("cycle", "code"),
-        Column("state", "words"),
-        Column("rule", "words"),
-        Column("opened"),
-    ]
-    named += [Column("ended"), Column("batches", "count"), Column("lines", "count")]
+    named = [Column("cycle", "code"), Column("state", "words"), Column("rule", "words")]
+    named += [Column("opened"), Column("ended")]
+    named += [Column("batches", "count"), Column("lines", "count")]
     named += [Column("money", "money"), Column("went back", "count"), Column("returns", "count")]
+    named.append(Column("fees", "money"))
     budgets: list[list[Value]] = [
         [
             *(one["programme"], one["budget"], one["reserved"], one["consumed"], one["released"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple, TypedDict
 
 import pyarrow as pa
@@ -9,6 +10,7 @@ import pyarrow.compute as pc
 
 from switch.errors import UsageError
 from switch.home.catalog import PENDING
+from switch.home.history import PAYMENTS, fee_folders
 from switch.home.store import Home
 from switch.results import Total
 from switch.settlement import fee_book
@@ -46,6 +48,49 @@ class FeesStanding(TypedDict):
     agencies: list[AgencyStanding]
 
 
+FEE_LISTED = pa.schema(
+    [
+        *((name, pa.string()) for name in ("payment_id", "participant", "agency", "bill_ref")),
+        ("amount", pa.int64()),
+        ("paid_on", pa.date32()),
+        ("receipt", pa.string()),
+        ("refund", pa.bool_()),
+        ("state", pa.string()),
+        ("cycle", pa.string()),
+    ]
+)
+"""A payment that was taken, or its refund (refund), with the cycle that it entered last.
+participant: the payer's bank, as its code was given; amount: what was paid, or goes back."""
+
+
+class FeeListed(TypedDict):
+    """A payment in a list, or its refund."""
+
+    payment_id: str
+    participant: str
+    """The payer's bank."""
+    agency: str
+    bill_ref: str
+    amount: int
+    """Money that was paid, or goes back."""
+    paid_on: str
+    receipt: str
+    refund: bool
+    state: str
+    cycle: str
+    """Cycle that it entered last."""
+
+
+class FeesListed(TypedDict):
+    """Payments and refunds, by what becomes of them."""
+
+    count: int
+    sum: int
+    rows: list[FeeListed]
+    file: str
+    """Path of the rows that were written; '' where none were asked for."""
+
+
 class FeePayment(TypedDict):
     """A payment that was taken, as it stands now."""
 
@@ -76,6 +121,38 @@ def stands(home: Home) -> pa.Table:
     for word, among in ((WAITING, fee_book.names_of(waits)), (WITHDRAWN, fee_book.withdrawn(home))):
         state = pc.if_else(pc.is_in(names, value_set=among), word, state)
     return rows.append_column("state", state)
+
+
+def listed(home: Home, states: Collection[str], cycle: str) -> pa.Table:
+    """Payments and refunds (`Fees.listed`), oldest first: a table of FEE_LISTED. states, cycle:
+    those in them alone, where any are named."""
+    for state in states:
+        if state not in STATES:
+            raise UsageError(f"state {state!r} is not known: use {', '.join(STATES)}")
+    given = {(row["taken_in"], row["row"]): row for row in fee_book.payments(home).to_pylist()}
+    of_refund = {(one.folder.number, 1): (one.taken_in, one.row) for one in fee_book.refunds(home)}
+    rows = []
+    for row in sorted(stands(home).to_pylist(), key=lambda row: (row["taken_in"], row["row"])):
+        name = row["taken_in"], row["row"]
+        one = given[of_refund.get(name, name)]
+        said = {"refund": row["back"], "amount": row["amount"], "cycle": row["cycle"]}
+        rows.append({**one, **said, "state": row["state"]})
+    table = pa.Table.from_pylist(rows, FEE_LISTED)
+    if states:
+        table = table.filter(pc.is_in(table["state"], value_set=pa.array([*states], pa.string())))
+    return table.filter(pc.equal(table["cycle"], cycle)) if cycle else table
+
+
+def in_cycles(home: Home) -> dict[str, Total]:
+    """Payments and refunds that stand in each cycle now, by cycle; none of a home without fees."""
+    if not any(folder.kind == PAYMENTS for folder in fee_folders(home)):
+        return {}
+    rows = stands(home)
+    stay = rows.filter(pc.is_in(rows["state"], value_set=pa.array([CLEARED, SETTLED])))
+    found: dict[str, Total] = {}
+    for row in stay.group_by("cycle").aggregate([("amount", "sum"), ([], "count_all")]).to_pylist():
+        found[row["cycle"]] = {"count": row["count_all"], "sum": row["amount_sum"]}
+    return found
 
 
 def standing(home: Home) -> FeesStanding:
