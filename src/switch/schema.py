@@ -248,6 +248,28 @@ FEE_LIST = Table(
 )
 """Bills that an agency says were paid on a day."""
 
+FEE_STATES = Table(
+    "payments of fees by state",
+    (
+        Column("payment_id", Kind.TEXT),
+        Column("participant", Kind.CODE),
+        Column("agency", Kind.CODE),
+        Column("bill_ref", Kind.TEXT),
+        Column("amount", Kind.AMOUNT),
+        Column("paid_on", Kind.DATE),
+        Column("receipt", Kind.TEXT),
+        Column("kind", Kind.CODE),
+        Column("state", Kind.CODE),
+        Column("cycle", Kind.CODE),
+    ),
+    is_closed=True,
+)
+"""Payments that were taken, and refunds, as the engine lists them: cycle is that which one entered
+last. participant: the payer's bank, as its code was given; amount: what was paid, or goes back."""
+FEE_KINDS = ("payment", "refund")
+FEE_STATE_WORDS = ("CLEARED", "SETTLED", "WAITING", "WITHDRAWN")
+"""States of a payment of a fee that was taken, and of a refund."""
+
 CONFIRMATIONS = Table(
     "confirmations",
     (

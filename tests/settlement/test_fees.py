@@ -6,6 +6,7 @@ import datetime as dt
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from cycles import (
     CYCLE,
@@ -258,6 +259,13 @@ def test_fees__stand_where_a_cycle_is_shown(tmp_path: Path) -> None:
     words = "1 line of 600 dong, 2 payments of fees of 300 dong"
     assert words in command("settle", home, "--at", "2026-11-25T08:00:00").out
     assert "fees" in command("cycles", home).out
+    late = ("alarms", home, "--rule", "cycle-unclosed", "--at", "2026-11-25T11:15:00", "--json")
+    (alarm,) = command(*late).document["alarms"]
+    assert alarm["what"] == f"cycle {CYCLE} with 1 line and 2 payments of fees closed at 11:00"
+    assert alarm["value"] == 900
+    told = command("--lang", "vi", *late[:-1]).out
+    assert "phí" in told
+    assert "payment" not in told
     with switch.open(home) as engine:
         engine.report("X")
     assert command("report", home, "--cycle", CYCLE, "--out", tmp_path / "out").code == 0
@@ -285,11 +293,15 @@ def test_fees__are_listed_by_state_and_cycle(tmp_path: Path) -> None:
     said = command("fees", home, "--state", "WAITING", "--out", out, "--json").document
     assert (said["count"], said["sum"], said["file"]) == (1, 50, str(out))
     (row,) = said["rows"]
-    assert (row["payment_id"], row["participant"], row["refund"]) == ("P2", "B", True)
+    assert (row["payment_id"], row["participant"], row["kind"]) == ("P2", "B", "refund")
     head, line = out.read_text("utf-8-sig").splitlines()
     assert head.split(",")[:3] == ["payment_id", "participant", "agency"]
-    assert head.split(",")[7:] == ["refund", "state", "cycle"]
+    assert head.split(",")[7:] == ["kind", "state", "cycle"]
     assert line.startswith("P2,B,TAX,2,50,2026-11-25,")
+    assert command("fees", home, "--out", tmp_path / "p.parquet", "--cycle", CYCLE).code == 0
+    assert pq.read_schema(tmp_path / "p.parquet") == switch.table_template("fee-states").schema
+    shown = command("schema", "fee-states", "--json").document["columns"]
+    assert [column["column"] for column in shown] == [*row]
     both = command("fees", home, "--state", "SETTLED", "--state", "WITHDRAWN").out
     assert "C P7: WITHDRAWN, cycle 20261125-2; TAX 3, 40 dong\npayments: 3, 340 dong" in both
     assert command("fees", home, "--cycle", CYCLE, "--json").document["sum"] == 300

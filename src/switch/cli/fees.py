@@ -220,7 +220,7 @@ def _list(
     def show() -> None:
         for one in found["rows"][:ROWS_SHOWN] if out is None else ():
             bill = f"{one['agency']} {one['bill_ref']}, {one['amount']:,} dong"
-            refund = "refund, " if one["refund"] else ""
+            refund = "refund, " if one["kind"] == "refund" else ""
             words = f"{one['participant']} {one['payment_id']}: {refund}{one['state']}"
             tell(f"{words}, cycle {one['cycle']}; {bill}")
         tell(f"payments: {_said({'count': found['count'], 'sum': found['sum']})}")

@@ -32,6 +32,7 @@ KINDS: dict[str, Table] = {
     "bills": schema.BILLS,
     "fees": schema.FEE_PAYMENTS,
     "fee-list": schema.FEE_LIST,
+    "fee-states": schema.FEE_STATES,
 }
 """Tables by the names that options and documents have for them."""
 TYPES = {
@@ -66,6 +67,8 @@ WORDS = {
     (schema.CONFIRMATIONS.name, "status"): ("ACCC", "RJCT"),
     (schema.STATEMENT.name, "side"): ("C", "D"),
     (schema.RESOLUTIONS.name, "status"): schema.RESOLVED,
+    (schema.FEE_STATES.name, "kind"): schema.FEE_KINDS,
+    (schema.FEE_STATES.name, "state"): schema.FEE_STATE_WORDS,
 }
 """All values that a column takes, by table and column."""
 

@@ -12,17 +12,15 @@ from switch.errors import UsageError
 from switch.home.catalog import PENDING
 from switch.home.history import PAYMENTS, fee_folders
 from switch.home.store import Home
+from switch.registry.templates import table_template
 from switch.results import Total
+from switch.schema import FEE_KINDS, FEE_STATE_WORDS
 from switch.settlement import fee_book
 
-CLEARED = "CLEARED"
-SETTLED = "SETTLED"
-WAITING = "WAITING"
-WITHDRAWN = "WITHDRAWN"
+CLEARED, SETTLED, WAITING, WITHDRAWN = FEE_STATE_WORDS
 """States of a payment that was taken."""
 WAY_OUT = "where its bank does not come back, withdraw it: switch fees HOME --withdraw {}"
 """The remedy of a payment that waits for ever."""
-STATES = (CLEARED, SETTLED, WAITING, WITHDRAWN)
 
 
 class AgencyStanding(TypedDict):
@@ -48,21 +46,6 @@ class FeesStanding(TypedDict):
     agencies: list[AgencyStanding]
 
 
-FEE_LISTED = pa.schema(
-    [
-        *((name, pa.string()) for name in ("payment_id", "participant", "agency", "bill_ref")),
-        ("amount", pa.int64()),
-        ("paid_on", pa.date32()),
-        ("receipt", pa.string()),
-        ("refund", pa.bool_()),
-        ("state", pa.string()),
-        ("cycle", pa.string()),
-    ]
-)
-"""A payment that was taken, or its refund (refund), with the cycle that it entered last.
-participant: the payer's bank, as its code was given; amount: what was paid, or goes back."""
-
-
 class FeeListed(TypedDict):
     """A payment in a list, or its refund."""
 
@@ -75,8 +58,10 @@ class FeeListed(TypedDict):
     """Money that was paid, or goes back."""
     paid_on: str
     receipt: str
-    refund: bool
+    kind: str
+    """payment or refund."""
     state: str
+    """CLEARED, SETTLED, WAITING or WITHDRAWN."""
     cycle: str
     """Cycle that it entered last."""
 
@@ -124,20 +109,21 @@ def stands(home: Home) -> pa.Table:
 
 
 def listed(home: Home, states: Collection[str], cycle: str) -> pa.Table:
-    """Payments and refunds (`Fees.listed`), oldest first: a table of FEE_LISTED. states, cycle:
-    those in them alone, where any are named."""
+    """Payments and refunds (`Fees.listed`), oldest first: a table as
+    `switch.json_schema("fee-states")` says. states, cycle: those in them alone, where any are
+    named."""
     for state in states:
-        if state not in STATES:
-            raise UsageError(f"state {state!r} is not known: use {', '.join(STATES)}")
+        if state not in FEE_STATE_WORDS:
+            raise UsageError(f"state {state!r} is not known: use {', '.join(FEE_STATE_WORDS)}")
     given = {(row["taken_in"], row["row"]): row for row in fee_book.payments(home).to_pylist()}
     of_refund = {(one.folder.number, 1): (one.taken_in, one.row) for one in fee_book.refunds(home)}
     rows = []
     for row in sorted(stands(home).to_pylist(), key=lambda row: (row["taken_in"], row["row"])):
         name = row["taken_in"], row["row"]
         one = given[of_refund.get(name, name)]
-        said = {"refund": row["back"], "amount": row["amount"], "cycle": row["cycle"]}
+        said = {"kind": FEE_KINDS[row["back"]], "amount": row["amount"], "cycle": row["cycle"]}
         rows.append({**one, **said, "state": row["state"]})
-    table = pa.Table.from_pylist(rows, FEE_LISTED)
+    table = pa.Table.from_pylist(rows, table_template("fee-states").schema)
     if states:
         table = table.filter(pc.is_in(table["state"], value_set=pa.array([*states], pa.string())))
     return table.filter(pc.equal(table["cycle"], cycle)) if cycle else table
@@ -164,7 +150,8 @@ def standing(home: Home) -> FeesStanding:
     for code, one in sorted(fee_book.agencies(home).items()):
         mine = rows.filter(pc.equal(rows["agency"], code))
         parts = {
-            state: _total(mine["amount"].filter(pc.equal(mine["state"], state))) for state in STATES
+            state: _total(mine["amount"].filter(pc.equal(mine["state"], state)))
+            for state in FEE_STATE_WORDS
         }
         found.append(
             {

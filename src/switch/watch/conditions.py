@@ -172,8 +172,10 @@ def _cycles(sight: Sight, limits: Limits) -> Iterator[Condition]:
             continue
         name, closes = row["cycle"], row["closes"]
         late = hours_since(closes, sight.moment) * 60
-        lines, money = row["lines"], row["sum"]
+        lines, money = row["lines"], row["sum"] + row["fees_sum"]
         of = f"cycle {name} with {counted(lines, 'line')}"
+        if row["fees"]:
+            of += f" and {counted(row['fees'], 'payment of a fee', 'payments of fees')}"
         if row["state"] == "OPEN" and late >= -limits.warning_minutes:
             level = RAISED if late > 0 else WARNING
             what = f"{of} {'closed' if late > 0 else 'closes'} at {moment_of(closes):%H:%M}"
