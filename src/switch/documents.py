@@ -85,6 +85,7 @@ class RegistersLoaded(TypedDict, total=False):
     population: int
     accounts: int
     paid: int
+    replaced_ids: int
     warnings: Required[list[str]]
 
 

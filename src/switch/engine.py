@@ -189,6 +189,7 @@ class Engine:
         population: TableLike | None = None,
         accounts: TableLike | None = None,
         paid_history: TableLike | None = None,
+        replaced: TableLike | None = None,
         replace: bool = False,
         at: datetime.date | str = "",
         strict_columns: bool = False,
@@ -196,18 +197,17 @@ class Engine:
         warn: Callable[[str], None] = warnings.warn,
         correct: str | None = None,
     ) -> dict[str, int]:
-        """Load registers: upsert by key, or with replace swap the whole of each that is given. A
-        few changes are written as a delta (`compact`). All is committed, or nothing.
+        """Load registers, all or nothing: upsert by key, or with replace swap each that is given.
 
         population, accounts: people, and accounts that receive. paid_history: who was paid before
-        this home. replace: as said. at: the time that is recorded. strict_columns: unknown columns
-        are refused. progress: is told how far each table is. warn: is told of ignored columns, and
-        of a day far from the home's last. correct: as of `run`. Returns rows read by table.
+        this home. replaced: ids of before with those in their place, for good. at: the time that is
+        recorded. strict_columns: unknown columns are refused. progress, warn: are told how far it
+        is, and what is odd. correct: as of `run`. Few changes are a delta. Returns rows by table.
         """
         at, why = days.noted(self.home, time_text(at), correct, warn)
         return registers.load_registers(
             self.home,
-            registers.Tables(population, accounts, paid_history),
+            registers.Tables(population, accounts, paid_history, replaced),
             replace=replace,
             at=at,
             strict_columns=strict_columns,

@@ -19,7 +19,7 @@ LOG_FIELDS = frozenset(
     (
         *("event", "level", "timestamp"),
         *("home", "table", "batch_id", "cycle", "lines", "cleared", "folder", "rule"),
-        *("population", "accounts", "paid"),
+        *("population", "accounts", "paid", "replaced_ids"),
     )
 )
 """All that a log line may say. What is not here is dropped: nobody's id, name or account comes into

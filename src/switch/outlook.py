@@ -27,6 +27,7 @@ from switch.home.times import day_of, local_text
 from switch.present import Present
 from switch.reconcile import cash
 from switch.reconcile.asked import OPEN, standing
+from switch.registry.load_registers import rows_of_pairs
 from switch.results import BatchRow, ProgrammeBudget, Total
 from switch.settlement import queue, setup
 from switch.settlement.accounts import REISSUE
@@ -378,9 +379,15 @@ def _reissued(home: Home, here: Present, today: datetime.date | None) -> OpenLin
                 mine[line["row"]] = line["amount"], day
     files = home.paid_files("cleared") if freed else {}
     left = []
+    # The line that pays again may be of the id that the person has now.
+    now = dict(zip(*(rows.tolist() for rows in rows_of_pairs(home)), strict=True)) if freed else {}
     for key, lines in freed.items():
         words = paid_bits.read(*files[key]) if key in files else ()
-        left += [line for row, line in lines.items() if not paid_bits.is_set(words, row)]
+        left += [
+            line
+            for row, line in lines.items()
+            if not any(paid_bits.is_set(words, one) for one in {row, now.get(row, row)})
+        ]
     since = min((day for _, day in left), default="")
     sum_ = sum(amount for amount, _ in left)
     return {"count": len(left), "sum": sum_, "since": since, "age_days": _age(since, today)}

@@ -115,6 +115,8 @@ EXPIRED = Rule("AB01", "CANC", "it waited beyond its deadline")
 """Sentence of a line that was taken out of the queue after its deadline; no phase gives it."""
 ARREARS = "arrears of a deceased person: the line is for a month before that of the death"
 """Words about a line that clears though its person is deceased on the value date."""
+REPLACED_ID = "another id stands in place of the line's: it is judged as that one's person"
+"""Words about a line for an id of before, whatever becomes of it."""
 AUTHORITY_ENDED, REPRESENTATIVE_UNSURE = 30, 31
 """Numbers, beyond those of reasons, of why an account of a representative does not count: the last
 day of the authority is over or the representative deceased; or nobody knows that they live. No line
@@ -193,6 +195,12 @@ def sentence_of(reason: int, excluded_by: str | None = None) -> str:
         return ""
     sentence = RULES[Reason(reason)].sentence
     return sentence if excluded_by is None else f"{sentence}: {excluded_by}"
+
+
+def with_replaced(words: str) -> str:
+    """Words about a line for an id that another stands in place of. words: what else is said of it,
+    '' where nothing is."""
+    return f"{words}; {REPLACED_ID}" if words else REPLACED_ID
 
 
 def passed_over(accounts: Iterable[tuple[str, int]], reason: int = Reason.NONE) -> str:

@@ -169,6 +169,15 @@ PAID = Table(
     ),
 )
 
+REPLACED = Table(
+    "replaced ids",
+    (
+        Column("person_id", Kind.ID),
+        Column("replaced_by", Kind.ID),
+    ),
+)
+"""Ids of before, each with the one that the population database has in its place."""
+
 IDENTITY_REQUEST = Table(
     "identity request",
     (
@@ -325,6 +334,8 @@ RESOLVED = (*DECIDED, "PDCR")
 """ISO 20022 status of a resolution: it is given back, it is not, or that is not decided yet."""
 LATE = "late"
 """Status of a person for whom the population database has not answered yet."""
+PRIORITY_MAX = 255
+"""Highest priority of an account, which counts last."""
 DUPLICATE = "duplicate"
 """Status of a person whose identity is not one alone in the population database."""
 UNKNOWN = "unknown"

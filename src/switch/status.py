@@ -45,7 +45,7 @@ from switch.reconcile.plain_credit import Sent, plain_credit
 from switch.reconcile.sent_lines import SentLines
 from switch.reconcile.take_in import judged, rules_of
 from switch.registry.directory import Directory
-from switch.registry.lookup import row_of
+from switch.registry.load_registers import current_chain, rows_of_person, rows_of_row
 from switch.results import (
     BatchRow,
     BatchStatus,
@@ -56,7 +56,7 @@ from switch.results import (
     PersonHistory,
     ProgrammeBudget,
 )
-from switch.schema import NO_ROW, RESOLVED
+from switch.schema import RESOLVED
 from switch.settlement.accounts import REISSUE
 from switch.settlement.budgets import told, told_of_batch
 
@@ -167,7 +167,7 @@ def line(home: Home, batch_id: str, line_no: int) -> LineHistory:
         for at in np.flatnonzero(numbers == line_no):
             answer = status.read(group).slice(at, 1).to_pylist()[0]
             answer |= lines.read(group).slice(at, 1).to_pylist()[0]
-            return _timeline(_Asked(home, answer["row"]), row, answer)
+            return _timeline(_Asked(home, rows_of_row(home, answer["row"])), row, answer)
         done += len(numbers)
     raise UsageError(f"batch {batch_id!r} has lines 1 to {done}, and no line {line_no}")
 
@@ -176,11 +176,11 @@ def person(home: Home, person_id: str) -> PersonHistory:
     """All lines of one person over all batches. Raises UsageError for what is no citizen id."""
     if len(person_id) != 12 or not (person_id.isascii() and person_id.isdigit()):
         raise UsageError("a citizen id has 12 digits")
-    version = home.catalog.register_seq()
-    row = row_of(home.folder("registers", version), int(person_id)) if version else NO_ROW
-    if row == NO_ROW:
+    has_register = home.catalog.register_seq() > 0
+    rows = rows_of_person(current_chain(home), person_id) if has_register else []
+    if not rows:
         raise UsageError("the person is in no register of this home")
-    asked = _Asked(home, row)
+    asked = _Asked(home, rows)
     lines = asked.lines
     found = [_timeline(asked, run, answer) for run in lines.batches for answer in lines.own(run)]
     return {"person": home.id_hash(person_id), "lines": found}
@@ -190,8 +190,8 @@ class _Asked:
     """A home that is asked about the lines of one person: what more than one of them needs is read
     once."""
 
-    def __init__(self, home: Home, row: int) -> None:
-        self.home, self.lines = home, PersonLines(home, row)
+    def __init__(self, home: Home, rows: list[int]) -> None:
+        self.home, self.lines = home, PersonLines(home, rows)
         self._moved: dict[tuple[str, str], list[dict[str, Any]]] = {}
 
     @functools.cached_property
@@ -227,7 +227,8 @@ class _Asked:
         """The person's lines in a folder's file of lines that went back."""
         if (folder.name, name) not in self._moved:
             table = moved_lines(self.home, folder, name)
-            self._moved[folder.name, name] = _with(table, row=self.lines.row)
+            mine = pc.is_in(table["row"], pa.array(self.lines.rows, table["row"].type))
+            self._moved[folder.name, name] = table.filter(mine).to_pylist()
         return self._moved[folder.name, name]
 
 

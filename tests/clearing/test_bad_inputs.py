@@ -272,6 +272,9 @@ REGISTERS = {
     "population": people_table([person(1), person(2)]),
     "accounts": accounts_table([account(1), account(2)]),
     "paid": scene.paid_table([entitlement(1), entitlement(2)]),
+    "replaced": pa.table(
+        {"person_id": ["001000000001", "001000000002"], "replaced_by": ["001000000003"] * 2}
+    ),
 }
 REGISTER_CASES: tuple[tuple[str, str, Any, str, int | None], ...] = (
     ("population", "person_id", ["001000000001", "00100000000"], "ID_FORMAT", 2),
@@ -287,6 +290,13 @@ REGISTER_CASES: tuple[tuple[str, str, Any, str, int | None], ...] = (
     ("paid", "person_id", ["001000000001", "x"], "ID_FORMAT", 2),
     ("paid", "period", [202611, 202600], "PERIOD_INVALID", 2),
     ("paid", "benefit", ["PENS", None], "NULL_REQUIRED", 2),
+    ("replaced", "person_id", ["001000000001", "00100000000"], "ID_FORMAT", 2),
+    ("replaced", "person_id", ["001000000001", None], "NULL_REQUIRED", 2),
+    ("replaced", "replaced_by", ["001000000003", "0010000000030"], "ID_FORMAT", 2),
+    ("replaced", "replaced_by", ["001000000003", "001000000002"], "REPLACED_SELF", 2),
+    ("replaced", "person_id", ["001000000003", "x"], "ID_FORMAT", 2),
+    ("replaced", "replaced_by", ["001000000002", "001000000001"], "REPLACED_CYCLE", 1),
+    ("replaced", "replaced_by", ["001000000003", "001999999999"], "REPLACED_UNKNOWN", 2),
 )
 
 

@@ -14,7 +14,7 @@ from scene import command, line, payment_table, tree_digest, write_table
 
 import switch
 from switch import status, words
-from switch.reason import CANCELLED, EXPIRED, GIVEN_UP, RULES
+from switch.reason import CANCELLED, EXPIRED, GIVEN_UP, REPLACED_ID, RULES
 from switch.watch.conditions import rules as alarm_rules
 from switch.words import Chosen, said, vietnamese
 
@@ -32,6 +32,8 @@ SENTENCES = [
     GIVEN_UP.sentence,
     CANCELLED.sentence,
     EXPIRED.sentence,
+    REPLACED_ID,
+    REPLACED_ID[0].upper() + REPLACED_ID[1:],
     *status.SENTENCES.values(),
     *status.AFTER.values(),
 ]
@@ -56,6 +58,8 @@ def test_words__keep_what_differs_and_are_composed() -> None:
         ("value date", "ngày giá trị"),
         ("  PDNG AC03  3  no account is valid on the value date",
          "  PDNG AC03  3  không có tài khoản nào còn hiệu lực vào ngày giá trị"),
+        (f"the person is deceased on the value date; {REPLACED_ID}",
+         f"người này đã qua đời vào ngày giá trị; {vietnamese()[REPLACED_ID]}"),
         ("The receiver sent the money back: it goes to the treasury with cycle 20261125-1.",
          "Bên nhận trả lại tiền: tiền về kho bạc cùng phiên 20261125-1."),
         ("The money is free for one more line: it is A:1.",

@@ -238,6 +238,7 @@ def small_steps(folder: Path) -> list[Step]:
         _command("ask back", "expire", "--at", "2026-12-03"),
         *(_citizens(folder) if find_spec("pyotp") else ()),
         Step("delta", _delta, lambda home: len(home.catalog.register_chain()) > 1),
+        Step("replaced", _replaced, _has_replaced),
         Step("compact", _compact, lambda home: len(home.catalog.register_chain()) == 1),
         Step("identified", _identified, lambda home: _answers_taken(home) == 1),
         *_fees(),
@@ -312,6 +313,17 @@ def _delta(home: Path) -> None:
             accounts=scene.accounts_table([scene.account(12, account="VN-12")]),
             paid_history=scene.paid_table([scene.entitlement(12)]),
         )
+
+
+def _replaced(home: Path) -> None:
+    """Two persons are found to be one, in a delta."""
+    pairs = {"person_id": [scene.person_id(11)], "replaced_by": [scene.person_id(12)]}
+    with mock.patch.object(delta, "CHANGES_SHARE", 1), switch.open(home) as engine:
+        engine.register(replaced=pa.table(pairs))
+
+
+def _has_replaced(home: Home) -> bool:
+    return bool(scene.asked(home, "SELECT 1 FROM audit WHERE detail LIKE '%\"replaced_ids\"%'"))
 
 
 def _compact(home: Path) -> None:

@@ -52,7 +52,7 @@ NEXT_ACCOUNTS = [
      "if self._rule_set in SAY_MORE else {}", "if True else {}",
      _TEST + "batches_of_the_rules_before_are_replayed_by_them"),
     ("a line that goes late does not say it", "clearing/chunk.py",
-     "return self.passed.get(place, said) if reason in OF_ACCOUNTS else said", "return said",
+     "said = self.passed.get(place, said) if reason in OF_ACCOUNTS else said", "pass",
      _TEST + "a_line_that_goes_late_in_its_run_says_it_too"),
     ("a refused line says what was passed over", "clearing/answer_columns.py",
      "went = [place for place in passed if reason[place] in OF_ACCOUNTS]", "went = list(passed)",

@@ -16,6 +16,7 @@ from lines_table import LINES
 from months_table import MONTHS
 from notes_table import NOTES
 from persons_table import PERSONS
+from replaced_table import REPLACED
 from representatives_table import REPRESENTATIVES
 from totals_table import TOTALS
 
@@ -33,6 +34,7 @@ FEATURES = (
     *HOUSEHOLDS,
     *NEXT_ACCOUNTS,
     *REPRESENTATIVES,
+    *REPLACED,
     *TOTALS,
     *ARREARS,
     *MONTHS,

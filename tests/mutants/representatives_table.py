@@ -48,8 +48,8 @@ REPRESENTATIVES = [
     (
         "strangers receive for others",
         _FILE,
-        "why = np.full(len(ids), REPRESENTATIVE_UNSURE, np.uint8)",
-        "why = np.zeros(len(ids), np.uint8)",
+        "why = np.full(len(now), REPRESENTATIVE_UNSURE, np.uint8)",
+        "why = np.zeros(len(now), np.uint8)",
         _LASTS,
     ),
     (
@@ -98,7 +98,7 @@ REPRESENTATIVES = [
     (
         "anybody represents who has a representative",
         "registry/claims.py",
-        "for one in held if one.representative == visit.person_id]\n    if not days",
+        "for one in held if visit.is_me(one.representative)]\n    if not days",
         "for one in held if one.representative]\n    if not days",
         _CLAIM + "who_is_not_named_is_refused",
     ),
@@ -119,14 +119,14 @@ REPRESENTATIVES = [
     (
         "a representative ends accounts of the person",
         "registry/claims.py",
-        "found = [one for one in found if one.representative == visit.person_id]",
+        "found = [one for one in found if visit.is_me(one.representative)]",
         "pass",
         _CLAIM + "a_representative_ends_their_own_accounts_alone",
     ),
     (
         "a person keeps what was their representative's",
         "registry/holdings.py",
-        'counts |= (entries["row"] == who.holder) & (ids != NOBODY)',
+        'counts |= np.isin(entries["row"], who.holder) & (ids != NOBODY)',
         "pass",
         _CLAIM + "a_person_keeps_no_account_of_a_representative_as_their_own",
     ),

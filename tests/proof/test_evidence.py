@@ -30,6 +30,7 @@ from scene import (
     pay,
     payment_table,
     person,
+    person_id,
     run,
     tree_digest,
     write_table,
@@ -49,6 +50,8 @@ from switch.sim.lives.operations import Fault
 FLIPS = int(os.environ.get("FLIPS", "300"))
 """`make flips` takes 10,000."""
 KEY = signing.new_key()
+DAMAGED = "people.slots lists.bin since.bin heap.bin register.json replaced.bin paid-0000.bits"
+PAIR = pa.table({"person_id": [person_id(5)], "replaced_by": [person_id(4)]})
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +67,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     with switch.open(home) as engine:
         run(engine, [line(n) for n in range(1, 7)], "A")
-        engine.register(accounts=accounts_table([account(5)]))
+        engine.register(accounts=accounts_table([account(5)]), replaced=PAIR)
         one = {"creditor_agent": BANK, "creditor_account": "7", "household": "H1"}
         run(engine, [line(n, period=202612, **one) for n in range(1, 4)], "B")
         engine.change_directory(participants=pa.Table.from_pylist(list(PARTICIPANTS)))
@@ -121,7 +124,7 @@ def test_verify__every_flipped_bit_is_found_and_named(home: Path) -> None:
 
 def test_open__damage_is_not_taken_over_into_a_new_register(home: Path) -> None:
     """A version written from a damaged one would have sound digests."""
-    for name in ("people.slots", "accounts.bin", "masks.bin", "heap.bin"):
+    for name in ("people.slots", "accounts.bin", "masks.bin", "heap.bin", "replaced.bin"):
         path = home / "registers" / "000002" / name
         content = path.read_bytes()
         path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
@@ -130,10 +133,7 @@ def test_open__damage_is_not_taken_over_into_a_new_register(home: Path) -> None:
         path.write_bytes(content)
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["people.slots", "lists.bin", "since.bin", "heap.bin", "register.json", "paid-0000.bits"],
-)
+@pytest.mark.parametrize("name", DAMAGED.split())
 def test_run__a_damaged_register_screens_nothing(name: str, home: Path) -> None:
     damage(home / "registers" / "000002" / name)
     with switch.open(home) as engine, pytest.raises(VerificationFailed, match=name):

@@ -236,6 +236,12 @@ def test_privacy__no_canary_sings(cage: Cage) -> None:
         for bad in ("population", "accounts", "paid", "pay.parquet"):
             if bad != name and (name, bad) != ("paid", "pay.parquet"):
                 cage.run("register", home, f"--{name}", folder / bad, code=3)
+    # Pairs that end nowhere, in a circle and in themselves: a refusal shows neither id.
+    for n, ends in enumerate((COUNT, 1, 2)):
+        ids = {"person_id": [canary_id(2), canary_id(1)]}
+        pair = pa.table(ids | {"replaced_by": [canary_id(1), canary_id(ends)]})
+        path = scene.write_file(pair, folder / f"pairs{n}", "parquet")
+        cage.run("register", home, "--replaced", path, code=3)
     for n, row in enumerate(
         (canary_person(1, status=canary_name(1)), canary_person(1, person_id="1" + canary_id(1)))
     ):

@@ -8,7 +8,7 @@ moved), held.parquet (lines that wait on).
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +27,7 @@ from switch.reason import (
     Reason,
     sentence_of,
     status_of,
+    with_replaced,
 )
 from switch.registry.directory import Directory
 from switch.registry.versions import Masks, mask_text
@@ -48,6 +49,19 @@ _SET = (
 home without them end before."""
 _CODE_NAMES = sorted({rule.code for reason, rule in RULES.items() if reason not in _SET})
 _SENTENCES = ["", *(RULES[Reason(n)].sentence for n in range(1, REASONS_COUNT))]
+
+
+class Known(NamedTuple):
+    """Facts of lines that their reasons do not tell, by row of a chunk."""
+
+    masks: Any
+    """Initials of the names as the table has them, of names that differ."""
+    excluded_by: dict[int, str]
+    """Benefits paid in place of lines."""
+    passed: dict[int, str]
+    """Words about lines if they clear, and about those whose person's accounts were passed over."""
+    replaced: Any
+    """Rows of lines for ids of before."""
 
 
 class Columns:
@@ -100,35 +114,23 @@ class Columns:
         participant: Any,
         transfer: Any,
         row: Any,
-        masks: Any,
-        excluded_by: dict[int, str],
-        passed: dict[int, str],
+        known: Known,
     ) -> dict[str, Any]:
-        """Columns of STATUS. transfer: (offsets, data) of texts, empty where a line has none;
-        masks: initials of the names as the table has them, by row of the chunk, for names that
-        differ; excluded_by: benefits paid in place of lines, by row of the chunk; passed: what is
-        said of lines if they clear, and of those whose person's accounts were passed over, by row
-        of the chunk."""
+        """Columns of STATUS. transfer: (offsets, data) of texts, empty where a line has none."""
         alive = reason == 0
         cleared, refused = validity(~alive), validity(alive)
         return {
             "line_no": pa.array(line_no),
             "status": coded(self._statuses, _STATUS_OF.take(reason)),
             "reason": coded(self._codes, self._code_of.take(reason), refused),
-            "reason_detail": self._details(reason, row, masks, excluded_by, passed),
+            "reason_detail": self._details(reason, row, known),
             "transfer_id": text_array(transfer[0], transfer[1], cleared),
             "participant": _codes(self._participants, participant),
             "cycle": coded(self._cycle, np.zeros(len(reason), np.int32), cleared),
         }
 
-    def _details(
-        self,
-        reason: Any,
-        row: Any,
-        masks: Any,
-        excluded_by: dict[int, str],
-        passed: dict[int, str],
-    ) -> Any:
+    def _details(self, reason: Any, row: Any, known: Known) -> Any:
+        masks, excluded_by, passed, replaced = known
         details, which = self._sentences, reason.astype(np.int32)
         silent = reason == Reason.NONE
         differs = np.flatnonzero(reason == Reason.NAME_DIFFERS)
@@ -137,8 +139,8 @@ class Columns:
             which[differs] = np.arange(len(differs)) + len(details)
             details = details + [
                 f"{_SENTENCES[Reason.NAME_DIFFERS]}: table {mask_text(int(masks[given]))}, "
-                f"register {mask_text(int(known))}"
-                for given, known in zip(differs, registered, strict=True)
+                f"register {mask_text(int(one))}"
+                for given, one in zip(differs, registered, strict=True)
             ]
         if excluded_by:
             which[list(excluded_by)] = np.arange(len(excluded_by)) + len(details)
@@ -146,10 +148,16 @@ class Columns:
         went = [place for place in passed if reason[place] in OF_ACCOUNTS]
         if went:
             each = dict.fromkeys(passed.values())
-            known = {words: len(details) + n for n, words in enumerate(each)}
-            which[went] = [known[passed[place]] for place in went]
+            number = {words: len(details) + n for n, words in enumerate(each)}
+            which[went] = [number[passed[place]] for place in went]
             silent[went] = False
-            details = [*details, *known]
+            details = [*details, *number]
+        if len(replaced):
+            said = np.where(silent[replaced], 0, which[replaced])
+            numbers, place = np.unique(said, return_inverse=True)
+            which[replaced] = place + len(details)
+            silent[replaced] = False
+            details = [*details, *(with_replaced(details[n]) for n in numbers)]
         return pa.array(details).take(pa.array(which, mask=silent))
 
     def lines(

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from switch.clearing.answer_columns import Columns, held_rows
+from switch.clearing.answer_columns import Columns, Known, held_rows
 from switch.clearing.chunk import Chunk
 from switch.clearing.clearing_files import Dispatch
 from switch.clearing.credits import Credits
@@ -205,9 +205,7 @@ class BatchWriter:
             chunk.participant,
             chunk.transfer,
             chunk.row,
-            masks,
-            chunk.excluded_by,
-            chunk.passed,
+            Known(masks, chunk.excluded_by, chunk.passed, chunk.replaced),
         )
 
     def _hold(self, chunk: Chunk) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from switch.clearing.intake import Lines
 from switch.native.outbox import transfer_ids
-from switch.reason import OF_ACCOUNTS, Reason, sentence_of
+from switch.reason import OF_ACCOUNTS, Reason, sentence_of, with_replaced
 from switch.schema import TRANSFER_ID_MAX
 
 ID_SLACK = 40
@@ -42,6 +42,8 @@ class Chunk:
     transfer: IdTexts = field(default_factory=_no_ids)
     excluded_by: dict[int, str] = field(default_factory=dict)
     """Benefit that was paid in place of a line with reason EXCLUDED, by the line's place."""
+    replaced: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, np.intp))
+    """Places of lines for ids that others stand in place of, ascending."""
     passed: dict[int, str] = field(default_factory=dict)
     """Words about a line, by its place: if it clears, that it is arrears of a deceased person; and
     of accounts of its person that were passed over, with the reason where no other one is paid."""
@@ -50,7 +52,8 @@ class Chunk:
         """Words about a line; empty where it clears and there is nothing to say."""
         reason = int(self.reason[place])
         said = sentence_of(reason, self.excluded_by.get(place))
-        return self.passed.get(place, said) if reason in OF_ACCOUNTS else said
+        said = self.passed.get(place, said) if reason in OF_ACCOUNTS else said
+        return with_replaced(said) if place in self.replaced else said
 
     def take(self, verdict: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Give lines that passed screening their verdicts, in order; the verdicts that are left."""

@@ -48,7 +48,7 @@ class Through:
     budgets. digest: of the table. own, carried: tallies of its lines, and of lines that had waited.
     digests: of the files written so far. rule_set: the oldest by which its lines are answered so.
     credits: of two lines or more, that were sent for households. keeps_households: lines are kept
-    with theirs.
+    with theirs. has_replaced: some line was for an id of before.
     """
 
     core: Core
@@ -63,6 +63,7 @@ class Through:
     rule_set: str
     credits: CreditTotal
     keeps_households: bool
+    has_replaced: bool
 
 
 def settle(job: Job, through: Through, draft: Path) -> None:
@@ -227,6 +228,7 @@ def _manifest(
     return {
         "engine": ENGINE,
         "rule_set": through.rule_set,
+        **({"replaced_ids": True} if through.has_replaced else {}),
         "settings": msgspec.to_builtins(job.settings),
         **({"rooms": through.rooms} if through.rooms else {}),
         "funding": _funding(job, through.use),

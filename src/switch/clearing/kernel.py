@@ -116,12 +116,14 @@ def arrears_of(
 def exclusive_of(home: Home, directory: Directory, register: Register) -> Exclusive:
     """Exclusive groups of a directory, with who was paid before."""
     before = [home.paid_files(origin) for origin in ("history", "cleared")]
+    replaced = register.replaced_rows()
 
     def bits_of(benefit: int, month: int) -> NDArray[np.uint64]:
         key = (directory.programmes[benefit].benefit, period_of(month))
         files = [known.get(key) for known in before]
         words = (paid_bits.read(*file) for file in files if file is not None)
         pairs: NDArray[np.uint64] = paid_bits.pairs(register.rows, *words)
+        paid_bits.join(pairs, *replaced)
         return pairs
 
     return Exclusive(directory.lookups().group, bits_of)
@@ -147,6 +149,9 @@ class Kernel:
         if rooms:
             self.core.limit(*cover_of(job.directory, rooms))
         self._rule_set = job.rule_set
+        self._replaced = job.register.replaced
+        self.has_replaced = False
+        """Some line was for an id that another stands in place of."""
         self._arrears = arrears_of(job.directory, job.register, job.settings, date)
         self._next = next_accounts_of(job.home, job.directory, job.register, date)
         self._months = None
@@ -167,6 +172,7 @@ class Kernel:
     ) -> Chunk:
         """Authenticate and route lines: their chunk. again: they were screened in this run before,
         and are answered the same."""
+        replaced = self._put_right(lines)
         who = lines.amount, lines.person_id, lines.name_key
         found = Found(*self.core.screen(*who, lines.benefit, lines.debtor, lines.agent))
         judged = np.empty(0, np.intp)
@@ -182,7 +188,16 @@ class Kernel:
             passed[int(place)] = ARREARS if words is None else f"{ARREARS}; {words}"
         if self._admitted is not None:
             self._admitted.hold(*found, lines.account)
-        return Chunk(lines, batch, *found, passed=passed)
+        return Chunk(lines, batch, *found, replaced=replaced, passed=passed)
+
+    def _put_right(self, lines: Lines) -> NDArray[np.intp]:
+        """Put the ids that persons have now in place of those of before; places of these lines.
+        What is kept of a line that waits is as it came."""
+        now = self._replaced.of(lines.person_id)
+        places = np.flatnonzero(now != lines.person_id)
+        lines.person_id = now
+        self.has_replaced |= bool(len(places))
+        return places
 
     @property
     def rule_set(self) -> str:

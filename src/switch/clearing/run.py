@@ -78,6 +78,7 @@ def clear(job: Job) -> None:
             _rules(kernel, writer),
             writer.credits.total,
             writer.keeps_households,
+            kernel.has_replaced,
         )
         close.settle(job, through, draft)
 

@@ -30,10 +30,11 @@ from switch.errors import UsageError, counted
 if TYPE_CHECKING:
     from switch.documents import DirectoryShown, HomeMade, RegistersLoaded
 
-REGISTERS: dict[Literal["population", "accounts", "paid"], tuple[str, ...]] = {
+REGISTERS: dict[Literal["population", "accounts", "paid", "replaced_ids"], tuple[str, ...]] = {
     "population": ("person", "people"),
     "accounts": ("account",),
     "paid": ("entitlement paid before", "entitlements paid before"),
+    "replaced_ids": ("id in place of another", "ids in place of others"),
 }
 """Rows of registers in words: of one, and of several."""
 
@@ -167,6 +168,7 @@ def directory(
 @file_option("--population", text="Population register.")
 @file_option("--accounts", text="Account register.")
 @file_option("--paid", text="Entitlements paid before this home existed.")
+@file_option("--replaced", text="Ids of before, with those in their place.")
 @click.option("--replace", is_flag=True, help="Swap the whole of what is given.")
 @strict_option
 @at_option
@@ -179,6 +181,7 @@ def register(
     population: Path | None,
     accounts: Path | None,
     paid: Path | None,
+    replaced: Path | None,
     replace: bool,
     strict_columns: bool,
     at: str | None,
@@ -186,14 +189,15 @@ def register(
 ) -> None:
     """Load registers into HOME. They are upserts by key; --replace swaps the whole."""
 
-    if not (population or accounts or paid):
-        raise UsageError("give at least one of --population, --accounts, --paid")
+    if not (population or accounts or paid or replaced):
+        raise UsageError("give at least one of --population, --accounts, --paid, --replaced")
     warnings: list[str] = []
     with opened(context, home) as engine, Progress(context) as progress:
         counts = engine.register(
             population=population,
             accounts=accounts,
             paid_history=paid,
+            replaced=replaced,
             replace=replace,
             strict_columns=strict_columns,
             at=parse_time(at) or "",

@@ -46,6 +46,12 @@ def mark(bits: NDArray[np.uint64], rows: NDArray[np.uint32]) -> None:
         ledger.set_bits(bits, np.ascontiguousarray(rows, np.uint32))
 
 
+def join(bits: NDArray[np.uint64], rows: NDArray[np.uint32], others: NDArray[np.uint32]) -> None:
+    """Set the bits of others as paid before where those of rows are. Arrays of equal length."""
+    words, shifts = bits[0::2][rows >> 6], (rows & 63).astype(np.uint64)
+    mark(bits, others[(words >> shifts & np.uint64(1)).astype(bool)])
+
+
 def is_set(words: Sequence[int] | NDArray[np.uint64], row: int) -> bool:
     """True where the bit of a row is set; words may be shorter than the register."""
     return row >> 6 < len(words) and bool(int(words[row >> 6]) >> (row & 63) & 1)

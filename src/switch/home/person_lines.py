@@ -7,12 +7,13 @@ through. What a batch answered is read from its files, a row at a time.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from switch.files.file_schemas import LINES, REPRESENTED, STATUS
@@ -32,13 +33,15 @@ class _Judged(msgspec.Struct):
     """Rules by which lines were judged, as a manifest has them."""
 
     rule_set: str
+    replaced_ids: bool = False
 
 
 class PersonLines:
-    """Lines of the person of a row. Each batch is asked once, however many lines it has."""
+    """Lines of a person, who has a row for each id that they had. Each batch is asked once, however
+    many lines it has."""
 
-    def __init__(self, home: Home, row: int) -> None:
-        self.home, self.row = home, row
+    def __init__(self, home: Home, rows: Sequence[int]) -> None:
+        self.home, self.rows = home, rows
         self._found: dict[int, list[dict[str, Any]]] = {}
 
     @functools.cached_property
@@ -64,7 +67,7 @@ class PersonLines:
             folder = self.home.folder("batches", run.seq)
             path = folder / NAME
             try:
-                found = places(path, self.row)
+                found = sorted(place for row in self.rows for place in places(path, row))
             except FileNotFoundError:
                 if self.home.catalog.file(f"batches/{folder.name}/{NAME}"):
                     raise damaged(path, "is gone") from None
@@ -99,7 +102,7 @@ class PersonLines:
         answer: dict[str, Any] = {"batch": run.seq}
         for file, names in files:
             answer |= file.read(place, names)
-        if answer["row"] != self.row:
+        if answer["row"] not in self.rows:
             path = self.home.folder("batches", run.seq) / NAME
             raise damaged(path)
         answer[_REASON_DETAIL] = answer["transfer_id"] = None
@@ -113,14 +116,15 @@ class PersonLines:
     def _says_more(self, run: BatchRow) -> bool:
         """True where words may stand beside lines that a batch cleared."""
         manifest = self.home.catalog.manifest(run.seq)
-        return msgspec.json.decode(manifest, type=_Judged).rule_set in SAY_MORE
+        judged = msgspec.json.decode(manifest, type=_Judged)
+        return judged.rule_set in SAY_MORE or judged.replaced_ids
 
     def _searched(self, folder: Path, run: BatchRow) -> Iterator[dict[str, Any]]:
         """The same of a batch without an index."""
         lines, status = (Groups(segment_at(folder, name)) for name in ("lines", "status"))
         for group in range(len(lines)):
             rows = np.asarray(lines.read(group, ["row"])["row"])
-            for at in np.flatnonzero(rows == self.row):
+            for at in np.flatnonzero(np.isin(rows, self.rows)):
                 answer: dict[str, Any] = {"batch": run.seq}
                 for part in (status, lines):
                     answer |= part.read(group).slice(at, 1).to_pylist()[0]
@@ -128,4 +132,5 @@ class PersonLines:
         again = folder / "represented.parquet"
         if again.exists():
             table = read_table(again)
-            yield from table.filter(pc.equal(table["row"], self.row)).to_pylist()
+            mine = pc.is_in(table["row"], pa.array(self.rows, table["row"].type))
+            yield from table.filter(mine).to_pylist()

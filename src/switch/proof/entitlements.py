@@ -22,6 +22,7 @@ from switch.outcomes import Check
 from switch.proof import registers
 from switch.proof.chains import history_paths
 from switch.proof.exclusive_groups import Groups
+from switch.proof.replaced import ReplacedIds
 
 Key = tuple[str, int]
 """(benefit, period)."""
@@ -39,6 +40,7 @@ class Entitlements:
         batches since its last change were judged with all of it."""
         self.history_since = 0
         self.cleared: set[Key] = set()
+        self.replaced = ReplacedIds(home)
 
     @functools.cached_property
     def groups(self) -> Groups:
@@ -48,6 +50,7 @@ class Entitlements:
     def load(self, faults: Collection[str]) -> None:
         """Read the loaded history. faults: files that are not as they were committed, which are
         left alone, for damage may take a decoder down."""
+        self.replaced = ReplacedIds(self.home, faults)
         for paid in self.home.catalog.paid("history"):
             if paid.path in faults:
                 continue
@@ -79,16 +82,20 @@ class Entitlements:
         names = benefit.dictionary.to_pylist()
         index = np.asarray(benefit.indices.fill_null(-1))[alive]
         keys = periods.astype(np.int64) << 16 | index
+        joined = self.replaced.of(register)
+        if np.isin(rows, joined.old).any():
+            return "a person is paid by an id that another one stands in place of"
         for key in np.unique(keys):
             mine = rows[keys == key]
             name = (names[int(key) & 0xFFFF], int(key) >> 16)
             self.cleared.add(name)
-            bits = self.bits(name, int(mine.max()) + 1)
+            every = joined.with_rows(mine)
+            bits = self.bits(name, int(every.max()) + 1)
             told = history.get(name, bits[:0])
-            before = bits[mine].any() or told[mine[mine < len(told)]].any()
+            before = bits[every].any() or told[every[every < len(told)]].any()
             if before or len(np.unique(mine)) != len(mine):
                 return f"an entitlement of {name[0]} {name[1]} is paid twice"
-            if fault := self.groups.fault(seq, name, mine, self.bits, history):
+            if fault := self.groups.fault(seq, name, every, self.bits, history):
                 return fault
             bits[mine] = True
         return ""

@@ -149,7 +149,16 @@ def _follows(before: RegisterRow, version: RegisterRow, told: dict[str, Any]) ->
         was["participants"]
     ):
         return "rows or participants of the version before it are gone"
-    names = ("rows", "people", "accounts", "participants", "fold", "late", "representatives")
+    names = (
+        "rows",
+        "people",
+        "accounts",
+        "participants",
+        "fold",
+        "late",
+        "representatives",
+        "replaced_ids",
+    )
     if told.get("compacted") and [was.get(n) for n in names] != [now.get(n) for n in names]:
         return "it was compacted, and is not what was before"
     if "before" not in now:
@@ -159,7 +168,7 @@ def _follows(before: RegisterRow, version: RegisterRow, told: dict[str, Any]) ->
     if (
         not now["rows"] - was["rows"]
         <= now["changed"] - was.get("changed", 0)
-        <= sum(msgspec.json.decode(version.manifest)["counts"].values())
+        <= _named_most(msgspec.json.decode(version.manifest)["counts"])
     ):
         return "it changes more people than rows came"
     paths, old = history_paths(version), history_paths(before)
@@ -169,6 +178,11 @@ def _follows(before: RegisterRow, version: RegisterRow, told: dict[str, Any]) ->
         if paths.get(key) != old.get(key) and not (came and paths.get(key, "").startswith(own)):
             return f"paid bits of {key[0]} {key[1]} are not those of the version before it"
     return ""
+
+
+def _named_most(counts: dict[str, int]) -> int:
+    """Most people whom rows of tables name: a row about replaced ids names two."""
+    return sum(counts.values()) + counts.get("replaced_ids", 0)
 
 
 def _unpaid(home: Home, before: RegisterRow, version: RegisterRow) -> str:
@@ -188,7 +202,8 @@ class _People:
     def __init__(self, home: Home, chain: list[RegisterRow]) -> None:
         self._home = home
         slots = [self._read(version, "people.slots", _RECORD) for version in chain[1:]]
-        ids = [part["f0"][part["f0"] != 0] & np.uint64(_ID) for part in slots]
+        ids = [np.empty(0, np.uint64)]
+        ids += [part["f0"][part["f0"] != 0] & np.uint64(_ID) for part in slots]
         self._touched = np.unique(np.concatenate(ids))
         self._whole, self._info = chain[0], _info(chain[0])
         self._found: dict[int, _Person] = {}
@@ -201,7 +216,7 @@ class _People:
 
     def fault(self) -> str:
         """The fault of the whole version, whose people are looked at."""
-        self._grow(self._whole)
+        self.grow(self._whole)
         folder = self._home.folder("registers", self._whole.seq)
         records = [np.empty(0, _RECORD)]
         for part in _blocks(folder / "people.slots", _RECORD):
@@ -219,12 +234,12 @@ class _People:
             entries.append(part[np.isin(part["f1"], found["f3"])])
         masks = np.memmap(folder / "masks.bin", "<u8", "r")[found["f3"]] if len(found) else []
         since = self._read(self._whole, "since.bin", _DAY)
-        accounts = self._accounts(np.concatenate(entries), self._info["participants"])
+        accounts = self.accounts(np.concatenate(entries), self._info["participants"])
         people, fault = self._people(found, masks, since, accounts, self._info["participants"])
         self._found = people
         return fault
 
-    def _grow(self, version: RegisterRow) -> None:
+    def grow(self, version: RegisterRow) -> None:
         """Texts and lists of a version stand behind those of the versions before."""
         self._heap = np.concatenate([self._heap, self._read(version, "heap.bin", np.uint8)])
         self._lists = np.concatenate([self._lists, self._read(version, "lists.bin", _ENTRY)])
@@ -232,7 +247,7 @@ class _People:
     def change(self, version: RegisterRow, told: dict[str, Any]) -> str:
         """The fault of a delta; its people stand for those before it from now on. told: its audit
         record."""
-        self._grow(version)
+        self.grow(version)
         now, counts = _info(version), msgspec.json.decode(version.manifest)["counts"]
         records = self._read(version, "people.slots", _RECORD)
         records = np.sort(records[records["f0"] != 0], order="f3")
@@ -242,8 +257,8 @@ class _People:
         entries = self._read(version, "accounts.bin", _ENTRY)
         if not np.isin(entries["f1"], records["f3"]).all():
             return "it has accounts of people whom it does not change"
-        accounts = self._accounts(entries, now["participants"])
-        if "accounts" not in counts:
+        accounts = self.accounts(entries, now["participants"])
+        if not {"accounts", "replaced_ids"} & counts.keys():
             rows = {person.row: person.accounts for person in self._found.values()}
             accounts |= {int(row): rows.get(int(row), ()) for row in records["f3"]}
         since = self._read(version, "since.bin", _DAY)
@@ -285,7 +300,7 @@ class _People:
                 return f"an account of row {was.row} is gone"
         return ""
 
-    def _accounts(self, entries: Any, participants: list[str]) -> dict[int, tuple[_Account, ...]]:
+    def accounts(self, entries: Any, participants: list[str]) -> dict[int, tuple[_Account, ...]]:
         found: dict[int, list[_Account]] = {}
         for word, row, start, end, participant, priority, kind in entries.tolist():
             name, text = participants[participant], self._text(word)
@@ -340,10 +355,50 @@ class _People:
         if depends:
             listed = self._lists[account : account + len(mine) + 1]
             its = listed[listed["f1"] == row]
-            told = self._accounts(its, participants).get(row, ())
+            told = self.accounts(its, participants).get(row, ())
             return told[: len(mine)] == mine and list(its[: len(mine)]) == list(listed[: len(mine)])
         day = first.valid_from if begins else 0
         return (participants[participant], self._text(account), start) == (*first.key, day)
+
+
+def rows_of_ids(home: Home, ids: set[int]) -> dict[int, int]:
+    """Rows of some ids by the current register; who stands in none is left out."""
+    wanted = np.array(sorted(ids), np.uint64)
+    found: dict[int, int] = {}
+    for version in kept(home) if len(wanted) else ():
+        for part in _blocks(home.folder("registers", version.seq) / "people.slots", _RECORD):
+            person = part["f0"] & np.uint64(_ID)
+            mine = (part["f0"] != 0) & np.isin(person, wanted)
+            found.update(zip(person[mine].tolist(), part["f3"][mine].tolist(), strict=True))
+    return found
+
+
+def entries_of_rows(
+    home: Home, chain: list[RegisterRow], rows: set[int]
+) -> dict[int, dict[tuple[str, bytes], int | None]]:
+    """Accounts of some rows, (participant, text), as the last version of a chain that has any of a
+    row has them, each with the id of its representative or None."""
+    wanted = np.array(sorted(rows), np.uint32)
+    people = _People(home, chain)
+    found: dict[int, dict[tuple[str, bytes], int | None]] = {}
+    for version in chain:
+        people.grow(version)
+        folder, now = home.folder("registers", version.seq), _info(version)
+        acting: Any = np.fromfile(folder / _ACTING, _ENTRY) if _ACTING in now["files"] else []
+        begun, mine = 0, []
+        for part in _blocks(folder / "accounts.bin", _ENTRY):
+            is_acting = part["f6"] > _KINDS
+            whose = begun + np.cumsum(is_acting) - 1
+            begun += int(is_acting.sum())
+            for place in np.flatnonzero(np.isin(part["f1"], wanted)).tolist():
+                theirs = int(acting[int(whose[place])]["f0"]) if is_acting[place] else None
+                mine.append((part[place : place + 1], theirs))
+        for row in {int(entry["f1"][0]) for entry, _ in mine}:
+            found[row] = {}
+        for entry, theirs in mine:
+            for row, (one,) in people.accounts(entry, now["participants"]).items():
+                found[row][one.key] = theirs
+    return found
 
 
 def _blocks(path: Path, kind: np.dtype[Any]) -> Iterator[Any]:

@@ -16,6 +16,7 @@ import msgspec
 from switch.home.store import Home
 from switch.home.times import is_before, micros_of
 from switch.outcomes import Check
+from switch.proof.replaced import ReplacedIds
 from switch.registry.holdings import accounts_of
 from switch.registry.load_registers import current
 from switch.registry.lookup import row_of
@@ -35,19 +36,22 @@ OF_ACCOUNTS = (
 Said = dict[str, Any]
 
 
-def checks(home: Home) -> Iterator[Check]:
-    """All that is proven of citizens."""
+def checks(home: Home, replaced: ReplacedIds) -> Iterator[Check]:
+    """All that is proven of citizens. replaced: ids that are of one person."""
+    version = 0
     before: dict[int, list[tuple[str, Said]]] = {}
     bound: list[Said] = []
     claims: list[Said] = []
     for record in home.catalog.audit.records("citizen", "register"):
         detail = msgspec.json.decode(record.detail)
         said = detail if record.kind == "citizen" else detail.get("citizen")
+        joined = replaced.of(version)
+        version = detail.get("version", version)
         if said is None:
             claims = [] if "accounts" in detail else claims
             continue
         mine = before.setdefault(said["person"], [])
-        fault = _fault(record.at, said, mine, bound)
+        fault = _fault(record.at, said, mine, (bound, joined.of_row(said["person"])))
         if not fault and (record.kind == "register") != ("account" in said):
             fault = "it is no record of what it says"
         if not fault and record.kind == "register" and detail["accounts"] != 1 + ("ended" in said):
@@ -60,15 +64,18 @@ def checks(home: Home) -> Iterator[Check]:
         yield Check(NAME, f"{len(claims)} accounts", _accounts_fault(home, claims))
 
 
-def _fault(at: str, said: Said, mine: list[tuple[str, Said]], bound: list[Said]) -> str:
-    """Reason why a record may not stand where it does; ''. mine: what the same person said before
-    it; bound: all bindings before it."""
+def _fault(
+    at: str, said: Said, mine: list[tuple[str, Said]], others_of: tuple[list[Said], set[int]]
+) -> str:
+    """Reason why a record may not stand where it does; ''. mine: what was said before it by the
+    same id; others_of: all bindings before it, and rows of all ids of the person."""
+    bound, rows = others_of
     if mine and is_before(at, mine[-1][0]):
         return "it is of before what the same person said before it"
     if said.get("holder") == said["person"] or ("bound" in said and "holder" in said):
         return "nobody represents themself, and no device is of somebody else's money"
     theirs: dict[int, str] = {one["person"]: one["device"] for one in bound}
-    others = {device for person, device in theirs.items() if person != said["person"]}
+    others = {device for person, device in theirs.items() if person not in rows}
     rule, device = said.get("rule", ""), said["device"]
     if "bound" in said:
         named = said["bound"] == len(bound) + 1 and said.get("by") and said.get("mark")

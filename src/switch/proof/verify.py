@@ -132,6 +132,7 @@ class Verifier:
         self.entitlements.load(faults)
         if not any(top.startswith("registers/") for top in broken):
             yield from registers.checks(self.home, records)
+            yield from self.entitlements.replaced.checks()
             yield from identities.checks(self.home)
         if not broken:
             yield from self.fees.checks(self.positions, self.settled_by)
@@ -163,7 +164,7 @@ class Verifier:
         yield from notes.checks(self.home, self.answered.known, self.answered.seqs)
         yield from notes.alarm_checks(self.home)
         yield from control.checks(self.home)
-        yield from self_service.checks(self.home)
+        yield from self_service.checks(self.home, self.entitlements.replaced)
         yield from self.funded.checks(self.home, self.states)
         live = self.home.catalog.balances()
         if live or self.home.catalog.batches():

@@ -34,7 +34,13 @@ from switch.registry.holdings import (
     masked,
     require_account,
 )
-from switch.registry.load_registers import Tables, current, current_chain, load_registers
+from switch.registry.load_registers import (
+    Tables,
+    current,
+    current_chain,
+    load_registers,
+    rows_of_person,
+)
 from switch.registry.lookup import row_of
 from switch.registry.passwords import DIGITS, Authority, authority_of
 from switch.registry.register import Register
@@ -46,6 +52,7 @@ from switch.registry.self_service import (
     CitizenSaid,
     SelfService,
 )
+from switch.registry.versions import Chain
 from switch.schema import DAY_MAX, NO_ROW
 
 PRIORITY_MAX = ACCOUNTS_MAX = 255
@@ -155,14 +162,24 @@ class _Visit:
         require_words("device", device, BY_MAX)
         if not device:
             raise UsageError("say on which device (device)")
+        self.chain = _chain(home)
+        # Who has another id now is at the door as that one, whichever they name.
+        person_id = self.chain.replaced.id_of(person_id)
+        holder = self.chain.replaced.id_of(holder) if holder else ""
+        if holder == person_id:
+            raise UsageError("nobody represents themself")
         self.home, self.person_id, self.at = home, person_id, at
         self.holder_id = holder or person_id
-        self.row = self.holder = _row(home, person_id)
+        self.row = self.holder = _row(self.chain, person_id)
         if holder:
-            self.holder = _row(home, holder)
+            self.holder = _row(self.chain, holder)
         self.known = SelfService(home)
         self.person = self.known.person(self.row)
         self.text, self.device = device, home.id_hash(f"device {device}")
+
+    def is_me(self, person_id: str) -> bool:
+        """Tell whether an id is the visitor's now, or was; '' is nobody's."""
+        return bool(person_id) and self.chain.replaced.id_of(person_id) == self.person_id
 
     @property
     def said_holder(self) -> int | None:
@@ -277,7 +294,8 @@ def bind(
     is_stored = person.is_new and same
     if not is_stored:
         visit.require_forward()
-        if visit.known.holders.get(visit.device, visit.row) != visit.row:
+        mine = rows_of_person(visit.chain, visit.person_id)
+        if visit.known.is_of_another(visit.device, mine):
             visit.refuse("DEVICE_TAKEN")
         said = CitizenSaid(
             person=visit.row,
@@ -288,7 +306,7 @@ def bind(
         )
         home.commit(at=time, kind=CITIZEN, detail=said, changes=[])
         person.take(time, said)
-    name = home.id_hash(person_id)
+    name = home.id_hash(visit.person_id)
     address = authority.invitation(name, *visit.seed_of(person.number))
     with landing(path.parent, path.name) as file:
         file.write(f"{address}\n".encode())
@@ -320,8 +338,6 @@ def claim(
     kind = _require_claim(directory, said)
     authority = authority_of(said["secrets"])
     acting = said.get("representative") or ""
-    if acting == person_id:
-        raise UsageError("nobody represents themself")
     require_person(person_id)
     visit = _Visit(home, acting or person_id, said["device"], time, person_id if acting else "")
     visit.require_forward()
@@ -334,7 +350,7 @@ def claim(
     ends = _require_holder(visit, whole, held, said, (step, floor))
     priority = said.get("priority") or (ends.priority if ends else _behind(held, day_number(first)))
     account = said["participant"], said["account"], kind, priority
-    new = Held(*account, day_number(first), until, acting)
+    new = Held(*account, day_number(first), until, visit.person_id if acting else "")
     recorded = CitizenSaid(
         person=visit.row,
         device=visit.device,
@@ -350,7 +366,7 @@ def claim(
     rows = [new, *([ends._replace(last=new.first - 1)] if ends else [])]
     load_registers(
         home,
-        Tables(accounts=_table(person_id, rows)),
+        Tables(accounts=_table(visit.holder_id, rows)),
         replace=False,
         at=time,
         strict_columns=True,
@@ -359,7 +375,7 @@ def claim(
         why={CITIZEN: msgspec.to_builtins(recorded)},
     )
     return {
-        "person": home.id_hash(person_id),
+        "person": home.id_hash(visit.holder_id),
         "at": time,
         "participant": new.participant,
         "account": masked(new.account),
@@ -367,7 +383,7 @@ def claim(
         "priority": priority,
         "valid_from": str(first),
         "valid_to": recorded.valid_to,
-        "representative": home.id_hash(acting) if acting else "",
+        "representative": home.id_hash(visit.person_id) if acting else "",
         "ended": f"{ends.participant}:{masked(ends.account)}" if ends else "",
         "register": home.catalog.register_seq(),
     }
@@ -376,7 +392,9 @@ def claim(
 def shown(home: Home, person_id: str) -> CitizenShown:
     """A citizen's device and accounts as they are registered (`Citizens.show`)."""
     require_person(person_id)
-    row = _row(home, person_id)
+    chain = _chain(home)
+    person_id = chain.replaced.id_of(person_id)
+    row = _row(chain, person_id)
     whole, person = current(home, whole=True), SelfService(home).person(row)
     until = datetime.timedelta(microseconds=person.locked_until)
     moment = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC) + until
@@ -420,10 +438,15 @@ def _time(at: datetime.date | str) -> str:
     return time
 
 
-def _row(home: Home, person_id: str) -> int:
-    """The row of a person, without reading the register: a wrong code costs as little."""
-    version = home.catalog.register_seq()
-    row = row_of(home.folder("registers", version), int(person_id)) if version else NO_ROW
+def _chain(home: Home) -> Chain:
+    """The register of a home, which is not read: a wrong code costs as little."""
+    if not home.catalog.register_seq():
+        raise UsageError("the person is in no register of this home")
+    return current_chain(home)
+
+
+def _row(chain: Chain, person_id: str) -> int:
+    row = row_of(chain.last.folder, int(person_id))
     if row == NO_ROW:
         raise UsageError("the person is in no register of this home")
     return row
@@ -477,7 +500,10 @@ def _require_holder(
     """The account is nobody else's, and not registered already. used: step of the code, and the
     first day that counts. Returns the account that ends. Each refusal is recorded."""
     (step, floor), mine = used, (said["participant"], said["account"])
-    who = Claimant(visit.row, int(visit.person_id), visit.holder)
+    who = Claimant(
+        int(visit.person_id),
+        *(rows_of_person(visit.chain, one) for one in (visit.person_id, visit.holder_id)),
+    )
     if is_of_another(register, mine, floor, who):
         visit.refuse("HOLDER_OTHER", step)
     if any((one.participant, one.account) == mine and one.last >= floor for one in held):
@@ -489,7 +515,7 @@ def _require_holder(
         return None
     found = [one for one in held if (one.participant, one.account) == wanted]
     if visit.holder != visit.row:
-        found = [one for one in found if one.representative == visit.person_id]
+        found = [one for one in found if visit.is_me(one.representative)]
     if not found or found[0].last < floor:
         visit.refuse("ACCOUNT_UNKNOWN", step)
     return found[0]
@@ -500,7 +526,7 @@ def _require_lives(visit: _Visit, held: list[Held], step: int, first: int) -> in
     person, of whose last months money may still be owed, nor who represents them. step: of the
     code. Returns the last day of an authority, DAY_MAX for one's own account. Each refusal is
     recorded."""
-    who = Representatives(current_chain(visit.home), first, PROVEN_MAX)
+    who = Representatives(visit.chain, first, PROVEN_MAX)
 
     def life_of(person_id: str) -> int:
         return int(who.living(np.array([int(person_id)], np.uint64))[0])
@@ -518,7 +544,7 @@ def _require_lives(visit: _Visit, held: list[Held], step: int, first: int) -> in
 def _require_authority(visit: _Visit, held: list[Held], step: int, first: int) -> int:
     """The visitor is named as a representative in an account of the person, and may still receive
     on the day from which on an account would. Returns the last day of the authority."""
-    days = [one.last for one in held if one.representative == visit.person_id]
+    days = [one.last for one in held if visit.is_me(one.representative)]
     if not days:
         visit.refuse("REPRESENTATIVE_OTHER", step)
     if max(days) < first:

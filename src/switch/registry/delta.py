@@ -19,6 +19,7 @@ from switch.files import columns
 from switch.files.columns import NOBODY
 from switch.files.tables import TableReader
 from switch.native import people_table
+from switch.registry import replaced
 from switch.registry.register import Register, Rows, acting_records
 from switch.registry.versions import (
     ACCOUNT,
@@ -70,6 +71,11 @@ class Taken:
         """Ids of the persons of the rows that were taken."""
         return [chunk["person_id"] for chunk in self._held]
 
+    @property
+    def pairs(self) -> list[tuple[NDArray[np.uint64], NDArray[np.uint64]]]:
+        """(ids, ids in their place) of the rows that were taken, of a table of these."""
+        return [(chunk["person_id"], chunk["replaced_by"]) for chunk in self._held]
+
     def chunks(self) -> Iterator[columns.Columns]:
         """All chunks, once."""
         while self._held:
@@ -106,6 +112,7 @@ class Delta:
         part.table.put_records(found.view(np.uint8), len(found))
         part.fold = self._before.fold
         part.participants = list(self._before.participants)
+        part.replaced = chain.replaced
         part.masks = self._masks()
         part.since = self._since()
         self._texts = self._places = np.empty(0, np.uint64)
@@ -201,6 +208,11 @@ class Delta:
         assert self._with_accounts
         return self._part.put_accounts(reader)
 
+    def put_replaced(self, reader: Rows, version: int) -> int:
+        """Take in ids that others stand in place of, as of `Register`."""
+        assert self._with_accounts
+        return self._part.put_replaced(reader, version)
+
     def give_rows(self, ids: NDArray[np.integer]) -> NDArray[np.uint32]:
         """Row numbers of ids in the whole, new ones for strangers."""
         return self._all_rows(self._part.give_rows(ids))
@@ -239,6 +251,10 @@ class Delta:
         }
         if len(part.acting):
             parts[REPRESENTATIVES] = acting_records(accounts, part.acting)
+        version = np.uint64(int(chain.last.folder.name))
+        came = part.replaced.pairs[part.replaced.pairs["version"] > version]
+        if len(came):
+            parts[replaced.NAME] = came
         views = {name: records.view(np.uint8).data for name, records in parts.items()}
         info = msgspec.structs.replace(
             self._before,
@@ -254,6 +270,7 @@ class Delta:
             representatives=(self._before.representatives or 0)
             + (len(part.acting) - self._acting_before)
             or msgspec.UNSET,
+            replaced_ids=len(part.replaced) or msgspec.UNSET,
         )
         write_info(folder, info)
         return info

@@ -46,10 +46,11 @@ class Held(NamedTuple):
 class Claimant(NamedTuple):
     """The one who says that an account is theirs, and whose money it is to receive."""
 
-    row: int
     person_id: int
-    holder: int
-    """Row of the person whose money it is: their own, or of whom they represent."""
+    rows: list[int]
+    """Rows of all ids that they have or had."""
+    holder: list[int]
+    """Those of the person whose money it is: their own, or of whom they represent."""
 
 
 def day_number(day: datetime.date) -> int:
@@ -98,9 +99,10 @@ def is_of_another(register: Register, place: tuple[str, str], day: int, who: Cla
     at = np.flatnonzero(there)
     at = at[_is_account(register, register.accounts["account"][at], account)]
     entries, ids = register.accounts[at], ids_of(register, at)
-    own = np.where(ids == NOBODY, entries["row"] == who.row, ids == who.person_id)
+    now = register.replaced.of(ids) == np.uint64(who.person_id)
+    own = np.where(ids == NOBODY, np.isin(entries["row"], who.rows), now)
     counts = entries["valid_to"] >= day
-    counts |= (entries["row"] == who.holder) & (ids != NOBODY)
+    counts |= np.isin(entries["row"], who.holder) & (ids != NOBODY)
     return bool((counts & ~own).any())
 
 

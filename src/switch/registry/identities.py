@@ -28,6 +28,7 @@ from switch.home.signing import keyed
 from switch.home.store import Home
 from switch.home.times import day_of, latest, time_text
 from switch.native.names import NOW
+from switch.registry import replaced
 from switch.registry.load_registers import Tables, load_registers
 from switch.registry.register import Register, name_keys, require_ids, require_utf8
 from switch.registry.versions import HAS_SINCE, KNOWN, PERSON, TWICE, UNANSWERED
@@ -159,7 +160,7 @@ def ask(
     if not time:
         raise UsageError("say when it is asked: --at, for this home knows no time yet")
     reader = open_table(table, PAYMENT, strict_columns=strict_columns, room=home.path)
-    found = _Persons()
+    found = _Persons(register.replaced if register else replaced.NONE)
     found.take(reader)
     digest = f"sha256:{reader.sha256}" if reader.sha256 else f"persons:{found.digest.hexdigest()}"
     named = found.count
@@ -194,7 +195,9 @@ class _Persons:
     name nobody, or nobody who may be called so, are refused by a run whatever is known of people.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, known: replaced.Replaced) -> None:
+        """known: ids of before, whose persons are asked for by the present ones."""
+        self._known = known
         self.digest = hashlib.sha256()
         self._ids: list[NDArray[np.uint64]] = [np.empty(0, np.uint64)]
         self._names: list[pa.Array] = [pa.array([], pa.string())]
@@ -209,8 +212,8 @@ class _Persons:
             self.digest.update(ids.tobytes())
             self.digest.update("\n".join(texts.to_pylist()).encode())
             chosen = np.flatnonzero((ids < ID_LIMIT) & (keys != 0))
-            _, first = np.unique(ids[chosen], return_index=True)
-            self._ids.append(ids[chosen[first]])
+            now, first = np.unique(self._known.of(ids[chosen]), return_index=True)
+            self._ids.append(now)
             self._names.append(texts.take(pa.array(chosen[first])))
             done += len(ids)
 

@@ -29,9 +29,11 @@ from switch.files.columns import ID_LIMIT, NOBODY, Columns, Texts, looked_up, te
 from switch.native import csv_text, people_table
 from switch.native import names as name_kernel
 from switch.native.pages import Pages
+from switch.registry import replaced
 from switch.registry.versions import (
     ACCOUNT,
     ACTING,
+    KNOWN,
     MASK,
     PERSON,
     PROVEN_BYTES_MAX,
@@ -45,7 +47,16 @@ from switch.registry.versions import (
     write_info,
     write_parts,
 )
-from switch.schema import ACCOUNT_KINDS, DAY_MAX, DAY_MIN, LIFE, NO_CODE, NO_ROW, UNKNOWN
+from switch.schema import (
+    ACCOUNT_KINDS,
+    DAY_MAX,
+    DAY_MIN,
+    LIFE,
+    NO_CODE,
+    NO_ROW,
+    PRIORITY_MAX,
+    UNKNOWN,
+)
 
 PARTICIPANT_CODES_MAX = 60_000
 
@@ -77,6 +88,8 @@ class Register:
         """Rows that came of people whom the population database does not have."""
         self.fold = name_kernel.NOW
         """Version of the fold of the name keys: a register keeps that by which it was made."""
+        self.replaced = replaced.NONE
+        """Ids that others stand in place of."""
         self.info: RegisterInfo | None = None
         self.initials = Masks(Path(), np.empty(0, np.uint32), np.empty(0, np.uint64))
         """Initials by row, of a version that was opened."""
@@ -96,7 +109,8 @@ class Register:
         """Bytes that `save` writes, but for register.json."""
         parts = (self.since, self.accounts, self.lists, self.heap)
         acting = ACCOUNT.itemsize * len(self.acting)
-        return int(self.table.nbytes + 8 * self.rows + acting + sum(part.nbytes for part in parts))
+        known = 8 * self.rows + acting + self.replaced.pairs.nbytes
+        return int(self.table.nbytes + known + sum(part.nbytes for part in parts))
 
     # --- changing -------------------------------------------------------------------------------
 
@@ -161,7 +175,7 @@ class Register:
             require_ids(ids, reader.name, count)
             part = np.empty(len(ids), ACCOUNT)
             rows = np.empty(len(ids), np.uint32)
-            self.table.rows(ids, rows, True)
+            self.table.rows(self.replaced.of(ids), rows, True)
             part["row"] = rows
             offsets, data = text_buffers(chunk["account"].rows())
             require_accounts(offsets, data, len(ids), reader.name, count)
@@ -179,7 +193,8 @@ class Register:
             part["valid_to"] = chunk.get("valid_to", DAY_MAX)
             whose = chunk.get("representative", np.empty(0, np.uint64))
             if len(whose):
-                require_authority(whose, ids, part["valid_to"], reader.name, count)
+                theirs = self.replaced.of(whose), self.replaced.of(ids)
+                require_authority(*theirs, part["valid_to"], reader.name, count)
                 part["kind"][whose != NOBODY] |= ACTING
             parts.append(part)
             acting.append(whose[whose != NOBODY])
@@ -188,6 +203,67 @@ class Register:
         self.heap = np.concatenate(heap)
         self._place_accounts()
         return count
+
+    def put_replaced(self, reader: Rows, version: int) -> int:
+        """Take in ids that others stand in place of from a version on, with the accounts of those
+        of before; how many rows the table had. Raises InputRefused."""
+        parts = []
+        count = 0
+        for chunk in reader.chunks():
+            for name in ("person_id", "replaced_by"):
+                require_ids(chunk[name], reader.name, count, name)
+            parts.append((chunk["person_id"], chunk["replaced_by"]))
+            count += len(chunk["person_id"])
+        if parts:
+            table = tuple(np.concatenate(column) for column in zip(*parts, strict=True))
+            before, place = self.replaced, (version, reader.name, self._are_known)
+            self.replaced, fresh = before.with_table((table[0], table[1]), *place)
+            self._join_accounts(fresh)
+        # Also where none came: a delta has the lists of all its people.
+        self._place_accounts()
+        return count
+
+    def _are_known(self, ids: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Tell which of some ids the population register has."""
+        found = np.zeros(len(ids), PERSON)
+        self.table.records(np.ascontiguousarray(ids), found.view(np.uint8))
+        known: NDArray[np.bool_] = found["word"] & KNOWN != 0
+        return known
+
+    def _join_accounts(self, old: NDArray[np.uint64]) -> None:
+        """Put accounts of ids of before behind those of the ids that stand in their place. One
+        that both have stays as the new id has it, and of two old ids as the lower has it. old:
+        ascending."""
+        if not len(old):
+            return
+        before, now = self.rows_of(old), self.rows_of(last := self.replaced.of(old))
+        number = np.full(self.rows + 1, -1, np.int64)
+        number[before[before != NO_ROW]] = np.flatnonzero(before != NO_ROW)
+        of = number[self.accounts["row"]]
+        whose = np.full(len(self.accounts), NOBODY)
+        whose[self.accounts["kind"] & ACTING != 0] = self.acting
+        # Nobody represents themself, which a representative of before would.
+        moves = np.flatnonzero((of >= 0) & (self.replaced.of(whose) != last[of]))
+        moves = moves[np.argsort(-of[moves], kind="stable")]
+        if not len(moves):
+            return
+        most = np.zeros(self.rows, np.int64)
+        np.maximum.at(most, self.accounts["row"], self.accounts["priority"])
+        joined = self.accounts[moves]
+        joined["row"] = now[of[moves]]
+        behind = most[joined["row"]] + joined["priority"]
+        joined["priority"] = np.minimum(behind, PRIORITY_MAX)
+        theirs = whose[moves]
+        # Of equal ones the last counts.
+        self.accounts = np.concatenate([joined, self.accounts])
+        self.acting = np.concatenate([theirs[theirs != NOBODY], self.acting])
+
+    def replaced_rows(self) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+        """Rows of ids of before, and those of the ids that stand in their place, where both have
+        one."""
+        before, now = self.rows_of(self.replaced.old), self.rows_of(self.replaced.last)
+        both = (before != NO_ROW) & (now != NO_ROW)
+        return before[both], now[both]
 
     def _participant_codes(
         self, texts: Texts, code: dict[str, int], file: str
@@ -249,6 +325,8 @@ class Register:
         }
         if len(self.acting):
             parts[REPRESENTATIVES] = acting_records(self.accounts, self.acting)
+        if len(self.replaced):
+            parts[replaced.NAME] = self.replaced.pairs
         views = {name: part.view(np.uint8).data for name, part in parts.items()}
         digests = write_parts(folder, {"people.slots": self.table.memory(), **views})
         people, _, late = self.table.audit()
@@ -262,6 +340,7 @@ class Register:
             fold=self.fold,
             late=late or msgspec.UNSET,
             representatives=len(self.acting) or msgspec.UNSET,
+            replaced_ids=len(self.replaced) or msgspec.UNSET,
         )
         write_info(folder, self.info)
         return self.info
@@ -284,6 +363,7 @@ class Register:
         register, chain = Register(), Chain(folder, digests)
         register.participants = chain.last.info.participants
         register.fold, register.info = chain.last.info.fold, chain.last.info
+        register.replaced = chain.replaced
         register._read_people(chain, whole)
         register.since = chain.array(chain.whole, "since.bin", SINCE)
         for link in chain.deltas:

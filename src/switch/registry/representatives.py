@@ -45,14 +45,16 @@ class Representatives:
 
     def living(self, ids: NDArray[np.uint64]) -> NDArray[np.uint8]:
         """Reasons why each of some people (ids ascending, each once) may act for nobody on the day;
-        NONE where they live, as the population register knows."""
-        why = np.full(len(ids), REPRESENTATIVE_UNSURE, np.uint8)
+        NONE where they live, as the population register knows. Who has another id now is judged by
+        that."""
         if not len(ids):
-            return why
-        found = self._chain.people(ids, self._proven_max)
-        place = np.searchsorted(ids, found["word"] & ID_MASK)
+            return np.empty(0, np.uint8)
+        now, whose = np.unique(self._chain.replaced.of(ids), return_inverse=True)
+        why = np.full(len(now), REPRESENTATIVE_UNSURE, np.uint8)
+        found = self._chain.people(now, self._proven_max)
+        place = np.searchsorted(now, found["word"] & ID_MASK)
         if len(found) and (
-            place.max() >= len(ids) or (ids[place] != found["word"] & ID_MASK).any()
+            place.max() >= len(now) or (now[place] != found["word"] & ID_MASK).any()
         ):
             raise VerificationFailed(f"{self._chain.last.folder}: people.slots is damaged")
         status = (found["word"] >> _STATUS & np.uint64(3)).astype(np.uint8)
@@ -60,7 +62,7 @@ class Representatives:
         known = found["word"] & KNOWN != 0
         why[place[known & (status == _ALIVE)]] = Reason.NONE
         why[place[known & (status == _DECEASED)]] = AUTHORITY_ENDED
-        return why
+        return why[whose]
 
     def died(self, ids: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Tell whether each of some people, in any order, is deceased on the day."""

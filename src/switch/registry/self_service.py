@@ -7,6 +7,7 @@ device and an account are keyed hashes.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import msgspec
@@ -100,8 +101,6 @@ class SelfService:
     def __init__(self, home: Home) -> None:
         self.people: dict[int, Standing] = {}
         """By row."""
-        self.holders: dict[str, int] = {}
-        """Row of the person to whom a device is bound, by its keyed hash."""
         self.bindings = 0
         for record in home.catalog.audit.records(CITIZEN, "register"):
             detail = msgspec.json.decode(record.detail)
@@ -114,10 +113,13 @@ class SelfService:
     def _take(self, at: str, said: CitizenSaid) -> None:
         person = self.person(said.person)
         if said.bound:
-            self.holders.pop(person.device, None)
-            self.holders[said.device] = said.person
             self.bindings = said.bound
         person.take(at, said)
+
+    def is_of_another(self, device: str, rows: Collection[int]) -> bool:
+        """Tell whether a device, by its keyed hash, is bound to somebody else. rows: of all ids
+        that a person has or had."""
+        return any(one.device == device for row, one in self.people.items() if row not in rows)
 
     def person(self, row: int) -> Standing:
         """The standing of a person by their row."""

@@ -18,6 +18,7 @@ KINDS: dict[str, Table] = {
     "population": schema.POPULATION,
     "accounts": schema.ACCOUNTS,
     "paid": schema.PAID,
+    "replaced": schema.REPLACED,
     "request": schema.IDENTITY_REQUEST,
     "answer": schema.IDENTITY_ANSWER,
     "participants": PARTICIPANTS,

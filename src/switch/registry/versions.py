@@ -24,6 +24,7 @@ from switch.files.columns import NOBODY, S
 from switch.files.segment import HashingFile, write_new
 from switch.native import names as name_kernel
 from switch.native import people_table
+from switch.registry import replaced
 
 PERSON = np.dtype(
     [
@@ -92,6 +93,8 @@ class RegisterInfo(msgspec.Struct):
     """People for whom the population database has not answered; nothing where there are none."""
     representatives: int | msgspec.UnsetType = msgspec.UNSET
     """Accounts of representatives; nothing where there are none."""
+    replaced_ids: int | msgspec.UnsetType = msgspec.UNSET
+    """Ids that others stand in place of, of the whole; nothing where there are none."""
 
 
 class AccountFiles(NamedTuple):
@@ -172,6 +175,16 @@ class Chain:
         if REPRESENTATIVES not in link.info.files:
             return np.empty(0, ACCOUNT)
         return self.array(link, REPRESENTATIVES, ACCOUNT)
+
+    @functools.cached_property
+    def replaced(self) -> replaced.Replaced:
+        """Ids that others stand in place of, of all versions."""
+        parts = [
+            self.array(link, replaced.NAME, replaced.PAIR)
+            for link in self.links
+            if replaced.NAME in link.info.files
+        ]
+        return replaced.Replaced(np.concatenate(parts)) if parts else replaced.NONE
 
     def account_files(self, proven_max: int) -> list[AccountFiles]:
         """Accounts of all versions, the last one's first, for `accounts_of`. proven_max: as of

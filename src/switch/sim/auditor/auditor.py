@@ -109,11 +109,21 @@ class Auditor:
         paid: Iterable[Row] | None,
         replace: bool,
         share: int = 20,
-    ) -> None:
-        """Upsert registers by key, or replace the whole of what is given. share: one in so many
-        people may be changed by deltas."""
-        self.people.upsert(people, accounts, paid, replace, share)
+        replaced: Iterable[tuple[str, str]] = (),
+    ) -> str:
+        """Upsert registers by key, or replace the whole of what is given; or take in pairs of ids.
+        share: one in so many people may be changed by deltas. Returns the rule by which they must
+        be refused, which is no commit; '' for none."""
+        if self.people.is_of_themself(accounts or ()):
+            return "REPRESENTATIVE_SELF"
+        if replaced:
+            if rule := self.people.refusal_of(replaced):
+                return rule
+            self.people.put_replaced(replaced, share)
+        else:
+            self.people.upsert(people, accounts, paid, replace, share)
         self.commits += 1
+        return ""
 
     def bind(self, person: str, device: str, at: dt.datetime) -> str | None:
         """Bind a device to a person. Returns the rule by which it must be refused, which is a

@@ -57,7 +57,7 @@ class Citizens:
 
     def device(self, person: str) -> str:
         """The device that is bound to a person; '' for none."""
-        number = self.numbers.get(person)
+        number = self.numbers.get(self.people.now(person))
         return self.bindings[number - 1][1] if number else ""
 
     def places(self) -> list[str]:
@@ -67,12 +67,15 @@ class Citizens:
 
     def bind(self, person: str, device: str, at: dt.datetime) -> str | None:
         """Bind a device. Returns the rule by which it must be refused, '' where it is bound, None
-        where it was, and nothing is recorded."""
+        where it was, and nothing is recorded. What an id of before bound is still the person's, but
+        not bound to the id that they have now."""
+        person = self.people.now(person)
         if person in self.fresh and self.device(person) == device:
             return None
         self.last[person] = at
         self.fresh.discard(person)
-        if any(self.device(other) == device for other in self.numbers if other != person):
+        last = {one: self.bindings[number - 1][1] for one, number in self.numbers.items()}
+        if any(self.people.now(one) != person for one, its in last.items() if its == device):
             return "DEVICE_TAKEN"
         self.bindings.append((person, device))
         self.numbers[person] = len(self.bindings)
@@ -82,6 +85,10 @@ class Citizens:
 
     def claim(self, said: Claim) -> str:
         """Register an account. Returns the rule by which it must be refused, '' for none."""
+        said = said._replace(
+            person=self.people.now(said.person),
+            holder=self.people.now(said.holder) if said.holder else "",
+        )
         person = said.person
         self.last[person] = said.at
         self.fresh.discard(person)
@@ -108,7 +115,7 @@ class Citizens:
                 *(str(row["valid_to"] or ""), _acting(row)),
             )
             for (holder, place, _), row in self.people.accounts.items()
-            if holder == person
+            if holder == self.people.now(person)
         }
 
     def _miss(self, person: str, at: dt.datetime) -> str:
@@ -122,11 +129,11 @@ class Citizens:
         """The account is registered, or refused behind a code that was right."""
         today, final = said.at.date(), self._final_days()
         floor, first = min([today, *final]), max([today, *(day + DAY for day in final)])
-        rows, holder = self.people.accounts, said.holder or said.person
+        rows, holder, now = self.people.accounts, said.holder or said.person, self.people.now
         of_holder = {key[1:]: row for key, row in rows.items() if key[0] == holder}
         until = None
         if said.holder:
-            days = [r["valid_to"] for r in of_holder.values() if _acting(r) == said.person]
+            days = [r["valid_to"] for r in of_holder.values() if now(_acting(r)) == said.person]
             if not days:
                 return "REPRESENTATIVE_OTHER"
             until = max(days)
@@ -143,15 +150,15 @@ class Citizens:
             key
             for key, row in rows.items()
             if key[1:] == said.place
-            and (_acting(row) or key[0]) != said.person
-            and (key in living or (key[0] == holder and _acting(row)))
+            and now(_acting(row) or key[0]) != said.person
+            and (key in living or (now(key[0]) == holder and _acting(row)))
         ]
         if others:
             return "HOLDER_OTHER"
         if (holder, *said.place) in living:
             return "ACCOUNT_HELD"
         old = living.get((holder, *said.ends)) if said.ends else None
-        if old is not None and said.holder and _acting(old) != said.person:
+        if old is not None and said.holder and now(_acting(old)) != said.person:
             old = None
         if said.ends and old is None:
             return "ACCOUNT_UNKNOWN"

@@ -110,11 +110,12 @@ class Clearing:
         month = f"{value_date:%Y-%m}"
         sent = Months(self.directory.participants, self.payments, month)
         registers = self.people.on(value_date, self.directory)._replace(months=sent)
-        rows = [entry.row for entry in entries]
+        # Whoever has another id now is judged as that person.
+        rows = [self.people.present(entry.row) for entry in entries]
         found = [screened(row, registers) for row in rows]
         if self.directory.rules.shared_max:
             found = admitted(found, rows, self.directory.rules.shared_max)
-        paid = self.people.history | self.payments.cleared
+        paid = self.people.paid_now(self.people.history | self.payments.cleared)
         cover = Cover(self.cycles.rooms(cycle), paid, self.directory.groups())
         for number, (row, answer) in enumerate(zip(rows, found, strict=True)):
             if number == old:
@@ -158,6 +159,7 @@ class Clearing:
             transfer_id=entry.transfer_id if alive else None,
             cycle=cycle if alive else None,
             passed=answer.passed if answer.reason in OF_ACCOUNTS else None,
+            is_replaced=self.people.is_replaced(entry.row),
         )
 
     def _owed(self, entry: Waiting, answer: Answer, seq: int) -> Owed:

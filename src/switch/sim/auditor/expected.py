@@ -95,6 +95,8 @@ class Outcome(NamedTuple):
     cycle: str | None
     passed: str | None = None
     """Words about a line that clears: arrears of the deceased, accounts that were passed over."""
+    is_replaced: bool = False
+    """Another id stands in place of the line's."""
 
     @property
     def line(self) -> Line:

@@ -52,8 +52,12 @@ class People:
         self.history: set[screening.Entitlement] = set()
         self.known: set[str] = set()
         """Ids that a register ever named."""
+        self.replaced: dict[str, str] = {}
+        """Ids of before, each with the one in its place."""
         self.lines: dict[str, tuple[tuple[Line, int], ...]] = {}
         """Lines of each person who was known when they came in, with their amounts."""
+        self.turns: dict[Line, int] = {}
+        """The order in which those came."""
         self.deltas = self.changed = 0
         """Deltas since the register was written whole, and people whom they name."""
 
@@ -66,8 +70,11 @@ class People:
         share: int = 20,
     ) -> None:
         """Upsert by key, or replace the whole of what is given. share: as of `write`."""
-        tables = [rows for rows in (people, accounts, paid) if rows is not None]
-        ids = [screening.citizen_id(row["person_id"]) for rows in tables for row in rows]
+        ids = [
+            self.now(person) if rows is accounts else person
+            for rows in (people, accounts, paid)
+            for person in [screening.citizen_id(row["person_id"]) for row in rows or ()]
+        ]
         self.write(ids, replace, share)
         if people is not None:
             self.people = {} if replace else self.people
@@ -75,11 +82,90 @@ class People:
         if accounts is not None:
             self.accounts = {} if replace else self.accounts
             for row in accounts:
-                key = screening.citizen_id(row["person_id"]), row["participant"], row["account"]
-                self.accounts[key] = row
+                person = self.now(screening.citizen_id(row["person_id"]))
+                key = person, row["participant"], row["account"]
+                self.accounts[key] = {**row, "person_id": person}
         if paid is not None:
             self.history = set() if replace else self.history
             self.history.update(map(screening.entitlement, paid))
+
+    # --- ids that changed or were merged ---------------------------------------------------------
+
+    def now(self, person: str) -> str:
+        """The id that somebody has now."""
+        while person in self.replaced:
+            person = self.replaced[person]
+        return person
+
+    def present(self, row: screening.Row) -> screening.Row:
+        """A line with the id that its person has now."""
+        return {**row, "person_id": self.now(screening.citizen_id(row["person_id"]))}
+
+    def is_replaced(self, row: screening.Row) -> bool:
+        """Tell whether another id stands in place of a line's."""
+        return screening.citizen_id(row["person_id"]) in self.replaced
+
+    def paid_now(self, paid: Iterable[screening.Entitlement]) -> set[screening.Entitlement]:
+        """Entitlements that were paid, by the ids that their persons have now."""
+        return {(self.now(person), benefit, period) for person, benefit, period in paid}
+
+    def is_of_themself(self, accounts: Iterable[screening.Row]) -> bool:
+        """Tell whether an account is of a representative who is the same person, by any id."""
+        return any(
+            self.now(screening.citizen_id(row["representative"]))
+            == self.now(screening.citizen_id(row["person_id"]))
+            for row in accounts
+            if row.get("representative") is not None
+        )
+
+    def refusal_of(self, pairs: Iterable[tuple[str, str]]) -> str:
+        """The rule by which pairs of (old id, id in its place) must be refused; '' for none."""
+        pairs, known = list(pairs), dict(self.replaced)
+        if any(old == by for old, by in pairs):
+            return "REPLACED_SELF"
+        for old, by in pairs:
+            if known.setdefault(old, by) != by:
+                return "REPLACED_OTHERWISE"
+        ends = set()
+        for old, _ in pairs:
+            person, seen = old, set()
+            while person in known and person not in seen:
+                seen.add(person)
+                person = known[person]
+            if person in seen:
+                return "REPLACED_CYCLE"
+            ends.add(person)
+        is_known = all(self.holding(person).status != "unknown" for person in ends)
+        return "" if is_known else "REPLACED_UNKNOWN"
+
+    def put_replaced(self, pairs: Iterable[tuple[str, str]], share: int) -> None:
+        """Take in pairs that are not refused, with the accounts of the old ids."""
+        pairs = list(pairs)
+        fresh = sorted({old for old, _ in pairs if old not in self.replaced})
+        self.replaced.update(pairs)
+        named = {old for old, _ in pairs} | {self.now(old) for old, _ in pairs}
+        self.write_few(len(pairs), named & self.known, share)
+        most: dict[str, int] = {}
+        for person, row in [(key[0], row) for key, row in self.accounts.items()]:
+            most[person] = max(most.get(person, 0), row["priority"])
+        for old in fresh:
+            person = self.now(old)
+            for (whose, *place), row in list(self.accounts.items()):
+                acting = row.get("representative")
+                itself = acting is not None and self.now(screening.citizen_id(acting)) == person
+                if whose != old or itself:
+                    continue
+                priority = min(255, most.get(person, 0) + row["priority"])
+                joined = {**row, "person_id": person, "priority": priority}
+                self.accounts.setdefault((person, place[0], place[1]), joined)
+
+    def lines_of(self, person: str) -> list[tuple[Line, int]]:
+        """Lines of a person by all ids that they have or had, in their order."""
+        ids = [one for one in self.lines if self.now(one) == self.now(person)]
+        return sorted((line for one in ids for line in self.lines[one]), key=self._turn_of)
+
+    def _turn_of(self, line: tuple[Line, int]) -> int:
+        return self.turns[line[0]]
 
     def holding(self, person: str) -> Holding:
         """A person as they are held; `unknown` of whom the population database does not have."""
@@ -114,19 +200,24 @@ class People:
     def take_in(self, seq: int, rows: Iterable[screening.Row]) -> None:
         """Note whom the lines of a batch name."""
         for row in rows:
-            person = screening.citizen_id(row["person_id"])
+            person = self.now(screening.citizen_id(row["person_id"]))
             if person in self.known:
                 told = (seq, row["line_no"]), row["amount"]
+                self.turns[told[0]] = len(self.turns)
                 self.lines[person] = (*self.lines.get(person, ()), told)
 
     def write(self, ids: list[str], replace: bool = False, share: int = 20) -> None:
         """Say how a change is written: as a delta where all deltas name no more people than one in
         share of the register, and no more than DELTAS_MAX stand behind the whole."""
-        left = len(self.known) // share - self.changed
-        is_few = bool(ids) and not replace and len(ids) <= left and self.deltas < DELTAS_MAX
-        self.deltas = self.deltas + 1 if is_few else 0
-        self.changed = self.changed + len(set(ids)) if is_few else 0
+        self.write_few(0 if replace else len(ids), set(ids), share)
         self.known |= set(ids)
+
+    def write_few(self, rows: int, named: set[str], share: int) -> None:
+        """The same by the count of rows (0: the whole is written) and people whom they name."""
+        left = len(self.known) // share - self.changed
+        is_few = 0 < rows <= left and self.deltas < DELTAS_MAX
+        self.deltas = self.deltas + 1 if is_few else 0
+        self.changed = self.changed + len(named) if is_few else 0
 
     def compact(self) -> bool:
         """Write all deltas into the whole; false where there are none."""
@@ -143,4 +234,5 @@ class People:
             benefits=directory.programmes,
             value_date=value_date,
             clearing_limit=directory.rules.clearing_limit,
+            now=self.now,
         )

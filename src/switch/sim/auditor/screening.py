@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from switch.reason import (
@@ -76,6 +76,8 @@ class Registers(NamedTuple):
     clearing_limit: int
     months: Sent | None = None
     """Sums of the month of the value date; None where nobody counts."""
+    now: Callable[[str], str] = str
+    """The id that somebody has now."""
 
 
 def name_key(text: str) -> str:
@@ -201,7 +203,7 @@ def authority_fault(account: Row, registers: Registers) -> str | None:
         return None
     if ends < day or is_deceased(citizen_id(account["person_id"]), registers.people, day):
         return OF_REPRESENTATIVES[AUTHORITY_ENDED]
-    return life_fault(citizen_id(who), registers.people, day)
+    return life_fault(registers.now(citizen_id(who)), registers.people, day)
 
 
 def life_fault(who: str, people: Mapping[str, Row], day: dt.date) -> str | None:

@@ -52,7 +52,7 @@ class Citizens:
         at = self._time(rng, person, operation.day)
         after = sides.auditor.copy()
         expected = after.bind(person, device, at)
-        number = after.citizens.numbers.get(person, 0)
+        number = after.citizens.numbers.get(after.people.now(person), 0)
 
         def act() -> object:
             return sides.engine.citizens.bind(
@@ -105,7 +105,8 @@ class Citizens:
         people = self.sides.auditor.people
         rows = sorted(people.accounts.items())
         named = [key[0] for key, row in rows if row.get("representative") == person]
-        others = sorted(set(people.people) - {person})
+        named = [one for one in named if people.now(one) != people.now(person)]
+        others = sorted(one for one in people.people if people.now(one) != people.now(person))
         chosen = (named if salt % 2 else []) or (others if salt % 16 == 0 else [])
         return chosen[salt // 16 % len(chosen)] if chosen else ""
 
@@ -145,7 +146,7 @@ class Citizens:
         known = days.times(self.sides.engine.home)
         said = [dt.datetime.fromisoformat(at) for at in (known.said, known.closed) if at]
         floor = [at if at.tzinfo else at.replace(tzinfo=LOCAL) for at in said]
-        last = self.sides.auditor.citizens.last.get(person)
+        last = self.sides.auditor.citizens.last.get(self.sides.auditor.people.now(person))
         if last and rng.random() < 0.75:
             wanted = last + dt.timedelta(seconds=rng.choice(SECONDS))
         else:
@@ -155,7 +156,8 @@ class Citizens:
 
     def _code(self, rng: random.Random, person: str, at: dt.datetime) -> str:
         now, *_ = _steps(at)
-        wrong = self.sides.auditor.citizens.wrong.get(person, 0)
+        auditor = self.sides.auditor
+        wrong = auditor.citizens.wrong.get(auditor.people.now(person), 0)
         kind = rng.choice(BORROWED)
         if wrong and rng.random() < 0.6:
             kind = "made up"
@@ -167,7 +169,8 @@ class Citizens:
     def _shown(self, person: str, step: int) -> str:
         """The code of a half minute that the bound phone of a person shows; '' without one, also
         where its address was lost in a fault."""
-        phone = self.folder / f"{self.sides.auditor.citizens.numbers.get(person, 0)}"
+        known = self.sides.auditor
+        phone = self.folder / f"{known.citizens.numbers.get(known.people.now(person), 0)}"
         if not phone.exists():
             return ""
         seed = parse_qs(urlsplit(phone.read_text("utf-8").strip()).query)["secret"][0]

@@ -9,7 +9,7 @@ from typing import cast
 from switch import status
 from switch.home.batch import Batch
 from switch.home.history import queue_of
-from switch.reason import OF_ACCOUNTS, RULES, Reason
+from switch.reason import OF_ACCOUNTS, REPLACED_ID, RULES, Reason
 from switch.results import Total
 from switch.schema import HOUSEHOLD
 from switch.sim.auditor.expected import (
@@ -187,11 +187,12 @@ def _blurred(outcomes: list[Outcome] | None) -> list[Outcome] | None:
 
 
 def _outcome(row: Row) -> Outcome:
-    number = row["reason_number"]
-    if number:
-        detail = row["reason_detail"]
-        if not str(detail).startswith(RULES[Reason(number)].sentence):
-            raise Difference("reason in words", RULES[Reason(number)].sentence, detail)
+    number, detail = row["reason_number"], row["reason_detail"]
+    is_replaced = detail is not None and detail.endswith(REPLACED_ID)
+    if is_replaced:
+        detail = detail.removesuffix(REPLACED_ID).removesuffix("; ") or None
+    if number and not str(detail).startswith(RULES[Reason(number)].sentence):
+        raise Difference("reason in words", RULES[Reason(number)].sentence, detail)
     return Outcome(
         batch=row["batch"],
         line_no=row["line_no"],
@@ -201,7 +202,8 @@ def _outcome(row: Row) -> Outcome:
         participant=row["participant"],
         transfer_id=row["transfer_id"],
         cycle=row["cycle"],
-        passed=_passed(number, row["reason_detail"]),
+        passed=_passed(number, detail),
+        is_replaced=is_replaced,
     )
 
 

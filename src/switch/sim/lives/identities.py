@@ -65,11 +65,15 @@ class Identities:
     def _request(self, rng: random.Random, operation: Identify) -> Asked | None:
         auditor, everybody = self.sides.auditor, rng.random() < 0.4
         ids = sorted({*auditor.people.people, *auditor.people.known, *OTHERS})
-        some = rng.sample(ids, min(len(ids), rng.randint(1, 6)))
-        names = {person: self._name(rng, person) for person in some}
-        rows = [_line(n, person, names[person]) for n, person in enumerate(some, start=1)]
+        now, some = auditor.people.now, rng.sample(ids, min(len(ids), rng.randint(1, 6)))
+        said = [(person, self._name(rng, person)) for person in some]
+        rows = [_line(n, person, name) for n, (person, name) in enumerate(said, start=1)]
+        names: dict[str, str] = {}
+        for person, name in said:
+            names.setdefault(now(person), name)
+        some = sorted(names)
         for row in (entry.row for entry in auditor.payments.waiting):
-            names.setdefault(citizen_id(row["person_id"]), row["person_name"])
+            names.setdefault(now(citizen_id(row["person_id"])), row["person_name"])
         held = {person: auditor.people.holding(person) for person in sorted(names)}
         wanted = [p for p in held if everybody or held[p].status in ("unknown", "late")]
         path = self.folder / f"{len(list(self.folder.iterdir()))}.parquet"

@@ -19,6 +19,7 @@ from switch.sim.lives.changes import CHANGES, CUTOFFS, LIMITS, Facts, debtor
 from switch.sim.lives.claimants import Claimants
 from switch.sim.lives.office import Office
 from switch.sim.lives.payers import Payers
+from switch.sim.lives.renumberers import Renumberers
 from switch.sim.lives.sender import Sender, content_of
 from switch.sim.lives.village import BENEFITS, DAY, FIRST_DAY, TREASURY, Village
 
@@ -106,6 +107,11 @@ class Life:
             random.Random(repr(self.window.getstate()[1][2:4])), self.village
         )
         self.askers = Askers(random.Random(repr(self.window.getstate()[1][6:8])), self.village)
+        self.renumberers = Renumberers(
+            random.Random(repr(self.window.getstate()[1][10:12])), self.village
+        )
+        # A policy is about tables, whoever they name, and a life with one is long enough.
+        self.renumberers.is_busy &= not self.office.is_controlled
         self.registrar = random.Random(repr(self.window.getstate()[1][4:6]))
         """Draws how changes of registers are written."""
         self.settles = bool(self.nation.rules.cutoffs) or self.facts.is_changing
@@ -166,7 +172,8 @@ class Life:
         """10 to 40 operations, the first of which is a register; what is said of control, and what
         citizens do."""
         served = self.claimants.served(self.office.controlled(self._script()))
-        return self.payers.paid(self.askers.asked(served))
+        asked = self.askers.asked(self.renumberers.renumbered(served))
+        return self.payers.paid(asked)
 
     def _script(self) -> Iterator[operations.Operation]:
         rng, village = self.rng, self.village

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
+
 from switch.registry import delta
 from switch.sim.lives import operations
 from switch.sim.lives.citizens import Citizens
@@ -194,7 +196,7 @@ class Lockstep:
         after = self.sides.auditor.copy()
         share = operation.share
         tables = operation.people, operation.accounts, operation.paid
-        after.register(*tables, operation.replace, share)
+        rule = after.register(*tables, operation.replace, share, operation.replaced)
 
         def act() -> None:
             kept, delta.CHANGES_SHARE = delta.CHANGES_SHARE, share
@@ -203,12 +205,14 @@ class Lockstep:
                     population=given(operation.people, PEOPLE),
                     accounts=given(operation.accounts, ACCOUNTS),
                     paid_history=given(operation.paid, PAID),
+                    replaced=_pairs(operation.replaced),
                     replace=operation.replace,
                 )
             finally:
                 delta.CHANGES_SHARE = kept
 
-        word, _ = self.sides.attempt(act, operation.fault, after)
+        refusals = frozenset({rule} if rule else ())
+        word, _ = self.sides.attempt(act, operation.fault, after, refusals)
         self._compare_deltas()
         return word
 
@@ -278,3 +282,10 @@ class Lockstep:
         if sides.auditor is not after:
             return word
         return self.comparison.cycles(answers or sides.engine.settle(name), [expected])
+
+
+def _pairs(pairs: tuple[tuple[str, str], ...]) -> pa.Table | None:
+    """A table of ids of before with those in their place; None for none."""
+    columns = zip(*pairs, strict=True)
+    names = ("person_id", "replaced_by")
+    return pa.table(dict(zip(names, map(list, columns), strict=True))) if pairs else None

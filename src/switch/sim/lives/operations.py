@@ -45,6 +45,8 @@ class Register(NamedTuple):
     fault: Fault | None = None
     share: int = 20
     """One in so many people may be changed by deltas."""
+    replaced: tuple[tuple[str, str], ...] = ()
+    """Ids of before with those in their place, which come alone."""
 
 
 class Compact(NamedTuple):

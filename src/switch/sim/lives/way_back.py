@@ -320,7 +320,7 @@ class WayBack:
                 amount,
                 auditor.way_back.state_of(line, states),
             )
-            for line, amount in auditor.people.lines[person]
+            for line, amount in auditor.people.lines_of(person)
         ]
         found = [
             (told["batch_id"], told["line_no"], told["amount"], told["states"][-1]["state"])
