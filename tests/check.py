@@ -11,6 +11,7 @@ Before that every test file is imported once: one may need a name that another n
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -38,6 +39,7 @@ COMMON = {"pyproject.toml", "setup.py"}
 SUFFIXES = {".py", ".pyi", ".pyx", ".pxd"}
 
 
+@functools.cache
 def modules_of(text: str) -> set[str]:
     """Modules of the engine that a test names in its imports."""
     found = set()

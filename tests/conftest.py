@@ -5,14 +5,19 @@ from __future__ import annotations
 import datetime as dt
 import shutil
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
+import story
+from answer_forms import form_said
 from home_reads import catalog
 from scene import (
     BANK_ACCOUNT,
+    Said,
     account,
     accounts_table,
+    command,
     entitlement,
     line,
     make_home,
@@ -106,3 +111,36 @@ def rich_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         run(engine, [line(1, period=202612), line(3)], "B")
     assert switch.verify(home)
     return home
+
+
+class Golden(NamedTuple):
+    """The golden homes: their folder, what they hold, and the form of each answer that the commands
+    which made them printed, as (command, form)."""
+
+    folder: Path
+    held: dict[str, Any]
+    forms: set[tuple[str, str]]
+
+
+@pytest.fixture(scope="session")
+def golden(tmp_path_factory: pytest.TempPathFactory) -> Golden:
+    """The golden homes, which know every command. Not to be changed: copy them."""
+    folder = tmp_path_factory.mktemp("golden") / "homes"
+    forms: set[tuple[str, str]] = set()
+
+    def heard(*words: object) -> Said:
+        said = command(*words)
+        form = form_said(words, said.out)
+        if form is not None:
+            forms.add(form)
+        return said
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(story, "command", heard)
+        return Golden(folder, story.tell(folder), forms)
+
+
+@pytest.fixture
+def golden_homes(golden: Golden, tmp_path: Path) -> Path:
+    """A copy of the golden homes, with the tables that they were made of."""
+    return shutil.copytree(golden.folder, tmp_path / "homes")

@@ -13,11 +13,10 @@ import click
 import phones
 import pytest
 import scene
-import story
 from answer_forms import FAILED, form_of, form_said, forms_of
 from cycles import CYCLE
 from paying import AT, home_with_bills, payments_table
-from scene import Said, command, person_id
+from scene import command, person_id
 from signing_people import DAY, SIGNERS, pem, policy, public, table
 
 import switch
@@ -40,29 +39,10 @@ def test_answer_schema__is_there_for_every_command_with_a_document() -> None:
     assert sorted(printing(cli)) == sorted(ANSWERS)
 
 
-@pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, set[tuple[str, str]]]]:
-    """A folder with the golden homes, and the forms that the commands which made them had."""
-    folder = tmp_path_factory.mktemp("told") / "homes"
-    seen: set[tuple[str, str]] = set()
-
-    def heard(*words: object) -> Said:
-        said = command(*words)
-        form = form_said(words, said.out)
-        if form is not None:
-            seen.add(form)
-        return said
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(story, "command", heard)
-        story.tell(folder)
-    return folder, seen
-
-
 def test_answers__have_the_forms_of_their_schemas(
-    told: tuple[Path, set[tuple[str, str]]], monkeypatch: pytest.MonkeyPatch
+    golden: Any, golden_homes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, seen = told
+    folder, seen = golden_homes, set(golden.forms)
     monkeypatch.chdir(folder)
     monkeypatch.setenv("XDG_DATA_HOME", str(folder / "own"))
     shutil.copytree("plain", "again")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -229,30 +230,48 @@ def nasty(tmp_path: Path) -> Path:
     return folder
 
 
-def on_a_terminal(args: tuple[object, ...]) -> str:
-    """What a terminal gets of `switch ARGS`."""
+SITTING = """
+import json, os, sys
+from switch.cli import main as cli
+for call in open(int(sys.argv[1])):
+    sys.argv = ["switch", *json.loads(call)]
+    try:
+        cli.main()
+    except SystemExit:
+        pass
+    os.write(1, b"\\x1e")
+"""
+"""Commands in one process, each as it comes through a pipe, and a sign after what each says."""
+
+
+@contextlib.contextmanager
+def terminal() -> Iterator[Callable[[tuple[object, ...]], str]]:
+    """A terminal: what it gets of `switch ARGS`."""
     ours, theirs = pty.openpty()
+    asked, calls = os.pipe()
     process = subprocess.Popen(
-        [sys.executable, "-m", "switch", *map(str, args)],
+        [sys.executable, "-c", SITTING, str(asked)],
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
+        pass_fds=[asked],
         env=os.environ
         | {"PYTHONPATH": str(Path(switch.__file__).parents[1]), "TERM": "dumb", "NO_COLOR": "1"},
     )
-    os.close(theirs)
+    for handle in (theirs, asked):
+        os.close(handle)
 
-    def blocks() -> Iterator[bytes]:
-        while True:
-            try:
-                yield os.read(ours, 1 << 16)
-            except OSError:  # Linux says so where the other end is gone.
-                return
+    def said(args: tuple[object, ...]) -> str:
+        os.write(calls, json.dumps([*map(str, args)]).encode() + b"\n")
+        text = b""
+        while not text.endswith(b"\x1e"):
+            text += os.read(ours, 1 << 16)
+        return text[:-1].decode()
 
-    text = b"".join(blocks()).decode()
-    process.wait()
+    yield said
+    os.close(calls)
+    assert process.wait() == 0
     os.close(ours)
-    return text
 
 
 def calls_of_names(folder: Path, village: Path) -> Iterator[tuple[object, ...]]:
@@ -295,11 +314,16 @@ def calls_of_names(folder: Path, village: Path) -> Iterator[tuple[object, ...]]:
 
 
 def test_terminal__gets_no_escape_codes_of_names(nasty: Path, village: Path) -> None:
-    asked = 0
-    for args in calls_of_names(nasty, village):
-        for text in (on_a_terminal(args), *command(*args)[1:], *command("--json", *args)[1:]):
-            assert "\x1b[2J" not in text, args
-            assert "\u202e" not in text, args
-            assert not any(row.startswith(("c\\u202e", "c\u202e")) for row in text.splitlines())
-        asked += 1
+    asked = said = 0
+    with terminal() as on_a_terminal:
+        for args in calls_of_names(nasty, village):
+            told = on_a_terminal(args)
+            for text in (told, *command(*args)[1:], *command("--json", *args)[1:]):
+                assert "\x1b[2J" not in text, args
+                assert "\u202e" not in text, args
+                rows = text.splitlines()
+                assert not any(row.startswith(("c\\u202e", "c\u202e")) for row in rows)
+            asked += 1
+            said += bool(told.strip())
     assert asked > 25
+    assert said == asked

@@ -184,12 +184,11 @@ SCREENS = (
 
 @pytest.mark.parametrize("columns", [80, 250])
 def test_screens__in_vietnamese_have_no_english_word(
-    columns: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    columns: int, golden_homes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of all commands that list, ask and act on a payday and on the way back. Refusals and warnings
     on stderr, proofs, templates and the doctor's findings are English."""
-    story.tell(tmp_path / "homes")
-    monkeypatch.chdir(tmp_path / "homes")
+    monkeypatch.chdir(golden_homes)
     monkeypatch.setenv("COLUMNS", str(columns))
     table = story.moves("A > C 9, B > A 2", 41)
     write_table(

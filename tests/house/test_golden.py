@@ -18,13 +18,13 @@ REMEDY = (
 )
 
 
-def test_golden__homes_hold_what_was_recorded(tmp_path: Path) -> None:
+def test_golden__homes_hold_what_was_recorded(golden: Any) -> None:
     """Every file, row, link and answer of six homes that went through every command. Without the
     extra that one of them needs, of the others: `make test` installs it."""
     record = json.loads(story.RECORD.read_text("utf-8"))
     if record["pyarrow"] != pa.__version__:
         pytest.skip(f"recorded with pyarrow {record['pyarrow']}: another one may encode otherwise")
-    found = story.tell(tmp_path / "homes")
+    found = golden.held
     differing = [*differences({name: record["homes"][name] for name in found}, found)]
     assert not differing, f"{REMEDY}:\n" + "\n".join(differing[:20])
 

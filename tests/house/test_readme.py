@@ -11,7 +11,6 @@ import io
 import os
 import re
 import shlex
-import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import pytest
 from documents import ROOT, cells
+from typed_lines import played
 
 import switch
 from switch import errors
@@ -79,14 +79,15 @@ def shell(tmp_path: Path) -> dict[str, str]:
     }
 
 
-def test_readme__every_command_exits_as_said(tmp_path: Path, shell: dict[str, str]) -> None:
+def test_readme__every_command_exits_as_said(
+    tmp_path: Path, shell: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     run = list(commands())
     assert len(run) >= 10
     for command, code in run:
-        done = subprocess.run(
-            ["sh", "-c", command], cwd=tmp_path, env=shell, capture_output=True, text=True
-        )
-        assert done.returncode == code, f"{command}\n{done.stdout}\n{done.stderr}"
+        done = played(command, tmp_path, shell)
+        assert done.code == code, f"{command}\n{done.out}\n{done.err}"
     assert (tmp_path / "home/out/PAYDAY-2026-11/payday.svg").exists()
     with switch.open(tmp_path / "home") as engine:
         told = engine.status()

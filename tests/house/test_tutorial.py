@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from documents import ROOT
+from typed_lines import played, typed
 
 import switch
 
@@ -21,26 +22,27 @@ def plain(text: str) -> str:
     return " ".join(text.split())
 
 
-def test_tutorial__is_true(tmp_path: Path) -> None:
+def test_tutorial__is_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    said = ""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    said, names = "", dict[str, str]()
     for kind, block in BLOCKS:
         if kind == "text":
             for line in block.splitlines():
                 assert plain(line) in said, f"{line!r} is not in: {said}"
             continue
-        done = subprocess.run(
-            ["sh", "-c", block],
-            cwd=tmp_path,
-            env={**os.environ, "PATH": path},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        code = re.search(r"# exit (\d+)$", block, re.MULTILINE)
-        assert done.returncode == (int(code[1]) if code else 0), done.stdout
-        said = plain(done.stdout)
+        said = ""
+        for line in typed(block):
+            if name := re.fullmatch(r"(\w+)=(\S+)", line):
+                names[f"${name[1]}"] = name[2]
+                continue
+            for name, value in names.items():
+                line = line.replace(name, value)
+            done = played(line, tmp_path, {**os.environ, "PATH": path})
+            code = re.search(r"# exit (\d+)$", line)
+            assert done.code == (int(code[1]) if code else 0), done.out + done.err
+            said += plain(f" {done.out} {done.err}")
     assert switch.verify(tmp_path / "home")
 
 
