@@ -13,6 +13,7 @@ ends compared.
 from __future__ import annotations
 
 import errno
+import functools
 import json
 import os
 import random
@@ -95,22 +96,51 @@ def require(holds: Any, what: str) -> None:
         raise Wrong(what)
 
 
+class States:
+    """States before each step, and behind the last: read when one is asked for."""
+
+    def __init__(self, folders: list[Path]) -> None:
+        self.folders = folders
+
+    @functools.cache  # noqa: B019  A process has one of them, to its end.
+    def __getitem__(self, step: int) -> Any:
+        home = self.folders[step] / "home"
+        return state_of(home) if home.exists() else (None, {})
+
+
 class Scenario:
     """Steps on one home, with the state before and after each of them, made without faults."""
 
-    def __init__(self, steps: list[Step], work: Path, interposer: Interposer) -> None:
+    def __init__(
+        self,
+        steps: list[Step],
+        made: Path,
+        work: Path,
+        interposer: Interposer,
+        prove_every: int = 1,
+    ) -> None:
+        """made: folder of the homes before each step, which are made where none stand; work: where
+        they are struck; prove_every: see `recover`."""
         self.steps, self.work, self.interposer = steps, work, interposer
-        self.prove_every, self.recovered = 1, 0
+        self.prove_every, self.recovered, self.ends_every = prove_every, 0, 0
         self.point = work / "point"
         self.home = self.point / "home"
-        self.before = [work / f"before-{i}" for i in range(len(steps) + 1)]
-        self.states: list[Any] = [(None, {})]
+        self.before = [made / f"before-{i}" for i in range(len(steps) + 1)]
+        self.states = States(self.before)
+        if not self.before[0].exists():
+            self.make()
+
+    def make(self) -> None:
+        """Do all steps, each on a copy of the home behind the last. Each home is proven; where not
+        all points are, each fourth and the last, whose history is that of all."""
         self.before[0].mkdir()
-        for i, step in enumerate(steps):
+        every = min(self.prove_every, 4)
+        for i, step in enumerate(self.steps):
+            home = self.before[i + 1] / "home"
             shutil.copytree(self.before[i], self.before[i + 1])
-            step.do(self.before[i + 1] / "home")
-            switch.verify(self.before[i + 1] / "home")
-            self.states.append(state_of(self.before[i + 1] / "home"))
+            step.do(home)
+            if i % every == 0 or i + 1 == len(self.steps):
+                switch.verify(home)
 
     def restore(self, folder: Path) -> None:
         shutil.rmtree(self.point, ignore_errors=True)
@@ -258,6 +288,8 @@ def points_of(kinds: list[str], mode: Mode) -> list[int]:
     return [n for n, kind in enumerate(kinds, start=1) if not mode.kinds or kind in mode.kinds]
 
 
+TURN = 5
+"""Calls by which one mode begins later than the one before, where not all calls are struck."""
 FAULTS_MAX = 25
 """So many are enough to stop for."""
 
@@ -283,16 +315,19 @@ class Report:
 def sweep(
     scenario: Scenario, steps: list[int], modes: list[str], every: int, part: tuple[int, int]
 ) -> dict[str, Any]:
-    """Every `every`th call of the steps by every mode; of two parts, part (0 or 1, 2) alone."""
+    """Every `every`th call of the steps by every mode, by each mode from another one on; of two
+    parts, part (0 or 1, 2) alone."""
     report = Report()
     for step in steps:
         kinds = scenario.kinds(step)
-        for name in modes:
+        for turn, name in enumerate(modes, start=step):
             mode = MODES[name]
-            for i, number in enumerate(points_of(kinds, mode)[::every]):
-                if i % part[1] != part[0] or len(report.faults) >= FAULTS_MAX:
+            for i, number in enumerate(points_of(kinds, mode)[turn * TURN % every :: every]):
+                if (i + turn) % part[1] != part[0] or len(report.faults) >= FAULTS_MAX:
                     continue
-                _try(report, scenario, step, name, mode, number, kinds, to_the_end=i % 20 == 0)
+                struck, ends = report.points.total(), scenario.ends_every
+                to_the_end = struck % ends == 0 if ends else i % 20 == 0
+                _try(report, scenario, step, name, mode, number, kinds, to_the_end)
     return report.document()
 
 

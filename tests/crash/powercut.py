@@ -86,8 +86,15 @@ def _call(*command: object) -> None:
 class PowerCuts(Scenario):
     """Steps whose points stand on a disk of their own."""
 
-    def __init__(self, steps: list[Step], work: Path, interposer: Interposer) -> None:
-        super().__init__(steps, work, interposer)
+    def __init__(
+        self,
+        steps: list[Step],
+        made: Path,
+        work: Path,
+        interposer: Interposer,
+        prove_every: int = 1,
+    ) -> None:
+        super().__init__(steps, made, work, interposer, prove_every)
         self.disk = Disk(work)
         self.point = self.disk.top / "point"
         self.home = self.point / "home"

@@ -260,16 +260,17 @@ def selections(model: Model, open_: list[int], draw: random.Random) -> Iterator[
 
 
 def reorderings(
-    scenario: Scenario, steps: list[int], faults_max: int = FAULTS_MAX
+    scenario: Scenario, steps: list[int], every: int = 1, faults_max: int = FAULTS_MAX
 ) -> dict[str, Any]:
-    """Every selection at every cut of the steps, played through."""
+    """Every selection at every cut of the steps, played through: of those that are not alike every
+    `every`th, and each that may be left when the step has ended."""
     report = Report()
     for step in steps:
-        _reorder(scenario, step, report, faults_max)
+        _reorder(scenario, step, report, every, faults_max)
     return report.document()
 
 
-def _reorder(scenario: Scenario, step: int, report: Report, faults_max: int) -> None:
+def _reorder(scenario: Scenario, step: int, report: Report, every: int, faults_max: int) -> None:
     log = scenario.work / "calls.log"
     scenario.restore(scenario.before[step])
 
@@ -282,6 +283,7 @@ def _reorder(scenario: Scenario, step: int, report: Report, faults_max: int) -> 
     model = Model(scenario.before[step], calls)
     name, draw = scenario.steps[step].name, random.Random(step)
     played: dict[Any, int] = {}
+    unlike = 0
     base = scenario.work / "cut"
     for cut, safe, open_ in model.cuts():
         touched = model.touched_catalog(cut)
@@ -302,6 +304,9 @@ def _reorder(scenario: Scenario, step: int, report: Report, faults_max: int) -> 
             ended = cut == len(calls)
             played[alike, ended] = played.get((alike, ended), 0) + 1
             if played[alike, ended] > (1 if touched else PLAYED_ALIKE):
+                continue
+            unlike += 1
+            if not ended and unlike % every != 1 % every:
                 continue
             report.points["played"] += 1
             shutil.rmtree(base, ignore_errors=True)

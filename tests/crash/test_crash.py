@@ -1,11 +1,13 @@
 """A run that is killed, cut short or failed at any call: recovered, proven, repeated, same end.
 
-`make test` strikes every call of one small batch with held lines (killed, torn, failed once, full
-from there on, interrupted, written short; every fourth call by the other modes), kills every other
-call of the commands around it, and takes every sixteenth for the other modes there. A home that
-equals a proven one byte for byte is then proven again after every eighth point alone. CRASH=1
-(`make crash`) strikes every call of everything by every mode and proves each home, adds 2,000
-random points on larger batches, and cuts the power of a file system, where root may mount one.
+`make test` kills every call of one small batch with held lines and every twelfth of the commands
+around it, and takes every twelfth and every 96th for the other modes (torn, failed once, full from
+there on, interrupted, written short, ...), for each mode and step from another call on; of what a
+power cut may leave it plays every 24th state of each sort of commit. Homes made without a fault are
+proven at every fourth step and the last then, and such as equal them, byte for byte, after every
+24th point. CRASH=1 (`make crash`) strikes every call of everything by every mode, plays every state
+and proves each home, adds 2,000 random points on larger batches, and cuts the power of a file
+system, where root may mount one.
 """
 
 from __future__ import annotations
@@ -17,11 +19,12 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import harness
 import interposer
 import powercut
 import pytest
@@ -55,8 +58,6 @@ AROUND = (
 """Steps around the batch, which is 4. Those of citizens need an extra, which `make` installs, and
 without it those of fees, the last two of these, have other numbers; `make crash` takes registers
 that change by deltas, too."""
-EVERYWHERE = ["kill", "torn", "eio", "enospc-on", "eintr", "short"]
-"""Modes that strike every call of the batch in `make test`; the others are close to these."""
 HALVES = [pytest.param(("--part", n, 2), id=f"half {n + 1}") for n in (0, 1)]
 COMMITS = ("0", "3", "4", "5", "10", "11", "16", "18", "22", "23", "26", "29", "30", "32", "33")
 COMMITS += ("34", "36", "41", "44", "46")
@@ -65,6 +66,8 @@ COMMITS += ("47", "48", "49", "51", "54", "55", "56", "62", "65") if find_spec("
 disposition, day, abort, note, alarm, a household's credit and its recall, policy, act, recall,
 expiry, cash asked back, a device, a refusal, an account, ids that change, agencies, bills, fees, a
 refund, its withdrawal."""
+GROUPS = [(step,) for step in COMMITS] if WHOLE else [COMMITS[n::4] for n in range(4)]
+"""Commits that one process cuts: each alone, or few processes for all, which each begin anew."""
 NOTICE = interposer.unavailable()
 needs_cc = pytest.mark.skipif(bool(NOTICE), reason=NOTICE)
 whole_only = pytest.mark.skipif(not WHOLE, reason="`make crash` runs this")
@@ -76,16 +79,31 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return interposer.build(tmp_path_factory.mktemp("preload"))
 
 
+@pytest.fixture(scope="session")
+def made(library: Path) -> Iterator[Path]:
+    """Homes before each small step, which sweeps copy: each was proven when it was made."""
+    with harness.work_folder() as name:
+        found(library, "make", "--made", name)
+        yield Path(name)
+
+
 def found(library: Path, *args: object) -> dict[str, Any]:
     """What a sweep found."""
-    thin = () if WHOLE else ("--prove-every", 8)
+    thin = () if WHOLE else ("--prove-every", 24, "--ends-every", 90)
     done = interposer.start(library, "sweep.py", *args, *thin)
     assert done.returncode in (0, 1), done.stderr[-3000:]
     assert done.stdout, done.stderr[-3000:]
     return dict(json.loads(done.stdout))
 
 
+Sweep = Callable[..., dict[str, Any]]
 Require = Callable[[dict[str, Any], int], None]
+
+
+@pytest.fixture
+def sweep(library: Path, made: Path) -> Sweep:
+    """Sweeps over the small steps: what it strikes, then options of the program."""
+    return lambda what, *args: found(library, what, "--made", made, *args)
 
 
 @pytest.fixture
@@ -108,48 +126,51 @@ def require_none(record_property: Callable[[str, object], None]) -> Require:
 @pytest.mark.timeout(7200 if WHOLE else 900)
 @pytest.mark.parametrize("part", HALVES)
 def test_run__every_call_of_a_batch_may_fail(
-    library: Path, part: Any, require_none: Require
+    sweep: Sweep, part: Any, require_none: Require
 ) -> None:
-    modes = list(interposer.MODES) if WHOLE else EVERYWHERE
-    require_none(found(library, "calls", "--steps", 4, *part, "--modes", *modes), 300)
+    modes = list(interposer.MODES) if WHOLE else ["kill"]
+    require_none(sweep("calls", "--steps", 4, *part, "--modes", *modes), 300 if WHOLE else 60)
 
 
 @needs_cc
-@pytest.mark.timeout(7200 if WHOLE else 900)
-def test_run__every_fourth_call_may_fail_otherwise(library: Path, require_none: Require) -> None:
-    modes = [mode for mode in interposer.MODES if mode not in EVERYWHERE]
-    require_none(found(library, "calls", "--steps", 4, "--every", 4, "--modes", *modes), 80)
-
-
-@needs_cc
-@pytest.mark.timeout(7200 if WHOLE else 900)
-@pytest.mark.parametrize("part", HALVES)
-def test_commands__every_other_call_may_be_the_last(
-    library: Path, part: Any, require_none: Require
-) -> None:
-    every = 1 if WHOLE else 2
-    require_none(
-        found(library, "calls", "--every", every, "--modes", "kill", "--steps", *AROUND, *part), 250
-    )
-
-
-@needs_cc
-@pytest.mark.timeout(7200 if WHOLE else 1800)
-@pytest.mark.parametrize("part", HALVES)
-def test_commands__calls_may_fail(library: Path, part: Any, require_none: Require) -> None:
+@pytest.mark.skipif(WHOLE, reason="every call is struck by every mode")
+@pytest.mark.timeout(900)
+def test_run__some_calls_may_fail_otherwise(sweep: Sweep, require_none: Require) -> None:
     modes = [mode for mode in interposer.MODES if mode != "kill"]
-    every = 1 if WHOLE else 16
+    require_none(sweep("calls", "--steps", 4, "--every", 12, "--modes", *modes), 50)
+
+
+@needs_cc
+@pytest.mark.timeout(7200 if WHOLE else 900)
+@pytest.mark.parametrize("part", HALVES)
+def test_commands__some_calls_may_be_the_last(
+    sweep: Sweep, part: Any, require_none: Require
+) -> None:
+    every = 1 if WHOLE else 12
     require_none(
-        found(library, "calls", "--every", every, "--modes", *modes, "--steps", *AROUND, *part), 100
+        sweep("calls", "--every", every, "--modes", "kill", "--steps", *AROUND, *part),
+        250 if WHOLE else 40,
     )
 
 
 @needs_cc
 @pytest.mark.timeout(7200 if WHOLE else 1800)
-def test_recovery__may_fail_at_every_call(library: Path, require_none: Require) -> None:
+@pytest.mark.parametrize("part", HALVES)
+def test_commands__calls_may_fail(sweep: Sweep, part: Any, require_none: Require) -> None:
+    modes = [mode for mode in interposer.MODES if mode != "kill"]
+    every = 1 if WHOLE else 96
+    require_none(
+        sweep("calls", "--every", every, "--modes", *modes, "--steps", *AROUND, *part),
+        100 if WHOLE else 20,
+    )
+
+
+@needs_cc
+@pytest.mark.timeout(7200 if WHOLE else 1800)
+def test_recovery__may_fail_at_every_call(sweep: Sweep, require_none: Require) -> None:
     """Once for each sequence of calls that a recovery may be."""
     steps = () if WHOLE else ("--steps", 4)
-    require_none(found(library, "recovery", *steps), 50)
+    require_none(sweep("recovery", *steps), 50)
 
 
 @needs_cc
@@ -165,29 +186,32 @@ def test_large_batches__faults_at_random(library: Path, seed: int, require_none:
 
 @needs_cc
 @pytest.mark.timeout(7200 if WHOLE else 900)
-@pytest.mark.parametrize("step", COMMITS)
+@pytest.mark.parametrize("steps", GROUPS, ids=lambda steps: f"step {' '.join(steps)}")
 def test_commit__unsynced_operations_may_be_lost_in_any_selection(
-    library: Path, step: str, require_none: Require
+    sweep: Sweep, steps: tuple[str, ...], require_none: Require
 ) -> None:
-    require_none(found(library, "reorder", "--steps", step), 100)
+    every = 1 if WHOLE else 24
+    require_none(
+        sweep("reorder", "--every", every, "--steps", *steps), (100 if WHOLE else 50) * len(steps)
+    )
 
 
 @needs_cc
 @whole_only
 @pytest.mark.timeout(7200 if WHOLE else 900)
 @pytest.mark.parametrize("forgotten", ["sync_file", "sync_folder"])
-def test_commit__a_forgotten_sync_would_be_found(library: Path, forgotten: str) -> None:
-    assert found(library, "reorder", "--steps", 4, "--forget", forgotten)["faults"]
+def test_commit__a_forgotten_sync_would_be_found(sweep: Sweep, forgotten: str) -> None:
+    assert sweep("reorder", "--steps", 4, "--forget", forgotten)["faults"]
 
 
 @needs_cc
 @whole_only
 @pytest.mark.timeout(7200 if WHOLE else 3600)
-def test_power_cut__of_a_file_system_at_every_call(library: Path, require_none: Require) -> None:
+def test_power_cut__of_a_file_system_at_every_call(sweep: Sweep, require_none: Require) -> None:
     notice = powercut.unavailable()
     if notice:
         pytest.skip(f"NO POWER CUTS: {notice}")
-    require_none(found(library, "power"), 700)
+    require_none(sweep("power"), 700)
 
 
 # --- many at once ---------------------------------------------------------------------------------
@@ -195,10 +219,8 @@ def test_power_cut__of_a_file_system_at_every_call(library: Path, require_none: 
 
 @needs_cc
 @pytest.mark.timeout(7200 if WHOLE else 900)
-def test_run__one_table_by_many_processes_is_paid_once(
-    library: Path, require_none: Require
-) -> None:
-    require_none(found(library, "crowd", "--count", 100 if WHOLE else 20), 60)
+def test_run__one_table_by_many_processes_is_paid_once(sweep: Sweep, require_none: Require) -> None:
+    require_none(sweep("crowd", "--count", 100 if WHOLE else 20), 60)
 
 
 def test_run__eight_commands_with_one_table(village: Path, tmp_path: Path) -> None:
