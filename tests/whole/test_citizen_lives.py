@@ -6,13 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from planted_seeds import is_found
 
 pytest.importorskip("pyotp")
 
 from switch.registry import claims, self_service
 from switch.registry.self_service import CitizenSaid, Standing
 from switch.sim import simulate
-from switch.sim.simulate import Failure, live, live_twice, script_of
+from switch.sim.simulate import Failure, live_twice, script_of
 
 VISITS = ("Bind", "Claim")
 
@@ -93,4 +94,4 @@ def test_simulation__finds_a_bug_planted_among_citizens(
     # `verify` proves much of this by itself: the auditor has to find it without that help.
     monkeypatch.setattr(simulate, "VERIFY_EVERY", 10**9)
     plant(monkeypatch)
-    assert any(isinstance(live(script_of(s), s, again=True), Failure) for s in SERVED)
+    assert is_found(plant, SERVED)

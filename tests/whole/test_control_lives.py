@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from planted_seeds import is_found
 
 from switch import engine
 from switch.control import dossiers, judge, portal, spool, take
@@ -30,7 +31,7 @@ KINDS = ("SetPolicy", "Prepare", "Sign", "Stop", "Release", "Deliver")
 @cache
 def lived(seed: int) -> tuple[str, ...]:
     """The words of a life."""
-    result = live(script_of(seed), seed)
+    result = live(script_of(seed), seed, again=True)
     assert not isinstance(result, Failure), str(result)
     return result.words
 
@@ -195,5 +196,4 @@ def test_lives__find_a_bug_planted_in_control(
     # `verify` judges acts by itself: the auditor has to find it without that help.
     monkeypatch.setattr(simulate, "VERIFY_EVERY", 10**9)
     plant(monkeypatch)
-    results = (live(script_of(seed), seed, again=True) for seed in PLANTED_SEEDS)
-    assert any(isinstance(result, Failure) for result in results)
+    assert is_found(plant, PLANTED_SEEDS)
