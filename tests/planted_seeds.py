@@ -19,14 +19,18 @@ FOUND: dict[str, int] = {
     "a_late_refusal_is_in_time": 294,
     "a_refused_line_keeps_its_reserve": 371,
     "a_refused_line_leaves_its_position": 371,
+    "a_register_forgets_who_died": 2,
     "a_replay_is_run_again_on_paper": 48,
     "a_return_is_booked_twice": 294,
     "accounts_that_have_ended_are_taken": 190,
     "an_account_takes_its_limit_once_a_chunk": 190,
     "an_act_is_taken_again": 43,
     "an_authority_never_ends": 385,
+    "an_old_catalog_is_taken": 1,
     "any_amount_is_clean": 294,
+    "any_signature_is_good": 82,
     "anybody_delivers": 88,
+    "anybody_signs_twice": 56,
     "benefits_exclude_nothing": 48,
     "budgets_are_not_asked": 193,
     "cover_is_not_asked_for": 52,
@@ -42,6 +46,8 @@ FOUND: dict[str, int] = {
     "nothing_is_owed_to_the_deceased": 310,
     "nothing_was_sent_before": 152,
     "on_us_lines_enter_positions": 308,
+    "one_house_signs_twice": 56,
+    "only_the_first_defaulter_is_taken_out": 15,
     "paid_bits_are_forgotten": 308,
     "post_skips_a_line": 308,
     "recasts_leave_entitlements_taken": 310,
@@ -52,10 +58,14 @@ FOUND: dict[str, int] = {
     "runs_need_no_release": 43,
     "some_of_the_history_is_forgotten": 308,
     "sums_above_need_no_more": 280,
+    "the_auditor_lets_anybody_sign_twice": 56,
+    "the_deceased_represent": 3,
     "the_first_account_alone_is_asked": 48,
     "the_last_day_of_an_authority_is_none_of_it": 2,
     "the_month_of_a_death_is_owed": 310,
     "the_newest_line_is_retried_first": 48,
+    "the_parent_folder_is_not_synced": 7,
+    "the_population_database_is_asked_by_the_old_id": 64,
     "the_second_account_is_taken_whatever_its_limit": 48,
     "the_value_date_is_a_day_late": 48,
     "wallets_settle_for_themselves": 308,
@@ -69,7 +79,8 @@ FOUND: dict[str, int] = {
     "who_died_on_no_known_day_is_owed_all": 200,
     "who_is_unknown_represents": 2,
 }
-"""Seeds by name of a bug: of the first life that found it among the shortest of 400."""
+"""Seeds by name of a bug: of the first life that found it, mostly among the shortest of 400. Bugs
+that the first life of their list finds need none."""
 
 
 def is_found(plant: Callable[[pytest.MonkeyPatch], None], seeds: Iterable[int]) -> bool:

@@ -58,6 +58,8 @@ SEEDS = [*range(1, 25), *FOUND_ONCE[1:], 1001, 1002, 1003]
 PLANTED_SEEDS = [41, *range(1, 41), *range(42, 101)]
 ANSWERED_SEEDS = [45, 8, 82, 5]
 """Seeds whose lives have a way back."""
+LIVED_ELSEWHERE = [56, 64, 82]
+"""Seeds that tests of control and of ids that change live without a bug."""
 SHRUNK = 310
 """The seed of a short life that fails where lines that are paid again are not sealed."""
 
@@ -439,7 +441,7 @@ def test_simulation__finds_a_bug_planted_in_the_way_back(
     assert is_found(plant, ANSWERED_SEEDS)
 
 
-@pytest.mark.parametrize("seed", sorted(set(FOUND.values())))
+@pytest.mark.parametrize("seed", sorted({*FOUND.values()} - {*SEEDS, *LIVED_ELSEWHERE}))
 def test_simulation__lives_that_find_bugs_go_well_without_them(seed: int) -> None:
     result = live(script_of(seed), seed, again=True)
     assert not isinstance(result, Failure), str(result)
