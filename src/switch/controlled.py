@@ -22,6 +22,7 @@ from switch.open_items import dossiers
 from switch.open_items.listing import Listing, Words
 from switch.registry.directory import Directory
 from switch.registry.settings import Settings
+from switch.settlement import participants
 
 
 class Open(Protocol):
@@ -112,6 +113,19 @@ class Control:
         """Take an act that was signed elsewhere. act: itself, or its file. Raises InputRefused, as
         `sign` does."""
         return desk.take_signed(self.home, self._engine.directory, act)
+
+    @acts
+    def participant(
+        self, code: str, /, **said: Unpack[participants.ParticipantSaid]
+    ) -> participants.ParticipantChanged:
+        """Suspend or enable a participant, cap it, or say what its settlement account holds, in one
+        commit. code: of the directory. by, why: who says so, and the reason, both for good. status:
+        active or suspended. cap: the most that it may owe in a cycle; -1: no limit. balance: given
+        alone; it binds from now on. at, correct, warn: as of `Engine.register`. What is so already
+        is recorded no second time. Raises UsageError for a participant that is not there."""
+        changed = participants.change_participant(self.home, self._engine.directory, code, **said)
+        self._engine.look()
+        return changed
 
     @asks
     def dossiers(self, *, state: Words = None, limit: int | None = None) -> Listing:

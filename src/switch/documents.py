@@ -28,6 +28,7 @@ from switch.registry.load_registers import RegisterCompacted
 from switch.registry.settings import Settings
 from switch.results import Total
 from switch.settlement import cancel, expire
+from switch.settlement.participants import ParticipantChanged
 from switch.watching import DOCUMENTS as WATCHED
 
 JSON_SCHEMA = "https://json-schema.org/draft/2020-12/schema"
@@ -512,6 +513,7 @@ SIGNED = (*STEPS, *STOPS, "act")
 ANSWERS: dict[str, dict[str, object]] = {
     "init": {"": HomeMade},
     "directory": {"": DirectoryShown},
+    "participant": {"": ParticipantChanged},
     "register": {"": RegistersLoaded},
     "compact": {"": RegisterCompacted},
     "dossier": {"": results.Dossier},

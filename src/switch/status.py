@@ -159,17 +159,23 @@ def last_batch(home: Home) -> str:
 def line(home: Home, batch_id: str, line_no: int) -> LineHistory:
     """One line's states, oldest first. Raises UsageError where there is no such line."""
     row = batch_row(home, batch_id)
+    answer = answer_to(home, row, line_no)
+    return _timeline(_Asked(home, rows_of_row(home, answer["row"])), row, answer)
+
+
+def answer_to(home: Home, row: CatalogRow, line_no: int) -> dict[str, Any]:
+    """What a batch answered to one of its lines: columns of its status file and of its lines.
+    Raises UsageError where there is no such line."""
     folder = home.folder("batches", row.seq)
     status, lines = (Groups(segment_at(folder, name)) for name in ("status", "lines"))
     done = 0
     for group in range(len(status)):
         numbers = np.asarray(status.read(group, ["line_no"])["line_no"])
         for at in np.flatnonzero(numbers == line_no):
-            answer = status.read(group).slice(at, 1).to_pylist()[0]
-            answer |= lines.read(group).slice(at, 1).to_pylist()[0]
-            return _timeline(_Asked(home, rows_of_row(home, answer["row"])), row, answer)
+            both = (one.read(group).slice(at, 1).to_pylist()[0] for one in (status, lines))
+            return {name: value for part in both for name, value in part.items()}
         done += len(numbers)
-    raise UsageError(f"batch {batch_id!r} has lines 1 to {done}, and no line {line_no}")
+    raise UsageError(f"batch {row.batch_id!r} has lines 1 to {done}, and no line {line_no}")
 
 
 def person(home: Home, person_id: str) -> PersonHistory:

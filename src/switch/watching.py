@@ -12,11 +12,15 @@ import msgspec
 from switch.arguments import checked
 from switch.errors import UsageError
 from switch.files.disk import land
+from switch.finding import LIMIT, Found, find
 from switch.home.store import Home
 from switch.home.times import time_text
 from switch.home.turns import Turns, acts, asks
 from switch.open_items.awaited import awaited
+from switch.open_items.cut_offs import cut_offs
 from switch.open_items.listing import Listing, Words
+from switch.open_items.positions import positions
+from switch.open_items.records import records
 from switch.results import Total
 from switch.watch import alarms, metrics, notes
 from switch.watch.alarms import AlarmsAsked
@@ -89,6 +93,64 @@ class AwaitedTold(Told):
     awaited: list[AwaitedRow]
 
 
+class PositionRow(TypedDict):
+    """A settlement participant in a cycle."""
+
+    cycle: str
+    state: str
+    participant: str
+    short_name: str
+    debit_sum: int
+    credit_sum: int
+    net: int
+    cap: int | None
+    room: int | None
+    balance: int
+
+
+class PositionsTold(Told):
+    """Positions by cycle."""
+
+    cycles: dict[str, Total]
+    positions: list[PositionRow]
+
+
+class RecordRow(TypedDict):
+    """A record of the audit chain."""
+
+    record: int
+    at: str
+    kind: str
+    subject: str
+    by: str
+    why: str
+    link: str
+
+
+class RecordsTold(Told):
+    """Records of the audit chain."""
+
+    kinds: dict[str, Total]
+    records: list[RecordRow]
+
+
+class CutOffRow(TypedDict):
+    """A day, or one of its cycles; a day off has none."""
+
+    day: str
+    weekday: str
+    business_day: bool
+    cycle: str | None
+    closes: str | None
+    state: str | None
+
+
+class CutOffsTold(Told):
+    """Days of the calendar."""
+
+    cut_offs: list[CutOffRow]
+
+
 class MetricsTold(TypedDict):
     """Numbers for a monitor: the text, and the file that has it."""
 
@@ -107,7 +169,11 @@ class Watched(TypedDict):
 DOCUMENTS: dict[str, dict[str, object]] = {
     "alarms": {"": AlarmsTold, "--by": AlarmsNoted},
     "awaited": {"": AwaitedTold},
+    "audit": {"": RecordsTold},
+    "calendar": {"": CutOffsTold},
+    "find": {"": Found},
     "metrics": {"": MetricsTold},
+    "positions": {"": PositionsTold},
     "watch": {"": Watched},
 }
 """Documents of the commands that watch, by their forms."""
@@ -199,6 +265,53 @@ class Watch:
         time = time_text(at)
         known = self._sight(time).receivers
         return awaited(self.home, receiver=receiver, limit=limit, at=time, known=known)
+
+    @asks
+    def positions(
+        self,
+        *,
+        cycle: Words = None,
+        participant: Words = None,
+        state: Words = None,
+        limit: int | None = None,
+    ) -> Listing:
+        """What settlement participants pay and receive in each cycle, with caps and room; the
+        newest cycle first, in it who pays most. cycle: names; participant: codes; state: OPEN,
+        CLOSED, SETTLED or ABORTED. limit: rows at most. Raises UsageError for a word that is not
+        known here."""
+        return positions(self.home, cycle=cycle, participant=participant, state=state, limit=limit)
+
+    @asks
+    def records(
+        self,
+        *,
+        kind: Words = None,
+        by: Words = None,
+        since: datetime.date | str = "",
+        until: datetime.date | str = "",
+        limit: int | None = None,
+    ) -> Listing:
+        """The audit chain: what was committed, when, by whom, why, and its link; the newest first.
+        kind, by: one word or several. since, until: days, both of them in it. limit: rows at most.
+        Raises UsageError for a word that is not known here."""
+        days = time_text(since), time_text(until)
+        return records(self.home, kind=kind, by=by, since=days[0], until=days[1], limit=limit)
+
+    @asks
+    def cut_offs(self, at: datetime.date | str = "", *, days: int = 14) -> Listing:
+        """Days from a time on, and the cycles that close on them, those that were opened and those
+        that are yet to come. at: as of `alarms`. days: so many. Raises UsageError for a home
+        without a calendar, InputRefused for a year of which it knows no holidays."""
+        return cut_offs(self.home, at=time_text(at), days=days)
+
+    @asks
+    def find(self, text: str, *, limit: int = LIMIT, sources: Words = None) -> Found:
+        """Lines and batches that fit a text: BATCH LINE, a transfer id, a citizen id or four of its
+        digits or more, or a piece of the name of a batch. limit: lines at most; `more` says that
+        there may be others. sources: agencies whose batches are looked through; default: all. Of
+        an id no digit is told that was not asked for. Raises UsageError for a text by which nobody
+        is found."""
+        return find(self.home, text, limit=limit, sources=sources)
 
     @asks
     def metrics(self, at: datetime.date | str = "", *, out: str | Path | None = None) -> str:

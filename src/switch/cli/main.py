@@ -28,6 +28,7 @@ from switch.cli import (
     identity,
     lines,
     open_items,
+    oversight,
     payday,
     play,
     prepare,
@@ -79,8 +80,8 @@ def cli(context: Context) -> None:
 
 
 for family in (
-    *(home, prepare, control, payday, show, open_items, lines, watch, citizen, identity, fees),
-    *(answers, upkeep, doctor, completion, play),
+    *(home, prepare, control, payday, show, open_items, lines, watch, oversight, citizen, identity),
+    *(fees, answers, upkeep, doctor, completion, play),
 ):
     for command in family.COMMANDS:
         cli.add_command(command)

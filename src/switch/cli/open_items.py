@@ -36,6 +36,7 @@ ROWS_SHOWN = 20
 TOTALS_SHOWN = 40
 """Rows of totals on a screen: all provinces have a place there."""
 NOUNS = {"balances": "account", "cycles": "cycle", "breaks": "break", "alarms": "alarm"}
+NOUNS |= {"positions": "position", "records": "record", "cut_offs": "cut-off or day off"}
 MORE = "more with --limit, all with --out FILE or --json"
 
 age_option = click.option(
@@ -75,7 +76,8 @@ def say_listing(
             told = ", ".join(f"{part['count']:,} {word}" for word, part in parts.items())
             if told:
                 tell(f"{name}: {told}")
-        tell(f"{counted(found.total['count'], noun)}, {found.total['sum']:,} dong")
+        money = f", {found.total['sum']:,} dong" if found.has_money else ""
+        tell(f"{counted(found.total['count'], noun)}{money}")
         if out is not None:
             tell(f"{counted(len(found), noun)} written: {out}")
         elif len(rows) < found.total["count"]:

@@ -56,7 +56,7 @@ from switch.home.checkpoint import (
 from switch.home.commit import Commit, Writer
 
 FORMAT, FORMAT_DELTAS, FORMAT_REPRESENTATIVES, FORMAT_FEES, FORMAT_CREDITS = 3, 4, 5, 6, 7
-FORMAT_REPLACED, FORMAT_HOUSEHOLDS = 8, 9
+FORMAT_REPLACED, FORMAT_HOUSEHOLDS, FORMAT_SAID = 8, 9, 10
 """Format of a home; of one from its first delta of the register on, for an engine that knows no
 deltas would take the versions before it for old ones, and drop them; from the first account of a
 representative on, for an engine that knows none would pay one who is deceased; from the first table
@@ -64,10 +64,12 @@ of agencies on, for an engine that knows no fees would abort a cycle without the
 first credit of several lines on, for an engine that knows none would take its answers for those to
 one line. From the first id on that another stands in place of: an engine that knows none would pay
 its person twice. From the first line on that waits with its household: an engine that knows none
-would lose it, and look for the credits of such lines among those of their own batches."""
+would lose it, and look for the credits of such lines among those of their own batches. From the
+first record on that says on whose word one participant was changed: an older `verify` takes it for
+a fault."""
 FORMATS = (
     *map(str, (FORMAT, FORMAT_DELTAS, FORMAT_REPRESENTATIVES, FORMAT_FEES, FORMAT_CREDITS)),
-    *map(str, (FORMAT_REPLACED, FORMAT_HOUSEHOLDS)),
+    *map(str, (FORMAT_REPLACED, FORMAT_HOUSEHOLDS, FORMAT_SAID)),
 )
 RECASTS, ANSWERS, CANCELLED, EXPIRED = "recasts", "answers", "cancelled", "expired"
 FEES = "fees"

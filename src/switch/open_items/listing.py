@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -98,6 +99,8 @@ class Listing:
     parts: dict[str, dict[str, Total]]
     """The same by a column's values, such as `classes`."""
     home: Path
+    has_money: bool = True
+    """False where the rows are of no money, so that their sum is none."""
 
     def __len__(self) -> int:
         return len(self.table)
@@ -120,7 +123,8 @@ class Listing:
 
     def __repr__(self) -> str:
         shown = "" if len(self) == self.total["count"] else f"{len(self):,} of "
-        told = f"{shown}{self.total['count']:,} {self.name}, {self.total['sum']:,} dong"
+        told = f"{shown}{self.total['count']:,} {self.name.replace('_', ' ')}"
+        told += f", {self.total['sum']:,} dong" if self.has_money else ""
         return f"<{told}, as of {self.as_of}>" if self.as_of else f"<{told}>"
 
     def _repr_html_(self) -> str:
@@ -150,7 +154,7 @@ def listing(
     home: Home, name: str, as_of: str, rows: pa.Table, choice: Choice, money: str, *by: str
 ) -> Listing:
     """The rows that a choice takes, sorted, and their totals, also by some columns. money: the
-    column that is summed."""
+    column that is summed; '' where rows are of none."""
     for column, words in choice.values.items():
         if words is not None:
             rows = rows.filter(pc.is_in(rows[column], pa.array(several(words), pa.string())))
@@ -158,13 +162,14 @@ def listing(
         if least is not None:
             _require_whole(column, least)
             rows = rows.filter(pc.greater_equal(rows[column], least))
-    parts = {plural(column): _parts(rows, column, money) for column in by}
-    total: Total = {"count": len(rows), "sum": _sum(rows[money])}
+    amounts = rows[money] if money else pa.chunked_array([np.zeros(len(rows), np.int64)])
+    parts = {plural(column): _parts(rows[column], amounts) for column in by}
+    total: Total = {"count": len(rows), "sum": _sum(amounts)}
     rows = rows.sort_by(choice.sort).drop_columns(list(choice.hidden))
     if choice.limit is not None:
         _require_whole("limit", choice.limit)
         rows = rows.slice(0, choice.limit)
-    return Listing(name, as_of, rows.combine_chunks(), total, parts, home.path)
+    return Listing(name, as_of, rows.combine_chunks(), total, parts, home.path, bool(money))
 
 
 def several(words: Words) -> list[str]:
@@ -186,11 +191,11 @@ def plural(noun: str) -> str:
     return f"{noun}es" if noun.endswith("s") else f"{noun}s"
 
 
-def _parts(rows: pa.Table, column: str, money: str) -> dict[str, Total]:
+def _parts(values: pa.ChunkedArray, amounts: pa.ChunkedArray) -> dict[str, Total]:
     """Totals by a column's values, the most lines first."""
     found: dict[str, Total] = {}
-    for value in pc.unique(rows[column]).to_pylist():
-        mine = rows[money].filter(pc.equal(rows[column], value))
+    for value in pc.unique(values).to_pylist():
+        mine = amounts.filter(pc.equal(values, value))
         if value is not None:
             found[value] = {"count": len(mine), "sum": _sum(mine)}
     return dict(sorted(found.items(), key=lambda part: (-part[1]["count"], part[0])))

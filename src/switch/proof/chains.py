@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from switch.arguments import BY_MAX, WHY_MAX
 from switch.errors import EnvironmentFailed, HomeLocked, InputRefused, UsageError
 from switch.files.disk import CATALOG
 from switch.files.given import CHECKPOINTS_BYTES_MAX, read_small, reason_of
@@ -101,9 +102,16 @@ class Records:
 
     def _meta(self) -> Iterator[Check]:
         audited: dict[str, str] = {}
+        faults: list[str] = []
         for _, detail in self.details("init", "directory"):
-            beside = ("files", "correct")
+            beside = ("files", "correct", "said")
+            if "said" in detail:
+                faults += _said_faults(audited, detail)
             audited |= {name: value for name, value in detail.items() if name not in beside}
+        for _, detail in self.details("liquidity"):
+            if "said" in detail:
+                faults += _word_faults(detail["said"], detail.get("bound", []))
+        yield Check("audit chain", "changes of participants", "; ".join(faults))
         live = self.home.catalog.metas()
         del live["format"]
         yield compare("audit chain", "covers directory and settings", audited, live)
@@ -219,6 +227,37 @@ def _closing(cycle: str, cutoffs: list[str]) -> str:
     if not 1 <= at <= len(cutoffs):
         return ""
     return f"{day[:4]}-{day[4:6]}-{day[6:]}T{cutoffs[at - 1]}:00+07:00"
+
+
+_SAID_CHANGES = {"status", "net_debit_cap"}
+"""Fields of a participant that are changed on somebody's word."""
+
+
+def _said_faults(before: Mapping[str, str], detail: Mapping[str, Any]) -> list[str]:
+    """Faults of a record by which one participant was changed: who said so and why stand in it, and
+    of the directory nothing else changes. before: what records before it say, by name."""
+    old, new = (msgspec.json.decode(one["directory"]) for one in (before, detail))
+    rows = [{p["participant"]: p for p in one.pop("participants")} for one in (old, new)]
+    changed = [code for code in {**rows[0], **rows[1]} if rows[0].get(code) != rows[1].get(code)]
+    found = _word_faults(detail["said"], changed)
+    if old != new or before["settings"] != detail["settings"]:
+        found.append("more than a participant is changed on the word of one")
+    for code in changed:
+        parts = rows[0].get(code, {}), rows[1].get(code, {})
+        fields = {name for one in parts for name in one if parts[0].get(name) != parts[1].get(name)}
+        if not fields <= _SAID_CHANGES:
+            found.append(f"of participant {code} more is changed than its status and its cap")
+    return found
+
+
+def _word_faults(said: Mapping[str, Any], changed: Sequence[str]) -> list[str]:
+    """Faults of the word on which a participant was changed. changed: codes of those that were."""
+    found = [] if list(changed) == [said.get("participant")] else ["another participant is changed"]
+    for name, most in (("by", BY_MAX), ("why", WHY_MAX)):
+        text = said.get(name)
+        if not isinstance(text, str) or not 0 < len(text) <= most:
+            found.append(f"a participant is changed, and the record does not say {name}")
+    return found
 
 
 def _chain(name: str, records: list[Record]) -> Check:

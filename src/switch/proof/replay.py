@@ -220,7 +220,8 @@ def _state_before(home: Home, scratch: Path, row: BatchRow, versions: dict[int, 
     audited: dict[str, str] = {}
     for record, detail in _audited_before(home, seq):
         if record.kind in ("init", "directory"):
-            audited |= {name: text for name, text in detail.items() if name != "files"}
+            beside = ("files", "correct", "said")
+            audited |= {name: text for name, text in detail.items() if name not in beside}
     create_home(scratch, audited, "")
     for version, folder in versions.items():
         (scratch / "registers" / f"{version:06d}").symlink_to(folder.resolve())

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from switch.errors import VerificationFailed
 from switch.files.disk import machine
@@ -20,6 +23,7 @@ from switch.schema import NO_ROW
 SLOT_BYTES = 32
 SLOTS_READ = 64
 """Slots read at once: a search rarely needs more than a few."""
+SLOTS_SCANNED = 1 << 20
 _ID_MASK = (1 << 40) - 1
 _U64 = (1 << 64) - 1
 _SLOT = struct.Struct("<QQQIHH")
@@ -49,6 +53,18 @@ def row_of(folder: Path, person_id: int) -> int:
     if row == NO_ROW and 0 < before < int(folder.name):
         return row_of(folder.with_name(f"{before:06d}"), person_id)
     return row
+
+
+def ids_at_rest(folder: Path) -> Iterator[NDArray[np.uint64]]:
+    """Ids of the people in a version of the register, a part of the table at a time, in the order
+    of their slots. folder: of the version alone, without those that it follows. Raises
+    VerificationFailed where people.slots is no such table."""
+    path = folder / "people.slots"
+    with machine(folder), path.open("rb") as file:
+        _info_of((folder / "register.json").read_bytes(), file.fileno(), path)
+        while content := file.read(SLOT_BYTES * SLOTS_SCANNED):
+            words = np.frombuffer(content, np.uint64)[:: SLOT_BYTES // 8]
+            yield words[words != 0] & np.uint64(_ID_MASK)
 
 
 def _info_of(text: bytes, handle: int, path: Path) -> RegisterInfo:

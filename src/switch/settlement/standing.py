@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -11,7 +12,7 @@ from switch.errors import InputRefused
 from switch.files.tables import TableLike
 from switch.home.changes import AddPosition, AddPosting, Change, SetBalance
 from switch.home.rows import PostingRow
-from switch.home.store import Home
+from switch.home.store import FORMAT_SAID, Home, raised
 from switch.registry.directory import BALANCES, Directory, read_rows
 from switch.settlement import accounts, postings
 from switch.settlement.accounts import LIQUIDITY
@@ -136,10 +137,10 @@ def keep_balances(balances: dict[str, int]) -> list[Change]:
 
 
 def set_balances(
-    home: Home, directory: Directory, given: dict[str, int], at: str, why: dict[str, str]
+    home: Home, directory: Directory, given: dict[str, int], at: str, beside: dict[str, Any]
 ) -> None:
-    """Settlement accounts hold what is given, by account, and are bound from now on. why: what
-    the audit record says of a time that lies before others."""
+    """Settlement accounts hold what is given, by account, and are bound from now on. beside: what
+    the audit record says besides, of its time and of whoever said so."""
     balances = Standing(home, directory).balances
     moved = []
     for account, amount in sorted(given.items()):
@@ -157,9 +158,13 @@ def set_balances(
             "postings": moved,
             # Also who holds what is given already, so that nothing is posted.
             "bound": sorted(map(accounts.owner_of, given)),
-            **why,
+            **beside,
         },
-        changes=[*keep_postings(0, "", moved), *keep_balances(postings.apply(balances, moved))],
+        changes=[
+            *keep_postings(0, "", moved),
+            *keep_balances(postings.apply(balances, moved)),
+            *(raised(home, FORMAT_SAID) if "said" in beside else []),
+        ],
     )
 
 
