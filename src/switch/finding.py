@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, TypedDict
 
 import numpy as np
@@ -17,19 +16,24 @@ from numpy.typing import NDArray
 
 from switch import status
 from switch.errors import UsageError
-from switch.home.person_lines import PersonLines
+from switch.home.person_lines import PersonLines, with_lines
 from switch.home.rows import BatchRow
 from switch.home.store import Home
 from switch.open_items.listing import Words, batch_names, several
-from switch.registry.lookup import ids_at_rest, row_of
-from switch.schema import NO_ROW
+from switch.registry.load_registers import current_chain, rows_of_pairs, rows_of_person
+from switch.registry.lookup import people_at_rest
 
 ID_DIGITS = 12
 DIGITS_MIN = 4
 """Fewer digits fit too many people to help anybody."""
 LIMIT = 50
-_LINE = re.compile(r"(?P<batch>\S+?)[\s/]+(?P<line>[0-9]{1,10})")
-_TRANSFER = re.compile(r"[0-9]{8}-(?P<seq>[0-9]{6})-(?P<line>[0-9]{10})")
+LOOKS_MAX = 200_000
+"""People times batches that are looked at for a piece of an id."""
+HALF_DIGITS, HALF = 6, 10**6
+_HALF = np.uint64(HALF)
+_IN_LEFT, _IN_RIGHT = 1, 1 << 7
+_LINE = re.compile(r"(?P<batch>\S+?)[\s/:]+(?P<line>[0-9]{1,10})")
+_TRANSFER = re.compile(r"(?P<day>[0-9]{8})-(?P<seq>[0-9]{6})-(?P<line>[0-9]{10})")
 
 
 class FoundLine(TypedDict):
@@ -77,7 +81,8 @@ def find(home: Home, text: str, *, limit: int = LIMIT, sources: Words = None) ->
     found: Found = {"what": "", "people": 0, "lines": [], "batches": [], "more": False}
     if transfer := _TRANSFER.fullmatch(words):
         found["what"] = "transfer"
-        _take_line(home, found, mine, int(transfer["seq"]), int(transfer["line"]))
+        dated = [run for run in mine if run.value_date.replace("-", "") == transfer["day"]]
+        _take_line(home, found, dated, int(transfer["seq"]), int(transfer["line"]))
     elif words.isascii() and words.isdigit() and len(words) <= ID_DIGITS:
         found["what"] = "person"
         if len(words) < DIGITS_MIN:
@@ -125,19 +130,55 @@ def _line(batch_id: str, answer: dict[str, Any], person: str) -> FoundLine:
 
 
 def _take_people(home: Home, found: Found, mine: list[BatchRow], digits: str, limit: int) -> None:
-    """Lines of people whose id has these digits in a row, oldest batch first by person."""
+    """Lines of people who have or had an id with these digits in a row, by the least such id, the
+    oldest batch first."""
     names = batch_names(home)
-    for person_id, row in _people(home, digits):
-        lines = PersonLines(home, row)
-        asked = [(run, answer) for run in mine for answer in lines.own(run)]
-        if not asked:
-            continue
-        found["people"] += 1
-        for run, answer in asked:
+    ids, rows, found["more"] = _people(home, digits, max(LOOKS_MAX // max(len(mine), 1), 1))
+    ids, rows, olds, owners = _whole_people(home, ids, rows)
+    there = np.ones((len(mine), len(rows)), np.bool_)
+    if len(rows) > 1:  # For one it costs less to ask each batch for the lines themselves.
+        for at, run in enumerate(mine):
+            there[at] = with_lines(home, run, rows)
+            there[at][owners[with_lines(home, run, olds)]] = True
+    for place in np.flatnonzero(there.any(axis=0)).tolist():
+        lines = PersonLines(home, [int(rows[place]), *olds[owners == place].tolist()])
+        runs = [mine[at] for at in np.flatnonzero(there[:, place]).tolist()]
+        answers = ((run, answer) for run in runs for answer in lines.own(run))
+        for count, (run, answer) in enumerate(answers):
             if len(found["lines"]) == limit:
                 found["more"] = True
                 return
-            found["lines"].append(_line(names[run.seq], answer, hidden(person_id, digits)))
+            found["people"] += not count
+            shown = hidden(int(ids[place]), digits)
+            found["lines"].append(_line(names[run.seq], answer, shown))
+
+
+def _whole_people(
+    home: Home, ids: NDArray[np.int64], rows: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], ...]:
+    """(ids, rows, olds, owners): people once each, by the row of the id that they carry now, with
+    the least id that was found; rows of ids of before, and the place of the person of each."""
+    old, to = (pairs.astype(np.int64) for pairs in rows_of_pairs(home))
+    by_old = np.argsort(old)
+    before, is_before = _places(old[by_old], rows)
+    now = rows.copy()
+    now[is_before] = to[by_old][before[is_before]]
+    now, first = np.unique(now, return_index=True)
+    order = np.argsort(first)  # Ids are in order, and so are the first of each person.
+    owners, is_theirs = _places(now, to)
+    where = np.empty_like(order)
+    where[order] = np.arange(len(order))
+    return ids[first[order]], now[order], old[is_theirs], where[owners[is_theirs]]
+
+
+def _places(
+    known: NDArray[np.int64], asked: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """(places, found): where each asked number stands among those that are in order."""
+    places = np.searchsorted(known, asked)
+    found = places < len(known)
+    found[found] = known[places[found]] == asked[found]
+    return places, found
 
 
 def hidden(person_id: int, digits: str) -> str:
@@ -148,39 +189,59 @@ def hidden(person_id: int, digits: str) -> str:
     return "•" * at + digits + rest
 
 
-def _people(home: Home, digits: str) -> Iterator[tuple[int, int]]:
-    """(id, row) of the people of the current register whose id has these digits in a row."""
+def _people(
+    home: Home, digits: str, people_max: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], bool]:
+    """(ids, rows, more) of the people of the current register whose id has these digits in a row,
+    by id; more: there may be others, for when so many are found, no others are looked for."""
+    ids, rows, more = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)], False
     version = home.catalog.register_seq()
-    if not version:
-        return
-    current = home.folder("registers", version)
-    if len(digits) == ID_DIGITS:
-        row = row_of(current, int(digits))
-        if row != NO_ROW:
-            yield int(digits), row
-        return
-    seen: set[int] = set()
-    for folder in _folders(home):
-        for ids in ids_at_rest(folder):
-            for person_id in ids[_has(ids, digits)].tolist():
-                row = NO_ROW if person_id in seen else row_of(current, person_id)
-                seen.add(person_id)
-                if row != NO_ROW:
-                    yield person_id, row
+    if version and len(digits) == ID_DIGITS:
+        for row in rows_of_person(current_chain(home), digits)[:1]:
+            ids, rows = [np.array([int(digits)])], [np.array([row])]
+    elif version:
+        left = people_max
+        for some, of in _fitting(home, Fragment(digits)):
+            ids.append(some[:left])
+            rows.append(of[:left])
+            left -= len(some)
+            if left < 0:
+                more = True
+                break
+    # Who is changed by a delta stands in the base, too, by the same row.
+    found, first = np.unique(np.concatenate(ids).astype(np.int64), return_index=True)
+    return found, np.concatenate(rows).astype(np.int64)[first], more
 
 
-def _folders(home: Home) -> list[Path]:
-    """The versions that the current register is made of, the newest first."""
-    return [home.folder("registers", seq) for seq in reversed(home.catalog.register_chain())]
+def _fitting(home: Home, has: Fragment) -> Iterator[tuple[NDArray[np.uint64], NDArray[np.uint64]]]:
+    """(ids, rows) in all versions that the current register is made of, the newest first."""
+    for seq in reversed(home.catalog.register_chain()):
+        yield from people_at_rest(home.folder("registers", seq), has)
 
 
-def _has(ids: NDArray[np.uint64], digits: str) -> NDArray[np.bool_]:
-    """Ids that have these digits in a row, with the zeros that they begin with."""
-    module, wanted = np.uint64(10 ** len(digits)), np.uint64(int(digits))
-    rest, ten = ids.copy(), np.uint64(10)
-    fits = np.zeros(len(ids), np.bool_)
-    for place in range(ID_DIGITS - len(digits) + 1):
-        if place:
-            np.floor_divide(rest, ten, out=rest)
-        fits |= rest % module == wanted
-    return fits
+class Fragment:
+    """Digits in a row that ids have or have not, with the zeros that they begin with.
+
+    An id is two halves of six digits. Two tables say of every half what of the digits it has: with
+    bit n that the left half ends with the first n of them, or that the right half begins with all
+    but these; with a bit of its own that one half has them all. An id has them where both say the
+    same: a division and two look-ups an id, however long the digits are."""
+
+    def __init__(self, digits: str) -> None:
+        self._left = np.full(HALF, _IN_RIGHT, np.uint8)
+        self._right = np.full(HALF, _IN_LEFT, np.uint8)
+        for split in range(max(1, len(digits) - HALF_DIGITS), min(len(digits), HALF_DIGITS + 1)):
+            first, rest = digits[:split], digits[split:]
+            below = 10 ** (HALF_DIGITS - len(rest))
+            self._left[int(first) :: 10**split] |= 1 << split
+            self._right[int(rest) * below : (int(rest) + 1) * below] |= 1 << split
+        for behind in range(HALF_DIGITS - len(digits) + 1):
+            parts = (-1, 10 ** len(digits), 10**behind)
+            self._left.reshape(parts)[:, int(digits)] |= _IN_LEFT
+            self._right.reshape(parts)[:, int(digits)] |= _IN_RIGHT
+
+    def __call__(self, ids: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """True for each of some ids that has them."""
+        left = ids // _HALF
+        right = ids - left * _HALF
+        return (self._left[left.view(np.intp)] & self._right[right.view(np.intp)]) != 0

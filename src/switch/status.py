@@ -164,7 +164,7 @@ def line(home: Home, batch_id: str, line_no: int) -> LineHistory:
 
 
 def answer_to(home: Home, row: CatalogRow, line_no: int) -> dict[str, Any]:
-    """What a batch answered to one of its lines: columns of its status file and of its lines.
+    """Answer of a batch to one of its lines: columns of its status file and of its lines.
     Raises UsageError where there is no such line."""
     folder = home.folder("batches", row.seq)
     status, lines = (Groups(segment_at(folder, name)) for name in ("status", "lines"))

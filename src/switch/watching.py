@@ -275,10 +275,10 @@ class Watch:
         state: Words = None,
         limit: int | None = None,
     ) -> Listing:
-        """What settlement participants pay and receive in each cycle, with caps and room; the
-        newest cycle first, in it who pays most. cycle: names; participant: codes; state: OPEN,
-        CLOSED, SETTLED or ABORTED. limit: rows at most. Raises UsageError for a word that is not
-        known here."""
+        """Positions: what settlement participants pay and receive in each cycle, with caps and
+        room; the newest cycle first, in it who pays most. cycle: names; participant: codes; state:
+        OPEN, CLOSED, SETTLED or ABORTED. limit: rows at most. Raises UsageError for a word that is
+        not known here."""
         return positions(self.home, cycle=cycle, participant=participant, state=state, limit=limit)
 
     @asks

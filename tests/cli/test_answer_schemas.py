@@ -74,6 +74,12 @@ def test_answers__have_the_forms_of_their_schemas(
     say("alarms", "plain", "--at", "home")
     say("alarms", "plain", "--at", "home", "--rule", "break-open", "--acknowledge", "--by", "An")
     say("awaited", "plain", "--at", "home")
+    for name in ("positions", "audit"):
+        say(name, "plain")
+        say(name, "calendar", "--out", f"{name}.csv")
+    say("calendar", "calendar", "--at", "home")
+    for text in (person_id(2), "0002", "FIRST 1", "fir"):
+        say("find", "plain", text)
     say("metrics", "plain", "--at", "home")
     say("watch", "plain", "--at", "home", "--times", "1")
     say("dispose", "plain", "--write-back", "--dry")
@@ -82,6 +88,9 @@ def test_answers__have_the_forms_of_their_schemas(
     say("schema", "payment", "--out", "empty.csv")
     for words in (("schema",), ("schema", "--answers"), ("schema", "--answer", "run")):
         say(*words)
+    said = ("--by", "An", "--why", "it does not answer")
+    say("participant", "again", scene.BANK, "--suspend", *said)
+    say("participant", "again", scene.BANK, "--balance", 1, *said)
     say("completion", "bash")
     say("completion", "bash", "--install")
     dossier = ("--source", "VSS", "--batch-id", "NEW", "--value-date", "2026-11-25", "--force")

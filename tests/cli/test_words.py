@@ -179,6 +179,13 @@ SCREENS = (
     ("report", "plain"),
     *(("totals", "plain", "first.parquet", "--by", key) for key in ("province", "participant")),
     ("totals", "plain", "first.parquet", "--by", "debtor_account"),
+    *((name, home) for name in ("positions", "audit") for home in ("plain", "calendar", "budget")),
+    ("calendar", "calendar", "--at", "2026-12-24", "--days", "3"),
+    *(("find", "plain", text, "--limit", "1") for text in ("0010", "0002", "FIRST:1", "i", "none")),
+    *(("participant", "calendar", "A", *said, "--by", "An", "--why", WHY) for said in (
+        *(("--suspend",), ("--suspend",), ("--enable", "--cap", "none"), ("--cap", "7")),
+        *(("--balance", "5"), ("--balance", "5")),
+    )),
 )  # fmt: skip
 
 

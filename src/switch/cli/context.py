@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 Command = Callable[..., object]
 """A function that is a command, or becomes one."""
 
-PERSON_BYTES_MAX = 256
+LINE_BYTES_MAX = 600
 CONFIGURATION = {
     "clearing_limit": int,
     "threads": int,
@@ -375,15 +375,26 @@ def parse_line(text: str) -> tuple[str, int]:
 def parse_person(text: str) -> str:
     """The id of a person: `-` has it read from stdin, for arguments stand in the list of processes,
     which others of the machine can read."""
-    if text != "-":
-        return text
+    alone = "--person -: give one id alone, for one person is shown at a time"
+    return text if text != "-" else line_of_stdin("--person -", alone)
+
+
+def parse_found(text: str) -> str:
+    """Text that is looked for; as of `parse_person`, for it may be of a person."""
+    alone = "TEXT -: give one line alone, for one text is looked for at a time"
+    return text if text != "-" else line_of_stdin("TEXT -", alone)
+
+
+def line_of_stdin(name: str, alone: str) -> str:
+    """The one line of stdin. name: of what is read there. alone: what is said where there are more.
+    Raises UsageError."""
     if sys.stdin is None:
-        raise UsageError("--person -: stdin is closed")
-    first = sys.stdin.buffer.readline(PERSON_BYTES_MAX)
+        raise UsageError(f"{name}: stdin is closed")
+    first = sys.stdin.buffer.readline(LINE_BYTES_MAX)
     # Whoever types an id is not asked for an end of the file.
-    if not sys.stdin.isatty() and sys.stdin.buffer.read(PERSON_BYTES_MAX).strip():
-        raise UsageError("--person -: give one id alone, for one person is shown at a time")
-    return first.decode("ascii", "replace").strip()
+    if not sys.stdin.isatty() and sys.stdin.buffer.read(LINE_BYTES_MAX).strip():
+        raise UsageError(alone)
+    return first.decode("utf-8", "replace").strip()
 
 
 def parse_time(at: str | None) -> str | None:

@@ -3,7 +3,6 @@ search; and the one that changes a participant."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from switch.cli.context import (
     at_option,
     correct_option,
     home_argument,
+    parse_found,
     parse_time,
     shared,
     wait_option,
@@ -129,10 +129,8 @@ def find(context: Context, home: Path, text: str, limit: int, source: tuple[str,
     digits or more, or a piece of a batch's name; - reads it from stdin."""
     from switch.engine import Engine
 
-    if text == "-":
-        text = sys.stdin.read(1024).strip()
     with Engine(home, mode="r") as engine:
-        found = engine.watch.find(text, limit=limit, sources=list(source) or None)
+        found = engine.watch.find(parse_found(text), limit=limit, sources=list(source) or None)
     context.say(found, lambda: _show_found(context, found))
 
 

@@ -148,6 +148,50 @@ def places(path: Path, row: int) -> list[tuple[int, int]]:
     return found
 
 
+def rows_there(path: Path, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """True for each of some rows that has lines in a file, as `places` says of one; none of them is
+    NO_ROW. For many at once: some half a microsecond each in every part."""
+    if not path.stat().st_size:
+        return np.zeros(len(rows), np.bool_)
+    content = np.memmap(path, np.uint8, "r")
+    there, at = np.zeros(len(rows), np.bool_), 0
+    while at < len(content):
+        head = content[at : at + _HEADER.size].tobytes()
+        if len(head) < _HEADER.size:
+            raise damaged(path)
+        part = _Header(*_HEADER.unpack(head))
+        if not _is_whole(part, len(content) - at):
+            raise damaged(path)
+        there |= _rows_in_part(content[at : at + part.size].view("<u4"), path, part, rows)
+        at += part.size
+    return there
+
+
+def _rows_in_part(
+    content: NDArray[np.uint32], path: Path, part: _Header, rows: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """True for each of some rows that has lines in a part: its bucket is looked through."""
+    begins = content[_HEADER.size // 4 :][: part.buckets + 1].astype(np.int64)
+    words = content[_HEADER.size // 4 + part.buckets + 1 :]
+    counts = np.diff(begins)
+    if begins[0] or begins[-1] != part.words or (counts < 0).any():
+        raise damaged(path)
+    away = rows - part.least
+    asked = np.flatnonzero((away >= 0) & (away >> part.low < part.buckets))
+    away = away[asked]
+    there = np.zeros(len(rows), np.bool_)
+    mine = counts[away >> part.low]
+    if mine.sum() > part.words:  # It costs less to look through all of them, once.
+        bucket = np.repeat(np.arange(part.buckets), counts)
+        there[asked] = np.isin(away, (bucket << part.low) + (words >> part.bits))
+        return there
+    asker = np.repeat(np.arange(len(asked)), mine)
+    first = begins[away >> part.low] - (np.cumsum(mine) - mine)
+    seen = words[np.arange(len(asker)) + first[asker]] >> part.bits
+    there[asked[asker[seen == (away & ((1 << part.low) - 1))[asker]]]] = True
+    return there
+
+
 def _is_whole(part: _Header, room: int) -> bool:
     """A header that can be true of a part in so many bytes."""
     fits = 1 <= part.bits and part.low + part.bits <= _WORD_BITS

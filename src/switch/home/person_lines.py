@@ -15,10 +15,11 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from switch.files.file_schemas import LINES, REPRESENTED, STATUS
 from switch.files.one_row import OneRow
-from switch.files.row_index import MOVED, NAME, OWN, damaged, places
+from switch.files.row_index import MOVED, NAME, OWN, damaged, places, rows_there
 from switch.files.segment import Groups, read_table, segment_at
 from switch.home.rows import BatchRow
 from switch.home.store import Home
@@ -65,12 +66,11 @@ class PersonLines:
     def _of(self, run: BatchRow) -> list[dict[str, Any]]:
         if run.seq not in self._found:
             folder = self.home.folder("batches", run.seq)
-            path = folder / NAME
             try:
+                path = folder / NAME
                 found = sorted(place for row in self.rows for place in places(path, row))
             except FileNotFoundError:
-                if self.home.catalog.file(f"batches/{folder.name}/{NAME}"):
-                    raise damaged(path, "is gone") from None
+                _require_none(self.home, folder)
                 self._found[run.seq] = list(self._searched(folder, run))
             else:
                 self._found[run.seq] = list(self._indexed(folder, run, found)) if found else []
@@ -134,3 +134,24 @@ class PersonLines:
             table = read_table(again)
             mine = pc.is_in(table["row"], pa.array(self.rows, table["row"].type))
             yield from table.filter(mine).to_pylist()
+
+
+def with_lines(home: Home, run: BatchRow, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """True for each of some rows that have own lines in a batch; of one with an index, also those
+    of whom older lines moved there. Raises VerificationFailed where its index is damaged or gone."""
+    folder = home.folder("batches", run.seq)
+    try:
+        return rows_there(folder / NAME, rows)
+    except FileNotFoundError:
+        _require_none(home, folder)
+    lines = Groups(segment_at(folder, "lines"))
+    found = np.zeros(len(rows), np.bool_)
+    for group in range(len(lines)):
+        found |= np.isin(rows, np.asarray(lines.read(group, ["row"])["row"]))
+    return found
+
+
+def _require_none(home: Home, folder: Path) -> None:
+    """Require that a batch was committed without an index. Raises VerificationFailed."""
+    if home.catalog.file(f"batches/{folder.name}/{NAME}"):
+        raise damaged(folder / NAME, "is gone") from None

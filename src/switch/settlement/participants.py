@@ -33,7 +33,7 @@ class ParticipantChanged(TypedDict):
 
     participant: Participant
     balance: int | None
-    """Of its settlement account; None where it settles by another's."""
+    """Balance of its settlement account; None where it settles by another's."""
     by: str
     why: str
     at: str
@@ -41,7 +41,7 @@ class ParticipantChanged(TypedDict):
 
 
 class ParticipantSaid(TypedDict, total=False):
-    """What becomes of a participant, by whose word, and when (`Control.participant`)."""
+    """Change of a participant: what becomes of it, by whose word, when (`Control.participant`)."""
 
     by: Required[str]
     """The name of whoever says so."""
@@ -50,13 +50,13 @@ class ParticipantSaid(TypedDict, total=False):
     status: str | None
     """active or suspended."""
     cap: int | None
-    """The most that it may owe in a cycle, in minor units; -1: no limit."""
+    """Most that it may owe in a cycle, in minor units; -1: no limit."""
     balance: int | None
-    """What its settlement account holds at the State Bank now, in minor units."""
+    """Money of its settlement account at the State Bank now, in minor units."""
     at: datetime.date | str | None
-    """The time that is recorded."""
+    """Time that is recorded."""
     correct: str | None
-    """Why it is recorded though it lies before what was recorded."""
+    """Reason for which it is recorded though it lies before what was recorded."""
     warn: Callable[[str], None]
     """Is told of a day far from the home's last."""
 
