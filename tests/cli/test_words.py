@@ -131,6 +131,8 @@ def test_said__leaves_commands_as_they_are(monkeypatch: pytest.MonkeyPatch) -> N
 
 DATA = {"csv", "cutoffs", "true"}
 """Words of files and settings, the same in every language, as are those in capitals: codes."""
+DATA |= {"batch"}
+"""A kind of records, by which `audit --kind` asks."""
 
 
 WHY = "the bank is closed"
@@ -179,7 +181,8 @@ SCREENS = (
     ("report", "plain"),
     *(("totals", "plain", "first.parquet", "--by", key) for key in ("province", "participant")),
     ("totals", "plain", "first.parquet", "--by", "debtor_account"),
-    *((name, home) for name in ("positions", "audit") for home in ("plain", "calendar", "budget")),
+    *(("positions", home) for home in ("plain", "calendar", "budget")),
+    ("audit", "calendar", "--kind", "batch"),
     ("calendar", "calendar", "--at", "2026-12-24", "--days", "3"),
     *(("find", "plain", text, "--limit", "1") for text in ("0010", "0002", "FIRST:1", "i", "none")),
     *(("participant", "calendar", "A", *said, "--by", "An", "--why", WHY) for said in (

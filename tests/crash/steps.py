@@ -85,7 +85,7 @@ def small_steps(folder: Path) -> list[Step]:
     and is cancelled; a household that is paid by one credit, which is recalled; a table that a
     policy's people sign; lines that are recalled, one before its cycle settled, with what is said
     of another; lines that waited beyond their deadline, and cash that nobody proved by its own; a
-    citizen; and fees."""
+    citizen; fees; and a participant that is suspended and funded on somebody's word."""
     directory = [pa.Table.from_pylist(list(t)) for t in (scene.PARTICIPANTS, scene.DEBTORS)]
     opened = pa.Table.from_pylist(
         [p | {"status": "active"} for p in scene.PARTICIPANTS],
@@ -242,6 +242,17 @@ def small_steps(folder: Path) -> list[Step]:
         Step("compact", _compact, lambda home: len(home.catalog.register_chain()) == 1),
         Step("identified", _identified, lambda home: _answers_taken(home) == 1),
         *_fees(),
+        *_participants(),
+    ]
+
+
+def _participants() -> list[Step]:
+    """One participant is suspended, and one is funded, on somebody's word; the same again
+    records nothing."""
+    said = ("--by", "a clerk", "--why", "it does not answer", "--at", "2026-12-09")
+    return [
+        _command("suspend", "participant", scene.BANK, "--suspend", *said),
+        _command("balance", "participant", scene.BANK, "--balance", 5_000_000, *said),
     ]
 
 

@@ -61,11 +61,13 @@ that change by deltas, too."""
 HALVES = [pytest.param(("--part", n, 2), id=f"half {n + 1}") for n in (0, 1)]
 COMMITS = ("0", "3", "4", "5", "10", "11", "16", "18", "22", "23", "26", "29", "30", "32", "33")
 COMMITS += ("34", "36", "41", "44", "46")
-COMMITS += ("47", "48", "49", "51", "54", "55", "56", "62", "65") if find_spec("pyotp") else ()
+COMMITS += (
+    ("47", "48", "49", "51", "54", "55", "56", "62", "65", "66", "67") if find_spec("pyotp") else ()
+)
 """One commit of each kind: init, register, run, directory, close, settle, recast, answers,
 disposition, day, abort, note, alarm, a household's credit and its recall, policy, act, recall,
 expiry, cash asked back, a device, a refusal, an account, ids that change, agencies, bills, fees, a
-refund, its withdrawal."""
+refund, its withdrawal, a participant that is suspended, and one that is funded."""
 GROUPS = [(step,) for step in COMMITS] if WHOLE else [COMMITS[n::4] for n in range(4)]
 """Commits that one process cuts: each alone, or few processes for all, which each begin anew."""
 NOTICE = interposer.unavailable()

@@ -15,6 +15,7 @@ from identities_table import IDENTITIES
 from lines_table import LINES
 from months_table import MONTHS
 from notes_table import NOTES
+from oversight_table import OVERSIGHT
 from persons_table import PERSONS
 from replaced_table import REPLACED
 from representatives_table import REPRESENTATIVES
@@ -38,5 +39,6 @@ FEATURES = (
     *TOTALS,
     *ARREARS,
     *MONTHS,
+    *OVERSIGHT,
 )
 """(mistake, file, text, its change, test) of each."""

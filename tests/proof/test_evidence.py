@@ -71,6 +71,9 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
         one = {"creditor_agent": BANK, "creditor_account": "7", "household": "H1"}
         run(engine, [line(n, period=202612, **one) for n in range(1, 4)], "B")
         engine.change_directory(participants=pa.Table.from_pylist(list(PARTICIPANTS)))
+        said = {"by": "An", "why": "it does not answer"}
+        engine.control.participant(BANK, **said, cap=7)
+        engine.control.participant(BANK, **said, balance=2)
     assert switch.verify(home)
     return home
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import random
+import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from answering import home_of
 from cycles import lines, make
@@ -14,9 +19,11 @@ from scene import (
     WALLET,
     account,
     accounts_table,
+    change_catalog,
     command,
     line,
     make_home,
+    new_checkpoint,
     people_table,
     person,
     person_id,
@@ -24,7 +31,9 @@ from scene import (
 )
 
 import switch
+from switch import finding
 from switch.errors import UsageError, VerificationFailed
+from switch.files import row_index
 from switch.finding import hidden
 
 
@@ -159,6 +168,117 @@ def test_find__people_of_a_delta_too(tmp_path: Path) -> None:
         assert one["person"] == "••••••••7777"
 
 
+def test_find__a_person_who_is_changed_by_a_delta_is_found_once(tmp_path: Path) -> None:
+    home = peopled(tmp_path / "h", 200)
+    with switch.open(home) as engine:
+        run(engine, [line(7), line(8)], "ONE")
+        engine.register(population=people_table([person(7, status="deceased")]))
+        assert len(engine.home.catalog.register_chain()) == 2
+        found = engine.watch.find("000007")
+        assert (found["people"], len(found["lines"])) == (1, 1)
+        assert [one["line_no"] for one in engine.watch.find("00000", limit=2)["lines"]] == [1, 2]
+
+
+def test_find__a_person_of_two_ids_by_a_piece_of_either(tmp_path: Path) -> None:
+    home = peopled(tmp_path / "h", 200)
+    pair = {"person_id": [person_id(7)], "replaced_by": [person_id(150)]}
+    with switch.open(home) as engine:
+        run(engine, [line(7), line(8)], "ONE")
+        engine.register(replaced=pa.table(pair))
+        run(engine, [line(150, period=202612)], "TWO")
+        for text in (person_id(7), person_id(150), "0007", "0150", "00000000", "0000"):
+            found = engine.watch.find(text)["lines"]
+            shown = {(one["batch_id"], one["line_no"]): one["person"] for one in found}
+            assert text in shown["ONE", 1] == shown["TWO", 1], text
+            assert list(shown) == list(dict.fromkeys(shown)), "each line once"
+
+
+def test_find__batches_of_before_without_an_index(tmp_path: Path) -> None:
+    home = peopled(tmp_path / "h")
+    with switch.open(home) as engine:
+        run(engine, [line(1), line(2), line(12)], "ONE")
+        run(engine, [line(2, period=202512)], "TWO")
+        wanted = engine.watch.find("0010")
+    index = "batches/000001/rows.index"
+    (home / index).unlink()
+    with switch.open(home, mode="r") as engine, pytest.raises(VerificationFailed, match="is gone"):
+        engine.watch.find("0010")
+    change_catalog(home, "DELETE FROM files WHERE path = ?", index)
+    new_checkpoint(home)
+    with switch.open(home, mode="r") as engine:
+        assert engine.watch.find("0010") == wanted
+
+
+def test_find__looks_at_so_many_people(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = peopled(tmp_path / "h")
+    with switch.open(home) as engine:
+        run(engine, [line(n) for n in range(1, 13)], "ONE")
+        monkeypatch.setattr(finding, "LOOKS_MAX", 12)
+        all_of_them = engine.watch.find("0010")
+        assert (all_of_them["people"], all_of_them["more"]) == (12, False)
+        monkeypatch.setattr(finding, "LOOKS_MAX", 5)
+        some = engine.watch.find("0010")
+        assert (some["people"], some["more"]) == (5, True)
+
+
+@pytest.mark.parametrize("text", ["19990101-000001-0000000003", "20261125-000001-0000000099"])
+def test_find__a_transfer_of_another_day_or_beyond_the_last_is_none(home: Path, text: str) -> None:
+    with switch.open(home, mode="r") as engine:
+        assert engine.watch.find(text)["lines"] == []
+
+
+@pytest.mark.parametrize("digits", range(4, 12))
+def test_fragment__is_found_wherever_it_stands(digits: int) -> None:
+    draw = random.Random(digits)
+    ids = [0, 10**12 - 1, *(draw.randrange(10 ** draw.randrange(1, 13)) for _ in range(2000))]
+    texts = [f"{one:012d}" for one in ids]
+    for text in draw.choices(texts, k=20):
+        at = draw.randrange(13 - digits)
+        piece = text[at : at + digits]
+        found = finding.Fragment(piece)(np.array(ids, np.uint64))
+        assert found.tolist() == [piece in one for one in texts], piece
+
+
+@pytest.mark.parametrize("part_lines", [7, 100])
+@pytest.mark.parametrize("spread", [1, 300, 1 << 20])
+def test_rows_there__are_those_that_have_places(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part_lines: int, spread: int
+) -> None:
+    monkeypatch.setattr(row_index, "PART_LINES", part_lines)
+    draw = np.random.default_rng(spread)
+    path = tmp_path / "rows.index"
+    index = row_index.RowIndex(path)
+    index.add(draw.integers(5, 5 + spread, 150).astype(np.uint32))
+    index.add_moved(np.array([3, spread + 9], np.uint32))
+    index.close()
+    for count in (1, 40, 3000):
+        rows = draw.integers(0, spread + 12, count)
+        wanted = [bool(row_index.places(path, row)) for row in rows.tolist()]
+        assert row_index.rows_there(path, rows).tolist() == wanted
+    content = path.read_bytes()
+    for cut in (
+        content[:-1],
+        content[:8] + b"\xff" * 24 + content[32:],
+        content[:32] + b"\xff" * 8,
+    ):
+        path.write_bytes(cut)
+        with pytest.raises(VerificationFailed, match=r"rows\.index"):
+            row_index.rows_there(path, rows)
+
+
+def test_find__reads_what_is_looked_for_from_stdin(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = command("find", home, "0003", "--json")
+    for text, code in (("0003", 0), (" 0003\n\n", 0), ("0003\n0004", 2), ("", 2)):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+        said = command("find", home, "-", "--json")
+        assert said.code == code, said.err
+        assert code or said.document == asked.document
+    monkeypatch.setattr(sys, "stdin", None)
+    assert command("find", home, "-").code == 2
+
+
 def test_find__a_batch_by_a_piece_of_its_name(home: Path) -> None:
     with switch.open(home, mode="r") as engine:
         row = engine.batches()[0]
@@ -223,6 +343,8 @@ def test_participant__is_capped_and_funded(tmp_path: Path) -> None:
         (BANK, {"status": "active", "balance": 1}, "say status or cap"),
         (BANK, {"cap": -2}, "no amount"),
         (BANK, {"balance": -1}, "no amount"),
+        (BANK, {"cap": 2**56}, "no amount"),
+        (BANK, {"balance": 2**56}, "no amount"),
         (WALLET, {"balance": 1}, "settles by the account of"),
         (BANK, {"status": "suspended", "by": ""}, "say by"),
         (BANK, {"status": "suspended", "why": ""}, "say why"),

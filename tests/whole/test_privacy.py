@@ -260,6 +260,15 @@ def test_privacy__no_canary_sings(cage: Cage) -> None:
     for name in ("breaks", "held", "returned", "cycles", "balances", "doctor"):
         cage.run(name, home, code=0)
         cage.run("--json", name, home, code=0)
+    for name in ("positions", "audit"):
+        cage.run(name, home, code=0)
+        cage.run("--json", name, home, code=0)
+    for text in ("B:1", canary_id(1)[4:], canary_id(1)[:9], "7700000"):
+        cage.run("find", home, text, code=0)
+        cage.run("--json", "find", home, text, code=0)
+    said = ("--by", "An", "--why", "it does not answer")
+    cage.run("participant", home, scene.BANK, "--suspend", *said, code=0)
+    cage.run("participant", home, scene.BANK, "--enable", *said, code=0)
     assert singing((home / "out" / "B" / "shared.csv").read_bytes()), "two canaries share one"
     cage.run("verify", home, code=0)
     cage.run("replay", home, "B", pay_table, code=0)

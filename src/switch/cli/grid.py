@@ -31,6 +31,8 @@ class Shown(NamedTuple):
     """Its texts are never wrapped: numbers, ids, days."""
     grouped: bool = True
     """Its numbers are amounts and counts; those of names are copied as they stand."""
+    verbatim: bool = False
+    """Its texts are somebody's own, and codes, the same in every language."""
 
 
 def grid_of(title: str, columns: Sequence[Shown], rows: Sequence[Mapping[str, object]]) -> Grid:
@@ -45,7 +47,8 @@ def grid_of(title: str, columns: Sequence[Shown], rows: Sequence[Mapping[str, ob
     heads = [f"{marks[c.name]}{c.head}" for c in shown]
     grid = Grid(title, *heads, ranks=[c.rank for c in shown])
     for at in range(len(rows)):
-        grid.add_row(*(cells[c.name][at] for c in shown))
+        row = ((c, cells[c.name][at]) for c in shown)
+        grid.add_row(*(Text(cell) if c.verbatim else cell for c, cell in row))
     return grid
 
 

@@ -36,7 +36,7 @@ ROWS_SHOWN = 20
 TOTALS_SHOWN = 40
 """Rows of totals on a screen: all provinces have a place there."""
 NOUNS = {"balances": "account", "cycles": "cycle", "breaks": "break", "alarms": "alarm"}
-NOUNS |= {"positions": "position", "records": "record", "cut_offs": "cut-off or day off"}
+NOUNS |= {"positions": "position", "records": "record", "cut_offs": "row"}
 MORE = "more with --limit, all with --out FILE or --json"
 
 age_option = click.option(

@@ -86,10 +86,10 @@ def audit(
     columns = (
         Shown("record", "record"),
         Shown("at", "at"),
-        Shown("kind", "kind"),
-        Shown("of", "subject", 0, False),
-        Shown("by", "by", 1, False),
-        Shown("why", "why", 2, False),
+        Shown("kind", "kind", verbatim=True),
+        Shown("of", "subject", 0, False, verbatim=True),
+        Shown("by", "by", 1, False, verbatim=True),
+        Shown("why", "why", 2, False, verbatim=True),
         Shown("link", "link", 3, False),
     )
     say_listing(context, found, "Audit chain, the newest first", columns, out)
@@ -115,7 +115,7 @@ def calendar(context: Context, home: Path, days: int, at: str | None, out: Path 
         Shown("closes", "closes"),
         Shown("state", "state"),
     )
-    say_listing(context, found, f"Calendar from {found.as_of[:10]} on", columns, out)
+    say_listing(context, found, f"Calendar from {found.as_of[:10]}", columns, out)
 
 
 @click.command()
@@ -155,10 +155,13 @@ def _show_found(context: Context, found: Found) -> None:
             Shown("state", "state"),
         )
         context.console().print(grid_of("Batches", heads, [{**row} for row in found["batches"]]))
-    counts = [counted(len(found["lines"]), "line"), counted(len(found["batches"]), "batch")]
+    counts = [
+        counted(len(found["lines"]), "line"),
+        counted(len(found["batches"]), "batch", "batches"),
+    ]
     tell(", ".join(counts))
     if found["more"]:
-        tell("there are more: say more of it, or a higher --limit")
+        tell("there are more: give more digits or a higher --limit")
 
 
 @click.command()

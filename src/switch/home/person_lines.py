@@ -138,7 +138,7 @@ class PersonLines:
 
 def with_lines(home: Home, run: BatchRow, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
     """True for each of some rows that have own lines in a batch; of one with an index, also those
-    of whom older lines moved there. Raises VerificationFailed where its index is damaged or gone."""
+    of whom older lines moved there. Raises VerificationFailed where that is damaged or gone."""
     folder = home.folder("batches", run.seq)
     try:
         return rows_there(folder / NAME, rows)

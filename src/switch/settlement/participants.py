@@ -19,13 +19,12 @@ from switch.home.changes import SetMeta
 from switch.home.store import FORMAT_SAID, Home, raised
 from switch.home.times import time_text
 from switch.registry.directory import Directory, Participant
-from switch.schema import PARTICIPANT_STATUS
+from switch.schema import MONEY_BOUND, PARTICIPANT_STATUS
 from switch.settlement import accounts, standing
 from switch.settlement.postings import settlement_account
 
 NO_CAP = -1
 """Cap of a participant that nothing limits."""
-AMOUNT_END = 2**62
 
 
 class ParticipantChanged(TypedDict):
@@ -116,7 +115,7 @@ def _changed(old: Participant, status: str | None, cap: int | None) -> Participa
     """A participant with another status or cap."""
     if status is not None and status not in PARTICIPANT_STATUS:
         raise UsageError(f"status {status!r} is not known: {' or '.join(PARTICIPANT_STATUS)}")
-    if cap is not None and not NO_CAP <= cap < AMOUNT_END:
+    if cap is not None and not NO_CAP <= cap < MONEY_BOUND:
         raise UsageError(f"cap {cap} is no amount: say dong, or {NO_CAP} for no limit")
     found = old if status is None else msgspec.structs.replace(old, status=status)
     if cap is None:
@@ -135,7 +134,7 @@ def _balance(
     """The settlement account of a participant holds what is given, and is bound from now on."""
     if one.settled_by != one.participant:
         raise UsageError(f"{one.participant!r} settles by the account of {one.settled_by!r}")
-    if not 0 <= balance < AMOUNT_END:
+    if not 0 <= balance < MONEY_BOUND:
         raise UsageError(f"balance {balance} is no amount of dong")
     here = standing.Standing(home, directory)
     is_new = one.participant not in here.bound or _held_by(home, directory, one) != balance
