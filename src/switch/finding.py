@@ -244,4 +244,5 @@ class Fragment:
         """True for each of some ids that has them."""
         left = ids // _HALF
         right = ids - left * _HALF
-        return (self._left[left.view(np.intp)] & self._right[right.view(np.intp)]) != 0
+        both = self._left[left.view(np.intp)] & self._right[right.view(np.intp)]
+        return both.astype(np.bool_)

@@ -1,4 +1,4 @@
-"""Mutants of what is beside the lines: the mistake, the file, the text, its change, and the test."""
+"""Mutants beside the lines: the mistake, the file, the text, its change, and the test."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ _TWO_IDS = _FIND + "a_person_of_two_ids_by_a_piece_of_either"
 _REFUSES = _TEST + "test_participant__refuses"
 _FUNDED = _TEST + "test_participant__is_capped_and_funded"
 _FRAGMENT = _TEST + "test_fragment__is_found_wherever_it_stands"
-_ROWS_THERE = _TEST + "test_rows_there__are_those_that_have_places"
 _MORE = _TEST + "test_verify__finds_more_than_a_word_allows"
 _WORD = _TEST + "test_verify__finds_a_word_that_is_none"
 _POSITIONS = _TEST + "test_positions__"
@@ -109,20 +108,6 @@ OVERSIGHT = [
         'if run.value_date.replace("-", "") == transfer["day"]',
         "if transfer",
         _FIND + "a_transfer_of_another_day_or_beyond_the_last_is_none",
-    ),
-    (
-        "a row is taken for its neighbour in the index",
-        "files/row_index.py",
-        "(away & ((1 << part.low) - 1))[asker]",
-        "(away & ((1 << part.low) - 2))[asker]",
-        _ROWS_THERE,
-    ),
-    (
-        "an index that is gone was never there",
-        "home/person_lines.py",
-        "        _require_none(home, folder)\n    lines",
-        "        pass\n    lines",
-        _FIND + "batches_of_before_without_an_index",
     ),
     (
         "a cap of any size is taken",

@@ -71,9 +71,6 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
         one = {"creditor_agent": BANK, "creditor_account": "7", "household": "H1"}
         run(engine, [line(n, period=202612, **one) for n in range(1, 4)], "B")
         engine.change_directory(participants=pa.Table.from_pylist(list(PARTICIPANTS)))
-        said = {"by": "An", "why": "it does not answer"}
-        engine.control.participant(BANK, **said, cap=7)
-        engine.control.participant(BANK, **said, balance=2)
     assert switch.verify(home)
     return home
 
@@ -103,6 +100,10 @@ def fault_of(home: Path) -> str:
 def test_verify__every_flipped_bit_is_found_and_named(home: Path) -> None:
     """Bits are drawn evenly over all bytes of a home, and each file gets some of its own."""
     that_waited(home)
+    said: Any = {"by": "An", "why": "it does not answer"}
+    with switch.open(home) as engine:
+        engine.control.participant(BANK, **said, cap=7)
+        engine.control.participant(BANK, **said, balance=2)
     draw = random.Random(20261125)
     files = files_of(home)
     sizes = [path.stat().st_size for path in files]

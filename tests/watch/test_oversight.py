@@ -304,7 +304,7 @@ def test_participant__is_suspended_on_somebodys_word(tmp_path: Path) -> None:
     home = peopled(tmp_path / "h")
     with switch.open(home) as engine:
         run(engine, [line(1)], "ONE")
-        said = {"by": "An", "why": "it does not answer", "status": "suspended"}
+        said: Any = {"by": "An", "why": "it does not answer", "status": "suspended"}
         assert engine.control.participant(BANK, **said)["new"] is True
         assert engine.control.participant(BANK, **said)["new"] is False
         after = run(engine, [line(2)], "TWO")

@@ -70,7 +70,7 @@ def people_at_rest(
         left = _info_of((folder / "register.json").read_bytes(), file.fileno(), path).slots
         while left:
             part = slots_read[: min(left, SLOTS_SCANNED)]
-            if file.readinto(memoryview(part).cast("B")) != part.nbytes:
+            if file.readinto(part.data.cast("B")) != part.nbytes:
                 raise _damaged(path)
             left -= len(part)
             found = np.flatnonzero(fits(part[:, 0] & _ID_BITS))

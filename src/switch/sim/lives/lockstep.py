@@ -7,12 +7,10 @@ differs raises `Difference`. No clock, no thread of its own.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
 from switch.registry import delta
-from switch.sim.auditor.auditor import Auditor
 from switch.sim.lives import operations
 from switch.sim.lives.citizens import Citizens
 from switch.sim.lives.comparison import Comparison
@@ -238,13 +236,8 @@ class Lockstep:
         after, rules = self.sides.auditor.copy(), operation.rules
         tables = operation.participants, operation.debtors, operation.programmes
         refusals = after.change(*tables, None if rules is None else ruled(rules))
-        one = self._one_changed(operation, after) if after.commits % 2 else None
 
         def act() -> None:
-            if one:
-                code, said = one
-                self.sides.engine.control.participant(code, **said, by="An", why="it is so")
-                return
             participants, debtors, programmes = map(given, tables)
             self.sides.engine.change_directory(
                 participants=participants,
@@ -255,26 +248,6 @@ class Lockstep:
 
         word, _ = self.sides.attempt(act, operation.fault, after, refusals)
         return word
-
-    def _one_changed(
-        self, operation: operations.Change, after: Auditor
-    ) -> tuple[str, dict[str, Any]] | None:
-        """(code, status and cap) of the one participant of which a change changes these and nothing
-        else; None where it changes more."""
-        if any(
-            one is not None for one in (operation.debtors, operation.programmes, operation.rules)
-        ):
-            return None
-        old, new = (a.directory.participants for a in (self.sides.auditor, after))
-        changed = [code for code in {**old, **new} if old.get(code) != new.get(code)]
-        if len(changed) != 1 or old.keys() != new.keys():
-            return None
-        was, now = (rows[changed[0]] for rows in (old, new))
-        fields = {name for name in {**was, **now} if was.get(name) != now.get(name)}
-        if not fields <= {"status", "net_debit_cap"}:
-            return None
-        cap = now.get("net_debit_cap")
-        return changed[0], {"status": now["status"], "cap": -1 if cap is None else cap}
 
     def _fund(self, operation: operations.Fund) -> str:
         """Fund accounts of those who have one of their own as things stand."""
