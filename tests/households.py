@@ -110,3 +110,10 @@ def that_waited(path: Path) -> None:
         engine.register(accounts=accounts_table(own))
         run(engine, [line(1, period=202701)], "D")
         assert joined(engine, 4) == [[2, 3]]
+
+
+def capped_and_funded(home: Path, code: str) -> None:
+    """A participant is capped, and funded, on somebody's word."""
+    with switch.open(home) as engine:
+        engine.control.participant(code, by="An", why="it is silent", cap=7)
+        engine.control.participant(code, by="An", why="it is silent", balance=2)

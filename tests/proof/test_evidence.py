@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 import pytest
-from households import that_waited
+from households import capped_and_funded, that_waited
 from scene import (
     BANK,
     PARTICIPANTS,
@@ -100,10 +100,7 @@ def fault_of(home: Path) -> str:
 def test_verify__every_flipped_bit_is_found_and_named(home: Path) -> None:
     """Bits are drawn evenly over all bytes of a home, and each file gets some of its own."""
     that_waited(home)
-    said: Any = {"by": "An", "why": "it does not answer"}
-    with switch.open(home) as engine:
-        engine.control.participant(BANK, **said, cap=7)
-        engine.control.participant(BANK, **said, balance=2)
+    capped_and_funded(home, BANK)
     draw = random.Random(20261125)
     files = files_of(home)
     sizes = [path.stat().st_size for path in files]
