@@ -32,6 +32,7 @@ from switch.cli import (
     payday,
     play,
     prepare,
+    serve,
     show,
     upkeep,
     watch,
@@ -81,7 +82,7 @@ def cli(context: Context) -> None:
 
 for family in (
     *(home, prepare, control, payday, show, open_items, lines, watch, oversight, citizen, identity),
-    *(fees, answers, upkeep, doctor, completion, play),
+    *(fees, serve, answers, upkeep, doctor, completion, play),
 ):
     for command in family.COMMANDS:
         cli.add_command(command)

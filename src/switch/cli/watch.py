@@ -74,15 +74,19 @@ def time_of(at: str | None) -> str:
 def watched(engine: Engine, home: Path, limits: Path | None, spool: Path | None) -> Watch:
     """A home, watched with the bounds of a file. home: as it was typed. Raises UsageError for a
     file that is none."""
+    return engine.watch.within(bounds_of(limits), spool=spool, name=str(home))
+
+
+def bounds_of(limits: Path | None) -> dict[str, object]:
+    """Bounds of rules in a file. Raises UsageError for a file that is none."""
     from switch.files.given import read_small
 
-    given: dict[str, object] = {}
-    if limits is not None:
-        try:
-            given = tomllib.loads(read_small(limits).decode("utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise UsageError(f"limits {limits}: {error}") from error
-    return engine.watch.within(given, spool=spool, name=str(home))
+    if limits is None:
+        return {}
+    try:
+        return tomllib.loads(read_small(limits).decode("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"limits {limits}: {error}") from error
 
 
 @click.command()

@@ -65,26 +65,43 @@ class Verdict(NamedTuple):
 def page(facts: Facts, command: str, language: str, say: Callable[[str], str]) -> str:
     """The page. command: by which it is made, as people type it. language: of its words, en or vi.
     say: puts English words into it."""
-    style, script = _part("page.css"), _part("page.js")
-    names = {"filter": "filter", "copy": "copy", "copied": "copied"}
-    return _template().render(
-        language=language,
-        title=_title(facts, say),
-        at=facts["home"].at,
-        verdict=verdict(facts),
-        steps=facts["home"].next,
-        tiles=tiles(facts),
-        flow=Markup(flow_svg(facts["received"], facts["now"], say)),
-        map=_map(facts, say),
-        sheets=sheets(facts),
-        command=command,
-        say=say,
-        style=Markup(style),
-        style_hash=_hash(style),
-        script=Markup(script),
-        script_hash=_hash(script),
-        words=Markup(json.dumps({k: say(v) for k, v in names.items()}).replace("<", "\\u003c")),
+    style, script = part("page.css"), part("page.js")
+    return (
+        environment()
+        .get_template("page.html")
+        .render(
+            **body(facts, say),
+            language=language,
+            title=_title(facts, say),
+            at=facts["home"].at,
+            command=command,
+            style=Markup(style),
+            style_hash=_hash(style),
+            script=Markup(script),
+            script_hash=_hash(script),
+            words=script_words(say),
+        )
     )
+
+
+def body(facts: Facts, say: Callable[[str], str]) -> dict[str, Any]:
+    """What `body.html` shows of facts. say: puts English words into the language of the page."""
+    return {
+        "verdict": verdict(facts),
+        "steps": facts["home"].next,
+        "tiles": tiles(facts),
+        "flow": Markup(flow_svg(facts["received"], facts["now"], say)),
+        "map": _map(facts, say),
+        "sheets": sheets(facts),
+        "say": say,
+    }
+
+
+def script_words(say: Callable[[str], str]) -> Markup:
+    """Words that the script of a page says, as JSON."""
+    names = {"filter": "filter", "copy": "copy", "copied": "copied"}
+    told = json.dumps({name: say(word) for name, word in names.items()})
+    return Markup(told.replace("<", "\\u003c"))
 
 
 def verdict(facts: Facts) -> Verdict:
@@ -380,25 +397,36 @@ def cell(value: Value, kind: str) -> str:
     """A value of a sheet for people."""
     if value is None:
         return "∞" if kind == "limit" else ""
-    return number(value) if isinstance(value, int) else value
+    return number(value) if isinstance(value, int) else str(value)
 
 
 @functools.cache
-def _part(name: str) -> str:
+def part(name: str) -> str:
+    """A file of the page: its style, its script, a template."""
     return resources.files("switch").joinpath("report/page", name).read_text("utf-8")
 
 
-@functools.cache
-def _template() -> jinja2.Template:
-    inside = jinja2.Environment(autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined)
-    inside.filters |= {"number": number, "cell": cell}
+def environment(*folders: str) -> jinja2.Environment:
+    """Templates of a page; folders: of the package, which are looked through first."""
+    loaders = [jinja2.PackageLoader("switch", folder) for folder in (*folders, "report/page")]
+    inside = jinja2.Environment(
+        autoescape=True,
+        trim_blocks=True,
+        undefined=jinja2.StrictUndefined,
+        loader=jinja2.ChoiceLoader(loaders),
+    )
 
     @jinja2.pass_context
     def say(context: jinja2.runtime.Context, text: str) -> Any:
         return context["say"](text)
 
-    inside.filters["say"] = say
-    return inside.from_string(_part("page.html"))
+    @jinja2.pass_context
+    def shown(context: jinja2.runtime.Context, value: Value, kind: str) -> Any:
+        text = cell(value, kind)
+        return context["say"](text) if kind == "words" and value else text
+
+    inside.filters |= {"number": number, "cell": cell, "say": say, "shown": shown}
+    return inside
 
 
 def _hash(text: str) -> str:

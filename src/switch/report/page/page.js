@@ -32,7 +32,7 @@
     document.execCommand("copy");
     area.remove();
   };
-  for (const table of document.querySelectorAll("table")) {
+  const dress = (table) => {
     [...table.tHead.rows[0].cells].forEach((head, place) => {
       const button = document.createElement("button");
       button.type = "button";
@@ -58,5 +58,8 @@
     });
     tools.append(filter, button);
     table.parentNode.before(tools);
-  }
+  };
+  const all = () => document.querySelectorAll("#content table").forEach(dress);
+  window.dressTables = all;
+  all();
 })();

@@ -1,0 +1,356 @@
+"""App: addresses of the pages, who may come in, and how answers are sent (Starlette).
+
+Nobody is let in without a token where a file of staff is given. A form is taken from our own pages
+alone. Every answer says that nothing of others is loaded, framed or kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from importlib import resources
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import UploadFile
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import (
+    HTMLResponse,
+    JSONResponse,
+    PlainTextResponse,
+    RedirectResponse,
+    Response,
+    StreamingResponse,
+)
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from switch import words
+from switch.errors import (
+    EnvironmentFailed,
+    HomeLocked,
+    InputRefused,
+    SwitchError,
+    UsageError,
+)
+from switch.report.page import part
+from switch.serve import answers
+from switch.serve.answers import ACT_BYTES_MAX, Forbidden, Missing
+from switch.serve.front import SESSION_SECONDS, Front, Seen
+from switch.serve.live import Live
+
+COOKIE, LANGUAGE = "switch_session", "switch_lang"
+POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'"
+    " data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "cache-control": "no-store",
+}
+STATIC = {
+    "page.css": ("report/page", "text/css; charset=utf-8"),
+    "page.js": ("report/page", "text/javascript; charset=utf-8"),
+    "serve.css": ("serve/pages", "text/css; charset=utf-8"),
+    "live.js": ("serve/pages", "text/javascript; charset=utf-8"),
+}
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+FORM_FIELDS_MAX = 40
+Answer = Callable[[Front, Seen], Response]
+STATUSES: tuple[tuple[type[SwitchError], int], ...] = (
+    (HomeLocked, 409),
+    (InputRefused, 422),
+    (UsageError, 400),
+    (EnvironmentFailed, 503),
+)
+"""Status of an answer by what went wrong, the first that fits; else 500."""
+
+
+class _Guard:
+    """Middleware: headers of every answer; on a machine's own address nobody else's name for it."""
+
+    def __init__(self, app: ASGIApp, *, alone: bool, tls: bool) -> None:
+        self._app, self._alone = app, alone
+        headers = {**HEADERS, **({"strict-transport-security": "max-age=31536000"} if tls else {})}
+        self._headers = [(name.encode(), value.encode()) for name, value in headers.items()]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                names = {name for name, _ in message["headers"]}
+                more = [one for one in self._headers if one[0] not in names]
+                message = {**message, "headers": [*message["headers"], *more]}
+            await send(message)
+
+        if self._alone and not _is_own_name(Request(scope).headers.get("host", "")):
+            refused = PlainTextResponse("this server answers to localhost alone", 421)
+            await refused(scope, receive, guarded)
+            return
+        await self._app(scope, receive, guarded)
+
+
+def _is_own_name(host: str) -> bool:
+    try:
+        return urlsplit(f"//{host}").hostname in LOOPBACK
+    except ValueError:
+        return False
+
+
+def app(front: Front, *, tls: bool = False) -> Starlette:
+    """The server of a front. tls: it is reached by https, so that cookies are for that alone."""
+    live = Live(front)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        looking = asyncio.create_task(live.run())
+        try:
+            yield
+        finally:
+            live.ended = True
+            looking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await looking
+
+    doors = Doors(front, tls)
+
+    async def events(request: Request) -> Response:
+        if doors.who(request) is None:
+            return PlainTextResponse("come in first", 401)
+        return StreamingResponse(live.events(), media_type="text/event-stream")
+
+    get, post = ["GET"], ["POST"]
+    shown = {
+        "/": answers.today,
+        "/batches/{batch}": answers.batch,
+        "/batches/{batch}/lines/{line:int}": answers.line,
+        "/cycles/{cycle}": answers.cycle,
+        "/lines": answers.lines,
+        "/reports": answers.reports,
+        "/reports/{kind}/{name}": answers.report_file,
+        "/deeds": answers.may,
+        "/do/{deed}": answers.ask,
+        "/done/{name}": answers.done,
+        "/statement": answers.statement,
+        "/statement/file": answers.statement_file,
+        "/metrics": answers.metrics,
+        "/export/{view}.{ending}": answers.export,
+        "/{view}": answers.listing,
+    }
+    taken = {
+        "/lines": answers.lines,
+        "/person": answers.person,
+        "/do/{deed}": answers.do,
+        "/act": answers.take_act,
+    }
+    routes = [
+        Route("/health", doors.health, methods=get),
+        Route("/events", events, methods=get),
+        Route("/login", doors.login, methods=["GET", "POST"]),
+        Route("/logout", doors.logout, methods=get),
+        Route("/static/{name}", static, methods=get),
+        *(Route(path, doors.taken(answer), methods=post) for path, answer in taken.items()),
+        *(Route(path, doors.shown(answer), methods=get) for path, answer in shown.items()),
+    ]
+    guard = Middleware(_Guard, alone=front.staff is None, tls=tls)
+    return Starlette(routes=routes, middleware=[guard], lifespan=lifespan)
+
+
+async def static(request: Request) -> Response:
+    """A file of the pages."""
+    name = request.path_params["name"]
+    if name not in STATIC:
+        return PlainTextResponse("nothing is here", 404)
+    folder, media = STATIC[name]
+    return Response(_content(folder, name), media_type=media)
+
+
+@functools.cache
+def _content(folder: str, name: str) -> str:
+    if folder == "report/page":
+        return part(name)
+    return resources.files("switch").joinpath(folder, name).read_text("utf-8")
+
+
+class Doors:
+    """Who comes in, and what goes out when something is wrong."""
+
+    def __init__(self, front: Front, tls: bool) -> None:
+        self._front, self._tls = front, tls
+
+    # --- who asks ---------------------------------------------------------------------------------
+
+    def who(self, request: Request) -> tuple[Any, str, bool] | None:
+        """(person, key of the session, whether forms need our token); None for nobody."""
+        if self._front.staff is None:
+            return self._front.alone, "alone", True
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            found = self._front.staff.of(token.strip())
+            return None if found is None else (found, f"bearer {found.name}", False)
+        key = request.cookies.get(COOKIE, "")
+        person = self._front.who(key)
+        return None if person is None else (person, key, True)
+
+    def _seen(self, request: Request, found: tuple[Any, str, bool], form: dict[str, Any]) -> Seen:
+        person, key, _ = found
+        query: dict[str, list[str]] = {}
+        for name, value in request.query_params.multi_items():
+            query.setdefault(name, []).append(value)
+        asked = query.pop("lang", [""])[-1] or request.cookies.get(LANGUAGE, "")
+        language = asked if asked in words.LANGUAGES else _preferred(request)
+        leaves = self._front.staff is not None and not key.startswith("bearer ")
+        return Seen(
+            person, request.url.path, request.path_params, query, form, language, key, leaves
+        )
+
+    # --- answers ----------------------------------------------------------------------------------
+
+    def shown(self, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
+        """A page that changes nothing."""
+
+        async def endpoint(request: Request) -> Response:
+            found = self.who(request)
+            if found is None:
+                return self._turned_away(request)
+            return await self._answered(answer, self._seen(request, found, {}), request)
+
+        return endpoint
+
+    def taken(self, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
+        """A form that was sent."""
+
+        async def endpoint(request: Request) -> Response:
+            found = self.who(request)
+            if found is None:
+                return self._turned_away(request)
+            form = await _form(request)
+            if form is None:
+                return PlainTextResponse("the form is too long", 413)
+            if found[2] and not (
+                _is_from_here(request) and self._front.is_form_of(found[1], form.get("token"))
+            ):
+                return PlainTextResponse("the form is not of this server, or is too old", 403)
+            return await self._answered(answer, self._seen(request, found, form), request)
+
+        return endpoint
+
+    async def _answered(self, answer: Answer, seen: Seen, request: Request) -> Response:
+        """The answer, or a page that says what is wrong with the question."""
+        try:
+            response = await run_in_threadpool(answer, self._front, seen)
+        except Missing:
+            response = await self._fault(seen, 404, "nothing is here", "")
+        except Forbidden:
+            response = await self._fault(seen, 403, "your role may not see or do this", "")
+        except SwitchError as error:
+            code = next((code for kind, code in STATUSES if isinstance(error, kind)), 500)
+            told = error.told()
+            what = str(told["what"])
+            response = await self._fault(seen, code, what, str(told.get("remedy", "")))
+        if request.query_params.get("lang") in words.LANGUAGES:
+            response.set_cookie(
+                LANGUAGE, seen.language, max_age=31_536_000, httponly=True, samesite="strict",
+                secure=self._tls,
+            )  # fmt: skip
+        return response
+
+    async def _fault(self, seen: Seen, code: int, what: str, remedy: str) -> Response:
+        def make() -> str:
+            return self._front.page(seen, "fault.html", "Not so", fault=what, remedy=remedy)
+
+        try:
+            return HTMLResponse(await run_in_threadpool(make), code)
+        except SwitchError:  # The home itself cannot be read: its page cannot be made.
+            return PlainTextResponse(f"{what}\n{remedy}\n", code)
+
+    def _turned_away(self, request: Request) -> Response:
+        if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
+            return RedirectResponse(f"/login?next={quote(request.url.path)}", 303)
+        return PlainTextResponse("come in first: a token is needed", 401)
+
+    # --- coming and going -------------------------------------------------------------------------
+
+    async def login(self, request: Request) -> Response:
+        """The page by which somebody comes in, by a token."""
+        if self._front.staff is None:
+            return RedirectResponse("/", 303)
+        fault = ""
+        if request.method == "POST":
+            form = await _form(request) or {}
+            key = None
+            if _is_from_here(request):
+                key = self._front.enter(str(form.get("token", "")).strip())
+            if key is not None:
+                response = RedirectResponse(_place(request.query_params.get("next", "/")), 303)
+                response.set_cookie(
+                    COOKIE, key, max_age=SESSION_SECONDS, httponly=True, samesite="strict",
+                    secure=self._tls,
+                )  # fmt: skip
+                return response
+            fault = "nobody has this token"
+        language = request.cookies.get(LANGUAGE, "") or _preferred(request)
+
+        def make() -> str:
+            return self._front.page(None, "login.html", "Come in", fault=fault, language=language)
+
+        return HTMLResponse(await run_in_threadpool(make), 401 if fault else 200)
+
+    async def logout(self, request: Request) -> Response:
+        """Leave: the session is over."""
+        self._front.leave(request.cookies.get(COOKIE, ""))
+        response = RedirectResponse("/login", 303)
+        response.delete_cookie(COOKIE)
+        return response
+
+    async def health(self, _: Request) -> Response:
+        """Whether the home can be read; nobody has to come in for it."""
+        try:
+            head = await run_in_threadpool(self._front.house.head)
+        except SwitchError as error:
+            return JSONResponse({"status": "failed", "rule": error.told()["rule"]}, 503)
+        return JSONResponse({"status": "ok", "records": head.records})
+
+
+async def _form(request: Request) -> dict[str, Any] | None:
+    """Fields of a form: texts, and the content of files; None where it is too long."""
+    length = request.headers.get("content-length", "")
+    if not length.isdigit() or int(length) > 2 * ACT_BYTES_MAX:
+        return None
+    async with request.form(max_files=1, max_fields=FORM_FIELDS_MAX) as form:
+        return {
+            name: await value.read(ACT_BYTES_MAX + 1) if isinstance(value, UploadFile) else value
+            for name, value in form.items()
+        }
+
+
+def _is_from_here(request: Request) -> bool:
+    """True where a browser says that a form comes from our own page, or says nothing of it."""
+    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        return False
+    origin = request.headers.get("origin")
+    return origin is None or urlsplit(origin).netloc == request.headers.get("host")
+
+
+def _place(path: str) -> str:
+    """A place of this server, and of no other."""
+    is_own = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
+    return path if is_own else "/"
+
+
+def _preferred(request: Request) -> str:
+    """The language that a browser asks for, where it is Vietnamese."""
+    first = request.headers.get("accept-language", "").split(",")[0].strip().lower()
+    return "vi" if first.split("-")[0] == "vi" else "en"
