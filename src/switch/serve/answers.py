@@ -16,18 +16,21 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from switch.control.acts import Act
 from switch.control.desk import read_act
-from switch.errors import SwitchError, UsageError
+from switch.errors import SwitchError, UsageError, counted
 from switch.outcomes import Rows
 from switch.report.facts import Facts, Scope
-from switch.report.page import Column, Sheet, body
+from switch.report.page import Column, Sheet, Verdict, body
 from switch.serve import deeds
 from switch.serve.front import Done, Front, Seen, may_see
 from switch.serve.rows import Link, sheet_of
 from switch.serve.staff import APPROVER, OPERATOR, ROLES
 from switch.serve.views import BY_NAME, Asked, View, command_of, words_of
+from switch.watch.alarms import UNSEEN
 
 ROWS = 100
 """Rows of a page."""
+ALARMS_FIRST = 5
+"""Alarms that stand at the top of the day."""
 TYPES = {
     "csv": "text/csv; charset=utf-8",
     "parquet": "application/vnd.apache.parquet",
@@ -56,9 +59,22 @@ def today(front: Front, seen: Seen) -> Response:
         return RedirectResponse("/batches", 303)
     facts = front.house.facts(Scope("home"))
     at = front.clock()
-    alarms = front.house.watch.alarms(at).rows()
-    now: Facts = {**facts, "alarms": alarms}
-    return _report(front, seen, now, front.house.name, "switch report {} --whole", at)
+    found = front.house.watch.alarms(at)
+    now: Facts = {**facts, "alarms": found.rows()}
+    told = body(now, seen.say)
+    unseen = [one for one in found.rows() if one["state"] in UNSEEN]
+    if unseen:
+        steps = [{"why": one["what"], "command": one["next"]} for one in unseen[:ALARMS_FIRST]]
+        known = {step["command"] for step in steps}
+        told["steps"] = [*steps, *(one for one in told["steps"] if one["command"] not in known)]
+        raised = any(one["level"] == "raised" for one in unseen)
+        text = f"{counted(len(unseen), 'alarm')} that nobody has seen"
+        told["verdict"] = Verdict("bad" if raised else "wait", text)
+    more = [("/alarms", "Alarms"), ("/awaited", "Answers awaited"), ("/cycles", "Cycles")]
+    command = shlex.join(["switch", "report", front.house.name, "--whole"])
+    return _html(
+        front, seen, "report.html", "Today", at=found.as_of, command=command, more=more, **told
+    )
 
 
 def batch(front: Front, seen: Seen) -> Response:

@@ -153,7 +153,7 @@ class Front:
             "language": language,
             "say": say,
             "title": say(title),
-            "home": self.house.name,
+            "name": self.house.path.resolve().name,
             "records": head.records,
             "person": person,
             "leaves": bool(seen and seen.leaves),

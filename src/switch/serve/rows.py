@@ -15,6 +15,28 @@ from switch.serve import deeds
 from switch.serve.staff import APPROVER, OPERATOR, Person
 from switch.serve.views import View, kind_of
 
+HEADS = {
+    "batch_id": "batch",
+    "line_no": "line",
+    "short_name": "name",
+    "debit_sum": "pays",
+    "credit_sum": "receives",
+    "balance": "account",
+    "sum": "money",
+    "value": "money",
+    "amount": "money",
+    "net_debit_cap": "cap",
+    "amount_max": "limit of a line",
+    "settled_by": "settled by",
+    "went_back_lines": "went back",
+    "went_back_sum": "money that went back",
+    "returned_lines": "returns",
+    "returned_sum": "money of returns",
+    "waits": "waits for",
+    "what": "what is wrong",
+}
+"""Heads of columns in words, where the name is none."""
+
 
 class Link(NamedTuple):
     """A value that leads somewhere."""
@@ -60,7 +82,10 @@ def sheet_of(view: View, found: Listing, person: Person, start: int, count: int)
     allowed = [name for name in view.deeds if _may(person, name)]
     names = [name for name in found.table.column_names if name not in view.hidden]
     columns = [
-        Column(name.replace("_", " "), kind_of(view, name, found.table.schema.field(name).type))
+        Column(
+            HEADS.get(name, name.replace("_", " ")),
+            kind_of(view, name, found.table.schema.field(name).type),
+        )
         for name in names
     ]
     if allowed:
