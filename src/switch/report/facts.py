@@ -134,6 +134,8 @@ def facts(
     whole, here = sight.status, sight.present
     rows = _chosen(home, scope, whole.batches)
     of_cycles = {row["cycle"] for row in rows} | _sent_in(rows)
+    if scope.kind == "cycle":
+        of_cycles.add(scope.name)  # Also where returns or fees alone stand in it.
     directory = Directory.of_json(home.catalog.meta("directory").encode())
     names = {one.participant: one for one in directory.participants}
     return {
@@ -163,7 +165,8 @@ def _chosen(home: Home, scope: Scope, rows: Sequence[BatchRow]) -> list[BatchRow
         return [row for row in rows if row["seq"] == seq]
     key = "cycle" if scope.kind == "cycle" else "value_date"
     found = [row for row in rows if row[key] == scope.name]  # type: ignore[literal-required]
-    if not found:
+    of_returns = scope.kind == "cycle" and home.catalog.cycle(scope.name) is not None
+    if not found and not of_returns:
         what = "in the cycle" if scope.kind == "cycle" else "on the day"
         raise UsageError(f"no batch is {what} {scope.name!r}: see `switch status {home.path}`")
     return found
