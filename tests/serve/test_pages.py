@@ -229,7 +229,7 @@ def test_today__tells_alarms_first(home: Path) -> None:
         html = page.get("/").text
     with switch.open(home, mode="r") as engine:
         alarms = engine.watch.within({}, name=str(home)).alarms("2026-12-20T09:00:00").rows()
-    assert f"{len(alarms)} alarms that nobody has seen" in html
+    assert f"alarms that nobody has seen: {len(alarms)}" in html
     assert unescaped(html).count(str(alarms[0]["next"])) >= 1
     assert 'class="verdict bad"' in html
 
@@ -425,3 +425,32 @@ def test_command__refuses_what_is_not_safe(home: Path, tmp_path: Path) -> None:
 def test_roles__are_all_said() -> None:
     assert {*ROLES} == {role for pair in EXCLUDED for role in pair}
     assert ORIGIN.startswith("http://127.0.0.1")
+
+
+def test_pages__in_vietnamese_have_no_english_word(home: Path) -> None:
+    """What stands on a page is Vietnamese, a code, a command, or what people and banks said."""
+    from switch.serve.front import _vietnamese
+    from switch.words import vietnamese
+
+    told = [*vietnamese().values(), *_vietnamese().values()]
+    known = {word for text in told for word in re.findall(r"[A-Za-z]+", text)}
+    known |= {"English", "csv", "parquet", "home", "bank", "token", "Nguy"}
+    codes = {"operator", "an", "batch", "control", "directory", "init", "register", "settlement"}
+    codes |= {"answers", "cycle", "switch", "disposition", "liquidity", "citizen", "day"}
+    found: dict[str, set[str]] = {}
+    with browser(home, "an", "operator") as page:
+        page.get("/?lang=vi")
+        shown = ["/", "/lines", "/deeds", "/statement", "/reports", "/do/snooze", "/do/recall"]
+        for path in [*shown, *(f"/{view.name}" for view in VIEWS), "/nothing"]:
+            html = re.sub(
+                r"<script.*?</script>|switch [a-z-]+ [^<]*|<code>.*?</code>|<[^>]*>",
+                " ",
+                page.get(path).text,
+                flags=re.S,
+            )
+            text = re.sub(r"\S*[\d_/@=\[\]\"'-]\S*", " ", unescaped(html))
+            words = set(re.findall(r"(?<![^\W\d_])[A-Za-z]{3,}(?![^\W\d_])", text))
+            left = {w for w in words if not w.isupper()} - known - codes
+            if left:
+                found[path] = left
+    assert not found, "\n".join(f"{k}: {sorted(v)}" for k, v in found.items())

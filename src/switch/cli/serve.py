@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,14 +72,19 @@ def serve(
             alone=alone,
             clock=lambda: time_of(at),
             log=_say_done,
-            ready=_say_ready(str(address), context.quiet),
+            ready=_say_quietly if context.quiet else _say_ready,
         )
     finally:
         house.close()
 
 
-def _say_ready(address: str, quiet: bool) -> Callable[[], None]:
-    return lambda: None if quiet else tell(f"{address} shows the home; Ctrl-C ends it")
+def _say_ready(address: str) -> None:
+    tell(f"{address} shows the home; Ctrl-C ends it")
+    sys.stdout.flush()
+
+
+def _say_quietly(_: str) -> None:
+    """Say nothing."""
 
 
 def _say_done(done: Done) -> None:
@@ -86,7 +92,7 @@ def _say_done(done: Done) -> None:
 
 
 @contextlib.contextmanager
-def _installed():  # type: ignore[no-untyped-def]
+def _installed() -> Iterator[None]:
     """Tell that the extra is missing, where it is. Raises EnvironmentFailed."""
     try:
         yield

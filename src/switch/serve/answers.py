@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from switch.control.acts import Act
 from switch.control.desk import read_act
-from switch.errors import SwitchError, UsageError, counted
+from switch.errors import SwitchError, UsageError
 from switch.outcomes import Rows
 from switch.report.facts import Facts, Scope
 from switch.report.page import Column, Sheet, Verdict, body
@@ -68,7 +68,7 @@ def today(front: Front, seen: Seen) -> Response:
         known = {step["command"] for step in steps}
         told["steps"] = [*steps, *(one for one in told["steps"] if one["command"] not in known)]
         raised = any(one["level"] == "raised" for one in unseen)
-        text = f"{counted(len(unseen), 'alarm')} that nobody has seen"
+        text = f"{seen.say('alarms that nobody has seen')}: {len(unseen):,}"
         told["verdict"] = Verdict("bad" if raised else "wait", text)
     more = [("/alarms", "Alarms"), ("/awaited", "Answers awaited"), ("/cycles", "Cycles")]
     command = shlex.join(["switch", "report", front.house.name, "--whole"])
@@ -404,7 +404,7 @@ def _take(front: Front, seen: Seen, title: str, command: str, act: Callable[[Any
 
 def done(front: Front, seen: Seen) -> Response:
     """What became of an action."""
-    found = front.told(seen.parts["name"], seen.person)
+    found = front.done_by(seen.parts["name"], seen.person)
     if found is None:
         raise Missing
     return _html(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import functools
 import hashlib
 import hmac
@@ -10,6 +11,7 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from importlib import resources
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -27,6 +29,19 @@ SESSION_SECONDS = 12 * 3600
 SESSIONS_MAX = 1000
 LISTS_KEPT = 32
 DONE_KEPT = 200
+
+
+@functools.cache
+def _vietnamese() -> dict[str, str]:
+    """Words of the pages alone, whole texts, which stand in no sentence of others."""
+    text = resources.files("switch").joinpath("serve/pages/vi.csv").read_text("utf-8")
+    return {row["english"]: row["vietnamese"] for row in csv.DictReader(text.splitlines())}
+
+
+def told(text: str, language: str) -> str:
+    """A text of a page in a language."""
+    own = _vietnamese().get(text) if language == "vi" else None
+    return said(text, language) if own is None else own
 
 
 class Seen(NamedTuple):
@@ -48,7 +63,7 @@ class Seen(NamedTuple):
 
     def say(self, text: str) -> str:
         """A text in the language of the page."""
-        return said(text, self.language)
+        return told(text, self.language)
 
 
 class Done(NamedTuple):
@@ -135,7 +150,7 @@ class Front:
             self._done.popitem(last=False)
         return name
 
-    def told(self, name: str, person: Person) -> Done | None:
+    def done_by(self, name: str, person: Person) -> Done | None:
         """What became of an action of a person."""
         found = self._done.get(name)
         return found if found and found.person == person.name else None
@@ -145,7 +160,7 @@ class Front:
     def page(self, seen: Seen | None, template: str, title: str, **what: Any) -> str:
         """A page. title: in English, or a name. what: of its template."""
         language = seen.language if seen else what.pop("language", "en")
-        say = functools.partial(said, language=language)
+        say = functools.partial(told, language=language)
         head = self.house.head()
         person = seen.person if seen else None
         other = {**(seen.query if seen else {}), "lang": ["vi" if language == "en" else "en"]}

@@ -63,12 +63,12 @@ def serve(
     alone: Person | None = None,
     clock: Callable[[], str],
     log: Callable[[Done], None] = lambda _: None,
-    ready: Callable[[], None] = lambda: None,
+    ready: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Serve a home until it is interrupted. staff: who may come in; alone: who is there without a
     token, on this machine's own address (default: somebody who sees, and does nothing). ready: is
-    called once it listens. log: is told of each action. Raises EnvironmentFailed where the address
-    cannot be taken."""
+    told the address once it listens. log: is told of each action. Raises EnvironmentFailed where
+    the address cannot be taken."""
     front = Front(house, staff, alone or Person("nobody", frozenset({AUDITOR})), clock, log)
     config = uvicorn.Config(
         app(front, tls=address.certificate is not None),
@@ -81,7 +81,7 @@ def serve(
         server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    server = _Server(config, ready)
+    server = _Server(config, address, ready)
     try:
         server.run()
     except SystemExit as stop:  # So uvicorn says that it cannot listen.
@@ -93,11 +93,14 @@ def serve(
 class _Server(uvicorn.Server):
     """A server that says when it listens."""
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, address: Address, ready: Callable[[str], None]
+    ) -> None:
         super().__init__(config)
-        self._ready = ready
+        self._address, self._ready = address, ready
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         await super().startup(sockets)  # type: ignore[arg-type]
         if self.started:
-            self._ready()
+            port = self.servers[0].sockets[0].getsockname()[1]
+            self._ready(str(self._address._replace(port=port)))
