@@ -76,9 +76,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def address(home: Path) -> Iterator[str]:
     """The server, in a process of its own, as its command starts it."""
-    words = ("serve", home, "--port", "0", "--by", "an", "--role", "operator", "--at", AT)
+    words = ("serve", home.name, "--port", "0", "--by", "an", "--role", "operator", "--at", AT)
     with subprocess.Popen(
-        [sys.executable, "-m", "switch", *map(str, words)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "switch", *map(str, words)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=home.parent,
     ) as server:
         assert server.stdout is not None
         try:

@@ -29,8 +29,8 @@ from switch.watch.alarms import UNSEEN
 
 ROWS = 100
 """Rows of a page."""
-ALARMS_FIRST = 5
-"""Alarms that stand at the top of the day."""
+ALARMS_FIRST, STEPS_MAX = 3, 5
+"""Alarms that stand at the top of the day, and steps with them; their pages have all."""
 TYPES = {
     "csv": "text/csv; charset=utf-8",
     "parquet": "application/vnd.apache.parquet",
@@ -66,7 +66,8 @@ def today(front: Front, seen: Seen) -> Response:
     if unseen:
         steps = [{"why": one["what"], "command": one["next"]} for one in unseen[:ALARMS_FIRST]]
         known = {step["command"] for step in steps}
-        told["steps"] = [*steps, *(one for one in told["steps"] if one["command"] not in known)]
+        others = (one for one in told["steps"] if one["command"] not in known)
+        told["steps"] = [*steps, *others][:STEPS_MAX]
         raised = any(one["level"] == "raised" for one in unseen)
         text = f"{seen.say('alarms that nobody has seen')}: {len(unseen):,}"
         told["verdict"] = Verdict("bad" if raised else "wait", text)

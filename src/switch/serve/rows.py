@@ -66,7 +66,7 @@ def templates() -> jinja2.Environment:
         if isinstance(value, Links):
             return Markup(" · ").join(_anchor(one, say(one.text)) for one in value)
         text = cell(str(value) if isinstance(value, Link) else value, kind)
-        text = say(text) if kind == "words" and text else text
+        text = say(text) if kind in ("words", "wide") and text else text
         return _anchor(value, text) if isinstance(value, Link) else text
 
     inside.filters["shown"] = shown

@@ -288,7 +288,7 @@ VIEWS = (
             Filter("names", "alarm", option="--alarm"),
         ),
         hidden=("rule", "subject"),
-        kinds={"what": "words", "note": "text", "owner": "text"},
+        kinds={"what": "wide", "note": "text", "owner": "text", "since": "code"},
         deeds={
             "acknowledge": {"alarm": "{alarm}"},
             "snooze": {"alarm": "{alarm}"},
