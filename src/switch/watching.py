@@ -166,6 +166,16 @@ class Watched(TypedDict):
     changes: list[Change]
 
 
+class StaffAdded(TypedDict):
+    """Somebody who may come in where a home is served; token: told once, and kept nowhere."""
+
+    file: str
+    name: str
+    roles: list[str]
+    sources: list[str]
+    token: str
+
+
 DOCUMENTS: dict[str, dict[str, object]] = {
     "alarms": {"": AlarmsTold, "--by": AlarmsNoted},
     "awaited": {"": AwaitedTold},
@@ -174,6 +184,7 @@ DOCUMENTS: dict[str, dict[str, object]] = {
     "find": {"": Found},
     "metrics": {"": MetricsTold},
     "positions": {"": PositionsTold},
+    "staff": {"": StaffAdded},
     "watch": {"": Watched},
 }
 """Documents of the commands that watch, by their forms."""

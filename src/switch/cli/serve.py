@@ -49,7 +49,7 @@ def serve(
     """Serve live pages of a home: this machine's own address, or any with --staff and TLS. Without
     --by and --role whoever is at this machine sees everything, and does nothing."""
     if context.json:
-        raise UsageError("--json says one thing at its end, and a server has none")
+        raise UsageError("--json says one thing at its end: a server that runs on has none")
     with _installed():
         from switch.serve.house import House
         from switch.serve.server import Address, staff_of

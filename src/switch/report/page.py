@@ -85,7 +85,7 @@ def page(facts: Facts, command: str, language: str, say: Callable[[str], str]) -
 
 
 def body(facts: Facts, say: Callable[[str], str]) -> dict[str, Any]:
-    """What `body.html` shows of facts. say: puts English words into the language of the page."""
+    """Content of `body.html`, of facts. say: puts English words into the language of the page."""
     return {
         "verdict": verdict(facts),
         "steps": facts["home"].next,

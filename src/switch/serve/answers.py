@@ -160,7 +160,7 @@ def report_file(front: Front, seen: Seen) -> Response:
 
 
 def _asked(front: Front, seen: Seen, view: View) -> tuple[Asked, str]:
-    """What a list is asked for, and the address of the question without its place."""
+    """Words that a list is asked by, and the address of the question without its place."""
     words = words_of(view, seen.query)
     at = ""
     if view.timed:
@@ -351,7 +351,7 @@ def _own_batch(front: Front, seen: Seen, name: str) -> str:
 
 
 def may(front: Front, seen: Seen) -> Response:
-    """What somebody may do."""
+    """Actions that somebody may take."""
     allowed = [deed for deed in deeds.DEEDS if deeds.may(seen.person, deed)]
     signs = seen.person.has(OPERATOR, APPROVER)
     return _html(
@@ -404,7 +404,7 @@ def _take(front: Front, seen: Seen, title: str, command: str, act: Callable[[Any
 
 
 def done(front: Front, seen: Seen) -> Response:
-    """What became of an action."""
+    """Outcome of an action."""
     found = front.done_by(seen.parts["name"], seen.person)
     if found is None:
         raise Missing

@@ -185,7 +185,7 @@ def _content(folder: str, name: str) -> str:
 
 
 class Doors:
-    """Who comes in, and what goes out when something is wrong."""
+    """Doors: who comes in, and what goes out when something is wrong."""
 
     def __init__(self, front: Front, tls: bool) -> None:
         self._front, self._tls = front, tls
@@ -316,7 +316,7 @@ class Doors:
         return response
 
     async def health(self, _: Request) -> Response:
-        """Whether the home can be read; nobody has to come in for it."""
+        """State of the server: the home can be read, or not; nobody has to come in for it."""
         try:
             head = await run_in_threadpool(self._front.house.head)
         except SwitchError as error:

@@ -67,7 +67,7 @@ class Seen(NamedTuple):
 
 
 class Done(NamedTuple):
-    """What became of an action, for the page that tells it."""
+    """Outcome of an action, for the page that tells it."""
 
     person: str
     title: str
@@ -118,12 +118,12 @@ class Front:
         self._sessions.pop(key, None)
 
     def who(self, key: str) -> Person | None:
-        """Whose session it is; None where it is over or there is none."""
+        """Person of a session; None where it is over or there is none."""
         until, person = self._sessions.get(key, (0.0, None))
         return person if time.monotonic() < until else None
 
     def form_token(self, key: str) -> str:
-        """What a form carries, so that no page of others can send it."""
+        """Token that a form carries, so that no page of others can send it."""
         return hmac.new(self._secret, key.encode(), hashlib.sha256).hexdigest()
 
     def is_form_of(self, key: str, token: object) -> bool:
@@ -151,7 +151,7 @@ class Front:
         return name
 
     def done_by(self, name: str, person: Person) -> Done | None:
-        """What became of an action of a person."""
+        """Outcome of an action of a person."""
         found = self._done.get(name)
         return found if found and found.person == person.name else None
 

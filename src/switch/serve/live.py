@@ -22,7 +22,7 @@ BEAT_SECONDS = 15.0
 
 
 class Pulse(NamedTuple):
-    """What pages are told: records of the audit chain, alarms that are there."""
+    """State that pages are told: records of the audit chain, alarms that are there."""
 
     records: int
     alarms: int

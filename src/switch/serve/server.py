@@ -20,7 +20,7 @@ GRACE_SECONDS = 3
 
 
 class Address(NamedTuple):
-    """Where a home is served. certificate, key: files in PEM, of TLS."""
+    """Address of a home that is served. certificate, key: files in PEM, of TLS."""
 
     host: str = "127.0.0.1"
     port: int = PORT
@@ -43,7 +43,7 @@ def is_loopback(host: str) -> bool:
 
 
 def staff_of(address: Address, staff: Path | None) -> Staff | None:
-    """Who may come in. staff: their file. Raises UsageError where an address that others reach has
+    """People who may come in. staff: their file. Raises UsageError where an address that others reach has
     no tokens or no TLS, or one of the two files of TLS alone is given."""
     if (address.certificate is None) != (address.key is None):
         raise UsageError("TLS has a certificate and its key: give --cert and --key, or neither")

@@ -82,7 +82,7 @@ class Staff:
         self._people = people
 
     def of(self, token: str) -> Person | None:
-        """Who has a token; None where nobody has."""
+        """Person who has a token; None where nobody has."""
         given = digest_of(token)
         found = None
         for digest, person in self._people.items():  # All of them: no time tells how far it went.

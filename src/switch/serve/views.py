@@ -22,7 +22,7 @@ Words = Mapping[str, list[str]]
 
 
 class Asked(NamedTuple):
-    """What a list is asked for. at: the time as of which it is judged."""
+    """Question that a list is asked. at: the time as of which it is judged."""
 
     words: dict[str, Any]
     person: Person
@@ -36,7 +36,7 @@ class Filter(NamedTuple):
     label: str
     kind: str = "words"
     option: str = ""
-    """Of the command; default: --name."""
+    """Option of the command; default: --name."""
 
 
 class View(NamedTuple):
