@@ -67,7 +67,7 @@ BALANCES = ("net", "balance", "reserved", "moved")
 
 
 def kind_of(view: View, column: str, type_: pa.DataType) -> str:
-    """How a column shows (`switch.report.page.Column`)."""
+    """Kind of a column (`switch.report.page.Column`)."""
     if column in view.kinds:
         return view.kinds[column]
     for kind, names in (
