@@ -25,7 +25,6 @@ from switch.control.policy import STEPS as POLICY_STEPS
 from switch.documents import ANSWERS
 from switch.errors import UsageError
 
-
 WITHOUT = {"serve"}
 """Commands that run on, and refuse --json."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 from answering import back, home_of, write
-from scene import command, line, payment_table, write_table
+from scene import BANK, command, line, payment_table, write_table
 
 import switch
 from switch.cli.main import cli
@@ -58,6 +58,8 @@ def calls(path: Path) -> dict[str, tuple[object, ...]]:
         "fees": (table, "--at", "2026-11-27"),
         "refund": ("P1", "--by", "an", "--why", "x"),
         "match-fees": ("TAX", table, "--at", "2026-11-27"),
+        "find": ("A 1",),
+        "participant": (BANK, "--suspend", "--by", "an", "--why", "x"),
         "cancel-line": ("A:1", "--by", "an", "--why", "x"),
         "recall": ("A:1", "--reason", "DUPL", "--by", "an", "--why", "x"),
         "prepare": (table, "--by", "an", "--key", path / "none"),

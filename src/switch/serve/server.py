@@ -43,8 +43,8 @@ def is_loopback(host: str) -> bool:
 
 
 def staff_of(address: Address, staff: Path | None) -> Staff | None:
-    """People who may come in. staff: their file. Raises UsageError where an address that others reach has
-    no tokens or no TLS, or one of the two files of TLS alone is given."""
+    """People who may come in. staff: their file. Raises UsageError where an address that others
+    reach has no tokens or no TLS, or one of the two files of TLS alone is given."""
     if (address.certificate is None) != (address.key is None):
         raise UsageError("TLS has a certificate and its key: give --cert and --key, or neither")
     if not is_loopback(address.host):

@@ -90,10 +90,11 @@ def _batches(house: House, asked: Asked) -> Listing:
     rows: list[dict[str, Any]] = []
     for row in house.engine.batches():
         if asked.person.sees(row["source"]):
-            now = {state: total["count"] for state, total in row["now"].items()}
+            told: dict[str, Any] = {**row}
+            now = {state: total["count"] for state, total in told["now"].items()}
             rows.append(
                 {
-                    **{n: row[n] for n in ("batch_id", "source", "value_date", "cycle", "state")},  # type: ignore[literal-required]
+                    **{n: told[n] for n in ("batch_id", "source", "value_date", "cycle", "state")},
                     "lines": row["received"]["count"],
                     "sum": row["received"]["sum"],
                     **now,
