@@ -25,7 +25,7 @@ from switch.control.policy import STEPS as POLICY_STEPS
 from switch.documents import ANSWERS
 from switch.errors import UsageError
 
-WITHOUT = {"serve"}
+WITHOUT = {"serve", "top"}
 """Commands that run on, and refuse --json."""
 
 

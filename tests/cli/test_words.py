@@ -160,6 +160,7 @@ SCREENS = (
     *((name, home, "--at", "2026-12-30") for name in ("alarms", "awaited") for home in (
         *("plain", "calendar", "budget"),
     )),
+    *(("top", home, "--at", "2026-12-30", "--times", "1") for home in ("plain", "calendar")),
     ("alarms", "calendar", "--at", "2020-01-01"),
     ("alarms", "plain", "--at", "home", "--rule", "break-open", "--acknowledge", "--by", "An"),
     ("settle", "calendar"),

@@ -70,7 +70,7 @@ CALLS: dict[str, object] = {
     "totals": ENGINE.totals,
     "verify": ENGINE.verify,
 }
-OF_A_TERMINAL = {"bench", "completion", "demo", "serve", "staff"}
+OF_A_TERMINAL = {"bench", "completion", "demo", "serve", "staff", "top"}
 """Commands that are there for who sits before it."""
 ROWS = "A > B 50\nB > C 30"
 

@@ -34,6 +34,7 @@ from switch.cli import (
     prepare,
     serve,
     show,
+    top,
     upkeep,
     watch,
 )
@@ -82,7 +83,7 @@ def cli(context: Context) -> None:
 
 for family in (
     *(home, prepare, control, payday, show, open_items, lines, watch, oversight, citizen, identity),
-    *(fees, serve, answers, upkeep, doctor, completion, play),
+    *(fees, serve, top, answers, upkeep, doctor, completion, play),
 ):
     for command in family.COMMANDS:
         cli.add_command(command)
