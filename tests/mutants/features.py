@@ -19,6 +19,7 @@ from oversight_table import OVERSIGHT
 from persons_table import PERSONS
 from replaced_table import REPLACED
 from representatives_table import REPRESENTATIVES
+from serve_table import SERVE
 from totals_table import TOTALS
 
 FEATURES = (
@@ -40,5 +41,6 @@ FEATURES = (
     *ARREARS,
     *MONTHS,
     *OVERSIGHT,
+    *SERVE,
 )
 """(mistake, file, text, its change, test) of each."""

@@ -36,9 +36,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         take(engine, home, *(back(n) for n in (1, 2)), at="2026-11-27T10:00")
         engine.settle("20261127-1", at="2026-11-27T11:30")
         engine.register(
-            population=people_table([person(70), person(71)]),
+            population=people_table([person(70), person(71), person(72)]),
             accounts=accounts_table([account(71)]),
         )
+        rows = [line(n, period=202512) for n in (72, 6)]
+        day = {"value_date": "2026-12-01", "at": "2026-12-01T07:00"}
+        run(engine, rows, "OTHER", source="VSS", **day)
+        run(engine, [line(7, period=202512)], "BOTH", source="VSS", **day)
+        run(engine, [line(8, period=202512)], "BOTH", source="MOH", **day)
         rows = [line(n, period=202512) for n in (70, 71, 5)]
         run(engine, rows, "M", source="MOH", value_date="2026-12-01", at="2026-12-01T08:00")
     return home
@@ -79,7 +84,7 @@ def test_pages__of_an_agency_show_its_own_batches_alone(home: Path) -> None:
     """Nothing of another agency stands on any page that it may open: no batch, no line."""
     allowed = {f"/{view.name}" for view in VIEWS if view.agency} | {"/", "/lines", "/deeds"}
     allowed |= {f"/export/{v.name}.{e}" for v in VIEWS if v.agency for e in ("csv", "parquet")}
-    allowed |= {"/batches/MOH%3AM", "/batches/MOH%3AM/lines/1"}
+    allowed |= {f"/batches/MOH%3A{name}{of}" for name in ("M", "BOTH") for of in ("", "/lines/1")}
     opened = set()
     with browser(home, "moh", "agency", sources=("MOH",)) as page:
         for path in paths(home):
@@ -88,13 +93,13 @@ def test_pages__of_an_agency_show_its_own_batches_alone(home: Path) -> None:
                 opened.add(path)
                 if path.startswith("/export") and path.endswith("parquet"):
                     table = pq.read_table(io.BytesIO(answer.content))
-                    assert set(table["batch_id"].to_pylist()) <= {"M"} if len(table) else True
+                    assert set(table["batch_id"].to_pylist()) <= {"M", "BOTH", "MOH:BOTH"}
                 else:
                     shown = re.sub(
                         r"<script.*?</script>|<header.*?</header>", "", answer.text, flags=re.S
                     )
                     assert "VSS" not in shown, path
-                    assert not re.search(r"[>/:]A[<\"/]|batch=A\b", shown), path
+                    assert not re.search(r"[>/:]A[<\"/]|batch=A\b|OTHER", shown), path
             else:
                 assert answer.status_code in (403, 404), path
         shown = page.get("/held").text
@@ -256,7 +261,7 @@ def test_door__asks_for_a_token_where_there_is_staff(home: Path, tmp_path: Path)
     staff = read_staff(tmp_path / "staff.toml")
     with browser(home, staff=staff) as page:
         away = page.client.get("/", headers={"accept": "text/html"}, follow_redirects=False)
-        assert (away.status_code, away.headers["location"]) == (303, "/login?next=/")
+        assert (away.status_code, away.headers["location"]) == (303, "/login?next=%2F")
         assert page.client.get("/alarms").status_code == 401
         assert page.client.get("/events").status_code == 401
         assert page.client.post("/do/settle", data={"cycle": "x"}).status_code == 401
@@ -272,8 +277,11 @@ def test_door__asks_for_a_token_where_there_is_staff(home: Path, tmp_path: Path)
         assert "HttpOnly" in cookie
         assert "SameSite=strict" in cookie
         assert "an <span>" in came.text
+        key = page.client.cookies["switch_session"]
         page.client.get("/logout")
         assert page.client.get("/alarms").status_code == 401
+        old = {"cookie": f"switch_session={key}"}
+        assert page.client.get("/alarms", headers=old).status_code == 401
 
 
 def test_door__keeps_cookies_for_tls_where_there_is_tls(home: Path, tmp_path: Path) -> None:
@@ -341,6 +349,12 @@ def test_page__is_in_the_language_that_is_asked_for(home: Path) -> None:
 
 
 # --- staff ----------------------------------------------------------------------------------------
+
+
+def test_staff__roles_exclude_each_other_as_said() -> None:
+    pairs = {("approver", "operator"), ("auditor", "operator"), ("approver", "auditor")}
+    pairs |= {("agency", "operator"), ("agency", "approver"), ("agency", "auditor")}
+    assert {tuple(sorted(pair)) for pair in EXCLUDED} == pairs
 
 
 def test_staff__is_known_by_tokens_that_are_kept_nowhere(tmp_path: Path) -> None:
@@ -436,7 +450,17 @@ def test_pages__in_vietnamese_have_no_english_word(home: Path) -> None:
     known = {word for text in told for word in re.findall(r"[A-Za-z]+", text)}
     known |= {"English", "csv", "parquet", "home", "bank", "token", "Nguy"}
     codes = {"operator", "an", "batch", "control", "directory", "init", "register", "settlement"}
-    codes |= {"answers", "cycle", "switch", "disposition", "liquidity", "citizen", "day"}
+    codes |= {
+        "answers",
+        "cycle",
+        "switch",
+        "disposition",
+        "liquidity",
+        "citizen",
+        "day",
+        "desk",
+        "receiver",
+    }
     found: dict[str, set[str]] = {}
     with browser(home, "an", "operator") as page:
         page.get("/?lang=vi")
@@ -454,3 +478,167 @@ def test_pages__in_vietnamese_have_no_english_word(home: Path) -> None:
             if left:
                 found[path] = left
     assert not found, "\n".join(f"{k}: {sorted(v)}" for k, v in found.items())
+
+
+# --- what an attacker tried -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["held", "returned", "recalls", "breaks"])
+def test_agency__is_not_told_which_batches_others_have(home: Path, name: str) -> None:
+    with browser(home, "moh", "agency", sources=("MOH",)) as page:
+        asked = {
+            batch: page.get(f"/{name}?batch={batch}")
+            for batch in ("A", "NOPE", "VSS:BOTH", "BOTH", "M", "MOH:M")
+        }
+        exported = page.get(f"/export/{name}.csv?batch=A")
+    codes = {batch: answer.status_code for batch, answer in asked.items()}
+    assert codes == {"A": 404, "NOPE": 404, "VSS:BOTH": 404, "BOTH": 200, "M": 200, "MOH:M": 200}
+    assert exported.status_code == 404
+    assert "VSS" not in asked["BOTH"].text
+
+
+def test_agency__is_not_told_that_all_is_well_while_lines_wait(home: Path) -> None:
+    with browser(home, "moh", "agency", sources=("MOH",)) as page:
+        html = page.get("/batches/MOH:M").text
+    assert "nothing is open" not in html
+    assert "All is well so far" in html
+    assert "/reports/batch" not in html
+
+
+def test_agency__does_not_learn_who_is_registered(home: Path) -> None:
+    with browser(home, "moh", "agency", sources=("MOH",)) as page:
+        told = [page.post("/person", person=one) for one in (person_id(1), "9" * 12, "x")]
+    assert [answer.status_code for answer in told] == [200, 200, 200]
+    assert len({re.sub(r'value="[0-9a-f]{64}"', "", answer.text) for answer in told}) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("1000000", 1_000_000),
+        ("1.000.000", 1_000_000),
+        ("1,000,000", 1_000_000),
+        ("1 000", 1_000),
+        ("0", 0),
+        *((text, None) for text in ("1.5", "1,000,000.00", "1.000.000,50", "12,34")),
+        *((text, None) for text in ("-1", "1e3", "")),
+    ],
+)
+def test_number__is_read_as_it_is_meant_or_not_at_all(text: str, number: int | None) -> None:
+    from switch.serve.deeds import number_of
+
+    if number is None:
+        with pytest.raises(UsageError, match="no whole number"):
+            number_of("cap", text)
+    else:
+        assert number_of("cap", text) == number
+
+
+def test_token__that_was_replaced_lets_nobody_in(home: Path, tmp_path: Path) -> None:
+    file = tmp_path / "staff.toml"
+    token = add_person(file, "an", ["operator"])
+    with browser(home, staff=read_staff(file)) as page:
+        page.client.post("/login", data={"token": token})
+        assert page.get("/do/settle").status_code == 200
+        add_person(file, "an", ["auditor"])
+        assert page.client.get("/alarms").status_code == 401
+        bearer = {"authorization": f"Bearer {token}"}
+        assert page.client.get("/alarms", headers=bearer).status_code == 401
+        file.write_text("broken")
+        assert page.client.get("/alarms", headers=bearer).status_code == 401
+
+
+def test_login__leads_to_where_somebody_wanted_to_go(home: Path, tmp_path: Path) -> None:
+    token = add_person(tmp_path / "staff.toml", "an", ["operator"])
+    with browser(home, staff=read_staff(tmp_path / "staff.toml")) as page:
+        shown = page.client.get("/held?reason=AC03&age=1", headers={"accept": "text/html"})
+        assert f">{home.name}<" not in shown.text  # Nobody has come in yet.
+        form = re.search(r'action="(/login[^"]*)"', shown.text)
+        assert form
+        came = page.client.post(unescaped(form[1]), data={"token": token}, follow_redirects=False)
+        assert came.headers["location"] == "/held?reason=AC03&age=1"
+        for cookie in ("xx", "vi"):
+            told = page.client.get("/login", headers={"cookie": f"switch_lang={cookie}"})
+            assert f'<html lang="{"vi" if cookie == "vi" else "en"}">' in told.text
+
+
+def test_sessions__of_one_person_throw_nobody_else_out(home: Path, tmp_path: Path) -> None:
+    file = tmp_path / "staff.toml"
+    tokens = [add_person(file, "an", ["operator"]), add_person(file, "moh", ["agency"], ["MOH"])]
+    from switch.serve.front import SESSIONS_MAX, Front
+    from switch.serve.house import House
+
+    house = House(home)
+    front = Front(house, read_staff(file), None, lambda: TIME)  # type: ignore[arg-type]
+    first = front.enter(tokens[0])
+    keys = [front.enter(tokens[1]) for _ in range(SESSIONS_MAX + 5)]
+    assert front.who(str(first)) is not None
+    assert [front.who(str(key)) is None for key in keys] == [True] * 5 + [False] * SESSIONS_MAX
+    house.close()
+
+
+def test_address__that_is_long_is_not_looked_at(home: Path) -> None:
+    from switch.serve.front import TEXT_MAX, told
+
+    with browser(home) as page:
+        assert page.get("/held?sort=" + "a" * 5000).status_code == 414
+        assert page.get("/held?lang=vi&sort=" + "a+" * 2000).status_code == 400
+    assert told("no line " * TEXT_MAX, "vi") == "no line " * TEXT_MAX
+
+
+def test_page__is_asked_for_by_no_page_of_others(home: Path) -> None:
+    cross = {"sec-fetch-site": "cross-site"}
+    with browser(home) as page:
+        assert page.client.get("/held", headers=cross).status_code == 403
+        link = {**cross, "sec-fetch-mode": "navigate"}
+        assert page.client.get("/held", headers=link).status_code == 200
+        assert page.post("/lines", token="é", text="x").status_code == 403
+
+
+def test_home__that_was_restored_in_place_is_read_anew(home: Path, tmp_path: Path) -> None:
+    import shutil
+
+    served = tmp_path / "home"
+    shutil.copytree(home, served)
+    with browser(served, "an", "approver") as page:
+        before = page.client.get("/health").json()["records"]
+        shutil.copytree(served, tmp_path / "copy")
+        shutil.rmtree(served)
+        assert page.client.get("/health").status_code == 503
+        assert page.client.get("/alarms").status_code in (500, 503)
+        (tmp_path / "copy").rename(served)
+        assert page.client.get("/health").json()["records"] == before
+        with switch.open(served) as engine:
+            engine.control.participant("970001", by="an", why="x", status="suspended")
+        assert page.client.get("/health").json()["records"] == before + 1
+
+
+def test_home__whose_catalog_is_none_is_told_and_not_crashed_over(
+    home: Path, tmp_path: Path
+) -> None:
+    import shutil
+
+    served = tmp_path / "home"
+    shutil.copytree(home, served)
+    with browser(served) as page:
+        content = (served / "catalog.sqlite").read_bytes()
+        (served / "catalog.sqlite").write_bytes(b"x" * len(content))
+        assert page.client.get("/health").status_code == 503
+        failed = page.client.get("/alarms")
+        assert failed.status_code in (500, 503)
+        assert failed.headers["content-security-policy"] == HEADERS["content-security-policy"]
+        (served / "catalog.sqlite").write_bytes(content)
+        assert page.client.get("/alarms").status_code == 200
+
+
+def test_actions__that_wait_for_each_other_end(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from switch.errors import HomeLocked
+    from switch.serve import house as at_work
+
+    monkeypatch.setattr(at_work, "WRITE_WAIT", 0.05)
+    house = at_work.House(home)
+    house._writing.acquire()
+    with pytest.raises(HomeLocked, match="other actions"), house.writing():
+        pass
+    house._writing.release()
+    house.close()

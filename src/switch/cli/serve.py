@@ -63,7 +63,10 @@ def serve(
     if by or role:
         require_person(by or "", role, ())
         alone = Person(by or "", frozenset(role))
-    house = House(home, name=str(home), limits=bounds_of(limits), spool=spool)
+    time_of(at)  # A time that is none is told before anything is served.
+    given = {"--limits": limits, "--spool": spool}
+    bounds = [word for name, file in given.items() if file for word in (name, str(file))]
+    house = House(home, name=str(home), limits=bounds_of(limits), spool=spool, bounds=tuple(bounds))
     try:
         run(
             house,

@@ -344,13 +344,25 @@ class CatalogFile:
         self._path = path
         self._db = _connect(path)
         self._seen = -1
+        self._file = self._place()
 
     def close(self) -> None:
         self._db.close()
 
     def moved(self) -> bool:
-        """Say whether anything was committed since the last `read`."""
+        """Say whether anything was committed since the last `read`, or the home was restored: the
+        file is another one then, and that of before would be read for ever."""
+        place = self._place()
+        if place != self._file:
+            self._db.close()
+            self._db, self._file, self._seen = _connect(self._path), place, -1
         return self._version() != self._seen
+
+    def _place(self) -> tuple[int, int]:
+        """Device and number of the file."""
+        with machine(self._path.parent):
+            found = self._path.stat()
+        return found.st_dev, found.st_ino
 
     def read(self) -> bytes:
         """All bytes of the catalog as the last commit left them.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import shlex
@@ -36,6 +37,7 @@ TYPES = {
     "parquet": "application/vnd.apache.parquet",
     "arrow": "application/vnd.apache.arrow.file",
 }
+UNDER_WAY = ("held", "cleared", "settled", "returned")
 AGENCY_SHEETS = ("reasons", "receivers", "breaks", "batches")
 """Tables of a batch that an agency may see."""
 STEP_FIELDS = ("batch", "step", "by", "public", "why", "behalf", "at", "answered")
@@ -88,10 +90,9 @@ def batch(front: Front, seen: Seen) -> Response:
     title = f"{seen.say('batch')} {name}"
     more = [(f"/held?batch={quote(name)}", "Lines that wait")]
     more += [(f"/returned?batch={quote(name)}", "Lines that came back")]
-    more += [
-        (f"/breaks?batch={quote(name)}", "Breaks"),
-        (f"/reports/batch/{quote(name)}", "Report"),
-    ]
+    more += [(f"/breaks?batch={quote(name)}", "Breaks")]
+    if not seen.person.is_agency:
+        more += [(f"/reports/batch/{quote(name)}", "Report")]
     command = "switch report {} --batch " + shlex.quote(name)
     return _report(front, seen, facts, title, command, facts["home"].at, more)
 
@@ -120,6 +121,8 @@ def _report(
     told = body(facts, seen.say)
     if seen.person.is_agency:
         told["sheets"] = [one for one in told["sheets"] if one.id in AGENCY_SHEETS]
+        if told["verdict"].level == "good" and any(facts["now"][n]["count"] for n in UNDER_WAY):
+            told["verdict"] = Verdict("wait", "All is well so far")
     said = command.format(shlex.quote(front.house.name))
     return _html(front, seen, "report.html", title, at=at, command=said, more=more or [], **told)
 
@@ -161,6 +164,9 @@ def report_file(front: Front, seen: Seen) -> Response:
 
 def _asked(front: Front, seen: Seen, view: View) -> tuple[Asked, str]:
     """Words that a list is asked by, and the address of the question without its place."""
+    if seen.person.is_agency and seen.one("batch"):  # Of others it is not told that they are there.
+        own = _own_batch(front, seen, seen.one("batch"))
+        seen = seen._replace(query={**seen.query, "batch": [own]})
     words = words_of(view, seen.query)
     at = ""
     if view.timed:
@@ -178,7 +184,7 @@ def listing(front: Front, seen: Seen) -> Response:
     head = front.house.head()
     link, _, offset = seen.one("after").partition(".")
     start = int(offset) if offset.isascii() and offset.isdigit() and len(offset) < 10 else 0
-    if link and link != head.link[:16]:
+    if (link or start) and link != head.link[:16]:
         raise UsageError("the home has changed since this page was shown: begin with the first one")
     found = front.listing(view, asked, head)
     sheet = sheet_of(view, found, seen.person, start, ROWS)
@@ -219,14 +225,9 @@ def _view(seen: Seen) -> View:
     return view
 
 
-def _fields(view: View, seen: Seen) -> list[dict[str, str]]:
+def _fields(view: View, seen: Seen) -> list[dict[str, Any]]:
     return [
-        {
-            "name": f.name,
-            "label": f.label,
-            "kind": f.kind,
-            "value": " ".join(seen.query.get(f.name, [])),
-        }
+        {"name": f.name, "label": f.label, "kind": f.kind, "values": seen.query.get(f.name) or [""]}
         for f in view.filters
     ]
 
@@ -239,7 +240,7 @@ def _groups(view: View, parts: Mapping[str, Mapping[str, Any]]) -> list[tuple[st
     for name, some in parts.items():
         column = singular.get(name, name.removesuffix("s"))
         linked = [
-            (word, f"?{urlencode({column: word})}" if column in names else "?", part)
+            (word, f"?{urlencode({column: word})}" if column in names else "", part)
             for word, part in list(some.items())[:40]
         ]
         if linked:
@@ -316,10 +317,14 @@ def _line_link(batch_id: str, line_no: int) -> Link:
 def person(front: Front, seen: Seen) -> Response:
     """The timeline of a person over all batches; of an agency's own, where an agency asks."""
     asked = str(seen.form.get("person", "")).strip()
-    told = front.house.engine.person(asked)["lines"]
     if seen.person.is_agency:
-        own = _own_names(front, seen)
+        own, told = _own_names(front, seen), []
+        if len(asked) == 12 and asked.isascii() and asked.isdigit():
+            with contextlib.suppress(UsageError):  # Who is registered is not told by this.
+                told = front.house.engine.person(asked)["lines"]
         told = [one for one in told if one["batch_id"] in own]
+    else:
+        told = front.house.engine.person(asked)["lines"]
     command = shlex.join(["switch", "status", front.house.name, "--person", "-"])
     return _html(front, seen, "line.html", "Person", lines=told, command=command)
 

@@ -9,11 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from importlib import resources
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from anyio import CapacityLimiter, to_thread
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
@@ -44,6 +47,7 @@ from switch.serve.answers import ACT_BYTES_MAX, Forbidden, Missing
 from switch.serve.front import SESSION_SECONDS, Front, Seen
 from switch.serve.live import Live
 
+_log = logging.getLogger("switch.serve")
 COOKIE, LANGUAGE = "switch_session", "switch_lang"
 POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'"
@@ -65,6 +69,12 @@ STATIC = {
 }
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 FORM_FIELDS_MAX = 40
+QUERY_MAX = 4096
+ACTIONS_MAX = 4
+"""Actions at once: others wait, and hold up no page."""
+STREAMS_MAX = 10
+"""Pages of one person that are told of what moves."""
+ACTING = (answers.do, answers.take_act)
 Answer = Callable[[Front, Seen], Response]
 STATUSES: tuple[tuple[type[SwitchError], int], ...] = (
     (HomeLocked, 409),
@@ -78,8 +88,8 @@ STATUSES: tuple[tuple[type[SwitchError], int], ...] = (
 class _Guard:
     """Middleware: headers of every answer; on a machine's own address nobody else's name for it."""
 
-    def __init__(self, app: ASGIApp, *, alone: bool, tls: bool) -> None:
-        self._app, self._alone = app, alone
+    def __init__(self, app: ASGIApp, *, names: Collection[str], tls: bool) -> None:
+        self._app, self._names = app, names
         headers = {**HEADERS, **({"strict-transport-security": "max-age=31536000"} if tls else {})}
         self._headers = [(name.encode(), value.encode()) for name, value in headers.items()]
 
@@ -95,22 +105,28 @@ class _Guard:
                 message = {**message, "headers": [*message["headers"], *more]}
             await send(message)
 
-        if self._alone and not _is_own_name(Request(scope).headers.get("host", "")):
+        if len(scope["query_string"]) > QUERY_MAX:
+            await PlainTextResponse("the address is too long", 414)(scope, receive, guarded)
+            return
+        if self._names and not _is_named(Request(scope).headers.get("host", ""), self._names):
             refused = PlainTextResponse("this server answers to localhost alone", 421)
             await refused(scope, receive, guarded)
             return
         await self._app(scope, receive, guarded)
 
 
-def _is_own_name(host: str) -> bool:
+def _is_named(host: str, names: Collection[str]) -> bool:
     try:
-        return urlsplit(f"//{host}").hostname in LOOPBACK
+        return urlsplit(f"//{host}").hostname in names
     except ValueError:
         return False
 
 
-def app(front: Front, *, tls: bool = False) -> Starlette:
-    """The server of a front. tls: it is reached by https, so that cookies are for that alone."""
+def app(
+    front: Front, *, tls: bool = False, port: int = 0, names: Collection[str] = LOOPBACK
+) -> Starlette:
+    """The server of a front. tls: it is reached by https, so that cookies are for that alone. port:
+    where it listens. names: of this machine, by which it is asked where nobody has to come in."""
     live = Live(front)
 
     @contextlib.asynccontextmanager
@@ -124,12 +140,10 @@ def app(front: Front, *, tls: bool = False) -> Starlette:
             with contextlib.suppress(asyncio.CancelledError):
                 await looking
 
-    doors = Doors(front, tls)
+    doors = Doors(front, tls, port)
 
     async def events(request: Request) -> Response:
-        if doors.who(request) is None:
-            return PlainTextResponse("come in first", 401)
-        return StreamingResponse(live.events(), media_type="text/event-stream")
+        return doors.events(request, live)
 
     get, post = ["GET"], ["POST"]
     shown = {
@@ -164,7 +178,7 @@ def app(front: Front, *, tls: bool = False) -> Starlette:
         *(Route(path, doors.taken(answer), methods=post) for path, answer in taken.items()),
         *(Route(path, doors.shown(answer), methods=get) for path, answer in shown.items()),
     ]
-    guard = Middleware(_Guard, alone=front.staff is None, tls=tls)
+    guard = Middleware(_Guard, names=names if front.staff is None else (), tls=tls)
     return Starlette(routes=routes, middleware=[guard], lifespan=lifespan)
 
 
@@ -187,8 +201,15 @@ def _content(folder: str, name: str) -> str:
 class Doors:
     """Doors: who comes in, and what goes out when something is wrong."""
 
-    def __init__(self, front: Front, tls: bool) -> None:
-        self._front, self._tls = front, tls
+    def __init__(self, front: Front, tls: bool, port: int = 0) -> None:
+        self._front, self._tls, self._port = front, tls, port
+        self._acting = CapacityLimiter(ACTIONS_MAX)
+        self._streams: Counter[str] = Counter()
+
+    @property
+    def _cookie(self) -> str:
+        """Name of the cookie: servers on one machine share its cookies."""
+        return f"{COOKIE}_{self._port}" if self._port else COOKIE
 
     # --- who asks ---------------------------------------------------------------------------------
 
@@ -200,7 +221,7 @@ class Doors:
         if scheme.lower() == "bearer":
             found = self._front.staff.of(token.strip())
             return None if found is None else (found, f"bearer {found.name}", False)
-        key = request.cookies.get(COOKIE, "")
+        key = request.cookies.get(self._cookie, "")
         person = self._front.who(key)
         return None if person is None else (person, key, True)
 
@@ -209,8 +230,7 @@ class Doors:
         query: dict[str, list[str]] = {}
         for name, value in request.query_params.multi_items():
             query.setdefault(name, []).append(value)
-        asked = query.pop("lang", [""])[-1] or request.cookies.get(LANGUAGE, "")
-        language = asked if asked in words.LANGUAGES else _preferred(request)
+        language = _language(request, query.pop("lang", [""])[-1])
         leaves = self._front.staff is not None and not key.startswith("bearer ")
         return Seen(
             person, request.url.path, request.path_params, query, form, language, key, leaves
@@ -225,6 +245,8 @@ class Doors:
             found = self.who(request)
             if found is None:
                 return self._turned_away(request)
+            if self._front.staff is None and not _is_meant(request):
+                return PlainTextResponse("another page may not ask for this", 403)
             return await self._answered(answer, self._seen(request, found, {}), request)
 
         return endpoint
@@ -250,7 +272,8 @@ class Doors:
     async def _answered(self, answer: Answer, seen: Seen, request: Request) -> Response:
         """The answer, or a page that says what is wrong with the question."""
         try:
-            response = await run_in_threadpool(answer, self._front, seen)
+            limiter = self._acting if answer in ACTING else None
+            response = await to_thread.run_sync(answer, self._front, seen, limiter=limiter)
         except Missing:
             response = await self._fault(seen, 404, "nothing is here", "")
         except Forbidden:
@@ -260,6 +283,9 @@ class Doors:
             told = error.told()
             what = str(told["what"])
             response = await self._fault(seen, code, what, str(told.get("remedy", "")))
+        except Exception as error:  # Such as of a catalog that is no database any more.
+            _log.exception("a page failed: %s", type(error).__name__)
+            return PlainTextResponse("the server failed to answer; its log says why", 500)
         if request.query_params.get("lang") in words.LANGUAGES:
             response.set_cookie(
                 LANGUAGE, seen.language, max_age=31_536_000, httponly=True, samesite="strict",
@@ -273,12 +299,13 @@ class Doors:
 
         try:
             return HTMLResponse(await run_in_threadpool(make), code)
-        except SwitchError:  # The home itself cannot be read: its page cannot be made.
+        except Exception:  # The home itself cannot be read: its page cannot be made.
             return PlainTextResponse(f"{what}\n{remedy}\n", code)
 
     def _turned_away(self, request: Request) -> Response:
         if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
-            return RedirectResponse(f"/login?next={quote(request.url.path)}", 303)
+            path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+            return RedirectResponse(f"/login?next={quote(path, safe='')}", 303)
         return PlainTextResponse("come in first: a token is needed", 401)
 
     # --- coming and going -------------------------------------------------------------------------
@@ -287,33 +314,59 @@ class Doors:
         """The page by which somebody comes in, by a token."""
         if self._front.staff is None:
             return RedirectResponse("/", 303)
-        fault = ""
+        fault, place = "", _place(request.query_params.get("next", "/"))
         if request.method == "POST":
             form = await _form(request) or {}
             key = None
             if _is_from_here(request):
                 key = self._front.enter(str(form.get("token", "")).strip())
             if key is not None:
-                response = RedirectResponse(_place(request.query_params.get("next", "/")), 303)
+                response = RedirectResponse(place, 303)
                 response.set_cookie(
-                    COOKIE, key, max_age=SESSION_SECONDS, httponly=True, samesite="strict",
+                    self._cookie, key, max_age=SESSION_SECONDS, httponly=True, samesite="strict",
                     secure=self._tls,
                 )  # fmt: skip
                 return response
             fault = "nobody has this token"
-        language = request.cookies.get(LANGUAGE, "") or _preferred(request)
+        language = _language(request, request.query_params.get("lang", ""))
 
         def make() -> str:
-            return self._front.page(None, "login.html", "Come in", fault=fault, language=language)
+            told = {"fault": fault, "next": place, "language": language}
+            return self._front.page(None, "login.html", "Come in", **told)
 
-        return HTMLResponse(await run_in_threadpool(make), 401 if fault else 200)
+        try:
+            return HTMLResponse(await run_in_threadpool(make), 401 if fault else 200)
+        except Exception as error:
+            _log.exception("the page to come in by failed: %s", type(error).__name__)
+            return PlainTextResponse("the home cannot be read; the log says why", 503)
 
     async def logout(self, request: Request) -> Response:
         """Leave: the session is over."""
-        self._front.leave(request.cookies.get(COOKIE, ""))
+        self._front.leave(request.cookies.get(self._cookie, ""))
         response = RedirectResponse("/login", 303)
-        response.delete_cookie(COOKIE)
+        response.delete_cookie(self._cookie)
         return response
+
+    def events(self, request: Request, live: Live) -> Response:
+        """Events for a page, as long as whoever opened it may come in."""
+        found = self.who(request)
+        if found is None:
+            return PlainTextResponse("come in first", 401)
+        name = found[0].name
+        if self._streams[name] >= STREAMS_MAX:
+            return PlainTextResponse("too many pages of yours are open", 429)
+
+        async def told() -> AsyncIterator[bytes]:
+            self._streams[name] += 1
+            try:
+                async for one in live.events(counts=not found[0].is_agency):
+                    if self.who(request) is None:
+                        return
+                    yield one
+            finally:
+                self._streams[name] -= 1
+
+        return StreamingResponse(told(), media_type="text/event-stream")
 
     async def health(self, _: Request) -> Response:
         """State of the server: the home can be read, or not; nobody has to come in for it."""
@@ -321,6 +374,9 @@ class Doors:
             head = await run_in_threadpool(self._front.house.head)
         except SwitchError as error:
             return JSONResponse({"status": "failed", "rule": error.told()["rule"]}, 503)
+        except Exception:
+            _log.exception("the home cannot be read")
+            return JSONResponse({"status": "failed", "rule": "FAULT"}, 503)
         return JSONResponse({"status": "ok", "records": head.records})
 
 
@@ -342,6 +398,23 @@ def _is_from_here(request: Request) -> bool:
         return False
     origin = request.headers.get("origin")
     return origin is None or urlsplit(origin).netloc == request.headers.get("host")
+
+
+def _is_meant(request: Request) -> bool:
+    """True where a page is asked for by itself: where nobody has to come in, a page of others could
+    ask for ours, again and again, though it does not see them."""
+    return (
+        request.headers.get("sec-fetch-site", "") != "cross-site"
+        or request.headers.get("sec-fetch-mode", "") == "navigate"
+    )
+
+
+def _language(request: Request, asked: str) -> str:
+    """The language that is asked for, or was; else what the browser prefers."""
+    for one in (asked, request.cookies.get(LANGUAGE, "")):
+        if one in words.LANGUAGES:
+            return one
+    return _preferred(request)
 
 
 def _place(path: str) -> str:

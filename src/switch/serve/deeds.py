@@ -3,6 +3,7 @@ does the same. By whom it is follows from who came in, never from a form."""
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -13,6 +14,8 @@ from switch.serve.house import House
 from switch.serve.staff import APPROVER, OPERATOR, Person
 from switch.settlement.participants import NO_CAP
 
+_WHOLE = re.compile(r"[0-9]{1,3}(?:([ .,\u202f])[0-9]{3})(?:\1[0-9]{3}){0,4}|[0-9]{1,18}")
+"""Digits, or thousands with one sign between them all: 1.5 and 1,000.00 are none."""
 Given = Mapping[str, str]
 """Fields of a form."""
 
@@ -81,10 +84,9 @@ def lines_of(given: Given) -> list[tuple[str, int]]:
 def number_of(field: str, text: str) -> int:
     """A whole number of a form, with blanks, dots or commas between its digits or without. Raises
     UsageError."""
-    digits = text.translate({ord(sign): None for sign in " .,\u202f"})
-    if not (digits.isascii() and digits.isdigit() and len(digits) <= 18):
-        raise UsageError(f"{field} {text!r} is no whole number of dong")
-    return int(digits)
+    if len(text) > 32 or not _WHOLE.fullmatch(text):
+        raise UsageError(f"{field} {text[:32]!r} is no whole number of dong, such as 1.000.000")
+    return int("".join(sign for sign in text if sign.isdigit()))
 
 
 # --- actions --------------------------------------------------------------------------------------
@@ -344,6 +346,7 @@ def read(deed: Deed, form: Given, now: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for field in deed.fields:
         text = form.get(field.name, "").strip()
+        text = " ".join(text.split()) if field.kind == "why" else text
         if field.needed and not text:
             raise UsageError(f"{field.label} is empty: say it")
         if len(text) > 4096:
@@ -370,6 +373,7 @@ def command_of(deed: Deed, house: House, given: Given, person: Person) -> str:
             else:
                 told.append(word)
     by = ["--by", person.name] if deed.by else []
+    by += house.bounds if deed.command == "alarms" else ()
     return shlex.join([*told, *options, *deed.flags, *by])
 
 

@@ -21,13 +21,17 @@ from switch.open_items.listing import Listing
 from switch.report.page import script_words
 from switch.serve.house import Head, House
 from switch.serve.rows import templates
-from switch.serve.staff import Person, Staff
+from switch.serve.staff import Person, Staff, digest_of
 from switch.serve.views import VIEWS, Asked, View
 from switch.words import said
 
 SESSION_SECONDS = 12 * 3600
-SESSIONS_MAX = 1000
+SESSIONS_MAX = 20
+"""Sessions of one person; the oldest gives way."""
 LISTS_KEPT = 32
+TEXT_MAX = 400
+"""Signs of a text that is put into another language: a longer one is no sentence of ours, and to
+look for words in it takes long."""
 DONE_KEPT = 200
 
 
@@ -41,7 +45,9 @@ def _vietnamese() -> dict[str, str]:
 def told(text: str, language: str) -> str:
     """A text of a page in a language."""
     own = _vietnamese().get(text) if language == "vi" else None
-    return said(text, language) if own is None else own
+    if own is not None or len(text) > TEXT_MAX:
+        return own or text
+    return said(text, language)
 
 
 class Seen(NamedTuple):
@@ -96,7 +102,7 @@ class Front:
         self.house, self.staff, self.alone, self.clock, self.log = house, staff, alone, clock, log
         self.templates = templates()
         self._secret = secrets.token_bytes(32)
-        self._sessions: OrderedDict[str, tuple[float, Person]] = OrderedDict()
+        self._sessions: OrderedDict[str, tuple[float, str]] = OrderedDict()
         self._lists: OrderedDict[Any, Listing] = OrderedDict()
         self._done: OrderedDict[str, Done] = OrderedDict()
 
@@ -107,10 +113,11 @@ class Front:
         person = self.staff.of(token) if self.staff else None
         if person is None:
             return None
-        key = secrets.token_urlsafe(32)
-        self._sessions[key] = time.monotonic() + SESSION_SECONDS, person
-        while len(self._sessions) > SESSIONS_MAX:
-            self._sessions.popitem(last=False)
+        key, digest = secrets.token_urlsafe(32), digest_of(token)
+        own = [one for one, (_, other) in self._sessions.items() if other == digest]
+        for one in own[: max(len(own) + 1 - SESSIONS_MAX, 0)]:
+            del self._sessions[one]
+        self._sessions[key] = time.monotonic() + SESSION_SECONDS, digest
         return key
 
     def leave(self, key: str) -> None:
@@ -119,8 +126,10 @@ class Front:
 
     def who(self, key: str) -> Person | None:
         """Person of a session; None where it is over or there is none."""
-        until, person = self._sessions.get(key, (0.0, None))
-        return person if time.monotonic() < until else None
+        until, digest = self._sessions.get(key, (0.0, ""))
+        if self.staff is None or time.monotonic() >= until:
+            return None
+        return self.staff.by_digest(digest)  # Who was given another token or role has it at once.
 
     def form_token(self, key: str) -> str:
         """Token that a form carries, so that no page of others can send it."""
@@ -128,7 +137,8 @@ class Front:
 
     def is_form_of(self, key: str, token: object) -> bool:
         """True where a form is one of ours."""
-        return isinstance(token, str) and hmac.compare_digest(self.form_token(key), token)
+        wanted = self.form_token(key).encode()
+        return isinstance(token, str) and hmac.compare_digest(wanted, token.encode())
 
     # --- what is kept between questions -----------------------------------------------------------
 
@@ -168,8 +178,8 @@ class Front:
             "language": language,
             "say": say,
             "title": say(title),
-            "name": self.house.path.resolve().name,
-            "records": head.records,
+            "name": self.house.path.resolve().name if person else "switch",
+            "records": head.records if person else 0,
             "person": person,
             "leaves": bool(seen and seen.leaves),
             "other_language": urlencode(other, doseq=True),
@@ -186,6 +196,7 @@ class Front:
     def _words(say: Callable[[str], str]) -> Markup:
         """Words of the scripts, as JSON."""
         live = {"live": say("live"), "lost": say("not live: the server does not answer")}
+        live["stale"] = say("the home has changed: load this page again")
         told = {**json.loads(str(script_words(say))), **live}
         return Markup(json.dumps(told).replace("<", "\\u003c"))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from switch.engine import Engine
+from switch.errors import HomeLocked
 from switch.home.store import Home
 from switch.home.turns import Turns, asks
 from switch.report.facts import Facts, Scope, facts
@@ -30,7 +31,7 @@ class House:
     """One home, open for reading as long as it is served.
 
     path: its folder. name: as people type it in commands. limits: bounds of alarms. spool: the
-    folder of its portal.
+    folder of its portal. bounds: options by which commands have the same.
     """
 
     def __init__(
@@ -40,12 +41,14 @@ class House:
         name: str = "",
         limits: dict[str, object] | None = None,
         spool: Path | None = None,
+        bounds: tuple[str, ...] = (),
     ) -> None:
         self.path, self.name = path, name or str(path)
         self.engine = Engine(path, mode="r")
         self.home: Home = self.engine.home
         self.turns: Turns = self.engine.turns
         self._limits, self._spool = limits, spool
+        self.bounds = bounds
         self.watch: Watch = self.watching(self.engine)
         self._facts: dict[tuple[str, Scope], Facts] = {}
         self._writing = threading.Lock()
@@ -81,5 +84,10 @@ class House:
     def writing(self) -> Iterator[Engine]:
         """The home open for one action. Raises HomeLocked where another process writes on for
         longer than an action waits."""
-        with self._writing, Engine(self.path, wait=WRITE_WAIT) as engine:
-            yield engine
+        if not self._writing.acquire(timeout=WRITE_WAIT):
+            raise HomeLocked(f"{self.path} is written to by other actions: try it again")
+        try:
+            with Engine(self.path, wait=WRITE_WAIT) as engine:
+                yield engine
+        finally:
+            self._writing.release()

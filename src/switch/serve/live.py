@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from starlette.concurrency import run_in_threadpool
 
-from switch.errors import SwitchError
 from switch.serve.front import Front
 
 HEAD_SECONDS = 1.0
@@ -41,7 +40,8 @@ class Live:
         looked = -ALARM_SECONDS
         loop = asyncio.get_running_loop()
         while True:
-            with contextlib.suppress(SwitchError):  # A page that asks is told what is wrong.
+            # A page that asks is told what is wrong; whatever it is, the next look comes.
+            with contextlib.suppress(Exception):
                 head = await run_in_threadpool(self._front.house.head)
                 moved = head.records != self.pulse.records
                 if moved or loop.time() - looked >= ALARM_SECONDS:
@@ -53,8 +53,9 @@ class Live:
     def _alarms(self) -> int:
         return len(self._front.house.watch.alarms(self._front.clock()))
 
-    async def events(self) -> AsyncIterator[bytes]:
-        """Events of one page: the state at once, then each change of it, and signs of life."""
+    async def events(self, *, counts: bool = True) -> AsyncIterator[bytes]:
+        """Events of one page: the state at once, then each change of it, and signs of life. counts:
+        of alarms, too."""
         told: Pulse | None = None
         loop = asyncio.get_running_loop()
         beat = loop.time()
@@ -62,7 +63,8 @@ class Live:
             now = loop.time()
             if self.pulse != told and self.pulse.records >= 0:
                 told, beat = self.pulse, now
-                yield f"event: head\ndata: {json.dumps(told._asdict())}\n\n".encode()
+                shown = told if counts else told._replace(alarms=0)
+                yield f"event: head\ndata: {json.dumps(shown._asdict())}\n\n".encode()
             elif now - beat >= BEAT_SECONDS:
                 beat = now
                 yield b": live\n\n"

@@ -47,6 +47,9 @@ def staff_of(address: Address, staff: Path | None) -> Staff | None:
     reach has no tokens or no TLS, or one of the two files of TLS alone is given."""
     if (address.certificate is None) != (address.key is None):
         raise UsageError("TLS has a certificate and its key: give --cert and --key, or neither")
+    for file in (address.certificate, address.key):
+        if file is not None and not file.is_file():
+            raise UsageError(f"{file} is no file: TLS needs a certificate and its key, in PEM")
     if not is_loopback(address.host):
         if staff is None:
             raise UsageError(f"{address.host} is reached by others: name who may come in (--staff)")
@@ -71,7 +74,12 @@ def serve(
     the address cannot be taken."""
     front = Front(house, staff, alone or Person("nobody", frozenset({AUDITOR})), clock, log)
     config = uvicorn.Config(
-        app(front, tls=address.certificate is not None),
+        app(
+            front,
+            tls=address.certificate is not None,
+            port=address.port,
+            names={*LOOPBACK, address.host},
+        ),
         host=address.host,
         port=address.port,
         ssl_certfile=address.certificate,
@@ -79,6 +87,7 @@ def serve(
         log_level="warning",
         access_log=False,
         server_header=False,
+        h11_max_incomplete_event_size=1 << 14,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     server = _Server(config, address, ready)

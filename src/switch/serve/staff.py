@@ -6,6 +6,7 @@ once, when it is made. Roles exclude each other where one person may not have bo
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import re
@@ -76,19 +77,32 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Staff:
-    """People of a file, by the digest of their token."""
+    """People of a file, by the digest of their token, as the file has them now."""
 
-    def __init__(self, people: dict[str, Person]) -> None:
-        self._people = people
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._people, self._stamp = _people(path), _stamp(path)
 
     def of(self, token: str) -> Person | None:
         """Person who has a token; None where nobody has."""
-        given = digest_of(token)
+        return self.by_digest(digest_of(token))
+
+    def by_digest(self, given: str) -> Person | None:
+        """Person who has the token of a digest; None where nobody has any more."""
+        self._look()
         found = None
         for digest, person in self._people.items():  # All of them: no time tells how far it went.
             if hmac.compare_digest(digest, given):
                 found = person
         return found
+
+    def _look(self) -> None:
+        """Take in a file that was changed. One that is gone or broken lets nobody in."""
+        stamp = _stamp(self._path)
+        if stamp != self._stamp:
+            self._stamp, self._people = stamp, {}
+            with contextlib.suppress(UsageError):
+                self._people = _people(self._path)
 
     def __len__(self) -> int:
         return len(self._people)
@@ -100,6 +114,19 @@ def digest_of(token: str) -> str:
 
 def read_staff(path: Path) -> Staff:
     """People of a file. Raises UsageError for a file, a role or a pair of roles that is none."""
+    return Staff(path)
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """Mark of the content of a file; None where it is gone."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino
+
+
+def _people(path: Path) -> dict[str, Person]:
     kept = _read(path)
     if not kept:
         raise UsageError(f"{path} names nobody: `switch staff {path} NAME --role ROLE` adds one")
@@ -108,7 +135,7 @@ def read_staff(path: Path) -> Staff:
         if one.token in people:
             raise UsageError(f"{path}: {name} has the token of {people[one.token].name}")
         people[one.token] = _person(path, name, one)
-    return Staff(people)
+    return people
 
 
 def _read(path: Path) -> dict[str, _Kept]:

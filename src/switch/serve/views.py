@@ -195,6 +195,7 @@ VIEWS = (
         ),
         links={"batch_id": "/batches/{source}:{batch_id}", "cycle": "/cycles/{cycle}"},
         kinds={"value_date": "text", "source": "text"},
+        note="The command lists all of them.",
         agency=True,
     ),
     View(
@@ -272,6 +273,7 @@ VIEWS = (
             "counterpart",
             "noted_at",
         ),
+        kinds={"owner": "text", "note": "text", "noted_by": "text"},
         links={"line_no": LINE_LINK},
         deeds={"note-break": {"break": "{break}"}, "accept-break": {"break": "{break}"}},
         agency=True,
@@ -289,7 +291,14 @@ VIEWS = (
             Filter("names", "alarm", option="--alarm"),
         ),
         hidden=("rule", "subject"),
-        kinds={"what": "wide", "note": "text", "owner": "text", "since": "code"},
+        kinds={
+            "what": "wide",
+            "note": "text",
+            "owner": "text",
+            "since": "code",
+            "noted_by": "text",
+            "until": "text",
+        },
         deeds={
             "acknowledge": {"alarm": "{alarm}"},
             "snooze": {"alarm": "{alarm}"},
@@ -328,6 +337,7 @@ VIEWS = (
         "recalls",
         lambda house, asked: _of_own(house, asked, house.engine.recalls(**asked.words), "batch_id"),
         (Filter("state", "state"), *LINES),
+        kinds={"by": "text", "why": "text"},
         links={"line_no": LINE_LINK},
         agency=True,
     ),
@@ -358,6 +368,7 @@ VIEWS = (
             **dict.fromkeys(("net_debit_cap", "amount_max"), "limit"),
             "short_name": "text",
         },
+        note="The command lists all of them.",
         deeds={
             "participant-suspend": {"code": "{participant}"},
             "participant-enable": {"code": "{participant}"},
@@ -430,4 +441,6 @@ def command_of(view: View, house: House, words: Mapping[str, Any], at: str, out:
             told += [option, str(word)]
     if view.timed and at:
         told += ["--at", at]
+    if view.command == "alarms":
+        told += house.bounds
     return shlex.join([*told, *(["--out", out] if out else [])])

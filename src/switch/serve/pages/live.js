@@ -10,7 +10,7 @@
     if (document.querySelector("form[method=post]") || busy()) { waits = true; return; }
     waits = false;
     const answer = await fetch(location.href, { headers: { "X-Live": "1" } });
-    if (!answer.ok) return;
+    if (!answer.ok) { live.textContent = words.stale; live.className = "lost"; return; }
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const place = scrollY;
     document.getElementById("content").replaceWith(page.getElementById("content"));
@@ -18,6 +18,7 @@
     window.dressTables && window.dressTables();
     scrollTo(0, place);
   };
+  document.addEventListener("focusout", () => setTimeout(() => waits && renew(), 0));
   const source = new EventSource("/events");
   source.addEventListener("head", (event) => {
     const told = JSON.parse(event.data);
