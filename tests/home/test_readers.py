@@ -11,6 +11,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from scene import (
@@ -147,16 +148,16 @@ def test_reader__what_a_commit_took_away_is_asked_again(
     """A register is dropped when the next one is committed, also while somebody looks a person
     up."""
     pay(village, [line(1)])
-    look, loads = status.row_of, []
+    look, loads = status.rows_of_person, []
     with switch.open(village) as writer, Home(village, writing=False) as home:
 
-        def looked(folder: Path, person: int) -> int:
-            loads.append(folder.name)
+        def looked(chain: Any, person: int) -> Any:
+            loads.append(home.catalog.register_seq())
             if len(loads) == 1:
                 writer.register(accounts=accounts_table([account(9)]), replace=True)
-            return look(folder, person)
+            return look(chain, person)
 
-        monkeypatch.setattr(status, "row_of", looked)
+        monkeypatch.setattr(status, "rows_of_person", looked)
         found = home.of_last_commit(lambda: status.person(home, person_id(1)))
         assert [one["batch_id"] for one in found["lines"]] == ["B"]
     assert len(loads) == 2

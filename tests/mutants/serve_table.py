@@ -8,12 +8,13 @@ _ANSWERS = "serve/answers.py"
 _DEEDS = "serve/deeds.py"
 _VIEWS = "serve/views.py"
 _PAGES = "serve/test_pages.py::"
+_DOORS = "serve/test_doors.py::"
 _AGENCY = _PAGES + "test_pages__of_an_agency_show_its_own_batches_alone"
-_FORM = _PAGES + "test_form__of_another_page_is_refused"
-_TOKEN = _PAGES + "test_door__asks_for_a_token_where_there_is_staff"
+_FORM = _DOORS + "test_form__of_another_page_is_refused"
+_TOKEN = _DOORS + "test_door__asks_for_a_token_where_there_is_staff"
 _ROLES = "serve/test_deeds.py::test_deed__is_for_its_roles_alone"
 _SAME = "serve/test_deeds.py::test_deed__does_what_its_command_does"
-_ADDRESS = _PAGES + "test_address__that_others_reach_needs_tokens_and_tls"
+_ADDRESS = _DOORS + "test_address__that_others_reach_needs_tokens_and_tls"
 
 SERVE = [
     (
@@ -21,7 +22,7 @@ SERVE = [
         _STAFF,
         "    frozenset({OPERATOR, APPROVER}),\n",
         "",
-        _PAGES + "test_staff__roles_exclude_each_other_as_said",
+        _DOORS + "test_staff__roles_exclude_each_other_as_said",
     ),
     (
         "an agency sees every source",
@@ -91,7 +92,7 @@ SERVE = [
         _APP,
         "if self._names and not _is_named",
         "if not self._names and not _is_named",
-        _PAGES + "test_server__answers_to_its_own_name_alone",
+        _DOORS + "test_server__answers_to_its_own_name_alone",
     ),
     (
         "a session is not over when somebody leaves",
@@ -112,7 +113,7 @@ SERVE = [
         _APP,
         'return path if is_own else "/"',
         "return path",
-        _PAGES + "test_door__leads_to_no_other_place",
+        _DOORS + "test_door__leads_to_no_other_place",
     ),
     (
         "others reach a server without TLS",
@@ -154,28 +155,28 @@ SERVE = [
         _ANSWERS,
         'if seen.person.is_agency and seen.one("batch"):',
         'if not seen.person and seen.one("batch"):',
-        _PAGES + "test_agency__is_not_told_which_batches_others_have",
+        _DOORS + "test_agency__is_not_told_which_batches_others_have",
     ),
     (
         "a token of before lets somebody in",
         _STAFF,
         "        if stamp != self._stamp:\n",
         "        if not stamp:\n",
-        _PAGES + "test_token__that_was_replaced_lets_nobody_in",
+        _DOORS + "test_token__that_was_replaced_lets_nobody_in",
     ),
     (
         "a home that was restored is read as it was",
         "home/catalog.py",
         "        if place != self._file:\n",
         "        if not place:\n",
-        _PAGES + "test_home__that_was_restored_in_place_is_read_anew",
+        _DOORS + "test_home__that_was_restored_in_place_is_read_anew",
     ),
     (
         "a part of a dong is a dong",
         _DEEDS,
         "if len(text) > 32 or not _WHOLE.fullmatch(text):",
         "if len(text) > 32 or not _WHOLE.match(text):",
-        _PAGES + "test_number__is_read_as_it_is_meant_or_not_at_all",
+        _DOORS + "test_number__is_read_as_it_is_meant_or_not_at_all",
     ),
     (
         "pages are told of a commit once, whichever it was",
