@@ -116,7 +116,7 @@ class Control:
 
     @acts
     def participant(
-        self, code: str, /, **said: Unpack[participants.ParticipantSaid]
+        self, code: str, **said: Unpack[participants.ParticipantSaid]
     ) -> participants.ParticipantChanged:
         """Suspend or enable a participant, cap it, or say what its settlement account holds, in one
         commit. code: of the directory. by, why: who says so, and the reason, both for good. status:

@@ -535,6 +535,6 @@ def test_verify__finds_a_history_that_forgets_a_payment(
 
 
 def test_home__of_a_format_of_tomorrow_is_refused(town: Path) -> None:
-    change_catalog(town, "UPDATE meta SET value = '10' WHERE name = 'format'")
-    with pytest.raises(UsageError, match="has format 10, this engine 9"):
+    change_catalog(town, "UPDATE meta SET value = '11' WHERE name = 'format'")
+    with pytest.raises(UsageError, match="has format 11, this engine 10"):
         switch.open(town, mode="r")
