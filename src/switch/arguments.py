@@ -22,7 +22,7 @@ from typing import Literal, TypeVar, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from switch import log, outcomes
+from switch import log, outcomes, spans
 from switch.errors import SwitchError, UsageError, of_the_machine
 
 Call = TypeVar("Call", bound=Callable[..., object])
@@ -89,7 +89,9 @@ def _checked(call: Callable[..., object]) -> Callable[..., object]:
             return call(*bound.args, **bound.kwargs)
         token = log.WITHIN.set(True)
         try:
-            answer = call(*bound.args, **bound.kwargs)
+            with spans.span(call.__name__, bound.arguments) as tell:
+                answer = call(*bound.args, **bound.kwargs)
+                tell(answer)
         except SwitchError as error:
             log.refused(call.__name__, bound.arguments, str(error.told()["rule"]))
             raise

@@ -52,7 +52,7 @@ def log_events(listener: Listener | None = None, *, off: bool = False) -> None:
 
 def done(call: str, given: Mapping[str, object], answer: object) -> None:
     """Tell that a call is done, where somebody listens."""
-    where = _home(given)
+    where = home_of(given)
     if call == "__init__":
         if not where:
             return  # Of a value, which is no work.
@@ -60,7 +60,7 @@ def done(call: str, given: Mapping[str, object], answer: object) -> None:
     for listener in _LISTENERS:
         for part in answer if isinstance(answer, list) and answer else [answer]:
             with contextlib.suppress(Exception):  # What is not told is done.
-                listener.info(call, **where, **_fields(part))
+                listener.info(call, **where, **fields_of(part))
 
 
 def refused(call: str, given: Mapping[str, object], rule: str) -> None:
@@ -68,15 +68,16 @@ def refused(call: str, given: Mapping[str, object], rule: str) -> None:
     for listener in _LISTENERS:
         name = "open" if call == "__init__" else call
         with contextlib.suppress(Exception):
-            listener.warning(f"{name} refused", **_home(given), rule=rule)
+            listener.warning(f"{name} refused", **home_of(given), rule=rule)
 
 
-def _home(given: Mapping[str, object]) -> dict[str, object]:
+def home_of(given: Mapping[str, object]) -> dict[str, object]:
+    """The home of a call, by its arguments, as an event may say it."""
     home = getattr(getattr(given.get("self"), "home", None), "path", None)
     return {} if home is None else {"home": str(home)}
 
 
-def _fields(answer: object) -> dict[str, object]:
+def fields_of(answer: object) -> dict[str, object]:
     """Fields of an answer that an event may say."""
     summary = getattr(answer, "summary", answer)
     if not isinstance(summary, Mapping):
