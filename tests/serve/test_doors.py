@@ -372,3 +372,10 @@ def test_actions__that_wait_for_each_other_end(home: Path, monkeypatch: pytest.M
         pass
     house._writing.release()
     house.close()
+
+
+def test_agency__finds_nobody_by_a_piece_of_an_id(home: Path) -> None:
+    """Else it could guess the rest, digit by digit."""
+    with browser(home, "moh", "agency", sources=("MOH",)) as page:
+        assert page.post("/lines", text="00000007").status_code == 400
+        assert page.post("/lines", text=person_id(71)).status_code == 200

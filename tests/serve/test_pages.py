@@ -263,3 +263,14 @@ def test_pages__in_vietnamese_have_no_english_word(home: Path) -> None:
             if left:
                 found[path] = left
     assert not found, "\n".join(f"{k}: {sorted(v)}" for k, v in found.items())
+
+
+def test_cycles__offer_what_may_be_done_in_their_state(home: Path) -> None:
+    with browser(home, "an", "operator") as page:
+        html = page.get("/cycles").text
+    rows = re.findall(r"<tr>.*?</tr>", html, re.S)
+    for row in rows[1:]:
+        assert ("/do/settle" in row) == ("OPEN" in row or "CLOSED" in row)
+        assert ("/do/close-cycle" in row) == ("OPEN" in row)
+    assert any("/do/settle" in row for row in rows)
+    assert any("SETTLED" in row for row in rows)

@@ -18,6 +18,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from switch.control.acts import Act
 from switch.control.desk import read_act
 from switch.errors import SwitchError, UsageError
+from switch.finding import ID_DIGITS
 from switch.outcomes import Rows
 from switch.report.facts import Facts, Scope
 from switch.report.page import Column, Sheet, Verdict, body
@@ -278,6 +279,8 @@ def lines(front: Front, seen: Seen) -> Response:
     text = str(seen.form.get("text", "")).strip()
     if not text:
         return _html(front, seen, "find.html", "Find", found=None)
+    if seen.person.is_agency and text.isdigit() and len(text) < ID_DIGITS:
+        raise UsageError(f"an agency looks for whole citizen ids, of {ID_DIGITS} digits")
     sources = sorted(seen.person.sources) if seen.person.is_agency else None
     found = front.house.watch.find(text, sources=sources)
     columns = [Column("batch", "code"), Column("line", "code"), Column("money", "money")]
@@ -303,7 +306,7 @@ def lines(front: Front, seen: Seen) -> Response:
             for one in found["batches"]
         ]
         sheets.append(Sheet("batches", "Batches", heads, named))
-    whole = text if found["what"] == "person" and len(text) == 12 else ""
+    whole = text if found["what"] == "person" and len(text) == ID_DIGITS else ""
     command = shlex.join(["switch", "find", front.house.name, "-"])
     return _html(
         front, seen, "find.html", "Find", found=found, sheets=sheets, whole=whole, command=command
@@ -319,7 +322,7 @@ def person(front: Front, seen: Seen) -> Response:
     asked = str(seen.form.get("person", "")).strip()
     if seen.person.is_agency:
         own, told = _own_names(front, seen), []
-        if len(asked) == 12 and asked.isascii() and asked.isdigit():
+        if len(asked) == ID_DIGITS and asked.isascii() and asked.isdigit():
             with contextlib.suppress(UsageError):  # Who is registered is not told by this.
                 told = front.house.engine.person(asked)["lines"]
         told = [one for one in told if one["batch_id"] in own]

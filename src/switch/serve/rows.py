@@ -94,7 +94,8 @@ def sheet_of(view: View, found: Listing, person: Person, start: int, count: int)
     for row in found.table.slice(start, count).to_pylist():
         cells: list[Any] = [_value(view, row, name, person) for name in names]
         if allowed:
-            cells.append(Links(_deed(view, name, row) for name in allowed))
+            offered = [n for n in allowed if n not in view.only or row["state"] in view.only[n]]
+            cells.append(Links(_deed(view, name, row) for name in offered))
         rows.append(cells)
     return Sheet(view.name, view.title, columns, rows)
 

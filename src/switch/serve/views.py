@@ -52,6 +52,8 @@ class View(NamedTuple):
     hidden: tuple[str, ...] = ()
     links: Mapping[str, str] = {}
     deeds: Mapping[str, Mapping[str, str]] = {}
+    only: Mapping[str, tuple[str, ...]] = {}
+    """States of a row in which an action is offered; others are offered in all."""
     agency: bool = False
     """An agency may see it: rows of its own batches."""
     note: str = ""
@@ -179,6 +181,7 @@ LINES = (
     Filter("age", "days at least", "number"),
     Filter("sort", "sort", "one"),
 )
+UNSETTLED = ("OPEN", "CLOSED")
 LINE_LINK = "/batches/{batch_id}/lines/{line_no}"
 
 VIEWS = (
@@ -211,6 +214,7 @@ VIEWS = (
             "settle": {"cycle": "{cycle}"},
             "abort": {"cycle": "{cycle}"},
         },
+        only={"close-cycle": ("OPEN",), "settle": UNSETTLED, "abort": UNSETTLED},
     ),
     View(
         "positions",
