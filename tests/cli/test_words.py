@@ -129,7 +129,7 @@ def test_said__leaves_commands_as_they_are(monkeypatch: pytest.MonkeyPatch) -> N
 
 # --- every screen ---------------------------------------------------------------------------------
 
-DATA = {"csv", "cutoffs", "true"}
+DATA = {*("plain", "calendar"), "csv", "cutoffs", "true"}
 """Words of files and settings, the same in every language, as are those in capitals: codes."""
 DATA |= {"batch"}
 """A kind of records, by which `audit --kind` asks."""

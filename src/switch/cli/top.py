@@ -90,7 +90,8 @@ def _view(engine: Engine, watch: Watch, at: str) -> RenderableType:
     alarms = watch.alarms(at)
     cycles = [row for row in engine.cycles().rows() if row["state"] not in ENDED]
     waited = watch.awaited(at=at).rows()
-    heading = f"{status.home}, {alarms.as_of or 'no day yet'}: {alarms.total['count']:,} alarms"
+    heading = f"{Path(status.home).name}, {alarms.as_of or 'no day yet'}"
+    heading += f": {alarms.total['count']:,} alarms"
     parts: list[RenderableType] = [Text(plain(heading), "bold")]
     grids = (
         ("Alarms", alarms.rows()[:ALARMS], (
@@ -123,8 +124,9 @@ def _view(engine: Engine, watch: Watch, at: str) -> RenderableType:
         )),
     )  # fmt: skip
     parts += [grid_of(title, columns, rows) for title, rows, columns in grids if rows]
-    for step in status.next[:1]:
-        parts.append(Text(f"next: {plain(step['command'])}"))
+    steps = [str(row["next"]) for row in alarms.rows()] + [one["command"] for one in status.next]
+    if steps:
+        parts.append(Text(f"next: {plain(steps[0])}"))
     return Group(*parts)
 
 
