@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import html
+import io
 import re
 from pathlib import Path
 from urllib.parse import quote
 
+import pyarrow.parquet as pq
 import pytest
 from scene import command, person_id
 from serving import ORIGIN, TIME, browser
@@ -379,3 +381,17 @@ def test_agency__finds_nobody_by_a_piece_of_an_id(home: Path) -> None:
     with browser(home, "moh", "agency", sources=("MOH",)) as page:
         assert page.post("/lines", text="00000007").status_code == 400
         assert page.post("/lines", text=person_id(71)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("name", "money"), [("breaks", "value"), ("held", "amount"), ("batches", "sum")]
+)
+def test_agency__has_totals_of_its_own_rows(home: Path, name: str, money: str) -> None:
+    with browser(home, "vss", "agency", sources=("VSS",)) as page:
+        html = page.get(f"/{name}").text
+        exported = pq.read_table(io.BytesIO(page.get(f"/export/{name}.parquet").content))
+    assert len(exported)
+    total = sum(exported[money].to_pylist())
+    assert total
+    assert f'id="total" data-v="{len(exported)}"' in html
+    assert f'<b data-v="{total}">' in html

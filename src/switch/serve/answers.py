@@ -26,7 +26,15 @@ from switch.serve import deeds
 from switch.serve.front import Done, Front, Seen, may_see
 from switch.serve.rows import Link, sheet_of
 from switch.serve.staff import APPROVER, OPERATOR, ROLES
-from switch.serve.views import BY_NAME, Asked, View, command_of, words_of
+from switch.serve.views import (
+    BY_NAME,
+    Asked,
+    View,
+    command_of,
+    names_of,
+    own_names,
+    words_of,
+)
 from switch.watch.alarms import UNSEEN
 
 ROWS = 100
@@ -321,7 +329,7 @@ def person(front: Front, seen: Seen) -> Response:
     """The timeline of a person over all batches; of an agency's own, where an agency asks."""
     asked = str(seen.form.get("person", "")).strip()
     if seen.person.is_agency:
-        own, told = _own_names(front, seen), []
+        own, told = own_names(front.house, seen.person), []
         if len(asked) == ID_DIGITS and asked.isascii() and asked.isdigit():
             with contextlib.suppress(UsageError):  # Who is registered is not told by this.
                 told = front.house.engine.person(asked)["lines"]
@@ -332,21 +340,9 @@ def person(front: Front, seen: Seen) -> Response:
     return _html(front, seen, "line.html", "Person", lines=told, command=command)
 
 
-def _own_names(front: Front, seen: Seen) -> set[str]:
-    """Names by which lines tell batches that somebody may see."""
-    rows = front.house.engine.batches()
-    mine = {name for row in rows if seen.person.sees(row["source"]) for name in _names(row)}
-    others = {row["batch_id"] for row in rows if not seen.person.sees(row["source"])}
-    return mine - others
-
-
-def _names(row: Any) -> set[str]:
-    return {row["batch_id"], f"{row['source']}:{row['batch_id']}"}
-
-
 def _own_batch(front: Front, seen: Seen, name: str) -> str:
     """The name of a batch that somebody may see. An agency is not told what others have."""
-    rows = [row for row in front.house.engine.batches() if name in _names(row)]
+    rows = [row for row in front.house.engine.batches() if name in names_of(row)]
     mine = [row for row in rows if seen.person.sees(row["source"])]
     if not mine:
         raise Missing

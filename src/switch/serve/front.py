@@ -146,11 +146,12 @@ class Front:
         """A list, asked once a commit for the same words, so that its pages are of one answer."""
         words = json.dumps(asked.words, sort_keys=True)
         key = view.name, words, asked.person, asked.at, head.link
-        if key not in self._lists:
-            self._lists[key] = view.ask(self.house, asked)
+        found = self._lists.get(key)
+        if found is None:
+            found = self._lists[key] = view.ask(self.house, asked)
             while len(self._lists) > LISTS_KEPT:
                 self._lists.popitem(last=False)
-        return self._lists[key]
+        return found
 
     def tell(self, done: Done) -> str:
         """Keep what became of an action. Returns the name by which it is asked for."""

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from switch.errors import UsageError
-from switch.open_items.listing import Listing
-from switch.results import Total
+from switch.open_items.listing import Choice, Listing, listing, require_known
+from switch.results import BatchRow
 from switch.serve.house import House
 from switch.serve.staff import Person
 
@@ -104,14 +104,13 @@ def _batches(house: House, asked: Asked) -> Listing:
             )
     texts = [(n, pa.string()) for n in ("batch_id", "source", "value_date", "cycle", "state")]
     names = list(rows[0])[5:] if rows else ["lines", "sum"]
-    table = pa.Table.from_pylist(
-        rows[::-1], pa.schema([*texts, *((name, pa.int64()) for name in names)])
-    )
+    schema = pa.schema([*texts, *((name, pa.int64()) for name in names)])
+    table = pa.Table.from_pylist(rows[::-1], schema)
     return _chosen(house, "batches", table, asked, ("source", "cycle", "state", "value_date"))
 
 
 def _participants(house: House, asked: Asked) -> Listing:
-    house.head()
+    house.head()  # The directory is that of the last commit.
     names = ("participant", "short_name", "kind", "status", "settled_by", "net_debit_cap")
     rows = [
         {**{n: getattr(one, n) for n in names}, "amount_max": one.amount_max}
@@ -127,51 +126,46 @@ def _chosen(
     house: House, name: str, table: pa.Table, asked: Asked, columns: tuple[str, ...]
 ) -> Listing:
     """Rows of a table that fit the filters, each of which is a column."""
-    import pyarrow.compute as pc
-
-    for column in columns:
-        words = asked.words.get(column)
-        if words:
-            known = set(table[column].to_pylist())
-            if not set(words) & known:
-                raise UsageError(f"{column} {words[0]!r} is not known here")
-            table = table.filter(pc.is_in(table[column], pa.array(words, pa.string())))
-    money = table["sum"].to_pylist() if "sum" in table.column_names else []
-    total: Total = {"count": len(table), "sum": sum(money)}
-    parts: dict[str, dict[str, Total]] = {}
-    return Listing(name, asked.at, table.combine_chunks(), total, parts, house.path, bool(money))
+    words = {column: asked.words.get(column) for column in columns}
+    for column, values in words.items():
+        require_known(column, values, set(table[column].to_pylist()))
+    return _in_order(house, name, asked.at, table, words)
 
 
 def _of_own(house: House, asked: Asked, found: Listing, column: str) -> Listing:
     """Rows of the batches that somebody may see. Totals are those of these rows."""
     if not asked.person.is_agency:
         return found
-    import pyarrow.compute as pc
-
-    mine = {b["batch_id"] for b in house.engine.batches() if asked.person.sees(b["source"])}
-    mine |= {
-        f"{b['source']}:{b['batch_id']}"
-        for b in house.engine.batches()
-        if asked.person.sees(b["source"])
-    }
-    others = {b["batch_id"] for b in house.engine.batches() if not asked.person.sees(b["source"])}
-    allowed = pa.array(sorted(mine - others), pa.string())
-    table = found.table.filter(pc.is_in(found.table[column], allowed))
-    money = next((n for n in ("sum", "amount") if n in table.column_names), None)
-    total: Total = {"count": len(table), "sum": sum(table[money].to_pylist()) if money else 0}
-    return Listing(found.name, found.as_of, table, total, {}, found.home, found.has_money)
+    allowed = sorted(own_names(house, asked.person))
+    return _in_order(house, found.name, found.as_of, found.table, {column: allowed})
 
 
 def _dossiers(house: House, asked: Asked) -> Listing:
     found = house.engine.control.dossiers(**asked.words)
     if not asked.person.is_agency:
         return found
-    import pyarrow.compute as pc
+    own = {"source": sorted(asked.person.sources)}
+    return _in_order(house, found.name, found.as_of, found.table, own)
 
-    own = pa.array(sorted(asked.person.sources), pa.string())
-    table = found.table.filter(pc.is_in(found.table["source"], own))
-    total: Total = {"count": len(table), "sum": sum(table["sum"].to_pylist())}
-    return Listing(found.name, found.as_of, table, total, {}, found.home)
+
+def _in_order(house: House, name: str, at: str, table: pa.Table, words: dict[str, Any]) -> Listing:
+    """Rows whose columns have one of these words, in the order in which they stand."""
+    money = next((n for n in ("sum", "amount", "value") if n in table.column_names), "")
+    rows = table.append_column("place", pa.array(range(len(table)), pa.int64()))
+    choice = Choice(words, {}, [("place", "ascending")], None, ("place",))
+    return listing(house.home, name, at, rows, choice, money)
+
+
+def own_names(house: House, person: Person) -> set[str]:
+    """Names by which lists and timelines tell the batches that somebody may see."""
+    rows = house.engine.batches()
+    mine = {name for row in rows if person.sees(row["source"]) for name in names_of(row)}
+    return mine - {row["batch_id"] for row in rows if not person.sees(row["source"])}
+
+
+def names_of(row: BatchRow) -> set[str]:
+    """Names by which a batch is asked for."""
+    return {row["batch_id"], f"{row['source']}:{row['batch_id']}"}
 
 
 LINES = (
