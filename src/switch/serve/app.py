@@ -135,7 +135,7 @@ def app(
         try:
             yield
         finally:
-            live.ended = True
+            live.end()
             looking.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await looking
@@ -179,7 +179,9 @@ def app(
         *(Route(path, doors.shown(answer), methods=get) for path, answer in shown.items()),
     ]
     guard = Middleware(_Guard, names=names if front.staff is None else (), tls=tls)
-    return Starlette(routes=routes, middleware=[guard], lifespan=lifespan)
+    made = Starlette(routes=routes, middleware=[guard], lifespan=lifespan)
+    made.state.live = live
+    return made
 
 
 async def static(request: Request) -> Response:

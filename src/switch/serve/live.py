@@ -35,6 +35,10 @@ class Live:
         self.pulse = Pulse(-1, -1)
         self.ended = False
 
+    def end(self) -> None:
+        """End the events of all pages, which a server that stops would else wait for."""
+        self.ended = True
+
     async def run(self) -> None:
         """Look again and again, until the task is cancelled."""
         looked = -ALARM_SECONDS

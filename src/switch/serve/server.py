@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import NamedTuple
 
 import uvicorn
@@ -73,13 +74,14 @@ def serve(
     told the address once it listens. log: is told of each action. Raises EnvironmentFailed where
     the address cannot be taken."""
     front = Front(house, staff, alone or Person("nobody", frozenset({AUDITOR})), clock, log)
+    made = app(
+        front,
+        tls=address.certificate is not None,
+        port=address.port,
+        names={*LOOPBACK, address.host},
+    )
     config = uvicorn.Config(
-        app(
-            front,
-            tls=address.certificate is not None,
-            port=address.port,
-            names={*LOOPBACK, address.host},
-        ),
+        made,
         host=address.host,
         port=address.port,
         ssl_certfile=address.certificate,
@@ -90,7 +92,7 @@ def serve(
         h11_max_incomplete_event_size=1 << 14,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    server = _Server(config, address, ready)
+    server = _Server(config, address, ready, made.state.live.end)
     try:
         server.run()
     except SystemExit as stop:  # So uvicorn says that it cannot listen.
@@ -100,13 +102,22 @@ def serve(
 
 
 class _Server(uvicorn.Server):
-    """A server that says when it listens."""
+    """A server that says when it listens, and that pages which are open do not hold up."""
 
     def __init__(
-        self, config: uvicorn.Config, address: Address, ready: Callable[[str], None]
+        self,
+        config: uvicorn.Config,
+        address: Address,
+        ready: Callable[[str], None],
+        end: Callable[[], None],
     ) -> None:
         super().__init__(config)
-        self._address, self._ready = address, ready
+        self._address, self._ready, self._end = address, ready, end
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop, at Ctrl-C or a signal to end."""
+        self._end()
+        super().handle_exit(sig, frame)
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         await super().startup(sockets)  # type: ignore[arg-type]
