@@ -10,6 +10,7 @@ import datetime
 import importlib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Unpack, cast
 
@@ -20,10 +21,10 @@ from switch.arguments import checked
 from switch.citizens import Citizens
 from switch.clearing import payday
 from switch.clearing import shared_accounts as shared
-from switch.clearing.job import Options
+from switch.clearing.job import Executor, Options
+from switch.clearing.partitioned import executor_of
 from switch.control.release import require_released
 from switch.controlled import Control
-from switch.errors import UsageError
 from switch.fees import Fees
 from switch.files.disk import out_folder
 from switch.files.formats import CHUNK_ROWS
@@ -105,7 +106,7 @@ class Engine:
         self.turns = Turns()
         self.home = Home(Path(home), writing=mode == "w", wait=wait)
         self.directory, self.settings = setup.chosen(self.home)
-        self._register: tuple[int, Register] | None = None
+        self._register = registers.Opened()
 
     @property
     def mode(self) -> Literal["r", "w"]:
@@ -150,7 +151,7 @@ class Engine:
     def close(self) -> None:
         """Let go of the home when calls of other threads have ended; twice is no mistake."""
         with self.turns.taken():
-            self._register = None
+            self._register.forget()
             self.home.close()
 
     def look(self) -> None:
@@ -232,12 +233,7 @@ class Engine:
     @asks
     def open_register(self) -> Register:
         """The current register, opened once."""
-        version = self.home.catalog.register_seq()
-        if version == 0:
-            raise UsageError(f"{self.home.path} has no register: load one with `switch register`")
-        if self._register is None or self._register[0] != version:
-            self._register = version, registers.current(self.home)
-        return self._register[1]
+        return self._register.of(self.home)
 
     @acts
     def settle(
@@ -283,6 +279,7 @@ class Engine:
         strict_columns: bool = False,
         form: str = "parquet",
         progress: Progress | None = None,
+        workers: int | Executor = 0,
         leap: bool = False,
         correct: str | None = None,
     ) -> Batch:
@@ -291,7 +288,8 @@ class Engine:
         table: a path with its dossier beside it, or an Arrow table, which then needs source,
         batch_id, value_date, count and sum (minor units) here. out: where the answer is copied to
         (default HOME/out). threads, chunk_rows: how many work, and the lines that they take at a
-        time; they change no byte. at: the time that is recorded (ISO 8601), else the value date (of
+        time; workers: processes that judge lines, or another executor (0: this process does); they
+        change no byte. at: the time that is recorded (ISO 8601), else the value date (of
         a day that was closed, the last closed one). strict_columns: unknown columns are refused.
         form: of the status and clearing files, "parquet" or "arrow". progress: is told how far each
         phase is. leap: it is meant, far after all that is known as it may be. correct: why it is
@@ -304,10 +302,11 @@ class Engine:
             value_date=value_date, count=count, sum=sum, out=out, strict_columns=strict_columns,
         )  # fmt: skip
         payer = payday.Payer(
-            self.home, self.directory, self.settings, self.open_register,
+            self.home, self.directory, self.settings, partial(self._register.of, self.home),
             lambda declared: require_released(self.home, declared),
         )  # fmt: skip
-        return payday.run(payer, given, Options(form, threads, chunk_rows, progress))
+        how = Options(form, threads, chunk_rows, progress, executor_of(workers))
+        return payday.run(payer, given, how)
 
     @asks
     def export(self, batch: Batch | str, out: str | Path | None = None) -> Path:
@@ -590,7 +589,7 @@ class Engine:
         not open any more). The home is closed for it and opened again. copy: the copy's folder.
         dry_run: nothing is written. at: the time to record. Returns what is or was damaged."""
         place = self.home.path
-        self._register = None
+        self._register.forget()
         self.home.close()
         try:
             told = _above("proof.repair").scrub(place, copy, dry_run=dry_run, at=at)

@@ -15,12 +15,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from switch._core import Core
 from switch.clearing.answer_columns import outcome, receivers
 from switch.clearing.batch_writer import Digests
 from switch.clearing.exclusive import Key
 from switch.clearing.held import Tally
-from switch.clearing.job import Job
+from switch.clearing.job import Job, Totals
 from switch.files import segment
 from switch.files.file_schemas import positions_table
 from switch.files.segment import write_table
@@ -51,7 +50,7 @@ class Through:
     with theirs. has_replaced: some line was for an id of before.
     """
 
-    core: Core
+    core: Totals
     cleared: dict[Key, NDArray[np.uint64]]
     standing: Standing
     rooms: dict[str, int]

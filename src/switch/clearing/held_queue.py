@@ -13,7 +13,7 @@ from switch.clearing.batch_writer import BatchWriter
 from switch.clearing.chunk import Chunk, ids_of_each, prefix_of
 from switch.clearing.held import Moved, Tally
 from switch.clearing.intake import Intake
-from switch.clearing.job import Job
+from switch.clearing.job import Job, Judge
 from switch.clearing.kernel import Kernel
 from switch.files.tables import open_own
 from switch.home.history import queue_of
@@ -25,10 +25,13 @@ class HeldQueue:
     """Lines that wait, oldest first. moved: lines that waited for cover and went when the table was
     through, in that order."""
 
-    def __init__(self, job: Job, kernel: Kernel, writer: BatchWriter, is_limited: bool) -> None:
-        """is_limited: lines may wait for cover."""
-        self._job, self._kernel, self._writer = job, kernel, writer
-        self._is_limited = is_limited
+    def __init__(self, job: Job, judge: Judge, writer: BatchWriter, is_limited: bool) -> None:
+        """is_limited: lines may wait for cover, which a kernel alone can judge."""
+        self._job, self._judge, self._writer = job, judge, writer
+        self._kernel: Kernel | None = None
+        if is_limited:
+            assert isinstance(judge, Kernel)
+            self._kernel = judge
         self._prefixes = {
             batch.seq: prefix_of(datetime.date.fromisoformat(batch.value_date), batch.seq)
             for batch in job.home.catalog.batches()
@@ -38,39 +41,40 @@ class HeldQueue:
 
     def represent(self) -> Tally:
         """Try the lines that wait since earlier batches; their tally."""
-        queue = queue_of(self._job.home)
+        queue, judge, kernel = queue_of(self._job.home), self._judge, self._kernel
         if queue is None:
-            return self._kernel.tally()
+            return judge.tally()
         path, digest = self._job.home.path / queue[0], queue[1]
         self._writer.begin("represented.parquet")
-        if not self._is_limited:
+        if kernel is None:
             for chunk in self._chunks(path, digest):
-                self._kernel.post(chunk)
+                judge.post(chunk)
                 self._writer.older(self._named(chunk))
-            return self._kernel.tally()
+            return judge.tally()
         for chunk in self._chunks(path, digest):
-            self._kernel.queue(chunk)
-        verdict = self._kernel.release()
-        tally = self._kernel.tally()
+            kernel.queue(chunk)
+        verdict = kernel.release()
+        tally = kernel.tally()
         for chunk in self._chunks(path, digest, again=True):
             verdict = chunk.take(verdict)
             tally = held.add(tally, held.tally_of(chunk.reason, chunk.lines.amount))
-            self._kernel.name_excluding(chunk)
+            kernel.name_excluding(chunk)
             self._writer.older(self._named(chunk))
         return tally
 
     def release(self) -> None:
         """Let lines that wait for cover go, as far as the table's receipts have made room."""
-        if not self._is_limited:
+        kernel = self._kernel
+        if kernel is None:
             return
-        verdict = self._kernel.release()
+        verdict = kernel.release()
         if (verdict == Reason.COVER_MISSING).all():
             return
         path, digest = self._writer.set_queue_aside()
         for chunk in self._chunks(path, digest, again=True):
             waited = np.flatnonzero(chunk.reason == Reason.NONE)
             verdict = chunk.take(verdict)
-            self._kernel.name_excluding(chunk)
+            kernel.name_excluding(chunk)
             self._writer.waited(self._named(chunk))
             went = waited[chunk.reason[waited] != Reason.COVER_MISSING]
             self.moved.extend(_moved(chunk, went))
@@ -86,7 +90,7 @@ class HeldQueue:
         reader = open_own(path, HELD, sha256)
         for raw in reader.chunks(job.options.chunk_rows):
             lines = intake.take(raw, reader.name)
-            yield self._kernel.screen(lines, raw["batch"].astype(np.uint32), again=again)
+            yield self._judge.screen(lines, raw["batch"].astype(np.uint32), again=again)
 
     def _named(self, chunk: Chunk) -> Chunk:
         """The chunk with transfer ids of the lines that clear, each of its own batch."""

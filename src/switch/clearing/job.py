@@ -1,10 +1,17 @@
-"""Job: one payment table to clear, and all that its clearing needs to know."""
+"""Job: one payment table to clear, what its clearing needs to know, and who judges its lines."""
 
 from __future__ import annotations
 
+import datetime
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
-from switch.clearing.intake import Declared
+import numpy as np
+from numpy.typing import NDArray
+
+from switch.clearing.chunk import Chunk
+from switch.clearing.intake import Declared, Lines
 from switch.errors import UsageError
 from switch.files.formats import CHUNK_ROWS
 from switch.files.segment import FORMS
@@ -20,15 +27,89 @@ from switch.settlement.calendar import Slot
 THREADS_MAX = 256
 
 
+class Totals(Protocol):
+    """What cleared: sums (minor units) and counts, payer by receiver by directory index, and sums
+    by index of the programme."""
+
+    @property
+    def pair_sum(self) -> NDArray[np.int64]: ...
+
+    @property
+    def pair_count(self) -> NDArray[np.int64]: ...
+
+    @property
+    def benefit_sum(self) -> NDArray[np.int64]: ...
+
+
+class Judge(Protocol):
+    """Whoever screens and posts the lines of one batch, in table order."""
+
+    def screen(
+        self, lines: Lines, batch: np.uint32 | NDArray[np.uint32], *, again: bool = False
+    ) -> Chunk:
+        """Authenticate and route lines: their chunk, which `post` takes next."""
+        ...
+
+    def post(self, chunk: Chunk) -> None:
+        """Post the lines that passed."""
+        ...
+
+    def judged(
+        self, lines: Iterable[Lines], batch: np.uint32 | NDArray[np.uint32]
+    ) -> Iterator[Chunk]:
+        """Chunks of lines, screened and posted, in their order."""
+        ...
+
+    def seal(self) -> None:
+        """Let what is cleared so far count as paid before for the lines that follow."""
+        ...
+
+    @property
+    def core(self) -> Totals: ...
+
+    def tally(self) -> list[tuple[int, int]]:
+        """(count, sum) by reason number so far; sums are exact."""
+        ...
+
+    def cleared(self) -> dict[tuple[int, int], NDArray[np.uint64]]:
+        """Words of everyone cleared in this batch, by (benefit, month)."""
+        ...
+
+    @property
+    def rule_set(self) -> str:
+        """The oldest rules by which all lines are answered as they were."""
+        ...
+
+    @property
+    def has_replaced(self) -> bool:
+        """Some line was for an id that another stands in place of."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what is held."""
+        ...
+
+
+class Executor(Protocol):
+    """Where the lines of a batch are judged, if not in this process."""
+
+    def judge(self, job: Job, rooms: dict[str, int]) -> Judge:
+        """Who judges a job. rooms: how much more each settlement participant may be debited. Raises
+        UsageError where lines have to be judged in one place."""
+        ...
+
+
 @dataclass(frozen=True)
 class Options:
-    """Options of a run. form: format of status and clearing files, one of FORMS. Threads, rows a
-    chunk and progress change no byte of the result. Raises UsageError."""
+    """Options of a run. form: format of status and clearing files, one of FORMS. executor: where
+    lines are judged; None: here. Threads, rows a chunk, progress and executor change no byte of the
+    result. Raises UsageError."""
 
     form: str = "parquet"
     threads: int = 2
     chunk_rows: int = CHUNK_ROWS
     progress: Progress | None = None
+    executor: Executor | None = None
 
     def __post_init__(self) -> None:
         if self.form not in FORMS:
@@ -41,6 +122,24 @@ class Options:
         """Say how far a phase is, where somebody asked."""
         if self.progress is not None:
             self.progress(phase, done, rows)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Basis:
+    """All that lines are judged by, one after the other.
+
+    value_date: the day that they are paid on. threads: how many screen a chunk. file: name of their
+    table, for messages.
+    """
+
+    home: Home
+    directory: Directory
+    register: Register
+    settings: Settings
+    value_date: datetime.date
+    rule_set: str
+    threads: int
+    file: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +162,20 @@ class Job:
     rule_set: str
     options: Options
     why: str | None = None
+
+    @property
+    def basis(self) -> Basis:
+        """What its lines are judged by."""
+        return Basis(
+            home=self.home,
+            directory=self.directory,
+            register=self.register,
+            settings=self.settings,
+            value_date=self.declared.value_date,
+            rule_set=self.rule_set,
+            threads=self.options.threads,
+            file=self.reader.name,
+        )
 
     @property
     def cycle(self) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -22,7 +22,7 @@ from switch.clearing.chunk import Chunk
 from switch.clearing.exclusive import Exclusive, Key
 from switch.clearing.held import Tally, cover_of
 from switch.clearing.intake import Lines
-from switch.clearing.job import Job
+from switch.clearing.job import Basis
 from switch.clearing.months import months_of
 from switch.clearing.next_accounts import Found, NextAccounts, Receivers
 from switch.errors import InputRefused
@@ -132,36 +132,31 @@ def exclusive_of(home: Home, directory: Directory, register: Register) -> Exclus
 class Kernel:
     """Screens and posts chunks in table order. core: its sums are read by whoever nets them."""
 
-    def __init__(self, job: Job, rooms: dict[str, int]) -> None:
+    def __init__(self, basis: Basis, rooms: dict[str, int]) -> None:
         """rooms: how much more each settlement participant may be debited; lines wait for it."""
-        date, most = job.declared.value_date, job.settings.accounts_shared_max
-        self._benefits = [p.benefit for p in job.directory.programmes]
-        self._exclusive = exclusive_of(job.home, job.directory, job.register)
+        home, directory, register = basis.home, basis.directory, basis.register
+        date, most = basis.value_date, basis.settings.accounts_shared_max
+        self._benefits = [p.benefit for p in directory.programmes]
+        self._exclusive = exclusive_of(home, directory, register)
         self.core = core_of(
-            job.home,
-            job.directory,
-            job.register,
-            job.settings,
-            date,
-            job.options.threads,
-            self._exclusive,
+            home, directory, register, basis.settings, date, basis.threads, self._exclusive
         )
         if rooms:
-            self.core.limit(*cover_of(job.directory, rooms))
-        self._rule_set = job.rule_set
-        self._replaced = job.register.replaced
+            self.core.limit(*cover_of(directory, rooms))
+        self._rule_set = basis.rule_set
+        self._replaced = register.replaced
         self.has_replaced = False
         """Some line was for an id that another stands in place of."""
-        self._arrears = arrears_of(job.directory, job.register, job.settings, date)
-        self._next = next_accounts_of(job.home, job.directory, job.register, date)
+        self._arrears = arrears_of(directory, register, basis.settings, date)
+        self._next = next_accounts_of(home, directory, register, date)
         self._months = None
-        if job.rule_set in LIMIT_MONTHS:
-            known = job.home, job.directory, job.register.heap, date, self._next
+        if basis.rule_set in LIMIT_MONTHS:
+            known = home, directory, register.heap, date, self._next
             self._months = months_of(*known, again=bool(rooms))
         self._admitted: Admitted | None = None
         if most is not msgspec.UNSET:
-            self._admitted = Admitted(most, job.register.heap)
-        self._file = job.reader.name
+            self._admitted = Admitted(most, register.heap)
+        self._file = basis.file
 
     def close(self) -> None:
         """Let go of the core's memory."""
@@ -211,6 +206,15 @@ class Kernel:
             return DEATH_STOPS_ALL if self._next.has_passed else FIRST_ACCOUNT
         return self._rule_set
 
+    def judged(
+        self, lines: Iterable[Lines], batch: np.uint32 | NDArray[np.uint32]
+    ) -> Iterator[Chunk]:
+        """Chunks of lines, screened and posted, in their order."""
+        for one in lines:
+            chunk = self.screen(one, batch)
+            self.post(chunk)
+            yield chunk
+
     def post(self, chunk: Chunk) -> None:
         """Post lines that passed screening: a line clears, waits for cover or is paid already."""
         with self._within_limits():
@@ -235,6 +239,10 @@ class Kernel:
         if waiting is not None:
             self._exclusive.judge(verdict, *waiting)
         return verdict
+
+    def seal(self) -> None:
+        """Let what is cleared so far count as paid before for the lines that follow."""
+        self.core.seal()
 
     def name_excluding(self, chunk: Chunk) -> None:
         """Name the benefit that was paid in place of each line with reason EXCLUDED."""

@@ -18,6 +18,7 @@ import msgspec
 from switch.clearing.intake import OF_A_FILE, Declared, Intake, declare, declared_in
 from switch.clearing.job import Job, Options
 from switch.clearing.run import clear, room_for
+from switch.clearing.workers import WorkerLost
 from switch.errors import CopyFailed
 from switch.files.disk import out_folder
 from switch.files.formats import CHUNK_ROWS
@@ -37,6 +38,9 @@ from switch.results import StoredSummary
 from switch.schema import NOT_OF_HOUSEHOLDS, PAYMENT
 from switch.settlement.cycle import slot_for
 
+TRIES = 3
+"""Times that the table of a file is cleared where processes that judge it are lost."""
+
 
 @dataclass(frozen=True)
 class Payer:
@@ -45,7 +49,8 @@ class Payer:
     home: Home
     directory: Directory
     settings: Settings
-    register: Callable[[], Register]
+    register: Callable[..., Register]
+    """Opens it; with people=False for whoever has others judge lines."""
     admit: Callable[[Declared], None]
     """Raises InputRefused for a new table that the home may not run."""
 
@@ -73,7 +78,6 @@ def run(payer: Payer, given: HandedIn, options: Options) -> Batch:
     home, table, when = payer.home, given.table, given.when
     folder = out_folder(home.path, given.out)
     days.require_why(when.why, when.at)
-    far: list[str] = []
     declared = declare(
         table, given.source, given.batch_id, given.value_date, given.count, given.sum
     )
@@ -81,46 +85,65 @@ def run(payer: Payer, given: HandedIn, options: Options) -> Batch:
     if is_new := known is None:
         declared.require_new(declared_in(table, declared))
         payer.admit(declared)
-    reader = open_table(
-        table,
-        PAYMENT,
-        strict_columns=given.strict_columns,
-        sha256=declared.sha256,
-        room=home.path,
-        bounded=is_new,
-        only=NOT_OF_HOUSEHOLDS if known and known.digest.startswith(OF_A_FILE) else None,
-    )
-    with contextlib.closing(reader):
-        if known is not None:
-            _require_same(payer.directory, known, reader, declared)
-            batch = batch_of(home, known, replayed=True)
-        else:
-            payer.register()
-            due = declared.value_date.isoformat()
-            far = days.unusual(days.times(home), when.at, due)
-            at = days.time_for(home, when.at, due, when.leap, when.why)
-            home.require_room(room_for(home, payer.settings, table, declared))
-            clear(_job(payer, declared, reader, dataclasses.replace(when, at=at), options))
-            row = home.catalog.batch_of(declared.source, declared.batch_id)
-            assert row is not None
-            batch = batch_of(home, row, replayed=False)
+    tries = TRIES if isinstance(table, str | Path) else 1
+    for left in reversed(range(tries)):
+        try:
+            batch, told = _answered(payer, given, declared, known, options)
+            break
+        except WorkerLost:
+            if not left:
+                raise
     try:
         export_batch(home, batch, folder, options.threads)
     except CopyFailed as error:
         error.done = (batch.summary,)
         raise
-    told = (*far, *(_twins(home, batch) if is_new else ()), *reader.warnings)
-    return dataclasses.replace(batch, warnings=told)
+    return dataclasses.replace(batch, warnings=(*told, *(_twins(home, batch) if is_new else ())))
+
+
+def _answered(
+    payer: Payer, given: HandedIn, declared: Declared, known: BatchRow | None, options: Options
+) -> tuple[Batch, list[str]]:
+    """Clear a new table, or find the answer to one that was run before (known); with warnings."""
+    home, when = payer.home, given.when
+    reader = open_table(
+        given.table,
+        PAYMENT,
+        strict_columns=given.strict_columns,
+        sha256=declared.sha256,
+        room=home.path,
+        bounded=known is None,
+        only=NOT_OF_HOUSEHOLDS if known and known.digest.startswith(OF_A_FILE) else None,
+    )
+    with contextlib.closing(reader):
+        if known is not None:
+            _require_same(payer.directory, known, reader, declared)
+            return batch_of(home, known, replayed=True), [*reader.warnings]
+        register = payer.register(people=options.executor is None)
+        due = declared.value_date.isoformat()
+        far = days.unusual(days.times(home), when.at, due)
+        at = days.time_for(home, when.at, due, when.leap, when.why)
+        home.require_room(room_for(home, payer.settings, given.table, declared))
+        when = dataclasses.replace(when, at=at)
+        clear(_job(payer, register, declared, reader, when, options))
+    row = home.catalog.batch_of(declared.source, declared.batch_id)
+    assert row is not None
+    return batch_of(home, row, replayed=False), [*far, *reader.warnings]
 
 
 def _job(
-    payer: Payer, declared: Declared, reader: TableReader, when: SaidTime, options: Options
+    payer: Payer,
+    register: Register,
+    declared: Declared,
+    reader: TableReader,
+    when: SaidTime,
+    options: Options,
 ) -> Job:
     home, settings = payer.home, payer.settings
     return Job(
         home=home,
         directory=payer.directory,
-        register=payer.register(),
+        register=register,
         settings=settings,
         declared=declared,
         reader=reader,

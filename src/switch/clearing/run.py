@@ -21,7 +21,7 @@ from switch.clearing.close import Through
 from switch.clearing.held import Moved, Tally
 from switch.clearing.held_queue import HeldQueue
 from switch.clearing.intake import OF_A_FILE, OF_MEMORY, Declared, Intake
-from switch.clearing.job import Job
+from switch.clearing.job import Job, Judge
 from switch.clearing.kernel import Kernel
 from switch.files.threads import ahead
 from switch.home.history import bytes_again
@@ -46,28 +46,29 @@ def clear(job: Job) -> None:
     standing = Standing(home, job.directory)
     rooms = standing.rooms(job.cycle)
     columns, use = _columns(job, bool(rooms)), budgets.Use(job.seq)
-    with contextlib.closing(Kernel(job, rooms)) as kernel, home.draft("batches") as draft:
-        core = kernel.core
+    executor = job.options.executor
+    judge = Kernel(job.basis, rooms) if executor is None else executor.judge(job, rooms)
+    with contextlib.closing(judge), home.draft("batches") as draft:
         with BatchWriter(job, draft, columns, use) as writer:
-            queue = HeldQueue(job, kernel, writer, bool(rooms))
+            queue = HeldQueue(job, judge, writer, bool(rooms))
             carried = queue.represent()
-            core.seal()
-            before, older = kernel.tally(), core.benefit_sum.copy()
-            digest = _own_lines(job, kernel, writer)
-            cleared = (core.benefit_sum - older).tolist()
+            judge.seal()
+            before, older = judge.tally(), judge.core.benefit_sum.copy()
+            digest = _own_lines(job, judge, writer)
+            cleared = (judge.core.benefit_sum - older).tolist()
             queue.release()
             writer.finish()
             use.own([p.benefit for p in job.directory.programmes], cleared)
             digests = writer.end()
-            own = [(c - b, s - t) for (c, s), (b, t) in zip(kernel.tally(), before, strict=True)]
+            own = [(c - b, s - t) for (c, s), (b, t) in zip(judge.tally(), before, strict=True)]
             late = [line for line in queue.moved if line.batch == job.seq]
             earlier = [line for line in queue.moved if line.batch != job.seq]
             own, carried = _with(own, late), _with(carried, earlier)
             held.write_released(draft / "released.parquet", queue.moved)
             _amend(job, draft, late, columns, digests)
         through = Through(
-            core,
-            kernel.cleared(),
+            judge.core,
+            judge.cleared(),
             standing,
             rooms,
             use,
@@ -75,19 +76,19 @@ def clear(job: Job) -> None:
             own,
             carried,
             digests,
-            _rules(kernel, writer),
+            _rules(judge, writer),
             writer.credits.total,
             writer.keeps_households,
-            kernel.has_replaced,
+            judge.has_replaced,
         )
         close.settle(job, through, draft)
 
 
-def _rules(kernel: Kernel, writer: BatchWriter) -> str:
+def _rules(judge: Judge, writer: BatchWriter) -> str:
     """The oldest rules by which all lines are answered, and sent, as they were."""
     if writer.keeps_households or writer.credits.of_batches:
         return RULE_SET
-    found = kernel.rule_set
+    found = judge.rule_set
     return NO_MONTHS if writer.credits.count and found not in LIMIT_MONTHS else found
 
 
@@ -106,7 +107,7 @@ def _columns(job: Job, is_limited: bool) -> Columns:
     return Columns(job.directory, job.cycle, masks, waits, is_open, job.rule_set)
 
 
-def _own_lines(job: Job, kernel: Kernel, writer: BatchWriter) -> str:
+def _own_lines(job: Job, judge: Judge, writer: BatchWriter) -> str:
     """Take in, screen, post and answer the table's own lines; the digest of the table."""
     reader, threads = job.reader, job.options.threads
     intake = Intake(
@@ -119,12 +120,10 @@ def _own_lines(job: Job, kernel: Kernel, writer: BatchWriter) -> str:
     chunks = intake.lines(reader, job.declared, job.options.chunk_rows)
     batch, prefix = np.uint32(job.seq), prefix_of(job.declared.value_date, job.seq)
     done = 0
-    for lines in ahead(chunks, 2 if threads > 1 else 0):
-        chunk = kernel.screen(lines, batch)
-        kernel.post(chunk)
-        chunk.transfer = ids_of(prefix, lines.line_no, chunk.reason)
+    for chunk in judge.judged(ahead(chunks, 2 if threads > 1 else 0), batch):
+        chunk.transfer = ids_of(prefix, chunk.lines.line_no, chunk.reason)
         writer.own(chunk)
-        done += len(lines)
+        done += len(chunk.lines)
         job.options.tell("clearing", done, job.declared.count)
     writer.own_end()
     if reader.sha256 is not None:

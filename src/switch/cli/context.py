@@ -300,6 +300,12 @@ tables_argument = click.argument(
 threads_option = click.option(
     "--threads", type=click.IntRange(1, 256), help="Default: the machine's cores."
 )
+workers_option = click.option(
+    "--workers",
+    type=click.IntRange(0, 256),
+    default=0,
+    help="Processes that judge the lines, each those of a share of all persons; 0: this one.",
+)
 at_option = click.option(
     "--at", metavar="TIME", help="The time to record (ISO 8601); without a zone Vietnam's."
 )

@@ -26,6 +26,7 @@ from switch.cli.context import (
     tables_argument,
     threads_option,
     wait_option,
+    workers_option,
 )
 from switch.cli.voice import tell, tell_next
 from switch.cli.writing import opened
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 @tables_argument
 @out_option
 @threads_option
+@workers_option
 @click.option(
     "--format",
     "form",
@@ -62,6 +64,7 @@ def run(
     tables: tuple[Path, ...],
     out: Path | None,
     threads: int | None,
+    workers: int,
     form: str,
     fail_on_refused: bool,
     strict_columns: bool,
@@ -94,6 +97,7 @@ def run(
                         strict_columns=strict_columns,
                         form=form,
                         progress=progress,
+                        workers=workers,
                     )
             except Exception as error:
                 if isinstance(error, CopyFailed):

@@ -62,14 +62,17 @@ cdef class PeopleTable:
         return table
 
     @staticmethod
-    def of_file(const uint8_t[::1] slots not None):
-        """The table whose slots stand in a file that is mapped: for `records` alone."""
+    def of_file(const uint8_t[::1] slots not None, uint64_t count=0):
+        """The table whose slots stand in a file that is mapped: for `records` alone; or, where
+        count says how many rows are given, in memory of which a part was filled: for the people
+        of that part alone."""
         cdef PeopleTable table = PeopleTable.__new__(PeopleTable, 0)
         if slots.shape[0] == 0 or slots.shape[0] % sizeof(Person):
             raise ValueError("the file's size is not that of a people table")
         table._memory = slots
         table.slots = <Person *> &slots[0]
         table.capacity = slots.shape[0] // sizeof(Person)
+        table.count = count
         return table
 
     cpdef int reserve(self, uint64_t people) except -1:

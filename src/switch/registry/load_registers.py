@@ -36,11 +36,13 @@ from switch.registry import replaced
 from switch.registry.delta import MAPPED_PROVEN_MAX, Delta, Taken, room_for_changes
 from switch.registry.lookup import row_of
 from switch.registry.register import Register, Rows, require_ids
-from switch.registry.versions import ID_MASK, Chain
+from switch.registry.versions import ID_MASK, Chain, Share
 from switch.schema import ACCOUNTS, NO_ROW, PAID, POPULATION, REPLACED, Table, period_of
 
 REPLACED_IDS = "replaced_ids"
 """The table of ids that others stand in place of, where rows are counted."""
+LEAST_SHARE = Share(0, 1 << 32)
+"""A share of nearly nobody."""
 Words = dict[tuple[str, int], NDArray[np.uint64]]
 """Words of paid bits by (benefit, period)."""
 
@@ -65,10 +67,34 @@ class Tables:
     replaced: TableLike | None = None
 
 
-def current(home: Home, *, whole: bool = False) -> Register:
-    """The register of the last commit. whole: with the names, which are needed to change it."""
+def current(home: Home, *, whole: bool = False, share: Share | None = None) -> Register:
+    """The register of the last commit. whole: with the names, which are needed to change it. share:
+    for the people of a share of all ids alone."""
     folder = home.folder("registers", home.catalog.register_seq())
-    return Register.load(folder, whole=whole, digests=_digests(home))
+    return Register.load(folder, whole=whole, digests=_digests(home), share=share)
+
+
+class Opened:
+    """The register of the last commit of a home, opened once."""
+
+    def __init__(self) -> None:
+        self._known: tuple[int, Register] | None = None
+
+    def of(self, home: Home, *, people: bool = True) -> Register:
+        """The register. people: with their records; without them it serves whoever has others judge
+        lines. Raises UsageError where there is none."""
+        version = home.catalog.register_seq()
+        if version == 0:
+            raise UsageError(f"{home.path} has no register: load one with `switch register`")
+        if self._known is None or self._known[0] != version:
+            if not people:
+                return current(home, share=LEAST_SHARE)
+            self._known = version, current(home)
+        return self._known[1]
+
+    def forget(self) -> None:
+        """Let go of its memory."""
+        self._known = None
 
 
 def current_chain(home: Home) -> Chain:

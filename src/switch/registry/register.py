@@ -43,6 +43,7 @@ from switch.registry.versions import (
     Link,
     Masks,
     RegisterInfo,
+    Share,
     named,
     write_info,
     write_parts,
@@ -354,17 +355,29 @@ class Register:
 
     @staticmethod
     def load(
-        folder: Path, *, whole: bool = False, digests: Mapping[str, str] | None = None
+        folder: Path,
+        *,
+        whole: bool = False,
+        digests: Mapping[str, str] | None = None,
+        share: Share | None = None,
     ) -> Register:
         """Open a version: one sequential read of the whole one, and of the deltas behind it. whole:
         also what only a change needs. digests: of files of versions by folder and name, as
         committed; raises VerificationFailed for others. A people.slots above PROVEN_BYTES_MAX is
-        proven where it is to be changed, and by `verify`."""
+        proven where it is to be changed, and by `verify`. share: for the people of a share alone:
+        of a version without deltas their slots alone are read, and proven by `verify`."""
         register, chain = Register(), Chain(folder, digests)
         register.participants = chain.last.info.participants
         register.fold, register.info = chain.last.info.fold, chain.last.info
         register.replaced = chain.replaced
-        register._read_people(chain, whole)
+        if share is not None and not chain.deltas:
+            count = chain.whole.info.rows
+            register.table = people_table.PeopleTable.of_file(chain.share(share), count)
+            register.initials = Masks(
+                chain.whole.folder / "masks.bin", np.empty(0, np.uint32), np.empty(0, np.uint64)
+            )
+        else:
+            register._read_people(chain, whole)
         register.since = chain.array(chain.whole, "since.bin", SINCE)
         for link in chain.deltas:
             register.since = _over(register.since, chain.array(link, "since.bin", SINCE))

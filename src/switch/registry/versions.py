@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import mmap
 import os
 from collections.abc import Callable, Iterable, Mapping
+from io import RawIOBase
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -69,6 +71,9 @@ hundred million it would be 4 s and more, a fifth of what opening and a payday o
 
 _SLOT_STEP = np.uint64(0x9E3779B97F4A7C15)
 _SLOT_MIX = np.uint64(0xD6E8FEB86659FD93)
+_HALF = 1 << 32
+_STEP_SLOTS = 1 << 6
+"""Slots that are read at a time behind the end of a share."""
 
 A = TypeVar("A")
 
@@ -126,6 +131,47 @@ def write_parts(folder: Path, parts: Mapping[str, memoryview]) -> dict[str, str]
 
 def write_info(folder: Path, info: RegisterInfo) -> None:
     write_new(folder / "register.json", msgspec.json.format(msgspec.json.encode(info), indent=1))
+
+
+class Share(NamedTuple):
+    """One of several equal parts of all ids, by the hash that finds a person's slot: the people of
+    a share stand side by side in people.slots."""
+
+    number: int
+    """From 0."""
+    of: int
+    """How many parts there are; at least 1."""
+
+    def slots(self, capacity: int) -> tuple[int, int]:
+        """First slot, and that behind the last, at which a search for one of its ids begins."""
+        first, last = (-((self.number + more) * -_HALF // self.of) * _HALF for more in (0, 1))
+        return first * capacity >> 64, ((last - 1) * capacity >> 64) + 1
+
+
+def shares_of(ids: NDArray[np.uint64], of: int) -> NDArray[np.uint32]:
+    """Number of the share of each id, where there are so many (fewer than 2**32)."""
+    scaled: NDArray[np.uint64] = (_mixed(ids) >> np.uint64(32)) * np.uint64(of) >> np.uint64(32)
+    return scaled.astype(np.uint32)
+
+
+def _mixed(ids: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The hash of each id that, scaled to the number of slots, says where a search begins."""
+    mixed = ids * _SLOT_STEP
+    return (mixed ^ (mixed >> np.uint64(32))) * _SLOT_MIX
+
+
+def _read_slots(
+    stream: RawIOBase, slots: NDArray[np.void], first: int, end: int, path: Path
+) -> None:
+    """Read slots first to end of a file into their places."""
+    view = memoryview(slots[first:end].view(np.uint8).data).cast("B")
+    stream.seek(first * PERSON.itemsize)
+    done = 0
+    while done < len(view):
+        got = stream.readinto(view[done : done + WRITE_BYTES])
+        if not got:
+            raise VerificationFailed(f"{path} is cut off")
+        done += got
 
 
 class Chain:
@@ -201,8 +247,7 @@ class Chain:
         """Records (PERSON) of those ids that have one, each once, as the last version has them.
         ids: each once; proven_max: as of `mapped`."""
         # In the order of their slots, so that a file is read from its begin to its end.
-        mixed = ids * _SLOT_STEP
-        ids = ids[np.argsort((mixed ^ (mixed >> np.uint64(32))) * _SLOT_MIX)]
+        ids = ids[np.argsort(_mixed(ids))]
         parts = [np.empty(0, PERSON)]
         for link in reversed(self.links):
             slots = self.mapped(link, "people.slots", proven_max)
@@ -240,6 +285,29 @@ class Chain:
         self._asked(path, read)
         if proven:
             self._require(path, found.hexdigest())
+
+    def share(self, share: Share) -> NDArray[np.uint8]:
+        """The slots of the whole version, of which those alone are read in which a search for one
+        of a share's people may look; the others are empty, and take no memory."""
+        link, name, size = self.whole, "people.slots", PERSON.itemsize
+        path, capacity = link.folder / name, self.size(link, name, size)
+        memory = mmap.mmap(-1, capacity * size)
+        if hasattr(mmap, "MADV_HUGEPAGE"):
+            memory.madvise(mmap.MADV_HUGEPAGE)
+        slots = np.frombuffer(memory, PERSON)
+
+        def read(path: Path) -> None:
+            first, at = share.slots(capacity)
+            with path.open("rb", buffering=0) as stream:
+                _read_slots(stream, slots, first, at, path)
+                # A search goes on beyond its share to the first empty slot, round the end.
+                while slots["word"][at - 1]:
+                    start = at % capacity
+                    at = min(start + _STEP_SLOTS, capacity)
+                    _read_slots(stream, slots, start, at, path)
+
+        self._asked(path, read)
+        return slots.view(np.uint8)
 
     def mapped(self, link: Link, name: str, proven_max: int) -> NDArray[np.uint8]:
         """The bytes of a file of a version, of which those are read alone that are looked at. It is
