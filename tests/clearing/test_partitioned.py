@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import datetime as dt
 import hashlib
 import os
 import re
 import shutil
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -20,18 +18,31 @@ import pyarrow.parquet as pq
 import pytest
 from answering import switch_verify
 from numpy.typing import NDArray
-from scene import command
+from scene import (
+    account,
+    accounts_table,
+    answers,
+    command,
+    line,
+    make_home,
+    pay,
+    payment_table,
+    person,
+    person_id,
+    run,
+)
+from shares import Shares
 
 import switch
 from switch.clearing import payday
-from switch.clearing.job import Executor, Job, Judge
+from switch.clearing.job import Executor
 from switch.clearing.partition import Sums, Task
-from switch.clearing.partitioned import Partitioned
 from switch.clearing.reduced import Reduced
 from switch.clearing.workers import Process, Serial, Worker, WorkerLost
 from switch.engine import Engine
 from switch.errors import EnvironmentFailed, HomeMoved, InputRefused, UsageError
 from switch.reason import DEATH_STOPS_ALL, EACH_BY_ITSELF, FIRST_ACCOUNT, REASONS_COUNT, RULE_SET
+from switch.registry import register as registers
 from switch.registry.load_registers import current, current_chain
 from switch.registry.register import Register
 from switch.registry.versions import PERSON, Share, shares_of
@@ -40,15 +51,10 @@ from switch.sim.world.generate import generate
 PEOPLE, LINES, SEED = 3000, 4000, 11
 
 
-@dataclasses.dataclass(frozen=True)
-class Shares:
-    """An executor whose workers are in this process."""
-
-    of: int
-    worker: Callable[[Task], Worker] = Serial
-
-    def judge(self, job: Job, rooms: dict[str, int]) -> Judge:
-        return Partitioned(job, rooms, self.of, self.worker)
+@pytest.fixture(autouse=True)
+def _shares(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each share reads its own slots, as it does of a register that is too large to be proven."""
+    monkeypatch.setattr(registers, "PROVEN_BYTES_MAX", 0)
 
 
 @pytest.fixture(scope="module")
@@ -297,3 +303,39 @@ def test_reduced__joins_everyone_cleared_and_bounds_the_keys() -> None:
     assert len(reduced.cleared(many[:-1])) == 4096
     with pytest.raises(InputRefused, match="PERIOD_LIMIT"):
         reduced.cleared(many)
+
+
+# --- two ids, one person --------------------------------------------------------------------------
+
+
+def test_partitioned__who_was_paid_by_an_id_of_before_is_not_paid_again(tmp_path: Path) -> None:
+    """Whichever shares the two ids fall into."""
+    numbers = range(1, 41)
+    home = make_home(tmp_path / "home", [person(n) for n in numbers], [account(n) for n in numbers])
+    pay(home, [line(n) for n in range(1, 21)], "A")
+    ids = [[person_id(n + start) for n in range(1, 21)] for start in (0, 20)]
+    with switch.open(home) as engine:
+        engine.register(replaced=pa.table({"person_id": ids[0], "replaced_by": ids[1]}))
+        engine.compact()
+        table = payment_table([line(n) for n in (*range(21, 41), *range(1, 21))])
+        batch = run(engine, table, "B", workers=Shares(3))
+        assert answers(batch) == [("RJCT", "AM05")] * 40
+        table = payment_table([line(n, benefit="MERT") for n in (*range(21, 41), *range(1, 21))])
+        batch = run(engine, table, "C", workers=Shares(3))
+        assert answers(batch) == [("ACSC", None)] * 20 + [("RJCT", "AM05")] * 20
+        assert switch_verify(engine)
+
+
+def test_partitioned__what_had_waited_counts_as_paid_before(tmp_path: Path) -> None:
+    """For lines of the table: it is no second line of theirs."""
+    found = []
+    for name, workers in (("one", 0), ("shares", Shares(2))):
+        people = [person(n) for n in range(1, 9)]
+        home = make_home(tmp_path / name, people, [account(8)])
+        pay(home, [line(n) for n in range(1, 8)], "A")
+        with switch.open(home) as engine:
+            engine.register(accounts=accounts_table([account(n) for n in range(1, 8)]))
+            batch = run(engine, [line(n) for n in range(1, 9)], "B", workers=workers)
+            assert answers(batch) == [("RJCT", "AM05")] * 7 + [("ACSC", None)]
+        found.append(written(home, batch))
+    assert found[0] == found[1]

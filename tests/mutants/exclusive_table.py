@@ -29,7 +29,7 @@ EXCLUSIVE = [
      "self._exclusive.judge(verdict, *waiting)", "pass",
      _TEST + "a_line_that_waits_for_cover_is_excluded_late_in_its_run"),
     ("a line that waited does not name the gift", "clearing/held_queue.py",
-     "self._kernel.name_excluding(chunk)\n            self._writer.waited(",
+     "kernel.name_excluding(chunk)\n            self._writer.waited(",
      "self._writer.waited(",
      _TEST + "a_line_that_waits_for_cover_is_excluded_late_in_its_run"),
     ("benefits without a group are one", "registry/directory.py",

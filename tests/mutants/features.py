@@ -16,6 +16,7 @@ from lines_table import LINES
 from months_table import MONTHS
 from notes_table import NOTES
 from oversight_table import OVERSIGHT
+from partition_table import PARTITION
 from persons_table import PERSONS
 from replaced_table import REPLACED
 from representatives_table import REPRESENTATIVES
@@ -42,5 +43,6 @@ FEATURES = (
     *MONTHS,
     *OVERSIGHT,
     *SERVE,
+    *PARTITION,
 )
 """(mistake, file, text, its change, test) of each."""

@@ -64,7 +64,7 @@ MONTHS = [
     ("a text that is no number is one account with all others", _BEFORE,
      "_REFERENCE | len(self._numbers))", "_REFERENCE)", _AGREE),
     ("old batches are judged by months", "clearing/kernel.py",
-     "if job.rule_set in LIMIT_MONTHS:\n", "if True:\n",
+     "if basis.rule_set in LIMIT_MONTHS:\n", "if True:\n",
      _TEST + "batches_of_the_rules_before_are_replayed_by_them"),
     ("a batch does not say that an account was full", _FILE,
      "        self.has_acted |= bool(len(changed))\n", "", _FULL),

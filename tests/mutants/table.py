@@ -104,7 +104,7 @@ ROAD = [
      ".append(taken)\n        self._hold(chunk)\n", ".append(taken)\n",
      WAITING + "held_lines_survive_many_runs_and_registers"),
     ("clearing/kernel.py", "caps are not asked for",
-     "            self.core.limit(*cover_of(job.directory, rooms))\n", "            pass\n",
+     "            self.core.limit(*cover_of(directory, rooms))\n", "            pass\n",
      WAITING + "a_line_above_the_net_debit_cap_waits"),
     ("clearing/run.py", "late answers are not given",
      "        held.amend(draft / status, draft / lines, late, columns, job.cycle)\n", "",

@@ -26,6 +26,7 @@ from switch.registry.versions import (
     HAS_ACCOUNT,
     KNOWN,
     LISTED,
+    MAPPED_PROVEN_MAX,
     MASK,
     PERSON,
     REFERENCE,
@@ -46,9 +47,6 @@ costs a tenth of opening the register, and a person is still found in one or two
 beyond is written whole, which pays for itself by then."""
 LINKS_MAX = 50
 """Most deltas behind a whole version: each costs an opening some file handles."""
-MAPPED_PROVEN_MAX = 1 << 25
-"""Largest file of the whole version that is proven before few of its records are read: proving a
-large one would cost more than all else that a delta takes. `verify` proves each."""
 ROWS_MAX = 0xFFFFFFF0
 """Most rows of a register (native/people_table.pyx)."""
 

@@ -33,10 +33,10 @@ from switch.home.store import (
     raised,
 )
 from switch.registry import replaced
-from switch.registry.delta import MAPPED_PROVEN_MAX, Delta, Taken, room_for_changes
+from switch.registry.delta import Delta, Taken, room_for_changes
 from switch.registry.lookup import row_of
 from switch.registry.register import Register, Rows, require_ids
-from switch.registry.versions import ID_MASK, Chain, Share
+from switch.registry.versions import Chain, Share
 from switch.schema import ACCOUNTS, NO_ROW, PAID, POPULATION, REPLACED, Table, period_of
 
 REPLACED_IDS = "replaced_ids"
@@ -121,19 +121,7 @@ def rows_of_pairs(home: Home) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
     """Rows of ids of before, and those of the ids that stand in their place, where both have one,
     without reading the register."""
     chain = current_chain(home) if home.catalog.register_seq() else None
-    known = chain.replaced if chain else replaced.NONE
-    if not chain or not len(known):
-        return np.empty(0, np.uint32), np.empty(0, np.uint32)
-    every = np.sort(np.concatenate([known.old, known.last]))
-    # `unique` of two million takes fifty times as long.
-    every = every[np.append(True, every[1:] != every[:-1])]
-    found = chain.people(every, MAPPED_PROVEN_MAX)
-    ids = found["word"] & ID_MASK
-    order = np.argsort(ids)
-    before, is_before = replaced.places(ids[order], known.old)
-    now, is_now = replaced.places(ids[order], known.last)
-    rows, both = found["row"][order], is_before & is_now
-    return rows[before[both]], rows[now[both]]
+    return chain.rows_of_pairs() if chain else (np.empty(0, np.uint32), np.empty(0, np.uint32))
 
 
 def _digests(home: Home) -> dict[str, str]:

@@ -91,6 +91,7 @@ class Register:
         """Version of the fold of the name keys: a register keeps that by which it was made."""
         self.replaced = replaced.NONE
         """Ids that others stand in place of."""
+        self._pairs: tuple[NDArray[np.uint32], NDArray[np.uint32]] | None = None
         self.info: RegisterInfo | None = None
         self.initials = Masks(Path(), np.empty(0, np.uint32), np.empty(0, np.uint64))
         """Initials by row, of a version that was opened."""
@@ -261,7 +262,9 @@ class Register:
 
     def replaced_rows(self) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
         """Rows of ids of before, and those of the ids that stand in their place, where both have
-        one."""
+        one: of all, also where the people of a share alone were read."""
+        if self._pairs is not None:
+            return self._pairs
         before, now = self.rows_of(self.replaced.old), self.rows_of(self.replaced.last)
         both = (before != NO_ROW) & (now != NO_ROW)
         return before[both], now[both]
@@ -365,17 +368,14 @@ class Register:
         also what only a change needs. digests: of files of versions by folder and name, as
         committed; raises VerificationFailed for others. A people.slots above PROVEN_BYTES_MAX is
         proven where it is to be changed, and by `verify`. share: for the people of a share alone:
-        of a version without deltas their slots alone are read, and proven by `verify`."""
+        of a version without deltas that is above that size, too, their slots alone are read."""
         register, chain = Register(), Chain(folder, digests)
         register.participants = chain.last.info.participants
         register.fold, register.info = chain.last.info.fold, chain.last.info
         register.replaced = chain.replaced
-        if share is not None and not chain.deltas:
-            count = chain.whole.info.rows
-            register.table = people_table.PeopleTable.of_file(chain.share(share), count)
-            register.initials = Masks(
-                chain.whole.folder / "masks.bin", np.empty(0, np.uint32), np.empty(0, np.uint64)
-            )
+        size = chain.size(chain.whole, "people.slots", PERSON.itemsize) * PERSON.itemsize
+        if share is not None and size > PROVEN_BYTES_MAX and not chain.deltas:
+            register._read_share(chain, share)
         else:
             register._read_people(chain, whole)
         register.since = chain.array(chain.whole, "since.bin", SINCE)
@@ -386,6 +386,13 @@ class Register:
         if whole:
             register._read_rest(chain)
         return register
+
+    def _read_share(self, chain: Chain, share: Share) -> None:
+        """The records of a share's people."""
+        self.table = people_table.PeopleTable.of_file(chain.share(share), chain.whole.info.rows)
+        self._pairs = chain.rows_of_pairs()
+        masks = chain.whole.folder / "masks.bin"
+        self.initials = Masks(masks, np.empty(0, np.uint32), np.empty(0, np.uint64))
 
     def _read_people(self, chain: Chain, whole: bool) -> None:
         """The people table and the initials of those whom deltas change."""
