@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         SwitchError,
         UsageError,
         VerificationFailed,
+        WorkerLost,
     )
     from switch.fees import Fees
     from switch.home.batch import Batch
@@ -80,6 +81,7 @@ _HOMES = {
     "SwitchError": "switch.errors",
     "UsageError": "switch.errors",
     "VerificationFailed": "switch.errors",
+    "WorkerLost": "switch.errors",
     "PaymentQueue": "switch.settlement.liquidity.queue",
     "Watch": "switch.watching",
     "answer_schema": "switch.documents",
@@ -128,6 +130,7 @@ __all__ = [
     "UsageError",
     "VerificationFailed",
     "Watch",
+    "WorkerLost",
     "answer_schema",
     "clearing_vector",
     "deliver",

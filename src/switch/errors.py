@@ -144,6 +144,11 @@ class EnvironmentFailed(SwitchError, OSError):
     exit_code = 6
 
 
+class WorkerLost(EnvironmentFailed):
+    """A process that judged lines for a run is gone: killed, or out of memory. Nothing was
+    committed."""
+
+
 class CopyFailed(EnvironmentFailed):
     """A copy for people could not be written; what it is a copy of is committed.
 

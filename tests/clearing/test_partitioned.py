@@ -38,9 +38,15 @@ from switch.clearing import payday
 from switch.clearing.job import Executor
 from switch.clearing.partition import Sums, Task
 from switch.clearing.reduced import Reduced
-from switch.clearing.workers import Process, Serial, Worker, WorkerLost
+from switch.clearing.workers import Process, Serial, Worker
 from switch.engine import Engine
-from switch.errors import EnvironmentFailed, HomeMoved, InputRefused, UsageError
+from switch.errors import (
+    EnvironmentFailed,
+    HomeMoved,
+    InputRefused,
+    UsageError,
+    WorkerLost,
+)
 from switch.reason import DEATH_STOPS_ALL, EACH_BY_ITSELF, FIRST_ACCOUNT, REASONS_COUNT, RULE_SET
 from switch.registry import register as registers
 from switch.registry.load_registers import current, current_chain

@@ -40,6 +40,7 @@ from switch.engine import Engine
 from switch.errors import EnvironmentFailed, HomeLocked, HomeMoved, UsageError
 from switch.home import catalog, store
 from switch.proof.repair import scrub
+from switch.registry.load_registers import Opened
 
 
 @pytest.fixture
@@ -245,14 +246,14 @@ def test_command__a_home_that_moved_is_exit_4(
     home = home_of(tmp_path / "h", 4)
     table = write_table(payment_table([line(3)]), tmp_path / "t.parquet", batch_id="NEW")
     monkeypatch.setattr(fcntl, "flock", lambda *_: None)
-    screen = Engine.open_register
+    opened = Opened.of
 
-    def late(self: Any) -> Any:
+    def late(*given: Any, **how: Any) -> Any:
         with switch.open(home) as second:
             second.change_directory(settings=second.settings)
-        return screen(self)
+        return opened(*given, **how)
 
-    monkeypatch.setattr(Engine, "open_register", late)
+    monkeypatch.setattr(Opened, "of", late)
     told = command("run", home, table, "--json")
     assert (told.code, told.document["error"]["rule"]) == (4, "HomeMoved")
 

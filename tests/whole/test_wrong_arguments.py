@@ -48,6 +48,7 @@ from switch.errors import (
     SwitchError,
     UsageError,
     VerificationFailed,
+    WorkerLost,
 )
 from switch.proof.repair import scrub
 from switch.proof.replay import replay
@@ -545,6 +546,7 @@ ERRORS: list[SwitchError] = [
     HomeMoved("moved"),
     VerificationFailed("differs"),
     EnvironmentFailed("disk full"),
+    WorkerLost("gone"),
     CopyFailed(EnvironmentFailed("disk full")),
 ]
 

@@ -28,7 +28,7 @@ THREADS_MAX = 256
 
 
 class Totals(Protocol):
-    """What cleared: sums (minor units) and counts, payer by receiver by directory index, and sums
+    """Sums of what cleared (minor units) and counts, payer by receiver by directory index, and sums
     by index of the programme."""
 
     @property
@@ -91,11 +91,11 @@ class Judge(Protocol):
 
 
 class Executor(Protocol):
-    """Where the lines of a batch are judged, if not in this process."""
+    """Place where the lines of a batch are judged, if not in this process."""
 
     def judge(self, job: Job, rooms: dict[str, int]) -> Judge:
-        """Who judges a job. rooms: how much more each settlement participant may be debited. Raises
-        UsageError where lines have to be judged in one place."""
+        """Begin to judge a job. rooms: how much more each settlement participant may be debited.
+        Raises UsageError where lines have to be judged in one place."""
         ...
 
 
@@ -165,7 +165,7 @@ class Job:
 
     @property
     def basis(self) -> Basis:
-        """What its lines are judged by."""
+        """All that its lines are judged by."""
         return Basis(
             home=self.home,
             directory=self.directory,

@@ -60,7 +60,7 @@ ANSWERS = pa.schema(
         ("excluded_by", pa.string()),
     ]
 )
-"""What was found out about each row, as `chunk.Chunk` has it. An account that the row names itself
+"""Answers to each row, as `chunk.Chunk` has it. An account that the row names itself
 stands as its place among the rows that were given together."""
 PARTITIONS_MAX = 1 << 16
 
@@ -99,7 +99,7 @@ Cleared = list[tuple[int, int, bytes]]
 
 
 class Sums(msgspec.Struct, frozen=True):
-    """What the lines of a share add up to. Amounts are minor units."""
+    """Sums of the lines of a share. Amounts are minor units."""
 
     pairs: list[tuple[int, int, int, int]]
     """(payer, receiver, count, sum) by directory index, of pairs that have any."""
@@ -196,7 +196,7 @@ class Part:
         self._kernel.seal()
 
     def sums(self) -> Sums:
-        """What all lines so far add up to."""
+        """Sums of all lines so far."""
         kernel, core = self._kernel, self._kernel.core
         used = [(int(a), int(b)) for a, b in np.argwhere(core.pair_count)]
         return Sums(

@@ -42,7 +42,7 @@ class Workers:
     """Processes of this machine that judge the lines of a batch."""
 
     of: int
-    """How many there are."""
+    """Count of them."""
 
     def judge(self, job: Job, rooms: dict[str, int]) -> Judge:
         """Start them for a job (`job.Executor`)."""
@@ -50,7 +50,7 @@ class Workers:
 
 
 def executor_of(workers: int | Executor) -> Executor | None:
-    """Where lines are judged: by so many processes, by an executor of the caller's, or, by 0, here.
+    """Executor of a run: so many processes, or one of the caller's; None, by 0, for this process.
     Raises UsageError."""
     if not isinstance(workers, int):
         return workers
@@ -80,7 +80,7 @@ class Partitioned:
         self._file = job.reader.name
         self._participants = len(job.directory.participants)
         self._known: Reduced | None = None
-        """What all lines so far add up to; None where more were sent since."""
+        """Sums of all lines so far; None where more were sent since."""
         self._workers: list[Worker] = []
         with contextlib.ExitStack() as opened:
             for task in tasks_of(job, of):

@@ -18,8 +18,7 @@ import msgspec
 from switch.clearing.intake import OF_A_FILE, Declared, Intake, declare, declared_in
 from switch.clearing.job import Job, Options
 from switch.clearing.run import clear, room_for
-from switch.clearing.workers import WorkerLost
-from switch.errors import CopyFailed
+from switch.errors import CopyFailed, WorkerLost
 from switch.files.disk import out_folder
 from switch.files.formats import CHUNK_ROWS
 from switch.files.tables import TableLike, TableReader, open_table

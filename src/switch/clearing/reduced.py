@@ -23,7 +23,7 @@ INT64_MAX = 2**63 - 1
 
 
 class Totals(NamedTuple):
-    """What cleared, as `_core.Core` has it: by payer and receiver, and by programme."""
+    """Sums of what cleared, as `_core.Core` has them: by payer and receiver, and by programme."""
 
     pair_sum: NDArray[np.int64]
     pair_count: NDArray[np.int64]

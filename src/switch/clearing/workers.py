@@ -27,14 +27,14 @@ import msgspec
 import pyarrow as pa
 
 from switch.clearing.partition import ANSWERS, ROWS, Cleared, Part, Sums, Task
-from switch.errors import EnvironmentFailed, SwitchError
+from switch.errors import EnvironmentFailed, SwitchError, WorkerLost
 
 HEAD = struct.Struct("<cQ")
-"""What a message is, and how many bytes follow."""
+"""Kind of a message, and how many bytes follow."""
 TASK, JUDGE, SEAL, SUMS, CLEARED = b"t", b"j", b"l", b"s", b"c"
 DONE, FAILED = b"d", b"f"
 PROGRAM = "from switch.clearing.workers import serve; serve(HANDLE)"
-"""What a worker's process runs; it finds modules as the engine does."""
+"""Program of a worker's process, which finds modules as the engine does."""
 GONE_SECONDS = 10
 
 T = TypeVar("T")
@@ -46,10 +46,6 @@ class _Stream(Protocol):
     def write(self, content: bytes | memoryview, /) -> int: ...
 
     def flush(self) -> None: ...
-
-
-class WorkerLost(EnvironmentFailed):
-    """A process that judged lines is gone: killed, or out of memory. Nothing was committed."""
 
 
 class Worker(Protocol):

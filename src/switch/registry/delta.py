@@ -20,7 +20,7 @@ from switch.files.columns import NOBODY
 from switch.files.tables import TableReader
 from switch.native import people_table
 from switch.registry import replaced
-from switch.registry.register import Register, Rows, acting_records
+from switch.registry.register import Register, Rows
 from switch.registry.versions import (
     ACCOUNT,
     HAS_ACCOUNT,
@@ -36,6 +36,7 @@ from switch.registry.versions import (
     Chain,
     RegisterInfo,
     accounts_of,
+    acting_records,
     ranges,
     write_info,
     write_parts,

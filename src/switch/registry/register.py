@@ -44,6 +44,7 @@ from switch.registry.versions import (
     Masks,
     RegisterInfo,
     Share,
+    acting_records,
     named,
     write_info,
     write_parts,
@@ -93,7 +94,7 @@ class Register:
         """Ids that others stand in place of."""
         self._pairs: tuple[NDArray[np.uint32], NDArray[np.uint32]] | None = None
         self.info: RegisterInfo | None = None
-        self.initials = Masks(Path(), np.empty(0, np.uint32), np.empty(0, np.uint64))
+        self.initials = Masks(Path())
         """Initials by row, of a version that was opened."""
 
     @property
@@ -261,8 +262,7 @@ class Register:
         self.acting = np.concatenate([theirs[theirs != NOBODY], self.acting])
 
     def replaced_rows(self) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-        """Rows of ids of before, and those of the ids that stand in their place, where both have
-        one: of all, also where the people of a share alone were read."""
+        """Rows of ids of before, and of those in their place, where both have one: of all."""
         if self._pairs is not None:
             return self._pairs
         before, now = self.rows_of(self.replaced.old), self.rows_of(self.replaced.last)
@@ -367,8 +367,8 @@ class Register:
         """Open a version: one sequential read of the whole one, and of the deltas behind it. whole:
         also what only a change needs. digests: of files of versions by folder and name, as
         committed; raises VerificationFailed for others. A people.slots above PROVEN_BYTES_MAX is
-        proven where it is to be changed, and by `verify`. share: for the people of a share alone:
-        of a version without deltas that is above that size, too, their slots alone are read."""
+        proven where it is to be changed, and by `verify`; of such a one without deltas the slots of
+        a share alone are read, where one is given."""
         register, chain = Register(), Chain(folder, digests)
         register.participants = chain.last.info.participants
         register.fold, register.info = chain.last.info.fold, chain.last.info
@@ -388,11 +388,9 @@ class Register:
         return register
 
     def _read_share(self, chain: Chain, share: Share) -> None:
-        """The records of a share's people."""
         self.table = people_table.PeopleTable.of_file(chain.share(share), chain.whole.info.rows)
         self._pairs = chain.rows_of_pairs()
-        masks = chain.whole.folder / "masks.bin"
-        self.initials = Masks(masks, np.empty(0, np.uint32), np.empty(0, np.uint64))
+        self.initials = Masks(chain.whole.folder / "masks.bin")
 
     def _read_people(self, chain: Chain, whole: bool) -> None:
         """The people table and the initials of those whom deltas change."""
@@ -463,13 +461,6 @@ def _over(since: NDArray[np.void], later: NDArray[np.void]) -> NDArray[np.void]:
     is_there = np.append(since["row"], NO_ROW)[place] == later["row"]
     since[place[is_there]] = later[is_there]
     return np.insert(since, place[~is_there], later[~is_there])
-
-
-def acting_records(accounts: NDArray[np.void], ids: NDArray[np.uint64]) -> NDArray[np.void]:
-    """Records of representatives.bin of some accounts. ids: of the representatives, in order."""
-    records: NDArray[np.void] = accounts[accounts["kind"] & ACTING != 0]
-    records["account"] = ids
-    return records
 
 
 def _ids_of(accounts: NDArray[np.void], acting: NDArray[np.void]) -> NDArray[np.uint64]:

@@ -143,7 +143,7 @@ class Share(NamedTuple):
     number: int
     """From 0."""
     of: int
-    """How many parts there are; at least 1."""
+    """Count of parts; at least 1."""
 
     def slots(self, capacity: int) -> tuple[int, int]:
         """First slot, and that behind the last, at which a search for one of its ids begins."""
@@ -368,12 +368,26 @@ class Chain:
             ) from error
 
 
+def acting_records(accounts: NDArray[np.void], ids: NDArray[np.uint64]) -> NDArray[np.void]:
+    """Records of representatives.bin of some accounts. ids: of the representatives, in order."""
+    records: NDArray[np.void] = accounts[accounts["kind"] & ACTING != 0]
+    records["account"] = ids
+    return records
+
+
 class Masks:
     """Initials of people by row, read from a saved register one at a time. path: those of a whole
     version; rows, masks: of the people whom deltas changed since, in order of row."""
 
-    def __init__(self, path: Path, rows: NDArray[np.uint32], masks: NDArray[np.uint64]) -> None:
-        self._path, self._rows, self._masks = path, rows, masks
+    def __init__(
+        self,
+        path: Path,
+        rows: NDArray[np.uint32] | None = None,
+        masks: NDArray[np.uint64] | None = None,
+    ) -> None:
+        self._path = path
+        self._rows = np.empty(0, np.uint32) if rows is None else rows
+        self._masks = np.empty(0, np.uint64) if masks is None else masks
 
     def of_rows(self, rows: NDArray[np.integer]) -> NDArray[np.uint64]:
         """Initials by rows (few of them: those whose names differ)."""
