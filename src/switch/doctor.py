@@ -20,19 +20,22 @@ import time
 from collections.abc import Callable, Iterator
 from importlib import import_module, metadata
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from switch.arguments import checked
 from switch.errors import EnvironmentFailed, SwitchError, UsageError, counted
-from switch.files.disk import CATALOG
+from switch.files.disk import SERVED, is_home
 from switch.home import signing
 from switch.home.checkpoint import SIGNED, SIGNING_KEY, SIGNING_PUB, is_behind, read_checkpoint
 from switch.home.days import times
 from switch.home.store import FORMAT, KINDS, ROOM_SPARE, Home
 from switch.home.times import LOCAL, day_of, local_text
 from switch.outcomes import in_html
+
+if TYPE_CHECKING:
+    from switch.home.served import Server
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 ENVIRONMENT, HOME = "environment", "home"
@@ -93,7 +96,7 @@ def examine(home: str | Path | None = None) -> Examination:
     """Look at the environment and, where one is given, at a home: that it opens, its keys,
     permissions, signatures, leftovers and files. Raises UsageError for a folder that is none."""
     path = None if home is None else Path(home)
-    if path is not None and not (path / CATALOG).exists() and not any(path.glob("[br]*/[0-9]*")):
+    if path is not None and not is_home(path) and not any(path.glob("[br]*/[0-9]*")):
         raise UsageError(f"{path} is no home: make one with `switch init`")
     findings = [*_environment(path)]
     if path is not None:
@@ -245,14 +248,27 @@ def _home(path: Path) -> Iterator[Finding]:
             )
             yield from looked_at(home)
     except SwitchError as error:
+        if isinstance(error, EnvironmentFailed) and (path / SERVED).exists():
+            yield Finding(ENVIRONMENT, "catalog", FAIL, str(error), "docs/scale.md")
+            return
         remedy = "restore HOME from a copy: `switch scrub HOME --copy DIR`, docs/operations.md"
         yield Finding(HOME, "opens", FAIL, str(error), remedy)
 
 
 def looked_at(home: Home) -> Iterator[Finding]:
-    """Findings of a home that is open: its checkpoint, time, keys, signatures, files, leftovers."""
+    """Findings of a home that is open: the server that keeps its catalog, where one does, its
+    checkpoint, time, keys, signatures, files, leftovers."""
+    if home.server is not None:
+        yield _catalog(home.server)
     for look in (_checkpoint, _time, _key, _signing, _signatures, _files, _leftovers):
         yield _looked(look, home)
+
+
+def _catalog(server: Server) -> Finding:
+    wrong = server.undurable()
+    text = f"PostgreSQL {server.settings()['server_version']}, schema {server.kept.schema}"
+    return _finding(ENVIRONMENT, "catalog", text, wrong and f"may lose what was committed, {wrong}",
+                    "set fsync and full_page_writes on, in a database in UTF8", FAIL)  # fmt: skip
 
 
 def _looked(look: Callable[[Home], Finding], home: Home) -> Finding:
@@ -289,7 +305,7 @@ def _permissions(path: Path) -> Finding:
 
 
 def _checkpoint(home: Home) -> Finding:
-    behind = is_behind(home.path, read_checkpoint(home.path), home.catalog, judging=False)
+    behind = is_behind(read_checkpoint(home.path), home.catalog, judging=False)
     problem = "a crash came between it and the checkpoint" if behind else ""
     text = f"commit {home.catalog.audit.head()[0]} is the last"
     return _finding(HOME, "checkpoint", text, problem, "nothing: the next writer mends it")

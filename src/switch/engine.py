@@ -69,24 +69,24 @@ def init(
     key: bytes | None = None,
     signing_key: bytes | None = None,
     at: datetime.date | str = "",
+    catalog: str = "",
 ) -> Engine:
     """Make a new home and open it. Tables: paths or Arrow tables, as the contract has them.
 
-    home: a folder that is not there yet, or is empty. participants, debtors: the directory: banks
-    and wallets, and accounts that pay. programmes: their budgets. balances: opening balances of
-    settlement accounts, which then may not go below zero. settings: `switch.Settings`, or a mapping
-    of them by name. key: the secret of keyed hashes (default: a new one). signing_key: an Ed25519
-    private key as PEM, with which every commit is signed (`switch.home.signing.new_key` makes one).
-    at: the time that is recorded (ISO 8601). Raises UsageError where home is not empty,
-    InputRefused for bad tables.
+    home: a new or an empty folder. participants, debtors: banks and wallets, and accounts that pay.
+    programmes: their budgets. balances: opening balances of settlement accounts, which then may not
+    go below zero. settings: `switch.Settings`, or a mapping of them by name. key: the secret of
+    keyed hashes (default: a new one). signing_key: an Ed25519 private key as PEM, to sign commits.
+    at: the time that is recorded (ISO 8601). catalog: postgresql://HOST/DATABASE, without a
+    password, to keep the catalog there. Raises UsageError where home is not empty, InputRefused.
     """
-    given = Given(participants, debtors, programmes, balances, settings)
+    given = Given(participants, debtors, programmes, balances, settings, catalog)
     setup.begin(Path(home), given, time_text(at), key, signing_key)
     return Engine(home)
 
 
 def _above(name: str) -> Any:
-    """A module that stands over the engine, for a call of it that is a method here as well."""
+    """A module over the engine, for a call of it that is a method here as well."""
     return importlib.import_module(f"switch.{name}")
 
 

@@ -161,7 +161,8 @@ def test_sql__stands_in_the_catalog_alone() -> None:
     """A room asks the catalog by name, and says what changes: no one else knows the database."""
     words = r"\b(?:SELECT [\w*(].* FROM|INSERT (?:OR \w+ )?INTO|UPDATE \w+ SET|DELETE FROM|PRAGMA) "
     found = {path for path in CODE if re.search(words, path.read_text("utf-8"))}
-    assert found == {PACKAGE / "home" / f"{name}.py" for name in ("catalog", "changes", "chain")}
+    rooms = ("catalog", "changes", "chain", "dialect", "served")
+    assert found == {PACKAGE / "home" / f"{name}.py" for name in rooms}
 
 
 def test_tests__stand_in_a_room_and_import_no_other_test() -> None:

@@ -24,7 +24,7 @@ from switch.errors import (
     UsageError,
     plain,
 )
-from switch.files.disk import CATALOG
+from switch.files.disk import is_home
 from switch.files.given import read_small
 from switch.log import LOG_FIELDS
 from switch.results import Summary
@@ -289,7 +289,7 @@ def with_home(command: click.Command, ctx: click.Context, words: list[str]) -> l
     except click.UsageError:
         return words  # It is said when the call is parsed, and not here.
     first = found.get("home")
-    if isinstance(first, str) and (len(places) == 1 or os.path.lexists(Path(first) / CATALOG)):
+    if isinstance(first, str) and (len(places) == 1 or is_home(Path(first))):
         return words
     return [named, *words]
 

@@ -47,6 +47,12 @@ REGISTERS: dict[Literal["population", "accounts", "paid", "replaced_ids"], tuple
 @file_option("--balances", text="Opening balances of settlement accounts; they bind.")
 @file_option("--key", text="Secret of keyed hashes; default: made at random.")
 @file_option("--signing-key", text="Ed25519 key in PEM that signs commits; default: at random.")
+@click.option(
+    "--catalog",
+    metavar="ADDRESS",
+    default="",
+    help="PostgreSQL database that keeps the catalog: postgresql://HOST/DB; default: a file.",
+)
 @strict_anyway_option
 @at_option
 @shared
@@ -59,6 +65,7 @@ def init(
     balances: Path | None,
     key: Path | None,
     signing_key: Path | None,
+    catalog: str,
     at: str | None,
 ) -> None:
     """Make a new HOME."""
@@ -84,6 +91,7 @@ def init(
         key=secret,
         signing_key=signer,
         at=parse_time(at) or "",
+        catalog=catalog,
     ) as engine:
         made: HomeMade = {
             "home": str(home),
@@ -107,9 +115,9 @@ def init(
 
 
 def _is_made(home: Path) -> str:
-    from switch.files.disk import CATALOG
+    from switch.files.disk import is_home
 
-    made = (home / CATALOG).exists()
+    made = is_home(home)
     return f"{home} is made, and complete" if made else f"{home} is not made"
 
 

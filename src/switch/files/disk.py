@@ -17,8 +17,13 @@ from typing import BinaryIO
 
 from switch.errors import CopyFailed, EnvironmentFailed, SwitchError, UsageError
 
-CATALOG = "catalog.sqlite"
-"""The file that makes a home of a folder."""
+CATALOG, SERVED = "catalog.sqlite", "catalog.postgresql"
+"""Files of which one makes a home of a folder: the catalog, or what says which server keeps it."""
+
+
+def is_home(path: Path) -> bool:
+    """Say whether a folder is a home: one of the files that make it one is there."""
+    return any(os.path.lexists(path / name) for name in (CATALOG, SERVED))
 
 
 @contextlib.contextmanager
@@ -159,7 +164,7 @@ def require_outside(path: Path, home: Path | None = None) -> Path:
     except (OSError, RuntimeError) as error:
         raise UsageError(f"{path} leads nowhere: {error}") from error
     for place in (real, *real.parents):
-        if place != mine and not os.path.lexists(place / CATALOG):
+        if place != mine and not is_home(place):
             continue
         if place != mine or not real.is_relative_to(place / "out"):
             raise UsageError(
@@ -173,7 +178,7 @@ def require_new(path: Path, folders: Sequence[str], files: Sequence[str], aside:
     and files that tell of a commit may stand only beside the catalog that an `init` made aside, and
     died. Raises UsageError."""
     require_outside(path.absolute().parent)
-    if (path / CATALOG).exists():
+    if is_home(path):
         return
     was = any(any((path / name).iterdir()) for name in folders if (path / name).is_dir())
     if was or (not aside.exists() and any((path / name).exists() for name in files)):

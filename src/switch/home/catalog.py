@@ -1,17 +1,19 @@
 """The catalog of a home: named reads that return typed rows, and one transaction of typed changes.
 
 Catalog.sqlite is the only mutable file of a home. All SQL stands here, in `changes` and in `chain`;
-no one else knows which database it is.
+no one else knows which database it is. A catalog that a server keeps (`served`) is asked here too,
+in a mirror that has all of its rows.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from switch.errors import VerificationFailed
 from switch.files import segment
@@ -74,39 +76,79 @@ _POSTING = ", ".join(PostingRow._fields)
 _PENDING = f"(SELECT cycle FROM cycles WHERE state IN {PENDING})"
 
 
+class Keeper(Protocol):
+    """A server that keeps a catalog, as `Catalog` speaks to it."""
+
+    called: str
+    """The catalog in words, for messages."""
+    is_held: bool
+    """A transaction is open."""
+
+    def mirror(self) -> sqlite3.Connection: ...
+    def digest(self, mirror: sqlite3.Connection) -> str: ...
+    def transaction(self) -> contextlib.AbstractContextManager[None]: ...
+    def heads(self) -> Heads: ...
+    def make(self) -> None: ...
+    def apply(self, kind: type[Change], rows: Sequence[Change]) -> None: ...
+    def write(self, statement: str, values: Sequence[object]) -> None: ...
+
+
 class Catalog:
     """An open catalog. content: the bytes that its file had at one time, of which alone it tells
-    then; without them it is the file itself, for the one who writes. needed: about how many bytes
-    the work at hand takes, told on a full disk."""
+    then; without them it is the file itself, for the one who writes. keeper: the server that keeps
+    it, where its file says so. needed: about how many bytes the work at hand takes, told on a full
+    disk."""
 
-    def __init__(self, path: Path, content: bytes | None = None) -> None:
+    def __init__(
+        self, path: Path, content: bytes | None = None, keeper: Keeper | None = None
+    ) -> None:
         self.path = path
         self.needed = 0
         self._content = content
-        if content is None:
+        self._keeper = keeper
+        if keeper is not None:
+            self._db = keeper.mirror()
+        elif content is None:
             self._db = _connect(path)
         else:
             self._db = sqlite3.connect(":memory:", check_same_thread=False)
             self._db.deserialize(content)
-        self.audit = Chain("audit", self._query)
-        self.events = Chain("events", self._query)
+        self.audit = Chain("audit", self._query, self._write)
+        self.events = Chain("events", self._query, self._write)
 
     def close(self) -> None:
         self._db.close()
 
+    @property
+    def called(self) -> str:
+        """The catalog in words, for messages."""
+        return str(self.path) if self._keeper is None else self._keeper.called
+
+    @property
+    def is_served(self) -> bool:
+        """True where a server keeps it."""
+        return self._keeper is not None
+
     def digest(self) -> str:
-        """SHA-256 of the catalog's bytes."""
+        """SHA-256 of the catalog's bytes, or of the rows that a server keeps."""
+        if self._keeper is not None:
+            return self._keeper.digest(self._db)
         if self._content is None:
             return digest_of(self.path)
         return hashlib.sha256(self._content).hexdigest()
 
     def write_to(self, path: Path) -> None:
-        """Write the catalog's bytes into a new file."""
+        """Write the catalog's bytes into a new file, one of SQLite whoever keeps it."""
         segment.write_new(path, self._db.serialize())
 
     def _query(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         with machine(self.path.parent, self.needed):
             return list(self._db.execute(query, values))
+
+    def _write(self, statement: str, *values: Any) -> None:
+        self._query(statement, *values)
+        if self._keeper is not None:
+            self._keeper.write(statement, values)
 
     # --- what is kept once ----------------------------------------------------------------------
 
@@ -124,6 +166,9 @@ class Catalog:
         return _tables(self._db)
 
     def heads(self) -> Heads:
+        """Heads of both chains: in a transaction those of whoever keeps the catalog."""
+        if self._keeper is not None and self._keeper.is_held:
+            return self._keeper.heads()
         return Heads(*self.audit.head(), *self.events.head())
 
     def balances(self) -> dict[str, int]:
@@ -310,11 +355,20 @@ class Catalog:
 
     def apply(self, changes: Iterable[Change]) -> None:
         """Make changes in their order; inside a transaction."""
-        for change in changes:
-            self._db.execute(STATEMENTS[type(change)], change)
+        if self._keeper is None:
+            for change in changes:
+                self._db.execute(STATEMENTS[type(change)], change)
+            return
+        for kind, same in itertools.groupby(changes, type):
+            rows = list(same)
+            self._db.executemany(STATEMENTS[kind], rows)
+            self._keeper.apply(kind, rows)
 
     def make(self) -> None:
         """Make the tables of a new catalog; inside a transaction."""
+        if self._keeper is not None:  # Its mirror has them.
+            self._keeper.make()
+            return
         for statement in _statements():
             self._db.execute(statement)
 
@@ -324,10 +378,11 @@ class Catalog:
         named = self.path.with_name(f"{self.path.name}-journal").exists()
         self._db.execute("BEGIN IMMEDIATE")
         try:
-            yield
+            with contextlib.nullcontext() if self._keeper is None else self._keeper.transaction():
+                yield
             # The journal must be found after a power cut. SQLite syncs its name too, but goes on
             # where that fails.
-            if not named:
+            if self._keeper is None and not named:
                 segment.sync_folder(self.path.parent)
             self._db.execute("COMMIT")
         except BaseException:

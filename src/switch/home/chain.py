@@ -45,11 +45,16 @@ class Heads(NamedTuple):
 
 
 class Chain:
-    """One chain of records of a catalog, each with the hash of the one before. query: runs a
-    statement and returns its rows."""
+    """One chain of records of a catalog, each with the hash of the one before. query: asks for
+    rows. write: runs a statement that changes them."""
 
-    def __init__(self, name: str, query: Callable[..., list[tuple[Any, ...]]]) -> None:
-        self._name, self._query = name, query
+    def __init__(
+        self,
+        name: str,
+        query: Callable[..., list[tuple[Any, ...]]],
+        write: Callable[..., None],
+    ) -> None:
+        self._name, self._query, self._write = name, query, write
 
     def append(self, at: str, kind: str, detail: Mapping[str, object]) -> None:
         """Add a record behind the last one; inside a transaction."""
@@ -57,7 +62,7 @@ class Chain:
         seq = last + 1
         text = msgspec.json.encode(detail, order="sorted").decode()
         link = link_of(previous, seq, at, kind, text)
-        self._query(
+        self._write(
             f"INSERT INTO {self._name} VALUES (?, ?, ?, ?, ?, ?)",
             *(seq, at, kind, text, previous, link),
         )

@@ -14,7 +14,6 @@ import msgspec
 
 from switch.errors import VerificationFailed
 from switch.files import segment
-from switch.files.disk import CATALOG
 from switch.files.segment import new_file, write_new
 from switch.home import signing
 from switch.home.catalog import Catalog
@@ -32,7 +31,8 @@ class Checkpoint(msgspec.Struct, forbid_unknown_fields=True):
     events: int
     events_link: str
     catalog: str
-    """SHA-256 of catalog.sqlite: bits that no query reads may change unseen otherwise."""
+    """SHA-256 of catalog.sqlite: bits that no query reads may change unseen otherwise. Of a catalog
+    that a server keeps, of its rows (`dialect.digest`)."""
 
     @property
     def heads(self) -> Heads:
@@ -63,7 +63,7 @@ def write_checkpoint(home: Path, catalog: Catalog) -> None:
     aside.rename(home / "checkpoint")
 
 
-def is_behind(home: Path, said: Checkpoint, catalog: Catalog, *, judging: bool) -> bool:
+def is_behind(said: Checkpoint, catalog: Catalog, *, judging: bool) -> bool:
     """True where the checkpoint is behind a catalog that was read after it: a crash between commit
     and checkpoint leaves it so, and so does a commit in between. Raises VerificationFailed where
     the catalog is not that of the last acknowledged commit, or a later one. judging: a changed
@@ -76,14 +76,14 @@ def is_behind(home: Path, said: Checkpoint, catalog: Catalog, *, judging: bool) 
         )
     ):
         raise VerificationFailed(
-            f"{home / CATALOG} is not the catalog of commit {said.seq}, which was"
+            f"{catalog.called} is not the catalog of commit {said.seq}, which was"
             " acknowledged (checkpoint): an older or another one was put in its place; restore"
             " the last one"
         )
     if catalog.heads() != said.heads:
         return True
     if not judging and catalog.digest() != said.catalog:
-        raise VerificationFailed(f"{home / CATALOG} was changed: restore it")
+        raise VerificationFailed(f"{catalog.called} was changed: restore it")
     return False
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from switch.errors import UsageError
 from switch.files import segment
-from switch.files.disk import CATALOG, machine, require_new
+from switch.files.disk import CATALOG, SERVED, machine, require_new
 from switch.files.segment import new_file
 from switch.home import signing
 from switch.home.catalog import Catalog
@@ -24,6 +26,9 @@ from switch.home.checkpoint import (
 )
 from switch.home.store import FORMAT, KINDS, lock
 
+if TYPE_CHECKING:
+    from switch.home.served import Server
+
 _ASIDE, _JOURNAL = "catalog.new", "catalog.new-journal"
 _NOTES = ("checkpoint", SIGNED, SIGNING_KEY, SIGNING_PUB, "key")
 _SKELETON = {"batches", "registers", "quarantine", "lock", "checkpoint.new", *_NOTES}
@@ -36,10 +41,12 @@ def create_home(
     at: str,
     key: bytes | None = None,
     signing_key: bytes | None = None,
+    address: str = "",
 ) -> None:
     """A new home with its first audit record. meta: directory, settings, opening balances.
-    signing_key: in the form of `signing`; without one nothing is signed."""
-    with machine(path):
+    signing_key: in the form of `signing`; without one nothing is signed. address: that of the
+    server that keeps its catalog; without one a file does."""
+    with machine(path), _served(path, address) as server:
         _require_empty(path)
         made = [folder for folder in (path, *path.parents) if not folder.exists()]
         for folder in (path, path / "batches", path / "registers", path / "quarantine"):
@@ -48,13 +55,26 @@ def create_home(
         with lock(path, writing=True):
             _require_empty(path)
             marks = _keep_keys(path, key or secrets.token_bytes(32), signing_key)
-            _make_catalog(path, meta, at, marks)
+            _make_catalog(path, meta, at, marks, server)
             # Everything else stands before the catalog makes a home of the folder.
             segment.sync_folder(path)
             for folder in made:
                 segment.sync_folder(folder.parent)
-            (path / _ASIDE).rename(path / CATALOG)
+            (path / _ASIDE).rename(path / (CATALOG if server is None else SERVED))
             segment.sync_folder(path)
+
+
+@contextlib.contextmanager
+def _served(path: Path, address: str) -> Iterator[Server | None]:
+    """The server at an address, before anything is made; None where none is named."""
+    if not address:
+        yield None
+        return
+    from switch.home.served import Server, kept_at
+
+    _require_empty(path)
+    with contextlib.closing(Server(path, alone=True, kept=kept_at(address))) as server:
+        yield server
 
 
 def _require_empty(path: Path) -> None:
@@ -83,14 +103,18 @@ def _keep_keys(path: Path, key: bytes, signing_key: bytes | None) -> dict[str, o
     return marks
 
 
-def _make_catalog(path: Path, meta: dict[str, str], at: str, marks: dict[str, object]) -> None:
+def _make_catalog(
+    path: Path, meta: dict[str, str], at: str, marks: dict[str, object], server: Server | None
+) -> None:
     """The catalog appears whole or not at all: it is made aside, and renamed later. A journal that
-    was left would be played back into a new file of the old name."""
+    was left would be played back into a new file of the old name. On a server its schema is left
+    over where `init` dies before that: no home names it."""
     aside, journal = path / _ASIDE, path / _JOURNAL
     for left in (journal, aside):
         left.unlink(missing_ok=True)
-    new_file(aside).close()
-    with contextlib.closing(Catalog(aside)) as catalog:
+    with new_file(aside) as file:
+        file.write(b"" if server is None else server.kept.bytes())
+    with contextlib.closing(Catalog(aside, keeper=server)) as catalog:
         with catalog.transaction():
             catalog.make()
             catalog.apply(AddMeta(*pair) for pair in {"format": str(FORMAT), **meta}.items())

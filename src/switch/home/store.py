@@ -3,12 +3,13 @@
 Whoever reads takes the catalog's bytes as the last commit left them, and then needs no lock: what
 they name is never written again.
 
-Catalog.sqlite is the only commit point. Everything big is written under a temporary name, synced,
-renamed and synced again before one transaction of the catalog names it (`commit` has the order);
-that transaction is finality. What the catalog does not name does not exist: leftovers go to
-quarantine at open.
+Catalog.sqlite, or a server in its place (`served`), is the only commit point. Everything big is
+written under a temporary name, synced, renamed and synced again before one transaction of the
+catalog names it (`commit` has the order); that transaction is finality. What the catalog does not
+name does not exist: leftovers go to quarantine at open.
 
     HOME/catalog.sqlite     batches, cycles, positions, postings, balances, files, audit chain
+    HOME/catalog.postgresql in its place: which server keeps all that, and in which schema
     HOME/checkpoint         last audit record, by which an older catalog is recognised
     HOME/lock               flock of the one writer
     HOME/signing.key        private key of signed checkpoints, where the home has one
@@ -34,13 +35,13 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 import msgspec
 
 from switch.errors import EnvironmentFailed, HomeLocked, HomeMoved, UsageError, VerificationFailed
 from switch.files import segment
-from switch.files.disk import CATALOG, environment, machine, no_room, sizes
+from switch.files.disk import CATALOG, SERVED, environment, machine, no_room, sizes
 from switch.files.segment import digest_of, new_file, write_new
 from switch.home import signing
 from switch.home.catalog import Catalog, CatalogError, CatalogFile
@@ -54,6 +55,9 @@ from switch.home.checkpoint import (
     write_checkpoint,
 )
 from switch.home.commit import Commit, Writer
+
+if TYPE_CHECKING:
+    from switch.home.served import Server
 
 FORMAT, FORMAT_DELTAS, FORMAT_REPRESENTATIVES, FORMAT_FEES, FORMAT_CREDITS = 3, 4, 5, 6, 7
 FORMAT_REPLACED, FORMAT_HOUSEHOLDS, FORMAT_SAID = 8, 9, 10
@@ -111,18 +115,22 @@ class Home:
         self.closed = False
         self._process = os.getpid()
         with machine(path):
-            if not (path / CATALOG).is_file():
-                if any(path.glob("[br]*/[0-9]*")):
-                    raise VerificationFailed(f"{path / CATALOG} is gone: restore it")
-                raise UsageError(f"{path} is no home: make one with `switch init`")
+            is_served = _is_served(path)
         self._judging = judging
-        self._file: CatalogFile | None = None
+        self._file: CatalogFile | Server | None = None
+        """The catalog of a home that is open for reading, as it comes to be asked."""
+        self.server: Server | None = None
+        """The one that keeps the catalog, where no file does."""
+        alone = writing or mending
         with contextlib.ExitStack() as opened:
-            if writing or mending:
+            if alone:
                 opened.callback(unlock, lock(path, True, wait))
             try:
-                if not (writing or mending):
-                    self._file = CatalogFile(self.path / CATALOG)
+                if is_served:
+                    self.server = _server(self.path, alone, wait)
+                    opened.callback(self.server.close)
+                if not alone:
+                    self._file = self.server or CatalogFile(self.path / CATALOG)
                     opened.callback(self._file.close)
                 self.checkpoint, self._catalog, behind = self._look()
                 opened.callback(lambda: self._catalog.close())
@@ -131,7 +139,8 @@ class Home:
                 if writing:
                     self._mend(behind)
             except CatalogError as error:
-                raise EnvironmentFailed(f"{path / CATALOG}: {error}") from error
+                at = path / (SERVED if is_served else CATALOG)
+                raise EnvironmentFailed(f"{at}: {error}") from error
             self._opened = opened.pop_all()
 
     def _look(self) -> tuple[Checkpoint, Catalog, bool]:
@@ -139,13 +148,16 @@ class Home:
 
         The checkpoint is read first: so it never tells of a commit that the catalog lacks."""
         said = read_checkpoint(self.path)
-        content = None if self._file is None else self._file.read()
-        catalog = Catalog(self.path / CATALOG, content)
+        if self.server is not None:
+            catalog = Catalog(self.path / SERVED, keeper=self.server)
+        else:
+            content = self._file.read() if isinstance(self._file, CatalogFile) else None
+            catalog = Catalog(self.path / CATALOG, content)
         try:
             made = catalog.meta("format")
             if made not in FORMATS:
                 raise UsageError(f"{self.path} has format {made}, this engine {FORMATS[-1]}")
-            behind = is_behind(self.path, said, catalog, judging=self._judging)
+            behind = is_behind(said, catalog, judging=self._judging)
         except BaseException:
             catalog.close()
             raise
@@ -234,7 +246,10 @@ class Home:
     def write_heads(self, folder: Path) -> None:
         """Put catalog, checkpoint, lock and key as they are read here into another folder."""
         self._catalog.write_to(folder / CATALOG)
-        write_new(folder / "checkpoint", msgspec.json.encode(self.checkpoint))
+        said = self.checkpoint
+        if self._catalog.is_served:  # A copy has its catalog beside it, in a file.
+            said = msgspec.structs.replace(said, catalog=digest_of(folder / CATALOG))
+        write_new(folder / "checkpoint", msgspec.json.encode(said))
         write_new(folder / "lock", b"")
         write_new(folder / "key", (self.path / "key").read_bytes())
 
@@ -355,7 +370,9 @@ class Home:
                 if name.isdigit() and name > max(named, default=""):
                     later.append(top / name)
         if len(later) > 1:
-            raise VerificationFailed(f"{self.path / CATALOG} is older than {later[-1]}: restore it")
+            raise VerificationFailed(
+                f"{self._catalog.called} is older than {later[-1]}: restore it"
+            )
         if moves:
             # What was never committed may be large: its sizes are recorded, not its digests.
             moved = {target.name: sizes(source) for source, target in moves.items()}
@@ -378,6 +395,28 @@ def raised(home: Home, least: int) -> list[Change]:
     """The change by which a home has a format at least, where it has an older one: an engine that
     does not know what is in it then leaves it alone."""
     return [SetMeta(str(least), "format")] if int(home.catalog.meta("format")) < least else []
+
+
+def _is_served(path: Path) -> bool:
+    """Say whether a server keeps the catalog of a home. Raises UsageError for a folder that is no
+    home, VerificationFailed where its catalog is gone, or it has two."""
+    served = (path / SERVED).is_file()
+    if served and os.path.lexists(path / CATALOG):
+        raise VerificationFailed(
+            f"{path} has {CATALOG} and {SERVED}: one of them is not its own; take that away"
+        )
+    if not served and not (path / CATALOG).is_file():
+        if any(path.glob("[br]*/[0-9]*")):
+            raise VerificationFailed(f"{path / CATALOG} is gone: restore it")
+        raise UsageError(f"{path} is no home: make one with `switch init`")
+    return served
+
+
+def _server(path: Path, alone: bool, wait: float) -> Server:
+    """The server that keeps the catalog of a home. Other homes need nothing of it."""
+    from switch.home.served import Server
+
+    return Server(path, alone=alone, wait=wait)
 
 
 def asked(path: Path, question: Callable[[Home], Answer]) -> Answer:

@@ -83,7 +83,7 @@ class Records:
     def checks(self) -> Iterator[Check]:
         """The chains hold, and so does what they say of catalog, keys and copies."""
         yield from self.chains()
-        yield Check("checkpoint", CATALOG, catalog_fault(self.home))
+        yield Check("checkpoint", self.home.catalog.path.name, catalog_fault(self.home))
         yield compare("catalog", "tables", tables_as_made(), self.home.catalog.tables())
         yield from self._meta()
         yield from self._batches()
@@ -277,7 +277,7 @@ def catalog_fault(home: Home) -> str:
     if home.catalog.heads() != home.checkpoint.heads:
         return ""
     same = home.catalog.digest() == home.checkpoint.catalog
-    return "" if same else f"{CATALOG} was changed"
+    return "" if same else f"{home.catalog.called} was changed"
 
 
 def is_changed(path: Path) -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from switch.arguments import checked
 from switch.errors import EnvironmentFailed, SwitchError, UsageError, VerificationFailed
-from switch.files.disk import CATALOG, machine
+from switch.files.disk import CATALOG, SERVED, machine
 from switch.files.segment import digest_of, new_file, sync_file, sync_folder
 from switch.home.checkpoint import SIGNED, SIGNING_KEY, read_checkpoint, write_durably
 from switch.home.store import KINDS, Home, lock
@@ -44,7 +44,7 @@ def scrub(
     together and the copy cannot help.
     """
     home, copy, at = Path(path), Path(copy), time_text(at)
-    is_home = any((copy / name).exists() for name in (CATALOG, *KINDS))
+    is_home = any((copy / name).exists() for name in (CATALOG, SERVED, *KINDS))
     if not is_home or copy.resolve() == home.resolve():
         raise UsageError(f"{copy} is no copy of {home}")
     with machine(home):
@@ -63,7 +63,11 @@ def scrub(
 
 
 def _heads(home: Path, copy: Path, dry_run: bool) -> list[Damage]:
-    """Catalog and checkpoint belong together, or one of them can be had from the copy."""
+    """Catalog and checkpoint belong together, or one of them can be had from the copy. Of a catalog
+    that a server keeps a copy has none: whoever opens the home says whether it is that of its
+    checkpoint."""
+    if (home / SERVED).exists():
+        return []
     found = []
     if not _belong(copy, copy):
         found.append(Damage("copy", CATALOG, "is not that of its checkpoint", False))

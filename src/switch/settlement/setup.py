@@ -29,6 +29,8 @@ class Given:
     programmes: TableLike | None = None
     balances: TableLike | None = None
     settings: Settings | Mapping[str, object] | None = None
+    catalog: str = ""
+    """Address of the server that keeps the catalog of a new home."""
 
 
 def chosen(home: Home) -> tuple[Directory, Settings]:
@@ -52,7 +54,7 @@ def begin(path: Path, given: Given, at: str, key: bytes | None, signing_key: byt
         "opening": msgspec.json.encode(opening, order="sorted").decode(),
     }
     signed_by = None if signing_key is None else signing.read_key(signing_key)
-    create_home(path, meta, at, key, signed_by)
+    create_home(path, meta, at, key, signed_by, given.catalog)
 
 
 def change(
