@@ -25,6 +25,8 @@ import pytest
 
 SOCKET = ".s.PGSQL.5432"
 USER = "switch"
+TERMINATE = b"X"
+"""First byte of a message by which a session says that it ends; it has no answer."""
 
 
 def programs() -> Path | None:
@@ -164,8 +166,10 @@ class Way:
         self._listener.bind(str(self.folder / SOCKET))
         self._listener.listen()
         self.messages = 0
-        self.seen: list[bytes] = []
-        self._at, self._deed = -1, _nothing
+        self.over = threading.Event()
+        """What was to be done is done."""
+        self._at = -1
+        self._deed: Callable[[Ends, bytes], bool] = _nothing
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property
@@ -178,7 +182,8 @@ class Way:
 
     def do_at(self, number: int, deed: Callable[[Ends, bytes], bool]) -> None:
         """Do something at a message, counted from now: 0 is the next. -1: never."""
-        self.messages, self.seen = 0, []
+        self.messages = 0
+        self.over = threading.Event()
         self._at, self._deed = number, deed
 
     def _accept(self) -> None:
@@ -204,14 +209,19 @@ class Way:
             while content := source.recv(1 << 20):
                 if asks:
                     number, self.messages = self.messages, self.messages + 1
-                    self.seen.append(content)
-                    if number == self._at and not self._deed(ends, content):
+                    if number == self._at and not self._do(ends, content):
                         break
                 elif ends.is_deaf:
                     ends.answered.set()
                     continue
                 target.sendall(content)
         ends.cut()
+
+    def _do(self, ends: Ends, content: bytes) -> bool:
+        try:
+            return self._deed(ends, content)
+        finally:
+            self.over.set()
 
 
 class Ends:
@@ -243,5 +253,5 @@ def cut_behind(ends: Ends, content: bytes) -> bool:
     """The server does what the message says, and its answer never comes back."""
     ends.is_deaf = True
     ends.server.sendall(content)
-    ends.answered.wait(10)
+    ends.answered.wait(1 if content[:1] != TERMINATE else 0)
     return False

@@ -12,32 +12,23 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from answering import CALENDAR, back, said, write
 from postgres import Postgres, Way, cut_before
 from scene import (
-    BANK,
-    BANK_ACCOUNT,
     DEBTORS,
     PARTICIPANTS,
-    SMALL_BANK,
     Said,
-    account,
-    accounts_table,
     command,
-    line,
-    make_home,
     payment_table,
-    person,
     reasons,
     run,
     tree_digest,
     write_table,
 )
+from served_homes import files, life, links, rows, schema_of, small
 
 import switch
 from switch.errors import (
@@ -49,63 +40,6 @@ from switch.home import dialect, served
 from switch.home.checkpoint import read_checkpoint
 from switch.home.store import Home
 from switch.rehearsal import rehearse
-
-BESIDE = ("catalog.", "checkpoint", "lock")
-"""Files by which a home on a server differs from one of files alone."""
-
-
-def people() -> list[dict[str, Any]]:
-    return [person(n) for n in range(1, 13)]
-
-
-def accounts() -> list[dict[str, Any]]:
-    return [account(n, participant=(BANK, SMALL_BANK)[n % 2]) for n in range(1, 12)]
-
-
-def rows(period: int = 202611) -> list[dict[str, Any]]:
-    """Twelve lines; the last is held, for its person has no account."""
-    payer = {"debtor_account": BANK_ACCOUNT}
-    return [line(n, period=period, **(payer if n % 4 == 0 else {})) for n in range(1, 13)]
-
-
-def small(path: Path, address: str = "") -> Path:
-    return make_home(path, people(), accounts(), catalog=address)
-
-
-def life(home: Path, address: str = "") -> None:
-    """A home that is made, and in which each kind of commit happens."""
-    make_home(home, people(), accounts(), settings=CALENDAR, catalog=address)
-    with switch.open(home) as engine:
-        run(engine, rows())
-        run(engine, rows())
-        engine.settle("20261125-1", close_only=True)
-        engine.settle("20261125-1", at="2026-11-25T12:00:00")
-        run(engine, rows(202612), "SECOND")
-        engine.settle("20261125-2", abort="short")
-        engine.register(accounts=accounts_table([account(12)]))
-        run(engine, rows(202701), "THIRD", value_date="2026-11-26")
-        engine.settle("20261126-1", at="2026-11-26T12:00:00")
-        answers = [said(n, participant=(BANK, SMALL_BANK)[n % 2]) for n in (1, 2)]
-        engine.reconcile(write(home.with_name(f"{home.name}-a"), answers), at="2026-11-27")
-        gone = [back(3, participant=SMALL_BANK)]
-        engine.reconcile(write(home.with_name(f"{home.name}-b"), gone), at="2026-11-27")
-        engine.write_back(at="2026-11-27")
-        engine.change_directory(settings=engine.settings)
-        engine.close_day("2026-11-30")
-
-
-def links(home: Path) -> list[tuple[int, str]]:
-    with Home(home, writing=False) as opened:
-        return opened.catalog.audit.links()
-
-
-def schema_of(home: Path) -> str:
-    return str(json.loads((home / "catalog.postgresql").read_text())["schema"])
-
-
-def files(home: Path) -> dict[str, str]:
-    return {n: d for n, d in tree_digest(home).items() if not n.startswith(BESIDE)}
-
 
 # --- the same home --------------------------------------------------------------------------------
 

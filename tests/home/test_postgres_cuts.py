@@ -1,0 +1,128 @@
+"""A server that dies, or cannot be reached any more, at every message of a commit: nothing is lost,
+nothing is there in part, and nothing is paid twice.
+
+A twin of files alone does the same, undisturbed: both have the same links, rows and files behind
+each step. CLUSTER=1 (`make cluster-test`): every message; else every eleventh.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from postgres import Ends, Postgres, Way, cut_before, cut_behind
+from scene import account, accounts_table, run
+from served_homes import files, links, rows, small
+
+import switch
+from switch.engine import Engine
+from switch.errors import EnvironmentFailed
+from switch.home import dialect
+
+EVERY = 1 if os.environ.get("CLUSTER") else 11
+NEVER = -1
+MESSAGES_MIN = 15
+
+Deed = Callable[[Ends, bytes], bool]
+
+
+def deeds(postgres: Postgres) -> dict[str, Deed]:
+    """What comes between a home and its server."""
+
+    def terminated(ends: Ends, content: bytes) -> bool:
+        postgres.end_sessions()
+        return True
+
+    def died(ends: Ends, content: bytes) -> bool:
+        postgres.crash_and_start()
+        return False
+
+    def died_behind(ends: Ends, content: bytes) -> bool:
+        cut_behind(ends, content)
+        return died(ends, content)
+
+    return {
+        "cut before it": cut_before,
+        "cut behind it": cut_behind,
+        "backend terminated": terminated,
+        "server died before it": died,
+        "server died behind it": died_behind,
+    }
+
+
+def month(number: int) -> int:
+    return (2026 + number // 12) * 100 + number % 12 + 1
+
+
+def pay(engine: Engine, number: int) -> Any:
+    return run(engine, rows(month(number)), f"B{number}")
+
+
+def register(engine: Engine, number: int) -> Any:
+    changed = account(1, account=f"2000{number:06d}", valid_from=None)
+    return engine.register(accounts=accounts_table([changed]))
+
+
+STEPS: dict[str, Callable[[Engine, int], Any]] = {"run": pay, "register": register}
+
+
+def struck(
+    home: Path, way: Way, at: int, deed: Deed, step: Callable[[Engine], object]
+) -> tuple[bool, bool]:
+    """A step of a home, disturbed at a message. Says whether it said that it did all of it, and
+    whether it had fewer messages."""
+    way.do_at(at, deed)
+    is_told = False
+    with contextlib.suppress(EnvironmentFailed), switch.open(home) as engine:
+        step(engine)
+        is_told = True
+    is_beyond = way.messages <= at
+    assert is_beyond or way.over.wait(60)
+    way.do_at(NEVER, deed)
+    return is_told, is_beyond
+
+
+def rows_of(home: Path) -> str:
+    """SHA-256 of all rows but events, of which a crash has some."""
+    with switch.open(home, mode="r") as engine:
+        db = engine.home.catalog._db
+        db.execute("DELETE FROM events")
+        return dialect.digest(db)
+
+
+@pytest.mark.parametrize("name", STEPS)
+@pytest.mark.parametrize("kind", range(5))
+def test_commit__disturbed_at_a_message_happens_once(
+    kind: int, name: str, postgres: Postgres, way: Way, tmp_path: Path
+) -> None:
+    what, deed = list(deeds(postgres).items())[kind]
+    home, twin = small(tmp_path / "h", way.address), small(tmp_path / "t")
+    seen = dict.fromkeys((True, False), 0)
+    at, number, done = (kind * 3 + len(name)) % EVERY, 0, False
+    while not done:
+        number += 1
+        before = links(twin)
+        with switch.open(twin) as engine:
+            STEPS[name](engine, number)
+        after = links(twin)
+        told, done = struck(home, way, at, deed, partial(STEPS[name], number=number))
+        found = links(home)
+        assert found in (before, after), (what, at, "in part, or lost")
+        assert not told or found == after, (what, at, "acknowledged, and lost")
+        seen[found == before] += 1
+        if found == before or name == "run":
+            with switch.open(home) as engine:
+                STEPS[name](engine, number)
+        assert links(home) == after, (what, at, "not done, or twice")
+        at += EVERY
+    assert at > MESSAGES_MIN
+    assert seen[True], "some were undone"
+    mine, its = ({n: d for n, d in files(p).items() if "quarantine" not in n} for p in (home, twin))
+    assert mine == its
+    assert rows_of(home) == rows_of(twin)
+    assert switch.verify(home)
