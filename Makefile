@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 BUILDER = $(BIN)/python -m pip install -q --disable-pip-version-check 'setuptools>=77'
 SOURCES := $(wildcard src/switch/*.pyx src/switch/native/*.p*) setup.py pyproject.toml
 
-.PHONY: demo docs test check lint bench crash simulate flips build debug clean sanitize mutants event fuzz coverage pythons package
+.PHONY: cluster-test demo docs test check lint bench crash simulate flips build debug clean sanitize mutants event fuzz coverage pythons package
 
 demo: $(VENV)/.run  ## generate a small nation, run one payday, show what happened
 	$(BIN)/switch demo
@@ -48,6 +48,9 @@ crash: $(VENV)/.dev  ## every command failed at every call, random points, power
 
 flips: $(VENV)/.dev  ## 10,000 bits of a home changed, one at a time: each is found and named
 	FLIPS=10000 $(BIN)/python -m pytest tests/proof/test_evidence.py -k flipped -s -o timeout=3600
+
+cluster-test: $(VENV)/.dev  ## a catalog on PostgreSQL, disturbed at every message; what is missing is skipped by name
+	CLUSTER=1 $(BIN)/python -m pytest -rs tests/home/test_postgres.py tests/home/test_postgres_cuts.py
 
 build: $(VENV)/.run
 

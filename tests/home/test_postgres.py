@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from postgres import Postgres, Way, cut_before
 from scene import (
+    BANK,
     DEBTORS,
     PARTICIPANTS,
     Said,
@@ -37,6 +38,23 @@ from switch.errors import (
     UsageError,
 )
 from switch.home import dialect, served
+from switch.home.changes import (
+    AddFile,
+    AddPosition,
+    AddPosting,
+    Change,
+    CloseBatch,
+    CloseCycle,
+    EndCycle,
+    ForgetHistory,
+    ForgetRegisterFiles,
+    OpenCycle,
+    PutCycle,
+    SetBalance,
+    SetBatches,
+    SetPaid,
+    SetRequest,
+)
 from switch.home.checkpoint import read_checkpoint
 from switch.home.store import Home
 from switch.rehearsal import rehearse
@@ -70,17 +88,39 @@ def test_rows__are_there_for_others_by_sql(postgres: Postgres, tmp_path: Path) -
 def test_changes__of_every_kind_are_the_same_on_the_server(
     postgres: Postgres, tmp_path: Path
 ) -> None:
-    """Those that only replay makes, too: what is opened again comes last."""
-    from switch.home.changes import PutCycle, SetBatches
-
+    """Those that only replay makes, too, and each that comes again: what the mirror has is what is
+    read from the server at the next open."""
     home = small(tmp_path / "h", postgres.address)
+    twice: list[Change] = [
+        AddPosition("a", BANK, BANK, 1, 2, 3, 4, -2),
+        AddPosition("a", BANK, BANK, 10, 20, 30, 40, -20),
+        *(SetBalance("T", amount) for amount in (-(2**63), 2**63 - 1)),
+        *(SetPaid("history", "PENS", 202611, path) for path in ("x", "y")),
+        *(OpenCycle("a", closes) for closes in ("11:00", "15:30")),
+        CloseCycle("a", "", "1", "{}"),
+        CloseCycle("d", "16:00", "2", "[]"),
+        SetRequest("[1]", "d"),
+        EndCycle("SETTLED", "3", "{}", "d"),
+        *(AddPosting(1, "a", "P1", "x", "y", amount) for amount in (5, 6)),
+        AddFile("registers/9/é", "0", 1),
+        SetBatches("X", "no"),
+        CloseBatch(9),
+    ]
     with Home(home, writing=True) as opened:
         for name, state in (("a", "OPEN"), ("b", "OPEN"), ("a", "SETTLED"), ("c", "OPEN")):
             put = PutCycle(name, "11:00", state, "")
-            opened.commit(at="", kind="directory", detail={}, changes=[put, SetBatches("X", "no")])
-        order = [cycle.cycle for cycle in opened.catalog.cycles()]
+            opened.commit(at="", kind="directory", detail={}, changes=[put])
+        opened.commit(at="", kind="directory", detail={}, changes=twice)
+        forgotten = [ForgetHistory(), ForgetRegisterFiles()]
+        opened.commit(at="", kind="directory", detail={}, changes=forgotten)
+        digest = opened.catalog.digest()
+        cycles, positions = opened.catalog.cycles(), opened.catalog.positions("a")
     with Home(home, writing=False) as opened:
-        assert [cycle.cycle for cycle in opened.catalog.cycles()] == order == ["b", "a", "c"]
+        assert opened.catalog.digest() == digest
+        assert opened.catalog.cycles() == cycles
+        assert [cycle.cycle for cycle in cycles] == ["b", "a", "c", "d"]
+        assert opened.catalog.positions("a") == positions
+        assert [row[3:] for row in positions] == [(11, 22, 33, 44, -22)]
 
 
 def test_commands__that_read_work_on_it(postgres: Postgres, tmp_path: Path) -> None:

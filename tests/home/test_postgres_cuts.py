@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -23,7 +25,9 @@ import switch
 from switch.engine import Engine
 from switch.errors import EnvironmentFailed
 from switch.home import dialect
+from switch.home.served import Server
 
+psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed")
 EVERY = 1 if os.environ.get("CLUSTER") else 11
 NEVER = -1
 MESSAGES_MIN = 15
@@ -125,4 +129,40 @@ def test_commit__disturbed_at_a_message_happens_once(
     mine, its = ({n: d for n, d in files(p).items() if "quarantine" not in n} for p in (home, twin))
     assert mine == its
     assert rows_of(home) == rows_of(twin)
+    assert switch.verify(home)
+
+
+def test_commit__that_the_server_gave_up_is_none(
+    postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says so by the word of its answer alone."""
+    home = small(tmp_path / "h", postgres.address)
+    before = links(home)
+    commit = Server._commit
+
+    def spoiled(server: Server) -> None:
+        with contextlib.suppress(psycopg.Error):
+            server._session.execute("SELECT 1 / 0")
+        commit(server)
+
+    monkeypatch.setattr(Server, "_commit", spoiled)
+    with switch.open(home) as engine:
+        with pytest.raises(EnvironmentFailed, match=r"gave up a commit \(ROLLBACK\)"):
+            pay(engine, 1)
+        with pytest.raises(EnvironmentFailed, match="was broken off"):
+            engine.status()
+    monkeypatch.undo()
+    assert links(home) == before
+    with switch.open(home) as engine:
+        assert not pay(engine, 1).replayed
+    assert switch.verify(home)
+
+
+def test_writer__that_was_killed_is_followed_at_once(postgres: Postgres, tmp_path: Path) -> None:
+    """Whoever is next needs not wait for what the server has not noticed yet."""
+    home = small(tmp_path / "h", postgres.address)
+    code = f"import os, switch; switch.open({str(home)!r}); os.kill(os.getpid(), 9)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
+    with switch.open(home) as engine:
+        pay(engine, 1)
     assert switch.verify(home)

@@ -18,6 +18,7 @@ from notes_table import NOTES
 from oversight_table import OVERSIGHT
 from partition_table import PARTITION
 from persons_table import PERSONS
+from postgres_table import POSTGRES
 from replaced_table import REPLACED
 from representatives_table import REPRESENTATIVES
 from serve_table import SERVE
@@ -44,5 +45,6 @@ FEATURES = (
     *OVERSIGHT,
     *SERVE,
     *PARTITION,
+    *POSTGRES,
 )
 """(mistake, file, text, its change, test) of each."""

@@ -420,6 +420,7 @@ def test_init__takes_or_refuses_every_argument(
         "debtors": pa.Table.from_pylist(list(DEBTORS)),
         **dict.fromkeys(("programmes", "balances", "settings", "key", "signing_key")),
         "at": "",
+        "catalog": "",
     }
     for number, arguments in enumerate(each_wrong(right)):
         with ours(), switch.init(tmp_path / str(number), **arguments):

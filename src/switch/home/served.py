@@ -90,9 +90,9 @@ class Kept(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 def kept_at(address: str) -> Kept:
     """A new schema at an address. Raises UsageError for an address that is none, or that has a
     password; EnvironmentFailed without psycopg."""
-    psycopg = _library()
     if not address.startswith(SCHEMES):
         raise UsageError(f"a catalog is at postgresql://HOST/DATABASE, and not at {address!r}")
+    psycopg = _library()
     try:
         parts = psycopg.conninfo.conninfo_to_dict(address)
     except psycopg.Error as error:
@@ -205,8 +205,6 @@ class Server:
     def _asked(self, query: str) -> list[tuple[Any, ...]]:
         """The same for those who read, by a new session where the old one was cut off: a server
         that was started again is asked again."""
-        if not self._is_alone and self._session.closed:
-            self._session = self._connected()
         try:
             return self._run(query)
         except EnvironmentFailed:
