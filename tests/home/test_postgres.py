@@ -37,7 +37,8 @@ from switch.errors import (
     HomeMoved,
     UsageError,
 )
-from switch.home import dialect, served
+from switch.files import disk
+from switch.home import dialect, served, store
 from switch.home.changes import (
     AddFile,
     AddPosition,
@@ -465,3 +466,22 @@ def test_home__with_two_catalogs_is_refused(postgres: Postgres, tmp_path: Path) 
     shutil.copy(other / "catalog.sqlite", home)
     asked = command("status", home)
     assert (asked.code, "take that away" in asked.err) == (5, True)
+
+
+def test_engine__of_before_leaves_it_alone(
+    postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that knows of no server finds no catalog: neither is a home made nor one mended."""
+    home, empty = small(tmp_path / "h", postgres.address), tmp_path / "empty"
+    assert init(empty, postgres.address).code == 0
+    before = tree_digest(home), tree_digest(empty)
+    for module in (disk, store):
+        monkeypatch.setattr(module, "SERVED", "not known yet")
+    gone = command("compact", home)
+    assert (gone.code, "catalog.sqlite is gone" in gone.err) == (5, True)
+    none = command("compact", empty)
+    assert (none.code, "no home" in none.err) == (2, True)
+    for place in (home, empty):
+        made = init(place, "")
+        assert (made.code, "is gone: restore it" in made.err) == (2, True)
+    assert (tree_digest(home), tree_digest(empty)) == before

@@ -124,6 +124,7 @@ def test_commit__disturbed_at_a_message_happens_once(
                 STEPS[name](engine, number)
         assert links(home) == after, (what, at, "not done, or twice")
         at += EVERY
+    print(f"{name}, {what}: disturbed at {number - 1} messages, {seen[True]} times undone")
     assert at > MESSAGES_MIN
     assert seen[True], "some were undone"
     mine, its = ({n: d for n, d in files(p).items() if "quarantine" not in n} for p in (home, twin))
