@@ -77,7 +77,7 @@ class Table(NamedTuple):
         return f"CREATE TABLE {self.name} ({', '.join(parts)})"
 
     def parts(self) -> set[tuple[str, str]]:
-        """What it is made of, as `PARTS` tells it of the one on the server."""
+        """All parts of it, as `PARTS` tells them of the one on the server."""
         found = {"a table", f"primary key ({', '.join(self.key)})"}
         found |= {f"column {name} {kind} not null" for name, kind in self.columns.items()}
         found |= {f"unique ({', '.join(columns)})" for columns in self.uniques}

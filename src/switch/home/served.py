@@ -216,7 +216,7 @@ class Server:
     # --- what is asked of a server --------------------------------------------------------------
 
     def settings(self) -> dict[str, str]:
-        """What durability rests on, and the server's version, as the server has them."""
+        """Settings that durability rests on, and the version, as the server has them."""
         names = ("server_version", *_DURABLE)
         return {name: self._asked(f"SHOW {name}")[0][0] for name in names}
 
