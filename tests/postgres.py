@@ -71,7 +71,8 @@ class Postgres:
     def _call(self, name: str, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [str(self._bin / name), *words], cwd="/", text=True, check=False, timeout=60,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **self._user,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            **self._user,
         )  # fmt: skip
 
     @property
@@ -93,7 +94,7 @@ class Postgres:
             self._process = subprocess.Popen(
                 [str(self._bin / "postgres"), "-D", str(self.folder / "data"),
                  *(word for name, value in settings.items() for word in ("-c", f"{name}={value}"))],
-                cwd="/", stdout=log, stderr=log, **self._user,
+                cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log, **self._user,
             )  # fmt: skip
         self._until(lambda: bool(self.ask("SELECT 1")))
 
