@@ -11,6 +11,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pyarrow as pa
@@ -35,6 +36,7 @@ import switch
 from switch.errors import (
     HomeLocked,
     HomeMoved,
+    SwitchError,
     UsageError,
 )
 from switch.files import disk
@@ -334,6 +336,43 @@ def test_commit__on_old_history_is_refused_by_the_server(
     assert (tree_digest(home), postgres.ask("SELECT * FROM postings", schema_of(home))) == before
     with switch.open(home) as engine:
         assert reasons(run(engine, rows(), "OTHER"))[:11] == ["AM05"] * 11
+    assert switch.verify(home)
+
+
+@pytest.mark.usefixtures("unlocked")
+def test_commits__of_two_writers_at_once_never_interleave(
+    postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One is in the middle of its transaction when the other begins its own: that one waits, and
+    then finds the history moved."""
+    monkeypatch.setattr(served.Server, "_be_alone", lambda *_: None)
+    home = small(tmp_path / "h", postgres.address)
+    first, second = switch.open(home), switch.open(home)
+    server, commit = first.home.server, served.Server._commit
+    raced: list[BaseException | None] = []
+
+    def other() -> None:
+        try:
+            second.home.note("repair", {"repaired": {}})
+            raced.append(None)
+        except SwitchError as error:
+            raced.append(error)
+
+    racing = threading.Thread(target=other)
+
+    def late(one: served.Server) -> None:
+        if one is server:
+            racing.start()
+            racing.join(0.3)
+            assert racing.is_alive(), "it waits"
+        commit(one)
+
+    monkeypatch.setattr(served.Server, "_commit", late)
+    run(first, rows())
+    racing.join()
+    assert [type(error) for error in raced] == [HomeMoved]
+    first.close()
+    second.close()
     assert switch.verify(home)
 
 

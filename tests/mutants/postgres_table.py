@@ -12,6 +12,8 @@ POSTGRES = [
     ("heads of the mirror, and not of the server", "home/catalog.py",
      "if self._keeper is not None and self._keeper.is_held:", "if False:",
      HOME + "commit__on_old_history_is_refused_by_the_server"),
+    ("commits that interleave", "home/served.py", "name = 'format' FOR UPDATE", "name = 'format'",
+     HOME + "commits__of_two_writers_at_once_never_interleave"),
     ("sessions that do not wait for the disk", "home/served.py",
      '"synchronous_commit": "on"', '"synchronous_commit": "off"',
      HOME + "session__waits_for_the_disk_whatever_the_user_is_set_to"),
