@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import datetime as dt
-import hashlib
 import os
 import re
 import shutil
@@ -32,11 +30,11 @@ from scene import (
     run,
 )
 from shares import Shares
+from two_months import PEOPLE, make, ran, written
 
 import switch
 from switch.clearing import payday
-from switch.clearing.job import Executor
-from switch.clearing.partition import Sums, Task
+from switch.clearing.partition import Sums, Task, packed, unpacked
 from switch.clearing.reduced import Reduced
 from switch.clearing.workers import Process, Serial, Worker
 from switch.engine import Engine
@@ -52,57 +50,17 @@ from switch.registry import register as registers
 from switch.registry.load_registers import current, current_chain
 from switch.registry.register import Register
 from switch.registry.versions import PERSON, Share, shares_of
-from switch.sim.world.generate import generate
 
-PEOPLE, LINES, SEED = 3000, 4000, 11
+
+@pytest.fixture(scope="module")
+def nation(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make(tmp_path_factory.mktemp("nation"))
 
 
 @pytest.fixture(autouse=True)
 def _shares(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each share reads its own slots, as it does of a register that is too large to be proven."""
     monkeypatch.setattr(registers, "PROVEN_BYTES_MAX", 0)
-
-
-@pytest.fixture(scope="module")
-def nation(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A nation with a home whose first batch left lines that wait."""
-    folder = tmp_path_factory.mktemp("nation")
-    generate(folder, PEOPLE, LINES, SEED)
-    again = {"period": 202612, "value_date": dt.date(2026, 12, 25)}
-    generate(folder / "later", PEOPLE, LINES, SEED, **again)
-    dossier = folder / "later" / "payday.dossier.json"
-    dossier.write_text(dossier.read_text().replace("PAYDAY-2026-11", "PAYDAY-2026-12"))
-    with switch.init(
-        folder / "home",
-        participants=folder / "participants.csv",
-        debtors=folder / "debtors.csv",
-    ) as engine:
-        engine.register(
-            population=folder / "population.parquet",
-            accounts=folder / "accounts.parquet",
-            paid_history=folder / "paid.parquet",
-        )
-        assert engine.run(folder / "payday.parquet").summary["held"]["count"]
-    return folder
-
-
-def written(home: Path, batch: switch.Batch) -> dict[str, str]:
-    files = {
-        path.relative_to(home).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(batch.folder.rglob("*"))
-        if path.is_file()
-    }
-    with Engine(home, mode="r") as engine:
-        return files | {"link": engine.home.catalog.heads().link}
-
-
-def ran(nation: Path, home: Path, how: int | Executor, **options: int) -> dict[str, str]:
-    """Digests of all that a run of the second table wrote, and the last link of the chain."""
-    shutil.copytree(nation / "home", home)
-    with Engine(home) as engine:
-        batch = engine.run(nation / "later" / "payday.parquet", workers=how, **options)
-        assert batch.summary["represented"] is not None
-    return written(home, batch)
 
 
 @pytest.fixture(scope="module")
@@ -303,9 +261,9 @@ def test_reduced__names_the_newest_rules_that_some_share_needs() -> None:
 def test_reduced__joins_everyone_cleared_and_bounds_the_keys() -> None:
     reduced = Reduced(2, "t", [sums()])
     words = [np.array([bits], np.uint64).tobytes() for bits in (1, 6)]
-    found = reduced.cleared([[(0, 5, words[0])], [(0, 5, words[1]), (0, 4, words[1])]])
+    found = reduced.cleared([[(0, 5, 1, words[0])], [(0, 5, 1, words[1]), (0, 4, 1, words[1])]])
     assert {key: bits.tolist() for key, bits in found.items()} == {(0, 4): [6], (0, 5): [7]}
-    many = [[(key // 2000, key % 2000, words[0])] for key in range(4097)]
+    many = [[(key // 2000, key % 2000, 1, words[0])] for key in range(4097)]
     assert len(reduced.cleared(many[:-1])) == 4096
     with pytest.raises(InputRefused, match="PERIOD_LIMIT"):
         reduced.cleared(many)
@@ -345,3 +303,13 @@ def test_partitioned__what_had_waited_counts_as_paid_before(tmp_path: Path) -> N
             assert answers(batch) == [("RJCT", "AM05")] * 7 + [("ACSC", None)]
         found.append(written(home, batch))
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("density", [0.0, 0.001, 0.5, 1.0])
+def test_packed__bits_come_out_as_they_went_in(density: float) -> None:
+    """Whichever form is shorter."""
+    bits = np.random.default_rng(5).random(64 * 200) < density
+    words = np.packbits(bits, bitorder="little").view(np.uint64)
+    content = packed(words)
+    assert len(content) == min(words.nbytes, 4 * np.count_nonzero(bits))
+    assert (unpacked(len(words), content) == words).all()

@@ -6,6 +6,9 @@ _PARTITION = "clearing/partition.py"
 _PARTITIONED = "clearing/partitioned.py"
 _REDUCED = "clearing/reduced.py"
 _VERSIONS = "registry/versions.py"
+_CLUSTER = "spark/cluster.py"
+_TASK = "spark/task.py"
+_TASKS = "spark/test_tasks.py::"
 _TESTS = "clearing/test_partitioned.py::"
 _SAME = _TESTS + "test_partitioned__any_number_of_shares_writes_the_same_bytes"
 _PAIRS = _TESTS + "test_partitioned__who_was_paid_by_an_id_of_before_is_not_paid_again"
@@ -95,8 +98,8 @@ PARTITION = [
     (
         "who was cleared in a share takes the place of who was in another",
         _REDUCED,
-        "found[benefit, month] |= bits",
-        "found[benefit, month] = bits.copy()",
+        "bits |= found[benefit, month]",
+        "pass",
         _TESTS + "test_reduced__joins_everyone_cleared_and_bounds_the_keys",
     ),
     (
@@ -119,5 +122,54 @@ PARTITION = [
         "[worker.seal() for worker in self._workers]",
         "[]",
         _TESTS + "test_partitioned__what_had_waited_counts_as_paid_before",
+    ),
+    (
+        "a part counts whatever its bytes are",
+        _CLUSTER,
+        "if digest_of(path) != made.sha256:",
+        "if False:",
+        _TASKS + "test_part__that_was_changed_is_found",
+    ),
+    (
+        "answers count whatever rows they are for",
+        _CLUSTER,
+        "if not found.select(ROWS.names).equals(rows):",
+        "if False:",
+        _TASKS + "test_part__of_other_rows_is_none_of_the_table",
+    ),
+    (
+        "rows that were judged beyond those of the table are passed over",
+        _CLUSTER,
+        "raise _changed()\n        return _known(self._made.before)",
+        "pass\n        return _known(self._made.before)",
+        _TASKS + "test_part__of_other_rows_is_none_of_the_table",
+    ),
+    (
+        "lines that wait are no share's",
+        _TASK,
+        "for batch in _waiting(task):",
+        "for batch in ():",
+        _TASKS + "test_tasks__make_what_one_process_makes",
+    ),
+    (
+        "lines that wait are every share's",
+        _TASK,
+        "chosen = np.flatnonzero(share == task.number)",
+        "chosen = np.flatnonzero(share >= 0)",
+        _TASKS + "test_tasks__make_what_one_process_makes",
+    ),
+    (
+        "a part has its name before it is whole",
+        _TASK,
+        'aside = folder / f".{task.name}-{os.getpid()}-{os.urandom(4).hex()}"',
+        "aside = folder / task.name",
+        _TASKS + "test_part__of_a_task_that_dies_has_no_name",
+    ),
+    (
+        "a part is named by its run and share alone",
+        _PARTITION,
+        'whole = hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()',
+        'whole = "0" * 64',
+        _TASKS + "test_task__of_other_circumstances_has_another_name",
     ),
 ]

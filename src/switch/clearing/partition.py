@@ -15,6 +15,7 @@ Rows OUT: ANSWERS, one for each.
 from __future__ import annotations
 
 import datetime
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,6 @@ ANSWERS = pa.schema(
 )
 """Answers to each row, as `chunk.Chunk` has it. An account that the row names itself
 stands as its place among the rows that were given together."""
-PARTITIONS_MAX = 1 << 16
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -89,13 +89,14 @@ class Task(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """Name of what comes of the task: another task has another, the same one the same."""
-        rules = self.rule_set.replace(" ", "-")
-        return f"{self.seq:06d}-{self.number:05d}-of-{self.of:05d}-{self.link[:16]}-{rules}"
+        """Name of what comes of the task: run, share, and a digest of all that decides about it."""
+        whole = hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
+        return f"{self.seq:06d}-{self.number:05d}-of-{self.of:05d}-{whole[:32]}"
 
 
-Cleared = list[tuple[int, int, bytes]]
-"""Bits of everyone cleared (uint64 by row), by benefit and month."""
+Cleared = list[tuple[int, int, int, bytes]]
+"""Everyone cleared by benefit and month: how many words of bits there are for all rows, and those
+words (uint64), or where fewer bytes say the same, the rows (uint32)."""
 
 
 class Sums(msgspec.Struct, frozen=True):
@@ -209,7 +210,24 @@ class Part:
 
     def cleared(self) -> Cleared:
         """Everyone cleared in this batch."""
-        return [(*key, words.tobytes()) for key, words in self._kernel.cleared().items()]
+        return [(*key, len(words), packed(words)) for key, words in self._kernel.cleared().items()]
+
+
+def packed(words: NDArray[np.uint64]) -> bytes:
+    """Bits as they are, or the numbers of those that are set, whichever is shorter."""
+    if 4 * int(np.bitwise_count(words).sum()) >= words.nbytes:
+        return words.tobytes()
+    bits = np.unpackbits(words.view(np.uint8), bitorder="little")
+    return np.flatnonzero(bits).astype(np.uint32).tobytes()
+
+
+def unpacked(count: int, content: bytes) -> NDArray[np.uint64]:
+    """So many words of bits, of what `packed` gave."""
+    if len(content) == 8 * count:
+        return np.frombuffer(content, np.uint64).copy()
+    rows, words = np.frombuffer(content, np.uint32), np.zeros(count, np.uint64)
+    np.bitwise_or.at(words, rows >> 6, np.uint64(1) << (rows & 63).astype(np.uint64))
+    return words
 
 
 def rows_of(lines: Lines, chosen: NDArray[np.intp]) -> pa.RecordBatch:

@@ -92,6 +92,10 @@ class Partitioned:
         """Let go of the workers."""
         self._opened.close()
 
+    def afterwards(self, call: Callable[[], object]) -> None:
+        """Make a call when it is closed."""
+        self._opened.callback(call)
+
     def screen(
         self, lines: Lines, batch: np.uint32 | NDArray[np.uint32], *, again: bool = False
     ) -> Chunk:
@@ -206,11 +210,9 @@ def put_together(
 
 
 def _named(account: NDArray[np.uint64], places: NDArray[np.intp]) -> NDArray[np.uint64]:
-    """Account words in which those that lines name themselves stand as the lines' places."""
-    named = np.flatnonzero(account >> IN_TABLE_SHIFT == IN_TABLE)
-    if not len(named):
-        return account
-    there = (account[named] & ~(IN_TABLE << IN_TABLE_SHIFT)).astype(np.intp)
-    account = account.copy()
-    account[named] = IN_TABLE << IN_TABLE_SHIFT | places[there].astype(np.uint64)
-    return account
+    """Account words in which those that lines name themselves stand as the lines' own places."""
+    named = account >> IN_TABLE_SHIFT == IN_TABLE
+    found: NDArray[np.uint64] = np.where(
+        named, IN_TABLE << IN_TABLE_SHIFT | places.astype(np.uint64), account
+    )
+    return found

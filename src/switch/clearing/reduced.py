@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from switch.clearing.exclusive import Key
 from switch.clearing.held import Tally, add
-from switch.clearing.partition import Cleared, Sums
+from switch.clearing.partition import Cleared, Sums, unpacked
 from switch.errors import InputRefused
 from switch.reason import REASONS_COUNT, RULE_SETS
 
@@ -66,12 +66,11 @@ class Reduced:
     def cleared(self, shares: Iterable[Cleared]) -> dict[Key, NDArray[np.uint64]]:
         """Words of everyone cleared in this batch, by (benefit, month)."""
         found: dict[Key, NDArray[np.uint64]] = {}
-        for benefit, month, words in (part for share in shares for part in share):
-            bits = np.frombuffer(words, np.uint64)
+        for benefit, month, count, content in (part for share in shares for part in share):
+            bits = unpacked(count, content)
             if (benefit, month) in found:
-                found[benefit, month] |= bits
-            else:
-                found[benefit, month] = bits.copy()
+                bits |= found[benefit, month]
+            found[benefit, month] = bits
         if len(found) > KEYS_MAX:
             what = f"more than {KEYS_MAX} distinct (benefit, period) in one batch"
             raise self._refused("PERIOD_LIMIT", what)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,10 +30,11 @@ from switch.cli.context import (
 )
 from switch.cli.voice import tell, tell_next
 from switch.cli.writing import opened
-from switch.errors import CopyFailed, InputRefused, SwitchError
+from switch.errors import CopyFailed, InputRefused, SwitchError, UsageError
 from switch.results import Summary
 
 if TYPE_CHECKING:
+    from switch.clearing.job import Executor
     from switch.documents import Ran, Settled
     from switch.outlook import OpenCycle
     from switch.results import CycleAnswer
@@ -45,6 +46,11 @@ if TYPE_CHECKING:
 @out_option
 @threads_option
 @workers_option
+@click.option(
+    "--spark",
+    metavar="MASTER",
+    help="Judge the lines on a cluster of Spark, such as spark://HOST:7077; of Parquet tables.",
+)
 @click.option(
     "--format",
     "form",
@@ -65,6 +71,7 @@ def run(
     out: Path | None,
     threads: int | None,
     workers: int,
+    spark: str | None,
     form: str,
     fail_on_refused: bool,
     strict_columns: bool,
@@ -77,9 +84,9 @@ def run(
     context.stands = functools.partial(_stands, home, tables[0])
     config = context.settings()
     done, warnings = context.done, list[str]()
-    at = parse_time(at)
     out = out or (Path(config["out"]) if "out" in config else None)
     threads = threads or config.get("threads") or os.cpu_count() or 1
+    executor = _executors(spark, workers)
     with opened(context, home) as engine:
         engine.settings = settings_of_run(context, engine.settings)
         for table in tables:
@@ -91,13 +98,13 @@ def run(
                         table,
                         out=out,
                         threads=threads,
-                        at=at,
+                        at=parse_time(at),
                         leap=leap,
                         correct=correct,
                         strict_columns=strict_columns,
                         form=form,
                         progress=progress,
-                        workers=workers,
+                        workers=executor(table),
                     )
             except Exception as error:
                 if isinstance(error, CopyFailed):
@@ -127,6 +134,18 @@ def run(
     context.say(told, lambda: _tell_next(home, done[-1], files))
     if fail_on_refused and any(b["refused"]["count"] or b["held"]["count"] for b in done):
         raise SystemExit(1)
+
+
+def _executors(spark: str | None, workers: int) -> Callable[[Path], int | Executor]:
+    """Executor of the run of each table. Raises UsageError where two are asked for."""
+    if spark is None:
+        return lambda _: workers
+    if workers:
+        raise UsageError("give --workers or --spark, not both")
+    from switch.spark.cluster import Cluster, frame_of, session_of
+
+    session = session_of(spark)
+    return lambda table: Cluster(frame_of(session, table))
 
 
 def _stands(home: Path, table: Path) -> str:
