@@ -19,7 +19,7 @@ docs: $(VENV)/.run  ## docs/api.md, from the docstrings of the library
 
 test: $(VENV)/.dev  ## build, lint, types, tests
 	$(MAKE) lint
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 	$(BUILDER)
 	$(BIN)/python tests/package/run.py --short
 

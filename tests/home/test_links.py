@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,8 @@ import pytest
 from scene import command, line, pay, payment_table, tree_digest, write_table
 
 import switch
-from switch.errors import UsageError
+from switch.errors import EnvironmentFailed, UsageError
+from switch.files.disk import land
 
 NATION = ("--people", 5, "--lines", 5, "--seed", 1)
 
@@ -187,3 +189,34 @@ def test_init__of_what_never_held_anything_may_be_used_again(tmp_path: Path) -> 
     with pytest.raises(UsageError, match="restore it"):
         switch.init(home, participants=tables[0], debtors=tables[1])
     assert {name: kept[name] for name in tree_digest(home)} == tree_digest(home)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket", "folder"])
+def test_land__puts_no_file_in_the_place_of_what_is_none(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as /dev/null, which whoever may do anything would take from all others."""
+    place = tmp_path / "place"
+    if kind == "pipe":
+        os.mkfifo(place)
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as listening:
+            monkeypatch.chdir(tmp_path)  # A socket's name is short.
+            listening.bind("place")
+    else:
+        place.mkdir()
+    before = place.stat()
+    with pytest.raises(EnvironmentFailed, match=f"{place}: no file that may be replaced"):
+        land(place, b"text")
+    assert (place.stat().st_ino, place.stat().st_mode) == (before.st_ino, before.st_mode)
+    assert [path.name for path in tmp_path.iterdir()] == ["place"]
+
+
+def test_land__replaces_a_file_and_a_link(tmp_path: Path) -> None:
+    (tmp_path / "kept").write_bytes(b"kept")
+    (tmp_path / "link").symlink_to(tmp_path / "kept")
+    (tmp_path / "file").write_bytes(b"old")
+    for name in ("link", "file", "new"):
+        land(tmp_path / name, b"text")
+        assert (tmp_path / name).read_bytes() == b"text"
+    assert (tmp_path / "kept").read_bytes() == b"kept"

@@ -11,6 +11,7 @@ import errno
 import os
 import shutil
 import sqlite3
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -83,6 +84,7 @@ def landing(out: Path, name: str | Path) -> Iterator[BinaryIO]:
     part = f".{target.name}.part"
     try:
         with _entered(out, target.relative_to(out).parent.parts) as folder:
+            _require_replaceable(target, folder)
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(part, dir_fd=folder)
             try:
@@ -97,6 +99,18 @@ def landing(out: Path, name: str | Path) -> Iterator[BinaryIO]:
                 raise
     except OSError as error:
         raise CopyFailed(environment(error, target.parent)) from error
+
+
+def _require_replaceable(target: Path, folder: int) -> None:
+    """Raise OSError where a device, a pipe or a folder has the name of a file that is to land: who
+    may do anything on the machine would put the file in its place, for all others, too."""
+    try:
+        mode = os.stat(target.name, dir_fd=folder, follow_symlinks=False).st_mode
+    except FileNotFoundError:
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+        what = "no file that may be replaced: give the name of a new one"
+        raise OSError(errno.EEXIST, what, str(target))
 
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
