@@ -51,7 +51,7 @@ flips: $(VENV)/.dev  ## 10,000 bits of a home changed, one at a time: each is fo
 
 cluster-test: $(VENV)/.dev  ## a catalog on PostgreSQL, disturbed at every message; lines judged on Spark, and in shares by all tests of clearing; what is missing is skipped by name
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev,spark]'
-	CLUSTER=1 $(BIN)/python -m pytest -rs tests/home/test_postgres.py tests/home/test_postgres_cuts.py tests/spark
+	CLUSTER=1 $(BIN)/python -m pytest -rs -o timeout=1800 tests/home/test_postgres*.py tests/spark
 	$(BIN)/python -m pytest -q --shares 3 tests/clearing tests/registry --deselect tests/clearing/test_partitioned.py -k 'not changes_while_it_is_read'
 
 build: $(VENV)/.run

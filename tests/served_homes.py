@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from scene import (
 )
 
 import switch
+from switch.engine import Engine
+from switch.home import dialect
 from switch.home.store import Home
 
 BESIDE = ("catalog.", "checkpoint", "lock")
@@ -78,3 +81,30 @@ def schema_of(home: Path) -> str:
 
 def files(home: Path) -> dict[str, str]:
     return {n: d for n, d in tree_digest(home).items() if not n.startswith(BESIDE)}
+
+
+def rows_of(home: Path) -> str:
+    """SHA-256 of all rows but events, of which a crash has some."""
+    with switch.open(home, mode="r") as engine:
+        db = engine.home.catalog._db
+        db.execute("DELETE FROM events")
+        return dialect.digest(db)
+
+
+# --- steps that are disturbed ---------------------------------------------------------------------
+
+
+def month(number: int) -> int:
+    return (2026 + number // 12) * 100 + number % 12 + 1
+
+
+def pay(engine: Engine, number: int) -> Any:
+    return run(engine, rows(month(number)), f"B{number}")
+
+
+def register(engine: Engine, number: int) -> Any:
+    changed = account(1, account=f"2000{number:06d}", valid_from=None)
+    return engine.register(accounts=accounts_table([changed]))
+
+
+STEPS: dict[str, Callable[[Engine, int], Any]] = {"run": pay, "register": register}

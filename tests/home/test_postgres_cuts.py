@@ -14,17 +14,14 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from postgres import Ends, Postgres, Way, cut_before, cut_behind
-from scene import account, accounts_table, run
-from served_homes import files, links, rows, small
+from served_homes import STEPS, files, links, pay, rows_of, small
 
 import switch
 from switch.engine import Engine
 from switch.errors import EnvironmentFailed
-from switch.home import dialect
 from switch.home.served import Server
 
 psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed")
@@ -59,22 +56,6 @@ def deeds(postgres: Postgres) -> dict[str, Deed]:
     }
 
 
-def month(number: int) -> int:
-    return (2026 + number // 12) * 100 + number % 12 + 1
-
-
-def pay(engine: Engine, number: int) -> Any:
-    return run(engine, rows(month(number)), f"B{number}")
-
-
-def register(engine: Engine, number: int) -> Any:
-    changed = account(1, account=f"2000{number:06d}", valid_from=None)
-    return engine.register(accounts=accounts_table([changed]))
-
-
-STEPS: dict[str, Callable[[Engine, int], Any]] = {"run": pay, "register": register}
-
-
 def struck(
     home: Path, way: Way, at: int, deed: Deed, step: Callable[[Engine], object]
 ) -> tuple[bool, bool]:
@@ -89,14 +70,6 @@ def struck(
     assert is_beyond or way.over.wait(60)
     way.do_at(NEVER, deed)
     return is_told, is_beyond
-
-
-def rows_of(home: Path) -> str:
-    """SHA-256 of all rows but events, of which a crash has some."""
-    with switch.open(home, mode="r") as engine:
-        db = engine.home.catalog._db
-        db.execute("DELETE FROM events")
-        return dialect.digest(db)
 
 
 @pytest.mark.parametrize("name", STEPS)
