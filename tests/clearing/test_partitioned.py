@@ -36,7 +36,7 @@ import switch
 from switch.clearing import payday
 from switch.clearing.partition import Sums, Task, packed, unpacked
 from switch.clearing.reduced import Reduced
-from switch.clearing.workers import Process, Serial, Worker
+from switch.clearing.workers import JUDGE, Process, Serial, Worker
 from switch.engine import Engine
 from switch.errors import (
     EnvironmentFailed,
@@ -313,3 +313,16 @@ def test_packed__bits_come_out_as_they_went_in(density: float) -> None:
     content = packed(words)
     assert len(content) == min(words.nbytes, 4 * np.count_nonzero(bits))
     assert (unpacked(len(words), content) == words).all()
+
+
+def test_process__tells_what_failed_in_it(nation: Path, tmp_path: Path) -> None:
+    """As it was raised, also where it is no error of ours: a slip of the engine has to be seen."""
+
+    class Slips(Process):
+        def judge(self, rows: pa.RecordBatch) -> object:
+            return self._pool.submit(self._ask, JUDGE, b"no rows")
+
+    with pytest.raises(pa.ArrowInvalid):
+        ran(nation, tmp_path / "home", Shares(2, Slips))
+    with Engine(tmp_path / "home") as engine:
+        assert len(engine.home.catalog.batches()) == 1

@@ -27,7 +27,7 @@ import msgspec
 import pyarrow as pa
 
 from switch.clearing.partition import ANSWERS, ROWS, Cleared, Part, Sums, Task
-from switch.errors import EnvironmentFailed, SwitchError, WorkerLost
+from switch.errors import EnvironmentFailed, WorkerLost
 
 HEAD = struct.Struct("<cQ")
 """Kind of a message, and how many bytes follow."""
@@ -103,6 +103,7 @@ class Process:
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,  # What fails is told; an abort may quote a line.
                     env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
                 )
             except OSError as error:
@@ -214,5 +215,15 @@ def _serve(stream: _Stream) -> None:
             elif part is not None:
                 answer = msgspec.msgpack.encode(part.sums() if what == SUMS else part.cleared())
             _send(stream, DONE, answer)
-        except SwitchError as error:
-            _send(stream, FAILED, pickle.dumps(error))
+        except (EOFError, ConnectionError):
+            raise
+        except Exception as error:
+            _send(stream, FAILED, _told(error))
+
+
+def _told(error: Exception) -> bytes:
+    """An error for whoever asked, as it was raised; its name where it is none that can be sent."""
+    try:
+        return pickle.dumps(error)
+    except Exception:
+        return pickle.dumps(EnvironmentFailed(f"a worker failed: {type(error).__name__}"))
