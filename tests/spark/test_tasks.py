@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from answering import switch_verify
 from shares import Shares
 from two_months import make, ran
 
@@ -179,3 +181,19 @@ def task_of(nation: Path) -> Task:
         number=1,
         of=OF,
     )
+
+
+def test_parts__of_a_process_that_died_are_put_aside(
+    nation: Path, tmp_path: Path, folder: Path
+) -> None:
+    """What the cluster made for a run that is gone counts for none."""
+    home = tmp_path / "home"
+    shutil.copytree(nation / "home", home)
+    left = home / "batches" / ".draft-parts-000002-0123456789abcdef"
+    left.mkdir()
+    made_of(task_of(nation), left, table_of(nation))
+    with Engine(home) as engine:
+        assert engine.home.quarantined
+        assert not left.exists()
+        engine.run(nation / "later" / "payday.parquet")
+        assert switch_verify(engine)
