@@ -49,9 +49,10 @@ crash: $(VENV)/.dev  ## every command failed at every call, random points, power
 flips: $(VENV)/.dev  ## 10,000 bits of a home changed, one at a time: each is found and named
 	FLIPS=10000 $(BIN)/python -m pytest tests/proof/test_evidence.py -k flipped -s -o timeout=3600
 
-cluster-test: $(VENV)/.dev  ## a catalog on PostgreSQL, disturbed at every message; lines judged on Spark, and in shares by all tests of clearing; what is missing is skipped by name
+cluster-test: $(VENV)/.dev  ## a catalog on PostgreSQL, disturbed at every message; files in a store; lines judged on Spark, and in shares by all tests of clearing; what is missing is skipped by name
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev,spark]'
-	CLUSTER=1 $(BIN)/python -m pytest -rs -o timeout=1800 tests/home/test_postgres*.py tests/spark
+	$(BIN)/python -m pip install -q --disable-pip-version-check 'moto[server]>=5'
+	CLUSTER=1 $(BIN)/python -m pytest -rs -o timeout=1800 tests/home/test_postgres*.py tests/home/test_objects.py tests/spark
 	$(BIN)/python -m pytest -q --shares 3 tests/clearing tests/registry --deselect tests/clearing/test_partitioned.py -k 'not changes_while_it_is_read'
 
 build: $(VENV)/.run

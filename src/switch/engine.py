@@ -70,6 +70,7 @@ def init(
     signing_key: bytes | None = None,
     at: datetime.date | str = "",
     catalog: str = "",
+    files: str = "",
 ) -> Engine:
     """Make a new home and open it. Tables: paths or Arrow tables, as the contract has them.
 
@@ -77,10 +78,10 @@ def init(
     programmes: their budgets. balances: opening balances of settlement accounts, which then may not
     go below zero. settings: `switch.Settings`, or a mapping of them by name. key: the secret of
     keyed hashes (default: a new one). signing_key: an Ed25519 private key as PEM, to sign commits.
-    at: the time that is recorded (ISO 8601). catalog: postgresql://HOST/DATABASE, without a
-    password, to keep the catalog there. Raises UsageError where home is not empty, InputRefused.
+    at: the time that is recorded (ISO 8601). catalog: postgresql://HOST/DATABASE that keeps it.
+    files: s3://BUCKET/FOLDER or the like, for files, too. Raises UsageError, InputRefused.
     """
-    given = Given(participants, debtors, programmes, balances, settings, catalog)
+    given = Given(participants, debtors, programmes, balances, settings, catalog, files)
     setup.begin(Path(home), given, time_text(at), key, signing_key)
     return Engine(home)
 

@@ -15,6 +15,7 @@ from identities_table import IDENTITIES
 from lines_table import LINES
 from months_table import MONTHS
 from notes_table import NOTES
+from objects_table import OBJECTS
 from oversight_table import OVERSIGHT
 from partition_table import PARTITION
 from persons_table import PERSONS
@@ -45,6 +46,7 @@ FEATURES = (
     *OVERSIGHT,
     *SERVE,
     *PARTITION,
+    *OBJECTS,
     *POSTGRES,
 )
 """(mistake, file, text, its change, test) of each."""

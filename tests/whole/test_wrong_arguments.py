@@ -421,6 +421,7 @@ def test_init__takes_or_refuses_every_argument(
         **dict.fromkeys(("programmes", "balances", "settings", "key", "signing_key")),
         "at": "",
         "catalog": "",
+        "files": "",
     }
     for number, arguments in enumerate(each_wrong(right)):
         with ours(), switch.init(tmp_path / str(number), **arguments):

@@ -53,6 +53,12 @@ REGISTERS: dict[Literal["population", "accounts", "paid", "replaced_ids"], tuple
     default="",
     help="PostgreSQL database that keeps the catalog: postgresql://HOST/DB; default: a file.",
 )
+@click.option(
+    "--files",
+    metavar="ADDRESS",
+    default="",
+    help="Store that has the files, too: s3://BUCKET/FOLDER, gs:// or file://.",
+)
 @strict_anyway_option
 @at_option
 @shared
@@ -66,6 +72,7 @@ def init(
     key: Path | None,
     signing_key: Path | None,
     catalog: str,
+    files: str,
     at: str | None,
 ) -> None:
     """Make a new HOME."""
@@ -92,6 +99,7 @@ def init(
         signing_key=signer,
         at=parse_time(at) or "",
         catalog=catalog,
+        files=files,
     ) as engine:
         made: HomeMade = {
             "home": str(home),

@@ -3,6 +3,7 @@
 In this order, and nothing is tried again after a failure:
 
     digest of every file of the draft; fsync of each file, each folder, the draft
+    each file into the store of files, where the home has one
     BEGIN: the heads of both chains are those that the work began from, or it is refused
     the draft gets its name; fsync of the folder that has the name
     changes of the catalog, the names of the files, the audit record
@@ -26,6 +27,7 @@ from switch.files.segment import digest_of
 from switch.home.catalog import Catalog
 from switch.home.changes import AddFile, Change
 from switch.home.checkpoint import sign, write_checkpoint
+from switch.home.objects import Objects
 from switch.home.rows import FileRow
 
 SYNC_TOGETHER_MIN, SYNC_THREADS = 16, 8
@@ -50,8 +52,9 @@ class Writer:
     """The history of a home that work began from, and the one way to add to it. The lock keeps
     other writers out only where the file system, and whoever copies a process, obey it."""
 
-    def __init__(self, home: Path, catalog: Catalog) -> None:
-        self._home, self._catalog = home, catalog
+    def __init__(self, home: Path, catalog: Catalog, objects: Objects | None = None) -> None:
+        """objects: the store that files of commits are put into, too."""
+        self._home, self._catalog, self._objects = home, catalog, objects
         self._began = catalog.heads()
 
     def commit(self, commit: Commit) -> None:
@@ -59,6 +62,8 @@ class Writer:
         not the one that the work began from."""
         home, catalog = self._home, self._catalog
         found = [] if commit.draft is None else durable(commit.draft, commit.digests)
+        if self._objects is not None and commit.draft is not None:
+            self._objects.keep(commit.draft, found)
         with self._going_on():
             files: list[AddFile] = []
             if commit.draft is not None and commit.folder is not None:

@@ -24,7 +24,7 @@ from switch.home.checkpoint import (
     write_checkpoint,
     write_durably,
 )
-from switch.home.store import FORMAT, KINDS, lock
+from switch.home.store import FORMAT, FORMAT_OBJECTS, KINDS, OBJECTS, lock
 
 if TYPE_CHECKING:
     from switch.home.served import Server
@@ -117,7 +117,8 @@ def _make_catalog(
     with contextlib.closing(Catalog(aside, keeper=server)) as catalog:
         with catalog.transaction():
             catalog.make()
-            catalog.apply(AddMeta(*pair) for pair in {"format": str(FORMAT), **meta}.items())
+            made = str(FORMAT_OBJECTS if OBJECTS in meta else FORMAT)
+            catalog.apply(AddMeta(*pair) for pair in {"format": made, **meta}.items())
             catalog.audit.append(at, "init", dict(meta))
             # Beside the history: no answer may depend on a key made at random.
             catalog.events.append(at, "keys", marks)

@@ -55,12 +55,13 @@ from switch.home.checkpoint import (
     write_checkpoint,
 )
 from switch.home.commit import Commit, Writer
+from switch.home.objects import Objects
 
 if TYPE_CHECKING:
     from switch.home.served import Server
 
 FORMAT, FORMAT_DELTAS, FORMAT_REPRESENTATIVES, FORMAT_FEES, FORMAT_CREDITS = 3, 4, 5, 6, 7
-FORMAT_REPLACED, FORMAT_HOUSEHOLDS, FORMAT_SAID = 8, 9, 10
+FORMAT_REPLACED, FORMAT_HOUSEHOLDS, FORMAT_SAID, FORMAT_OBJECTS = 8, 9, 10, 11
 """Format of a home; of one from its first delta of the register on, for an engine that knows no
 deltas would take the versions before it for old ones, and drop them; from the first account of a
 representative on, for an engine that knows none would pay one who is deceased; from the first table
@@ -70,11 +71,13 @@ one line. From the first id on that another stands in place of: an engine that k
 its person twice. From the first line on that waits with its household: an engine that knows none
 would lose it, and look for the credits of such lines among those of their own batches. From the
 first record on that says on whose word one participant was changed: an older `verify` takes it for
-a fault."""
+a fault. A home with a store of files: an engine that knows none would put nothing there."""
 FORMATS = (
     *map(str, (FORMAT, FORMAT_DELTAS, FORMAT_REPRESENTATIVES, FORMAT_FEES, FORMAT_CREDITS)),
-    *map(str, (FORMAT_REPLACED, FORMAT_HOUSEHOLDS, FORMAT_SAID)),
+    *map(str, (FORMAT_REPLACED, FORMAT_HOUSEHOLDS, FORMAT_SAID, FORMAT_OBJECTS)),
 )
+OBJECTS = "store"
+"""Name under which the catalog has the address of the store of files, where there is one."""
 RECASTS, ANSWERS, CANCELLED, EXPIRED = "recasts", "answers", "cancelled", "expired"
 FEES = "fees"
 KINDS = ("batches", "registers", RECASTS, ANSWERS, CANCELLED, EXPIRED, FEES)
@@ -116,7 +119,9 @@ class Home:
         self._process = os.getpid()
         with machine(path):
             is_served = _is_served(path)
-        self._judging = judging
+        self._judging, self._mending = judging, mending
+        self._objects: Objects | None = None
+        """Store that has the files of commits, too."""
         self._file: CatalogFile | Server | None = None
         """The catalog of a home that is open for reading, as it comes to be asked."""
         self.server: Server | None = None
@@ -135,7 +140,7 @@ class Home:
                 self.checkpoint, self._catalog, behind = self._look()
                 opened.callback(lambda: self._catalog.close())
                 # All work here is computed from this history, and from what is committed here.
-                self._writer = Writer(self.path, self._catalog)
+                self._writer = Writer(self.path, self._catalog, self._objects)
                 if writing:
                     self._mend(behind)
             except CatalogError as error:
@@ -158,6 +163,9 @@ class Home:
             if made not in FORMATS:
                 raise UsageError(f"{self.path} has format {made}, this engine {FORMATS[-1]}")
             behind = is_behind(said, catalog, judging=self._judging)
+            if (address := catalog.meta(OBJECTS)) and not self._mending:
+                self._objects = Objects(address)
+                self._objects.fetch(self.path, catalog.files())
         except BaseException:
             catalog.close()
             raise

@@ -14,7 +14,8 @@ from switch.home import days, signing
 from switch.home.changes import SetMeta
 from switch.home.create import create_home
 from switch.home.days import SaidTime
-from switch.home.store import Home
+from switch.home.objects import Objects
+from switch.home.store import OBJECTS, Home
 from switch.registry.directory import Directory, read_directory
 from switch.registry.settings import Settings
 from switch.settlement import budgets, standing
@@ -31,6 +32,8 @@ class Given:
     settings: Settings | Mapping[str, object] | None = None
     catalog: str = ""
     """Address of the server that keeps the catalog of a new home."""
+    files: str = ""
+    """Address of the store that has its files, too."""
 
 
 def chosen(home: Home) -> tuple[Directory, Settings]:
@@ -53,6 +56,9 @@ def begin(path: Path, given: Given, at: str, key: bytes | None, signing_key: byt
         **_texts(directory, settings),
         "opening": msgspec.json.encode(opening, order="sorted").decode(),
     }
+    if given.files:
+        Objects(given.files).try_out()
+        meta[OBJECTS] = given.files
     signed_by = None if signing_key is None else signing.read_key(signing_key)
     create_home(path, meta, at, key, signed_by, given.catalog)
 
