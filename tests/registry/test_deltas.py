@@ -39,7 +39,7 @@ from scene import (
 import switch
 from switch.errors import InputRefused, UsageError, VerificationFailed
 from switch.home import paid_bits
-from switch.home.store import Home
+from switch.home.store import FORMATS, Home
 from switch.registry import delta
 from switch.registry.load_registers import current, current_chain
 from switch.registry.register import Register
@@ -535,6 +535,7 @@ def test_verify__finds_a_history_that_forgets_a_payment(
 
 
 def test_home__of_a_format_of_tomorrow_is_refused(town: Path) -> None:
-    change_catalog(town, "UPDATE meta SET value = '11' WHERE name = 'format'")
-    with pytest.raises(UsageError, match="has format 11, this engine 10"):
+    last = int(FORMATS[-1])
+    change_catalog(town, f"UPDATE meta SET value = '{last + 1}' WHERE name = 'format'")
+    with pytest.raises(UsageError, match=f"has format {last + 1}, this engine {last}"):
         switch.open(town, mode="r")
