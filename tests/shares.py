@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 
-from switch.clearing.job import Executor, Job, Judge
+from switch.clearing.job import Executor, Job, Judge, Prospect
 from switch.clearing.kernel import Kernel
 from switch.clearing.partition import Task
 from switch.clearing.partitioned import Partitioned
@@ -21,6 +22,9 @@ class Shares:
     of: int
     worker: Callable[[Task], Worker] = Serial
 
+    def prepared(self, _: Prospect) -> contextlib.AbstractContextManager[Executor]:
+        return contextlib.nullcontext(self)
+
     def judge(self, job: Job, rooms: dict[str, int]) -> Judge:
         return Partitioned(job, rooms, self.of, self.worker)
 
@@ -31,6 +35,9 @@ class WhereTheyMay:
 
     of: int
     judged: list[bool] = dataclasses.field(default_factory=list)
+
+    def prepared(self, _: Prospect) -> contextlib.AbstractContextManager[Executor]:
+        return contextlib.nullcontext(self)
 
     def judge(self, job: Job, rooms: dict[str, int]) -> Judge:
         try:

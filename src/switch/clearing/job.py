@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -93,10 +94,27 @@ class Judge(Protocol):
 class Executor(Protocol):
     """Place where the lines of a batch are judged, if not in this process."""
 
+    def prepared(self, prospect: Prospect) -> AbstractContextManager[Executor]:
+        """Get ready for a run while its table is opened: the executor that judges it."""
+        ...
+
     def judge(self, job: Job, rooms: dict[str, int]) -> Judge:
         """Begin to judge a job. rooms: how much more each settlement participant may be debited.
         Raises UsageError where lines have to be judged in one place."""
         ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prospect:
+    """All that is known of a job before its table is open. file: name of the table, for messages.
+    seq: number of the batch that it becomes."""
+
+    home: Home
+    settings: Settings
+    declared: Declared
+    seq: int
+    rule_set: str
+    file: str
 
 
 @dataclass(frozen=True)
@@ -162,6 +180,18 @@ class Job:
     rule_set: str
     options: Options
     why: str | None = None
+
+    @property
+    def prospect(self) -> Prospect:
+        """All that was known of it before its table was open."""
+        return Prospect(
+            home=self.home,
+            settings=self.settings,
+            declared=self.declared,
+            seq=self.seq,
+            rule_set=self.rule_set,
+            file=self.reader.name,
+        )
 
     @property
     def basis(self) -> Basis:

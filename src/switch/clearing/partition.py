@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from switch.clearing.chunk import Chunk
 from switch.clearing.intake import Lines
-from switch.clearing.job import Basis, Job
+from switch.clearing.job import Basis, Job, Prospect
 from switch.clearing.kernel import Kernel
 from switch.errors import HomeMoved, UsageError
 from switch.files.columns import Texts
@@ -73,7 +73,7 @@ class Task(msgspec.Struct, frozen=True):
     link: str
     """Last link of the home's history: answers are of that history alone."""
     digest: str
-    """Digest of the table, by which it is known; '' where none was taken before."""
+    """Digest that is declared of the table; '' where there is none."""
     seq: int
     """Number that the batch gets."""
     value_date: datetime.date
@@ -132,19 +132,19 @@ def require_partible(job: Job, rooms: dict[str, int]) -> None:
         raise UsageError(f"{what}: that needs one process; run it without workers")
 
 
-def tasks_of(job: Job, of: int) -> list[Task]:
+def tasks_of(prospect: Prospect, of: int) -> list[Task]:
     """The tasks that clear a job together. of: how many."""
-    home = job.home
+    home, declared = prospect.home, prospect.declared
     return [
         Task(
             home=str(home.path),
             link=home.catalog.heads().link,
-            digest=job.reader.sha256 or "",
-            seq=job.seq,
-            value_date=job.declared.value_date,
-            rule_set=job.rule_set,
-            settings=msgspec.to_builtins(job.settings),
-            file=job.reader.name,
+            digest=declared.sha256,
+            seq=prospect.seq,
+            value_date=declared.value_date,
+            rule_set=prospect.rule_set,
+            settings=msgspec.to_builtins(prospect.settings),
+            file=prospect.file,
             number=number,
             of=of,
         )

@@ -23,7 +23,7 @@ from switch.clearing.chunk import Chunk
 from switch.clearing.exclusive import Key
 from switch.clearing.held import Tally
 from switch.clearing.intake import Lines
-from switch.clearing.job import THREADS_MAX, Executor, Job, Judge
+from switch.clearing.job import THREADS_MAX, Executor, Job, Judge, Prospect
 from switch.clearing.partition import Task, require_partible, rows_of, tasks_of
 from switch.clearing.reduced import Reduced, Totals
 from switch.clearing.workers import Process, Worker
@@ -44,9 +44,41 @@ class Workers:
     of: int
     """Count of them."""
 
+    @contextlib.contextmanager
+    def prepared(self, prospect: Prospect) -> Iterator[Executor]:
+        """Start them (`job.Executor`): they open the register while the table is opened."""
+        with contextlib.ExitStack() as started:
+            yield Started(
+                [
+                    (task, started.enter_context(contextlib.closing(Process(task))))
+                    for task in tasks_of(prospect, self.of)
+                ]
+            )
+
     def judge(self, job: Job, rooms: dict[str, int]) -> Judge:
-        """Start them for a job (`job.Executor`)."""
+        """Start them for a job, and have it judged."""
         return Partitioned(job, rooms, self.of, Process)
+
+
+@dataclass(frozen=True)
+class Started:
+    """Processes that have begun with the tasks of one run."""
+
+    workers: list[tuple[Task, Worker]]
+
+    def prepared(self, prospect: Prospect) -> contextlib.AbstractContextManager[Executor]:
+        """Do nothing more."""
+        return contextlib.nullcontext(self)
+
+    def judge(self, job: Job, rooms: dict[str, int]) -> Judge:
+        """Have the job judged by them (`job.Executor`), for which they were started."""
+
+        def worker(task: Task) -> Worker:
+            begun, found = self.workers[task.number]
+            assert begun == task, "processes were started for another run"
+            return found
+
+        return Partitioned(job, rooms, len(self.workers), worker)
 
 
 def executor_of(workers: int | Executor) -> Executor | None:
@@ -83,7 +115,7 @@ class Partitioned:
         """Sums of all lines so far; None where more were sent since."""
         self._workers: list[Worker] = []
         with contextlib.ExitStack() as opened:
-            for task in tasks_of(job, of):
+            for task in tasks_of(job.prospect, of):
                 self._workers.append(worker(task))
                 opened.callback(self._workers[-1].close)
             self._opened = opened.pop_all()

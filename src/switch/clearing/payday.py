@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from switch.clearing.intake import OF_A_FILE, Declared, Intake, declare, declared_in
-from switch.clearing.job import Job, Options
+from switch.clearing.job import Job, Options, Prospect
 from switch.clearing.run import clear, room_for
 from switch.errors import CopyFailed, WorkerLost
 from switch.files.disk import out_folder
@@ -104,21 +104,25 @@ def _answered(
     payer: Payer, given: HandedIn, declared: Declared, known: BatchRow | None, options: Options
 ) -> tuple[Batch, list[str]]:
     """Clear a new table, or find the answer to one that was run before (known); with warnings."""
-    home, when = payer.home, given.when
-    reader = open_table(
-        given.table,
-        PAYMENT,
-        strict_columns=given.strict_columns,
-        sha256=declared.sha256,
-        room=home.path,
-        bounded=known is None,
-        only=NOT_OF_HOUSEHOLDS if known and known.digest.startswith(OF_A_FILE) else None,
-    )
-    with contextlib.closing(reader):
+    home, when, executor = payer.home, given.when, options.executor
+    with contextlib.ExitStack() as opened:
+        if known is None and executor is not None:
+            ready = executor.prepared(_prospect(payer, given.table, declared))
+            options = dataclasses.replace(options, executor=opened.enter_context(ready))
+        reader = open_table(
+            given.table,
+            PAYMENT,
+            strict_columns=given.strict_columns,
+            sha256=declared.sha256,
+            room=home.path,
+            bounded=known is None,
+            only=NOT_OF_HOUSEHOLDS if known and known.digest.startswith(OF_A_FILE) else None,
+        )
+        opened.callback(reader.close)
         if known is not None:
             _require_same(payer.directory, known, reader, declared)
             return batch_of(home, known, replayed=True), [*reader.warnings]
-        register = payer.register(people=options.executor is None)
+        register = payer.register(people=executor is None)
         due = declared.value_date.isoformat()
         far = days.unusual(days.times(home), when.at, due)
         at = days.time_for(home, when.at, due, when.leap, when.why)
@@ -128,6 +132,17 @@ def _answered(
     row = home.catalog.batch_of(declared.source, declared.batch_id)
     assert row is not None
     return batch_of(home, row, replayed=False), [*far, *reader.warnings]
+
+
+def _prospect(payer: Payer, table: TableLike, declared: Declared) -> Prospect:
+    return Prospect(
+        home=payer.home,
+        settings=payer.settings,
+        declared=declared,
+        seq=payer.home.catalog.next_batch(),
+        rule_set=RULE_SET,
+        file=str(table) if isinstance(table, str | Path) else PAYMENT.name,
+    )
 
 
 def _job(

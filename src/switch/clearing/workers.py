@@ -127,7 +127,7 @@ class Process:
         return self._pool.submit(self._cleared)
 
     def close(self) -> None:
-        """End the process, whatever it does."""
+        """End the process, whatever it does; twice is no mistake."""
         self._process.kill()
         self._pool.shutdown(cancel_futures=True)
         with contextlib.suppress(OSError):

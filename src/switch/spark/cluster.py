@@ -24,7 +24,7 @@ import msgspec
 import pyarrow as pa
 
 from switch.clearing.intake import Intake
-from switch.clearing.job import Job, Judge
+from switch.clearing.job import Job, Judge, Prospect
 from switch.clearing.partition import ANSWERS, ROWS, Cleared, Sums, Task, require_partible, tasks_of
 from switch.clearing.partitioned import Partitioned
 from switch.errors import EnvironmentFailed, InputRefused, UsageError, VerificationFailed
@@ -65,6 +65,10 @@ class Cluster:
         if not 1 <= self.shares < 1 << 16:
             raise UsageError(f"shares {self.shares} is not in 1..65535")
 
+    def prepared(self, prospect: Prospect) -> contextlib.AbstractContextManager[Cluster]:
+        """Do nothing before the table is open (`job.Executor`)."""
+        return contextlib.nullcontext(self)
+
     def judge(self, job: Job, rooms: dict[str, int]) -> Judge:
         """Have all lines of a job judged (`job.Executor`). Raises EnvironmentFailed where Spark
         cannot, InputRefused where rows cannot be read."""
@@ -76,7 +80,7 @@ class Cluster:
             folder.mkdir(mode=0o700)
         with contextlib.ExitStack() as opened:
             opened.callback(shutil.rmtree, folder, ignore_errors=True)
-            made = self._made(job, tasks_of(job, self.shares), folder)
+            made = self._made(job, tasks_of(job.prospect, self.shares), folder)
             judge = Partitioned(
                 job, rooms, self.shares, lambda task: Answered(folder, made[task.number])
             )
