@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -144,11 +145,12 @@ def test_partitioned__a_table_in_memory_is_not_taken_twice(
         engine.run(table, **said, sum=total, workers=Shares(2, Killed), chunk_rows=500)
 
 
+@pytest.mark.parametrize("kind", [Serial, Process])
 def test_partitioned__a_home_that_moved_on_is_not_judged_by_its_past(
-    nation: Path, tmp_path: Path
+    nation: Path, tmp_path: Path, kind: Callable[[Task], Worker]
 ) -> None:
     def late(task: Task) -> Worker:
-        return Serial(msgspec.structs.replace(task, link="0" * 64))
+        return kind(msgspec.structs.replace(task, link="0" * 64))
 
     with pytest.raises(HomeMoved, match="run the same again"):
         ran(nation, tmp_path / "home", Shares(2, late))

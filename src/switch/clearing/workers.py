@@ -70,17 +70,17 @@ class Serial:
         self._part = Part(task)
 
     def judge(self, rows: pa.RecordBatch) -> Future[pa.RecordBatch]:
-        return _done(self._part.judge(rows))
+        return known(self._part.judge(rows))
 
     def seal(self) -> Future[None]:
         self._part.seal()
-        return _done(None)
+        return known(None)
 
     def sums(self) -> Future[Sums]:
-        return _done(self._part.sums())
+        return known(self._part.sums())
 
     def cleared(self) -> Future[Cleared]:
-        return _done(self._part.cleared())
+        return known(self._part.cleared())
 
     def close(self) -> None:
         self._part.__exit__()
@@ -112,7 +112,7 @@ class Process:
         self._ours = ours
         self._stream = ours.makefile("rwb")
         self._pool = ThreadPoolExecutor(1, "switch-share")
-        self._ready = self._pool.submit(self._ask, TASK, msgspec.json.encode(task))
+        self._begun = self._pool.submit(self._exchanged, TASK, msgspec.json.encode(task))
 
     def judge(self, rows: pa.RecordBatch) -> Future[pa.RecordBatch]:
         return self._pool.submit(self._judge, rows)
@@ -149,6 +149,10 @@ class Process:
         return msgspec.msgpack.decode(self._ask(CLEARED), type=Cleared)
 
     def _ask(self, what: bytes, content: bytes | pa.Buffer = b"") -> bytes:
+        self._begun.result()  # Whoever could not begin says why each time that it is asked.
+        return self._exchanged(what, content)
+
+    def _exchanged(self, what: bytes, content: bytes | pa.Buffer) -> bytes:
         try:
             said, answer = _exchange(self._stream, what, content)
         except (OSError, EOFError, ValueError) as error:
@@ -161,7 +165,8 @@ class Process:
         return answer
 
 
-def _done(answer: T) -> Future[T]:
+def known(answer: T) -> Future[T]:
+    """An answer that is there already."""
     future: Future[T] = Future()
     future.set_result(answer)
     return future

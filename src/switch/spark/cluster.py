@@ -27,6 +27,7 @@ from switch.clearing.intake import Intake
 from switch.clearing.job import Job, Judge, Prospect
 from switch.clearing.partition import ANSWERS, ROWS, Cleared, Sums, Task, require_partible, tasks_of
 from switch.clearing.partitioned import Partitioned
+from switch.clearing.workers import known
 from switch.errors import EnvironmentFailed, InputRefused, UsageError, VerificationFailed
 from switch.files.disk import machine
 from switch.files.segment import digest_of
@@ -141,7 +142,7 @@ def clear(frame: DataFrame, engine: Engine, *, shares: int | None = None, **how:
 def session_of(master: str, settings: Mapping[str, str] | None = None) -> SparkSession:
     """A session of a cluster, whose tasks run the Python that runs here. master: its address, as
     Spark has it, such as spark://HOST:7077 or local[2]. settings: more of Spark's. Raises
-    EnvironmentFailed where there is no such cluster, or no Java."""
+    UsageError without pyspark, EnvironmentFailed where there is no such cluster, or no Java."""
     if find_spec("pyspark") is None or find_spec("pandas") is None:
         raise UsageError("runs on Spark need pyspark: install payment-switch[spark]")
     from py4j.protocol import Py4JError
@@ -213,26 +214,26 @@ class Answered:
         found = pa.Table.from_batches(pieces, tasks.PART).combine_chunks().to_batches()[0]
         if not found.select(ROWS.names).equals(rows):
             raise _changed()
-        return _known(found.select(ANSWERS.names))
+        return known(found.select(ANSWERS.names))
 
     def seal(self) -> Future[None]:
         """All lines that had waited are through."""
         if self._done != self._made.waited:
             raise _changed()
-        return _known(None)
+        return known(None)
 
     def sums(self) -> Future[Sums]:
         """Sums of the lines so far: of those that had waited, or of all. Raises InputRefused where
         rows were judged that are none here."""
         if self._done == self._made.waited + self._made.rows:
-            return _known(self._made.whole)
+            return known(self._made.whole)
         if self._done != self._made.waited:
             raise _changed()
-        return _known(self._made.before)
+        return known(self._made.before)
 
     def cleared(self) -> Future[Cleared]:
         """Everyone cleared."""
-        return _known(self._made.cleared)
+        return known(self._made.cleared)
 
     def close(self) -> None:
         """Let go of the part."""
@@ -244,10 +245,8 @@ _ERROR = re.compile(r"[\w.]+(Error|Exception|Failed|Refused|Moved)\b")
 def _last_line(error: Exception) -> str:
     """Last words of an error of Spark, whose first ones are where it came from."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    said = [
-        line for line in lines if re.match(r"[\w.]+(Error|Exception|Failed|Refused|Moved)\b", line)
-    ]
-    return (said or lines or [type(error).__name__])[-1][:300]
+    errors = [line for line in lines if _ERROR.match(line)]
+    return (errors or lines or [type(error).__name__])[-1][:300]
 
 
 def _changed() -> InputRefused:
@@ -256,12 +255,6 @@ def _changed() -> InputRefused:
         "the rows that Spark read are not those of the table",
         remedy="see to it that nobody writes the table, and run it again",
     )
-
-
-def _known(answer: Any) -> Future[Any]:
-    future: Future[Any] = Future()
-    future.set_result(answer)
-    return future
 
 
 def _ddl(schema: pa.Schema) -> str:

@@ -30,7 +30,7 @@ from switch.home.history import queue_of
 from switch.home.store import Home
 from switch.registry.directory import Directory
 from switch.registry.load_registers import current_chain
-from switch.registry.versions import Chain, shares_of
+from switch.registry.versions import shares_of
 from switch.schema import HELD, PAYMENT
 
 WIDER = {
@@ -39,7 +39,7 @@ WIDER = {
     pa.uint64(): pa.int64(),
 }
 MOVED = pa.schema([("share", pa.int32()), *((f.name, WIDER.get(f.type, f.type)) for f in ROWS)])
-"""Rows on their way from one executor to another: 54 bytes each."""
+"""Rows on their way from one executor to another: 52 bytes each."""
 PART = pa.schema([*ROWS, *ANSWERS])
 """Rows of a part: lines that had waited first, then those of the table; what was asked stands
 beside what was answered, so that whoever puts parts together knows that it is of the same rows."""
@@ -67,7 +67,7 @@ class Taking:
     """Intake of any rows of a table, with the share of each."""
 
     def __init__(self, task: Task, home: Home) -> None:
-        chain: Chain = current_chain(home)
+        chain = current_chain(home)
         directory = Directory.of_json(home.catalog.meta("directory").encode())
         self._replaced, self._of = chain.replaced, task.of
         self._intake = Intake(
