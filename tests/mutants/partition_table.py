@@ -140,8 +140,8 @@ PARTITION = [
     (
         "rows that were judged beyond those of the table are passed over",
         _CLUSTER,
-        "raise _changed()\n        return _known(self._made.before)",
-        "pass\n        return _known(self._made.before)",
+        "raise _changed()\n        return known(self._made.before)",
+        "pass\n        return known(self._made.before)",
         _TASKS + "test_part__of_other_rows_is_none_of_the_table",
     ),
     (
